@@ -1,0 +1,103 @@
+//! Facts: what a run leaves behind. They are only ever added.
+//!
+//! Must not know how they are stored, and holds no times: the recorder stamps those.
+
+use crate::rollout::{CreditedGroup, FinishReason, RewardStatus};
+
+/// A stage begins or ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageFacts {
+    /// Position in the plan.
+    pub index: usize,
+    /// The stage's id in the spec.
+    pub id: String,
+    /// `sft`, `grpo` or `evaluate`.
+    pub kind: &'static str,
+    /// The first step this attempt runs (more than 0 after a resume).
+    pub start_step: u64,
+}
+
+/// What one optimizer step did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepFacts {
+    /// Position of the stage in the plan.
+    pub stage: usize,
+    /// Step inside the stage, from 0.
+    pub step: u64,
+    /// Rewards that scored the groups, by id, in the order of the outcomes; empty for supervised stages.
+    pub rewards: Vec<String>,
+    /// Every group with its rollouts, rewards and advantages; empty for supervised stages.
+    pub groups: Vec<CreditedGroup>,
+    /// Log-probs under the reference policy, `[group][rollout][token]`; empty without a KL term.
+    pub reference_logprobs: Vec<Vec<Vec<f32>>>,
+    /// Named numbers of the step (`loss`, `reward.mean`, `grad_norm`, `lr`, ...), in a fixed order.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// One graded sample of an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvalSample {
+    /// Completion text.
+    pub text: String,
+    /// Completion tokens.
+    pub tokens: Vec<u32>,
+    /// Log-prob of each token.
+    pub logprobs: Vec<f32>,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// The grading reward's value.
+    pub score: Option<f64>,
+    /// How grading ended.
+    pub status: RewardStatus,
+    /// Whether the score reaches the suite's threshold.
+    pub correct: bool,
+}
+
+/// One figure of an evaluation, e.g. `pass@1`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvalMetric {
+    /// `pass@k`, `truncated`, `tokens`.
+    pub metric: String,
+    /// Mean over the items.
+    pub value: f64,
+    /// Standard error of that mean over items.
+    pub stderr: f64,
+    /// Items in the mean.
+    pub n_items: usize,
+    /// Samples per item.
+    pub n_samples: usize,
+}
+
+/// One evaluation of one suite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvalFacts {
+    /// Position of the stage after (or inside) which it ran; `None` before the first stage.
+    pub stage: Option<usize>,
+    /// The label of the row: `start`, or the id of the stage.
+    pub label: String,
+    /// Steps of the stage done at that time.
+    pub step: u64,
+    /// The suite's id.
+    pub suite: String,
+    /// The items: problem key, prompt, gold answer, and the samples.
+    pub items: Vec<(crate::problem::Problem, Vec<EvalSample>)>,
+    /// The figures.
+    pub metrics: Vec<EvalMetric>,
+}
+
+/// A checkpoint was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointFacts {
+    /// Position of the stage in the plan.
+    pub stage: usize,
+    /// Steps of that stage done.
+    pub step: u64,
+    /// `step` (periodic), `stage` (end of a stage) or `interrupt`.
+    pub kind: &'static str,
+    /// Path relative to the run's folder.
+    pub path: String,
+    /// sha256 of the weights file, hex.
+    pub sha256: String,
+    /// Size on disk of everything in it.
+    pub bytes: u64,
+}

@@ -1,0 +1,21 @@
+//! The nouns, the plan, the facts and the mathematics of r1x.
+//!
+//! This crate must not know tensors, files, clocks, threads or SQL. Everything here can be read in
+//! any order and tested in milliseconds.
+
+pub mod facts;
+pub mod loss;
+pub mod plan;
+pub mod port;
+pub mod problem;
+pub mod rng;
+pub mod rollout;
+
+pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
+pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};
+pub use problem::{Problem, Split};
+pub use rng::{Position, Rng, Stream};
+pub use rollout::{
+    Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardedGroup,
+    RewardedRollout, Rollout, RolloutGroup, TrainingBatch, TrainingSequence,
+};

@@ -1,0 +1,172 @@
+//! The four ports of the training loop: Policy, Rewarder, ProblemSource, Recorder.
+//!
+//! The loop (r1x-train) knows these traits and nothing else; adapters live in the other crates. Must not
+//! know any adapter.
+
+use crate::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
+use crate::loss::{Loss, LossTotals};
+use crate::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
+use crate::problem::{Problem, Split};
+use crate::rng::Stream;
+use crate::rollout::{Completion, RewardOutcome, RolloutGroup, TrainingBatch};
+
+/// Which side of r1x an error belongs to; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// The spec is wrong. Exit 3.
+    Spec,
+    /// An input is missing or does not match. Exit 4.
+    Data,
+    /// The model cannot be built, loaded or saved. Exit 4.
+    Model,
+    /// A reward plugin failed beyond its policy. Exit 6.
+    Reward,
+    /// Memory, disk or device is exhausted or missing. Exit 7.
+    Device,
+    /// The store is locked, damaged or newer. Exit 8.
+    Store,
+    /// Training produced a value that is not finite. Exit 10.
+    Diverged,
+}
+
+/// An error as the loop and the command line see it: whose, what and where, how to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PortError {
+    /// Whose error it is.
+    pub boundary: Boundary,
+    /// What happened and where.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl PortError {
+    /// An error with a hint.
+    pub fn new(boundary: Boundary, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { boundary, message: message.into(), hint: Some(hint.into()) }
+    }
+}
+
+/// One prompt to sample from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerateRequest {
+    /// Tokenised prompt, at least one token; computed once for all its samples.
+    pub prompt: Vec<u32>,
+    /// How many completions.
+    pub samples: usize,
+    /// Address of its draws: sample `s` at position `t` draws from `stream.at([address, s, t])`.
+    pub address: u64,
+}
+
+/// Which weights to score with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// The policy being trained.
+    Current,
+    /// The frozen reference.
+    Reference,
+}
+
+/// What one optimizer update did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateFacts {
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Further named numbers, e.g. `moe.load_max` (largest expert load over the mean).
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// Where a run is; saved with a checkpoint. All chance is addressed by position, so this is the whole
+/// state of the random streams and of the data cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cursor {
+    /// Stage to go on with.
+    pub stage: usize,
+    /// Steps of that stage already done.
+    pub step: u64,
+    /// Problems drawn so far in that stage.
+    pub drawn: u64,
+}
+
+/// A language model that can sample, score and learn.
+pub trait Policy {
+    /// Text to tokens. `Data` error when a piece of text is not in the vocabulary.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError>;
+    /// Tokens to text; the end-of-sequence token is left out.
+    fn decode(&self, tokens: &[u32]) -> String;
+    /// The end-of-sequence token.
+    fn eos(&self) -> u32;
+    /// The longest prompt plus completion the model can take, tokens.
+    fn context_length(&self) -> usize;
+    /// Samples completions, one list per request in order. The result depends on weights, requests,
+    /// sampling and stream only: not on batching, order or threads.
+    fn generate(
+        &mut self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError>;
+    /// Log-probs of the completion tokens of each sequence, at the batch's temperature.
+    fn score(&mut self, weights: Weights, batch: &TrainingBatch)
+    -> Result<Vec<Vec<f32>>, PortError>;
+    /// Forward, loss and backward over a batch; gradients add to those already accumulated.
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError>;
+    /// Clips, updates the weights with the accumulated gradients, and clears them.
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError>;
+    /// Forgets optimizer moments and step count: a new training stage begins.
+    fn reset_optimizer(&mut self);
+    /// Makes the current weights the reference.
+    fn set_reference(&mut self) -> Result<(), PortError>;
+    /// Writes weights, optimizer, reference and cursor to `name`, whole or not at all.
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError>;
+    /// sha256 of the current weights, hex.
+    fn weights_sha256(&self) -> Result<String, PortError>;
+}
+
+/// A checkpoint on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedCheckpoint {
+    /// Path relative to the run's folder.
+    pub path: String,
+    /// sha256 of the weights file, hex.
+    pub sha256: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// Judges completions.
+pub trait Rewarder {
+    /// Scores every rollout with every reward named: `[reward][group][rollout]`. A failing reward is an
+    /// outcome; an `Err` means the plan says to stop.
+    fn score(
+        &mut self,
+        rewards: &[RewardPlan],
+        groups: &[RolloutGroup],
+    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError>;
+}
+
+/// Problems by data set and split, in a fixed order.
+pub trait ProblemSource {
+    /// All problems of a split.
+    fn problems(&self, data: &str, split: Split) -> Result<&[Problem], PortError>;
+}
+
+/// Remembers facts. Each call returns once the fact is safe.
+pub trait Recorder {
+    /// A stage begins.
+    fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError>;
+    /// A step is done.
+    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError>;
+    /// An evaluation is done.
+    fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError>;
+    /// A checkpoint was written.
+    fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError>;
+    /// A stage ends; `weights_sha256` is that of its output.
+    fn stage_finished(&mut self, facts: &StageFacts, weights_sha256: &str)
+    -> Result<(), PortError>;
+}

@@ -1,0 +1,40 @@
+//! A problem: what the policy is asked, what a worked answer looks like, and the columns rewards read.
+//!
+//! Must not know where problems come from or how they are tokenised.
+
+use std::collections::BTreeMap;
+
+/// Which disjoint part of a data set a problem belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Problems the policy may train on.
+    Train,
+    /// Problems it is only ever evaluated on.
+    Heldout,
+}
+
+impl Split {
+    /// The word used in specs and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Heldout => "heldout",
+        }
+    }
+}
+
+/// One problem, rendered and ready to be tokenised.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Problem {
+    /// Stable identity: equal keys mean the same problem in every run (a hash of its canonical form).
+    pub key: String,
+    /// The prompt after the template was applied.
+    pub prompt: String,
+    /// A worked completion, where the data has one; supervised stages need it.
+    pub solution: Option<String>,
+    /// The short gold answer shown to people, where there is one (for Countdown: the target).
+    pub answer: Option<String>,
+    /// Column name to JSON text, what reward plugins may ask for.
+    pub columns: BTreeMap<String, String>,
+}

@@ -1,0 +1,162 @@
+//! The pipeline of one step as types: each stage of it has a type of its own.
+//!
+//! `Problem ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`. Must not know how any of the
+//! steps between them is done.
+
+use crate::problem::Problem;
+
+/// Why a completion ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The policy produced its end-of-sequence token, which is the last token of the completion.
+    Stop,
+    /// `max_tokens` was reached first: the completion is truncated.
+    Length,
+}
+
+impl FinishReason {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        }
+    }
+}
+
+/// What a policy's generator returns for one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// Completion tokens, the end-of-sequence token included when `finish` is `Stop`.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each token under the full distribution at the sampling temperature, nats.
+    pub logprobs: Vec<f32>,
+    /// Entropy of that distribution at each position, nats.
+    pub entropies: Vec<f32>,
+    /// Why it ended.
+    pub finish: FinishReason,
+}
+
+/// One sampled completion with its text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// Tokens and log-probabilities as sampled.
+    pub completion: Completion,
+    /// The completion decoded without the end-of-sequence token.
+    pub text: String,
+}
+
+/// All rollouts of one prompt in one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutGroup {
+    /// The problem asked.
+    pub problem: Problem,
+    /// Its tokenised prompt.
+    pub prompt_tokens: Vec<u32>,
+    /// `group_size` rollouts.
+    pub rollouts: Vec<Rollout>,
+}
+
+/// How scoring one rollout with one reward ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardStatus {
+    /// A finite value.
+    Ok,
+    /// The reward has no opinion.
+    Abstain,
+    /// The deadline passed, twice.
+    Timeout,
+    /// The guest trapped or returned an error.
+    Trap,
+    /// NaN, infinite, out of the declared range, or a list of the wrong length.
+    Invalid,
+}
+
+impl RewardStatus {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RewardStatus::Ok => "ok",
+            RewardStatus::Abstain => "abstain",
+            RewardStatus::Timeout => "timeout",
+            RewardStatus::Trap => "trap",
+            RewardStatus::Invalid => "invalid",
+        }
+    }
+}
+
+/// What one reward said about one rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RewardOutcome {
+    /// The value, `None` unless the status is `Ok` (or a failure the plan turns into zero).
+    pub value: Option<f64>,
+    /// How scoring ended.
+    pub status: RewardStatus,
+    /// Named sub-scores.
+    pub parts: Vec<(String, f64)>,
+    /// A sentence for people: the guest's own, or what went wrong.
+    pub info: Option<String>,
+}
+
+/// A rollout with one outcome per reward of the stage and their weighted total.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RewardedRollout {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// One outcome per reward, in the order of the stage's list.
+    pub outcomes: Vec<RewardOutcome>,
+    /// Σ weight · value over the rewards that have a value; `None` when none has one (not the same as 0).
+    pub total: Option<f64>,
+}
+
+/// A group after scoring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RewardedGroup {
+    /// The problem asked.
+    pub problem: Problem,
+    /// Its tokenised prompt.
+    pub prompt_tokens: Vec<u32>,
+    /// The scored rollouts.
+    pub rollouts: Vec<RewardedRollout>,
+}
+
+/// A group after credit assignment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreditedGroup {
+    /// The scored group.
+    pub group: RewardedGroup,
+    /// One advantage per rollout.
+    pub advantages: Vec<f64>,
+    /// True when all totals are equal, so the group teaches nothing.
+    pub zero_signal: bool,
+}
+
+/// One sequence to train on: loss falls on `tokens[prompt_len..]`, weighted by `mask`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSequence {
+    /// Prompt and completion tokens.
+    pub tokens: Vec<u32>,
+    /// How many of them are the prompt.
+    pub prompt_len: usize,
+    /// One flag per completion token; `false` leaves the token out of the loss.
+    pub mask: Vec<bool>,
+    /// Log-probs recorded at sampling time, one per completion token; empty for supervised stages.
+    pub sampled_logprobs: Vec<f32>,
+    /// Log-probs under the reference policy, one per completion token; empty when no KL term is used.
+    pub reference_logprobs: Vec<f32>,
+    /// The advantage of the sequence; 0 for supervised stages.
+    pub advantage: f64,
+}
+
+/// Sequences of one optimizer update.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingBatch {
+    /// The sequences; their order is part of the result's bits.
+    pub sequences: Vec<TrainingSequence>,
+    /// How many sequences are computed together; changes speed and rounding, not the mathematics.
+    pub micro_batch_size: usize,
+    /// Softmax temperature of the log-probs.
+    pub temperature: f32,
+}
