@@ -1,0 +1,83 @@
+//! Errors of the model boundary, with what, where and how to mend.
+//!
+//! Must not know the command line; converts into the port's error.
+
+use r1x_core::{Boundary, PortError};
+
+/// Something about a model, tokenizer or checkpoint is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A word that is no token.
+    #[error("`{word}` is not in the vocabulary of {size} tokens (in `{text}`)")]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// The text it stands in, shortened.
+        text: String,
+        /// Vocabulary size.
+        size: usize,
+    },
+    /// A vocabulary that cannot be used.
+    #[error("vocabulary: {0}")]
+    Vocabulary(String),
+    /// A `tokenizer.json` that cannot be used.
+    #[error("tokenizer {path}: {reason}")]
+    Tokenizer {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A checkpoint that cannot be read.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file that cannot be written or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// Its path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A sequence that does not fit.
+    #[error("a sequence of {length} tokens does not fit the context length {limit}")]
+    TooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl From<ModelError> for PortError {
+    fn from(error: ModelError) -> Self {
+        let message = error.to_string();
+        let (boundary, hint) = match &error {
+            ModelError::UnknownWord { .. } => {
+                (Boundary::Data, "add the word to `model.tokenizer.vocabulary`, or use `tokenizer: {data: ...}`")
+            }
+            ModelError::Vocabulary(_) => (Boundary::Spec, "mend `model.tokenizer` in the spec"),
+            ModelError::Tokenizer { .. } => {
+                (Boundary::Model, "check the path and `eos` under `model.tokenizer`")
+            }
+            ModelError::Checkpoint { .. } => {
+                (Boundary::Model, "use another checkpoint of the run, or start the run again")
+            }
+            ModelError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    (Boundary::Device, "free some disk space, then `r1x resume`; nothing recorded is lost")
+                }
+                _ => (Boundary::Model, "check that the folder exists and may be written"),
+            },
+            ModelError::TooLong { .. } => {
+                (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
+            }
+        };
+        PortError::new(boundary, message, hint)
+    }
+}

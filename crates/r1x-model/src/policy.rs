@@ -1,0 +1,274 @@
+//! The `Policy` port on the CPU kernels: sampling, scoring, learning.
+//!
+//! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend
+//! on the number of threads. Must not know rewards or stages.
+
+use std::path::PathBuf;
+
+use r1x_core::loss::{Loss, LossTotals};
+use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
+use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
+use r1x_ops::kernel::add_assign;
+use r1x_ops::parallel;
+
+use crate::error::ModelError;
+use crate::family::decoder::{Decoder, Packed, Workspace};
+use crate::generate::generate;
+use crate::tokenizer::Tokenizer;
+use crate::update::Optimizer;
+use crate::weights::Weights;
+
+/// A decoder that can sample, score and learn on the CPU.
+#[derive(Debug)]
+pub struct DecoderPolicy {
+    pub(crate) decoder: Decoder<f32>,
+    pub(crate) weights: Weights<f32>,
+    pub(crate) reference: Option<Weights<f32>>,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) folder: PathBuf,
+    tokenizer: Tokenizer,
+    gradient: Vec<f32>,
+    loads: Vec<Vec<u64>>,
+    bias_speed: f32,
+    workers: Vec<Worker>,
+}
+
+/// What one thread owns.
+#[derive(Clone, Debug, Default)]
+struct Worker {
+    work: Workspace<f32>,
+    gradient: Vec<f32>,
+    totals: LossTotals,
+    logprobs: Vec<Vec<f32>>,
+    loads: Vec<Vec<usize>>,
+    learned: bool,
+}
+
+impl DecoderPolicy {
+    /// A policy with fresh weights from `seed`; checkpoints go under `folder`.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built.
+    pub fn new(
+        plan: &ModelPlan,
+        seed: u64,
+        threads: usize,
+        folder: PathBuf,
+    ) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
+        let decoder = Decoder::new(plan, tokenizer.len());
+        let weights = Weights::random(&decoder.layout, &Rng::new(seed));
+        let bias_speed = match &plan.feed_forward {
+            FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
+            FeedForwardPlan::Dense { .. } => 0.0,
+        };
+        Ok(Self {
+            optimizer: Optimizer::new(&decoder.layout),
+            gradient: vec![0.0; decoder.layout.len],
+            loads: decoder.layout.biases.iter().map(|(_, n)| vec![0; *n]).collect(),
+            workers: vec![Worker::default(); threads.max(1)],
+            reference: None,
+            decoder,
+            weights,
+            tokenizer,
+            folder,
+            bias_speed,
+        })
+    }
+
+    /// Trained numbers in the model.
+    pub fn parameter_count(&self) -> usize {
+        self.decoder.layout.parameter_count()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn gradient(&self) -> &[f32] {
+        &self.gradient
+    }
+
+    fn check_lengths(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
+        let limit = self.decoder.context_length;
+        match batch.sequences.iter().find(|sequence| sequence.tokens.len() > limit) {
+            Some(sequence) => Err(ModelError::TooLong { length: sequence.tokens.len(), limit }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn pack(sequences: &[TrainingSequence]) -> Packed {
+    Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
+}
+
+impl Worker {
+    /// Forward over some sequences: log-probs by sequence.
+    fn score(
+        &mut self,
+        decoder: &Decoder<f32>,
+        weights: &Weights<f32>,
+        packed: &Packed,
+        sequences: &[TrainingSequence],
+        temperature: f32,
+    ) {
+        decoder.forward(weights, &packed.tokens, packed.rows(), None, &mut self.work);
+        let temperature = f64::from(temperature);
+        let (rows, targets) = (&packed.predicting, &packed.targets);
+        let flat = decoder.logprobs(weights, rows, targets, temperature, &mut self.work);
+        let mut flat = flat.into_iter().map(|said| said.logprob);
+        self.logprobs = sequences
+            .iter()
+            .map(|s| flat.by_ref().take(s.tokens.len() - s.prompt_len).collect())
+            .collect();
+    }
+
+    /// Forward, loss and backward over some sequences, into this worker's own gradient.
+    fn learn(
+        &mut self,
+        decoder: &Decoder<f32>,
+        weights: &Weights<f32>,
+        sequences: &[TrainingSequence],
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) {
+        let packed = pack(sequences);
+        self.score(decoder, weights, &packed, sequences, batch.temperature);
+        self.loads = decoder.loads(&self.work);
+        self.totals = LossTotals::default();
+        let mut token_gradients = Vec::with_capacity(packed.targets.len());
+        for (sequence, logprobs) in sequences.iter().zip(&self.logprobs) {
+            let output = loss.evaluate(sequence, logprobs);
+            self.totals.add(&output.totals);
+            token_gradients.extend(output.gradient);
+        }
+        self.learned = token_gradients.iter().any(|g| *g != 0.0);
+        if !self.learned {
+            return;
+        }
+        self.gradient.resize(decoder.layout.len, 0.0);
+        self.gradient.fill(0.0);
+        let share = 1.0 / batch.sequences.len() as f64;
+        let temperature = f64::from(batch.temperature);
+        let (gradient, work) = (&mut self.gradient, &mut self.work);
+        self.totals.loss += decoder
+            .backward(weights, &packed, &token_gradients, temperature, share, gradient, work);
+    }
+}
+
+impl Policy for DecoderPolicy {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens)
+    }
+
+    fn eos(&self) -> u32 {
+        self.tokenizer.eos()
+    }
+
+    fn context_length(&self) -> usize {
+        self.decoder.context_length
+    }
+
+    fn generate(
+        &mut self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let (eos, threads) = (self.eos(), self.workers.len());
+        Ok(generate(&self.decoder, &self.weights, requests, sampling, stream, eos, threads)?)
+    }
+
+    fn score(
+        &mut self,
+        weights: Which,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError> {
+        self.check_lengths(batch)?;
+        let weights = match (&self.reference, weights) {
+            (Some(reference), Which::Reference) => reference,
+            _ => &self.weights,
+        };
+        let decoder = &self.decoder;
+        let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
+        let mut scored = Vec::with_capacity(batch.sequences.len());
+        parallel::for_each_ordered(
+            parts.len(),
+            &mut self.workers,
+            |part, worker| {
+                let packed = pack(parts[part]);
+                worker.score(decoder, weights, &packed, parts[part], batch.temperature);
+            },
+            |_, worker| scored.append(&mut worker.logprobs),
+        );
+        Ok(scored)
+    }
+
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError> {
+        self.check_lengths(batch)?;
+        let (decoder, weights) = (&self.decoder, &self.weights);
+        let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
+        let mut totals = LossTotals::default();
+        let (gradient, loads) = (&mut self.gradient, &mut self.loads);
+        parallel::for_each_ordered(
+            parts.len(),
+            &mut self.workers,
+            |part, worker| worker.learn(decoder, weights, parts[part], batch, loss),
+            |_, worker| {
+                totals.add(&worker.totals);
+                if worker.learned {
+                    add_assign(gradient, &worker.gradient);
+                }
+                for (sums, counts) in loads.iter_mut().zip(&worker.loads) {
+                    for (sum, count) in sums.iter_mut().zip(counts) {
+                        *sum += *count as u64;
+                    }
+                }
+            },
+        );
+        Ok(totals)
+    }
+
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        let layout = &self.decoder.layout;
+        let norm = crate::update::norm(&self.gradient);
+        let mut facts = UpdateFacts { grad_norm: norm, metrics: Vec::new() };
+        if norm.is_finite() {
+            let (state, gradient) = (&mut self.optimizer, &self.gradient);
+            let (loads, speed) = (&self.loads, self.bias_speed);
+            self.weights.edit(layout, |values, biases| {
+                state.step(layout, optimizer, lr, norm, values, gradient);
+                crate::update::balance(biases, loads, speed);
+            });
+        }
+        facts.metrics = crate::update::load_metrics(&self.loads);
+        self.gradient.fill(0.0);
+        for load in self.loads.iter_mut().flatten() {
+            *load = 0;
+        }
+        Ok(facts)
+    }
+
+    fn reset_optimizer(&mut self) {
+        self.optimizer = Optimizer::new(&self.decoder.layout);
+    }
+
+    fn set_reference(&mut self) -> Result<(), PortError> {
+        self.reference = Some(self.weights.clone());
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        Ok(crate::checkpoint::save(self, name, cursor)?)
+    }
+
+    fn weights_sha256(&self) -> Result<String, PortError> {
+        Ok(crate::checkpoint::weights_sha256(self)?)
+    }
+}

@@ -1,0 +1,97 @@
+//! Every trainable parameter of every shape against central finite differences, in f64.
+
+use r1x_core::Rng;
+
+use super::shapes;
+use crate::family::decoder::{Decoder, Packed, Workspace};
+use crate::weights::Weights;
+
+const TEMPERATURE: f64 = 0.8;
+const BALANCE_WEIGHT: f64 = 1.0 / 3.0;
+
+struct Case {
+    decoder: Decoder<f64>,
+    weights: Weights<f64>,
+    packed: Packed,
+    token_gradients: Vec<f64>,
+}
+
+impl Case {
+    /// The first seed whose sequences reach every expert: an expert nobody chose has no gradient.
+    fn new(plan: &r1x_core::plan::ModelPlan) -> Self {
+        let reaches_all = |case: &Self| {
+            let mut work = Workspace::default();
+            let packed = &case.packed;
+            case.decoder.forward(&case.weights, &packed.tokens, packed.rows(), None, &mut work);
+            case.decoder.loads(&work).iter().flatten().all(|load| *load > 0)
+        };
+        (0..100).map(|seed| Self::seeded(plan, seed)).find(reaches_all).expect("a seed reaches all")
+    }
+
+    fn seeded(plan: &r1x_core::plan::ModelPlan, seed: u64) -> Self {
+        let decoder = Decoder::new(plan, 13);
+        let mut weights = Weights::random(&decoder.layout, &Rng::new(seed));
+        let mut draws = Rng::new(5).stream("case").at(&[]);
+        // Gains away from one and biases away from zero, so that a forgotten factor shows.
+        weights.edit(&decoder.layout, |values, biases| {
+            values.iter_mut().for_each(|v| *v += 0.1 * draws.normal());
+            biases.iter_mut().flatten().for_each(|b| *b = 0.05 * draws.normal());
+        });
+        let sequences: Vec<Vec<u32>> =
+            [29, 4, 17].iter().map(|len| (0..*len).map(|_| draws.below(13) as u32).collect()).collect();
+        let packed = Packed::new(sequences.iter().map(|s| (&s[..], 2)));
+        let token_gradients = packed.targets.iter().map(|_| draws.normal()).collect();
+        Self { decoder, weights, packed, token_gradients }
+    }
+
+    fn backward(&self, gradient: &mut [f64]) -> f64 {
+        let mut work = Workspace::default();
+        let packed = &self.packed;
+        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
+        let (rows, targets) = (&packed.predicting, &packed.targets);
+        let said = self.decoder.logprobs(&self.weights, rows, targets, TEMPERATURE, &mut work);
+        let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s.logprob * g).sum();
+        let (gradients, weights) = (&self.token_gradients, &self.weights);
+        let balance = self.decoder.backward(
+            weights, packed, gradients, TEMPERATURE, BALANCE_WEIGHT, gradient, &mut work,
+        );
+        loss + balance
+    }
+
+    fn loss_with(&mut self, index: usize, delta: f64) -> f64 {
+        let layout = self.decoder.layout.clone();
+        self.weights.edit(&layout, |values, _| values[index] += delta);
+        let loss = self.backward(&mut vec![0.0; layout.len]);
+        self.weights.edit(&layout, |values, _| values[index] -= delta);
+        loss
+    }
+}
+
+#[test]
+fn every_parameter_of_every_shape_equals_finite_differences() {
+    for (name, plan) in shapes() {
+        let mut case = Case::new(&plan);
+        let mut gradient = vec![0.0; case.decoder.layout.len];
+        case.backward(&mut gradient);
+        for parameter in case.decoder.layout.parameters.clone() {
+            let range = parameter.offset..parameter.offset + parameter.len();
+            let part = &gradient[range.clone()];
+            assert!(part.iter().all(|g| g.is_finite()), "{name}: {} is not finite", parameter.name);
+            assert!(part.iter().any(|g| *g != 0.0), "{name}: {} has no gradient", parameter.name);
+            // The largest element, and two at fixed places.
+            let largest = (0..part.len()).max_by(|a, b| part[*a].abs().total_cmp(&part[*b].abs()));
+            for element in [largest.unwrap(), 0, part.len() - 1] {
+                let index = range.start + element;
+                let delta = 1e-5;
+                let numeric = (case.loss_with(index, delta) - case.loss_with(index, -delta)) / (2.0 * delta);
+                let found = gradient[index];
+                let tolerance = 1e-7 + 1e-6 * found.abs().max(numeric.abs());
+                assert!(
+                    (found - numeric).abs() < tolerance,
+                    "{name}: {}[{element}]: {found} against {numeric}",
+                    parameter.name
+                );
+            }
+        }
+    }
+}

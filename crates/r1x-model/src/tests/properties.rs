@@ -1,0 +1,196 @@
+//! Sampler against trainer bit for bit; batches, order, threads and splits; checkpoints.
+
+use r1x_core::loss::{Loss, LossOutput, LossTotals};
+use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan, ScheduleKind, SchedulePlan};
+use r1x_core::port::{Cursor, GenerateRequest, Weights};
+use r1x_core::{Completion, FinishReason, Policy, Rng, Stream, TrainingBatch, TrainingSequence};
+
+use super::shapes;
+use crate::DecoderPolicy;
+
+/// −Σ advantage · logprob, enough to drive the gradient.
+struct Weighted;
+
+impl Loss for Weighted {
+    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+        let sum: f64 = logprobs.iter().map(|l| f64::from(*l)).sum();
+        let totals = LossTotals { loss: -sequence.advantage * sum, ..LossTotals::default() };
+        LossOutput { gradient: vec![-sequence.advantage as f32; logprobs.len()], totals }
+    }
+}
+
+fn optimizer() -> OptimizerPlan {
+    OptimizerPlan {
+        lr: 1e-2,
+        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.01,
+        grad_clip: 1.0,
+    }
+}
+
+fn policy(plan: &ModelPlan, threads: usize) -> (DecoderPolicy, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (DecoderPolicy::new(plan, 4, threads, folder.path().to_owned()).unwrap(), folder)
+}
+
+fn sampling() -> SamplingPlan {
+    SamplingPlan { temperature: 0.7, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: 17 }
+}
+
+fn requests() -> Vec<GenerateRequest> {
+    (0..5)
+        .map(|i| GenerateRequest {
+            prompt: (0..=i as u32 + 1).map(|t| (t * 3 + i as u32) % 13).collect(),
+            samples: 3 + i,
+            address: 100 + i as u64,
+        })
+        .collect()
+}
+
+fn stream() -> Stream {
+    Rng::new(9).stream("sampling")
+}
+
+fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> TrainingBatch {
+    let mut sequences = Vec::new();
+    for (request, completions) in requests.iter().zip(completions) {
+        for (index, completion) in completions.iter().enumerate() {
+            sequences.push(TrainingSequence {
+                tokens: [&request.prompt[..], &completion.tokens].concat(),
+                prompt_len: request.prompt.len(),
+                mask: vec![true; completion.tokens.len()],
+                sampled_logprobs: completion.logprobs.clone(),
+                reference_logprobs: Vec::new(),
+                advantage: index as f64 - 1.3,
+            });
+        }
+    }
+    TrainingBatch { sequences, micro_batch_size: 4, temperature: 0.7 }
+}
+
+/// Trains a few updates so that weights, biases and moments are not at their start.
+fn train(policy: &mut DecoderPolicy, batch: &TrainingBatch, updates: usize) {
+    for _ in 0..updates {
+        policy.accumulate(batch, &Weighted).unwrap();
+        policy.update(&optimizer(), 1e-2).unwrap();
+    }
+}
+
+#[test]
+fn the_trainer_gives_the_samplers_logprobs_bit_for_bit() {
+    for (name, plan) in shapes() {
+        let (mut policy, _folder) = policy(&plan, 1);
+        let first = policy.generate(&requests(), &sampling(), stream()).unwrap();
+        train(&mut policy, &batch(&requests(), &first), 3);
+        let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
+        let batch = batch(&requests(), &completions);
+        let scored = policy.score(Weights::Current, &batch).unwrap();
+        let mut stopped = 0;
+        for (sequence, scored) in batch.sequences.iter().zip(&scored) {
+            assert_eq!(&sequence.sampled_logprobs, scored, "{name}");
+            stopped += usize::from(sequence.tokens.last() == Some(&policy.eos()));
+        }
+        assert!(stopped > 0 && stopped < scored.len(), "{name}: {stopped} of {} stopped", scored.len());
+    }
+}
+
+#[test]
+fn samples_do_not_depend_on_batch_order_or_threads() {
+    for (name, plan) in shapes() {
+        let (mut policy, _folder) = policy(&plan, 1);
+        let together = policy.generate(&requests(), &sampling(), stream()).unwrap();
+        let (mut threaded, _folder) = self::policy(&plan, 3);
+        assert_eq!(together, threaded.generate(&requests(), &sampling(), stream()).unwrap(), "{name}");
+        let mut reversed = requests();
+        reversed.reverse();
+        let mut backwards = policy.generate(&reversed, &sampling(), stream()).unwrap();
+        backwards.reverse();
+        assert_eq!(together, backwards, "{name}");
+        for (request, expected) in requests().iter().zip(&together) {
+            let mut alone = request.clone();
+            alone.samples = 2;
+            let found = policy.generate(&[alone], &sampling(), stream()).unwrap();
+            assert_eq!(found[0], expected[..2], "{name}");
+        }
+        for completion in together.iter().flatten() {
+            let stopped = completion.tokens.last() == Some(&policy.eos());
+            assert_eq!(completion.finish == FinishReason::Stop, stopped);
+            assert!(stopped || completion.tokens.len() == 17);
+        }
+    }
+}
+
+#[test]
+fn training_is_bit_equal_over_threads_and_close_over_splits() {
+    for (name, plan) in shapes() {
+        let (mut one, _folder) = policy(&plan, 1);
+        let completions = one.generate(&requests(), &sampling(), stream()).unwrap();
+        let whole = batch(&requests(), &completions);
+        train(&mut one, &whole, 3);
+        let (mut three, _folder) = policy(&plan, 3);
+        train(&mut three, &whole, 3);
+        assert_eq!(one.weights_sha256().unwrap(), three.weights_sha256().unwrap(), "{name}");
+
+        let mut gradients = Vec::new();
+        for micro_batch_size in [1, 7, 100] {
+            let (mut split, _folder) = policy(&plan, 2);
+            split.accumulate(&TrainingBatch { micro_batch_size, ..whole.clone() }, &Weighted).unwrap();
+            gradients.push(split.gradient().to_vec());
+        }
+        let largest = gradients[0].iter().fold(0.0f32, |m, g| m.max(g.abs()));
+        for other in &gradients[1..] {
+            for (a, b) in gradients[0].iter().zip(other) {
+                assert!((a - b).abs() < 1e-5 * largest, "{name}: {a} against {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
+    let (_, plan) = shapes().remove(4);
+    let (mut original, folder) = policy(&plan, 2);
+    let completions = original.generate(&requests(), &sampling(), stream()).unwrap();
+    let batch = batch(&requests(), &completions);
+    train(&mut original, &batch, 2);
+    original.set_reference().unwrap();
+    train(&mut original, &batch, 1);
+    let cursor = Cursor { stage: 1, step: 3, drawn: 96 };
+    let saved = original.save("rl/step-000003", &cursor).unwrap();
+    assert_eq!(saved.sha256, original.weights_sha256().unwrap());
+
+    let (mut loaded, _other) = policy(&plan, 1);
+    assert_eq!(loaded.load(&folder.path().join(&saved.path)).unwrap(), cursor);
+    let reference = |p: &mut DecoderPolicy| p.score(Weights::Reference, &batch).unwrap();
+    assert_eq!(reference(&mut original), reference(&mut loaded));
+    train(&mut original, &batch, 2);
+    train(&mut loaded, &batch, 2);
+    assert_eq!(original.weights_sha256().unwrap(), loaded.weights_sha256().unwrap());
+}
+
+#[test]
+fn torn_and_foreign_checkpoints_are_refused() {
+    let (_, plan) = shapes().remove(0);
+    let (mut original, folder) = policy(&plan, 1);
+    original.save("x", &Cursor::default()).unwrap();
+    let path = folder.path().join("x");
+    let (mut other, _folder) = policy(&shapes().remove(1).1, 1);
+    let error = other.load(&path).unwrap_err().to_string();
+    assert!(error.contains("has no tensor `lm_head.weight`"), "{error}");
+    let file = path.join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let error = original.load(&path).unwrap_err().to_string();
+    assert!(error.contains("sha256"), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    assert!(original.load(&path).is_err());
+    // A folder that cannot be made is an error that says where.
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = original.save("file/x", &Cursor::default()).unwrap_err();
+    assert!(error.message.contains("file/x"), "{error}");
+}

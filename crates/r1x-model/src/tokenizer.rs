@@ -1,0 +1,162 @@
+//! Text to tokens and back: a vocabulary of words, or a `tokenizer.json`.
+//!
+//! Must not know models or prompts.
+
+use std::collections::HashMap;
+
+use r1x_core::plan::TokenizerPlan;
+
+use crate::error::ModelError;
+
+/// The name of the end-of-sequence token of word vocabularies; its id is 0.
+pub const EOS: &str = "<eos>";
+
+/// A tokenizer.
+#[derive(Debug)]
+pub enum Tokenizer {
+    /// One token per word; words are separated by blanks.
+    Words {
+        /// Word of each token.
+        words: Vec<String>,
+        /// Token of each word.
+        tokens: HashMap<String, u32>,
+    },
+    /// Hugging Face `tokenizers`.
+    File {
+        /// The tokenizer.
+        inner: Box<tokenizers::Tokenizer>,
+        /// Its end-of-sequence token.
+        eos: u32,
+    },
+}
+
+impl Tokenizer {
+    /// Builds the planned tokenizer.
+    ///
+    /// # Errors
+    /// When pieces repeat or hold blanks, or the file cannot be read or lacks its end-of-sequence token.
+    pub fn new(plan: &TokenizerPlan) -> Result<Self, ModelError> {
+        match plan {
+            TokenizerPlan::Vocabulary { pieces } => Self::words(pieces),
+            TokenizerPlan::File { path, eos, .. } => Self::file(path, eos),
+        }
+    }
+
+    fn words(pieces: &[String]) -> Result<Self, ModelError> {
+        let mut words = vec![EOS.to_owned()];
+        let mut tokens = HashMap::from([(EOS.to_owned(), 0)]);
+        for piece in pieces {
+            if piece.is_empty() || piece.contains(char::is_whitespace) {
+                return Err(ModelError::Vocabulary(format!("`{piece}` is empty or holds a blank")));
+            }
+            if tokens.insert(piece.clone(), words.len() as u32).is_some() {
+                return Err(ModelError::Vocabulary(format!("`{piece}` is listed twice")));
+            }
+            words.push(piece.clone());
+        }
+        Ok(Self::Words { words, tokens })
+    }
+
+    fn file(path: &str, eos: &str) -> Result<Self, ModelError> {
+        let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
+        let inner = tokenizers::Tokenizer::from_file(path).map_err(|e| error(e.to_string()))?;
+        let token = inner
+            .token_to_id(eos)
+            .ok_or_else(|| error(format!("has no token `{eos}` to end sequences with")))?;
+        Ok(Self::File { inner: Box::new(inner), eos: token })
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        match self {
+            Tokenizer::Words { words, .. } => words.len(),
+            Tokenizer::File { inner, .. } => {
+                // Ids may have holes, so the largest id decides.
+                let largest = inner.get_vocab(true).values().max().copied();
+                largest.map_or(0, |id| id as usize + 1)
+            }
+        }
+    }
+
+    /// Whether there are no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The end-of-sequence token.
+    pub fn eos(&self) -> u32 {
+        match self {
+            Tokenizer::Words { .. } => 0,
+            Tokenizer::File { eos, .. } => *eos,
+        }
+    }
+
+    /// Text to tokens.
+    ///
+    /// # Errors
+    /// When a word is not in the vocabulary.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match self {
+            Tokenizer::Words { words, tokens } => text
+                .split_whitespace()
+                .map(|word| {
+                    tokens.get(word).copied().ok_or_else(|| ModelError::UnknownWord {
+                        word: word.to_owned(),
+                        text: text.chars().take(60).collect(),
+                        size: words.len(),
+                    })
+                })
+                .collect(),
+            Tokenizer::File { inner, .. } => {
+                let encoding = inner.encode(text, false).map_err(|error| ModelError::Tokenizer {
+                    path: "tokenizer.json".to_owned(),
+                    reason: error.to_string(),
+                })?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// Tokens to text, without the end-of-sequence token.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let kept = tokens.iter().filter(|token| **token != self.eos());
+        match self {
+            Tokenizer::Words { words, .. } => {
+                let words = kept.map(|token| words.get(*token as usize).map_or("?", String::as_str));
+                words.collect::<Vec<_>>().join(" ")
+            }
+            Tokenizer::File { inner, .. } => {
+                let kept: Vec<u32> = kept.copied().collect();
+                inner.decode(&kept, false).unwrap_or_default()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(pieces: &[&str]) -> Result<Tokenizer, ModelError> {
+        let pieces = pieces.iter().map(|p| (*p).to_owned()).collect();
+        Tokenizer::new(&TokenizerPlan::Vocabulary { pieces })
+    }
+
+    #[test]
+    fn words_round_trip_and_unknown_ones_are_named() {
+        let tokenizer = words(&["+", "1", "12", "="]).unwrap();
+        let tokens = tokenizer.encode("12 + 1 =").unwrap();
+        assert_eq!(tokens, [3, 1, 2, 4]);
+        assert_eq!(tokenizer.decode(&[3, 1, 2, 4, 0]), "12 + 1 =");
+        let error = tokenizer.encode("1 + 7").unwrap_err().to_string();
+        assert_eq!(error, "`7` is not in the vocabulary of 5 tokens (in `1 + 7`)");
+    }
+
+    #[test]
+    fn broken_vocabularies_are_refused() {
+        assert!(words(&["a", "a"]).is_err());
+        assert!(words(&["a b"]).is_err());
+        assert!(words(&[""]).is_err());
+        assert!(words(&[EOS]).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! One optimizer update: gradient norm, clipping, AdamW over the layout, and loss-free expert balancing.
+//!
+//! Must not know losses or batches.
+
+use r1x_core::plan::OptimizerPlan;
+use r1x_ops::kernel::adamw::AdamW;
+
+use crate::layout::Layout;
+
+/// AdamW's state.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    /// First moments, in layout order.
+    pub first: Vec<f32>,
+    /// Second moments.
+    pub second: Vec<f32>,
+    /// Updates done.
+    pub updates: u64,
+}
+
+impl Optimizer {
+    /// Zero moments.
+    pub fn new(layout: &Layout) -> Self {
+        Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
+    }
+
+    /// One step for a gradient of this norm. Only matrices decay.
+    pub fn step(
+        &mut self,
+        layout: &Layout,
+        plan: &OptimizerPlan,
+        lr: f64,
+        norm: f64,
+        values: &mut [f32],
+        gradient: &[f32],
+    ) {
+        self.updates += 1;
+        let clip = plan.grad_clip > 0.0 && norm > plan.grad_clip;
+        let power = self.updates as f64;
+        let mut step = AdamW {
+            lr: lr as f32,
+            beta1: plan.beta1 as f32,
+            beta2: plan.beta2 as f32,
+            eps: plan.eps as f32,
+            weight_decay: 0.0,
+            correction1: (1.0 - plan.beta1.powf(power)) as f32,
+            correction2: (1.0 - plan.beta2.powf(power)) as f32,
+            gradient_scale: if clip { (plan.grad_clip / norm) as f32 } else { 1.0 },
+        };
+        for parameter in &layout.parameters {
+            let range = parameter.offset..parameter.offset + parameter.len();
+            let matrix = parameter.shape.len() == 2;
+            step.weight_decay = if matrix { plan.weight_decay as f32 } else { 0.0 };
+            step.step(
+                &mut values[range.clone()],
+                &gradient[range.clone()],
+                &mut self.first[range.clone()],
+                &mut self.second[range],
+            );
+        }
+    }
+}
+
+/// The global L2 norm, summed in f64 in order.
+pub fn norm(gradient: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for chunk in gradient.chunks(8) {
+        for (lane, g) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*g) * f64::from(*g);
+        }
+    }
+    lanes.iter().sum::<f64>().sqrt()
+}
+
+/// Loss-free balancing (Wang et al., 2024): an expert below the mean load becomes `speed` easier to choose,
+/// one above it harder.
+pub fn balance(biases: &mut [Vec<f32>], loads: &[Vec<u64>], speed: f32) {
+    for (biases, loads) in biases.iter_mut().zip(loads) {
+        let (sum, experts) = (loads.iter().sum::<u64>(), loads.len() as u64);
+        for (bias, load) in biases.iter_mut().zip(loads) {
+            match (load * experts).cmp(&sum) {
+                std::cmp::Ordering::Less => *bias += speed,
+                std::cmp::Ordering::Equal => {}
+                std::cmp::Ordering::Greater => *bias -= speed,
+            }
+        }
+    }
+}
+
+/// Largest and smallest expert load over the mean, the worst layer of each.
+pub fn load_metrics(loads: &[Vec<u64>]) -> Vec<(String, f64)> {
+    let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
+    for loads in loads {
+        let mean = loads.iter().sum::<u64>() as f64 / loads.len() as f64;
+        if mean > 0.0 {
+            for load in loads {
+                largest = largest.max(*load as f64 / mean);
+                smallest = smallest.min(*load as f64 / mean);
+            }
+        }
+    }
+    if largest < smallest {
+        return Vec::new();
+    }
+    vec![("moe.load_max".to_owned(), largest), ("moe.load_min".to_owned(), smallest)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balancing_moves_every_bias_by_its_sign() {
+        let mut biases = vec![vec![0.0, 0.5, 0.0]];
+        balance(&mut biases, &[vec![10, 1, 4]], 0.25);
+        assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
+        balance(&mut biases, &[vec![3, 3, 3]], 0.25);
+        assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
+        assert_eq!(load_metrics(&[vec![10, 1, 4]])[0].1, 2.0);
+        assert!(load_metrics(&[vec![0, 0]]).is_empty());
+    }
+
+    #[test]
+    fn norm_is_euclidean() {
+        assert!((norm(&[3.0; 11]) - (99.0f64).sqrt()).abs() < 1e-12);
+        assert!(norm(&[f32::NAN, 1.0]).is_nan());
+    }
+}

@@ -1,0 +1,88 @@
+//! RMSNorm (Zhang & Sennrich, 2019): y = x / sqrt(mean(x²) + eps) · gain, row by row.
+//!
+//! Must not know what the rows are.
+
+use super::{add_scaled, dot};
+use crate::real::Real;
+use crate::simd::vectorize;
+
+/// y[rows × width] from x of the same shape; rows of x are `x_stride` apart, rows of y `y_stride`.
+pub fn rms_norm<R: Real>(
+    (x, x_stride): (&[R], usize),
+    gain: &[R],
+    eps: f64,
+    (y, y_stride): (&mut [R], usize),
+    rows: usize,
+) {
+    vectorize(|| {
+        let width = gain.len();
+        for row in 0..rows {
+            let x = &x[row * x_stride..row * x_stride + width];
+            forward_row(x, gain, eps, &mut y[row * y_stride..row * y_stride + width]);
+        }
+    });
+}
+
+#[inline(always)]
+fn inverse_rms<R: Real>(x: &[R], eps: f64) -> R {
+    let mean = dot(x, x) / R::from_f64(x.len() as f64);
+    R::ONE / (mean + R::from_f64(eps)).sqrt()
+}
+
+#[inline(always)]
+fn forward_row<R: Real>(x: &[R], gain: &[R], eps: f64, y: &mut [R]) {
+    let scale = inverse_rms(x, eps);
+    for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
+        *y = *x * scale * *gain;
+    }
+}
+
+/// dx (+)= and dgain += for upstream dy. `overwrite` replaces dx instead of adding to it.
+///
+/// With s = 1/rms and n the width: dx = s·(gain·dy) − x · s³/n · Σ gain·dy·x.
+pub fn rms_norm_backward<R: Real>(
+    (x, x_stride): (&[R], usize),
+    gain: &[R],
+    eps: f64,
+    (dy, dy_stride): (&[R], usize),
+    (dx, dx_stride): (&mut [R], usize),
+    dgain: &mut [R],
+    rows: usize,
+    overwrite: bool,
+) {
+    vectorize(|| {
+        let width = gain.len();
+        let mut scaled = vec![R::ZERO; width];
+        for row in 0..rows {
+            let x = &x[row * x_stride..row * x_stride + width];
+            let dy = &dy[row * dy_stride..row * dy_stride + width];
+            let dx = &mut dx[row * dx_stride..row * dx_stride + width];
+            if overwrite {
+                dx.fill(R::ZERO);
+            }
+            backward_row(x, gain, eps, dy, dx, dgain, &mut scaled);
+        }
+    });
+}
+
+#[inline(always)]
+fn backward_row<R: Real>(
+    x: &[R],
+    gain: &[R],
+    eps: f64,
+    dy: &[R],
+    dx: &mut [R],
+    dgain: &mut [R],
+    scaled: &mut [R],
+) {
+    let scale = inverse_rms(x, eps);
+    for (((scaled, gain), dy), (x, dgain)) in
+        scaled.iter_mut().zip(gain).zip(dy).zip(x.iter().zip(dgain))
+    {
+        *scaled = *gain * *dy;
+        *dgain += *dy * *x * scale;
+    }
+    let shared = dot(scaled, x) * scale * scale * scale / R::from_f64(x.len() as f64);
+    add_scaled(dx, scale, scaled);
+    add_scaled(dx, -shared, x);
+}

@@ -1,0 +1,70 @@
+//! Which vector instructions this machine has, and a way to compile a plain function for them.
+//!
+//! Must not know what is computed. Element-wise kernels are ordinary loops; [`vectorize`] instantiates them
+//! once per level, and because Rust neither fuses nor reorders floating-point operations by itself, every
+//! level gives the same bits.
+
+use std::sync::OnceLock;
+
+/// Vector instructions, from widest to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// No assumptions beyond the compilation target.
+    Portable,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+/// The widest level this processor supports. It is a constant of the machine, found once.
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(detect)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx512, avx2) {
+        (true, true) => Level::Avx512,
+        (false, true) => Level::Avx2,
+        _ => Level::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Portable
+}
+
+/// Runs `body` compiled for this machine's level. `body` must be small enough to inline: pass a closure that
+/// calls one `#[inline(always)]` function.
+#[inline]
+pub fn vectorize<T>(body: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        // SAFETY: `level` returned Avx512, so the processor has every feature the function enables.
+        Level::Avx512 => return unsafe { with_avx512(body) },
+        // SAFETY: `level` returned Avx2, so the processor has every feature the function enables.
+        Level::Avx2 => return unsafe { with_avx2(body) },
+        Level::Portable => {}
+    }
+    body()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn with_avx512<T>(body: impl FnOnce() -> T) -> T {
+    body()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
+    body()
+}
