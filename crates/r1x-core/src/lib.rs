@@ -3,13 +3,17 @@
 //! This crate must not know tensors, files, clocks, threads or SQL. Everything here can be read in
 //! any order and tested in milliseconds.
 
+pub mod advantage;
+pub mod estimate;
 pub mod facts;
+pub mod kl;
 pub mod loss;
 pub mod plan;
 pub mod port;
 pub mod problem;
 pub mod rng;
 pub mod rollout;
+pub mod schedule;
 
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};

@@ -1,1 +1,17 @@
-//! placeholder
+//! The loop: stages of supervised and reinforcement learning, evaluations, checkpoints, resume.
+//!
+//! Knows the four ports of r1x-core and nothing else: no tensors, files, clocks, WASM, SQL or YAML. Start
+//! reading at `stage/grpo.rs`, whose `step` is the whole method in one screen.
+
+mod check;
+mod draw;
+mod error;
+mod metrics;
+mod optimize;
+mod pack;
+mod rollout;
+mod run;
+mod stage;
+
+pub use error::TrainError;
+pub use run::{Ports, RunOutcome, run};

@@ -4,6 +4,12 @@
 //! function with a closed-form derivative is the whole loss; the model back-propagates
 //! Σ stop_grad(gradient) · logprob. Must not know tensors or models.
 
+pub mod sft;
+pub mod surrogate;
+
+pub use sft::Sft;
+pub use surrogate::Surrogate;
+
 use crate::rollout::TrainingSequence;
 
 /// A loss over one sequence at a time; everything that normalises over the batch (token counts, number of
@@ -20,6 +26,11 @@ pub struct LossOutput {
     pub gradient: Vec<f32>,
     /// The sequence's share of the sums.
     pub totals: LossTotals,
+}
+
+/// Completion tokens of a sequence that the loss falls on.
+pub fn trained_tokens(sequence: &TrainingSequence) -> usize {
+    sequence.mask.iter().filter(|&&trained| trained).count()
 }
 
 /// Sums over sequences; `loss` is already normalised, so a plain sum over the batch is the loss.
@@ -51,5 +62,65 @@ impl LossTotals {
         self.ratio += other.ratio;
         self.logprob_diff_max = self.logprob_diff_max.max(other.logprob_diff_max);
         self.logprob += other.logprob;
+    }
+}
+
+/// Checks of closed-form derivatives, shared by the tests of everything with a derivative.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Compares a derivative with the central difference of `function` at `x`.
+    ///
+    /// # Panics
+    /// When they differ by more than 1e-6 of their size.
+    pub(crate) fn assert_derivative(function: impl Fn(f64) -> f64, x: f64, derivative: f64) {
+        let step = 1e-5;
+        let difference = (function(x + step) - function(x - step)) / (2.0 * step);
+        let size = 1.0_f64.max(difference.abs()).max(derivative.abs());
+        assert!(
+            (difference - derivative).abs() <= 1e-6 * size,
+            "derivative {derivative} at {x}, central difference {difference}"
+        );
+    }
+
+    /// Compares every entry of a loss's gradient with the central difference of its total over f32 log-probs.
+    ///
+    /// # Panics
+    /// When an entry differs by more than 2e-3 of the larger of both and 0.1.
+    pub(crate) fn assert_gradient(loss: &dyn Loss, sequence: &TrainingSequence, logprobs: &[f32]) {
+        let gradient = loss.evaluate(sequence, logprobs).gradient;
+        assert_eq!(gradient.len(), logprobs.len());
+        let value = |token: usize, shift: f32| {
+            let mut moved = logprobs.to_vec();
+            moved[token] += shift;
+            (
+                f64::from(moved[token]),
+                loss.evaluate(sequence, &moved).totals.loss,
+            )
+        };
+        for (token, &entry) in gradient.iter().enumerate() {
+            // The step is as large as f32 needs; dividing by the step actually taken removes its rounding.
+            let (above, high) = value(token, 1e-3);
+            let (below, low) = value(token, -1e-3);
+            let difference = (high - low) / (above - below);
+            let size = 0.1_f64.max(difference.abs());
+            assert!(
+                (difference - f64::from(entry)).abs() <= 2e-3 * size,
+                "token {token}: gradient {entry}, central difference {difference}"
+            );
+        }
+    }
+
+    /// A sequence with a prompt of two tokens and one completion token per log-prob.
+    pub(crate) fn sequence(mask: &[bool], sampled: &[f32], advantage: f64) -> TrainingSequence {
+        TrainingSequence {
+            tokens: vec![1; 2 + mask.len()],
+            prompt_len: 2,
+            mask: mask.to_vec(),
+            sampled_logprobs: sampled.to_vec(),
+            reference_logprobs: Vec::new(),
+            advantage,
+        }
     }
 }

@@ -1,0 +1,141 @@
+//! Advantages: how the totals of one group become one number per rollout, one file per estimator.
+//!
+//! Must not know where totals come from, nor what a loss does with advantages.
+
+mod group_centered;
+mod group_normalized;
+mod leave_one_out;
+
+use crate::plan::{AdvantageKind, AdvantagePlan};
+
+/// What credit assignment says about one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credit {
+    /// One advantage per rollout, in order; exactly 0 for rollouts without a total.
+    pub advantages: Vec<f64>,
+    /// True when fewer than two different totals exist, so that every advantage is exactly 0.
+    pub zero_signal: bool,
+}
+
+/// Assigns credit inside one group. `totals` has one entry per rollout, in reward units.
+///
+/// Rollouts without a total (`None`, or a value that is not finite) take no part in means and deviations and
+/// get 0. A group whose totals are all equal has no signal: this is decided by exact equality, because a
+/// mean of equal numbers need not equal them in floating point and dividing that noise by a tiny deviation
+/// would turn it into an advantage of order one. A group with a single total has nothing to be compared
+/// with and counts as one without signal.
+pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>]) -> Credit {
+    let scored: Vec<f64> = totals
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|total| total.is_finite())
+        .collect();
+    let zero_signal = scored.windows(2).all(|pair| pair[0] == pair[1]);
+    if zero_signal {
+        return Credit {
+            advantages: vec![0.0; totals.len()],
+            zero_signal,
+        };
+    }
+    let credited = match plan.kind {
+        AdvantageKind::GroupNormalized => group_normalized::advantages(&scored, plan.eps),
+        AdvantageKind::GroupCentered => group_centered::advantages(&scored),
+        AdvantageKind::LeaveOneOut => leave_one_out::advantages(&scored),
+    };
+    let mut credited = credited.into_iter();
+    let advantages = totals
+        .iter()
+        .map(|total| match total {
+            Some(total) if total.is_finite() => credited.next().unwrap_or(0.0),
+            _ => 0.0,
+        })
+        .collect();
+    Credit {
+        advantages,
+        zero_signal,
+    }
+}
+
+/// Arithmetic mean of at least one number.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [AdvantageKind; 3] = [
+        AdvantageKind::GroupNormalized,
+        AdvantageKind::GroupCentered,
+        AdvantageKind::LeaveOneOut,
+    ];
+
+    fn credit(kind: AdvantageKind, totals: &[Option<f64>]) -> Credit {
+        advantages(&AdvantagePlan { kind, eps: 1e-4 }, totals)
+    }
+
+    #[test]
+    fn equal_totals_have_no_signal_however_badly_their_mean_rounds() {
+        for kind in KINDS {
+            let credit = credit(kind, &[Some(0.1); 7]);
+            assert!(credit.zero_signal);
+            assert_eq!(credit.advantages, vec![0.0; 7]);
+        }
+    }
+
+    #[test]
+    fn tiny_differences_are_signal() {
+        for kind in KINDS {
+            let credit = credit(kind, &[Some(0.1), Some(0.1 + 1e-12)]);
+            assert!(!credit.zero_signal);
+            assert!(credit.advantages[0] < 0.0 && credit.advantages[1] > 0.0);
+        }
+    }
+
+    #[test]
+    fn rollouts_without_a_total_get_zero_and_do_not_bias_the_others() {
+        let missing = [None, Some(1.0), None, Some(3.0), Some(f64::NAN), Some(5.0)];
+        for kind in KINDS {
+            let whole = credit(kind, &missing);
+            let scored = credit(kind, &[Some(1.0), Some(3.0), Some(5.0)]);
+            assert!(!whole.zero_signal);
+            assert_eq!(
+                [
+                    whole.advantages[1],
+                    whole.advantages[3],
+                    whole.advantages[5]
+                ],
+                scored.advantages[..]
+            );
+            for unscored in [0, 2, 4] {
+                assert_eq!(whole.advantages[unscored], 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn groups_with_nothing_to_compare_have_no_signal() {
+        for kind in KINDS {
+            for totals in [&[][..], &[None, None], &[Some(2.0)], &[None, Some(2.0)]] {
+                let credit = credit(kind, totals);
+                assert!(credit.zero_signal, "{kind:?} {totals:?}");
+                assert_eq!(credit.advantages, vec![0.0; totals.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn advantages_sum_to_zero_and_ignore_a_constant_added_to_all_totals() {
+        let totals = [0.0, 0.25, 2.0, -1.5, 0.25];
+        for kind in KINDS {
+            let plain = credit(kind, &totals.map(Some));
+            let shifted = credit(kind, &totals.map(|total| Some(total + 8.0)));
+            assert!(plain.advantages.iter().sum::<f64>().abs() < 1e-12);
+            for (one, other) in plain.advantages.iter().zip(&shifted.advantages) {
+                assert!((one - other).abs() < 1e-12);
+            }
+        }
+    }
+}

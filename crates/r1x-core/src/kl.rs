@@ -1,0 +1,125 @@
+//! Schulman's estimators of KL(π‖ref) from one sampled token: value and derivative in closed form.
+//!
+//! With d = log ref − log π: k1 = −d, k2 = d²/2, k3 = exp(d) − 1 − d. Must not know sequences, masks or
+//! coefficients.
+//!
+//! All three estimate the divergence; as terms of a loss they differ, because only the gradient of k2 is,
+//! in expectation on-policy, the gradient of KL(π‖ref).
+
+use crate::plan::KlEstimator;
+
+/// Where the exponential of k3 stops: |d| above this many nats is continued by the tangent.
+///
+/// A hard clamp would have derivative 0 and so stop pulling exactly where the policy has drifted furthest;
+/// the tangent keeps the pull at its largest finite value. exp(20) ≈ 4.9·10⁸ fits any float.
+pub const LOG_RATIO_LIMIT: f64 = 20.0;
+
+/// An estimate for one token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KlTerm {
+    /// The estimate, nats.
+    pub value: f64,
+    /// Its derivative with respect to the policy's log-prob.
+    pub derivative: f64,
+}
+
+/// Estimates the divergence at one token from its log-probs under the policy and under the reference.
+/// Finite for all finite log-probs; infinite or NaN log-probs show in the value.
+pub fn kl(estimator: KlEstimator, logprob: f64, reference: f64) -> KlTerm {
+    let d = reference - logprob;
+    // d falls by one when the log-prob grows by one, so derivatives by d change sign.
+    match estimator {
+        KlEstimator::K1 => KlTerm {
+            value: -d,
+            derivative: 1.0,
+        },
+        KlEstimator::K2 => KlTerm {
+            value: 0.5 * d * d,
+            derivative: -d,
+        },
+        KlEstimator::K3 => {
+            let inside = d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
+            let slope = inside.exp_m1();
+            KlTerm {
+                value: (slope - inside) + slope * (d - inside),
+                derivative: -slope,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::testing::assert_derivative;
+
+    const ESTIMATORS: [KlEstimator; 3] = [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3];
+
+    /// log π = −1, log ref = −1.5, so d = −0.5; exp(−0.5) = 0.6065306597126334.
+    #[test]
+    fn matches_values_computed_by_hand() {
+        let term = |estimator| kl(estimator, -1.0, -1.5);
+        assert_eq!(
+            term(KlEstimator::K1),
+            KlTerm {
+                value: 0.5,
+                derivative: 1.0
+            }
+        );
+        assert_eq!(
+            term(KlEstimator::K2),
+            KlTerm {
+                value: 0.125,
+                derivative: 0.5
+            }
+        );
+        let k3 = term(KlEstimator::K3);
+        assert!((k3.value - 0.106_530_659_712_633_4).abs() < 1e-15);
+        assert!((k3.derivative - 0.393_469_340_287_366_6).abs() < 1e-15);
+    }
+
+    #[test]
+    fn derivatives_agree_with_central_differences() {
+        for estimator in ESTIMATORS {
+            for logprob in [-25.0, -9.0, -2.0, -0.7, -1e-3] {
+                for reference in [-30.0, -4.0, -0.7, -0.01] {
+                    assert_derivative(
+                        |x| kl(estimator, x, reference).value,
+                        logprob,
+                        kl(estimator, logprob, reference).derivative,
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_policies_have_no_divergence() {
+        for estimator in ESTIMATORS {
+            assert_eq!(kl(estimator, -0.3, -0.3).value, 0.0);
+        }
+    }
+
+    /// Near d = 0, exp(d) − 1 − d cancels catastrophically unless it is built from expm1.
+    #[test]
+    fn k3_is_exact_for_tiny_differences() {
+        let d: f64 = 1e-7;
+        let value = kl(KlEstimator::K3, 0.0, d).value;
+        assert!((value - 0.5 * d * d).abs() < 1e-6 * 0.5 * d * d, "{value}");
+    }
+
+    #[test]
+    fn far_policies_stay_finite_and_keep_being_pulled() {
+        for estimator in ESTIMATORS {
+            for (logprob, reference) in [(-1e5, 0.0), (0.0, -1e5), (-3e38, 0.0)] {
+                let term = kl(estimator, logprob, reference);
+                assert!(
+                    term.value.is_finite() && term.derivative.is_finite(),
+                    "{term:?}"
+                );
+            }
+        }
+        // Below the reference's probability, a larger log-prob must lower the penalty.
+        assert!(kl(KlEstimator::K3, -1e5, 0.0).derivative <= -4e8);
+    }
+}

@@ -1,0 +1,491 @@
+//! The clipped policy-gradient surrogate with a KL penalty, and its aggregation over an update.
+//!
+//! Per token, with ρ = π(token) / π_sampled(token) and the sequence's advantage A:
+//! −min(min(ρ, max_ratio)·A, clip(ρ, 1 − low, 1 + high)·A) + β·KL. Must not know how advantages arise.
+//!
+//! Sources: Schulman et al. 2017 (clipping), DeepSeekMath section 4.1 (the group-relative form), Yu et al.
+//! 2025 (a higher upper bound, the token mean), Liu et al. 2025 (the fixed length), and INTELLECT-2 (the cap
+//! `max_ratio`, which bounds the loss of a negative advantage).
+
+use super::{Loss, LossOutput, LossTotals, trained_tokens};
+use crate::kl::{LOG_RATIO_LIMIT, kl};
+use crate::plan::{Aggregation, ClipPlan, KlPlan};
+use crate::rollout::TrainingSequence;
+
+/// The loss of one policy update.
+///
+/// What each aggregation divides by is fixed when the loss is built from the whole update, so it does not
+/// matter how the update is split into micro-batches. Sequences in which no token is trained (empty or fully
+/// masked) always add 0, and count as follows:
+/// - `SequenceMean`: not at all; the mean is over sequences with at least one trained token.
+/// - `TokenMean`: not at all; they have no token to count.
+/// - `FixedLength`: as one sequence like every other, because that denominator is meant to be a constant.
+///
+/// An update without any trained token has loss 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Surrogate {
+    clip: ClipPlan,
+    kl: KlPlan,
+    aggregation: Aggregation,
+    /// One over the denominator that all sequences share; 0 when nothing is trained.
+    scale: f64,
+}
+
+/// The policy-gradient part of one token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SurrogateTerm {
+    /// The loss, before aggregation.
+    pub value: f64,
+    /// Its derivative with respect to the policy's log-prob.
+    pub derivative: f64,
+    /// The probability ratio ρ.
+    pub ratio: f64,
+    /// Whether a bound on ρ stops the gradient.
+    pub clipped: bool,
+}
+
+impl Surrogate {
+    /// The loss of one update; `sequences` are all of its sequences, not those of a micro-batch, and
+    /// `max_tokens` is the longest completion the sampler may produce (used by `FixedLength`).
+    pub fn new(
+        clip: &ClipPlan,
+        kl: &KlPlan,
+        aggregation: Aggregation,
+        max_tokens: usize,
+        sequences: &[TrainingSequence],
+    ) -> Self {
+        let counts = || sequences.iter().map(trained_tokens);
+        let denominator = match aggregation {
+            Aggregation::SequenceMean => counts().filter(|&count| count > 0).count(),
+            Aggregation::TokenMean => counts().sum(),
+            Aggregation::FixedLength => sequences.len() * max_tokens,
+        };
+        let scale = if denominator == 0 {
+            0.0
+        } else {
+            1.0 / denominator as f64
+        };
+        Self {
+            clip: clip.clone(),
+            kl: kl.clone(),
+            aggregation,
+            scale,
+        }
+    }
+
+    /// Weight of each trained token of a sequence in the loss.
+    fn weight(&self, sequence: &TrainingSequence) -> f64 {
+        match self.aggregation {
+            Aggregation::SequenceMean => self.scale / trained_tokens(sequence).max(1) as f64,
+            Aggregation::TokenMean | Aggregation::FixedLength => self.scale,
+        }
+    }
+}
+
+impl Loss for Surrogate {
+    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+        let length = sequence.mask.len();
+        assert_eq!(logprobs.len(), length, "one log-prob per completion token");
+        assert_eq!(
+            sequence.sampled_logprobs.len(),
+            length,
+            "one sampled log-prob per token"
+        );
+        let weight = self.weight(sequence);
+        let mut totals = LossTotals::default();
+        let mut gradient = vec![0.0; length];
+        for token in (0..length).filter(|&token| sequence.mask[token]) {
+            let logprob = f64::from(logprobs[token]);
+            let sampled = f64::from(sequence.sampled_logprobs[token]);
+            let policy = surrogate(&self.clip, sequence.advantage, logprob, sampled);
+            let (mut value, mut derivative) = (policy.value, policy.derivative);
+            if let Some(&reference) = sequence.reference_logprobs.get(token) {
+                let penalty = kl(self.kl.estimator, logprob, f64::from(reference));
+                value += self.kl.coef * penalty.value;
+                derivative += self.kl.coef * penalty.derivative;
+                totals.kl += penalty.value;
+            }
+            totals.loss += weight * value;
+            totals.tokens += 1;
+            totals.clipped += u64::from(policy.clipped);
+            totals.ratio += policy.ratio;
+            totals.logprob += logprob;
+            totals.logprob_diff_max = totals.logprob_diff_max.max((logprob - sampled).abs());
+            gradient[token] = (weight * derivative) as f32;
+        }
+        LossOutput { gradient, totals }
+    }
+}
+
+/// The policy-gradient part of one token: value, derivative and whether the ratio's bounds are active.
+///
+/// The log-ratio is clamped to ±20 nats so that nothing overflows; beyond that the token is far outside any
+/// trust region and gets no gradient. A log-prob that is NaN gives a value that is NaN.
+pub fn surrogate(clip: &ClipPlan, advantage: f64, logprob: f64, sampled: f64) -> SurrogateTerm {
+    let difference = logprob - sampled;
+    let ratio = difference.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
+    if ratio.is_nan() {
+        return SurrogateTerm {
+            value: f64::NAN,
+            derivative: f64::NAN,
+            ratio,
+            clipped: false,
+        };
+    }
+    let cap = clip.max_ratio.unwrap_or(f64::INFINITY);
+    let capped = ratio.min(cap) * advantage;
+    let bounded = ratio.max(1.0 - clip.low).min(1.0 + clip.high) * advantage;
+    // Where both branches agree the ratio is inside the bounds, and the open branch carries the gradient.
+    let open = capped <= bounded && ratio <= cap;
+    let moves = difference.abs() <= LOG_RATIO_LIMIT;
+    SurrogateTerm {
+        value: -capped.min(bounded),
+        derivative: if open && moves {
+            -ratio * advantage
+        } else {
+            0.0
+        },
+        ratio,
+        clipped: advantage != 0.0 && !open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_derivative, assert_gradient, sequence};
+    use super::*;
+    use crate::plan::KlEstimator;
+
+    fn clip(low: f64, high: f64, max_ratio: Option<f64>) -> ClipPlan {
+        ClipPlan {
+            low,
+            high,
+            max_ratio,
+        }
+    }
+
+    fn penalty(coef: f64, estimator: KlEstimator) -> KlPlan {
+        KlPlan {
+            coef,
+            estimator,
+            refresh_every: None,
+        }
+    }
+
+    const AGGREGATIONS: [Aggregation; 3] = [
+        Aggregation::SequenceMean,
+        Aggregation::TokenMean,
+        Aggregation::FixedLength,
+    ];
+
+    /// Columns: advantage, ratio, value, derivative by log-prob, clipped. Bounds 0.8 and 1.28, cap 3.
+    #[test]
+    fn one_token_matches_a_table_computed_by_hand() {
+        let table: [(f64, f64, f64, f64, bool); 11] = [
+            (2.0, 1.0, -2.0, -2.0, false),
+            (2.0, 1.2, -2.4, -2.4, false),
+            (2.0, 1.5, -2.56, 0.0, true),
+            (2.0, 0.5, -1.0, -1.0, false),
+            (2.0, 5.0, -2.56, 0.0, true),
+            (-2.0, 1.0, 2.0, 2.0, false),
+            (-2.0, 0.9, 1.8, 1.8, false),
+            (-2.0, 0.5, 1.6, 0.0, true),
+            (-2.0, 2.0, 4.0, 4.0, false),
+            (-2.0, 5.0, 6.0, 0.0, true),
+            (0.0, 5.0, 0.0, 0.0, false),
+        ];
+        for (advantage, ratio, value, derivative, clipped) in table {
+            let term = surrogate(&clip(0.2, 0.28, Some(3.0)), advantage, ratio.ln(), 0.0);
+            assert!(
+                (term.value - value).abs() < 1e-12,
+                "A {advantage} ρ {ratio}: {term:?}"
+            );
+            assert!(
+                (term.derivative - derivative).abs() < 1e-12,
+                "A {advantage} ρ {ratio}: {term:?}"
+            );
+            assert_eq!(term.clipped, clipped, "A {advantage} ρ {ratio}: {term:?}");
+        }
+        // Without the cap a negative advantage is not bounded from above.
+        let open = surrogate(&clip(0.2, 0.28, None), -2.0, 5.0_f64.ln(), 0.0);
+        assert!((open.value - 10.0).abs() < 1e-12 && (open.derivative - 10.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_token_agrees_with_central_differences() {
+        for bounds in [
+            clip(0.2, 0.28, None),
+            clip(0.2, 0.2, Some(2.0)),
+            clip(10.0, 10.0, None),
+        ] {
+            for advantage in [-1.7, -0.2, 0.0, 0.4, 2.5] {
+                for logprob in [-30.0, -4.0, -2.3, -2.0, -1.9, -1.5, -0.9, -0.1] {
+                    assert_derivative(
+                        |x| surrogate(&bounds, advantage, x, -2.0).value,
+                        logprob,
+                        surrogate(&bounds, advantage, logprob, -2.0).derivative,
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn on_policy_the_ratio_is_exactly_one_and_the_gradient_is_the_policy_gradient() {
+        let mut one = sequence(&[true; 3], &[-0.1, -7.3, -1e-7], 1.5);
+        one.reference_logprobs.clear();
+        let loss = Surrogate::new(
+            &clip(0.0, 0.0, Some(1.0)),
+            &penalty(0.0, KlEstimator::K3),
+            Aggregation::TokenMean,
+            8,
+            std::slice::from_ref(&one),
+        );
+        let output = loss.evaluate(&one, &[-0.1, -7.3, -1e-7]);
+        assert_eq!(output.gradient, vec![-0.5; 3]);
+        assert_eq!(output.totals.ratio, 3.0);
+        assert_eq!(output.totals.clipped, 0);
+        assert_eq!(output.totals.logprob_diff_max, 0.0);
+    }
+
+    /// Two sequences on-policy with A = 1 and A = −2, of two and four tokens, one of those masked:
+    /// losses per token −1, −1 and 2, 2, 2.
+    #[test]
+    fn aggregations_match_values_computed_by_hand() {
+        let sequences = [
+            sequence(&[true, true], &[-1.0; 2], 1.0),
+            sequence(&[true, true, false, true], &[-1.0; 4], -2.0),
+        ];
+        let expected = [
+            (Aggregation::SequenceMean, 0.5, -0.25, 1.0 / 3.0),
+            (Aggregation::TokenMean, 0.8, -0.2, 0.4),
+            (Aggregation::FixedLength, 0.2, -0.05, 0.1),
+        ];
+        for (aggregation, value, first, second) in expected {
+            let loss = Surrogate::new(
+                &clip(0.2, 0.2, None),
+                &penalty(0.0, KlEstimator::K3),
+                aggregation,
+                10,
+                &sequences,
+            );
+            let one = loss.evaluate(&sequences[0], &[-1.0; 2]);
+            let other = loss.evaluate(&sequences[1], &[-1.0; 4]);
+            assert!((one.totals.loss + other.totals.loss - value).abs() < 1e-12);
+            assert_eq!(one.gradient, vec![first as f32; 2]);
+            assert_eq!(
+                other.gradient,
+                [second as f32, second as f32, 0.0, second as f32]
+            );
+        }
+    }
+
+    /// One token, d = −0.5 from the reference, β = 0.1: k2 adds 0.1 · 0.125 and 0.1 · 0.5.
+    #[test]
+    fn the_penalty_is_added_with_its_factor() {
+        let mut one = sequence(&[true], &[-1.0], 2.0);
+        one.reference_logprobs = vec![-1.5];
+        let loss = Surrogate::new(
+            &clip(0.2, 0.2, None),
+            &penalty(0.1, KlEstimator::K2),
+            Aggregation::TokenMean,
+            4,
+            std::slice::from_ref(&one),
+        );
+        let output = loss.evaluate(&one, &[-1.0]);
+        assert!((output.totals.loss - (-2.0 + 0.0125)).abs() < 1e-12);
+        assert_eq!(output.totals.kl, 0.125);
+        assert!((f64::from(output.gradient[0]) - (-2.0 + 0.05)).abs() < 1e-6);
+    }
+
+    /// Sequences with masks, both signs of advantage, and log-probs inside and outside the bounds.
+    fn update() -> (Vec<TrainingSequence>, Vec<Vec<f32>>) {
+        let mut sequences = vec![
+            sequence(&[true, true, false, true], &[-1.0, -2.0, -0.5, -3.0], 1.3),
+            sequence(&[true, true], &[-0.4, -1.1], -0.7),
+            sequence(&[false, false], &[-0.4, -1.1], 2.0),
+            sequence(&[], &[], 1.0),
+            sequence(&[true; 3], &[-2.0, -0.2, -1.0], 0.0),
+        ];
+        let logprobs = vec![
+            vec![-0.7, -2.1, -9.0, -3.6],
+            vec![-0.9, -1.05],
+            vec![-0.3, -0.2],
+            vec![],
+            vec![-1.4, -0.3, -1.9],
+        ];
+        for one in &mut sequences {
+            one.reference_logprobs = one.sampled_logprobs.iter().map(|x| x - 0.3).collect();
+        }
+        (sequences, logprobs)
+    }
+
+    #[test]
+    fn whole_gradients_agree_with_central_differences() {
+        let (sequences, logprobs) = update();
+        for aggregation in AGGREGATIONS {
+            for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
+                let loss = Surrogate::new(
+                    &clip(0.2, 0.25, Some(1.5)),
+                    &penalty(0.2, estimator),
+                    aggregation,
+                    6,
+                    &sequences,
+                );
+                for (one, logprobs) in sequences.iter().zip(&logprobs) {
+                    assert_gradient(&loss, one, logprobs);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masked_tokens_have_no_gradient_and_untrained_sequences_no_share() {
+        let (sequences, mut logprobs) = update();
+        logprobs[0][2] = f32::NAN;
+        for aggregation in AGGREGATIONS {
+            let loss = Surrogate::new(
+                &clip(0.2, 0.2, None),
+                &penalty(0.5, KlEstimator::K3),
+                aggregation,
+                6,
+                &sequences,
+            );
+            assert_eq!(
+                loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(),
+                0
+            );
+            let masked = loss.evaluate(&sequences[2], &logprobs[2]);
+            assert_eq!(masked.gradient, vec![0.0; 2]);
+            assert_eq!(masked.totals, LossTotals::default());
+            assert_eq!(loss.evaluate(&sequences[3], &[]), LossOutput::default());
+        }
+    }
+
+    /// Documented counting of sequences without trained tokens: left out of the sequence mean, counted by the
+    /// fixed length.
+    #[test]
+    fn untrained_sequences_count_as_documented() {
+        let trained = sequence(&[true, true], &[-1.0; 2], 1.0);
+        let untrained = [
+            sequence(&[false; 5], &[-1.0; 5], 1.0),
+            sequence(&[], &[], 1.0),
+        ];
+        for (aggregation, alone, together) in [
+            (Aggregation::SequenceMean, -1.0, -1.0),
+            (Aggregation::TokenMean, -1.0, -1.0),
+            (Aggregation::FixedLength, -0.5, -0.5 / 3.0),
+        ] {
+            let total = |sequences: &[TrainingSequence]| {
+                Surrogate::new(
+                    &clip(0.2, 0.2, None),
+                    &penalty(0.0, KlEstimator::K3),
+                    aggregation,
+                    4,
+                    sequences,
+                )
+                .evaluate(&trained, &[-1.0; 2])
+                .totals
+                .loss
+            };
+            let all = [trained.clone(), untrained[0].clone(), untrained[1].clone()];
+            assert!((total(std::slice::from_ref(&trained)) - alone).abs() < 1e-12);
+            assert!((total(&all) - together).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn an_update_without_trained_tokens_is_zero_and_not_nan() {
+        let nothing = [sequence(&[false; 2], &[-1.0; 2], 3.0)];
+        for aggregation in AGGREGATIONS {
+            for sequences in [&nothing[..], &[]] {
+                let loss = Surrogate::new(
+                    &clip(0.2, 0.2, None),
+                    &penalty(0.1, KlEstimator::K1),
+                    aggregation,
+                    0,
+                    sequences,
+                );
+                let output = loss.evaluate(&nothing[0], &[-5.0; 2]);
+                assert_eq!(output.totals, LossTotals::default());
+            }
+        }
+    }
+
+    #[test]
+    fn totals_and_gradients_do_not_depend_on_the_split_into_micro_batches() {
+        let (sequences, logprobs) = update();
+        for aggregation in AGGREGATIONS {
+            let loss = Surrogate::new(
+                &clip(0.2, 0.25, None),
+                &penalty(0.2, KlEstimator::K3),
+                aggregation,
+                6,
+                &sequences,
+            );
+            let whole = |range: std::ops::Range<usize>| {
+                let mut totals = LossTotals::default();
+                let mut gradients = Vec::new();
+                for index in range {
+                    let output = loss.evaluate(&sequences[index], &logprobs[index]);
+                    totals.add(&output.totals);
+                    gradients.extend(output.gradient);
+                }
+                (totals, gradients)
+            };
+            let (all, gradients) = whole(0..5);
+            for split in 1..5 {
+                let (mut totals, mut joined) = whole(0..split);
+                let (rest, tail) = whole(split..5);
+                totals.add(&rest);
+                joined.extend(tail);
+                assert_eq!(joined, gradients);
+                assert!((totals.loss - all.loss).abs() < 1e-12);
+                assert_eq!(totals.tokens, all.tokens);
+                assert_eq!(totals.clipped, all.clipped);
+                assert_eq!(totals.logprob_diff_max, all.logprob_diff_max);
+            }
+        }
+    }
+
+    #[test]
+    fn the_total_of_an_update_equals_the_formula_written_out() {
+        let (sequences, logprobs) = update();
+        let loss = Surrogate::new(
+            &clip(0.2, 0.25, None),
+            &penalty(0.2, KlEstimator::K3),
+            Aggregation::TokenMean,
+            6,
+            &sequences,
+        );
+        let total: f64 = (0..5)
+            .map(|i| loss.evaluate(&sequences[i], &logprobs[i]).totals.loss)
+            .sum();
+        let mut written_out = 0.0;
+        for (one, logprobs) in sequences.iter().zip(&logprobs) {
+            for (token, &logprob) in logprobs.iter().enumerate() {
+                if one.mask[token] {
+                    let x = f64::from(logprob);
+                    let rho = (x - f64::from(one.sampled_logprobs[token])).exp();
+                    let d = f64::from(one.reference_logprobs[token]) - x;
+                    let bounded = rho.clamp(0.8, 1.25);
+                    written_out -= (rho * one.advantage).min(bounded * one.advantage);
+                    written_out += 0.2 * (d.exp() - 1.0 - d);
+                }
+            }
+        }
+        assert!((total - written_out / 8.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn extreme_log_probs_stay_finite_and_nan_is_not_hidden() {
+        let bounds = clip(0.2, 0.2, None);
+        for advantage in [-3.0, 3.0] {
+            for (logprob, sampled) in [(0.0, -1e30), (-1e30, 0.0)] {
+                let term = surrogate(&bounds, advantage, logprob, sampled);
+                assert!(term.value.is_finite() && term.derivative == 0.0, "{term:?}");
+            }
+        }
+        assert!(surrogate(&bounds, 1.0, f64::NAN, -1.0).value.is_nan());
+    }
+}

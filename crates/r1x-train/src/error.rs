@@ -1,0 +1,232 @@
+//! What can go wrong in the loop itself, in words for the person who wrote the spec.
+//!
+//! Errors of the ports pass through unchanged; these are the loop's own. Must not know exit codes.
+
+use r1x_core::{Boundary, PortError};
+
+/// An error found by the loop. `place` is a stage or suite in words, such as "stage `rl`".
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// A split with nothing in it.
+    #[error("{place}: data set `{data}` has no {split} problems")]
+    NoProblems {
+        /// Who asked.
+        place: String,
+        /// Data set id.
+        data: String,
+        /// Word of the split.
+        split: &'static str,
+    },
+    /// A split smaller than one batch.
+    #[error(
+        "{place}: data set `{data}` offers {available} {split} problems, but one step draws {needed}"
+    )]
+    FewerThanABatch {
+        /// Who asked.
+        place: String,
+        /// Data set id.
+        data: String,
+        /// Word of the split.
+        split: &'static str,
+        /// Problems after the limit.
+        available: usize,
+        /// Problems per step.
+        needed: usize,
+    },
+    /// A prompt without a token.
+    #[error("{place}: the prompt of problem `{problem}` is empty")]
+    EmptyPrompt {
+        /// Who asked.
+        place: String,
+        /// Key of the problem.
+        problem: String,
+    },
+    /// A prompt that leaves no room for the longest completion.
+    #[error(
+        "{place}: the prompt of problem `{problem}` has {prompt} tokens; with {max_tokens} for the completion \
+         that is more than the model's context of {context}"
+    )]
+    PromptTooLong {
+        /// Who asked.
+        place: String,
+        /// Key of the problem.
+        problem: String,
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens kept free for the completion.
+        max_tokens: usize,
+        /// The model's context, tokens.
+        context: usize,
+    },
+    /// A worked example longer than the context.
+    #[error(
+        "{place}: prompt, solution and end of problem `{problem}` have {tokens} tokens, more than the model's \
+         context of {context}"
+    )]
+    ExampleTooLong {
+        /// Who asked.
+        place: String,
+        /// Key of the problem.
+        problem: String,
+        /// Tokens of the whole example.
+        tokens: usize,
+        /// The model's context, tokens.
+        context: usize,
+    },
+    /// Supervised training on a problem without a worked solution.
+    #[error("{place}: problem `{problem}` of data set `{data}` has no worked solution to train on")]
+    NoSolution {
+        /// Who asked.
+        place: String,
+        /// Data set id.
+        data: String,
+        /// Key of the problem.
+        problem: String,
+    },
+    /// A reference to something the plan does not define.
+    #[error("{place}: there is no {kind} called `{id}`")]
+    Unknown {
+        /// Who asked.
+        place: String,
+        /// `reward` or `eval`.
+        kind: &'static str,
+        /// The id that was asked for.
+        id: String,
+    },
+    /// Rollouts drawn greedily, all alike.
+    #[error(
+        "{place}: sampling.temperature is 0, so all rollouts of a group are equal and teach nothing"
+    )]
+    GreedyRollouts {
+        /// Who asked.
+        place: String,
+    },
+    /// pass@k that cannot be estimated.
+    #[error(
+        "{place}: pass@{k} needs between 1 and {samples} samples per problem, and there are {samples}"
+    )]
+    PassAt {
+        /// Who asked.
+        place: String,
+        /// The k.
+        k: usize,
+        /// Samples per problem.
+        samples: usize,
+    },
+    /// A checkpoint that does not belong to this plan.
+    #[error("{place}: the checkpoint has {done} steps done, but the plan has only {steps}")]
+    BeyondPlan {
+        /// Who asked.
+        place: String,
+        /// Steps done.
+        done: u64,
+        /// Steps planned.
+        steps: u64,
+    },
+    /// A port returned lists that do not match what was asked.
+    #[error("{place}: the {port} returned {got} {what}, expected {expected}")]
+    Shape {
+        /// Who asked.
+        place: String,
+        /// `policy` or `rewarder`.
+        port: &'static str,
+        /// What was counted.
+        what: &'static str,
+        /// How many came.
+        got: usize,
+        /// How many were due.
+        expected: usize,
+    },
+    /// A weighted sum of finite rewards that overflows.
+    #[error("{place}: the weighted total of a rollout of problem `{problem}` is {total}")]
+    TotalNotFinite {
+        /// Who asked.
+        place: String,
+        /// Key of the problem.
+        problem: String,
+        /// The total.
+        total: f64,
+    },
+    /// Training left the finite numbers.
+    #[error(
+        "{place}, step {step}, update {update}: the {what} is {value}; the step is not recorded"
+    )]
+    Diverged {
+        /// Which stage.
+        place: String,
+        /// Step inside the stage, from 0.
+        step: u64,
+        /// Update inside the step, from 1.
+        update: usize,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+}
+
+impl TrainError {
+    /// Whose error it is.
+    fn boundary(&self) -> Boundary {
+        match self {
+            TrainError::NoProblems { .. }
+            | TrainError::FewerThanABatch { .. }
+            | TrainError::EmptyPrompt { .. }
+            | TrainError::PromptTooLong { .. }
+            | TrainError::ExampleTooLong { .. }
+            | TrainError::NoSolution { .. }
+            | TrainError::BeyondPlan { .. } => Boundary::Data,
+            TrainError::Unknown { .. }
+            | TrainError::GreedyRollouts { .. }
+            | TrainError::PassAt { .. } => Boundary::Spec,
+            TrainError::Shape {
+                port: "rewarder", ..
+            }
+            | TrainError::TotalNotFinite { .. } => Boundary::Reward,
+            TrainError::Shape { .. } => Boundary::Model,
+            TrainError::Diverged { .. } => Boundary::Diverged,
+        }
+    }
+
+    /// How to mend it.
+    fn hint(&self) -> &'static str {
+        match self {
+            TrainError::NoProblems { .. } => {
+                "generate or add problems for that split, or raise its limit above 0"
+            }
+            TrainError::FewerThanABatch { .. } => {
+                "lower the number of problems per step, raise the limit, or add problems"
+            }
+            TrainError::EmptyPrompt { .. } => "give the data set a prompt template with some text",
+            TrainError::PromptTooLong { .. } => {
+                "raise the model's context_length, or lower sampling.max_tokens"
+            }
+            TrainError::ExampleTooLong { .. } => {
+                "raise the model's context_length, or leave the longest examples out"
+            }
+            TrainError::NoSolution { .. } => {
+                "name the column with the solutions, or train this stage on another data set"
+            }
+            TrainError::Unknown { .. } => "define it in the spec, or correct the id",
+            TrainError::GreedyRollouts { .. } => {
+                "set a temperature above 0; evaluations may stay greedy"
+            }
+            TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
+            TrainError::BeyondPlan { .. } => "resume with the plan the run was started with",
+            TrainError::Shape { .. } => "this is a fault of r1x; please report it with the spec",
+            TrainError::TotalNotFinite { .. } => {
+                "lower the weights of the rewards, or bound the plugin's values"
+            }
+            TrainError::Diverged { .. } => {
+                "lower the learning rate or grad_clip, lengthen the warm-up, then resume from the last \
+                 checkpoint"
+            }
+        }
+    }
+}
+
+impl From<TrainError> for PortError {
+    fn from(error: TrainError) -> Self {
+        PortError::new(error.boundary(), error.to_string(), error.hint())
+    }
+}

@@ -1,0 +1,102 @@
+//! The named numbers of a step, in one fixed order.
+//!
+//! A mean over nothing is left out rather than recorded as 0 or NaN: a gap in a curve is honest. Must not know
+//! how the numbers are stored or shown.
+
+use r1x_core::estimate::deviation;
+use r1x_core::{CreditedGroup, FinishReason};
+
+use crate::optimize::Updates;
+
+/// Metrics of a GRPO step. `rewards` are the ids of its rewards, in the order of the outcomes; `has_reference`
+/// says whether a KL term exists.
+pub(crate) fn of_grpo_step(
+    rewards: &[String],
+    groups: &[CreditedGroup],
+    updates: &Updates,
+    has_reference: bool,
+    lr: f64,
+) -> Vec<(String, f64)> {
+    let rollouts = || groups.iter().flat_map(|credited| &credited.group.rollouts);
+    let completions = || rollouts().map(|rewarded| &rewarded.rollout.completion);
+    let totals: Vec<f64> = rollouts().filter_map(|rewarded| rewarded.total).collect();
+    let tokens = updates.all.tokens as f64;
+    let per_token = |sum: f64| (tokens > 0.0).then(|| sum / tokens);
+
+    let mut metrics = Metrics::default();
+    metrics.put("loss", updates.loss());
+    metrics.put_some("reward.mean", mean(totals.iter().copied()));
+    metrics.put_some(
+        "reward.std",
+        (!totals.is_empty()).then(|| deviation(&totals)),
+    );
+    for (index, id) in rewards.iter().enumerate() {
+        let values = rollouts().filter_map(|rewarded| rewarded.outcomes.get(index)?.value);
+        metrics.put_some(&format!("reward.{id}.mean"), mean(values));
+    }
+    let unscored = rollouts().map(|rewarded| share(rewarded.total.is_none()));
+    metrics.put_some("reward.unscored", mean(unscored));
+    let zero_signal = groups.iter().map(|credited| share(credited.zero_signal));
+    metrics.put_some("zero_signal", mean(zero_signal));
+    let lengths = completions().map(|completion| completion.tokens.len() as f64);
+    metrics.put_some("tokens.mean", mean(lengths));
+    let truncated =
+        completions().map(|completion| share(completion.finish == FinishReason::Length));
+    metrics.put_some("truncated", mean(truncated));
+    let entropies = completions().flat_map(|completion| &completion.entropies);
+    metrics.put_some(
+        "entropy",
+        mean(entropies.map(|&entropy| f64::from(entropy))),
+    );
+    metrics.put_some("kl", per_token(updates.all.kl).filter(|_| has_reference));
+    metrics.put_some("clip_fraction", per_token(updates.all.clipped as f64));
+    metrics.put_some("ratio.mean", per_token(updates.all.ratio));
+    metrics.put("grad_norm", updates.grad_norm());
+    metrics.put("lr", lr);
+    metrics.put("logprob_diff_max", updates.first.logprob_diff_max);
+    metrics.put("tokens", tokens);
+    metrics.0.extend(updates.policy_metrics());
+    metrics.0
+}
+
+/// Metrics of a supervised step. `epoch` is the number of passes over the data after it.
+pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String, f64)> {
+    let mut metrics = Metrics::default();
+    metrics.put("loss", updates.loss());
+    metrics.put("grad_norm", updates.grad_norm());
+    metrics.put("lr", lr);
+    metrics.put("tokens", updates.all.tokens as f64);
+    metrics.put("epoch", epoch);
+    metrics.0.extend(updates.policy_metrics());
+    metrics.0
+}
+
+#[derive(Default)]
+struct Metrics(Vec<(String, f64)>);
+
+impl Metrics {
+    fn put(&mut self, name: &str, value: f64) {
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn put_some(&mut self, name: &str, value: Option<f64>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+}
+
+/// 1 for yes and 0 for no, whose mean is a share.
+pub(crate) fn share(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+/// Mean of the values; `None` without any.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0_usize);
+    for value in values {
+        sum += value;
+        count += 1;
+    }
+    (count > 0).then(|| sum / count as f64)
+}

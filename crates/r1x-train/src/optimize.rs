@@ -1,0 +1,110 @@
+//! One optimizer update with its guard against divergence, and the sums of several.
+//!
+//! Must not know which loss or stage it serves.
+
+use r1x_core::loss::{Loss, LossTotals};
+use r1x_core::plan::OptimizerPlan;
+use r1x_core::port::UpdateFacts;
+use r1x_core::{Policy, PortError, TrainingBatch};
+
+use crate::error::TrainError;
+
+/// What all updates of a step share.
+#[derive(Clone, Copy)]
+pub(crate) struct Optimizer<'a> {
+    /// Settings of the optimizer.
+    pub(crate) plan: &'a OptimizerPlan,
+    /// Learning rate of this step.
+    pub(crate) lr: f64,
+    /// Which stage, for errors.
+    pub(crate) place: &'a str,
+    /// Which step, for errors.
+    pub(crate) step: u64,
+}
+
+/// What the updates of one step did together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Updates {
+    /// How many there were.
+    pub(crate) count: usize,
+    /// Totals of the first: the only one that sees the weights the rollouts were sampled from.
+    pub(crate) first: LossTotals,
+    /// Totals of all; `loss` is their sum, not their mean.
+    pub(crate) all: LossTotals,
+    /// Sum of the gradient norms.
+    grad_norm: f64,
+    /// Sums of the policy's own numbers by name, in the order they first appeared, with their counts.
+    metrics: Vec<(String, f64, usize)>,
+}
+
+impl Updates {
+    /// Trains on one batch. Errors before the weights change when the loss is not finite, and before
+    /// anything is recorded or saved when the gradient norm is not.
+    pub(crate) fn apply(
+        &mut self,
+        policy: &mut dyn Policy,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+        optimizer: Optimizer<'_>,
+    ) -> Result<(), PortError> {
+        let totals = policy.accumulate(batch, loss)?;
+        self.check_finite("loss", totals.loss, optimizer)?;
+        let facts = policy.update(optimizer.plan, optimizer.lr)?;
+        self.check_finite("gradient norm", facts.grad_norm, optimizer)?;
+        if self.count == 0 {
+            self.first = totals;
+        }
+        self.all.add(&totals);
+        self.add_facts(facts);
+        Ok(())
+    }
+
+    /// Mean loss of the updates; 0 without any.
+    pub(crate) fn loss(&self) -> f64 {
+        self.all.loss / self.count.max(1) as f64
+    }
+
+    /// Mean gradient norm of the updates, before clipping; 0 without any.
+    pub(crate) fn grad_norm(&self) -> f64 {
+        self.grad_norm / self.count.max(1) as f64
+    }
+
+    /// Means of the policy's own numbers.
+    pub(crate) fn policy_metrics(&self) -> impl Iterator<Item = (String, f64)> {
+        let means = self.metrics.iter();
+        means.map(|(name, sum, count)| (name.clone(), sum / *count as f64))
+    }
+
+    fn add_facts(&mut self, facts: UpdateFacts) {
+        self.count += 1;
+        self.grad_norm += facts.grad_norm;
+        for (name, value) in facts.metrics {
+            match self.metrics.iter_mut().find(|(known, ..)| *known == name) {
+                Some((_, sum, count)) => {
+                    *sum += value;
+                    *count += 1;
+                }
+                None => self.metrics.push((name, value, 1)),
+            }
+        }
+    }
+
+    fn check_finite(
+        &self,
+        what: &'static str,
+        value: f64,
+        optimizer: Optimizer<'_>,
+    ) -> Result<(), PortError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            place: optimizer.place.to_owned(),
+            step: optimizer.step,
+            update: self.count + 1,
+            what,
+            value,
+        }
+        .into())
+    }
+}

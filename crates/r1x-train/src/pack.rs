@@ -1,0 +1,116 @@
+//! From credited groups to training sequences, and from those to the updates of a step.
+//!
+//! Decides what is left out of the loss (truncated completions, groups without signal) and in which order
+//! sequences meet the optimizer. Must not know rewards or losses.
+
+use r1x_core::loss::trained_tokens;
+use r1x_core::plan::{GrpoPlan, Truncated, ZeroSignal};
+use r1x_core::{CreditedGroup, FinishReason, Stream, TrainingSequence};
+
+/// A training sequence and the rollout it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Packed {
+    /// Index of the group in the step.
+    pub(crate) group: usize,
+    /// Index of the rollout in its group.
+    pub(crate) rollout: usize,
+    /// What is trained on.
+    pub(crate) sequence: TrainingSequence,
+}
+
+impl Packed {
+    /// Whether the loss falls on any of its tokens. Other sequences only count in denominators, so the
+    /// policy need not compute them.
+    pub(crate) fn is_trained(&self) -> bool {
+        trained_tokens(&self.sequence) > 0
+    }
+}
+
+/// The sequences of a step in the order of its groups, without those that the plan drops.
+///
+/// A rollout without a total stays, with advantage 0: it still counts in denominators and in the KL term.
+pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
+    let mut packed = Vec::new();
+    for (group_index, credited) in groups.iter().enumerate() {
+        if credited.zero_signal && plan.zero_signal == ZeroSignal::Drop {
+            continue;
+        }
+        let rollouts = credited.group.rollouts.iter().zip(&credited.advantages);
+        for (rollout_index, (rewarded, &advantage)) in rollouts.enumerate() {
+            let completion = &rewarded.rollout.completion;
+            let kept = match plan.truncated {
+                Truncated::Keep => true,
+                Truncated::Mask => completion.finish != FinishReason::Length,
+            };
+            let prompt = &credited.group.prompt_tokens;
+            packed.push(Packed {
+                group: group_index,
+                rollout: rollout_index,
+                sequence: TrainingSequence {
+                    tokens: [prompt.as_slice(), &completion.tokens].concat(),
+                    prompt_len: prompt.len(),
+                    mask: vec![kept; completion.tokens.len()],
+                    sampled_logprobs: completion.logprobs.clone(),
+                    reference_logprobs: Vec::new(),
+                    advantage,
+                },
+            });
+        }
+    }
+    packed
+}
+
+/// Which sequences each update of a step trains on, as indices: every epoch is cut into `updates` parts that
+/// differ by at most one sequence. Parts may be empty when there are fewer sequences than updates.
+///
+/// With several updates per epoch the sequences are shuffled first, freshly per (step, epoch), so that an
+/// update does not consist of a few whole groups; with one update the order is that of the groups.
+pub(crate) fn split(
+    sequences: usize,
+    epochs: usize,
+    updates: usize,
+    stream: Stream,
+    step: u64,
+) -> Vec<Vec<usize>> {
+    let mut parts = Vec::with_capacity(epochs * updates);
+    for epoch in 0..epochs {
+        let mut order: Vec<usize> = (0..sequences).collect();
+        if updates > 1 {
+            stream.at(&[step, epoch as u64]).shuffle(&mut order);
+        }
+        for update in 0..updates {
+            let bounds = update * sequences / updates..(update + 1) * sequences / updates;
+            parts.push(order[bounds].to_vec());
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use r1x_core::Rng;
+
+    #[test]
+    fn every_epoch_trains_on_every_sequence_once_in_nearly_equal_parts() {
+        let stream = Rng::new(1).stream("packing");
+        let parts = split(11, 2, 3, stream, 5);
+        assert_eq!(parts.len(), 6);
+        for epoch in parts.chunks(3) {
+            assert!(epoch.iter().all(|part| (3..=4).contains(&part.len())));
+            let mut all = epoch.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..11).collect::<Vec<_>>());
+        }
+        assert_ne!(parts[..3], parts[3..], "the second epoch has its own order");
+        assert_eq!(parts, split(11, 2, 3, stream, 5));
+        assert_ne!(parts, split(11, 2, 3, stream, 6));
+    }
+
+    #[test]
+    fn one_update_keeps_the_order_of_the_groups() {
+        let stream = Rng::new(1).stream("packing");
+        assert_eq!(split(4, 1, 1, stream, 0), vec![vec![0, 1, 2, 3]]);
+        assert_eq!(split(1, 1, 2, stream, 0), vec![vec![], vec![0]]);
+    }
+}

@@ -1,0 +1,228 @@
+//! A run: its stages in order, and everything that happens between their steps.
+//!
+//! Must not know how a stage trains. Reads no clock: recorders stamp time, and no decision here depends on it.
+//!
+//! A checkpoint at (stage, step) covers every fact up to that step and none after it. Evaluations due at that
+//! point come after it, so a run that goes on from the checkpoint runs them first; a recorder that treats the
+//! facts of an older attempt from that point on as superseded sees each of them once.
+
+use r1x_core::plan::{EvalPlan, RunPlan, StageKind, StagePlan};
+use r1x_core::port::Cursor;
+use r1x_core::{CheckpointFacts, Policy, PortError, ProblemSource, Recorder, Rewarder, StageFacts};
+
+use crate::check::check;
+use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
+use crate::stage::{Training, stage_place, training};
+
+/// The outside world of a run.
+pub struct Ports<'a> {
+    /// The model that learns.
+    pub policy: &'a mut dyn Policy,
+    /// Who judges completions.
+    pub rewarder: &'a mut dyn Rewarder,
+    /// Where problems come from.
+    pub problems: &'a dyn ProblemSource,
+    /// Who remembers.
+    pub recorder: &'a mut dyn Recorder,
+}
+
+/// How a run ended when nothing failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// Every stage is finished.
+    Done,
+    /// It was asked to stop, and a checkpoint at this cursor is saved.
+    Interrupted {
+        /// Where to go on.
+        cursor: Cursor,
+    },
+}
+
+/// Runs a plan from a cursor: `Cursor::default()` for a new run, that of a restored checkpoint to go on.
+///
+/// To go on, `ports.policy` must have been restored from the same checkpoint (weights, optimizer, reference).
+/// `stop` is asked after every step and between stages; an evaluation under way is finished first.
+///
+/// # Errors
+/// Those of the ports, and a [`crate::TrainError`] converted: what can be known to fail (ids, data sets too
+/// small, prompts too long) is found before the first step; divergence is found before the step is recorded.
+pub fn run(
+    plan: &RunPlan,
+    ports: Ports<'_>,
+    from: Cursor,
+    stop: &dyn Fn() -> bool,
+) -> Result<RunOutcome, PortError> {
+    check(plan, &ports, &from)?;
+    Progress {
+        plan,
+        ports,
+        cursor: from,
+        stop,
+    }
+    .run()
+}
+
+/// A run under way.
+struct Progress<'p, 'a> {
+    plan: &'p RunPlan,
+    ports: Ports<'a>,
+    cursor: Cursor,
+    stop: &'p dyn Fn() -> bool,
+}
+
+/// Whether to go on after a stage or a step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+impl Progress<'_, '_> {
+    fn run(mut self) -> Result<RunOutcome, PortError> {
+        if self.cursor == Cursor::default() {
+            for suite in self.plan.evals.iter().filter(|suite| suite.when.start) {
+                self.evaluate(suite, None, "start")?;
+            }
+        }
+        while let Some(stage) = self.plan.stages.get(self.cursor.stage) {
+            if self.stage(stage)? == Flow::Stop {
+                return Ok(RunOutcome::Interrupted {
+                    cursor: self.cursor,
+                });
+            }
+            let (index, step) = (self.cursor.stage, self.cursor.step);
+            self.cursor = Cursor {
+                stage: index + 1,
+                step: 0,
+                drawn: 0,
+            };
+            if self.cursor.stage < self.plan.stages.len() && (self.stop)() {
+                let name = format!("{}/interrupt-{step:06}", stage.id);
+                self.save(&name, "interrupt", index, step)?;
+                return Ok(RunOutcome::Interrupted {
+                    cursor: self.cursor,
+                });
+            }
+        }
+        Ok(RunOutcome::Done)
+    }
+
+    /// One stage from the cursor's step to its end, or to the step at which it was asked to stop.
+    fn stage(&mut self, stage: &StagePlan) -> Result<Flow, PortError> {
+        let facts = StageFacts {
+            index: self.cursor.stage,
+            id: stage.id.clone(),
+            kind: stage.kind.as_str(),
+            start_step: self.cursor.step,
+        };
+        self.ports.recorder.stage_started(&facts)?;
+        if let Some(mut training) = training(self.plan, stage, self.ports.problems)?
+            && self.train(stage, training.as_mut())? == Flow::Stop
+        {
+            return Ok(Flow::Stop);
+        }
+        if let StageKind::Evaluate(evaluation) = &stage.kind {
+            for id in &evaluation.evals {
+                let suite = suite_by_id(self.plan, id, &stage_place(&stage.id))?;
+                self.evaluate(suite, Some(facts.index), &stage.id)?;
+            }
+        }
+        let weights = self.ports.policy.weights_sha256()?;
+        self.ports.recorder.stage_finished(&facts, &weights)?;
+        Ok(Flow::GoOn)
+    }
+
+    /// The steps of a training stage with what belongs between them.
+    fn train(&mut self, stage: &StagePlan, training: &mut dyn Training) -> Result<Flow, PortError> {
+        if self.cursor.step == 0 {
+            training.begin(self.ports.policy)?;
+        }
+        loop {
+            for suite in due(&self.plan.evals, self.cursor.step, training.steps()) {
+                self.evaluate(suite, Some(self.cursor.stage), &stage.id)?;
+            }
+            if self.cursor.step >= training.steps() {
+                return Ok(Flow::GoOn);
+            }
+            let facts = training.step(&mut self.ports, &self.cursor)?;
+            self.ports.recorder.step(&facts)?;
+            self.cursor.step += 1;
+            self.cursor.drawn += training.draws_per_step() as u64;
+            let flow = if (self.stop)() {
+                Flow::Stop
+            } else {
+                Flow::GoOn
+            };
+            self.checkpoint(stage, training.steps(), flow)?;
+            if flow == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
+        }
+    }
+
+    /// Saves when the stage is over, when a periodic checkpoint is due, or when the run is to stop here.
+    fn checkpoint(&mut self, stage: &StagePlan, steps: u64, flow: Flow) -> Result<(), PortError> {
+        let Cursor {
+            stage: index, step, ..
+        } = self.cursor;
+        let id = &stage.id;
+        if step >= steps {
+            return self.save(&format!("{id}/final"), "stage", index, step);
+        }
+        if divides(self.plan.checkpoints.every, step) {
+            return self.save(&format!("{id}/step-{step:06}"), "step", index, step);
+        }
+        if flow == Flow::Stop {
+            return self.save(
+                &format!("{id}/interrupt-{step:06}"),
+                "interrupt",
+                index,
+                step,
+            );
+        }
+        Ok(())
+    }
+
+    /// Saves the policy with the cursor, and records that `step` steps of stage `stage` are in it.
+    fn save(
+        &mut self,
+        name: &str,
+        kind: &'static str,
+        stage: usize,
+        step: u64,
+    ) -> Result<(), PortError> {
+        let saved = self.ports.policy.save(name, &self.cursor)?;
+        self.ports.recorder.checkpoint(&CheckpointFacts {
+            stage,
+            step,
+            kind,
+            path: saved.path,
+            sha256: saved.sha256,
+            bytes: saved.bytes,
+        })
+    }
+
+    fn evaluate(
+        &mut self,
+        suite: &EvalPlan,
+        stage: Option<usize>,
+        label: &str,
+    ) -> Result<(), PortError> {
+        let step = self.cursor.step;
+        let moment = Moment { stage, label, step };
+        let facts = evaluate(self.plan, suite, &mut self.ports, moment)?;
+        self.ports.recorder.evaluation(&facts)
+    }
+}
+
+/// The suites due once `step` of `steps` steps are done.
+fn due(suites: &[EvalPlan], step: u64, steps: u64) -> impl Iterator<Item = &EvalPlan> {
+    suites.iter().filter(move |suite| {
+        divides(suite.when.every, step) || (suite.when.stage_end && step >= steps)
+    })
+}
+
+/// Whether something that happens every so many steps happens after `step` of them; never after none.
+fn divides(every: Option<u64>, step: u64) -> bool {
+    step > 0 && every.is_some_and(|every| every > 0 && step.is_multiple_of(every))
+}

@@ -1,0 +1,247 @@
+//! Group-relative policy optimisation: `step` below is the method in one screen.
+//!
+//! Must not know how rewards are computed, how the policy computes, or what happens between steps.
+
+use r1x_core::loss::Surrogate;
+use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
+use r1x_core::port::{Cursor, Weights};
+use r1x_core::schedule::multiplier;
+use r1x_core::{
+    CreditedGroup, Policy, PortError, ProblemSource, Rng, StepFacts, Stream, TrainingBatch,
+    TrainingSequence,
+};
+
+use super::{Training, check_batch, reward_by_id, stage_place};
+use crate::draw::{Draw, limited};
+use crate::error::TrainError;
+use crate::metrics;
+use crate::optimize::{Optimizer, Updates};
+use crate::pack::{Packed, pack, split};
+use crate::rollout::{
+    Sampler, assign_credit, check_shape, encode_prompt, generate_groups, reward_groups,
+};
+use crate::run::Ports;
+
+/// A GRPO stage in progress.
+pub(crate) struct GrpoStage<'a> {
+    plan: &'a GrpoPlan,
+    rewards: Vec<RewardPlan>,
+    draw: Draw<'a>,
+    sampling: Stream,
+    packing: Stream,
+    place: String,
+}
+
+impl<'a> GrpoStage<'a> {
+    /// The stage called `id`. Errors when there are fewer problems than a step draws, when a reward is not
+    /// defined, or when sampling is greedy.
+    pub(crate) fn new(
+        run: &RunPlan,
+        id: &str,
+        plan: &'a GrpoPlan,
+        source: &'a dyn ProblemSource,
+    ) -> Result<Self, PortError> {
+        let place = stage_place(id);
+        if plan.sampling.temperature <= 0.0 {
+            return Err(TrainError::GreedyRollouts { place }.into());
+        }
+        let problems = limited(source, &plan.data, &place)?;
+        check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
+        let rewards = plan
+            .rewards
+            .iter()
+            .map(|reward| reward_by_id(run, reward, &place));
+        let rng = Rng::new(run.seed);
+        Ok(Self {
+            plan,
+            rewards: rewards.collect::<Result<_, _>>()?,
+            draw: Draw::new(problems, rng.stream("problems").named(id)),
+            sampling: rng.stream("sampling").named(id),
+            packing: rng.stream("packing").named(id),
+            place,
+        })
+    }
+
+    fn has_reference(&self) -> bool {
+        self.plan.kl.coef > 0.0
+    }
+
+    fn sampler(&self) -> Sampler<'_> {
+        Sampler {
+            samples: self.plan.group_size,
+            sampling: &self.plan.sampling,
+            stream: self.sampling,
+            place: &self.place,
+        }
+    }
+
+    fn batch(&self, sequences: Vec<TrainingSequence>) -> TrainingBatch {
+        TrainingBatch {
+            sequences,
+            micro_batch_size: self.plan.micro_batch_size,
+            temperature: self.plan.sampling.temperature as f32,
+        }
+    }
+
+    /// Asks the reference policy about every token that is trained on.
+    fn score_reference(
+        &self,
+        policy: &mut dyn Policy,
+        packed: &mut [Packed],
+    ) -> Result<(), PortError> {
+        if !self.has_reference() {
+            return Ok(());
+        }
+        let trained = || packed.iter().filter(|packed| packed.is_trained());
+        let batch = self.batch(trained().map(|packed| packed.sequence.clone()).collect());
+        if batch.sequences.is_empty() {
+            return Ok(());
+        }
+        let logprobs = policy.score(Weights::Reference, &batch)?;
+        check_shape(
+            &self.place,
+            "policy",
+            "scored sequences",
+            logprobs.len(),
+            batch.sequences.len(),
+        )?;
+        let trained = packed.iter_mut().filter(|packed| packed.is_trained());
+        for (packed, logprobs) in trained.zip(logprobs) {
+            let expected = packed.sequence.mask.len();
+            check_shape(
+                &self.place,
+                "policy",
+                "log-probs of a sequence",
+                logprobs.len(),
+                expected,
+            )?;
+            packed.sequence.reference_logprobs = logprobs;
+        }
+        Ok(())
+    }
+
+    /// Trains on the step's sequences, `epochs` × `updates_per_epoch` times. An update without a trained
+    /// token is skipped: it would only move the weights by the optimizer's momentum.
+    fn optimize(
+        &self,
+        policy: &mut dyn Policy,
+        packed: &[Packed],
+        at: &Cursor,
+        lr: f64,
+    ) -> Result<Updates, PortError> {
+        let plan = self.plan;
+        let optimizer = Optimizer {
+            plan: &plan.optimizer,
+            lr,
+            place: &self.place,
+            step: at.step,
+        };
+        let mut updates = Updates::default();
+        let parts = split(
+            packed.len(),
+            plan.epochs,
+            plan.updates_per_epoch,
+            self.packing,
+            at.step,
+        );
+        for part in parts {
+            let sequences = |keep: fn(&Packed) -> bool| -> Vec<TrainingSequence> {
+                let packed = part.iter().map(|&index| &packed[index]);
+                packed
+                    .filter(|one| keep(one))
+                    .map(|one| one.sequence.clone())
+                    .collect()
+            };
+            // The denominators see every sequence of the update, the policy only those it can learn from.
+            let (kl, max_tokens) = (&plan.kl, plan.sampling.max_tokens);
+            let loss = Surrogate::new(
+                &plan.clip,
+                kl,
+                plan.aggregation,
+                max_tokens,
+                &sequences(|_| true),
+            );
+            let batch = self.batch(sequences(Packed::is_trained));
+            if !batch.sequences.is_empty() {
+                updates.apply(policy, &batch, &loss, optimizer)?;
+            }
+        }
+        Ok(updates)
+    }
+
+    /// The reference becomes the current policy after every `refresh_every` steps.
+    fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
+        match self.plan.kl.refresh_every {
+            Some(every) if self.has_reference() && every > 0 && done.is_multiple_of(every) => {
+                policy.set_reference()
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Training for GrpoStage<'_> {
+    fn steps(&self) -> u64 {
+        self.plan.steps
+    }
+
+    fn draws_per_step(&self) -> usize {
+        self.plan.prompts_per_step
+    }
+
+    fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError> {
+        for problem in self.draw.ahead(self.plan.steps, self.plan.prompts_per_step) {
+            encode_prompt(policy, problem, self.plan.sampling.max_tokens, &self.place)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
+        policy.reset_optimizer();
+        if self.has_reference() {
+            policy.set_reference()?;
+        }
+        Ok(())
+    }
+
+    /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
+    fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
+        let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
+        let groups = generate_groups(ports.policy, self.sampler(), &problems, at.drawn)?;
+        let rewarded = reward_groups(ports.rewarder, &self.rewards, groups, &self.place)?;
+        let credited = assign_credit(&self.plan.advantage, rewarded);
+        let mut packed = pack(&credited, self.plan);
+        self.score_reference(ports.policy, &mut packed)?;
+        let optimizer = &self.plan.optimizer;
+        let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
+        let updates = self.optimize(ports.policy, &packed, at, lr)?;
+        self.refresh_reference(ports.policy, at.step + 1)?;
+        let rewards = self.plan.rewards.clone();
+        Ok(StepFacts {
+            metrics: metrics::of_grpo_step(&rewards, &credited, &updates, self.has_reference(), lr),
+            reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
+            stage: at.stage,
+            step: at.step,
+            rewards,
+            groups: credited,
+        })
+    }
+}
+
+/// The reference's log-probs as `[group][rollout][token]`; empty for rollouts that are not trained on, which
+/// the reference was not asked about.
+fn reference_logprobs(
+    has_reference: bool,
+    groups: &[CreditedGroup],
+    packed: Vec<Packed>,
+) -> Vec<Vec<Vec<f32>>> {
+    if !has_reference {
+        return Vec::new();
+    }
+    let empty = |credited: &CreditedGroup| vec![Vec::new(); credited.group.rollouts.len()];
+    let mut logprobs: Vec<_> = groups.iter().map(empty).collect();
+    for one in packed {
+        logprobs[one.group][one.rollout] = one.sequence.reference_logprobs;
+    }
+    logprobs
+}

@@ -1,0 +1,87 @@
+//! The kinds of stage: supervised fine-tuning, GRPO, evaluation.
+//!
+//! A training stage says how to begin and how to do one step; everything between steps (recording,
+//! evaluations, checkpoints, stopping) is the same for all and lives in `run.rs`. Must not know that.
+
+pub(crate) mod evaluate;
+pub(crate) mod grpo;
+pub(crate) mod sft;
+
+use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
+use r1x_core::port::Cursor;
+use r1x_core::{Policy, PortError, ProblemSource, StepFacts};
+
+use crate::error::TrainError;
+use crate::run::Ports;
+
+/// A stage that changes the policy step by step.
+pub(crate) trait Training {
+    /// How many steps it has.
+    fn steps(&self) -> u64;
+    /// How many problems each step draws.
+    fn draws_per_step(&self) -> usize;
+    /// Finds out before the run what would make a later step fail: every problem the stage will draw.
+    fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError>;
+    /// Prepares the policy when the stage starts anew; a resumed stage finds the policy prepared.
+    fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError>;
+    /// Does the step the cursor points at.
+    fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError>;
+}
+
+/// The training behind a stage; `None` for a stage that only evaluates.
+pub(crate) fn training<'a>(
+    run: &'a RunPlan,
+    stage: &'a StagePlan,
+    source: &'a dyn ProblemSource,
+) -> Result<Option<Box<dyn Training + 'a>>, PortError> {
+    Ok(match &stage.kind {
+        StageKind::Sft(plan) => Some(Box::new(sft::SftStage::new(run, &stage.id, plan, source)?)),
+        StageKind::Grpo(plan) => Some(Box::new(grpo::GrpoStage::new(
+            run, &stage.id, plan, source,
+        )?)),
+        StageKind::Evaluate(_) => None,
+    })
+}
+
+/// How messages call a stage.
+pub(crate) fn stage_place(id: &str) -> String {
+    format!("stage `{id}`")
+}
+
+/// How messages call an evaluation suite.
+pub(crate) fn suite_place(id: &str) -> String {
+    format!("eval `{id}`")
+}
+
+/// The reward called `id`.
+fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, PortError> {
+    let found = run.rewards.iter().find(|reward| reward.id == id);
+    found.cloned().ok_or_else(|| {
+        TrainError::Unknown {
+            place: place.to_owned(),
+            kind: "reward",
+            id: id.to_owned(),
+        }
+        .into()
+    })
+}
+
+/// An error unless the data holds at least one batch of different problems.
+fn check_batch(
+    place: &str,
+    data: &DataRef,
+    available: usize,
+    needed: usize,
+) -> Result<(), PortError> {
+    if available >= needed {
+        return Ok(());
+    }
+    Err(TrainError::FewerThanABatch {
+        place: place.to_owned(),
+        data: data.data.clone(),
+        split: data.split.as_str(),
+        available,
+        needed,
+    }
+    .into())
+}

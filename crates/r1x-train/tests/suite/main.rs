@@ -1,0 +1,13 @@
+//! The loop tested to learning: a table of logits, rules as rewards, facts in a `Vec`.
+//!
+//! One test binary; must not know tensors, WASM or SQL any more than the loop does.
+
+mod data;
+mod divergence;
+mod evaluation;
+mod facts;
+mod learning;
+mod masks;
+mod reference;
+mod resume;
+mod support;

@@ -1,0 +1,229 @@
+//! Interrupted and resumed equals uninterrupted, wherever the interruption falls.
+//!
+//! Must not know how checkpoints are written.
+
+use std::rc::Rc;
+
+use r1x_core::plan::{EvalWhen, RunPlan};
+use r1x_core::port::Cursor;
+use r1x_train::RunOutcome;
+
+use crate::support::{
+    Checkpoints, Fact, TablePolicy, World, eval_plan, evaluate_stage, finish, grpo_plan,
+    grpo_stage, run_plan, sft_plan, sft_stage,
+};
+
+/// Supervised, then reinforced with a reference that is refreshed, evaluated at all times.
+fn plan() -> RunPlan {
+    let mut grpo = grpo_plan(7);
+    grpo.kl.coef = 0.05;
+    grpo.kl.refresh_every = Some(3);
+    grpo.epochs = 2;
+    grpo.updates_per_epoch = 2;
+    let mut plan = run_plan(vec![
+        sft_stage(sft_plan(5)),
+        evaluate_stage(),
+        grpo_stage(grpo),
+    ]);
+    let mut suite = eval_plan();
+    suite.when = EvalWhen {
+        start: true,
+        stage_end: true,
+        every: Some(2),
+    };
+    plan.evals.push(suite);
+    plan.checkpoints.every = Some(2);
+    plan
+}
+
+/// The facts that must not depend on interruptions: all but starts of attempts and interrupt checkpoints.
+fn lasting(facts: &[Fact]) -> Vec<Fact> {
+    let lasts = |fact: &&Fact| match fact {
+        Fact::StageStarted(_) => false,
+        Fact::Checkpoint(saved) => saved.kind != "interrupt",
+        _ => true,
+    };
+    let mut facts: Vec<Fact> = facts.iter().filter(lasts).cloned().collect();
+    for fact in &mut facts {
+        if let Fact::StageFinished(stage, _) = fact {
+            stage.start_step = 0;
+        }
+    }
+    facts
+}
+
+fn last_checkpoint(facts: &[Fact]) -> String {
+    let saved = facts.iter().rev().find_map(|fact| match fact {
+        Fact::Checkpoint(saved) => Some(saved.path.clone()),
+        _ => None,
+    });
+    saved.expect("an interrupted run has a checkpoint")
+}
+
+fn resume(
+    plan: &RunPlan,
+    checkpoints: &Checkpoints,
+    name: &str,
+    stop_after: u64,
+) -> crate::support::Finished {
+    let (policy, from) = TablePolicy::restored(checkpoints, name);
+    World {
+        policy,
+        from,
+        stop_after,
+        ..World::default()
+    }
+    .run(plan)
+}
+
+#[test]
+fn a_run_interrupted_after_any_step_and_resumed_leaves_the_same_facts() {
+    let plan = plan();
+    let whole = finish(&plan);
+    for stop_after in 1..=12 {
+        let first = World {
+            stop_after,
+            ..World::default()
+        }
+        .run(&plan);
+        let Ok(RunOutcome::Interrupted { cursor }) = first.outcome else {
+            panic!("not interrupted after {stop_after}: {:?}", first.outcome);
+        };
+        let name = last_checkpoint(&first.facts);
+        assert_eq!(first.policy.checkpoints.borrow()[&name].1, cursor);
+        let second = resume(&plan, &first.policy.checkpoints, &name, u64::MAX);
+        assert_eq!(second.outcome, Ok(RunOutcome::Done));
+        let mut facts = lasting(&first.facts);
+        facts.extend(lasting(&second.facts));
+        assert_eq!(
+            facts,
+            lasting(&whole.facts),
+            "interrupted after {stop_after}"
+        );
+    }
+}
+
+#[test]
+fn a_run_interrupted_at_every_step_leaves_the_same_facts() {
+    let plan = plan();
+    let mut facts = Vec::new();
+    let mut finished = World {
+        stop_after: 1,
+        ..World::default()
+    }
+    .run(&plan);
+    let mut attempts = 1;
+    while let Ok(RunOutcome::Interrupted { .. }) = finished.outcome {
+        facts.extend(lasting(&finished.facts));
+        let checkpoints = Rc::clone(&finished.policy.checkpoints);
+        let name = last_checkpoint(&finished.facts);
+        finished = resume(&plan, &checkpoints, &name, 1);
+        attempts += 1;
+    }
+    assert_eq!(finished.outcome, Ok(RunOutcome::Done));
+    facts.extend(lasting(&finished.facts));
+    assert!(attempts > 12);
+    assert_eq!(facts, lasting(&finish(&plan).facts));
+}
+
+/// After a crash the run goes on from any earlier checkpoint; the facts from there on repeat exactly.
+#[test]
+fn going_on_from_any_checkpoint_repeats_the_facts_after_it() {
+    let plan = plan();
+    let whole = finish(&plan);
+    let mut checked = 0;
+    for (index, fact) in whole.facts.iter().enumerate() {
+        if let Fact::Checkpoint(saved) = fact {
+            let resumed = resume(&plan, &whole.policy.checkpoints, &saved.path, u64::MAX);
+            assert_eq!(resumed.outcome, Ok(RunOutcome::Done));
+            assert_eq!(
+                lasting(&resumed.facts),
+                lasting(&whole.facts[index + 1..]),
+                "{}",
+                saved.path
+            );
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 2 + 1 + 3 + 1);
+}
+
+#[test]
+fn a_resumed_stage_keeps_its_reference_and_says_where_it_starts() {
+    let plan = plan();
+    let whole = finish(&plan);
+    let resumed = resume(&plan, &whole.policy.checkpoints, "rl/step-000004", u64::MAX);
+    assert_eq!(
+        resumed.policy.references_set, 1,
+        "only the refresh after step 6"
+    );
+    let Some(Fact::StageStarted(stage)) = resumed.facts.first() else {
+        panic!(
+            "a resumed run begins with its stage: {:?}",
+            resumed.facts.first()
+        );
+    };
+    assert_eq!((stage.index, stage.start_step), (2, 4));
+}
+
+#[test]
+fn an_interruption_saves_under_its_own_name_unless_a_checkpoint_is_due_anyway() {
+    let name = |stop_after| {
+        let stopped = World {
+            stop_after,
+            ..World::default()
+        };
+        last_checkpoint(&stopped.run(&plan()).facts)
+    };
+    assert_eq!(name(1), "sft/interrupt-000001");
+    assert_eq!(name(2), "sft/step-000002");
+    assert_eq!(name(5), "sft/final");
+}
+
+#[test]
+fn a_finished_run_has_nothing_to_go_on_with() {
+    let plan = run_plan(vec![sft_stage(sft_plan(2))]);
+    let stopped = World {
+        stop_after: 2,
+        ..World::default()
+    }
+    .run(&plan);
+    let rest = resume(&plan, &stopped.policy.checkpoints, "sft/final", u64::MAX);
+    assert_eq!(rest.outcome, Ok(RunOutcome::Done));
+    assert!(rest.steps().is_empty());
+    assert_eq!(
+        rest.facts.len(),
+        2,
+        "only the stage's start and end: {:?}",
+        rest.facts
+    );
+}
+
+/// A request to stop that arrives during an evaluation is answered after it: between stages, with a checkpoint
+/// that points at the next stage, so that nothing is evaluated twice.
+#[test]
+fn an_interruption_during_an_evaluation_waits_for_it() {
+    let plan = plan();
+    let whole = finish(&plan);
+    // The start, two inside the first stage and its end make four; the fifth is the stage `look`.
+    for (evaluations, stage, name) in [
+        (4, 1, "sft/interrupt-000005"),
+        (5, 2, "look/interrupt-000000"),
+    ] {
+        let first = World {
+            stop_after_evaluations: evaluations,
+            ..World::default()
+        }
+        .run(&plan);
+        let cursor = Cursor {
+            stage,
+            ..Cursor::default()
+        };
+        assert_eq!(first.outcome, Ok(RunOutcome::Interrupted { cursor }));
+        assert_eq!(last_checkpoint(&first.facts), name);
+        let second = resume(&plan, &first.policy.checkpoints, name, u64::MAX);
+        let mut facts = lasting(&first.facts);
+        facts.extend(lasting(&second.facts));
+        assert_eq!(facts, lasting(&whole.facts));
+    }
+}

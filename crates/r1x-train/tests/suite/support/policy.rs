@@ -1,0 +1,318 @@
+//! A policy that is a table of logits, with exact gradients and Adam, in memory.
+//!
+//! One row per (prompt, position, previous token). Must not know rewards or stages.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use r1x_core::loss::{Loss, LossTotals};
+use r1x_core::plan::{OptimizerPlan, SamplingPlan};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
+use r1x_core::{
+    Boundary, Completion, FinishReason, Policy, PortError, Stream, TrainingBatch, TrainingSequence,
+};
+
+/// Token 0 ends a sequence, token d + 1 is the digit d.
+const VOCABULARY: usize = 11;
+
+type Row = [f64; VOCABULARY];
+type Context = (Vec<u32>, usize, u32);
+type Table = BTreeMap<Context, Row>;
+
+/// Saved policies by name, shared between a policy and those restored from it.
+pub type Checkpoints = Rc<RefCell<BTreeMap<String, (State, Cursor)>>>;
+
+/// What a checkpoint holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    logits: Table,
+    reference: Option<Table>,
+    first_moment: Table,
+    second_moment: Table,
+    updates: i32,
+}
+
+/// The policy. Logits that were never trained are 0.
+#[derive(Default)]
+pub struct TablePolicy {
+    pub state: State,
+    pub checkpoints: Checkpoints,
+    /// Updates done since it was made or restored.
+    pub updates_done: usize,
+    /// How often the reference was set.
+    pub references_set: usize,
+    /// Scores become NaN from this update on.
+    pub nan_loss_at: Option<usize>,
+    /// The gradient norm becomes infinite at this update.
+    pub infinite_norm_at: Option<usize>,
+    /// Sequences of every batch that was trained on.
+    pub batches: Vec<Vec<TrainingSequence>>,
+    /// Context length, tokens; 8 when not given.
+    pub context: Option<usize>,
+    /// Gradients since the last update.
+    pub gradient: BTreeMap<Context, [f32; VOCABULARY]>,
+}
+
+impl TablePolicy {
+    /// A policy that knows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The policy saved under a name, and where the run was.
+    pub fn restored(checkpoints: &Checkpoints, name: &str) -> (Self, Cursor) {
+        let (state, cursor) = checkpoints.borrow()[name].clone();
+        let policy = Self {
+            state,
+            checkpoints: Rc::clone(checkpoints),
+            ..Self::default()
+        };
+        (policy, cursor)
+    }
+
+    /// Log-probs of one row at a temperature.
+    fn row(table: &Table, context: &Context, temperature: f64) -> Row {
+        let mut row = table.get(context).copied().unwrap_or_default();
+        row.iter_mut().for_each(|logit| *logit /= temperature);
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|logit| (logit - largest).exp()).sum();
+        row.map(|logit| logit - largest - sum.ln())
+    }
+
+    /// The rows that decide each completion token of a sequence.
+    fn contexts(sequence: &TrainingSequence) -> Vec<Context> {
+        let prompt = &sequence.tokens[..sequence.prompt_len];
+        (sequence.prompt_len..sequence.tokens.len())
+            .map(|at| {
+                (
+                    prompt.to_vec(),
+                    at - sequence.prompt_len,
+                    sequence.tokens[at - 1],
+                )
+            })
+            .collect()
+    }
+
+    fn logprobs(table: &Table, sequence: &TrainingSequence, temperature: f32) -> Vec<f32> {
+        let completion = &sequence.tokens[sequence.prompt_len..];
+        Self::contexts(sequence)
+            .iter()
+            .zip(completion)
+            .map(|(context, &token)| {
+                Self::row(table, context, f64::from(temperature))[token as usize] as f32
+            })
+            .collect()
+    }
+
+    fn sample(
+        &self,
+        request: &GenerateRequest,
+        sample: u64,
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Completion {
+        // The recorded log-prob must be the trainer's, which knows the temperature as f32.
+        let temperature = f64::from(sampling.temperature as f32);
+        let mut previous = *request.prompt.last().expect("prompts have a token");
+        let mut completion = Completion {
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+            entropies: Vec::new(),
+            finish: FinishReason::Length,
+        };
+        for position in 0..sampling.max_tokens {
+            let context = (request.prompt.clone(), position, previous);
+            let row = Self::row(&self.state.logits, &context, temperature);
+            let uniform = stream
+                .at(&[request.address, sample, position as u64])
+                .uniform();
+            let mut cumulative = 0.0;
+            let token = row.iter().position(|logprob| {
+                cumulative += logprob.exp();
+                uniform < cumulative
+            });
+            let token = token.unwrap_or(VOCABULARY - 1);
+            completion.tokens.push(token as u32);
+            completion.logprobs.push(row[token] as f32);
+            let entropy: f64 = row.iter().map(|logprob| -logprob.exp() * logprob).sum();
+            completion.entropies.push(entropy as f32);
+            previous = token as u32;
+            if previous == self.eos() {
+                completion.finish = FinishReason::Stop;
+                break;
+            }
+        }
+        completion
+    }
+
+    fn add_gradient(
+        &self,
+        sum: &mut BTreeMap<Context, [f32; VOCABULARY]>,
+        sequence: &TrainingSequence,
+        gradient: &[f32],
+        temperature: f32,
+    ) {
+        let completion = &sequence.tokens[sequence.prompt_len..];
+        for ((context, &token), &share) in Self::contexts(sequence)
+            .into_iter()
+            .zip(completion)
+            .zip(gradient)
+        {
+            let row = Self::row(&self.state.logits, &context, f64::from(temperature));
+            let entry = sum.entry(context).or_default();
+            for (index, logprob) in row.iter().enumerate() {
+                let hit = f64::from(u8::from(index == token as usize));
+                entry[index] += share * ((hit - logprob.exp()) / f64::from(temperature)) as f32;
+            }
+        }
+    }
+}
+
+impl Policy for TablePolicy {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        text.chars()
+            .map(|letter| {
+                letter.to_digit(10).map(|digit| digit + 1).ok_or_else(|| {
+                    PortError::new(
+                        Boundary::Data,
+                        format!("`{letter}` is no digit"),
+                        "use digits",
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        let digits = tokens.iter().filter(|&&token| token != self.eos());
+        digits.map(|token| (token - 1).to_string()).collect()
+    }
+
+    fn eos(&self) -> u32 {
+        0
+    }
+
+    fn context_length(&self) -> usize {
+        self.context.unwrap_or(8)
+    }
+
+    fn generate(
+        &mut self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let group = |request: &GenerateRequest| {
+            (0..request.samples as u64)
+                .map(|sample| self.sample(request, sample, sampling, stream))
+                .collect()
+        };
+        Ok(requests.iter().map(group).collect())
+    }
+
+    fn score(
+        &mut self,
+        weights: Weights,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError> {
+        let table = match weights {
+            Weights::Current => &self.state.logits,
+            Weights::Reference => self.state.reference.as_ref().expect("a reference was set"),
+        };
+        let scored = batch.sequences.iter();
+        Ok(scored
+            .map(|sequence| Self::logprobs(table, sequence, batch.temperature))
+            .collect())
+    }
+
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError> {
+        self.batches.push(batch.sequences.clone());
+        let mut totals = LossTotals::default();
+        for micro_batch in batch.sequences.chunks(batch.micro_batch_size) {
+            let mut sum = BTreeMap::new();
+            for sequence in micro_batch {
+                let mut logprobs = Self::logprobs(&self.state.logits, sequence, batch.temperature);
+                if self.nan_loss_at.is_some_and(|at| self.updates_done >= at) {
+                    logprobs.fill(f32::NAN);
+                }
+                let output = loss.evaluate(sequence, &logprobs);
+                totals.add(&output.totals);
+                self.add_gradient(&mut sum, sequence, &output.gradient, batch.temperature);
+            }
+            for (context, row) in sum {
+                let entry = self.gradient.entry(context).or_default();
+                entry.iter_mut().zip(row).for_each(|(to, from)| *to += from);
+            }
+        }
+        Ok(totals)
+    }
+
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        let gradient = std::mem::take(&mut self.gradient);
+        let squares = gradient
+            .values()
+            .flatten()
+            .map(|&entry| f64::from(entry).powi(2));
+        let mut grad_norm = squares.sum::<f64>().sqrt();
+        if self.infinite_norm_at == Some(self.updates_done) {
+            grad_norm = f64::INFINITY;
+        }
+        self.updates_done += 1;
+        let state = &mut self.state;
+        state.updates += 1;
+        let correct = |moment: f64, beta: f64| moment / (1.0 - beta.powi(state.updates));
+        for (context, gradient) in gradient {
+            let logits = state.logits.entry(context.clone()).or_default();
+            let first = state.first_moment.entry(context.clone()).or_default();
+            let second = state.second_moment.entry(context).or_default();
+            for (token, entry) in gradient.into_iter().map(f64::from).enumerate() {
+                first[token] += (1.0 - optimizer.beta1) * (entry - first[token]);
+                second[token] += (1.0 - optimizer.beta2) * (entry * entry - second[token]);
+                let size = correct(second[token], optimizer.beta2).sqrt() + optimizer.eps;
+                logits[token] -= lr * correct(first[token], optimizer.beta1) / size;
+            }
+        }
+        Ok(UpdateFacts {
+            grad_norm,
+            metrics: vec![("table.rows".to_owned(), state.logits.len() as f64)],
+        })
+    }
+
+    fn reset_optimizer(&mut self) {
+        self.state.first_moment.clear();
+        self.state.second_moment.clear();
+        self.state.updates = 0;
+    }
+
+    fn set_reference(&mut self) -> Result<(), PortError> {
+        self.references_set += 1;
+        self.state.reference = Some(self.state.logits.clone());
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        let saved = (self.state.clone(), cursor.clone());
+        self.checkpoints.borrow_mut().insert(name.to_owned(), saved);
+        Ok(SavedCheckpoint {
+            path: name.to_owned(),
+            sha256: self.weights_sha256()?,
+            bytes: (self.state.logits.len() * size_of::<Row>()) as u64,
+        })
+    }
+
+    /// Not a sha256: the bits of all weights folded into one number, which is enough to tell tables apart.
+    fn weights_sha256(&self) -> Result<String, PortError> {
+        let weights = self.state.logits.values().flatten();
+        let folded = weights.fold(0xcbf2_9ce4_8422_2325_u64, |hash, weight| {
+            (hash ^ weight.to_bits())
+                .wrapping_mul(0x0100_0000_01b3)
+                .rotate_left(29)
+        });
+        Ok(format!("{folded:016x}"))
+    }
+}

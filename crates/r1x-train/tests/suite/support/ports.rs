@@ -1,0 +1,166 @@
+//! Rule rewards, fixed problems and a recorder in memory.
+//!
+//! Must not know the policy or the loop.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use r1x_core::plan::RewardPlan;
+use r1x_core::{
+    CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
+    RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup, Split, StageFacts, StepFacts,
+};
+
+/// Anything a recorder was told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    StageStarted(StageFacts),
+    Step(StepFacts),
+    Evaluation(EvalFacts),
+    Checkpoint(CheckpointFacts),
+    StageFinished(StageFacts, String),
+}
+
+/// Facts in a `Vec`.
+#[derive(Default)]
+pub struct MemoryRecorder {
+    pub facts: Vec<Fact>,
+    steps: Rc<Cell<u64>>,
+    evaluations: Rc<Cell<u64>>,
+}
+
+impl MemoryRecorder {
+    /// How many steps are recorded, readable while a run holds the recorder.
+    pub fn steps(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.steps)
+    }
+
+    /// How many evaluations are recorded, likewise.
+    pub fn evaluations(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.evaluations)
+    }
+}
+
+impl Recorder for MemoryRecorder {
+    fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
+        self.facts.push(Fact::StageStarted(facts.clone()));
+        Ok(())
+    }
+
+    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+        self.steps.set(self.steps.get() + 1);
+        self.facts.push(Fact::Step(facts.clone()));
+        Ok(())
+    }
+
+    fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError> {
+        self.evaluations.set(self.evaluations.get() + 1);
+        self.facts.push(Fact::Evaluation(facts.clone()));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
+        self.facts.push(Fact::Checkpoint(facts.clone()));
+        Ok(())
+    }
+
+    fn stage_finished(&mut self, facts: &StageFacts, weights: &str) -> Result<(), PortError> {
+        let finished = Fact::StageFinished(facts.clone(), weights.to_owned());
+        self.facts.push(finished);
+        Ok(())
+    }
+}
+
+/// Rewards that are functions, by id: `first` (is the first digit right), `stops` (one digit, then the end),
+/// `flaky` (fails for odd digits), `broken` (always fails), `same` (always 1).
+#[derive(Default)]
+pub struct Rules {
+    /// Leave out the scores of the last group.
+    pub forget_a_group: bool,
+}
+
+impl Rewarder for Rules {
+    fn score(
+        &mut self,
+        rewards: &[RewardPlan],
+        groups: &[RolloutGroup],
+    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        let groups = &groups[..groups.len() - usize::from(self.forget_a_group)];
+        let one = |reward: &RewardPlan| {
+            let group = |group: &RolloutGroup| {
+                let rollouts = group.rollouts.iter();
+                rollouts
+                    .map(|rollout| rule(&reward.id, &group.problem, rollout))
+                    .collect()
+            };
+            groups.iter().map(group).collect()
+        };
+        Ok(rewards.iter().map(one).collect())
+    }
+}
+
+fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
+    let right = rollout.text.starts_with(&problem.prompt);
+    let value = match id {
+        "first" => Some(f64::from(u8::from(right))),
+        "stops" => {
+            let completion = &rollout.completion;
+            let stops = completion.finish == FinishReason::Stop && completion.tokens.len() == 2;
+            Some(f64::from(u8::from(stops)))
+        }
+        "same" => Some(1.0),
+        "flaky" => {
+            let first = rollout
+                .text
+                .chars()
+                .next()
+                .and_then(|letter| letter.to_digit(10));
+            let failed = first.is_some_and(|digit| digit % 2 == 1);
+            (!failed).then_some(f64::from(u8::from(right)))
+        }
+        "broken" => None,
+        other => panic!("no rule called {other}"),
+    };
+    RewardOutcome {
+        value,
+        status: if value.is_some() {
+            RewardStatus::Ok
+        } else {
+            RewardStatus::Trap
+        },
+        parts: Vec::new(),
+        info: None,
+    }
+}
+
+/// Problems in a list, the same for both splits.
+pub struct FixedProblems {
+    pub problems: Vec<Problem>,
+}
+
+impl FixedProblems {
+    /// Ten problems: each digit wants itself.
+    pub fn digits() -> Self {
+        Self {
+            problems: (0..10).map(Self::digit).collect(),
+        }
+    }
+
+    /// One problem.
+    pub fn digit(digit: u32) -> Problem {
+        Problem {
+            key: format!("digit-{digit}"),
+            prompt: digit.to_string(),
+            solution: Some(digit.to_string()),
+            answer: Some(digit.to_string()),
+            columns: BTreeMap::new(),
+        }
+    }
+}
+
+impl ProblemSource for FixedProblems {
+    fn problems(&self, _data: &str, _split: Split) -> Result<&[Problem], PortError> {
+        Ok(&self.problems)
+    }
+}
