@@ -1,1 +1,127 @@
-//! placeholder
+//! From YAML to a plan: reading specs strictly, layering them, checking them, and saying what is wrong.
+//!
+//! `bytes ▶ events ▶ tree with places ▶ merged tree ▶ RunSpec (what was written) ▶ RunPlan (what will run)`.
+//! The format is declared once, in [`spec`]. Must not know files, data, plugins or models beyond the
+//! [`Inputs`] trait.
+
+mod codes;
+mod diagnostic;
+mod estimate;
+mod inputs;
+mod layer;
+pub mod lists;
+mod node;
+mod read;
+mod resolve;
+mod schema;
+mod set;
+mod shape;
+mod source;
+pub mod spec;
+pub mod terms;
+mod yaml;
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use r1x_core::plan::RunPlan;
+
+pub use codes::{CODES, CodeInfo, explain};
+pub use diagnostic::{Class, Diagnostic, Location, Report, Style};
+pub use estimate::{Estimate, Parameters, StageEstimate, TensorShape, estimate, parameters};
+pub use inputs::{Inputs, PluginFacts};
+pub use read::At;
+pub use schema::schema;
+pub use source::{Origin, SourceId, Span};
+
+use read::{Reader, Term, read_record};
+use resolve::Resolver;
+use source::Sources;
+use spec::RunSpec;
+
+/// One value of a resolved spec.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    /// Its path, `stages.rl.grpo.lr`.
+    pub path: String,
+    /// The value as it was written.
+    pub value: Json,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A spec that can run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// What will run.
+    pub plan: RunPlan,
+    /// What was written, typed and with places.
+    pub spec: RunSpec,
+    /// Every value and where it came from, in the order of the format.
+    pub settings: Vec<Setting>,
+    /// The spec file as it was read.
+    pub source_text: String,
+    /// Every spec file that was read, the spec itself first: its name and text.
+    pub files: Vec<(String, String)>,
+    /// The `--set` arguments.
+    pub overrides: Vec<String>,
+    /// Tokens of the vocabulary, end of sequence included.
+    pub vocabulary_size: usize,
+    /// What the reward plugins say about themselves, by reward id, in the order of the spec.
+    pub plugins: Vec<(String, PluginFacts)>,
+}
+
+/// Reads, layers and checks a spec.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
+    let shape = RunSpec::shape(shape::Range::ANY);
+    let mut sources = Sources::default();
+    let mut diagnostics = Vec::new();
+    let root = layer::load(path, &shape, inputs, &mut sources, &mut diagnostics);
+    let Some(root) = root else {
+        return Err(Report::new(diagnostics));
+    };
+    let root = set::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
+
+    let mut reader = Reader::new(&sources);
+    let spec = read_record::<RunSpec>(&root, &mut reader);
+    let outcome = spec
+        .as_ref()
+        .and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
+    diagnostics.append(&mut reader.diagnostics);
+    let settings = reader.settings;
+    match (spec, outcome) {
+        (Some(spec), Some(outcome)) if diagnostics.is_empty() => {
+            let files = sources.files();
+            Ok(Resolved {
+                plan: outcome.plan,
+                spec,
+                settings,
+                source_text: files
+                    .first()
+                    .map(|(_, text)| text.clone())
+                    .unwrap_or_default(),
+                files,
+                overrides: overrides.to_vec(),
+                vocabulary_size: outcome.vocabulary_size,
+                plugins: outcome.plugins,
+            })
+        }
+        _ => Err(Report::new(diagnostics)),
+    }
+}
+
+/// The plan as YAML, for people.
+///
+/// # Errors
+/// When the YAML writer fails; it has no reason to.
+pub fn plan_yaml(plan: &RunPlan) -> Result<String, serde_yaml::Error> {
+    // By way of JSON, so that alternatives are written as maps and not as YAML tags.
+    let json =
+        serde_json::to_value(plan).map_err(<serde_yaml::Error as serde::ser::Error>::custom)?;
+    serde_yaml::to_string(&json)
+}

@@ -1,0 +1,369 @@
+//! What is wrong with a spec: where, why and how to mend it, and how that is printed.
+//!
+//! Must not know what a spec means.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::source::{Sources, Span};
+
+/// Diagnostics printed at most; a hostile file could cause any number of them.
+const MOST_PRINTED: usize = 50;
+/// Characters of a source line that are shown.
+const WIDEST_LINE: usize = 120;
+
+/// Whose fault a diagnostic is; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The spec is wrong. Exit 3.
+    Spec,
+    /// The spec may be right, but an input is missing or does not match. Exit 4.
+    Input,
+}
+
+/// A place in a source, with what a message needs to show of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Location {
+    /// The file as it was named, or `--set`.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub col: usize,
+    /// Characters marked.
+    pub len: usize,
+    /// The text of the line, or the part of a long line around the place, safe to print.
+    pub source: String,
+    /// Characters before the place in `source`.
+    pub lead: usize,
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Stable code, `R1X0103`.
+    pub code: &'static str,
+    /// Whose fault it is.
+    pub class: Class,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// Where; `None` for a file that could not be read at all.
+    pub at: Option<Location>,
+    /// A few words beside the marked text.
+    pub label: Option<String>,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic of class `Spec` at a place.
+    pub(crate) fn at(
+        sources: &Sources,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> Self {
+        let file = sources.get(span.source).name.clone();
+        let (source, lead) = window(sources.line(span.source, span.line), span.col);
+        let (line, col, len) = (span.line, span.col + 1, span.len.max(1));
+        let location = Location {
+            file,
+            line,
+            col,
+            len,
+            source,
+            lead,
+        };
+        Self {
+            at: Some(location),
+            ..Self::nowhere(code, message)
+        }
+    }
+
+    /// A diagnostic of class `Spec` without a place.
+    pub(crate) fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            code,
+            class: Class::Spec,
+            message,
+            at: None,
+            label: None,
+            help: None,
+        }
+    }
+
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn input(&mut self) -> &mut Self {
+        self.class = Class::Input;
+        self
+    }
+}
+
+/// How diagnostics are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Box-drawing characters; plain ASCII otherwise.
+    pub unicode: bool,
+    /// ANSI colours.
+    pub color: bool,
+}
+
+impl Style {
+    fn paint(self, ansi: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{ansi}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Everything that is wrong with a spec; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The problems in the order of the source.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Sorts problems by place, files in the order of their first problem.
+    pub(crate) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
+        let mut files: Vec<String> = Vec::new();
+        for location in diagnostics.iter().filter_map(|d| d.at.as_ref()) {
+            if !files.contains(&location.file) {
+                files.push(location.file.clone());
+            }
+        }
+        diagnostics.sort_by_key(|diagnostic| {
+            diagnostic.at.as_ref().map(|at| {
+                (
+                    files.iter().position(|file| *file == at.file),
+                    at.line,
+                    at.col,
+                    diagnostic.code,
+                )
+            })
+        });
+        diagnostics.dedup();
+        Self { diagnostics }
+    }
+
+    /// `Spec` when anything is wrong with the spec itself: mending it comes first.
+    pub fn class(&self) -> Class {
+        let spec = self.diagnostics.iter().any(|d| d.class == Class::Spec);
+        if spec { Class::Spec } else { Class::Input }
+    }
+
+    /// The problems as text, with the line they are in, and a last line with their number.
+    pub fn render(&self, style: Style) -> String {
+        let mut out = String::new();
+        for diagnostic in self.diagnostics.iter().take(MOST_PRINTED) {
+            render_one(&mut out, diagnostic, style);
+        }
+        let count = self.diagnostics.len();
+        if count > MOST_PRINTED {
+            let _ = writeln!(out, "... and {} more.", count - MOST_PRINTED);
+        }
+        let noun = if count == 1 { "error" } else { "errors" };
+        let _ = writeln!(out, "{count} {noun}. Nothing was run.");
+        out
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.render(Style {
+            unicode: true,
+            color: false,
+        }))
+    }
+}
+
+impl std::error::Error for Report {}
+
+fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
+    let head = style.paint("1;31", &format!("error[{}]", diagnostic.code));
+    let _ = writeln!(out, "{head}: {}", visible(&diagnostic.message));
+    let mut indent = 1;
+    if let Some(at) = &diagnostic.at {
+        indent = at.line.to_string().len();
+        render_place(out, at, diagnostic.label.as_deref(), style);
+    }
+    if let Some(help) = &diagnostic.help {
+        let lead = style.paint("1;34", "=");
+        let _ = writeln!(out, "{:indent$} {lead} help: {}", "", visible(help));
+    }
+}
+
+fn render_place(out: &mut String, at: &Location, label: Option<&str>, style: Style) {
+    let (corner, bar) = if style.unicode {
+        ("┌─", "│")
+    } else {
+        ("-->", "|")
+    };
+    let (corner, bar) = (style.paint("1;34", corner), style.paint("1;34", bar));
+    let number = at.line.to_string();
+    let indent = number.len();
+    let _ = writeln!(
+        out,
+        "{:indent$} {corner} {}:{}:{}",
+        "",
+        visible(&at.file),
+        at.line,
+        at.col
+    );
+    let (line, col) = (&at.source, at.lead);
+    let room = line.chars().count().saturating_sub(col).max(1);
+    let marks = style.paint("1;31", &"^".repeat(at.len.min(room)));
+    let number = style.paint("1;34", &number);
+    let _ = writeln!(out, "{number} {bar} {line}");
+    let label = label.map_or(String::new(), |label| format!(" {}", visible(label)));
+    let _ = writeln!(out, "{:indent$} {bar} {:col$}{marks}{label}", "", "");
+}
+
+/// The part of a line around a column that fits, and the column inside it.
+fn window(line: &str, col: usize) -> (String, usize) {
+    let fits = line.chars().nth(WIDEST_LINE).is_none();
+    let start = if fits {
+        0
+    } else {
+        col.saturating_sub(WIDEST_LINE / 2)
+    };
+    // Only what is shown is copied: a hostile file can have one line of a megabyte.
+    let mut rest = line.chars().skip(start);
+    let shown: String = rest.by_ref().take(WIDEST_LINE).map(visible_char).collect();
+    let before = if start > 0 { "..." } else { "" };
+    let after = if rest.next().is_some() { "..." } else { "" };
+    (
+        format!("{before}{shown}{after}"),
+        col - start + before.len(),
+    )
+}
+
+/// Text from a file must not reach the terminal as control sequences.
+fn visible(text: &str) -> String {
+    text.chars().map(visible_char).collect()
+}
+
+fn visible_char(character: char) -> char {
+    // Besides control characters, those that change the direction of the text around them.
+    let bidirectional = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match character {
+        '\t' => ' ',
+        c if c.is_control() || bidirectional => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// A word of a file inside a message: in backticks, cut when long.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    if text.chars().count() <= LONGEST {
+        return format!("`{text}`");
+    }
+    format!("`{}...`", text.chars().take(LONGEST).collect::<String>())
+}
+
+/// "`a`, `b` or `c`".
+pub(crate) fn one_of_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    listed(words, "or")
+}
+
+/// "`a`, `b` and `c`".
+pub(crate) fn all_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    listed(words, "and")
+}
+
+fn listed<'a>(words: impl IntoIterator<Item = &'a str>, last: &str) -> String {
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    match words.split_last() {
+        None => "nothing".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+    }
+}
+
+/// The candidate that `word` most likely was meant to be.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    if word.len() > 100 {
+        return None;
+    }
+    let allowed = (word.chars().count() / 3).clamp(1, 4);
+    // A word that goes on where a candidate ends, or the other way round, is near too.
+    let continues = |long: &str, short: &str| short.len() >= 2 && long.starts_with(short);
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            // Words of very different length are far apart; no need to compare them.
+            let comparable = word.len().abs_diff(candidate.len()) <= 2 * allowed;
+            let distance = if comparable {
+                strsim::osa_distance(word, candidate)
+            } else {
+                usize::MAX
+            };
+            let near = distance <= allowed && distance < candidate.len();
+            let continued = continues(word, candidate) || continues(candidate, word);
+            (near || continued).then_some((distance.min(allowed), candidate))
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let line = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
+        let (shown, col) = window(&line, 500);
+        assert!(
+            shown
+                .chars()
+                .skip(col)
+                .collect::<String>()
+                .starts_with("HERE")
+        );
+        assert!(shown.chars().count() <= WIDEST_LINE + 6);
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let mut sources = Sources::default();
+        let source = sources.add_set("a=\u{1b}[2J\u{202e}x");
+        let span = Span {
+            source,
+            line: 1,
+            col: 2,
+            len: 3,
+        };
+        let diagnostic = Diagnostic::at(&sources, "R1X0000", span, "bad \u{7}");
+        let text = Report::new(vec![diagnostic]).to_string();
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text}");
+    }
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_are_not() {
+        assert_eq!(
+            nearest("group_szie", ["lr", "group_size"]),
+            Some("group_size")
+        );
+        assert_eq!(nearest("lr_rate", ["steps", "lr"]), Some("lr"));
+        assert_eq!(nearest("x", ["lr", "steps"]), None);
+    }
+}

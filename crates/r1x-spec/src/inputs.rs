@@ -1,0 +1,59 @@
+//! What the reading of a spec needs to know of the world outside it, as a trait others implement.
+//!
+//! Must not know files, data formats or plugins themselves.
+
+use std::io;
+use std::path::Path;
+
+use r1x_core::plan::DataPlan;
+
+/// What a reward plugin says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Columns of a problem it needs.
+    pub columns: Vec<String>,
+    /// Columns it reads where they are.
+    pub optional_columns: Vec<String>,
+    /// Names of its sub-scores.
+    pub parts: Vec<String>,
+}
+
+/// The world outside the spec. Errors that are text say in one sentence what is wrong.
+pub trait Inputs {
+    /// The first `limit_bytes` bytes of a file, or all of it when it is shorter.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn read(&self, path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>>;
+
+    /// sha256, lower-case hex.
+    fn sha256(&self, bytes: &[u8]) -> String;
+
+    /// The vocabulary a data set builds for its problems, without the end of the sequence.
+    ///
+    /// # Errors
+    /// When the data set has none or cannot be read.
+    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String>;
+
+    /// Checks a `tokenizer.json` and tells how many tokens it has.
+    ///
+    /// # Errors
+    /// When it is no tokenizer or has no such end-of-sequence token.
+    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String>;
+
+    /// The columns rewards may ask of a data set.
+    ///
+    /// # Errors
+    /// When the data set cannot be read or built.
+    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String>;
+
+    /// Loads a plugin, configures it, and tells what it says about itself.
+    ///
+    /// # Errors
+    /// When it is no reward plugin or refuses its configuration.
+    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String>;
+}

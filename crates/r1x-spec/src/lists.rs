@@ -1,0 +1,148 @@
+//! Lists and maps of a spec: lists of values, records by id, and records in order with an id.
+//!
+//! Must not know what they hold.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::codes;
+use crate::diagnostic::quoted;
+use crate::node::{Node, Value};
+use crate::read::{At, Reader, Record, Term, record_shape};
+use crate::shape::{Range, Shape};
+use crate::source::Span;
+use crate::terms::{Name, check_name};
+
+impl<T: Term> Term for Vec<At<T>> {
+    fn shape(range: Range) -> Shape {
+        let items = match T::shape(range) {
+            Shape::Value(schema) => schema,
+            _ => json!({}),
+        };
+        Shape::Value(json!({ "type": "array", "items": items }))
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            let what = "a list";
+            reader
+                .expected(node, what)
+                .help("write the entries in brackets: [a, b]");
+            return None;
+        };
+        // All entries are read before the first mistake counts.
+        let read: Vec<Option<At<T>>> = items
+            .iter()
+            .map(|item| T::read(item, range, reader).map(|value| reader.at(value, item.span)))
+            .collect();
+        read.into_iter().collect()
+    }
+}
+
+/// A list of texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Texts(pub Vec<At<String>>);
+
+impl Texts {
+    /// The texts without their places.
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|text| text.value.clone()).collect()
+    }
+}
+
+impl Serialize for Texts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|text| &text.value))
+    }
+}
+
+impl Term for Texts {
+    fn shape(range: Range) -> Shape {
+        Vec::<At<String>>::shape(range)
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        Vec::read(node, range, reader).map(Texts)
+    }
+}
+
+/// Records by id. An entry with a mistake keeps its id, so that references to it are not mistakes too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dict<T>(pub Vec<(At<Name>, Option<At<T>>)>);
+
+impl<T: Term> Term for Dict<T> {
+    const LEAF: bool = false;
+
+    fn shape(range: Range) -> Shape {
+        Shape::Dict(Box::new(T::shape(range)))
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        let Some(entries) = node.entries() else {
+            reader.expected(node, "a map from ids to their keys");
+            return None;
+        };
+        let mut dict = Vec::new();
+        for entry in entries.iter().filter(|entry| !entry.node.is_null()) {
+            check_name(&entry.key, entry.key_span, reader);
+            let read = |reader: &mut Reader| {
+                let id = reader.at(Name(entry.key.clone()), entry.key_span);
+                (id, reader.value(&entry.node, range))
+            };
+            dict.push(reader.below(&entry.key, entry.key_span, read));
+        }
+        Some(Dict(dict))
+    }
+
+    fn absent(_: Span, _: &mut Reader) -> Option<Self> {
+        Some(Dict(Vec::new()))
+    }
+}
+
+/// Records in order, each with an `id`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IdList<T>(pub Vec<(At<Name>, Option<At<T>>)>);
+
+impl<T: Term + Record> Term for IdList<T> {
+    const LEAF: bool = false;
+
+    fn shape(range: Range) -> Shape {
+        match T::shape(range) {
+            Shape::Record(record) => Shape::IdList(record),
+            _ => Shape::IdList(Box::new(record_shape::<T>(""))),
+        }
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            reader.expected(node, "a list of entries with an `id`");
+            return None;
+        };
+        let mut list: Vec<(At<Name>, Option<At<T>>)> = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let id = item.get("id");
+            let name = id
+                .and_then(Node::text)
+                .map_or(index.to_string(), str::to_owned);
+            let span = id.map_or(item.span, |id| id.span);
+            if let Some((first, _)) = list.iter().find(|(other, _)| other.0 == name) {
+                let line = first.span.line;
+                let message = format!("the id {} is used twice", quoted(&name));
+                let help = format!("it is first used in line {line}; give each entry its own id");
+                reader.error(codes::DUPLICATE_ID, span, message).help(help);
+            }
+            let read = |reader: &mut Reader| {
+                (
+                    reader.at(Name(name.clone()), span),
+                    reader.value(item, range),
+                )
+            };
+            list.push(reader.below(&name, item.span, read));
+        }
+        Some(IdList(list))
+    }
+
+    fn absent(_: Span, _: &mut Reader) -> Option<Self> {
+        Some(IdList(Vec::new()))
+    }
+}

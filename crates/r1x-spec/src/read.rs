@@ -1,0 +1,627 @@
+//! Reading a tree into typed records, all mistakes at once, and the macros that declare those records.
+//!
+//! A declaration is the one place that tells a key's name, type, range, default and meaning: the reader,
+//! the shape and so the JSON Schema all come from it. Must not know which records there are.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, all_words, nearest, one_of_words, quoted};
+use crate::node::{Entry, Node};
+use crate::shape::{FieldShape, Need, Range, RecordShape, Shape};
+use crate::source::{Origin, Sources, Span};
+use crate::{Setting, source};
+
+/// Mistakes collected at most: a hostile file could have any number.
+const MOST_MISTAKES: usize = 200;
+
+/// A value, where it stands and which path it has. A default stands where its map does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Span,
+    /// Its path, `stages.rl.grpo.lr`.
+    pub path: Arc<str>,
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Something that can be read from a tree.
+pub(crate) trait Term: Sized {
+    /// Whether it is one setting for `r1x plan`, not a container of settings.
+    const LEAF: bool = true;
+
+    fn shape(range: Range) -> Shape;
+
+    /// `None` after reporting what is wrong.
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self>;
+
+    /// What it is when the key is not written, for containers that may be left out.
+    fn absent(_span: Span, _reader: &mut Reader) -> Option<Self> {
+        None
+    }
+}
+
+/// A map with known keys; several can share one map.
+pub(crate) trait Record: Sized {
+    fn describe(shape: &mut RecordShape);
+    fn take(fields: &mut Fields, reader: &mut Reader) -> Option<Self>;
+}
+
+/// The state of one reading.
+pub(crate) struct Reader<'a> {
+    pub sources: &'a Sources,
+    pub diagnostics: Vec<Diagnostic>,
+    pub settings: Vec<Setting>,
+    /// Keys down to the current value, with their places.
+    path: Vec<(String, Span)>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            diagnostics: Vec::new(),
+            settings: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+
+    /// Reports a mistake; label and help can be added to what is returned.
+    pub fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        if self.diagnostics.len() < MOST_MISTAKES {
+            self.diagnostics
+                .push(Diagnostic::at(self.sources, code, span, message));
+        } else {
+            self.diagnostics.truncate(MOST_MISTAKES - 1);
+            self.diagnostics
+                .push(Diagnostic::nowhere(code, "there are further mistakes"));
+        }
+        let last = self.diagnostics.len() - 1;
+        &mut self.diagnostics[last]
+    }
+
+    /// Reports that the value at the current path is of another kind.
+    pub fn expected(&mut self, node: &Node, what: &str) -> &mut Diagnostic {
+        let message = if node.is_null() {
+            format!(
+                "{} is written without a value; it takes {what}",
+                self.name()
+            )
+        } else {
+            format!("{} takes {what}, but this is {}", self.name(), node.kind())
+        };
+        self.error(codes::WRONG_TYPE, node.span, message)
+    }
+
+    /// The key being read, for messages.
+    pub fn name(&self) -> String {
+        self.path
+            .last()
+            .map_or("the spec".to_owned(), |(key, _)| quoted(key))
+    }
+
+    /// The key the current value stands under.
+    pub fn owner(&self) -> Option<Span> {
+        self.path.last().map(|(_, span)| *span)
+    }
+
+    pub fn path(&self) -> Arc<str> {
+        let keys: Vec<&str> = self.path.iter().map(|(key, _)| key.as_str()).collect();
+        keys.join(".").into()
+    }
+
+    /// Reads below a path segment that stands at `span`.
+    pub fn below<T>(&mut self, segment: &str, span: Span, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push((segment.to_owned(), span));
+        let result = read(self);
+        self.path.pop();
+        result
+    }
+
+    pub fn at<T>(&self, value: T, span: Span) -> At<T> {
+        At {
+            value,
+            span,
+            path: self.path(),
+        }
+    }
+
+    fn origin(&self, span: Span) -> Origin {
+        let name = &self.sources.get(span.source).name;
+        if name == source::SET {
+            return Origin::Set;
+        }
+        Origin::File {
+            file: name.clone(),
+            line: span.line,
+        }
+    }
+
+    fn remember(&mut self, value: Json, origin: Origin) {
+        let path = self.path().to_string();
+        self.settings.push(Setting {
+            path,
+            value,
+            origin,
+        });
+    }
+
+    /// Reads a value at a key and remembers where it came from.
+    pub fn value<T: Term>(&mut self, node: &Node, range: Range) -> Option<At<T>> {
+        let value = T::read(node, range, self)?;
+        if T::LEAF {
+            let shown = node.to_json().unwrap_or(Json::Null);
+            self.remember(shown, self.origin(node.span));
+        }
+        Some(self.at(value, node.span))
+    }
+}
+
+/// The keys of one map while it is read.
+pub(crate) struct Fields<'n> {
+    entries: &'n [Entry],
+    /// Where the map, or the key it stands under, is.
+    pub span: Span,
+    known: Vec<&'static str>,
+    /// Keys of which one is needed and none is written.
+    missing: Vec<Vec<&'static str>>,
+}
+
+impl<'n> Fields<'n> {
+    pub fn new(entries: &'n [Entry], span: Span) -> Self {
+        Self {
+            entries,
+            span,
+            known: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<&'n Entry> {
+        self.known.push(key);
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key && !entry.node.is_null())
+    }
+
+    fn find_or<T: Term>(
+        &mut self,
+        reader: &mut Reader,
+        key: &'static str,
+        range: Range,
+        absent: impl FnOnce(&mut Reader) -> Option<At<T>>,
+    ) -> Option<At<T>> {
+        let entry = self.find(key);
+        let span = entry.map_or(self.span, |entry| entry.key_span);
+        reader.below(key, span, |reader| match entry {
+            Some(entry) => reader.value(&entry.node, range),
+            None => absent(reader),
+        })
+    }
+
+    /// A key without a default.
+    pub fn required<T: Term>(
+        &mut self,
+        reader: &mut Reader,
+        key: &'static str,
+        range: Range,
+    ) -> Option<At<T>> {
+        match self.find(key) {
+            Some(entry) => reader.below(key, entry.key_span, |reader| {
+                reader.value(&entry.node, range)
+            }),
+            None => {
+                self.missing.push(vec![key]);
+                None
+            }
+        }
+    }
+
+    /// A key that may be left out; the outer `None` is a mistake.
+    #[allow(
+        clippy::option_option,
+        reason = "the two absences mean different things"
+    )]
+    pub fn optional<T: Term>(
+        &mut self,
+        reader: &mut Reader,
+        key: &'static str,
+        range: Range,
+    ) -> Option<Option<At<T>>> {
+        match self.find(key) {
+            Some(entry) => {
+                let read = |reader: &mut Reader| reader.value(&entry.node, range);
+                reader.below(key, entry.key_span, read).map(Some)
+            }
+            None => Some(None),
+        }
+    }
+
+    /// A key with a default.
+    pub fn default<T: Term>(
+        &mut self,
+        reader: &mut Reader,
+        key: &'static str,
+        range: Range,
+        default: T,
+        shown: Json,
+    ) -> Option<At<T>> {
+        let span = self.span;
+        self.find_or(reader, key, range, |reader| {
+            reader.remember(shown, Origin::Default);
+            Some(reader.at(default, span))
+        })
+    }
+
+    /// A map that may be left out because all it holds may be. A mistake in it is reported, and reading goes
+    /// on as if it were not there.
+    pub fn nested<T: Term>(&mut self, reader: &mut Reader, key: &'static str) -> Option<At<T>> {
+        let span = self.span;
+        let absent = |reader: &mut Reader| {
+            let value = T::absent(span, reader)?;
+            Some(reader.at(value, span))
+        };
+        let read = self.find_or(reader, key, Range::ANY, absent);
+        read.or_else(|| reader.below(key, span, absent))
+    }
+
+    /// Which of several keys is written; anything but one is a mistake.
+    pub fn choice(
+        &mut self,
+        reader: &mut Reader,
+        keys: &[&'static str],
+    ) -> Option<(&'static str, &'n Entry)> {
+        let mut found: Vec<(&'static str, &Entry)> = Vec::new();
+        for key in keys {
+            found.extend(self.find(key).map(|entry| (*key, entry)));
+        }
+        match found.as_slice() {
+            [] => {
+                self.missing.push(keys.to_vec());
+                None
+            }
+            [one] => Some(*one),
+            [first, second, ..] => {
+                let message = format!(
+                    "`{}` and `{}` exclude each other in one map",
+                    first.0, second.0
+                );
+                let help = format!("keep one of {}", one_of_words(keys.iter().copied()));
+                reader
+                    .error(codes::ONE_OF, second.1.key_span, message)
+                    .help(help);
+                None
+            }
+        }
+    }
+
+    /// Reports unknown and missing keys. A missing key that an unknown one was surely meant to be is not
+    /// reported again.
+    pub fn finish(self, reader: &mut Reader) {
+        let written = |key: &&str| self.entries.iter().any(|entry| entry.key == **key);
+        let unwritten: Vec<&str> = self.known.iter().copied().filter(|k| !written(k)).collect();
+        let mut meant = Vec::new();
+        for entry in self.entries {
+            if self.known.contains(&entry.key.as_str()) {
+                continue;
+            }
+            let near = nearest(&entry.key, unwritten.iter().copied());
+            meant.extend(near);
+            let message = format!("unknown key {}", quoted(&entry.key));
+            let diagnostic = reader.error(codes::UNKNOWN_KEY, entry.key_span, message);
+            match near {
+                Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+                None => {
+                    let known = all_words(self.known.iter().copied());
+                    diagnostic.help(format!("the keys known here are {known}"))
+                }
+            };
+        }
+        for keys in &self.missing {
+            if keys.iter().any(|key| meant.contains(key)) {
+                continue;
+            }
+            let empty = self
+                .entries
+                .iter()
+                .find(|entry| keys.contains(&entry.key.as_str()));
+            if let Some(empty) = empty {
+                let message = format!("{} is written without a value", quoted(&empty.key));
+                reader.error(codes::MISSING_KEY, empty.key_span, message);
+                continue;
+            }
+            let owner = reader.name();
+            match keys.as_slice() {
+                [key] => {
+                    let message = format!("{owner} needs the key `{key}`");
+                    reader.error(codes::MISSING_KEY, self.span, message);
+                }
+                keys => {
+                    let message = format!(
+                        "{owner} needs one of {}",
+                        one_of_words(keys.iter().copied())
+                    );
+                    reader.error(codes::ONE_OF, self.span, message);
+                }
+            }
+        }
+    }
+}
+
+/// Reads a map as a record, and reports keys it does not know.
+pub(crate) fn read_record<T: Record>(node: &Node, reader: &mut Reader) -> Option<T> {
+    let Some(entries) = node.entries() else {
+        reader.expected(node, "a map of keys");
+        return None;
+    };
+    let mut fields = Fields::new(entries, reader.owner().unwrap_or(node.span));
+    let value = T::take(&mut fields, reader);
+    fields.finish(reader);
+    value
+}
+
+/// What a record is when nothing of it is written.
+pub(crate) fn absent_record<T: Record>(span: Span, reader: &mut Reader) -> Option<T> {
+    let mut fields = Fields::new(&[], span);
+    let value = T::take(&mut fields, reader);
+    fields.finish(reader);
+    value
+}
+
+/// The shape of a record.
+pub(crate) fn record_shape<T: Record>(doc: &'static str) -> RecordShape {
+    let mut shape = RecordShape {
+        doc,
+        ..RecordShape::default()
+    };
+    T::describe(&mut shape);
+    shape
+}
+
+/// Adds one key to a shape.
+pub(crate) fn describe_field<T: Term>(
+    shape: &mut RecordShape,
+    key: &'static str,
+    doc: &'static str,
+    range: Range,
+    need: Need,
+) {
+    shape.fields.push(FieldShape {
+        key,
+        doc: doc.trim(),
+        shape: T::shape(range),
+        need,
+    });
+}
+
+/// Declares a record: `key: Type => need, range;`. Needs are `required`; `part` (required, but a mistake in it
+/// does not stop the reading of the rest); `optional`; `default(value)`; `soft(value)` (a default that also
+/// stands in for a mistake); `nested` (a map whose own keys have defaults); `flat` (keys of another record
+/// in the same map).
+macro_rules! record {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $field_doc:literal])+
+                $field:ident: $ty:ty => $need:ident $(($default:expr))? $(, $range:expr)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $field_doc])+ pub $field: record!(@type $need $ty),)+
+        }
+
+        impl crate::read::Record for $name {
+            fn describe(shape: &mut crate::shape::RecordShape) {
+                $(record!(@describe shape, $field, $ty, concat!($($field_doc),+), $need
+                    ($($default)?), record!(@range $($range)?));)+
+            }
+
+            fn take(
+                fields: &mut crate::read::Fields,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                $(let $field: Option<record!(@type $need $ty)> =
+                    record!(@take fields, reader, $field, $need ($($default)?),
+                        record!(@range $($range)?));)+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+
+        impl crate::read::Term for $name {
+            const LEAF: bool = false;
+
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                let doc = concat!($($doc),+).trim();
+                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::read_record(node, reader)
+            }
+
+            fn absent(
+                span: crate::source::Span,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::absent_record(span, reader)
+            }
+        }
+    };
+
+    (@range) => { crate::shape::Range::ANY };
+    (@range $range:expr) => { $range };
+
+    (@type flat $ty:ty) => { $ty };
+    (@type optional $ty:ty) => { Option<crate::read::At<$ty>> };
+    (@type part $ty:ty) => { Option<crate::read::At<$ty>> };
+    (@type $need:ident $ty:ty) => { crate::read::At<$ty> };
+
+    (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, flat (), $range:expr) => {
+        <$ty as crate::read::Record>::describe($shape)
+    };
+    (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, $need:ident $default:tt, $range:expr) => {
+        crate::read::describe_field::<$ty>(
+            $shape, stringify!($field), $doc, $range, record!(@need $need $default))
+    };
+
+    (@need required ()) => { crate::shape::Need::Required };
+    (@need part ()) => { crate::shape::Need::Required };
+    (@need optional ()) => { crate::shape::Need::Optional };
+    (@need nested ()) => { crate::shape::Need::Optional };
+    (@need $need:ident ($default:expr)) => {
+        crate::shape::Need::Default(serde_json::json!($default))
+    };
+
+    (@take $fields:ident, $reader:ident, $field:ident, flat (), $range:expr) => {
+        crate::read::Record::take($fields, $reader)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, required (), $range:expr) => {
+        $fields.required($reader, stringify!($field), $range)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, part (), $range:expr) => {
+        Some($fields.required($reader, stringify!($field), $range))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, optional (), $range:expr) => {
+        $fields.optional($reader, stringify!($field), $range)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, nested (), $range:expr) => {
+        $fields.nested($reader, stringify!($field))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, default ($default:expr), $range:expr) => {
+        $fields.default(
+            $reader, stringify!($field), $range, $default, serde_json::json!($default))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, soft ($default:expr), $range:expr) => {
+        Some(record!(@take $fields, $reader, $field, default ($default), $range)
+            .unwrap_or_else(|| $reader.at($default, $fields.span)))
+    };
+}
+
+/// Declares a record that is exactly one of several keys: `"key" => Variant(Record)`.
+macro_rules! one_of {
+    (
+        $(#[doc = $doc:literal])+
+        pub enum $name:ident {
+            $($(#[doc = $variant_doc:literal])+ $key:literal => $variant:ident($ty:ty),)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name {
+            $($(#[doc = $variant_doc])+ $variant(Box<crate::read::At<$ty>>),)+
+        }
+
+        impl crate::read::Record for $name {
+            fn describe(shape: &mut crate::shape::RecordShape) {
+                $(crate::read::describe_field::<$ty>(
+                    shape, $key, concat!($($variant_doc),+), crate::shape::Range::ANY,
+                    crate::shape::Need::Choice);)+
+                shape.choices.push(vec![$($key),+]);
+            }
+
+            fn take(
+                fields: &mut crate::read::Fields,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                let (key, entry) = fields.choice(reader, &[$($key),+])?;
+                reader.below(key, entry.key_span, |reader| match key {
+                    $($key => reader
+                        .value(&entry.node, crate::shape::Range::ANY)
+                        .map(|value| Self::$variant(Box::new(value))),)+
+                    _ => None,
+                })
+            }
+        }
+
+        impl crate::read::Term for $name {
+            const LEAF: bool = false;
+
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                let doc = concat!($($doc),+).trim();
+                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::read_record(node, reader)
+            }
+        }
+    };
+}
+
+/// Makes an enum of the plan readable as one of its words: `"word" => Variant, "what it means";`.
+macro_rules! words {
+    ($ty:ident { $($word:literal => $variant:ident, $doc:literal;)+ }) => {
+        impl crate::read::Term for $ty {
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                crate::shape::Shape::Value(serde_json::json!({
+                    "enum": [$($word),+],
+                    "description": concat!($("`", $word, "`: ", $doc, "; "),+)
+                        .trim_end_matches("; "),
+                }))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                match node.text() {
+                    $(Some($word) => Some($ty::$variant),)+
+                    _ => {
+                        reader.wrong_word(node, &[$($word),+]);
+                        None
+                    }
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {one_of, record, words};
+
+impl Reader<'_> {
+    /// Reports that a value is none of the words a key takes.
+    pub fn wrong_word(&mut self, node: &Node, words: &[&'static str]) {
+        let choices = one_of_words(words.iter().copied());
+        let Some(text) = node.text() else {
+            self.expected(node, &choices);
+            return;
+        };
+        let message = format!("{} cannot be {}", self.name(), quoted(text));
+        let near = nearest(text, words.iter().copied());
+        let diagnostic = self.error(codes::UNKNOWN_WORD, node.span, message);
+        if let Some(near) = near {
+            diagnostic.label(format!("did you mean `{near}`?"));
+        }
+        diagnostic.help(format!("it takes {choices}"));
+    }
+}

@@ -1,0 +1,249 @@
+//! Data sets, rewards and references to them.
+//!
+//! Must not know stages or suites beyond the names they use.
+
+use std::path::Path;
+
+use r1x_core::plan::{CountdownPlan, DataPlan, DataRef, LimitsPlan, RewardPlan, SourcePlan};
+use r1x_core::problem::Split;
+
+use super::{MAX_INPUT_BYTES, Resolver};
+use crate::codes;
+use crate::diagnostic::{all_words, quoted};
+use crate::inputs::PluginFacts;
+use crate::read::At;
+use crate::source::Span;
+use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
+use crate::terms::{DataName, Name};
+
+/// Largest data file, bytes.
+const MAX_DATA_BYTES: u64 = 8 << 30;
+
+/// A data set of the spec; `plan` and `columns` are missing when something about it is wrong.
+pub(crate) struct DataFacts {
+    pub id: String,
+    pub plan: Option<DataPlan>,
+    /// Columns rewards may ask for.
+    pub columns: Option<Vec<String>>,
+}
+
+/// A reward of the spec; `plan` and `facts` are missing when something about it is wrong.
+pub(crate) struct RewardFacts {
+    pub id: String,
+    pub plan: Option<RewardPlan>,
+    pub facts: Option<PluginFacts>,
+}
+
+impl Resolver<'_, '_> {
+    pub(super) fn read_data(&mut self, id: &At<Name>, spec: Option<&At<DataSpec>>) -> DataFacts {
+        let plan = spec.and_then(|spec| self.data_plan(spec));
+        let columns = plan
+            .as_ref()
+            .and_then(|plan| match self.inputs.columns(plan) {
+                Ok(columns) => Some(columns),
+                Err(error) => {
+                    let message = format!("the data {} cannot be used: {error}", quoted(&id.0));
+                    self.error(codes::DATA, id.span, message).input();
+                    None
+                }
+            });
+        DataFacts {
+            id: id.0.clone(),
+            plan,
+            columns,
+        }
+    }
+
+    fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
+        let source = match &spec.source {
+            SourceSpec::Countdown(countdown) => Some(countdown_plan(countdown)),
+            SourceSpec::Jsonl(jsonl) => self.jsonl_plan(jsonl),
+        };
+        if spec.prompt.trim().is_empty() {
+            let message = "the prompt is empty".to_owned();
+            self.error(codes::BAD_NAME, spec.prompt.span, message);
+        }
+        Some(DataPlan {
+            source: source?,
+            prompt: spec.prompt.value.clone(),
+        })
+    }
+
+    fn jsonl_plan(&mut self, spec: &JsonlSpec) -> Option<SourcePlan> {
+        let (path, bytes) = self.read_file(&spec.path, MAX_DATA_BYTES)?;
+        let sha256 = self.inputs.sha256(&bytes);
+        Some(SourcePlan::Jsonl {
+            path,
+            sha256,
+            heldout: *spec.heldout,
+            columns: spec.columns.texts(),
+            solution: spec.solution.as_deref().cloned(),
+            answer: spec.answer.as_deref().cloned(),
+        })
+    }
+
+    pub(super) fn read_reward(
+        &mut self,
+        id: &At<Name>,
+        spec: Option<&At<RewardSpec>>,
+    ) -> RewardFacts {
+        let mut reward = RewardFacts {
+            id: id.0.clone(),
+            plan: None,
+            facts: None,
+        };
+        let Some(spec) = spec else { return reward };
+        let Some((plugin, bytes)) = self.read_file(&spec.plugin, MAX_INPUT_BYTES) else {
+            return reward;
+        };
+        let config = spec.with.0.to_string();
+        match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
+            Ok(facts) => reward.facts = Some(facts),
+            Err(error) => {
+                let message = format!("{plugin} cannot be used as a reward: {error}");
+                self.error(codes::PLUGIN, spec.plugin.span, message).input();
+            }
+        }
+        reward.plan = Some(RewardPlan {
+            id: id.0.clone(),
+            plugin,
+            sha256: self.inputs.sha256(&bytes),
+            weight: *spec.weight,
+            config,
+            limits: LimitsPlan {
+                time_ms: *spec.limits.time_ms,
+                time_per_rollout_ms: *spec.limits.time_per_rollout_ms,
+                memory_bytes: spec.limits.memory_bytes.0,
+            },
+            on_failure: *spec.on_failure,
+        });
+        reward
+    }
+
+    /// Looks up the problems a stage or suite names.
+    pub(super) fn data_ref(
+        &mut self,
+        name: &At<DataName>,
+        limit: Option<&At<usize>>,
+    ) -> Option<DataRef> {
+        let Some(facts) = self.data.iter().find(|facts| facts.id == name.data) else {
+            let known: Vec<String> = self.data.iter().map(|facts| facts.id.clone()).collect();
+            self.unknown("data set", &name.data, name.span, &known);
+            return None;
+        };
+        let available = facts
+            .plan
+            .as_ref()
+            .and_then(|plan| available(plan, name.split));
+        if available == Some(0) {
+            let message = format!("`{}` holds out no problems", name.data);
+            let help = format!("give data.{} a `heldout` above 0", name.data);
+            self.error(codes::COUNTS, name.span, message).help(help);
+        } else if let (Some(available), Some(limit)) = (available, limit)
+            && **limit > available
+        {
+            let split = name.split.as_str();
+            let message = format!(
+                "the limit is {}, but `{}.{split}` has {available} problems",
+                **limit, name.data
+            );
+            let help = format!(
+                "lower the limit, or raise data.{}.countdown.{split}",
+                name.data
+            );
+            self.error(codes::COUNTS, limit.span, message).help(help);
+        }
+        let limit = limit.map(|limit| **limit);
+        Some(DataRef {
+            data: name.data.clone(),
+            split: name.split,
+            limit,
+        })
+    }
+
+    /// Looks up problems to train on.
+    pub(super) fn training_data(
+        &mut self,
+        name: &At<DataName>,
+        limit: Option<&At<usize>>,
+    ) -> Option<DataRef> {
+        if name.split == Split::Heldout {
+            let message = format!(
+                "this stage would train on the held-out problems of `{}`",
+                name.data
+            );
+            let diagnostic = self.error(codes::HELDOUT, name.span, message);
+            diagnostic.label(format!("did you mean `{}.train`?", name.data));
+        }
+        self.data_ref(name, limit)
+    }
+
+    /// Whether the reward exists and finds its columns in the data it scores.
+    pub(super) fn check_reward(&mut self, id: &str, span: Span, data: &DataName) {
+        let Some(reward) = self.rewards.iter().find(|reward| reward.id == id) else {
+            let known: Vec<String> = self
+                .rewards
+                .iter()
+                .map(|reward| reward.id.clone())
+                .collect();
+            self.unknown("reward", id, span, &known);
+            return;
+        };
+        let facts = self.data.iter().find(|facts| facts.id == data.data);
+        let (Some(plugin), Some(columns)) = (&reward.facts, facts.and_then(|f| f.columns.as_ref()))
+        else {
+            return;
+        };
+        let lacking: Vec<&str> = plugin
+            .columns
+            .iter()
+            .filter(|c| !columns.contains(c))
+            .map(String::as_str)
+            .collect();
+        if lacking.is_empty() {
+            return;
+        }
+        let noun = if lacking.len() == 1 {
+            "column"
+        } else {
+            "columns"
+        };
+        let message = format!(
+            "the reward {} needs the {noun} {}, which the data {} lacks",
+            quoted(id),
+            all_words(lacking),
+            quoted(&data.data)
+        );
+        let help = format!(
+            "the data has {}",
+            all_words(columns.iter().map(String::as_str))
+        );
+        self.error(codes::COLUMNS, span, message).input().help(help);
+    }
+}
+
+fn countdown_plan(spec: &CountdownSpec) -> SourcePlan {
+    SourcePlan::Countdown(CountdownPlan {
+        min_count: spec.count.0 as usize,
+        max_count: spec.count.1 as usize,
+        min_number: spec.numbers.0,
+        max_number: spec.numbers.1,
+        min_target: spec.target.0,
+        max_target: spec.target.1,
+        operations: spec.operations.0.clone(),
+        train: *spec.train,
+        heldout: *spec.heldout,
+        trace: *spec.trace,
+        seed: *spec.seed,
+    })
+}
+
+/// How many problems a split has, where the plan tells.
+fn available(plan: &DataPlan, split: Split) -> Option<usize> {
+    match (&plan.source, split) {
+        (SourcePlan::Countdown(countdown), Split::Train) => Some(countdown.train),
+        (SourcePlan::Countdown(countdown), Split::Heldout) => Some(countdown.heldout),
+        (SourcePlan::Jsonl { heldout, .. }, Split::Heldout) if *heldout == 0.0 => Some(0),
+        (SourcePlan::Jsonl { .. }, _) => None,
+    }
+}

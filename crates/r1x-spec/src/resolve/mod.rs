@@ -1,0 +1,207 @@
+//! From a spec to a plan: references are looked up, inputs are hashed, and what does not fit is reported.
+//!
+//! Must not know YAML; every check points at the value it is about, and none stops the others.
+
+mod data;
+mod evals;
+mod model;
+mod stages;
+
+use serde_json::Value as Json;
+
+use r1x_core::plan::{CheckpointPlan, RecordPlan, RunPlan};
+
+use crate::Setting;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
+use crate::inputs::Inputs;
+use crate::read::{At, Reader};
+use crate::source::{Origin, Span};
+use crate::spec::{CheckpointSpec, RecordSpec, RunSpec};
+use crate::terms::Name;
+use data::{DataFacts, RewardFacts};
+
+/// Largest plugin or tokenizer file, bytes.
+const MAX_INPUT_BYTES: u64 = 256 << 20;
+/// Sequences computed together when the spec does not say.
+const MICRO_BATCH: usize = 32;
+
+/// A plan and what was learnt on the way to it.
+pub(crate) struct Outcome {
+    pub plan: RunPlan,
+    pub vocabulary_size: usize,
+    pub plugins: Vec<(String, crate::PluginFacts)>,
+}
+
+/// The state of one resolution.
+pub(crate) struct Resolver<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    inputs: &'r dyn Inputs,
+    /// The spec's data sets, with those whose reading failed.
+    data: Vec<DataFacts>,
+    /// The spec's rewards, with those whose reading failed.
+    rewards: Vec<RewardFacts>,
+    /// Ids of the spec's suites.
+    evals: Vec<String>,
+    /// Ids of suites that `evaluate` stages run.
+    evaluated: Vec<String>,
+    /// Longest prompt plus completion, once known.
+    context_length: Option<usize>,
+}
+
+impl<'r, 'a> Resolver<'r, 'a> {
+    pub fn new(reader: &'r mut Reader<'a>, inputs: &'r dyn Inputs) -> Self {
+        Self {
+            reader,
+            inputs,
+            data: Vec::new(),
+            rewards: Vec::new(),
+            evals: Vec::new(),
+            evaluated: Vec::new(),
+            context_length: None,
+        }
+    }
+
+    /// The plan, or `None` after reporting.
+    pub fn run(mut self, spec: &RunSpec) -> Option<Outcome> {
+        self.evals = spec.evals.0.iter().map(|(id, _)| id.0.clone()).collect();
+        self.context_length = spec.model.as_ref().map(|model| *model.context_length);
+        self.data = spec
+            .data
+            .0
+            .iter()
+            .map(|(id, data)| self.read_data(id, data.as_ref()))
+            .collect();
+        self.rewards = spec
+            .rewards
+            .0
+            .iter()
+            .map(|(id, reward)| self.read_reward(id, reward.as_ref()))
+            .collect();
+        let model = spec.model.as_ref().and_then(|model| self.model(model));
+        let stages = spec.stages.as_ref().and_then(|stages| self.stages(stages));
+        let evals = self.evals(&spec.evals);
+        let (model, vocabulary_size) = model?;
+        let name = spec.name.as_ref()?.0.clone();
+        let plugins = self
+            .rewards
+            .iter()
+            .filter_map(|r| Some((r.id.clone(), r.facts.clone()?)))
+            .collect();
+        let plan = RunPlan {
+            name,
+            seed: *spec.seed,
+            tags: spec.tags.texts(),
+            model,
+            data: self
+                .data
+                .iter()
+                .map(|d| Some((d.id.clone(), d.plan.clone()?)))
+                .collect::<Option<_>>()?,
+            rewards: self
+                .rewards
+                .iter()
+                .map(|r| r.plan.clone())
+                .collect::<Option<_>>()?,
+            stages: stages?,
+            evals: evals?,
+            record: record_plan(&spec.record),
+            checkpoints: checkpoint_plan(&spec.checkpoints),
+        };
+        Some(Outcome {
+            plan,
+            vocabulary_size,
+            plugins,
+        })
+    }
+
+    fn error(&mut self, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
+        self.reader.error(code, span, message)
+    }
+
+    /// Reports a reference to nothing.
+    fn unknown(&mut self, what: &str, name: &str, span: Span, known: &[String]) {
+        let message = format!("there is no {what} {}", quoted(name));
+        let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        let help = match known {
+            [] => format!("this spec has no {what} at all"),
+            known => format!(
+                "this spec has {}",
+                all_words(known.iter().map(String::as_str))
+            ),
+        };
+        let diagnostic = self.error(codes::UNKNOWN_NAME, span, message);
+        if let Some(near) = near {
+            diagnostic.label(format!("did you mean `{near}`?"));
+        }
+        diagnostic.help(help);
+    }
+
+    /// Reports a list that names something twice, or nothing.
+    fn check_list(&mut self, list: &At<Vec<At<Name>>>, what: &str) {
+        if list.is_empty() {
+            let message = format!("this list names no {what}");
+            self.error(codes::COUNTS, list.span, message);
+        }
+        for (position, name) in list.iter().enumerate() {
+            if list[..position].iter().any(|earlier| earlier.0 == name.0) {
+                let message = format!("the {what} {} is named twice", quoted(&name.0));
+                self.error(codes::DUPLICATE_ID, name.span, message);
+            }
+        }
+    }
+
+    /// Remembers a default that depends on other values, beside the settings it belongs to.
+    fn derived(&mut self, owner: &str, key: &str, value: Json) {
+        let prefix = format!("{owner}.");
+        let settings = &mut self.reader.settings;
+        let last = settings
+            .iter()
+            .rposition(|setting| setting.path.starts_with(&prefix));
+        let path = format!("{owner}.{key}");
+        let setting = Setting {
+            path,
+            value,
+            origin: Origin::Default,
+        };
+        settings.insert(last.map_or(settings.len(), |last| last + 1), setting);
+    }
+
+    /// Reads a file the spec names, as seen from the current folder.
+    fn read_file(&mut self, path: &At<String>, limit_bytes: u64) -> Option<(String, Vec<u8>)> {
+        let file = self.reader.sources.path(path.span.source, path);
+        let shown = file.display().to_string();
+        let read = self.inputs.read(&file, limit_bytes.saturating_add(1));
+        match read {
+            Ok(bytes) if bytes.len() as u64 > limit_bytes => {
+                let message = format!("{shown} is larger than {limit_bytes} bytes");
+                self.error(codes::MISSING_FILE, path.span, message).input();
+                None
+            }
+            Ok(bytes) => Some((shown, bytes)),
+            Err(error) => {
+                let message = format!("cannot read {shown}: {error}");
+                let diagnostic = self.error(codes::MISSING_FILE, path.span, message);
+                diagnostic.input();
+                diagnostic
+                    .help("relative paths start at the folder of the spec that mentions them");
+                None
+            }
+        }
+    }
+}
+
+fn record_plan(spec: &RecordSpec) -> RecordPlan {
+    RecordPlan {
+        text: *spec.text,
+        tokens: *spec.tokens,
+        logprobs: *spec.logprobs,
+    }
+}
+
+fn checkpoint_plan(spec: &CheckpointSpec) -> CheckpointPlan {
+    CheckpointPlan {
+        every: spec.every.as_deref().copied(),
+        keep: *spec.keep,
+    }
+}

@@ -1,0 +1,231 @@
+//! The model: its shapes must fit together and its tokenizer must exist.
+//!
+//! Must not know how a model is built.
+
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, TokenizerPlan};
+
+use super::{MAX_INPUT_BYTES, Resolver};
+use crate::codes;
+use crate::diagnostic::quoted;
+use crate::lists::Texts;
+use crate::read::At;
+use crate::spec::{
+    AttentionSpec, FeedForwardSpec, ModelSpec, MoeSpec, TokenizerKind, TokenizerSpec,
+};
+use crate::terms::Name;
+
+/// How the end of the sequence is shown; it is token 0 of every vocabulary.
+const EOS: &str = "<eos>";
+
+impl Resolver<'_, '_> {
+    /// The model and the size of its vocabulary, end of sequence included.
+    pub(super) fn model(&mut self, spec: &ModelSpec) -> Option<(ModelPlan, usize)> {
+        let tokenizer = self.tokenizer(&spec.tokenizer);
+        let attention = self.attention(&spec.attention);
+        let feed_forward = self.feed_forward(&spec.feed_forward, *spec.layers);
+        let (tokenizer, vocabulary_size) = tokenizer?;
+        let model = ModelPlan {
+            tokenizer,
+            hidden_size: *spec.hidden_size,
+            layers: *spec.layers,
+            context_length: *spec.context_length,
+            attention,
+            feed_forward,
+            tie_embeddings: *spec.tie_embeddings,
+            rope_theta: *spec.rope_theta,
+            norm_eps: *spec.norm_eps,
+            init_std: *spec.init_std,
+        };
+        Some((model, vocabulary_size))
+    }
+
+    fn tokenizer(&mut self, spec: &TokenizerSpec) -> Option<(TokenizerPlan, usize)> {
+        if let (Some(eos), false) = (&spec.eos, matches!(spec.kind, TokenizerKind::File(_))) {
+            let message = "`eos` goes only with a tokenizer `file`".to_owned();
+            let help = "a vocabulary always has an end of its own; take `eos` out";
+            self.error(codes::ONE_OF, eos.span, message).help(help);
+        }
+        match &spec.kind {
+            TokenizerKind::Data(id) => self.data_vocabulary(id),
+            TokenizerKind::Vocabulary(pieces) => self.written_vocabulary(pieces),
+            TokenizerKind::File(path) => self.tokenizer_file(path, spec.eos.as_ref()),
+        }
+    }
+
+    fn data_vocabulary(&mut self, id: &At<Name>) -> Option<(TokenizerPlan, usize)> {
+        let Some(facts) = self.data.iter().find(|facts| facts.id == id.0) else {
+            let known: Vec<String> = self.data.iter().map(|facts| facts.id.clone()).collect();
+            self.unknown("data set", &id.0, id.span, &known);
+            return None;
+        };
+        // Data that cannot be read has been reported where it is declared.
+        facts.columns.as_ref()?;
+        match self.inputs.vocabulary(facts.plan.as_ref()?) {
+            Ok(pieces) => {
+                let size = pieces.len() + 1;
+                Some((TokenizerPlan::Vocabulary { pieces }, size))
+            }
+            Err(error) => {
+                let message = format!("the data {} builds no vocabulary: {error}", quoted(&id.0));
+                let diagnostic = self.error(codes::TOKENIZER, id.span, message);
+                diagnostic
+                    .input()
+                    .help("list the pieces: tokenizer: {vocabulary: [...]}");
+                None
+            }
+        }
+    }
+
+    fn written_vocabulary(&mut self, pieces: &At<Texts>) -> Option<(TokenizerPlan, usize)> {
+        if pieces.0.is_empty() {
+            self.error(
+                codes::TOKENIZER,
+                pieces.span,
+                "the vocabulary is empty".to_owned(),
+            );
+        }
+        let mut seen = std::collections::HashSet::new();
+        for piece in &pieces.0 {
+            let message = if piece.is_empty() {
+                "a piece of the vocabulary is empty".to_owned()
+            } else if piece.value == EOS {
+                format!("`{EOS}` is in every vocabulary already")
+            } else if !seen.insert(piece.value.as_str()) {
+                format!("the vocabulary has {} twice", quoted(piece))
+            } else {
+                continue;
+            };
+            self.error(codes::TOKENIZER, piece.span, message);
+        }
+        let pieces = pieces.texts();
+        let size = pieces.len() + 1;
+        Some((TokenizerPlan::Vocabulary { pieces }, size))
+    }
+
+    fn tokenizer_file(
+        &mut self,
+        path: &At<String>,
+        eos: Option<&At<String>>,
+    ) -> Option<(TokenizerPlan, usize)> {
+        let file = self.read_file(path, MAX_INPUT_BYTES);
+        let Some(eos) = eos else {
+            let message = "a tokenizer `file` needs the key `eos`".to_owned();
+            let help = "name the token that ends a completion, for example eos: \"<|endoftext|>\"";
+            self.error(codes::MISSING_KEY, path.span, message)
+                .help(help);
+            return None;
+        };
+        let (shown, bytes) = file?;
+        match self.inputs.tokenizer(&bytes, eos) {
+            Ok(size) => {
+                let sha256 = self.inputs.sha256(&bytes);
+                Some((
+                    TokenizerPlan::File {
+                        path: shown,
+                        sha256,
+                        eos: eos.value.clone(),
+                    },
+                    size,
+                ))
+            }
+            Err(error) => {
+                let message = format!("{shown} cannot be used as a tokenizer: {error}");
+                self.error(codes::TOKENIZER, path.span, message).input();
+                None
+            }
+        }
+    }
+
+    fn even(&mut self, key: &str, width: &At<usize>) {
+        if !width.is_multiple_of(2) {
+            let message = format!("`{key}` must be even, but is {}", **width);
+            let help = "rotary positions turn dimensions in pairs";
+            self.error(codes::SHAPE, width.span, message).help(help);
+        }
+    }
+
+    fn attention(&mut self, spec: &AttentionSpec) -> AttentionPlan {
+        match spec {
+            AttentionSpec::Gqa(gqa) => {
+                self.even("head_dim", &gqa.head_dim);
+                let (heads, kv_heads) = (*gqa.heads, *gqa.kv_heads);
+                if heads % kv_heads != 0 {
+                    let message = format!("{kv_heads} key/value heads do not divide {heads} heads");
+                    self.error(codes::SHAPE, gqa.kv_heads.span, message);
+                }
+                AttentionPlan::Gqa {
+                    heads,
+                    kv_heads,
+                    head_dim: *gqa.head_dim,
+                }
+            }
+            AttentionSpec::Mla(mla) => {
+                self.even("qk_rope_head_dim", &mla.qk_rope_head_dim);
+                AttentionPlan::Mla {
+                    heads: *mla.heads,
+                    q_lora_rank: mla.q_lora_rank.as_deref().copied(),
+                    kv_lora_rank: *mla.kv_lora_rank,
+                    qk_nope_head_dim: *mla.qk_nope_head_dim,
+                    qk_rope_head_dim: *mla.qk_rope_head_dim,
+                    v_head_dim: *mla.v_head_dim,
+                }
+            }
+        }
+    }
+
+    fn feed_forward(&mut self, spec: &FeedForwardSpec, layers: usize) -> FeedForwardPlan {
+        match spec {
+            FeedForwardSpec::Dense(dense) => FeedForwardPlan::Dense {
+                intermediate_size: *dense.intermediate_size,
+            },
+            FeedForwardSpec::Moe(moe) => {
+                self.check_moe(moe, layers);
+                let dense_intermediate_size = moe.dense_intermediate_size.as_deref().copied();
+                FeedForwardPlan::Moe(MoePlan {
+                    routed_experts: *moe.routed_experts,
+                    shared_experts: *moe.shared_experts,
+                    experts_per_token: *moe.experts_per_token,
+                    expert_intermediate_size: *moe.expert_intermediate_size,
+                    groups: *moe.groups,
+                    groups_per_token: *moe.groups_per_token,
+                    normalize_gate: *moe.normalize_gate,
+                    routed_scaling: *moe.routed_scaling,
+                    bias_update_speed: *moe.bias_update_speed,
+                    balance_loss: *moe.balance_loss,
+                    dense_layers: *moe.dense_layers,
+                    dense_intermediate_size: dense_intermediate_size.unwrap_or(0),
+                })
+            }
+        }
+    }
+
+    fn check_moe(&mut self, moe: &MoeSpec, layers: usize) {
+        let (routed, chosen) = (*moe.routed_experts, *moe.experts_per_token);
+        let (groups, group_choice) = (*moe.groups, *moe.groups_per_token);
+        if chosen > routed {
+            let message = format!("a token cannot choose {chosen} of {routed} routed experts");
+            self.error(codes::SHAPE, moe.experts_per_token.span, message);
+        } else if routed % groups != 0 {
+            let message = format!("{groups} groups do not divide {routed} routed experts");
+            self.error(codes::SHAPE, moe.groups.span, message);
+        } else if group_choice > groups {
+            let message = format!("a token cannot choose {group_choice} of {groups} groups");
+            self.error(codes::SHAPE, moe.groups_per_token.span, message);
+        } else if chosen > group_choice * (routed / groups) {
+            let held = group_choice * (routed / groups);
+            let message = format!(
+                "a token cannot choose {chosen} experts, because the groups it may choose from hold {held}"
+            );
+            self.error(codes::SHAPE, moe.experts_per_token.span, message)
+                .help("raise groups_per_token, or lower experts_per_token");
+        }
+        if *moe.dense_layers > layers {
+            let message = format!("{} of {layers} layers cannot be dense", *moe.dense_layers);
+            self.error(codes::SHAPE, moe.dense_layers.span, message);
+        }
+        if *moe.dense_layers > 0 && moe.dense_intermediate_size.is_none() {
+            let message = "dense layers need the key `dense_intermediate_size`".to_owned();
+            self.error(codes::MISSING_KEY, moe.dense_layers.span, message);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Stages: what they train on, and whether their numbers fit together.
+//!
+//! Must not know how a stage is run.
+
+use serde_json::json;
+
+use r1x_core::plan::{
+    AdvantagePlan, ClipPlan, EvaluatePlan, GrpoPlan, KlPlan, OptimizerPlan, SamplingPlan,
+    SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan,
+};
+
+use super::{MICRO_BATCH, Resolver};
+use crate::codes;
+use crate::lists::IdList;
+use crate::read::At;
+use crate::source::Span;
+use crate::spec::{
+    EvaluateSpec, GrpoSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
+};
+use crate::terms::DataName;
+
+impl Resolver<'_, '_> {
+    /// The stages in order, or `None` after reporting.
+    pub(super) fn stages(&mut self, stages: &At<IdList<StageSpec>>) -> Option<Vec<StagePlan>> {
+        if stages.0.is_empty() {
+            let message = "a run needs at least one stage".to_owned();
+            let help = "write for example `stages: [{id: warm-up, sft: {...}}]`";
+            self.error(codes::COUNTS, stages.span, message).help(help);
+        }
+        let plans: Vec<Option<StagePlan>> = stages
+            .0
+            .iter()
+            .map(|(_, stage)| self.stage(stage.as_ref()?))
+            .collect();
+        plans.into_iter().collect()
+    }
+
+    fn stage(&mut self, stage: &StageSpec) -> Option<StagePlan> {
+        let kind = match &stage.kind {
+            StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
+            StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
+            StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
+        };
+        Some(StagePlan {
+            id: stage.id.0.clone(),
+            kind,
+        })
+    }
+
+    fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {
+        let data = self.training_data(&spec.data, spec.limit.as_ref());
+        self.check_solutions(&spec.data);
+        let batch = *spec.batch_size;
+        let micro_batch_size = self.micro_batch(
+            spec.micro_batch_size.as_ref(),
+            batch,
+            "batch_size",
+            &spec.path,
+        );
+        let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
+        let (steps, batch_size) = (*spec.steps, batch);
+        Some(SftPlan {
+            data: data?,
+            steps,
+            batch_size,
+            micro_batch_size,
+            optimizer,
+        })
+    }
+
+    fn check_solutions(&mut self, name: &At<DataName>) {
+        let facts = self.data.iter().find(|facts| facts.id == name.data);
+        let source = facts
+            .and_then(|facts| facts.plan.as_ref())
+            .map(|plan| &plan.source);
+        if let Some(SourcePlan::Jsonl { solution: None, .. }) = source {
+            let message = format!(
+                "the data `{}` has no worked solutions to learn from",
+                name.data
+            );
+            let help = format!(
+                "name the column that holds them: data.{}.jsonl.solution",
+                name.data
+            );
+            self.error(codes::NO_SOLUTIONS, name.span, message)
+                .help(help);
+        }
+    }
+
+    fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
+        let data = self.training_data(&spec.data, spec.limit.as_ref());
+        self.check_rewards(spec);
+        self.check_group(spec);
+        let sampling = self.sampling(&spec.sampling);
+        if *spec.sampling.temperature == 0.0 {
+            let span = spec.sampling.temperature.span;
+            let message = "a stage cannot learn from samples at temperature 0".to_owned();
+            let help = "all completions of a group would be equal; use a temperature above 0";
+            self.error(codes::COUNTS, span, message).help(help);
+        }
+        let rollouts = *spec.prompts_per_step * *spec.group_size;
+        let update = self.sequences_per_update(spec, rollouts);
+        let what = "an update";
+        let micro_batch_size =
+            self.micro_batch(spec.micro_batch_size.as_ref(), update, what, &spec.path);
+        let (low, high) = (*spec.clip.low, *spec.clip.high);
+        let max_ratio = spec.clip.max_ratio.as_ref();
+        if let Some(cap) = max_ratio.filter(|cap| ***cap < 1.0 + high) {
+            let message = format!(
+                "the ratio is cut at {} before it is clipped at {}",
+                **cap,
+                1.0 + high
+            );
+            self.error(codes::COUNTS, cap.span, message)
+                .help("raise max_ratio, or lower high");
+        }
+        Some(GrpoPlan {
+            data: data?,
+            rewards: spec.rewards.iter().map(|id| id.0.clone()).collect(),
+            steps: *spec.steps,
+            prompts_per_step: *spec.prompts_per_step,
+            group_size: *spec.group_size,
+            sampling,
+            epochs: *spec.epochs,
+            updates_per_epoch: *spec.updates_per_epoch,
+            micro_batch_size,
+            optimizer: self.optimizer(&spec.optimizer, *spec.steps),
+            advantage: AdvantagePlan {
+                kind: *spec.advantage.kind,
+                eps: *spec.advantage.eps,
+            },
+            clip: ClipPlan {
+                low,
+                high,
+                max_ratio: max_ratio.map(|cap| **cap),
+            },
+            kl: KlPlan {
+                coef: *spec.kl.coef,
+                estimator: *spec.kl.estimator,
+                refresh_every: spec.kl.refresh_every.as_deref().copied(),
+            },
+            aggregation: *spec.aggregation,
+            zero_signal: *spec.zero_signal,
+            truncated: *spec.truncated,
+        })
+    }
+
+    fn check_rewards(&mut self, spec: &GrpoSpec) {
+        self.check_list(&spec.rewards, "reward");
+        for id in spec.rewards.iter() {
+            self.check_reward(&id.0, id.span, &spec.data);
+        }
+        let weights: Option<Vec<f64>> = spec
+            .rewards
+            .iter()
+            .map(|id| {
+                let reward = self.rewards.iter().find(|reward| reward.id == id.0);
+                Some(reward?.plan.as_ref()?.weight)
+            })
+            .collect();
+        if weights.is_some_and(|weights| !weights.is_empty() && weights.iter().all(|w| *w == 0.0)) {
+            let message = "every reward of this stage has weight 0, so there is nothing to learn";
+            self.error(codes::COUNTS, spec.rewards.span, message.to_owned());
+        }
+    }
+
+    fn check_group(&mut self, spec: &GrpoSpec) {
+        if *spec.group_size < 2 {
+            let message = "a group of one completion has nothing to be compared with".to_owned();
+            let help = "the advantage is taken relative to the group; set group_size to 2 or more";
+            self.error(codes::COUNTS, spec.group_size.span, message)
+                .help(help);
+        }
+    }
+
+    /// Sequences of the largest update.
+    fn sequences_per_update(&mut self, spec: &GrpoSpec, rollouts: usize) -> usize {
+        let updates = *spec.updates_per_epoch;
+        if updates > rollouts {
+            let message =
+                format!("{rollouts} rollouts of a step cannot be split into {updates} updates");
+            self.error(codes::COUNTS, spec.updates_per_epoch.span, message);
+        }
+        rollouts.div_ceil(updates)
+    }
+
+    fn micro_batch(
+        &mut self,
+        written: Option<&At<usize>>,
+        batch: usize,
+        batch_name: &str,
+        owner: &str,
+    ) -> usize {
+        let Some(micro) = written else {
+            let size = MICRO_BATCH.min(batch);
+            self.derived(owner, "micro_batch_size", json!(size));
+            return size;
+        };
+        if **micro > batch {
+            let message = format!(
+                "micro_batch_size is {}, but {batch_name} has only {batch} sequences",
+                **micro
+            );
+            let help = format!("set micro_batch_size to {batch} or less, or leave it out");
+            self.error(codes::COUNTS, micro.span, message).help(help);
+        }
+        **micro
+    }
+
+    fn optimizer(&mut self, spec: &OptimizerSpec, steps: u64) -> OptimizerPlan {
+        let schedule = &spec.schedule;
+        if *schedule.warmup_steps > steps {
+            let message = format!(
+                "the warm-up takes {} steps, but the stage has {steps}",
+                *schedule.warmup_steps
+            );
+            self.error(codes::COUNTS, schedule.warmup_steps.span, message);
+        }
+        OptimizerPlan {
+            lr: *spec.lr,
+            schedule: SchedulePlan {
+                kind: *schedule.kind,
+                warmup_steps: *schedule.warmup_steps,
+                final_ratio: *schedule.final_ratio,
+            },
+            beta1: *spec.beta1,
+            beta2: *spec.beta2,
+            eps: *spec.eps,
+            weight_decay: *spec.weight_decay,
+            grad_clip: *spec.grad_clip,
+        }
+    }
+
+    /// How tokens are drawn; a completion must leave room for its prompt.
+    pub(super) fn sampling(&mut self, spec: &SamplingSpec) -> SamplingPlan {
+        if let Some(context) = self
+            .context_length
+            .filter(|length| *spec.max_tokens >= *length)
+        {
+            let message = format!(
+                "a completion of {} tokens and its prompt do not fit into a context of {context}",
+                *spec.max_tokens
+            );
+            let help = "lower max_tokens, or raise model.context_length";
+            self.error(codes::COUNTS, spec.max_tokens.span, message)
+                .help(help);
+        }
+        SamplingPlan {
+            temperature: *spec.temperature,
+            top_k: *spec.top_k,
+            top_p: *spec.top_p,
+            min_p: *spec.min_p,
+            max_tokens: *spec.max_tokens,
+        }
+    }
+
+    fn evaluate(&mut self, spec: &EvaluateSpec) -> EvaluatePlan {
+        self.check_list(&spec.evals, "eval");
+        for id in spec.evals.iter() {
+            self.check_eval(&id.0, id.span);
+        }
+        EvaluatePlan {
+            evals: spec.evals.iter().map(|id| id.0.clone()).collect(),
+        }
+    }
+
+    fn check_eval(&mut self, id: &str, span: Span) {
+        if self.evals.iter().any(|known| known == id) {
+            self.evaluated.push(id.to_owned());
+        } else {
+            let known = self.evals.clone();
+            self.unknown("eval", id, span, &known);
+        }
+    }
+}

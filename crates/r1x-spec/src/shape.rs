@@ -1,0 +1,158 @@
+//! The schema as data: which keys a spec has, what they take, their defaults and what they are for.
+//!
+//! It is built from the declarations in `spec` and is what merging, `--set` and the JSON Schema go by.
+//! Must not know what values do.
+
+use serde_json::Value as Json;
+
+/// Numbers a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Range {
+    pub low: f64,
+    pub low_open: bool,
+    pub high: f64,
+    pub high_open: bool,
+}
+
+impl Range {
+    /// Every finite number.
+    pub const ANY: Range = Range {
+        low: f64::MIN,
+        low_open: false,
+        high: f64::MAX,
+        high_open: false,
+    };
+
+    pub const fn from(low: f64) -> Range {
+        Range { low, ..Self::ANY }
+    }
+
+    pub const fn above(low: f64) -> Range {
+        Range {
+            low,
+            low_open: true,
+            ..Self::ANY
+        }
+    }
+
+    pub const fn to(self, high: f64) -> Range {
+        Range { high, ..self }
+    }
+
+    pub const fn below(self, high: f64) -> Range {
+        Range {
+            high,
+            high_open: true,
+            ..self
+        }
+    }
+
+    pub fn contains(&self, value: f64) -> bool {
+        let low = if self.low_open {
+            value > self.low
+        } else {
+            value >= self.low
+        };
+        let high = if self.high_open {
+            value < self.high
+        } else {
+            value <= self.high
+        };
+        low && high
+    }
+
+    /// "at least 0 and below 1".
+    pub fn phrase(&self) -> String {
+        let low = if self.low_open { "above" } else { "at least" };
+        let high = if self.high_open { "below" } else { "at most" };
+        if self.low == self.high {
+            return self.low.to_string();
+        }
+        match (self.low > f64::MIN, self.high < f64::MAX) {
+            (false, false) => "finite".to_owned(),
+            (true, false) => format!("{low} {}", self.low),
+            (false, true) => format!("{high} {}", self.high),
+            (true, true) => format!("{low} {} and {high} {}", self.low, self.high),
+        }
+    }
+}
+
+/// What a key takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Shape {
+    /// One value, replaced as a whole; a JSON Schema says which.
+    Value(Json),
+    /// Any value; maps in it merge.
+    Free,
+    /// A map from ids to values of one shape.
+    Dict(Box<Shape>),
+    /// A list of records with an `id`, which merges by it.
+    IdList(Box<RecordShape>),
+    /// A map with known keys.
+    Record(Box<RecordShape>),
+}
+
+/// A map with known keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RecordShape {
+    pub doc: &'static str,
+    pub fields: Vec<FieldShape>,
+    /// Sets of keys of which exactly one is written.
+    pub choices: Vec<Vec<&'static str>>,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FieldShape {
+    pub key: &'static str,
+    pub doc: &'static str,
+    pub shape: Shape,
+    pub need: Need,
+}
+
+/// What happens when a key is not written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Need {
+    /// It is an error.
+    Required,
+    /// The key has no value, or the doc tells what follows.
+    Optional,
+    /// This is used.
+    Default(Json),
+    /// Another key of the same choice must be written.
+    Choice,
+}
+
+impl RecordShape {
+    pub fn field(&self, key: &str) -> Option<&FieldShape> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|field| field.key)
+    }
+
+    /// The other alternatives of the choice a key belongs to.
+    pub fn rivals(&self, key: &str) -> impl Iterator<Item = &'static str> {
+        let choice = self.choices.iter().find(|choice| choice.contains(&key));
+        choice
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(move |other| *other != key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Range;
+
+    #[test]
+    fn ranges_hold_their_ends_as_they_say() {
+        let beta = Range::from(0.0).below(1.0);
+        assert!(beta.contains(0.0) && !beta.contains(1.0));
+        assert_eq!(beta.phrase(), "at least 0 and below 1");
+        assert!(!Range::above(0.0).contains(0.0));
+        assert!(!Range::ANY.contains(f64::INFINITY) && !Range::ANY.contains(f64::NAN));
+    }
+}

@@ -1,0 +1,125 @@
+//! A world for specs that has no files but those a test gives it, and the shipped experiments.
+//!
+//! Must not touch the disk except to read `experiments/`.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_spec::{Inputs, PluginFacts, Report, Resolved, Style, resolve};
+
+/// The name under which tests give their spec.
+pub const SPEC: &str = "experiments/spec.yaml";
+
+/// Files in memory.
+#[derive(Clone, Default)]
+pub struct World {
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl World {
+    /// The plugins of the shipped experiments.
+    pub fn new() -> Self {
+        let mut world = World::default();
+        for plugin in ["format", "countdown"] {
+            world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
+        }
+        for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
+            world.add(&format!("experiments/{name}.yaml"), &experiment(name));
+        }
+        world
+    }
+
+    pub fn with(mut self, path: &str, text: &str) -> Self {
+        self.add(path, text);
+        self
+    }
+
+    pub fn add(&mut self, path: &str, text: &str) {
+        self.files
+            .insert(PathBuf::from(path), text.as_bytes().to_vec());
+    }
+
+    pub fn resolve(&self, overrides: &[&str]) -> Result<Resolved, Report> {
+        self.resolve_file(SPEC, overrides)
+    }
+
+    pub fn resolve_file(&self, path: &str, overrides: &[&str]) -> Result<Resolved, Report> {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        resolve(Path::new(path), &overrides, self)
+    }
+}
+
+impl Inputs for World {
+    fn read(&self, path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+        Ok(bytes[..bytes.len().min(limit)].to_vec())
+    }
+
+    /// Not a sha256, but tells texts apart.
+    fn sha256(&self, bytes: &[u8]) -> String {
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:064x}")
+    }
+
+    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+        match &data.source {
+            SourcePlan::Countdown(_) => Ok((0..119).map(|n| n.to_string()).collect()),
+            SourcePlan::Jsonl { .. } => Err("its columns may hold any text".to_owned()),
+        }
+    }
+
+    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains(eos) {
+            Ok(1000)
+        } else {
+            Err(format!("it has no token `{eos}`"))
+        }
+    }
+
+    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+        match &data.source {
+            SourcePlan::Countdown(_) => Ok(vec!["nums".to_owned(), "target".to_owned()]),
+            SourcePlan::Jsonl { columns, .. } => Ok(columns.clone()),
+        }
+    }
+
+    fn plugin(&self, _: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
+        let name = String::from_utf8_lossy(bytes).into_owned();
+        if config_json.contains("refuse") {
+            return Err("it does not know the setting `refuse`".to_owned());
+        }
+        let columns: &[&str] = match name.as_str() {
+            "countdown" => &["nums", "target"],
+            "format" => &[],
+            _ => return Err("it is no WebAssembly component".to_owned()),
+        };
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Ok(PluginFacts {
+            name,
+            version: "0.1.0".to_owned(),
+            columns,
+            ..PluginFacts::default()
+        })
+    }
+}
+
+/// The text of a shipped experiment.
+pub fn experiment(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    std::fs::read_to_string(folder.join(format!("{name}.yaml"))).expect("a shipped experiment")
+}
+
+pub fn render(report: &Report) -> String {
+    report.render(Style {
+        unicode: true,
+        color: false,
+    })
+}

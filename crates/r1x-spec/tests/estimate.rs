@@ -1,0 +1,172 @@
+//! Parameter counts against sums done by hand, and estimates that must grow with what they measure.
+//!
+//! Must not compute with the formulas it checks.
+
+mod common;
+
+use common::World;
+use r1x_spec::{Resolved, estimate, parameters};
+
+fn shipped(name: &str, overrides: &[&str]) -> Resolved {
+    World::new()
+        .resolve_file(&format!("experiments/{name}.yaml"), overrides)
+        .expect("it resolves")
+}
+
+/// Fixed shapes, so that tuning the shipped experiments does not touch these tests.
+const MOE: [&str; 4] = [
+    "model.hidden_size=128",
+    "model.layers=2",
+    "model.attention.mla={heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}",
+    "model.feed_forward.moe={routed_experts: 8, shared_experts: 1, experts_per_token: 2, expert_intermediate_size: 96}",
+];
+
+#[test]
+fn mixture_of_experts_with_latent_attention() {
+    let resolved = shipped("countdown", &MOE);
+    let sum = parameters(&resolved.plan.model, 120);
+    // embedding 120*128; per layer: norms 256, q 128*4*48, kv_a 128*48, kv_a norm 32, kv_b 32*4*64,
+    // o 128*128, gate 8*128, 9 experts of 3*128*96; final norm 128.
+    let layer = 256 + 24_576 + 6_144 + 32 + 8_192 + 16_384 + 1_024 + 9 * 36_864;
+    assert_eq!(sum.total, 15_360 + 2 * layer + 128);
+    // Six of the eight routed experts of a layer are not used by a token.
+    assert_eq!(sum.total - sum.active, 2 * 6 * 36_864);
+    assert_eq!(sum.untrained, 16);
+}
+
+#[test]
+fn query_compression_dense_layers_and_an_untied_head() {
+    let mut overrides = MOE.to_vec();
+    overrides.extend([
+        "model.tie_embeddings=false",
+        "model.attention.mla.q_lora_rank=24",
+        "model.feed_forward.moe.dense_layers=1",
+        "model.feed_forward.moe.dense_intermediate_size=200",
+        "model.feed_forward.moe.shared_experts=0",
+    ]);
+    let sum = parameters(&shipped("countdown", &overrides).plan.model, 120);
+    let attention = 128 * 24 + 24 + 24 * 192 + 6_144 + 32 + 8_192 + 16_384;
+    let sparse = 1_024 + 8 * 36_864;
+    assert_eq!(
+        sum.total,
+        2 * 15_360 + 2 * (256 + attention) + 3 * 128 * 200 + sparse + 128
+    );
+    assert_eq!(sum.untrained, 8);
+}
+
+#[test]
+fn dense_with_grouped_queries() {
+    let resolved = shipped(
+        "countdown-dense",
+        &[
+            "model.hidden_size=128",
+            "model.layers=2",
+            "model.attention.gqa={heads: 4, kv_heads: 2, head_dim: 32}",
+            "model.feed_forward.dense.intermediate_size=256",
+        ],
+    );
+    let sum = parameters(&resolved.plan.model, 120);
+    let layer = 256 + 128 * 128 + 2 * 128 * 64 + 128 * 128 + 3 * 128 * 256;
+    assert_eq!(sum.total, 15_360 + 2 * layer + 128);
+    assert_eq!(sum.active, sum.total);
+}
+
+#[test]
+fn the_tensors_add_up() {
+    let sum = parameters(&shipped("countdown", &[]).plan.model, 120);
+    let count = |trained: bool| -> u64 {
+        let tensors = sum
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.trained == trained);
+        tensors
+            .map(|tensor| tensor.shape.iter().product::<u64>() * tensor.count)
+            .sum()
+    };
+    assert_eq!((count(true), count(false)), (sum.total, sum.untrained));
+}
+
+#[test]
+fn tokens_are_counted_per_stage_and_suite() {
+    let overrides = [
+        "stages.cold-start.sft.steps=10",
+        "stages.cold-start.sft.batch_size=64",
+        "stages.rl.grpo.steps=5",
+        "stages.rl.grpo.prompts_per_step=3",
+        "stages.rl.grpo.group_size=4",
+        "stages.rl.grpo.schedule.warmup_steps=0",
+        "stages.cold-start.sft.schedule.warmup_steps=0",
+        "stages.rl.grpo.micro_batch_size=12",
+        "stages.rl.grpo.sampling.max_tokens=40",
+        "evals.heldout.samples=8",
+        "evals.heldout.limit=100",
+        "evals.heldout.sampling.max_tokens=40",
+        "evals.heldout.when={at: [start, stage_end], every: 2}",
+        "model.context_length=64",
+    ];
+    let resolved = shipped("countdown", &overrides);
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, Some(8));
+    let stages: Vec<(&str, u64, u64, u64, u64)> = sum
+        .stages
+        .iter()
+        .map(|s| {
+            (
+                s.id.as_str(),
+                s.updates,
+                s.completions,
+                s.generated_tokens,
+                s.trained_tokens,
+            )
+        })
+        .collect();
+    // The suite runs at the start, at two ends, and 5 + 2 times in between: ten times.
+    assert_eq!(
+        stages,
+        [
+            ("cold-start", 10, 0, 0, 640 * 64),
+            ("rl", 5, 60, 2_400, 60 * 48),
+            ("heldout", 0, 8_000, 320_000, 0),
+        ]
+    );
+    assert!(sum.flops > 0.0 && sum.store_bytes > 320_000 && sum.checkpoint_bytes > 0);
+}
+
+#[test]
+fn costs_grow_with_what_causes_them() {
+    let cost = |overrides: &[&str]| {
+        let resolved = shipped("countdown", overrides);
+        estimate(&resolved.plan, resolved.vocabulary_size, None)
+    };
+    let base = cost(&[]);
+    let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
+    assert!(penalised.flops > base.flops, "a reference is scored");
+    let reference = 4 * base.parameters.total;
+    assert_eq!(
+        penalised.memory_bytes - base.memory_bytes,
+        reference,
+        "and kept in memory"
+    );
+    assert!(cost(&["stages.rl.grpo.epochs=2"]).flops > base.flops);
+    assert!(cost(&["stages.cold-start.sft.micro_batch_size=64"]).memory_bytes > base.memory_bytes);
+    assert!(cost(&["checkpoints.every=null"]).checkpoint_bytes < base.checkpoint_bytes);
+}
+
+#[test]
+fn the_largest_plan_does_not_overflow() {
+    let resolved = shipped(
+        "countdown",
+        &[
+            "model.hidden_size=1048576",
+            "model.layers=4096",
+            "model.context_length=1048576",
+            "model.feed_forward={dense: {intermediate_size: 1048576}}",
+            "stages.rl.grpo.steps=1000000000",
+            "stages.rl.grpo.prompts_per_step=1048576",
+            "stages.rl.grpo.group_size=1048576",
+            "stages.rl.grpo.epochs=4096",
+        ],
+    );
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, None);
+    assert!(sum.flops.is_finite());
+    assert!(sum.memory_bytes > 1 << 50);
+}

@@ -1,0 +1,376 @@
+//! What specs become: defaults, provenance, `extends`, `--set`, and plans that survive JSON.
+//!
+//! Must not check messages; `mistakes.rs` does.
+
+mod common;
+
+use common::{SPEC, World, experiment, render};
+use r1x_core::plan::*;
+use r1x_core::problem::Split;
+use r1x_spec::{Origin, Resolved, plan_yaml};
+
+fn shipped(name: &str, overrides: &[&str]) -> Resolved {
+    let path = format!("experiments/{name}.yaml");
+    match World::new().resolve_file(&path, overrides) {
+        Ok(resolved) => resolved,
+        Err(report) => panic!("{}", render(&report)),
+    }
+}
+
+fn with(text: &str, overrides: &[&str]) -> Resolved {
+    match World::new().with(SPEC, text).resolve(overrides) {
+        Ok(resolved) => resolved,
+        Err(report) => panic!("{}", render(&report)),
+    }
+}
+
+fn grpo(resolved: &Resolved) -> &GrpoPlan {
+    match &resolved.plan.stages[1].kind {
+        StageKind::Grpo(grpo) => grpo,
+        other => panic!("the second stage is {}", other.as_str()),
+    }
+}
+
+fn origin(resolved: &Resolved, path: &str) -> (String, String) {
+    let setting = resolved
+        .settings
+        .iter()
+        .find(|setting| setting.path == path);
+    let setting = setting.unwrap_or_else(|| panic!("no setting {path}"));
+    (setting.value.to_string(), setting.origin.to_string())
+}
+
+#[test]
+fn the_shipped_experiment_becomes_its_plan() {
+    let resolved = shipped("countdown", &[]);
+    let plan = &resolved.plan;
+    assert_eq!(plan.name, "countdown");
+    assert_eq!(resolved.vocabulary_size, 120);
+    let ids: Vec<&str> = plan
+        .rewards
+        .iter()
+        .map(|reward| reward.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        ["format", "equation"],
+        "rewards keep the order of the spec"
+    );
+    assert_eq!(
+        plan.rewards[1].plugin,
+        "experiments/../plugins/countdown.wasm"
+    );
+    assert_eq!(plan.rewards[1].config, "{}");
+    assert_eq!(plan.rewards[1].limits.memory_bytes, 256 << 20);
+    assert_eq!(plan.rewards[1].sha256.len(), 64);
+    let data = DataRef {
+        data: "countdown".to_owned(),
+        split: Split::Train,
+        limit: None,
+    };
+    assert_eq!(grpo(&resolved).data, data);
+    assert_eq!(plan.evals[0].pass_at, [1, 8]);
+    let when = EvalWhen {
+        start: true,
+        stage_end: true,
+        every: None,
+    };
+    assert_eq!(plan.evals[0].when, when);
+    assert_eq!(resolved.plugins.len(), 2);
+}
+
+#[test]
+fn what_is_not_written_has_the_documented_default() {
+    let resolved = shipped("countdown", &[]);
+    let grpo = grpo(&resolved);
+    assert_eq!(
+        (grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size),
+        (1, 1, 32)
+    );
+    assert_eq!(
+        grpo.clip,
+        ClipPlan {
+            low: 0.2,
+            high: 0.2,
+            max_ratio: None
+        }
+    );
+    assert_eq!(
+        grpo.kl,
+        KlPlan {
+            coef: 0.0,
+            estimator: KlEstimator::K3,
+            refresh_every: None
+        }
+    );
+    assert_eq!(grpo.advantage.kind, AdvantageKind::GroupNormalized);
+    assert_eq!(grpo.aggregation, Aggregation::TokenMean);
+    assert_eq!(
+        (
+            grpo.sampling.top_k,
+            grpo.sampling.top_p,
+            grpo.sampling.min_p
+        ),
+        (0, 1.0, 0.0)
+    );
+    assert_eq!(
+        (grpo.zero_signal, grpo.truncated),
+        (ZeroSignal::Keep, Truncated::Keep)
+    );
+    let model = &resolved.plan.model;
+    assert!(model.tie_embeddings);
+    assert_eq!(
+        (model.rope_theta, model.norm_eps, model.init_std),
+        (10_000.0, 1e-6, 0.02)
+    );
+}
+
+#[test]
+fn every_value_knows_where_it_came_from() {
+    let resolved = shipped("countdown", &["stages.rl.grpo.lr=1e-4", "seed=2"]);
+    assert_eq!(resolved.plan.seed, 2);
+    assert_eq!(grpo(&resolved).optimizer.lr, 1e-4);
+    let line = experiment("countdown")
+        .lines()
+        .position(|line| line.contains("group_size"))
+        .unwrap();
+    let place = format!("experiments/countdown.yaml:{}", line + 1);
+    assert_eq!(
+        origin(&resolved, "stages.rl.grpo.group_size"),
+        ("8".to_owned(), place)
+    );
+    assert_eq!(
+        origin(&resolved, "stages.rl.grpo.lr"),
+        ("0.0001".to_owned(), "--set".to_owned())
+    );
+    assert_eq!(
+        origin(&resolved, "seed"),
+        ("2".to_owned(), "--set".to_owned())
+    );
+    assert_eq!(
+        origin(&resolved, "stages.rl.grpo.clip.low"),
+        ("0.2".to_owned(), "default".to_owned())
+    );
+    let derived = origin(&resolved, "stages.rl.grpo.micro_batch_size");
+    assert_eq!(derived, ("32".to_owned(), "default".to_owned()));
+    let mut paths: Vec<&str> = resolved.settings.iter().map(|s| s.path.as_str()).collect();
+    let count = paths.len();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), count, "a path has one origin");
+}
+
+#[test]
+fn another_alternative_replaces_the_inherited_one() {
+    let base = shipped("countdown", &[]);
+    let dense = shipped("countdown-dense", &[]);
+    let model = &dense.plan.model;
+    assert_eq!(
+        model.attention,
+        AttentionPlan::Gqa {
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 32
+        }
+    );
+    assert_eq!(
+        model.feed_forward,
+        FeedForwardPlan::Dense {
+            intermediate_size: 256
+        }
+    );
+    assert_eq!(model.hidden_size, base.plan.model.hidden_size);
+    assert_eq!(dense.plan.stages, base.plan.stages);
+    assert_eq!(dense.files.len(), 2);
+    assert_eq!(dense.files[0].0, "experiments/countdown-dense.yaml");
+    assert_eq!(dense.source_text, experiment("countdown-dense"));
+    let from = origin(&dense, "model.hidden_size").1;
+    assert!(from.starts_with("experiments/countdown.yaml:"), "{from}");
+}
+
+#[test]
+fn an_entry_of_another_kind_replaces_the_inherited_one() {
+    let control = shipped("countdown-sft-control", &[]);
+    let kinds: Vec<&str> = control
+        .plan
+        .stages
+        .iter()
+        .map(|stage| stage.kind.as_str())
+        .collect();
+    assert_eq!(kinds, ["sft", "sft"]);
+    assert_eq!(
+        control.plan.stages[0],
+        shipped("countdown", &[]).plan.stages[0]
+    );
+}
+
+#[test]
+fn maps_and_entries_merge_and_null_and_drop_remove() {
+    let text = "r1x: 1\nextends: countdown.yaml\ntags: [other]\nrewards: {format: null}\n\
+                stages:\n  - {id: cold-start, drop: true}\n  - id: rl\n    grpo: {rewards: [equation], \
+                kl: {coef: 0.01}, schedule: null}\n  - {id: last, evaluate: {evals: [heldout]}}\n";
+    let resolved = with(text, &[]);
+    let ids: Vec<&str> = resolved
+        .plan
+        .stages
+        .iter()
+        .map(|stage| stage.id.as_str())
+        .collect();
+    assert_eq!(ids, ["rl", "last"]);
+    let StageKind::Grpo(grpo) = &resolved.plan.stages[0].kind else {
+        panic!("rl is grpo")
+    };
+    assert_eq!(grpo.rewards, ["equation"]);
+    assert_eq!((grpo.kl.coef, grpo.group_size), (0.01, 8));
+    assert_eq!(
+        grpo.optimizer.schedule.warmup_steps, 0,
+        "null brings the default back"
+    );
+    assert_eq!(resolved.plan.rewards.len(), 1);
+    assert_eq!(resolved.plan.tags, ["other"]);
+}
+
+#[test]
+fn paths_are_relative_to_the_file_that_mentions_them() {
+    let mut world = World::new().with(
+        "elsewhere/deep/spec.yaml",
+        "r1x: 1\nextends: ../../experiments/countdown.yaml\nrewards: {format: {plugin: ./mine.wasm}}\n",
+    );
+    world.add(
+        "elsewhere/deep/../../experiments/countdown.yaml",
+        &experiment("countdown"),
+    );
+    world.add(
+        "elsewhere/deep/../../experiments/../plugins/countdown.wasm",
+        "countdown",
+    );
+    world.add("elsewhere/deep/mine.wasm", "format");
+    world.add("here.wasm", "countdown");
+    let set = ["rewards.equation.plugin=here.wasm"];
+    let resolved = world
+        .resolve_file("elsewhere/deep/spec.yaml", &set)
+        .unwrap();
+    let paths: Vec<&str> = resolved
+        .plan
+        .rewards
+        .iter()
+        .map(|r| r.plugin.as_str())
+        .collect();
+    assert_eq!(paths, ["elsewhere/deep/mine.wasm", "here.wasm"]);
+}
+
+#[test]
+fn overrides_reach_every_kind_of_place() {
+    let resolved = shipped(
+        "countdown",
+        &[
+            "model.attention={gqa: {heads: 4, kv_heads: 2, head_dim: 32}}",
+            "model.feed_forward.moe.groups=2",
+            "model.feed_forward.moe.groups_per_token=2",
+            "rewards.equation.with.strict=true",
+            "rewards.equation.limits.memory_bytes=1GiB",
+            "evals.heldout.gate.pass@1=\">= 0.4\"",
+            "evals.heldout.when.every=50",
+            "data.countdown.countdown.count=[3, 4]",
+            "stages.rl.grpo.kl.coef=0.001",
+            "tags=[a, b]",
+            "checkpoints.every=null",
+        ],
+    );
+    let plan = &resolved.plan;
+    assert!(matches!(
+        plan.model.attention,
+        AttentionPlan::Gqa { kv_heads: 2, .. }
+    ));
+    assert!(matches!(&plan.model.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups == 2));
+    assert_eq!(plan.rewards[1].config, "{\"strict\":true}");
+    assert_eq!(plan.rewards[1].limits.memory_bytes, 1 << 30);
+    assert_eq!(plan.evals[0].gate["pass@1"], 0.4);
+    assert_eq!(plan.evals[0].when.every, Some(50));
+    let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else {
+        panic!("data")
+    };
+    assert_eq!((countdown.min_count, countdown.max_count), (3, 4));
+    assert_eq!(grpo(&resolved).kl.coef, 0.001);
+    assert_eq!(plan.tags, ["a", "b"]);
+    assert_eq!(plan.checkpoints.every, None);
+    assert_eq!(resolved.overrides.len(), 11);
+}
+
+#[test]
+fn later_overrides_win() {
+    assert_eq!(shipped("countdown", &["seed=2", "seed=3"]).plan.seed, 3);
+}
+
+#[test]
+fn jsonl_data_and_tokenizer_files_resolve() {
+    let text = experiment("countdown")
+        .replace("tokenizer: {data: countdown}", "tokenizer: {file: tokenizer.json, eos: \"<|end|>\"}")
+        .replace(
+            "    countdown: {count: 3, numbers: [1, 20], target: [1, 100], operations: \"+-*/\", train: 20000, \
+             heldout: 1000, trace: steps, seed: 0}",
+            "    jsonl: {path: rows.jsonl, heldout: 0.2, columns: [nums, target], solution: worked}",
+        );
+    let world = World::new()
+        .with(SPEC, &text)
+        .with("experiments/rows.jsonl", "{}")
+        .with("experiments/tokenizer.json", "<|end|>");
+    let resolved = match world.resolve(&[]) {
+        Ok(resolved) => resolved,
+        Err(report) => panic!("{}", render(&report)),
+    };
+    assert_eq!(resolved.vocabulary_size, 1000);
+    let SourcePlan::Jsonl {
+        path,
+        solution,
+        heldout,
+        ..
+    } = &resolved.plan.data["countdown"].source
+    else {
+        panic!("the data is JSONL");
+    };
+    assert_eq!(
+        (path.as_str(), solution.as_deref(), *heldout),
+        ("experiments/rows.jsonl", Some("worked"), 0.2)
+    );
+    let TokenizerPlan::File { eos, sha256, .. } = &resolved.plan.model.tokenizer else {
+        panic!("the tokenizer is a file");
+    };
+    assert_eq!((eos.as_str(), sha256.len()), ("<|end|>", 64));
+}
+
+#[test]
+fn plans_survive_json_and_yaml() {
+    for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
+        let plan = shipped(name, &[]).plan;
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<RunPlan>(&json).unwrap(), plan);
+        let yaml = plan_yaml(&plan).unwrap();
+        let back: serde_json::Value = serde_yaml::from_str(&yaml).unwrap();
+        assert_eq!(serde_json::from_value::<RunPlan>(back).unwrap(), plan);
+    }
+}
+
+#[test]
+fn equal_meaning_is_an_equal_plan() {
+    let plain = shipped("countdown", &[]).plan;
+    let spelled = shipped(
+        "countdown",
+        &[
+            "rewards.equation.with={}",
+            "stages.rl.grpo.clip.low=0.20",
+            "seed=0x1",
+            "record.text=true",
+        ],
+    );
+    assert_eq!(spelled.plan, plain);
+}
+
+#[test]
+fn origins_read_like_places() {
+    let file = Origin::File {
+        file: "a.yaml".to_owned(),
+        line: 3,
+    };
+    assert_eq!(file.to_string(), "a.yaml:3");
+}
