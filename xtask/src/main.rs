@@ -1,1 +1,81 @@
-fn main() {}
+//! Tasks of the repository that are not part of r1x: `cargo xtask <task>`.
+//!
+//! One file per task; this one only finds the task and reports how it ended. Must not know what a task does.
+
+mod failure;
+mod plugins;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use failure::Failure;
+
+/// Name, usage after the name, what it is for, and the function.
+type Task = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&Context) -> Result<(), Failure>,
+);
+
+const TASKS: &[Task] = &[(
+    "plugins",
+    "[--check]",
+    "build the reward plugins and lock them; --check verifies the lock without building",
+    plugins::run,
+)];
+
+/// What every task gets.
+pub struct Context {
+    /// The top of the repository.
+    pub root: PathBuf,
+    /// The arguments after the task's name.
+    pub arguments: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let Some((_, _, _, task)) = TASKS.iter().find(|(task, ..)| *task == name) else {
+        eprintln!("usage: cargo xtask <task>\n");
+        for (name, usage, purpose, _) in TASKS {
+            eprintln!("  {name} {usage}\n      {purpose}");
+        }
+        return ExitCode::from(2);
+    };
+    let outcome = find_root().and_then(|root| {
+        task(&Context {
+            root,
+            arguments: arguments.collect(),
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder above the current one that holds both `plugins` and `xtask`.
+fn find_root() -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(|error| {
+        Failure::new(
+            format!("no current folder: {error}"),
+            "cd into the repository",
+        )
+    })?;
+    let is_root = |folder: &std::path::Path| {
+        folder.join("xtask/Cargo.toml").is_file() && folder.join("plugins/Cargo.toml").is_file()
+    };
+    here.ancestors()
+        .find(|folder| is_root(folder))
+        .map(PathBuf::from)
+        .ok_or_else(|| {
+            Failure::new(
+                "this is not the repository of r1x",
+                "cd into the repository and try again",
+            )
+        })
+}

@@ -52,6 +52,25 @@ pub enum ModelError {
         /// The limit.
         limit: usize,
     },
+    /// A token id that no embedding has.
+    #[error("token {token} is outside the vocabulary of {size}")]
+    UnknownToken {
+        /// The id.
+        token: u32,
+        /// Vocabulary size.
+        size: usize,
+    },
+    /// A parameter that does not fit the planned model.
+    #[error("parameter {name} {problem}")]
+    Parameter {
+        /// Its name in checkpoints.
+        name: String,
+        /// What is wrong, as the rest of the sentence.
+        problem: String,
+    },
+    /// Something candle could not compute.
+    #[error("tensor computation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
 }
 
 impl From<ModelError> for PortError {
@@ -76,6 +95,15 @@ impl From<ModelError> for PortError {
             },
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
+            }
+            ModelError::UnknownToken { .. } => {
+                (Boundary::Data, "use the tokenizer the model was made with")
+            }
+            ModelError::Parameter { .. } => {
+                (Boundary::Model, "use weights of the same `model` section, or mend the section")
+            }
+            ModelError::Tensor(_) => {
+                (Boundary::Device, "lower `micro_batch_size`, or run with `--device cpu`")
             }
         };
         PortError::new(boundary, message, hint)

@@ -58,8 +58,22 @@ impl Tokenizer {
     }
 
     fn file(path: &str, eos: &str) -> Result<Self, ModelError> {
-        let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
-        let inner = tokenizers::Tokenizer::from_file(path).map_err(|e| error(e.to_string()))?;
+        let error = |source| ModelError::Io { path: path.to_owned(), source };
+        Self::from_bytes(&std::fs::read(path).map_err(error)?, eos).map_err(|error| match error {
+            ModelError::Tokenizer { reason, .. } => {
+                ModelError::Tokenizer { path: path.to_owned(), reason }
+            }
+            other => other,
+        })
+    }
+
+    /// A tokenizer from the bytes of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When they are no tokenizer, or it lacks the end-of-sequence token.
+    pub fn from_bytes(bytes: &[u8], eos: &str) -> Result<Self, ModelError> {
+        let error = |reason: String| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| error(e.to_string()))?;
         let token = inner
             .token_to_id(eos)
             .ok_or_else(|| error(format!("has no token `{eos}` to end sequences with")))?;

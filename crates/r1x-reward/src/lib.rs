@@ -1,1 +1,26 @@
-//! placeholder
+//! The host of reward plugins: loads WebAssembly components, runs them within limits, judges what they say.
+//!
+//! A reward is a guest. It sees text and returns numbers; it has a deadline and a memory limit, and reaches
+//! no file, network or clock. Its failure is a fact about one rollout. Must not know models, tensors, losses
+//! or the store.
+//!
+//! [`Host`] loads a [`Plugin`]; [`WasmRewarder`] is the port the training loop talks to. The binary contract
+//! is `wit/reward.wit`; `abi` holds one adapter per version of it.
+
+mod abi;
+mod cache;
+mod error;
+mod guest;
+mod host;
+mod limits;
+mod recover;
+mod score;
+mod verdict;
+
+pub use abi::{LogLevel, LogLine, Needs, PluginInfo};
+pub use error::{Fault, RewardError};
+pub use host::{Host, HostOptions, Origin, Plugin};
+pub use score::{PluginLog, WasmRewarder};
+
+/// The interface this host speaks, as runs record it.
+pub const WIT_WORLD: &str = "r1x:reward@0.1.0";

@@ -1,1 +1,35 @@
-//! placeholder
+//! The store: every fact of every run in one SQLite file, written whole or not at all, read by anybody.
+//!
+//! All that is asynchronous stays in here; the public interface is synchronous. Must not know tensors,
+//! plugins or YAML: it keeps what it is given.
+
+mod alive;
+mod error;
+pub mod examples;
+mod names;
+mod open;
+mod read;
+mod record;
+mod run_writer;
+mod sql;
+mod start;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use open::known_schema;
+pub use read::card::{
+    CheckpointCard, EvalRow, EventCard, MetricPoint, PluginCard, RunCard, RunSummary, SpecText,
+    StageCard,
+};
+pub use read::rollout::{
+    GroupCard, GroupDetail, Metric, RewardCard, RewardSummary, RolloutCard, RolloutDetail, StepCard,
+};
+pub use record::StepTiming;
+pub use run_writer::{Level, RunStatus, RunWriter};
+pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value};
+pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart};
+pub use store::{Mode, Store};

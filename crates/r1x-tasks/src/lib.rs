@@ -1,1 +1,15 @@
-//! placeholder
+//! Problems: generated Countdown problems, problems read from JSON lines, their prompts and vocabularies.
+//!
+//! Implements the `ProblemSource` port. Must not know models, training, or the language rewards are written in.
+
+pub mod dataset;
+mod digest;
+mod error;
+mod source;
+mod template;
+pub mod vocabulary;
+
+pub use dataset::{DataSet, check, columns, load};
+pub use error::TaskError;
+pub use source::Problems;
+pub use vocabulary::vocabulary;

@@ -1,1 +1,18 @@
-fn main() {}
+//! The `r1x` command. Parses arguments and leaves the rest to `command`.
+//!
+//! Must not know anything else.
+
+mod cli;
+mod command;
+mod environment;
+mod failure;
+mod inputs;
+mod interrupt;
+mod progress;
+mod session;
+mod table;
+mod timed;
+
+fn main() {
+    std::process::exit(cli::main());
+}

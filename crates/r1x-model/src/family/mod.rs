@@ -5,6 +5,7 @@
 //! tokens' meaning, losses or rewards.
 
 pub mod attention;
+pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
 pub mod linear;

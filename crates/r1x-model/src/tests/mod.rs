@@ -1,5 +1,8 @@
-//! Tests of the whole model: gradients by finite differences, sampler against trainer, checkpoints.
+//! Tests of the whole model: gradients by finite differences, sampler against trainer, checkpoints,
+//! and the whole against two independent implementations.
 
+mod composed;
+mod golden;
 mod gradient;
 mod properties;
 

@@ -39,6 +39,16 @@ impl<R: Real> Rope<R> {
         Self { width, pairing, cosines, sines }
     }
 
+    /// Cosine of every angle, `[positions, width / 2]`.
+    pub fn cosines(&self) -> &[R] {
+        &self.cosines
+    }
+
+    /// Sine of every angle, `[positions, width / 2]`.
+    pub fn sines(&self) -> &[R] {
+        &self.sines
+    }
+
     /// Rotates `x[..width]` in place by the angle of `position`; `inverse` rotates back, which is also the
     /// backward pass, since a rotation's transpose is its inverse.
     #[inline]

@@ -1,0 +1,163 @@
+//! Feed-forward layers out of candle ops: one SwiGLU, or a mixture of experts.
+//!
+//! Affinities visit the host once per layer, where experts are chosen; everything with a gradient stays on
+//! the device. Must not know attention or sequences.
+
+use std::ops::Range;
+
+use candle_core::{D, DType, Tensor};
+use candle_nn::ops::sigmoid;
+use r1x_core::plan::MoePlan;
+use r1x_ops::op::swiglu;
+
+use super::Composed;
+use crate::error::ModelError;
+use crate::layout::{FeedForward, Swiglu};
+
+/// What one router decided about the rows of a pass.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// Affinity of every row to every routed expert, `[rows, experts]`.
+    pub affinities: Tensor,
+    /// Chosen experts, ascending in each row, `rows · experts_per_token`.
+    pub chosen: Vec<u32>,
+    plan: MoePlan,
+}
+
+impl Routing {
+    /// α · Σ fᵢ·Pᵢ over the rows of one sequence: fᵢ is how often expert i was chosen relative to an even
+    /// spread, a constant; Pᵢ is its mean share of a row's affinities.
+    pub(super) fn balance(&self, rows: Range<usize>) -> Result<Tensor, ModelError> {
+        let (experts, chosen) = (self.plan.routed_experts, self.plan.experts_per_token);
+        let even = (chosen * rows.len()) as f64 / experts as f64;
+        let mut loads = vec![0f64; experts];
+        for expert in &self.chosen[rows.start * chosen..rows.end * chosen] {
+            loads[*expert as usize] += 1.0 / even;
+        }
+        let affinities = self.affinities.narrow(0, rows.start, rows.len())?;
+        let loads = Tensor::new(loads, affinities.device())?.to_dtype(affinities.dtype())?;
+        let sums = (affinities.sum_keepdim(D::Minus1)? + TINY)?;
+        let shares = affinities.broadcast_div(&sums)?.mean(0)?;
+        Ok(((shares * loads)?.sum_all()? * self.plan.balance_loss)?)
+    }
+}
+
+/// Keeps sums of affinities away from zero.
+const TINY: f64 = 1e-20;
+
+/// The experts of one row, ascending: the best by affinity plus bias, out of the groups whose two best
+/// experts add up to most. Ties go to the lower index.
+fn choose(plan: &MoePlan, affinities: &[f64], bias: &[f64]) -> Vec<u32> {
+    let scores: Vec<f64> = affinities.iter().zip(bias).map(|(s, b)| s + b).collect();
+    let size = plan.routed_experts / plan.groups;
+    let strengths: Vec<f64> = scores
+        .chunks(size)
+        .map(|group| {
+            ranked(group, 0..group.len())
+                .iter()
+                .take(2)
+                .map(|best| group[*best])
+                .sum()
+        })
+        .collect();
+    let open = ranked(&strengths, 0..plan.groups);
+    let open = &open[..plan.groups_per_token];
+    let eligible = (0..plan.routed_experts).filter(|expert| open.contains(&(expert / size)));
+    let best = ranked(&scores, eligible);
+    let mut chosen: Vec<u32> = best
+        .iter()
+        .take(plan.experts_per_token)
+        .map(|expert| *expert as u32)
+        .collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Indices by falling value, equal values in rising order.
+fn ranked(values: &[f64], indices: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut indices: Vec<usize> = indices.collect();
+    indices.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    indices
+}
+
+impl Composed {
+    /// Output `[rows, hidden]` for normed input of the same shape, and the routing of a layer with experts.
+    pub(super) fn feed_forward(
+        &self,
+        block: &FeedForward,
+        normed: &Tensor,
+    ) -> Result<(Tensor, Option<Routing>), ModelError> {
+        let (router, bias, experts, shared, plan) = match block {
+            FeedForward::Dense(dense) => return Ok((self.swiglu(dense, normed)?, None)),
+            FeedForward::Moe {
+                router,
+                bias,
+                experts,
+                shared,
+                plan,
+            } => (*router, &self.biases[*bias], experts, shared, plan),
+        };
+        let affinities = sigmoid(&self.parameters.linear(router, normed)?)?;
+        let on_host = affinities.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let chosen = on_host
+            .iter()
+            .flat_map(|row| choose(plan, row, bias))
+            .collect();
+        let routing = Routing {
+            affinities,
+            chosen,
+            plan: plan.clone(),
+        };
+        let routed = self.routed(experts, &routing, normed)?;
+        let output = match shared {
+            Some(shared) => (self.swiglu(shared, normed)? + routed)?,
+            None => routed,
+        };
+        Ok((output, Some(routing)))
+    }
+
+    fn swiglu(&self, block: &Swiglu, x: &Tensor) -> Result<Tensor, ModelError> {
+        let gate = self.parameters.linear(block.gate, x)?;
+        let up = self.parameters.linear(block.up, x)?;
+        self.parameters.linear(block.down, &swiglu(&gate, &up)?)
+    }
+
+    /// Σ gate · expert over the chosen experts of every row.
+    fn routed(
+        &self,
+        experts: &[Swiglu],
+        routing: &Routing,
+        normed: &Tensor,
+    ) -> Result<Tensor, ModelError> {
+        let gates = gates(routing)?;
+        let mut output = normed.zeros_like()?;
+        for (expert, block) in experts.iter().enumerate() {
+            let mine =
+                |(slot, chosen): (usize, &u32)| (*chosen as usize == expert).then_some(slot as u32);
+            let slots: Vec<u32> = routing.chosen.iter().enumerate().filter_map(mine).collect();
+            if slots.is_empty() {
+                continue;
+            }
+            let per_row = routing.plan.experts_per_token as u32;
+            let rows: Vec<u32> = slots.iter().map(|slot| slot / per_row).collect();
+            let rows = Tensor::new(rows, normed.device())?;
+            let gate = gates.index_select(&Tensor::new(slots, normed.device())?, 0)?;
+            let result = self.swiglu(block, &normed.index_select(&rows, 0)?)?;
+            output = output.index_add(&rows, &result.broadcast_mul(&gate.unsqueeze(1)?)?, 0)?;
+        }
+        Ok(output)
+    }
+}
+
+/// The weight of every choice, `[rows · experts_per_token]`: the chosen affinities, divided by their sum in
+/// the row if the plan says so, times the scaling.
+fn gates(routing: &Routing) -> Result<Tensor, ModelError> {
+    let (affinities, plan) = (&routing.affinities, &routing.plan);
+    let shape = (affinities.dim(0)?, plan.experts_per_token);
+    let chosen = Tensor::from_slice(&routing.chosen, shape, affinities.device())?;
+    let mut gates = affinities.gather(&chosen, 1)?;
+    if plan.normalize_gate {
+        gates = gates.broadcast_div(&(gates.sum_keepdim(1)? + TINY)?)?;
+    }
+    Ok((gates * plan.routed_scaling)?.flatten_all()?)
+}

@@ -1,0 +1,308 @@
+//! The decoder as a composition of candle tensors: any device candle has, gradients by candle's tape.
+//!
+//! This is the portable form of the family and the reference the hand-written one is checked against: latent
+//! attention is expanded to keys and values, experts are chosen by sorting on the host, and no gradient is
+//! written by hand. Must not know losses, sampling or the kernels' workspaces.
+
+mod attention;
+mod feed_forward;
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{Embedding, Linear, Module};
+use r1x_core::plan::{AttentionPlan, ModelPlan};
+use r1x_ops::Real;
+use r1x_ops::kernel::rope::Pairing;
+use r1x_ops::op::{Rotary, rms_norm, token_logprob};
+
+use self::attention::Segment;
+pub use self::feed_forward::Routing;
+use super::decoder::Packed;
+use crate::error::ModelError;
+use crate::layout::{Layout, Matrix, Vector};
+use crate::weights::Weights;
+
+/// A model on a device.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    layout: Layout,
+    parameters: Parameters,
+    biases: Vec<Vec<f64>>,
+    context_length: usize,
+    eps: f64,
+    rotary: Rotary,
+    dtype: DType,
+    device: Device,
+}
+
+/// What the layers make of some rows; logits, log-probs and the balance loss follow from it.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The residual stream after the last layer, `[rows, hidden]`, before the final norm.
+    pub residual: Tensor,
+    /// What the router of every layer with experts decided, in layer order.
+    pub routings: Vec<Routing>,
+}
+
+/// Parameter tensors by their offset in the layout, which is what layers refer to.
+#[derive(Clone, Debug)]
+struct Parameters {
+    by_offset: BTreeMap<usize, Tensor>,
+}
+
+impl Parameters {
+    /// Takes every parameter of the layout by name and checks that it has the planned shape, the type of the
+    /// embedding and the device.
+    fn new(
+        layout: &Layout,
+        weights: &BTreeMap<String, Var>,
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self, ModelError> {
+        let mut by_offset = BTreeMap::new();
+        for parameter in &layout.parameters {
+            let tensor = named(weights, &parameter.name)?;
+            let problem = if tensor.dims() != parameter.shape {
+                format!(
+                    "has shape {:?}, the plan says {:?}",
+                    tensor.dims(),
+                    parameter.shape
+                )
+            } else if tensor.dtype() != dtype {
+                format!("is {:?}, the embedding is {dtype:?}", tensor.dtype())
+            } else if !tensor.device().same_device(device) {
+                let (found, wanted) = (tensor.device().location(), device.location());
+                format!("is on {found:?}, the model on {wanted:?}")
+            } else {
+                by_offset.insert(parameter.offset, tensor.clone());
+                continue;
+            };
+            return Err(ModelError::Parameter {
+                name: parameter.name.clone(),
+                problem,
+            });
+        }
+        Ok(Self { by_offset })
+    }
+
+    fn at(&self, offset: usize) -> Result<&Tensor, ModelError> {
+        self.by_offset
+            .get(&offset)
+            .ok_or_else(|| ModelError::Parameter {
+                name: format!("at offset {offset}"),
+                problem: "is not in the layout".to_owned(),
+            })
+    }
+
+    /// x `[rows, in]` · Wᵀ.
+    fn linear(&self, matrix: Matrix, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(Linear::new(self.at(matrix.offset)?.clone(), None).forward(x)?)
+    }
+
+    /// RMSNorm with this gain.
+    fn norm(&self, gain: Vector, x: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
+        Ok(rms_norm(x, self.at(gain.offset)?, eps)?)
+    }
+}
+
+fn named<'a>(weights: &'a BTreeMap<String, Var>, name: &str) -> Result<&'a Tensor, ModelError> {
+    weights
+        .get(name)
+        .map(Var::as_tensor)
+        .ok_or_else(|| ModelError::Parameter {
+            name: name.to_owned(),
+            problem: "is missing".to_owned(),
+        })
+}
+
+/// Fresh variables on a device with the values of hand-written weights, by parameter name.
+///
+/// # Errors
+/// When the device refuses them.
+pub fn variables<R: Real>(
+    layout: &Layout,
+    weights: &Weights<R>,
+    dtype: DType,
+    device: &Device,
+) -> Result<BTreeMap<String, Var>, ModelError> {
+    let variable = |parameter: &crate::layout::Parameter| {
+        let values = &weights.values()[parameter.offset..parameter.offset + parameter.len()];
+        let values: Vec<f64> = values.iter().map(|value| value.to_f64()).collect();
+        let tensor = Tensor::from_vec(values, &parameter.shape[..], &Device::Cpu)?;
+        let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
+        Ok((parameter.name.clone(), Var::from_tensor(&tensor)?))
+    };
+    layout.parameters.iter().map(variable).collect()
+}
+
+impl Composed {
+    /// The planned model over these variables, all of one floating-point type and on `device`. `biases` are
+    /// the selection biases of every layer with experts, in layer order; they steer and carry no gradient.
+    ///
+    /// # Errors
+    /// When a parameter is missing or does not fit the plan, or the device refuses a table.
+    pub fn new(
+        plan: &ModelPlan,
+        vocabulary: usize,
+        weights: &BTreeMap<String, Var>,
+        biases: Vec<Vec<f64>>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let layout = Layout::new(plan, vocabulary);
+        for (index, (name, experts)) in layout.biases.iter().enumerate() {
+            let found = biases.get(index).map_or(0, Vec::len);
+            if found != *experts {
+                let problem = format!("has {found} biases for {experts} experts");
+                return Err(ModelError::Parameter {
+                    name: name.clone(),
+                    problem,
+                });
+            }
+        }
+        let dtype = named(weights, "model.embed_tokens.weight")?.dtype();
+        let (width, pairing) = match plan.attention {
+            AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
+            AttentionPlan::Mla {
+                qk_rope_head_dim, ..
+            } => (qk_rope_head_dim, Pairing::Interleaved),
+        };
+        let table = (width, plan.context_length);
+        Ok(Self {
+            parameters: Parameters::new(&layout, weights, (dtype, device))?,
+            layout,
+            biases,
+            context_length: plan.context_length,
+            eps: plan.norm_eps,
+            rotary: Rotary::new(table, plan.rope_theta, pairing, dtype, device)?,
+            dtype,
+            device: device.clone(),
+        })
+    }
+
+    /// Where parameters lie and what they are called.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Logits `[rows, vocabulary]` at every row of packed sequences.
+    ///
+    /// # Errors
+    /// As [`Composed::pass`].
+    pub fn forward(&self, packed: &Packed) -> Result<Tensor, ModelError> {
+        self.logits(&self.pass(packed)?.residual)
+    }
+
+    /// Runs packed sequences through embedding and layers. Rows of different sequences never meet.
+    ///
+    /// # Errors
+    /// When there are no rows, a sequence is longer than the context, a token is outside the vocabulary, or
+    /// the device fails.
+    pub fn pass(&self, packed: &Packed) -> Result<Pass, ModelError> {
+        let segments = self.segments(packed)?;
+        let vocabulary = self.layout.vocabulary;
+        if let Some(token) = packed
+            .tokens
+            .iter()
+            .find(|token| **token as usize >= vocabulary)
+        {
+            return Err(ModelError::UnknownToken {
+                token: *token,
+                size: vocabulary,
+            });
+        }
+        let tokens = Tensor::new(&packed.tokens[..], &self.device)?;
+        let embedding = self.parameters.at(self.layout.embedding.offset)?.clone();
+        let mut x = Embedding::new(embedding, self.layout.embedding.columns).forward(&tokens)?;
+        let mut routings = Vec::new();
+        for layer in &self.layout.layers {
+            let normed = self.parameters.norm(layer.attention_norm, &x, self.eps)?;
+            let positions = &packed.positions;
+            x = (x + self.attend(&layer.attention, &normed, positions, &segments)?)?;
+            let normed = self
+                .parameters
+                .norm(layer.feed_forward_norm, &x, self.eps)?;
+            let (output, routing) = self.feed_forward(&layer.feed_forward, &normed)?;
+            x = (x + output)?;
+            routings.extend(routing);
+        }
+        Ok(Pass {
+            residual: x,
+            routings,
+        })
+    }
+
+    /// Logits `[rows, vocabulary]` of rows of the residual stream `[rows, hidden]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit or the device fails.
+    pub fn logits(&self, residual: &Tensor) -> Result<Tensor, ModelError> {
+        let normed = self
+            .parameters
+            .norm(self.layout.final_norm, residual, self.eps)?;
+        self.parameters.linear(self.layout.head, &normed)
+    }
+
+    /// Log-prob of every target of the packed sequences, in nats, `[targets]`. Only predicting rows meet the
+    /// head.
+    ///
+    /// # Errors
+    /// When nothing is predicted, the temperature is not positive, or the device fails.
+    pub fn token_logprobs(
+        &self,
+        pass: &Pass,
+        packed: &Packed,
+        temperature: f64,
+    ) -> Result<Tensor, ModelError> {
+        let rows: Vec<u32> = packed.predicting.iter().map(|row| *row as u32).collect();
+        let rows = Tensor::new(rows, &self.device)?;
+        let logits = self.logits(&pass.residual.index_select(&rows, 0)?)?;
+        Ok(token_logprob(&logits, &packed.targets, temperature)?)
+    }
+
+    /// The sequence-wise balance loss of all layers with experts, as a scalar; `weight` is one over the number
+    /// of sequences in the whole update.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn balance_loss(
+        &self,
+        pass: &Pass,
+        packed: &Packed,
+        weight: f64,
+    ) -> Result<Tensor, ModelError> {
+        let mut loss = Tensor::zeros((), self.dtype, &self.device)?;
+        for routing in &pass.routings {
+            for pair in packed
+                .boundaries
+                .windows(2)
+                .filter(|pair| pair[0] < pair[1])
+            {
+                loss = (loss + (routing.balance(pair[0]..pair[1])? * weight)?)?;
+            }
+        }
+        Ok(loss)
+    }
+
+    /// The sequences of a pass that have rows, with their masks.
+    fn segments(&self, packed: &Packed) -> Result<Vec<Segment>, ModelError> {
+        let mut segments = Vec::new();
+        for pair in packed
+            .boundaries
+            .windows(2)
+            .filter(|pair| pair[0] < pair[1])
+        {
+            let length = pair[1] - pair[0];
+            if length > self.context_length {
+                return Err(ModelError::TooLong {
+                    length,
+                    limit: self.context_length,
+                });
+            }
+            segments.push(Segment::new(pair[0], length, self.dtype, &self.device)?);
+        }
+        if segments.is_empty() {
+            return Err(candle_core::Error::msg("a pass needs a sequence of two tokens").into());
+        }
+        Ok(segments)
+    }
+}

@@ -1,0 +1,130 @@
+//! The gate of a SwiGLU as a candle op.
+//!
+//! Must not know the projections around it.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use super::element::{
+    Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
+};
+use crate::kernel::swiglu as kernel;
+
+const NAME: &str = "swiglu";
+
+/// silu(gate) · up, element by element; both of one shape.
+///
+/// # Errors
+/// When the shapes, types or devices differ.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if gate.shape() != up.shape() {
+        bail!(
+            "swiglu of a gate {:?} and an up {:?}: shapes must be equal",
+            gate.shape(),
+            up.shape()
+        );
+    }
+    same_place("gate and up of swiglu", gate, up)?;
+    if has_kernel(gate) {
+        gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+    } else {
+        composed(gate, up)
+    }
+}
+
+/// The same out of candle's differentiable ops.
+fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let working = working_dtype(gate.dtype());
+    let act = (gate.to_dtype(working)?.silu()? * up.to_dtype(working)?)?;
+    act.to_dtype(gate.dtype())
+}
+
+struct Swiglu;
+
+impl Swiglu {
+    fn forward<T: Element>(gate: &[T], up: &[T]) -> CpuStorage {
+        let mut act = vec![T::ZERO; gate.len()];
+        kernel::swiglu(gate, up, &mut act);
+        T::to_cpu_storage_owned(act)
+    }
+
+    fn backward<T: Element>([gate, up, dact]: [&[T]; 3]) -> (Vec<T>, Vec<T>) {
+        let (mut dgate, mut dup) = (vec![T::ZERO; gate.len()], vec![T::ZERO; up.len()]);
+        kernel::swiglu_backward(gate, up, dact, &mut dgate, &mut dup);
+        (dgate, dup)
+    }
+}
+
+impl CustomOp2 for Swiglu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let act = by_dtype!(gate.dtype(), NAME, T => {
+            Ok(Self::forward::<T>(slice(gate, gate_layout)?, slice(up, up_layout)?))
+        })?;
+        Ok((act, gate_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _act: &Tensor,
+        dact: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dact = dact.contiguous()?;
+        by_dtype!(gate.dtype(), NAME, T => {
+            let (dgate, dup) = with_slices([gate, up, &dact], Self::backward::<T>)?;
+            Ok((
+                gate.track_op().then(|| gradient_of(gate, dgate)).transpose()?,
+                up.track_op().then(|| gradient_of(up, dup)).transpose()?,
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::super::testing::{agree, random};
+    use super::*;
+
+    #[test]
+    fn kernel_composition_and_finite_differences_agree() {
+        let inputs = [random(11, &[3, 2, 9]), random(12, &[3, 2, 9])];
+        agree(
+            &inputs,
+            1e-6,
+            |x| swiglu(&x[0], &x[1]),
+            |x| composed(&x[0], &x[1]),
+        );
+    }
+
+    #[test]
+    fn one_tensor_as_both_inputs_gets_both_gradients() {
+        let x = Var::from_tensor(&random(13, &[5])).unwrap();
+        let gradient = |y: Tensor| {
+            let grads = y.sum_all().unwrap().backward().unwrap();
+            grads.get(&x).unwrap().to_vec1::<f64>().unwrap()
+        };
+        let kernel = gradient(swiglu(&x, &x).unwrap());
+        let composed = gradient(composed(&x, &x).unwrap());
+        for (a, b) in kernel.iter().zip(&composed) {
+            assert!((a - b).abs() < 1e-12, "{a} against {b}");
+        }
+    }
+
+    #[test]
+    fn shapes_that_differ_are_refused() {
+        assert!(swiglu(&random(1, &[2, 3]), &random(1, &[3, 2])).is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! What passes between host and guest, free of any version of the contract.
+//!
+//! Every version of the WIT package has an adapter below this module that converts into these types, so the
+//! rest of the crate never sees generated code. Must not know scoring, batches or policies.
+
+pub(crate) mod v0_1;
+
+use crate::limits::MAX_LOG_BYTES;
+use crate::limits::MAX_LOG_LINES;
+
+/// What a plugin says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginInfo {
+    /// Its name; reports use the id from the spec instead.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// One sentence.
+    pub description: String,
+    /// What it wants to see besides completions and columns.
+    pub needs: Needs,
+    /// Columns every problem must have.
+    pub columns: Vec<String>,
+    /// Columns passed on where a problem has them.
+    pub optional_columns: Vec<String>,
+    /// Every part name its scores may carry.
+    pub parts: Vec<String>,
+    /// Smallest reward, where there is a bound.
+    pub min: Option<f64>,
+    /// Largest reward, where there is a bound.
+    pub max: Option<f64>,
+    /// JSON Schema of its configuration.
+    pub config_schema: Option<String>,
+}
+
+/// What a plugin wants to see besides completions and columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The prompt's text.
+    pub prompt: bool,
+    /// Facts about the rollout, as JSON.
+    pub metadata: bool,
+    /// All rollouts of a group in one call.
+    pub groups: bool,
+}
+
+/// One rollout as every version of the contract can express it.
+#[derive(Clone, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) id: u64,
+    pub(crate) group: u32,
+    pub(crate) prompt: Option<&'a str>,
+    pub(crate) completion: &'a str,
+    pub(crate) prompt_tokens: u32,
+    pub(crate) completion_tokens: u32,
+    pub(crate) truncated: bool,
+    pub(crate) stop_reason: &'static str,
+    pub(crate) columns: &'a str,
+    pub(crate) metadata: Option<&'a str>,
+}
+
+/// A guest's score before anyone has checked it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) reward: Option<f64>,
+    pub(crate) parts: Vec<(String, f64)>,
+    pub(crate) info: Option<String>,
+}
+
+/// An error the guest itself returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GuestError {
+    BadConfig(String),
+    BadRollout { position: usize, reason: String },
+    Other(String),
+}
+
+/// How urgent a guest's message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Debug,
+    /// For everyone.
+    Info,
+    /// Something is wrong; panics arrive here.
+    Warn,
+}
+
+/// One message of a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How urgent it is.
+    pub level: LogLevel,
+    /// Its text, at most 4096 bytes.
+    pub message: String,
+}
+
+/// The messages of one call, within limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallLog {
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) dropped: u64,
+}
+
+impl CallLog {
+    fn push(&mut self, level: LogLevel, message: String) {
+        if self.lines.len() >= MAX_LOG_LINES {
+            self.dropped += 1;
+            return;
+        }
+        self.lines.push(LogLine {
+            level,
+            message: cut(message, MAX_LOG_BYTES),
+        });
+    }
+}
+
+/// The text itself, or its start with an ellipsis, in at most `limit` bytes.
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= limit {
+        return text;
+    }
+    text.truncate(text.floor_char_boundary(limit.saturating_sub(ELLIPSIS.len())));
+    text.push_str(ELLIPSIS);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cutting_keeps_characters_whole() {
+        assert_eq!(cut("short".to_owned(), 5), "short");
+        assert_eq!(cut("longer".to_owned(), 5), "lo…");
+        let cut_in_a_character = cut("ééé".to_owned(), 4);
+        assert_eq!(cut_in_a_character, "…");
+    }
+
+    #[test]
+    fn the_log_counts_what_it_drops() {
+        let mut log = CallLog::default();
+        for line in 0..MAX_LOG_LINES + 7 {
+            log.push(LogLevel::Info, line.to_string());
+        }
+        assert_eq!((log.lines.len(), log.dropped), (MAX_LOG_LINES, 7));
+        assert_eq!(
+            log.lines.last().map(|line| line.message.as_str()),
+            Some("99")
+        );
+    }
+}

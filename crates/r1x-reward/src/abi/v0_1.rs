@@ -1,0 +1,142 @@
+//! Version 0.1 of the contract: generated bindings, and their conversion into the crate's own types.
+//!
+//! Must not know limits, deadlines or policies. The next version gets a file of its own beside this one.
+
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Engine, Store};
+
+use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question};
+use crate::limits::Limiter;
+
+#[allow(clippy::all, missing_docs)]
+mod generated {
+    wasmtime::component::bindgen!({ path: "wit", world: "reward" });
+}
+
+use generated::r1x::reward::{log, types};
+pub(crate) use generated::{Reward, RewardPre};
+
+/// The package that this file speaks, without its version.
+pub(crate) const PACKAGE: &str = "r1x:reward/";
+/// The version that this file speaks: any patch of it.
+pub(crate) const VERSION: &str = "0.1";
+/// The only interface a guest may import functions from.
+pub(crate) const LOG: &str = "log";
+/// The interface that holds types only.
+pub(crate) const TYPES: &str = "types";
+/// What a guest must export.
+pub(crate) const EXPORTS: [&str; 3] = ["info", "configure", "score-batch"];
+
+/// The host's side of one instance.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: CallLog,
+}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+        };
+        self.log.push(level, message);
+    }
+}
+
+impl types::Host for State {}
+
+/// Resolves the imports and exports of a component once, for all its instances.
+pub(crate) fn prepare(
+    engine: &Engine,
+    component: &Component,
+) -> wasmtime::Result<RewardPre<State>> {
+    let mut linker = Linker::new(engine);
+    Reward::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    RewardPre::new(linker.instantiate_pre(component)?)
+}
+
+/// Calls `info`.
+pub(crate) fn info(reward: &Reward, store: &mut Store<State>) -> wasmtime::Result<PluginInfo> {
+    let info = reward.call_info(store)?;
+    Ok(PluginInfo {
+        name: info.name,
+        version: info.version,
+        description: info.description,
+        needs: Needs {
+            prompt: info.needs.contains(types::Needs::PROMPT),
+            metadata: info.needs.contains(types::Needs::METADATA),
+            groups: info.needs.contains(types::Needs::GROUPS),
+        },
+        columns: info.columns,
+        optional_columns: info.optional_columns,
+        parts: info.parts,
+        min: info.min,
+        max: info.max,
+        config_schema: info.config_schema,
+    })
+}
+
+/// Calls `configure`.
+pub(crate) fn configure(
+    reward: &Reward,
+    store: &mut Store<State>,
+    config_json: &str,
+) -> wasmtime::Result<Result<(), GuestError>> {
+    Ok(reward
+        .call_configure(store, config_json)?
+        .map_err(guest_error))
+}
+
+/// Calls `score-batch`.
+pub(crate) fn score_batch(
+    reward: &Reward,
+    store: &mut Store<State>,
+    batch: &[Question<'_>],
+) -> wasmtime::Result<Result<Vec<Answer>, GuestError>> {
+    let rollouts: Vec<types::Rollout> = batch.iter().map(rollout).collect();
+    let scores = reward.call_score_batch(store, &rollouts)?;
+    Ok(match scores {
+        Ok(scores) => Ok(scores.into_iter().map(answer).collect()),
+        Err(error) => Err(guest_error(error)),
+    })
+}
+
+fn rollout(question: &Question<'_>) -> types::Rollout {
+    types::Rollout {
+        id: question.id,
+        group: question.group,
+        prompt: question.prompt.map(str::to_owned),
+        completion: question.completion.to_owned(),
+        prompt_tokens: question.prompt_tokens,
+        completion_tokens: question.completion_tokens,
+        truncated: question.truncated,
+        stop_reason: Some(question.stop_reason.to_owned()),
+        columns: question.columns.to_owned(),
+        metadata: question.metadata.map(str::to_owned),
+    }
+}
+
+fn answer(score: types::Score) -> Answer {
+    Answer {
+        reward: score.reward,
+        parts: score
+            .parts
+            .into_iter()
+            .map(|part| (part.name, part.value))
+            .collect(),
+        info: score.info,
+    }
+}
+
+fn guest_error(error: types::Error) -> GuestError {
+    match error {
+        types::Error::BadConfig(reason) => GuestError::BadConfig(reason),
+        types::Error::BadSample((position, reason)) => GuestError::BadRollout {
+            position: position as usize,
+            reason,
+        },
+        types::Error::Other(reason) => GuestError::Other(reason),
+    }
+}

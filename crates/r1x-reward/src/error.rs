@@ -1,0 +1,141 @@
+//! Why a plugin cannot be used: at load, or when its configuration is checked.
+//!
+//! Failures while scoring are outcomes of rollouts and live elsewhere. Must not know how anything is loaded.
+
+use r1x_core::{Boundary, PortError};
+
+/// What is wrong with which plugin.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {plugin}: {fault}")]
+pub struct RewardError {
+    /// Path of the component, or the name it was given.
+    pub plugin: String,
+    /// What is wrong.
+    #[source]
+    pub fault: Fault,
+}
+
+/// What can be wrong with a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] std::io::Error),
+    /// The file does not start like WebAssembly.
+    #[error("is not WebAssembly")]
+    NotWasm,
+    /// A core module without the component around it.
+    #[error("is a core module, not a component")]
+    CoreModule,
+    /// A component that does not parse or validate.
+    #[error("is a damaged component: {0}")]
+    Damaged(String),
+    /// Not everything a reward must export is there.
+    #[error("is no reward plugin: it lacks the export {missing}; its exports are: {exports}")]
+    WrongExports {
+        /// The first missing export.
+        missing: String,
+        /// What there is, comma-separated; `none` when there is nothing.
+        exports: String,
+    },
+    /// It wants the operating system.
+    #[error("imports {0}: a reward has no files, clocks, network or random numbers")]
+    Wasi(String),
+    /// It wants something this host does not offer.
+    #[error("imports {0}, which this r1x does not offer")]
+    UnknownImport(String),
+    /// It was built for another version of the contract.
+    #[error("speaks r1x:reward@{0}; this r1x speaks {version}", version = crate::abi::v0_1::VERSION)]
+    OtherVersion(String),
+    /// Names fit, types do not.
+    #[error("does not fit the reward interface: {0}")]
+    WrongTypes(String),
+    /// Calling `info` failed.
+    #[error("cannot say what it is: {0}")]
+    InfoFailed(String),
+    /// What it says about itself contradicts itself.
+    #[error("describes itself wrongly: {0}")]
+    BadInfo(String),
+    /// It refuses its configuration.
+    #[error("refuses its config: {0}")]
+    BadConfig(String),
+    /// Configuring it failed.
+    #[error("failed while reading its config: {0}")]
+    ConfigureFailed(String),
+    /// The file is not the one the plan was made with.
+    #[error("has sha256 {found}, but the plan says {planned}")]
+    OtherBuild {
+        /// sha256 of the plan.
+        planned: String,
+        /// sha256 of the file.
+        found: String,
+    },
+    /// The WebAssembly engine cannot start on this machine.
+    #[error("cannot run here: {0}")]
+    Engine(String),
+}
+
+impl Fault {
+    /// How to mend it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Fault::Unreadable(_) => {
+                "`plugin` is a path relative to the spec; `cargo xtask plugins` builds those of r1x"
+            }
+            Fault::NotWasm => "give the path of a .wasm component",
+            Fault::CoreModule => {
+                "wrap it: `wasm-tools component new`, or `cargo xtask plugins` for those of r1x"
+            }
+            Fault::Damaged(_) => "the file may be cut short: build or fetch it again",
+            Fault::WrongExports { .. } => {
+                "build it against the world `reward` in crates/r1x-reward/wit/reward.wit"
+            }
+            Fault::Wasi(_) => {
+                "build for wasm32-unknown-unknown, which imports nothing from a system"
+            }
+            Fault::UnknownImport(_) => "a reward may import r1x:reward/log and nothing else",
+            Fault::OtherVersion(_) => "use the r1x it was built for, or build it against this one",
+            Fault::WrongTypes(_) => {
+                "rebuild it against this version's crates/r1x-reward/wit/reward.wit"
+            }
+            Fault::InfoFailed(_) | Fault::BadInfo(_) => "this is a bug in the plugin's `info`",
+            Fault::BadConfig(_) => "mend the `config` block of this reward in the spec",
+            Fault::ConfigureFailed(_) => {
+                "if the plugin is right, raise the reward's time and memory limits"
+            }
+            Fault::OtherBuild { .. } => {
+                "the file changed: resolve the spec again, or restore the file"
+            }
+            Fault::Engine(_) => "this machine may forbid executable memory or new threads",
+        }
+    }
+
+    fn boundary(&self) -> Boundary {
+        match self {
+            Fault::BadConfig(_) => Boundary::Spec,
+            Fault::InfoFailed(_) | Fault::ConfigureFailed(_) => Boundary::Reward,
+            Fault::Engine(_) => Boundary::Device,
+            _ => Boundary::Data,
+        }
+    }
+}
+
+impl RewardError {
+    pub(crate) fn new(plugin: impl Into<String>, fault: Fault) -> Self {
+        Self {
+            plugin: plugin.into(),
+            fault,
+        }
+    }
+
+    /// How to mend it.
+    pub fn hint(&self) -> &'static str {
+        self.fault.hint()
+    }
+}
+
+impl From<RewardError> for PortError {
+    fn from(error: RewardError) -> Self {
+        PortError::new(error.fault.boundary(), error.to_string(), error.hint())
+    }
+}

@@ -1,0 +1,231 @@
+//! One instance of a plugin: started, configured, asked, thrown away.
+//!
+//! Turns everything that can happen inside a guest into [`Failure`]. Must not know batches, retries or what
+//! a failure counts as.
+
+use std::time::Duration;
+
+use r1x_core::RewardStatus;
+use r1x_core::plan::LimitsPlan;
+use wasmtime::{Store, Trap};
+
+use crate::abi::v0_1::{self, Reward, RewardPre, State};
+use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
+use crate::limits::{Limiter, MAX_RETURNED_BYTES, Ticker, ticks};
+
+/// How a call into a guest can fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The deadline passed.
+    Timeout { deadline: Duration },
+    /// It asked for more memory than it may have.
+    Memory { limit_bytes: u64 },
+    /// It trapped; the reason in words, and its last message if there was one.
+    Trap {
+        reason: String,
+        last_message: Option<String>,
+    },
+    /// It returned an error.
+    Refused(GuestError),
+    /// It returned another number of scores than rollouts.
+    WrongLength { scores: usize, rollouts: usize },
+}
+
+impl Failure {
+    /// The outcome's status.
+    pub(crate) fn status(&self) -> RewardStatus {
+        match self {
+            Failure::Timeout { .. } => RewardStatus::Timeout,
+            Failure::WrongLength { .. } => RewardStatus::Invalid,
+            Failure::Memory { .. } | Failure::Trap { .. } | Failure::Refused(_) => {
+                RewardStatus::Trap
+            }
+        }
+    }
+
+    /// What happened, naming the limit where there is one.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Failure::Timeout { deadline } => {
+                format!("no answer in {} ms (limits.time_ms)", deadline.as_millis())
+            }
+            Failure::Memory { limit_bytes } => {
+                format!("wanted more memory than {limit_bytes} bytes (limits.memory_bytes)")
+            }
+            Failure::Trap {
+                reason,
+                last_message: None,
+            } => format!("trapped: {reason}"),
+            Failure::Trap {
+                reason,
+                last_message: Some(message),
+            } => {
+                format!("trapped: {reason}; its last message: {message}")
+            }
+            Failure::Refused(GuestError::BadConfig(reason)) => {
+                format!("refused its config: {reason}")
+            }
+            Failure::Refused(GuestError::BadRollout { reason, .. }) => {
+                format!("cannot judge this rollout: {reason}")
+            }
+            Failure::Refused(GuestError::Other(reason)) => format!("returned an error: {reason}"),
+            Failure::WrongLength { scores, rollouts } => {
+                format!("returned {scores} scores for {rollouts} rollouts")
+            }
+        }
+    }
+
+    /// How to mend it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Failure::Timeout { .. } => {
+                "raise the reward's time limits if the plugin is right, or set on_failure to mask or zero"
+            }
+            Failure::Memory { .. } => {
+                "raise the reward's memory limit if the plugin is right, or set on_failure to mask or zero"
+            }
+            Failure::Refused(GuestError::BadConfig(_)) => {
+                "mend the `config` block of this reward in the spec"
+            }
+            Failure::Trap { .. } | Failure::Refused(_) | Failure::WrongLength { .. } => {
+                "mend the plugin, or set on_failure to mask or zero"
+            }
+        }
+    }
+}
+
+/// A running instance.
+pub(crate) struct Instance<'a> {
+    store: Store<State>,
+    reward: Reward,
+    ticker: &'a Ticker,
+    limits: LimitsPlan,
+}
+
+impl<'a> Instance<'a> {
+    /// Starts an instance; `configure` has not been called.
+    pub(crate) fn start(
+        pre: &RewardPre<State>,
+        ticker: &'a Ticker,
+        limits: &LimitsPlan,
+    ) -> Result<Self, Failure> {
+        let state = State {
+            limiter: Limiter::new(limits.memory_bytes),
+            log: CallLog::default(),
+        };
+        let mut store = Store::new(pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(MAX_RETURNED_BYTES);
+        let deadline = Duration::from_millis(limits.time_ms);
+        store.set_epoch_deadline(ticks(deadline));
+        let started = {
+            let _running = ticker.running();
+            pre.instantiate(&mut store)
+        };
+        match started {
+            Ok(reward) => Ok(Self {
+                store,
+                reward,
+                ticker,
+                limits: limits.clone(),
+            }),
+            Err(error) => Err(explain(&error, &store, deadline, limits)),
+        }
+    }
+
+    /// Calls `info`.
+    pub(crate) fn info(&mut self) -> Result<PluginInfo, Failure> {
+        self.call(1, 0, v0_1::info)
+    }
+
+    /// Calls `configure`, with `patience` times the usual deadline.
+    pub(crate) fn configure(&mut self, config_json: &str, patience: u32) -> Result<(), Failure> {
+        self.call(patience, 0, |reward, store| {
+            v0_1::configure(reward, store, config_json)
+        })?
+        .map_err(Failure::Refused)
+    }
+
+    /// Calls `score-batch`, with `patience` times the usual deadline.
+    pub(crate) fn score(
+        &mut self,
+        batch: &[Question<'_>],
+        patience: u32,
+    ) -> Result<Vec<Answer>, Failure> {
+        let scored = self.call(patience, batch.len(), |reward, store| {
+            v0_1::score_batch(reward, store, batch)
+        })?;
+        match scored {
+            Err(refusal) => Err(Failure::Refused(refusal)),
+            Ok(answers) if answers.len() != batch.len() => Err(Failure::WrongLength {
+                scores: answers.len(),
+                rollouts: batch.len(),
+            }),
+            Ok(answers) => Ok(answers),
+        }
+    }
+
+    /// The messages since the last time they were taken.
+    pub(crate) fn take_log(&mut self) -> CallLog {
+        std::mem::take(&mut self.store.data_mut().log)
+    }
+
+    fn call<T>(
+        &mut self,
+        patience: u32,
+        rollouts: usize,
+        function: impl FnOnce(&Reward, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let deadline = deadline(&self.limits, rollouts).saturating_mul(patience);
+        self.store.set_epoch_deadline(ticks(deadline));
+        let _running = self.ticker.running();
+        function(&self.reward, &mut self.store)
+            .map_err(|error| explain(&error, &self.store, deadline, &self.limits))
+    }
+}
+
+/// The time a call with so many rollouts may take.
+pub(crate) fn deadline(limits: &LimitsPlan, rollouts: usize) -> Duration {
+    let rollouts = u64::try_from(rollouts).unwrap_or(u64::MAX);
+    let share = limits.time_per_rollout_ms.saturating_mul(rollouts);
+    Duration::from_millis(limits.time_ms.saturating_add(share))
+}
+
+fn explain(
+    error: &wasmtime::Error,
+    store: &Store<State>,
+    deadline: Duration,
+    limits: &LimitsPlan,
+) -> Failure {
+    let trap = error.downcast_ref::<Trap>();
+    let state = store.data();
+    if trap == Some(&Trap::Interrupt) {
+        return Failure::Timeout { deadline };
+    }
+    if state.limiter.memory_denied() {
+        return Failure::Memory {
+            limit_bytes: limits.memory_bytes,
+        };
+    }
+    let reason = match trap {
+        // Rust and C guests keep a stack of their own in linear memory and run off its end.
+        Some(Trap::MemoryOutOfBounds) => {
+            "memory access out of bounds, or a stack overflow".to_owned()
+        }
+        Some(Trap::StackOverflow) => "stack overflow".to_owned(),
+        Some(Trap::UnreachableCodeReached) => "it gave up (unreachable)".to_owned(),
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    let warnings = state
+        .log
+        .lines
+        .iter()
+        .rev()
+        .filter(|line| line.level == LogLevel::Warn);
+    let last_message = warnings.map(|line| line.message.clone()).next();
+    Failure::Trap {
+        reason,
+        last_message,
+    }
+}

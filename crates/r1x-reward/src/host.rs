@@ -1,0 +1,379 @@
+//! The engine, and plugins loaded into it.
+//!
+//! Must not know rollouts, batches or what a failure counts as.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r1x_core::plan::LimitsPlan;
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine};
+
+use crate::abi::v0_1::{self, RewardPre, State};
+use crate::abi::{GuestError, PluginInfo};
+use crate::cache::{self, Cache};
+use crate::error::{Fault, RewardError};
+use crate::guest::{Failure, Instance};
+use crate::limits::{MAX_STACK_BYTES, Ticker};
+
+/// First bytes of every WebAssembly file.
+const MAGIC: &[u8] = b"\0asm";
+/// Bytes 6 and 7: the layer, little-endian.
+const CORE_LAYER: [u8; 2] = [0, 0];
+/// What `info` may use; it runs before any plan is at hand.
+const INFO_LIMITS: LimitsPlan = LimitsPlan {
+    time_ms: 2_000,
+    time_per_rollout_ms: 0,
+    memory_bytes: 256 << 20,
+};
+
+/// How a host is set up. None of it influences a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOptions {
+    /// Where compiled plugins are kept; `None` compiles them every time.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that score; 0 counts as 1.
+    pub workers: usize,
+}
+
+/// Runs plugins. Clones share everything.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    ticker: Ticker,
+    cache: Option<Cache>,
+    cache_refusal: Option<String>,
+    workers: usize,
+}
+
+/// Where the native code of a plugin came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled just now.
+    Compiled,
+    /// It was compiled earlier.
+    Cache,
+}
+
+/// A plugin ready to run. Clones share everything.
+#[derive(Clone)]
+pub struct Plugin(Arc<Loaded>);
+
+struct Loaded {
+    host: Host,
+    pre: RewardPre<State>,
+    source: String,
+    info: PluginInfo,
+    sha256: String,
+    bytes: Vec<u8>,
+    origin: Origin,
+    load_time: Duration,
+}
+
+impl Host {
+    /// Starts the engine. A cache folder that cannot be trusted is not an error: see [`Host::cache_refusal`].
+    pub fn new(options: HostOptions) -> Result<Self, RewardError> {
+        let engine_fault = |reason: String| RewardError::new("host", Fault::Engine(reason));
+        let engine =
+            Engine::new(&engine_settings()).map_err(|error| engine_fault(format!("{error:#}")))?;
+        let ticker = Ticker::start(&engine).map_err(|error| engine_fault(error.to_string()))?;
+        let (cache, cache_refusal) = match options.cache_dir.as_deref().map(Cache::open) {
+            None => (None, None),
+            Some(Ok(cache)) => (Some(cache), None),
+            Some(Err(reason)) => {
+                tracing::warn!("compiled plugins are not kept: {reason}");
+                (None, Some(reason))
+            }
+        };
+        let workers = options.workers.max(1);
+        Ok(Self(Arc::new(Inner {
+            engine,
+            ticker,
+            cache,
+            cache_refusal,
+            workers,
+        })))
+    }
+
+    /// Why the cache folder is not used, if it is not.
+    pub fn cache_refusal(&self) -> Option<&str> {
+        self.0.cache_refusal.as_deref()
+    }
+
+    /// Whether loading this component will find it compiled.
+    pub fn is_cached(&self, wasm: &[u8]) -> bool {
+        let key = cache::key(&self.0.engine, &cache::sha256(wasm));
+        self.0
+            .cache
+            .as_ref()
+            .is_some_and(|cache| cache.contains(&key))
+    }
+
+    /// Loads the component in a file.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Plugin, RewardError> {
+        let source = path.as_ref().display().to_string();
+        let bytes = std::fs::read(path)
+            .map_err(|error| RewardError::new(&source, Fault::Unreadable(error)))?;
+        self.load_bytes(source, bytes)
+    }
+
+    /// Loads a component from memory; `source` is what errors call it.
+    pub fn load_bytes(
+        &self,
+        source: impl Into<String>,
+        bytes: Vec<u8>,
+    ) -> Result<Plugin, RewardError> {
+        let source = source.into();
+        match self.prepare(&bytes) {
+            Ok(prepared) => Ok(Plugin(Arc::new(Loaded {
+                host: self.clone(),
+                pre: prepared.pre,
+                source,
+                info: prepared.info,
+                sha256: prepared.sha256,
+                bytes,
+                origin: prepared.origin,
+                load_time: prepared.load_time,
+            }))),
+            Err(fault) => Err(RewardError::new(source, fault)),
+        }
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.0.workers
+    }
+
+    fn prepare(&self, bytes: &[u8]) -> Result<Prepared, Fault> {
+        let started = Instant::now();
+        let sha256 = cache::sha256(bytes);
+        let (component, origin) = self.compile(bytes, &sha256)?;
+        // What it wants tells more about a wrong component than what it lacks.
+        check_imports(&self.0.engine, &component)?;
+        check_exports(&self.0.engine, &component)?;
+        let pre = v0_1::prepare(&self.0.engine, &component)
+            .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
+        let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS)
+            .and_then(|mut instance| instance.info())
+            .map_err(|failure| Fault::InfoFailed(failure.sentence()))?;
+        check_info(&info).map_err(Fault::BadInfo)?;
+        Ok(Prepared {
+            pre,
+            info,
+            sha256,
+            origin,
+            load_time: started.elapsed(),
+        })
+    }
+
+    fn compile(&self, bytes: &[u8], sha256: &str) -> Result<(Component, Origin), Fault> {
+        check_header(bytes)?;
+        let engine = &self.0.engine;
+        let key = cache::key(engine, sha256);
+        let cached = self
+            .0
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.load(engine, &key));
+        if let Some(component) = cached {
+            return Ok((component, Origin::Cache));
+        }
+        let component = Component::new(engine, bytes)
+            .map_err(|error| Fault::Damaged(error.root_cause().to_string()))?;
+        if let Some(cache) = &self.0.cache
+            && let Err(error) = cache.store(&key, &component)
+        {
+            tracing::warn!("a compiled plugin could not be kept: {error}");
+        }
+        Ok((component, Origin::Compiled))
+    }
+}
+
+struct Prepared {
+    pre: RewardPre<State>,
+    info: PluginInfo,
+    sha256: String,
+    origin: Origin,
+    load_time: Duration,
+}
+
+/// Everything here that can change a guest's result makes it the same on every machine.
+fn engine_settings() -> Config {
+    let mut settings = Config::new();
+    settings
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(MAX_STACK_BYTES);
+    settings
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), Fault> {
+    if bytes.is_empty() {
+        return Err(Fault::Damaged("the file is empty".to_owned()));
+    }
+    if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
+        return Err(Fault::NotWasm);
+    }
+    match bytes.get(6..8) {
+        None => Err(Fault::Damaged("the file ends inside its header".to_owned())),
+        Some(layer) if layer == CORE_LAYER => Err(Fault::CoreModule),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_exports(engine: &Engine, component: &Component) -> Result<(), Fault> {
+    let component_type = component.component_type();
+    let exports: Vec<&str> = component_type
+        .exports(engine)
+        .map(|(name, _)| name)
+        .collect();
+    match v0_1::EXPORTS
+        .iter()
+        .find(|wanted| !exports.contains(wanted))
+    {
+        None => Ok(()),
+        Some(missing) => Err(Fault::WrongExports {
+            missing: (*missing).to_owned(),
+            exports: if exports.is_empty() {
+                "none".to_owned()
+            } else {
+                exports.join(", ")
+            },
+        }),
+    }
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
+    for (name, _) in component.component_type().imports(engine) {
+        if name.starts_with("wasi:") || name.starts_with("wasi_") {
+            return Err(Fault::Wasi(name.to_owned()));
+        }
+        let Some((interface, version)) = name
+            .strip_prefix(v0_1::PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+        else {
+            return Err(Fault::UnknownImport(name.to_owned()));
+        };
+        let same_minor = version
+            .strip_prefix(v0_1::VERSION)
+            .is_some_and(|p| p.starts_with('.'));
+        if !same_minor {
+            return Err(Fault::OtherVersion(version.to_owned()));
+        }
+        if ![v0_1::LOG, v0_1::TYPES].contains(&interface) {
+            return Err(Fault::UnknownImport(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_info(info: &PluginInfo) -> Result<(), String> {
+    if info.name.trim().is_empty() {
+        return Err("it has no name".to_owned());
+    }
+    let lists = [
+        ("part", &info.parts),
+        ("column", &info.columns),
+        ("optional column", &info.optional_columns),
+    ];
+    for (kind, names) in lists {
+        for (position, name) in names.iter().enumerate() {
+            if name.trim().is_empty() {
+                return Err(format!("a {kind} has no name"));
+            }
+            if names[..position].contains(name) {
+                return Err(format!("the {kind} `{name}` is listed twice"));
+            }
+        }
+    }
+    for (bound, value) in [("min", info.min), ("max", info.max)] {
+        if value.is_some_and(f64::is_nan) {
+            return Err(format!("{bound} is NaN"));
+        }
+    }
+    if let (Some(min), Some(max)) = (info.min, info.max)
+        && min > max
+    {
+        return Err(format!("min {min} is above max {max}"));
+    }
+    match info
+        .config_schema
+        .as_deref()
+        .map(serde_json::from_str::<serde_json::Value>)
+    {
+        Some(Err(error)) => Err(format!("config-schema is not JSON: {error}")),
+        _ => Ok(()),
+    }
+}
+
+impl Plugin {
+    /// What the plugin says about itself.
+    pub fn info(&self) -> &PluginInfo {
+        &self.0.info
+    }
+
+    /// sha256 of the component, hex.
+    pub fn sha256(&self) -> &str {
+        &self.0.sha256
+    }
+
+    /// The component itself, as it was loaded.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Path of the component, or the name it was given.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Whether it had to be compiled.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
+    }
+
+    /// How long loading took, compiling included.
+    pub fn load_time(&self) -> Duration {
+        self.0.load_time
+    }
+
+    /// Asks the plugin whether it accepts a configuration, within the limits of the plan.
+    pub fn check_config(&self, config_json: &str, limits: &LimitsPlan) -> Result<(), RewardError> {
+        let configured = self
+            .start(limits)
+            .and_then(|mut instance| instance.configure(config_json, 1));
+        configured.map_err(|failure| {
+            let fault = match failure {
+                Failure::Refused(GuestError::BadConfig(reason)) => Fault::BadConfig(reason),
+                other => Fault::ConfigureFailed(other.sentence()),
+            };
+            RewardError::new(self.source(), fault)
+        })
+    }
+
+    pub(crate) fn start(&self, limits: &LimitsPlan) -> Result<Instance<'_>, Failure> {
+        Instance::start(&self.0.pre, &self.0.host.0.ticker, limits)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Host")
+            .field("workers", &self.0.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plugin = out.debug_struct("Plugin");
+        plugin
+            .field("source", &self.0.source)
+            .field("sha256", &self.0.sha256);
+        plugin.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Scores one batch whatever its completions do to the plugin.
+//!
+//! A call that fails is split in two, each half in a fresh instance, until the rollouts at fault stand alone:
+//! one bad completion costs itself and nothing else. Must not know threads or other batches.
+
+use r1x_core::RewardOutcome;
+use r1x_core::plan::{OnFailure, RewardPlan};
+
+use crate::abi::{CallLog, Question};
+use crate::guest::Failure;
+use crate::host::Plugin;
+use crate::verdict;
+
+/// Failing calls of one batch after which failures are no longer narrowed down. The counts are of calls, not
+/// of seconds, so that traps give the same outcomes on slow and fast machines.
+const MAX_FAILED_CALLS: u32 = 1024;
+/// The same for calls that ran into their deadline, which cost far more.
+const MAX_TIMEOUTS: u32 = 24;
+
+/// What became of a batch.
+pub(crate) struct BatchResult {
+    /// One outcome per rollout.
+    pub(crate) outcomes: Vec<RewardOutcome>,
+    /// What the guest wrote in the calls that count.
+    pub(crate) log: CallLog,
+    /// How to mend the first failing rollout, when there is one.
+    pub(crate) hint: Option<&'static str>,
+}
+
+/// Scores a batch with fresh instances.
+pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) -> BatchResult {
+    let mut recovery = Recovery {
+        plugin,
+        plan,
+        failed_calls: 0,
+        timeouts: 0,
+        result: BatchResult {
+            outcomes: Vec::new(),
+            log: CallLog::default(),
+            hint: None,
+        },
+    };
+    recovery.score(batch);
+    recovery.result
+}
+
+struct Recovery<'a> {
+    plugin: &'a Plugin,
+    plan: &'a RewardPlan,
+    failed_calls: u32,
+    timeouts: u32,
+    result: BatchResult,
+}
+
+impl Recovery<'_> {
+    fn score(&mut self, batch: &[Question<'_>]) {
+        if self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some() {
+            // The run stops at the first failure, so the rest of the batch is not worth any time.
+            self.give_up(
+                batch,
+                "not judged, because an earlier rollout failed".to_owned(),
+                None,
+            );
+            return;
+        }
+        let failure = match self.call(batch, 1) {
+            Ok(()) => return,
+            Err(failure) => failure,
+        };
+        let spent = self.failed_calls >= MAX_FAILED_CALLS || self.timeouts >= MAX_TIMEOUTS;
+        match self.middle(batch) {
+            Some(middle) if !spent => {
+                self.score(&batch[..middle]);
+                self.score(&batch[middle..]);
+            }
+            Some(_) => {
+                let sentence = format!(
+                    "one of {} rollouts judged together: {}; too many calls failed to find out which",
+                    batch.len(),
+                    failure.sentence()
+                );
+                self.give_up(batch, sentence, Some(&failure));
+            }
+            None => self.last_try(batch, failure),
+        }
+    }
+
+    /// A timeout may be the machine's fault, so it gets a second chance with twice the time.
+    fn last_try(&mut self, batch: &[Question<'_>], failure: Failure) {
+        let failure = match failure {
+            Failure::Timeout { .. } => match self.call(batch, 2) {
+                Ok(()) => return,
+                Err(failure) => failure,
+            },
+            other => other,
+        };
+        let sentence = match batch.len() {
+            1 => failure.sentence(),
+            count => format!(
+                "in a group of {count}, judged together: {}",
+                failure.sentence()
+            ),
+        };
+        self.give_up(batch, sentence, Some(&failure));
+    }
+
+    fn give_up(&mut self, batch: &[Question<'_>], sentence: String, failure: Option<&Failure>) {
+        let status = failure.map_or(r1x_core::RewardStatus::Trap, Failure::status);
+        if let (None, Some(failure)) = (self.result.hint, failure) {
+            self.result.hint = Some(failure.hint());
+        }
+        let outcome = verdict::failed(status, sentence, self.plan.on_failure);
+        self.result
+            .outcomes
+            .extend(std::iter::repeat_n(outcome, batch.len()));
+    }
+
+    /// One call in a fresh instance; adds the outcomes if it succeeds.
+    fn call(&mut self, batch: &[Question<'_>], patience: u32) -> Result<(), Failure> {
+        let mut instance = self.plugin.start(&self.plan.limits).inspect_err(|_| {
+            self.failed_calls += 1;
+        })?;
+        let scored = instance
+            .configure(&self.plan.config, patience)
+            .and_then(|()| instance.score(batch, patience));
+        // Of a failing call only the last, smallest one counts: otherwise each message would come again
+        // with every halving.
+        if scored.is_ok() || self.middle(batch).is_none() {
+            let log = instance.take_log();
+            self.result.log.lines.extend(log.lines);
+            self.result.log.dropped += log.dropped;
+        }
+        match scored {
+            Ok(answers) => {
+                let info = self.plugin.info();
+                let judged = answers
+                    .into_iter()
+                    .map(|answer| verdict::judge(info, answer, self.plan.on_failure));
+                self.result.outcomes.extend(judged);
+                Ok(())
+            }
+            Err(failure) => {
+                self.failed_calls += 1;
+                self.timeouts += u32::from(matches!(failure, Failure::Timeout { .. }));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Where to split, or `None` when nothing may be split: groups stay whole for plugins that need them.
+    fn middle(&self, batch: &[Question<'_>]) -> Option<usize> {
+        if batch.len() < 2 {
+            return None;
+        }
+        let middle = batch.len() / 2;
+        if !self.plugin.info().needs.groups {
+            return Some(middle);
+        }
+        let starts = (1..batch.len()).filter(|&at| batch[at].group != batch[at - 1].group);
+        starts.min_by_key(|at| at.abs_diff(middle))
+    }
+}

@@ -1,0 +1,431 @@
+//! The port: groups of rollouts in, one outcome per reward and rollout out.
+//!
+//! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance, and
+//! threads merely choose batches: so no outcome depends on how many threads there are. Must not know how a
+//! guest is called.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::rollout::FinishReason;
+use r1x_core::{Boundary, PortError, Problem, RewardOutcome, Rewarder, RolloutGroup};
+
+use crate::abi::{LogLevel, LogLine, PluginInfo, Question};
+use crate::error::{Fault, RewardError};
+use crate::host::{Host, Plugin};
+use crate::recover::{self, BatchResult};
+use crate::verdict;
+
+/// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
+/// at its neighbours, so it is no option.
+const BATCH_ROLLOUTS: usize = 512;
+/// Stack of a scoring thread, bytes: the guest's share and as much again for the host.
+const THREAD_STACK_BYTES: usize = 4 << 20;
+
+/// Scores rollouts with plugins.
+#[derive(Debug)]
+pub struct WasmRewarder {
+    host: Host,
+    plugins: Vec<(String, Plugin)>,
+    logs: Vec<PluginLog>,
+}
+
+/// What one reward wrote during the last call of `score`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginLog {
+    /// The reward's id in the spec.
+    pub reward: String,
+    /// Its messages, in the order of the rollouts.
+    pub lines: Vec<LogLine>,
+    /// Messages beyond the limit of one call, which were not kept.
+    pub dropped: u64,
+}
+
+impl WasmRewarder {
+    /// A rewarder for these rewards. Every plugin must be the build of the plan and accept its
+    /// configuration.
+    pub fn new(host: &Host, rewards: &[(RewardPlan, Plugin)]) -> Result<Self, RewardError> {
+        for (plan, plugin) in rewards {
+            if plan.sha256 != plugin.sha256() {
+                let fault = Fault::OtherBuild {
+                    planned: plan.sha256.clone(),
+                    found: plugin.sha256().to_owned(),
+                };
+                return Err(RewardError::new(plugin.source(), fault));
+            }
+            plugin.check_config(&plan.config, &plan.limits)?;
+        }
+        let plugins = rewards
+            .iter()
+            .map(|(plan, plugin)| (plan.id.clone(), plugin.clone()))
+            .collect();
+        Ok(Self {
+            host: host.clone(),
+            plugins,
+            logs: Vec::new(),
+        })
+    }
+
+    /// What the plugins wrote during the last call of `score`, in the order of its rewards. The messages
+    /// have gone to `tracing` too.
+    pub fn logs(&self) -> &[PluginLog] {
+        &self.logs
+    }
+
+    fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
+        self.plugins
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, plugin)| plugin)
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.plugins.iter().map(|(id, _)| id.as_str()).collect();
+                PortError::new(
+                    Boundary::Reward,
+                    format!("reward `{id}` was not loaded"),
+                    format!("the loaded rewards are: {}", known.join(", ")),
+                )
+            })
+    }
+}
+
+impl Rewarder for WasmRewarder {
+    fn score(
+        &mut self,
+        rewards: &[RewardPlan],
+        groups: &[RolloutGroup],
+    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        self.logs.clear();
+        let batches = batches(groups);
+        let mut jobs = Vec::with_capacity(rewards.len() * batches.len());
+        for plan in rewards {
+            let plugin = self.plugin(&plan.id)?;
+            let texts = groups
+                .iter()
+                .map(|group| GroupTexts::new(plan, plugin.info(), &group.problem))
+                .collect::<Result<Vec<_>, _>>()?;
+            // Shared by the batches of this reward.
+            let texts = std::sync::Arc::new(texts);
+            jobs.extend(batches.iter().map(|batch| Job {
+                plan,
+                plugin,
+                batch: batch.clone(),
+                texts: std::sync::Arc::clone(&texts),
+            }));
+        }
+        let results = run(&jobs, groups, self.host.workers())?;
+        let logs = collect_logs(rewards, &results, batches.len());
+        let outcomes = assemble(rewards, groups, results, batches.len());
+        let stop = first_fatal(&jobs, &outcomes, batches.len());
+        drop(jobs);
+        self.logs = logs;
+        match stop {
+            Some(error) => Err(error),
+            None => Ok(outcomes.into_iter().map(|reward| reward.groups).collect()),
+        }
+    }
+}
+
+/// One call's worth of work.
+struct Job<'a> {
+    plan: &'a RewardPlan,
+    plugin: &'a Plugin,
+    batch: Range<usize>,
+    texts: std::sync::Arc<Vec<GroupTexts>>,
+}
+
+/// What all rollouts of a group hand to one plugin.
+struct GroupTexts {
+    columns: String,
+    metadata: Option<String>,
+}
+
+impl GroupTexts {
+    fn new(plan: &RewardPlan, info: &PluginInfo, problem: &Problem) -> Result<Self, PortError> {
+        let mut columns = String::from("{");
+        let optional = info.optional_columns.iter().map(|name| (name, false));
+        for (name, required) in info.columns.iter().map(|name| (name, true)).chain(optional) {
+            let Some(value) = problem.columns.get(name) else {
+                if required {
+                    return Err(missing_column(plan, problem, name));
+                }
+                continue;
+            };
+            if columns.len() > 1 {
+                columns.push(',');
+            }
+            columns.push_str(&json_text(name));
+            columns.push(':');
+            columns.push_str(value);
+        }
+        columns.push('}');
+        let metadata = info
+            .needs
+            .metadata
+            .then(|| format!("{{\"problem\":{}}}", json_text(&problem.key)));
+        Ok(Self { columns, metadata })
+    }
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn missing_column(plan: &RewardPlan, problem: &Problem, name: &str) -> PortError {
+    let known: Vec<&str> = problem.columns.keys().map(String::as_str).collect();
+    PortError::new(
+        Boundary::Data,
+        format!(
+            "reward `{}` needs the column `{name}`, which the data lacks",
+            plan.id
+        ),
+        format!(
+            "the data has: {}",
+            if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            }
+        ),
+    )
+}
+
+/// Ranges of groups, each with about [`BATCH_ROLLOUTS`] rollouts. Groups stay whole.
+fn batches(groups: &[RolloutGroup]) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut start, mut rollouts) = (0, 0);
+    for (index, group) in groups.iter().enumerate() {
+        rollouts += group.rollouts.len();
+        if rollouts >= BATCH_ROLLOUTS {
+            batches.push(start..index + 1);
+            (start, rollouts) = (index + 1, 0);
+        }
+    }
+    if start < groups.len() {
+        batches.push(start..groups.len());
+    }
+    batches
+}
+
+/// Runs all jobs on up to `workers` threads; results come back in the order of the jobs.
+fn run(
+    jobs: &[Job<'_>],
+    groups: &[RolloutGroup],
+    workers: usize,
+) -> Result<Vec<BatchResult>, PortError> {
+    // Position of each group's first rollout in the step.
+    let first_ids: Vec<u64> = groups
+        .iter()
+        .scan(0u64, |next, group| {
+            let first = *next;
+            *next += group.rollouts.len() as u64;
+            Some(first)
+        })
+        .collect();
+    let one = |job: &Job<'_>| {
+        let questions = questions(job, groups, &first_ids);
+        if questions.is_empty() {
+            return BatchResult {
+                outcomes: Vec::new(),
+                log: Default::default(),
+                hint: None,
+            };
+        }
+        recover::score(job.plugin, job.plan, &questions)
+    };
+    let threads = workers.min(jobs.len());
+    if threads <= 1 {
+        return Ok(jobs.iter().map(one).collect());
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(index) else {
+                return done;
+            };
+            done.push((index, one(job)));
+        }
+    };
+    let mut results = std::thread::scope(|scope| {
+        let spawned: Result<Vec<_>, _> = (0..threads)
+            .map(|_| {
+                std::thread::Builder::new()
+                    .name("r1x-reward".to_owned())
+                    .stack_size(THREAD_STACK_BYTES)
+                    .spawn_scoped(scope, work)
+            })
+            .collect();
+        let mut results = Vec::with_capacity(jobs.len());
+        for thread in spawned.map_err(|error| no_thread(&error))? {
+            results.extend(thread.join().map_err(|_| lost_thread())?);
+        }
+        Ok::<_, PortError>(results)
+    })?;
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+fn no_thread(error: &std::io::Error) -> PortError {
+    PortError::new(
+        Boundary::Device,
+        format!("cannot start a scoring thread: {error}"),
+        "use fewer with --threads, or raise the limit on threads",
+    )
+}
+
+fn lost_thread() -> PortError {
+    PortError::new(
+        Boundary::Reward,
+        "a scoring thread ended with a panic",
+        "this is a bug in r1x: please report it with the message above",
+    )
+}
+
+fn questions<'a>(
+    job: &'a Job<'a>,
+    groups: &'a [RolloutGroup],
+    first_ids: &[u64],
+) -> Vec<Question<'a>> {
+    let needs = job.plugin.info().needs;
+    let mut questions = Vec::new();
+    for index in job.batch.clone() {
+        let (group, texts) = (&groups[index], &job.texts[index]);
+        for (sample, rollout) in group.rollouts.iter().enumerate() {
+            let finish = rollout.completion.finish;
+            questions.push(Question {
+                id: first_ids[index] + sample as u64,
+                group: saturate(index - job.batch.start),
+                prompt: needs.prompt.then_some(group.problem.prompt.as_str()),
+                completion: &rollout.text,
+                prompt_tokens: saturate(group.prompt_tokens.len()),
+                completion_tokens: saturate(rollout.completion.tokens.len()),
+                truncated: finish == FinishReason::Length,
+                stop_reason: finish.as_str(),
+                columns: &texts.columns,
+                metadata: texts.metadata.as_deref(),
+            });
+        }
+    }
+    questions
+}
+
+fn saturate(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// All outcomes of one reward.
+struct Scored {
+    groups: Vec<Vec<RewardOutcome>>,
+    /// One per batch.
+    hints: Vec<Option<&'static str>>,
+}
+
+fn assemble(
+    rewards: &[RewardPlan],
+    groups: &[RolloutGroup],
+    results: Vec<BatchResult>,
+    batches: usize,
+) -> Vec<Scored> {
+    let mut results = results.into_iter();
+    rewards
+        .iter()
+        .map(|_| {
+            let of_reward: Vec<BatchResult> = results.by_ref().take(batches).collect();
+            let hints = of_reward.iter().map(|result| result.hint).collect();
+            let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
+            let per_group = |group: &RolloutGroup| {
+                outcomes
+                    .by_ref()
+                    .take(group.rollouts.len())
+                    .collect::<Vec<_>>()
+            };
+            Scored {
+                groups: groups.iter().map(per_group).collect(),
+                hints,
+            }
+        })
+        .collect()
+}
+
+/// The error for the first failing rollout of the first reward whose plan says to stop.
+fn first_fatal(jobs: &[Job<'_>], outcomes: &[Scored], batches: usize) -> Option<PortError> {
+    if batches == 0 {
+        return None;
+    }
+    for (scored, jobs) in outcomes.iter().zip(jobs.chunks(batches)) {
+        for (job, hint) in jobs.iter().zip(&scored.hints) {
+            if job.plan.on_failure != OnFailure::Fail {
+                continue;
+            }
+            for group in job.batch.clone() {
+                let failing = scored.groups[group].iter().position(verdict::is_failure);
+                if let Some(sample) = failing {
+                    return Some(fatal(
+                        job,
+                        group,
+                        sample,
+                        &scored.groups[group][sample],
+                        *hint,
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn fatal(
+    job: &Job<'_>,
+    group: usize,
+    sample: usize,
+    outcome: &RewardOutcome,
+    hint: Option<&'static str>,
+) -> PortError {
+    PortError::new(
+        Boundary::Reward,
+        format!(
+            "reward `{}`, rollout {group}.{sample}, {}: {} (plugin {}, sha256 {})",
+            job.plan.id,
+            outcome.status.as_str(),
+            outcome.info.as_deref().unwrap_or("no reason given"),
+            job.plugin.source(),
+            job.plugin.sha256()
+        ),
+        hint.unwrap_or("mend the plugin, or set on_failure to mask or zero"),
+    )
+}
+
+fn collect_logs(rewards: &[RewardPlan], results: &[BatchResult], batches: usize) -> Vec<PluginLog> {
+    let mut results = results.iter();
+    rewards
+        .iter()
+        .map(|plan| {
+            let mut log = PluginLog {
+                reward: plan.id.clone(),
+                ..PluginLog::default()
+            };
+            for result in results.by_ref().take(batches) {
+                log.lines.extend(result.log.lines.iter().cloned());
+                log.dropped += result.log.dropped;
+            }
+            emit(&log);
+            log
+        })
+        .collect()
+}
+
+fn emit(log: &PluginLog) {
+    let reward = &log.reward;
+    for LogLine { level, message } in &log.lines {
+        match level {
+            LogLevel::Debug => tracing::debug!(%reward, "{message}"),
+            LogLevel::Info => tracing::info!(%reward, "{message}"),
+            LogLevel::Warn => tracing::warn!(%reward, "{message}"),
+        }
+    }
+    if log.dropped > 0 {
+        tracing::warn!(%reward, "{} more messages were not kept", log.dropped);
+    }
+}

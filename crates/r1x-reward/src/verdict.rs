@@ -1,0 +1,176 @@
+//! From what a guest said, or failed to say, to the outcome of one rollout.
+//!
+//! Must not know batches or instances.
+
+use r1x_core::plan::OnFailure;
+use r1x_core::{RewardOutcome, RewardStatus};
+
+use crate::abi::{Answer, PluginInfo, cut};
+use crate::limits::MAX_INFO_BYTES;
+
+/// Checks one score against what the plugin declared.
+pub(crate) fn judge(info: &PluginInfo, answer: Answer, on_failure: OnFailure) -> RewardOutcome {
+    if let Err(reason) = check(info, &answer) {
+        return failed(RewardStatus::Invalid, reason, on_failure);
+    }
+    let status = match answer.reward {
+        Some(_) => RewardStatus::Ok,
+        None => RewardStatus::Abstain,
+    };
+    RewardOutcome {
+        value: answer.reward,
+        status,
+        parts: answer.parts,
+        info: answer.info.map(|text| cut(text, MAX_INFO_BYTES)),
+    }
+}
+
+/// The outcome of a rollout whose scoring failed.
+pub(crate) fn failed(
+    status: RewardStatus,
+    sentence: String,
+    on_failure: OnFailure,
+) -> RewardOutcome {
+    let value = match on_failure {
+        OnFailure::Zero => Some(0.0),
+        OnFailure::Mask | OnFailure::Fail => None,
+    };
+    RewardOutcome {
+        value,
+        status,
+        parts: Vec::new(),
+        info: Some(cut(sentence, MAX_INFO_BYTES)),
+    }
+}
+
+/// Whether an outcome is one that `on_failure` speaks about.
+pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
+    !matches!(outcome.status, RewardStatus::Ok | RewardStatus::Abstain)
+}
+
+fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
+    if let Some(reward) = answer.reward {
+        if !reward.is_finite() {
+            return Err(format!(
+                "the reward is {reward}: it must be a finite number"
+            ));
+        }
+        if info.min.is_some_and(|min| reward < min) || info.max.is_some_and(|max| reward > max) {
+            let bound =
+                |bound: Option<f64>| bound.map_or("..".to_owned(), |bound| bound.to_string());
+            return Err(format!(
+                "the reward {reward} is outside the declared range {} to {}",
+                bound(info.min),
+                bound(info.max)
+            ));
+        }
+    }
+    for (position, (name, value)) in answer.parts.iter().enumerate() {
+        if !info.parts.contains(name) {
+            return Err(format!(
+                "the part `{name}` is not declared; declared are: {}",
+                if info.parts.is_empty() {
+                    "none".to_owned()
+                } else {
+                    info.parts.join(", ")
+                }
+            ));
+        }
+        if answer.parts[..position]
+            .iter()
+            .any(|(earlier, _)| earlier == name)
+        {
+            return Err(format!("the part `{name}` is given twice"));
+        }
+        if !value.is_finite() {
+            return Err(format!(
+                "the part `{name}` is {value}: it must be a finite number"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Needs;
+
+    fn info() -> PluginInfo {
+        PluginInfo {
+            name: "toy".to_owned(),
+            version: "0".to_owned(),
+            description: String::new(),
+            needs: Needs::default(),
+            columns: Vec::new(),
+            optional_columns: Vec::new(),
+            parts: vec!["a".to_owned()],
+            min: Some(0.0),
+            max: None,
+            config_schema: None,
+        }
+    }
+
+    fn answer(reward: Option<f64>, parts: &[(&str, f64)]) -> Answer {
+        let parts = parts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect();
+        Answer {
+            reward,
+            parts,
+            info: None,
+        }
+    }
+
+    #[test]
+    fn every_rule_has_its_sentence() {
+        for (answer, expected) in [
+            (answer(Some(f64::NAN), &[]), "NaN"),
+            (answer(Some(f64::INFINITY), &[]), "inf"),
+            (
+                answer(Some(-0.5), &[]),
+                "outside the declared range 0 to ..",
+            ),
+            (
+                answer(Some(0.5), &[("b", 1.0)]),
+                "`b` is not declared; declared are: a",
+            ),
+            (answer(Some(0.5), &[("a", 1.0), ("a", 1.0)]), "given twice"),
+            (answer(None, &[("a", f64::NAN)]), "`a` is NaN"),
+        ] {
+            let outcome = judge(&info(), answer, OnFailure::Mask);
+            assert_eq!(outcome.status, RewardStatus::Invalid);
+            assert_eq!(outcome.value, None);
+            assert!(
+                outcome.info.as_deref().unwrap_or("").contains(expected),
+                "{outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn good_answers_pass_unchanged() {
+        let outcome = judge(&info(), answer(Some(0.25), &[("a", 2.0)]), OnFailure::Fail);
+        assert_eq!(
+            (outcome.status, outcome.value),
+            (RewardStatus::Ok, Some(0.25))
+        );
+        assert_eq!(outcome.parts, [("a".to_owned(), 2.0)]);
+        let outcome = judge(&info(), answer(None, &[]), OnFailure::Zero);
+        assert_eq!(
+            (outcome.status, outcome.value),
+            (RewardStatus::Abstain, None)
+        );
+    }
+
+    #[test]
+    fn zero_keeps_the_failing_status() {
+        let outcome = judge(&info(), answer(Some(f64::NAN), &[]), OnFailure::Zero);
+        assert_eq!(
+            (outcome.status, outcome.value),
+            (RewardStatus::Invalid, Some(0.0))
+        );
+        assert!(is_failure(&outcome));
+    }
+}

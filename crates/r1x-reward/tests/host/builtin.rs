@@ -1,0 +1,200 @@
+//! The plugins of r1x through the host: the tables of their own tests, and independence of batching.
+//!
+//! The tables live beside the plugins; the native tests there read the same lines.
+
+use r1x_core::{RewardOutcome, RewardStatus, Rewarder, RolloutGroup};
+use r1x_reward::{Plugin, WasmRewarder};
+use serde_json::Value;
+
+use crate::support::*;
+
+const COUNTDOWN: &str = include_str!("../../../../plugins/countdown/cases.jsonl");
+const FORMAT: &str = include_str!("../../../../plugins/format/cases.jsonl");
+
+fn case_group(case: &Value) -> RolloutGroup {
+    let columns: Vec<(String, String)> = case["columns"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect();
+    let columns: Vec<(&str, &str)> = columns
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    group(&columns, &[case["completion"].as_str().unwrap()])
+}
+
+fn check_table(plugin: &Plugin, table: &str) {
+    for line in table.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let mut plan = plan(plugin);
+        plan.config = case["config"].to_string();
+        let outcome = score(plugin, &plan, &[case_group(&case)])
+            .unwrap()
+            .remove(0)
+            .remove(0);
+        assert_eq!(outcome.status, RewardStatus::Ok, "{line}: {outcome:?}");
+        assert_eq!(outcome.value, case["reward"].as_f64(), "{line}");
+        assert_eq!(outcome.info.as_deref(), case["info"].as_str(), "{line}");
+        assert_eq!(outcome.parts.len(), plugin.info().parts.len(), "{line}");
+        for (name, value) in &outcome.parts {
+            assert_eq!(Some(*value), case["parts"][name].as_f64(), "{line}: {name}");
+        }
+    }
+}
+
+#[test]
+fn countdown_gives_what_its_table_says() {
+    check_table(&countdown(), COUNTDOWN);
+}
+
+#[test]
+fn format_gives_what_its_table_says() {
+    check_table(&format(), FORMAT);
+}
+
+#[test]
+fn plugins_say_what_they_are() {
+    let countdown = countdown();
+    assert_eq!(countdown.info().name, "countdown");
+    assert_eq!(countdown.info().columns, ["nums", "target"]);
+    assert_eq!(
+        countdown.info().parts,
+        ["parsed", "numbers", "value_correct"]
+    );
+    assert_eq!(
+        (countdown.info().min, countdown.info().max),
+        (Some(0.0), Some(1.0))
+    );
+    assert_eq!(countdown.sha256().len(), 64);
+    assert!(
+        format()
+            .info()
+            .config_schema
+            .as_deref()
+            .unwrap()
+            .contains("prefilled")
+    );
+}
+
+#[test]
+fn a_wrong_config_is_refused_with_the_key() {
+    let limits = plan(&format()).limits;
+    assert!(
+        format()
+            .check_config(r#"{"prefilled":false}"#, &limits)
+            .is_ok()
+    );
+    let error = format()
+        .check_config(r#"{"prefiled":false}"#, &limits)
+        .unwrap_err();
+    assert!(error.to_string().contains("`prefiled`"), "{error}");
+    assert!(error.hint().contains("config"));
+}
+
+#[test]
+fn a_column_the_data_lacks_is_named() {
+    let plugin = countdown();
+    let groups = [group(&[("nums", "[1,2]")], &["<answer>1+2</answer>"])];
+    let error = score(&plugin, &plan(&plugin), &groups).unwrap_err();
+    assert!(error.message.contains("`target`"), "{error:?}");
+    assert!(error.hint.unwrap().contains("nums"));
+}
+
+/// Every case of the table, many times over, so that several batches are needed.
+fn many_groups() -> Vec<RolloutGroup> {
+    let cases: Vec<Value> = COUNTDOWN
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let repeated = |case: &Value| {
+        let mut group = case_group(case);
+        let rollout = group.rollouts[0].clone();
+        group.rollouts = vec![rollout; 48];
+        group
+    };
+    cases.iter().map(repeated).collect()
+}
+
+fn bits(outcomes: &[Vec<RewardOutcome>]) -> Vec<Vec<(Option<u64>, String)>> {
+    let one = |outcome: &RewardOutcome| {
+        let parts: Vec<String> = outcome
+            .parts
+            .iter()
+            .map(|(name, value)| format!("{name}={:x}", value.to_bits()))
+            .collect();
+        let rest = format!("{:?} {:?} {parts:?}", outcome.status, outcome.info);
+        (outcome.value.map(f64::to_bits), rest)
+    };
+    outcomes
+        .iter()
+        .map(|group| group.iter().map(one).collect())
+        .collect()
+}
+
+#[test]
+fn scores_do_not_depend_on_threads_batches_or_order() {
+    let groups = many_groups();
+    assert!(groups.len() * 48 > 3 * 512);
+    let plugin = countdown();
+    let plan = plan(&plugin);
+    let whole = bits(&score(&plugin, &plan, &groups).unwrap());
+
+    let three = new_host(None, 3);
+    let threaded_plugin = three.load(path("plugins/countdown.wasm")).unwrap();
+    let threaded = score_on(&three, &threaded_plugin, &plan, &groups).unwrap();
+    assert_eq!(bits(&threaded), whole);
+
+    let single: Vec<Vec<RewardOutcome>> = groups
+        .iter()
+        .map(|group| {
+            score(&plugin, &plan, std::slice::from_ref(group))
+                .unwrap()
+                .remove(0)
+        })
+        .collect();
+    assert_eq!(bits(&single), whole);
+
+    let reversed: Vec<RolloutGroup> = groups.iter().rev().cloned().collect();
+    let mut backwards = bits(&score(&plugin, &plan, &reversed).unwrap());
+    backwards.reverse();
+    assert_eq!(backwards, whole);
+}
+
+#[test]
+fn several_rewards_come_back_in_the_order_asked_for() {
+    let (mut first, mut second) = (plan(&countdown()), plan(&format()));
+    first.id = "right".to_owned();
+    second.id = "form".to_owned();
+    let loaded = [(first.clone(), countdown()), (second.clone(), format())];
+    let mut rewarder = WasmRewarder::new(host(), &loaded).unwrap();
+    let groups = [group(
+        &[("nums", "[1,2]"), ("target", "3")],
+        &["<answer>1+2</answer>", "</think>"],
+    )];
+    let outcomes = rewarder
+        .score(&[second.clone(), first.clone()], &groups)
+        .unwrap();
+    let values: Vec<Vec<Option<f64>>> = outcomes
+        .iter()
+        .map(|reward| reward[0].iter().map(|o| o.value).collect())
+        .collect();
+    assert_eq!(values, [[Some(0.0), Some(0.0)], [Some(1.0), Some(0.0)]]);
+    let only = rewarder.score(&[first], &groups).unwrap();
+    assert_eq!(only.len(), 1);
+    second.id = "unknown".to_owned();
+    let error = rewarder.score(&[second], &groups).unwrap_err();
+    assert!(error.message.contains("`unknown`") && error.hint.unwrap().contains("right, form"));
+}
+
+#[test]
+fn nothing_to_score_is_nothing() {
+    let plugin = format();
+    assert!(score(&plugin, &plan(&plugin), &[]).unwrap().is_empty());
+    let empty = group::<&str>(&[], &[]);
+    assert_eq!(
+        score(&plugin, &plan(&plugin), &[empty]).unwrap(),
+        [Vec::new()]
+    );
+}

@@ -1,0 +1,294 @@
+//! What can go wrong with a store, said to the person who has to mend it.
+//!
+//! Must not know who calls: exit codes are chosen by the boundary an error maps to, nowhere else.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::{Boundary, PortError};
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no file to read.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not an r1x store: {detail}", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        detail: String,
+    },
+    /// A newer r1x has changed the schema.
+    #[error("{}: store written by a newer r1x (schema {found}, this one knows {known})", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this build.
+        known: i64,
+    },
+    /// The file predates this build and was opened for reading only.
+    #[error("{}: store has schema {found}, this r1x reads schema {known}", path.display())]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The schema of this build.
+        known: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error("{}: cannot bring the store to schema {known}: {detail}", path.display())]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// The newest schema of this build.
+        known: i64,
+        /// What failed.
+        detail: String,
+    },
+    /// SQLite found the file malformed.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// Another process holds the write lock.
+    #[error("{} is locked by another writer (waited {waited_s} s)", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long this process waited, seconds.
+        waited_s: u64,
+    },
+    /// The file or its folder cannot be written.
+    #[error("cannot write the store {}: {detail}", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// What was refused.
+        detail: String,
+    },
+    /// The disk is full.
+    #[error("no space left for the store {}", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("cannot use the store {}: {detail}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// This build is linked to a SQLite that can lose committed steps.
+    #[error("this r1x is linked to SQLite {found}; the store needs 3.51.3 or newer")]
+    OldSqlite {
+        /// The linked version.
+        found: String,
+    },
+    /// No run answers to the reference.
+    #[error("there is no run `{reference}` in {}", path.display())]
+    UnknownRun {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+        /// Names that come close, best first.
+        close: Vec<String>,
+    },
+    /// Several runs begin like that.
+    #[error("`{reference}` fits {} runs", names.len())]
+    AmbiguousRun {
+        /// What was asked for.
+        reference: String,
+        /// The names it fits.
+        names: Vec<String>,
+    },
+    /// The run exists, the part of it does not.
+    #[error("run {run} has no {what}")]
+    NotInRun {
+        /// The run.
+        run: String,
+        /// What was asked for.
+        what: String,
+        /// What there is instead.
+        instead: String,
+    },
+    /// A run that is being written cannot be resumed.
+    #[error("run {run} is being written by process {pid}")]
+    StillRunning {
+        /// The run.
+        run: String,
+        /// The process.
+        pid: i64,
+    },
+    /// A caller recorded facts that do not fit together; a bug outside of the store.
+    #[error("cannot record facts of run {run}: {detail}")]
+    Facts {
+        /// The run.
+        run: String,
+        /// What does not fit.
+        detail: String,
+    },
+    /// A query of a user is wrong.
+    #[error("the query fails: {detail}")]
+    Query {
+        /// What SQLite said.
+        detail: String,
+        /// How to mend it.
+        hint: String,
+    },
+    /// A query of a user would change something.
+    #[error("`r1x sql` only reads: {detail}")]
+    Writes {
+        /// What was refused.
+        detail: String,
+    },
+    /// A query of a user took too long.
+    #[error("the query was stopped after {limit_ms} ms")]
+    Timeout {
+        /// Its time limit, milliseconds.
+        limit_ms: u64,
+    },
+    /// Anything else SQLite refuses; a bug of the store.
+    #[error("the store {} failed: {detail}", path.display())]
+    Internal {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// How to mend it.
+    pub fn hint(&self) -> String {
+        match self {
+            StoreError::Missing { .. } => {
+                "`r1x run` makes one; `--store` or R1X_STORE says where it is".into()
+            }
+            StoreError::NotAStore { .. } => "give `--store` another path".into(),
+            StoreError::TooNew { .. } => {
+                "use the newer r1x, or another file with `--store`; the store was left as it is"
+                    .into()
+            }
+            StoreError::TooOld { .. } => "`r1x run` brings it up to date".into(),
+            StoreError::Migration { .. } => {
+                "the store was left as it is; copy it aside and report this".into()
+            }
+            StoreError::Damaged { .. } => {
+                "restore a copy, or save what can be read with `sqlite3 FILE .recover`".into()
+            }
+            StoreError::Locked { .. } => {
+                "end the other program, or use another file with `--store`".into()
+            }
+            StoreError::ReadOnly { .. } => {
+                "make the folder writable, or use another one with `--store`".into()
+            }
+            StoreError::Full { .. } => {
+                "free some space; every step recorded before this one is safe".into()
+            }
+            StoreError::Io { .. } => "check the path and the disk".into(),
+            StoreError::OldSqlite { .. } => {
+                "build with the bundled SQLite and the committed Cargo.lock".into()
+            }
+            StoreError::UnknownRun { close, .. } if close.is_empty() => {
+                "`r1x ls` lists the runs".into()
+            }
+            StoreError::UnknownRun { close, .. } => {
+                format!(
+                    "did you mean {}? `r1x ls` lists the runs",
+                    close.join(" or ")
+                )
+            }
+            StoreError::AmbiguousRun { names, .. } => {
+                let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+                let more = if names.len() > shown.len() {
+                    ", ..."
+                } else {
+                    ""
+                };
+                format!("write more of the name: {}{more}", shown.join(", "))
+            }
+            StoreError::NotInRun { instead, .. } => instead.clone(),
+            StoreError::StillRunning { .. } => "wait for it, or stop that process".into(),
+            StoreError::Facts { .. } | StoreError::Internal { .. } => {
+                "this is a bug in r1x: please report it".into()
+            }
+            StoreError::Query { hint, .. } => hint.clone(),
+            StoreError::Writes { .. } => {
+                "start with SELECT, WITH, VALUES or EXPLAIN, one statement at a time".into()
+            }
+            StoreError::Timeout { .. } => {
+                "ask for less, for example one run or one stage, or raise the time limit".into()
+            }
+        }
+    }
+
+    /// Whose error it is.
+    pub fn boundary(&self) -> Boundary {
+        match self {
+            StoreError::Full { .. } | StoreError::Io { .. } | StoreError::ReadOnly { .. } => {
+                Boundary::Device
+            }
+            _ => Boundary::Store,
+        }
+    }
+
+    /// Reads an error of the driver; `path` is the store's file.
+    pub(crate) fn from_sqlx(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        let sqlx::Error::Database(database) = &error else {
+            return match error {
+                sqlx::Error::Io(io) => StoreError::Io {
+                    path,
+                    detail: io.to_string(),
+                },
+                other => StoreError::Internal {
+                    path,
+                    detail: other.to_string(),
+                },
+            };
+        };
+        let detail = database.message().to_owned();
+        match primary_code(&error) {
+            Some(5 | 6) => StoreError::Locked {
+                path,
+                waited_s: crate::open::BUSY_TIMEOUT_S,
+            },
+            Some(8) => StoreError::ReadOnly { path, detail },
+            Some(3 | 23) => StoreError::ReadOnly { path, detail },
+            Some(10 | 14) => StoreError::Io { path, detail },
+            Some(11) => StoreError::Damaged { path, detail },
+            Some(13) => StoreError::Full { path },
+            Some(26) => StoreError::NotAStore { path, detail },
+            _ => StoreError::Internal { path, detail },
+        }
+    }
+}
+
+/// The primary result code of SQLite (the low byte of the extended one), when the error is SQLite's.
+pub(crate) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(database) = error else {
+        return None;
+    };
+    let code: i32 = database.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+impl From<StoreError> for PortError {
+    fn from(error: StoreError) -> Self {
+        PortError::new(error.boundary(), error.to_string(), error.hint())
+    }
+}

@@ -1,0 +1,77 @@
+//! Reading: one connection that cannot write, used from the calling thread.
+//!
+//! Must not know what is written when. `card` answers about runs, `rollout` about steps and what is in them.
+
+pub mod card;
+pub mod rollout;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{FromRow, query::QueryAs};
+use tokio::runtime::Runtime;
+
+use crate::error::StoreError;
+use crate::open;
+
+/// The reading connection.
+pub(crate) struct Reader {
+    pub path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub runtime: Runtime,
+    pub conn: SqliteConnection,
+}
+
+type ReadQuery<T> = QueryAs<'static, sqlx::Sqlite, T, sqlx::sqlite::SqliteArguments>;
+
+impl Reader {
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let runtime = crate::writer::runtime(path)?;
+        let conn = runtime.block_on(open::open_reader(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            inner: Mutex::new(Inner { runtime, conn }),
+        })
+    }
+
+    /// The connection. A panic while it was held cannot have harmed it: it only reads.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All rows of a query.
+    pub fn all<T>(&self, query: ReadQuery<T>) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut inner = self.lock();
+        let Inner { runtime, conn } = &mut *inner;
+        runtime
+            .block_on(query.fetch_all(conn))
+            .map_err(|error| StoreError::from_sqlx(&self.path, error))
+    }
+
+    /// The first row of a query.
+    pub fn first<T>(&self, query: ReadQuery<T>) -> Result<Option<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut inner = self.lock();
+        let Inner { runtime, conn } = &mut *inner;
+        runtime
+            .block_on(query.fetch_optional(conn))
+            .map_err(|error| StoreError::from_sqlx(&self.path, error))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Dropping the connection ends its thread; inside the runtime, since sqlx may look for one.
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _entered = inner.runtime.enter();
+    }
+}

@@ -1,0 +1,509 @@
+//! What happened in a step: its groups, one group's rollouts, one rollout down to its tokens.
+//!
+//! Must not know how anything is printed.
+
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, query_as};
+
+use crate::error::StoreError;
+use crate::read::card::metric_value;
+use crate::record::StepTiming;
+use crate::store::Store;
+
+/// A named number.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// The value, NaN and infinities included.
+    pub value: f64,
+}
+
+/// One reward over a whole step.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
+pub struct RewardSummary {
+    /// Id in the spec.
+    pub name: String,
+    /// Mean of the values there are.
+    pub mean: Option<f64>,
+    /// Rollouts with status `ok`.
+    pub ok: i64,
+    /// Rollouts with any other status.
+    pub other: i64,
+}
+
+/// One group of a step.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
+pub struct GroupCard {
+    /// Position in the step.
+    pub group: i64,
+    /// Key of the problem.
+    pub prompt_key: String,
+    /// The prompt.
+    pub prompt: String,
+    /// The gold answer.
+    pub gold: Option<String>,
+    /// Rollouts.
+    pub rollouts: i64,
+    /// Mean total.
+    pub mean: Option<f64>,
+    /// Lowest total.
+    pub lowest: Option<f64>,
+    /// Highest total.
+    pub highest: Option<f64>,
+    /// Whether it taught nothing.
+    pub zero_signal: bool,
+    /// Mean length, tokens.
+    pub mean_tokens: f64,
+    /// Share of truncated completions.
+    pub truncated: f64,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct StepCard {
+    /// The run.
+    pub run: String,
+    /// Position of the stage in the plan.
+    pub stage_index: i64,
+    /// Id of the stage.
+    pub stage: String,
+    /// What the stage does.
+    pub kind: String,
+    /// The step.
+    pub step: u64,
+    /// How long its parts took, when that was recorded.
+    pub timing: Option<StepTiming>,
+    /// Time in the store, milliseconds; known once the next fact was written.
+    pub store_ms: Option<f64>,
+    /// When it began, milliseconds since 1970.
+    pub started_ms: i64,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: i64,
+    /// Its metrics in their order.
+    pub metrics: Vec<Metric>,
+    /// Its rewards.
+    pub rewards: Vec<RewardSummary>,
+    /// Its groups.
+    pub groups: Vec<GroupCard>,
+}
+
+/// One rollout of a group.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
+pub struct RolloutCard {
+    /// Position in the group.
+    pub sample: i64,
+    /// Weighted total of the rewards; none when no reward had a value.
+    pub reward: Option<f64>,
+    /// Its advantage.
+    pub advantage: Option<f64>,
+    /// Length, tokens.
+    pub tokens: i64,
+    /// `stop` or `length`.
+    pub finish: String,
+    /// The completion, when text is recorded.
+    pub text: Option<String>,
+}
+
+/// One group with its rollouts.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct GroupDetail {
+    /// The run.
+    pub run: String,
+    /// Id of the stage.
+    pub stage: String,
+    /// The step.
+    pub step: u64,
+    /// The group.
+    #[serde(flatten)]
+    pub group: GroupCard,
+    /// Its rollouts, without their tokens.
+    pub samples: Vec<RolloutCard>,
+}
+
+/// What one reward said about a rollout.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RewardCard {
+    /// Id in the spec.
+    pub name: String,
+    /// Weight in the total.
+    pub weight: Option<f64>,
+    /// The value; none is not zero.
+    pub value: Option<f64>,
+    /// How scoring ended.
+    pub status: String,
+    /// Named sub-scores.
+    pub parts: Vec<(String, f64)>,
+    /// A sentence for people.
+    pub info: Option<String>,
+}
+
+/// One rollout with everything known about it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RolloutDetail {
+    /// The run.
+    pub run: String,
+    /// Id of the stage.
+    pub stage: String,
+    /// The step.
+    pub step: u64,
+    /// The group.
+    pub group: i64,
+    /// Position in the group.
+    pub sample: i64,
+    /// Key of the problem.
+    pub prompt_key: String,
+    /// The prompt.
+    pub prompt: String,
+    /// The gold answer.
+    pub gold: Option<String>,
+    /// A worked solution.
+    pub solution: Option<String>,
+    /// Column name to JSON text.
+    pub columns: BTreeMap<String, String>,
+    /// Prompt tokens.
+    pub prompt_tokens: Vec<u32>,
+    /// The completion, when text is recorded.
+    pub text: Option<String>,
+    /// Completion tokens, when recorded.
+    pub tokens: Option<Vec<u32>>,
+    /// Log-prob of each token, nats, when recorded.
+    pub logprobs: Option<Vec<f32>>,
+    /// Log-prob of each token under the reference, nats, when there was one.
+    pub reference_logprobs: Option<Vec<f32>>,
+    /// Entropy at each token, nats, when recorded.
+    pub entropies: Option<Vec<f32>>,
+    /// Length, tokens.
+    pub n_tokens: i64,
+    /// `stop` or `length`.
+    pub finish: String,
+    /// Weighted total of the rewards; none when no reward had a value.
+    pub reward: Option<f64>,
+    /// Its advantage.
+    pub advantage: Option<f64>,
+    /// What each reward said.
+    pub rewards: Vec<RewardCard>,
+}
+
+/// The attempt of a stage in which a step counts.
+#[derive(Debug, FromRow)]
+struct Place {
+    run: String,
+    stage_id: i64,
+    stage_index: i64,
+    stage: String,
+    kind: String,
+    generate_ms: Option<f64>,
+    reward_ms: Option<f64>,
+    train_ms: Option<f64>,
+    store_ms: Option<f64>,
+    started_ms: i64,
+    ended_ms: i64,
+}
+
+#[derive(FromRow)]
+struct RolloutRow {
+    rollout_id: i64,
+    prompt_key: String,
+    prompt: String,
+    gold: Option<String>,
+    solution: Option<String>,
+    columns: String,
+    prompt_ids: Vec<u8>,
+    text: Option<String>,
+    token_ids: Option<Vec<u8>>,
+    logp: Option<Vec<u8>>,
+    ref_logp: Option<Vec<u8>>,
+    entropy: Option<Vec<u8>>,
+    n_tokens: i64,
+    finish: String,
+    reward: Option<f64>,
+    advantage: Option<f64>,
+}
+
+fn u32_list(bytes: &[u8]) -> Vec<u32> {
+    bytes
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect()
+}
+
+fn f32_list(bytes: &[u8]) -> Vec<f32> {
+    u32_list(bytes).into_iter().map(f32::from_bits).collect()
+}
+
+/// Sub-scores as they were before they became JSON.
+fn parts_list(json: Option<&str>) -> Vec<(String, f64)> {
+    let parsed: Option<serde_json::Map<String, serde_json::Value>> =
+        json.and_then(|json| serde_json::from_str(json).ok());
+    let value = |value: &serde_json::Value| match value {
+        serde_json::Value::String(word) => word.parse().unwrap_or(f64::NAN),
+        other => other.as_f64().unwrap_or(f64::NAN),
+    };
+    parsed
+        .iter()
+        .flatten()
+        .map(|(name, part)| (name.clone(), value(part)))
+        .collect()
+}
+
+impl Store {
+    /// Finds the step. Without a stage, the last one that has groups at that step, else the last one that
+    /// has the step at all.
+    fn place(&self, reference: &str, stage: Option<&str>, step: u64) -> Result<Place, StoreError> {
+        let run = self.run(reference)?;
+        let query = query_as::<_, Place>(
+            "SELECT r.name AS run, st.stage_id, st.idx AS stage_index, st.name AS stage, st.kind,
+                    t.gen_ms AS generate_ms, t.reward_ms, t.train_ms, t.store_ms, t.started_ms, t.ended_ms
+               FROM run r JOIN stage st USING (run_id) JOIN step t USING (stage_id)
+              WHERE r.run_id = ?1 AND t.step = ?2 AND (?3 IS NULL OR st.name = ?3)
+                AND (st.superseded_from IS NULL OR t.step < st.superseded_from)
+              ORDER BY st.kind = 'grpo' DESC, st.idx DESC LIMIT 1",
+        );
+        let query = query
+            .bind(run.run_id)
+            .bind(step.cast_signed())
+            .bind(stage.map(str::to_owned));
+        if let Some(place) = self.reader()?.first(query)? {
+            return Ok(place);
+        }
+        let spans: Vec<(String, i64, i64)> = self.reader()?.all(
+            query_as(
+                "SELECT stage, min(step), max(step) FROM v_steps WHERE run_id = ? GROUP BY stage_idx ORDER BY stage_idx",
+            )
+            .bind(run.run_id),
+        )?;
+        let spans: Vec<String> = spans
+            .iter()
+            .map(|(stage, low, high)| format!("`{stage}` has steps {low} to {high}"))
+            .collect();
+        let of = stage
+            .map(|stage| format!(" of stage `{stage}`"))
+            .unwrap_or_default();
+        Err(StoreError::NotInRun {
+            run: run.name,
+            what: format!("step {step}{of}"),
+            instead: if spans.is_empty() {
+                "it has no steps yet".into()
+            } else {
+                spans.join(", ")
+            },
+        })
+    }
+
+    /// One step of a run. Without a stage, the last one that fits.
+    pub fn step(
+        &self,
+        reference: &str,
+        stage: Option<&str>,
+        step: u64,
+    ) -> Result<StepCard, StoreError> {
+        let place = self.place(reference, stage, step)?;
+        let at = step.cast_signed();
+        let metrics: Vec<(String, Option<f64>, Option<String>)> = self.reader()?.all(
+            query_as(
+                "SELECT k.name, m.value, m.kind FROM metric m JOIN metric_key k USING (key_id)
+                  WHERE m.stage_id = ? AND m.step = ? ORDER BY m.idx",
+            )
+            .bind(place.stage_id)
+            .bind(at),
+        )?;
+        let rewards = self.reader()?.all(
+            query_as(
+                "SELECT k.name, avg(w.value) AS mean, sum(w.status = 'ok') AS ok, sum(w.status <> 'ok') AS other
+                   FROM rollout o JOIN reward w USING (rollout_id) JOIN reward_key k USING (key_id)
+                  WHERE o.stage_id = ? AND o.step = ? GROUP BY k.key_id ORDER BY k.key_id",
+            )
+            .bind(place.stage_id)
+            .bind(at),
+        )?;
+        let timing = match (place.generate_ms, place.reward_ms, place.train_ms) {
+            (Some(generate_ms), Some(reward_ms), Some(train_ms)) => Some(StepTiming {
+                generate_ms,
+                reward_ms,
+                train_ms,
+            }),
+            _ => None,
+        };
+        let metric = |(name, value, kind): (String, Option<f64>, Option<String>)| Metric {
+            name,
+            value: metric_value(value, kind.as_deref()),
+        };
+        Ok(StepCard {
+            groups: self.groups(&place, step, None)?,
+            run: place.run,
+            stage_index: place.stage_index,
+            stage: place.stage,
+            kind: place.kind,
+            step,
+            timing,
+            store_ms: place.store_ms,
+            started_ms: place.started_ms,
+            ended_ms: place.ended_ms,
+            metrics: metrics.into_iter().map(metric).collect(),
+            rewards,
+        })
+    }
+
+    fn groups(
+        &self,
+        place: &Place,
+        step: u64,
+        group: Option<u64>,
+    ) -> Result<Vec<GroupCard>, StoreError> {
+        let query = query_as(
+            "SELECT g.grp AS \"group\", p.key AS prompt_key, p.text AS prompt, p.answer AS gold, g.zero_signal,
+                    count(*) AS rollouts, avg(o.reward) AS mean, min(o.reward) AS lowest, max(o.reward) AS highest,
+                    avg(o.n_tokens) AS mean_tokens, avg(o.finish = 'length') AS truncated
+               FROM rollout_group g JOIN prompt p USING (prompt_id)
+               JOIN rollout o ON o.stage_id = g.stage_id AND o.step = g.step AND o.grp = g.grp
+              WHERE g.stage_id = ?1 AND g.step = ?2 AND (?3 IS NULL OR g.grp = ?3)
+              GROUP BY g.group_id ORDER BY g.grp",
+        );
+        let query = query.bind(place.stage_id).bind(step.cast_signed());
+        self.reader()?.all(query.bind(group.map(u64::cast_signed)))
+    }
+
+    /// One group of a step with its rollouts.
+    pub fn group(
+        &self,
+        reference: &str,
+        stage: Option<&str>,
+        step: u64,
+        group: u64,
+    ) -> Result<GroupDetail, StoreError> {
+        let place = self.place(reference, stage, step)?;
+        let Some(card) = self.groups(&place, step, Some(group))?.pop() else {
+            let count = self.groups(&place, step, None)?.len();
+            return Err(StoreError::NotInRun {
+                run: place.run,
+                what: format!("group {group} in step {step} of stage `{}`", place.stage),
+                instead: count_hint(count, "group", "that step"),
+            });
+        };
+        let samples = self.reader()?.all(
+            query_as(
+                "SELECT o.sample, o.reward, o.advantage, o.n_tokens AS tokens, o.finish, x.text
+                   FROM rollout o LEFT JOIN rollout_payload x USING (rollout_id)
+                  WHERE o.stage_id = ? AND o.step = ? AND o.grp = ? ORDER BY o.sample",
+            )
+            .bind(place.stage_id)
+            .bind(step.cast_signed())
+            .bind(group.cast_signed()),
+        )?;
+        Ok(GroupDetail {
+            run: place.run,
+            stage: place.stage,
+            step,
+            group: card,
+            samples,
+        })
+    }
+
+    /// One rollout with its tokens, log-probs and rewards.
+    pub fn rollout(
+        &self,
+        reference: &str,
+        stage: Option<&str>,
+        step: u64,
+        group: u64,
+        sample: u64,
+    ) -> Result<RolloutDetail, StoreError> {
+        let place = self.place(reference, stage, step)?;
+        let query = query_as::<_, RolloutRow>(
+            "SELECT o.rollout_id, p.key AS prompt_key, p.text AS prompt, p.answer AS gold, p.solution, p.columns,
+                    g.prompt_ids, x.text, x.token_ids, x.logp, x.ref_logp, x.entropy, o.n_tokens, o.finish,
+                    o.reward, o.advantage
+               FROM rollout o
+               JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
+               JOIN prompt p ON p.prompt_id = o.prompt_id LEFT JOIN rollout_payload x USING (rollout_id)
+              WHERE o.stage_id = ? AND o.step = ? AND o.grp = ? AND o.sample = ?",
+        );
+        let query = query.bind(place.stage_id).bind(step.cast_signed());
+        let row = self
+            .reader()?
+            .first(query.bind(group.cast_signed()).bind(sample.cast_signed()))?;
+        let Some(row) = row else {
+            let count = self.group(reference, stage, step, group)?.samples.len();
+            return Err(StoreError::NotInRun {
+                run: place.run,
+                what: format!("rollout {sample} in group {group} of step {step}"),
+                instead: count_hint(count, "rollout", "that group"),
+            });
+        };
+        Ok(RolloutDetail {
+            rewards: self.rewards_of(row.rollout_id)?,
+            run: place.run,
+            stage: place.stage,
+            step,
+            group: group.cast_signed(),
+            sample: sample.cast_signed(),
+            prompt_key: row.prompt_key,
+            prompt: row.prompt,
+            gold: row.gold,
+            solution: row.solution,
+            columns: serde_json::from_str(&row.columns).unwrap_or_default(),
+            prompt_tokens: u32_list(&row.prompt_ids),
+            text: row.text,
+            tokens: row.token_ids.as_deref().map(u32_list),
+            logprobs: row.logp.as_deref().map(f32_list),
+            reference_logprobs: row.ref_logp.as_deref().map(f32_list),
+            entropies: row.entropy.as_deref().map(f32_list),
+            n_tokens: row.n_tokens,
+            finish: row.finish,
+            reward: row.reward,
+            advantage: row.advantage,
+        })
+    }
+
+    fn rewards_of(&self, rollout_id: i64) -> Result<Vec<RewardCard>, StoreError> {
+        type Row = (
+            String,
+            Option<f64>,
+            Option<f64>,
+            String,
+            Option<String>,
+            Option<String>,
+        );
+        let query = "SELECT k.name, k.weight, w.value, w.status, w.parts, w.info
+                       FROM reward w JOIN reward_key k USING (key_id) WHERE w.rollout_id = ? ORDER BY k.key_id";
+        let rows: Vec<Row> = self.reader()?.all(query_as(query).bind(rollout_id))?;
+        let card = |(name, weight, value, status, parts, info): Row| RewardCard {
+            name,
+            weight,
+            value,
+            status,
+            parts: parts_list(parts.as_deref()),
+            info,
+        };
+        Ok(rows.into_iter().map(card).collect())
+    }
+}
+
+fn count_hint(count: usize, what: &str, place: &str) -> String {
+    match count {
+        0 => format!("{place} has no {what}s"),
+        1 => format!("{place} has {what} 0 only"),
+        many => format!("{place} has {what}s 0 to {}", many - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::parts_json;
+
+    #[test]
+    fn parts_come_back() {
+        let parts = vec![
+            ("b".to_owned(), 0.1),
+            ("a".to_owned(), f64::INFINITY),
+            ("c".to_owned(), f64::NEG_INFINITY),
+        ];
+        assert_eq!(parts_list(parts_json(&parts).as_deref()), parts);
+        let nan = parts_list(parts_json(&[("n".to_owned(), f64::NAN)]).as_deref());
+        assert!(nan[0].1.is_nan());
+        assert!(parts_list(None).is_empty());
+    }
+}

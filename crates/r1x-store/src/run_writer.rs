@@ -1,0 +1,355 @@
+//! A run being written: the store's side of the `Recorder` port.
+//!
+//! Every call returns once its transaction is committed. Must not know SQL; rows are made in `record`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use r1x_core::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
+use r1x_core::plan::RecordPlan;
+use r1x_core::port::{PortError, Recorder};
+
+use crate::error::StoreError;
+use crate::record::{self, StepRecord, StepTiming};
+use crate::start::{Begun, now_ms};
+use crate::writer::{Tx, WriterHandle};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunStatus {
+    /// All stages are done.
+    Done,
+    /// An error stopped it.
+    Failed,
+    /// A person stopped it; it can go on.
+    Interrupted,
+    /// A value was not finite.
+    Diverged,
+}
+
+impl RunStatus {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunStatus::Done => "done",
+            RunStatus::Failed => "failed",
+            RunStatus::Interrupted => "interrupted",
+            RunStatus::Diverged => "diverged",
+        }
+    }
+}
+
+/// How grave an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Worth looking at.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl Level {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        }
+    }
+}
+
+/// What every transaction of a run needs to know.
+struct Shared {
+    run_id: i64,
+    record: RecordPlan,
+    reward_keys: HashMap<String, i64>,
+}
+
+/// The writing end of one run. Dropped without `finish`, the run is marked as crashed.
+pub struct RunWriter {
+    writer: Arc<WriterHandle>,
+    shared: Arc<Shared>,
+    name: String,
+    uid: String,
+    folder: PathBuf,
+    stages: HashMap<usize, i64>,
+    timing: Option<StepTiming>,
+    last_ms: i64,
+    /// Cost of the newest step, written with the next fact: a step cannot contain its own cost.
+    owed: Option<StoreCost>,
+    store_ms: f64,
+    finished: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct StoreCost {
+    stage_id: i64,
+    step: u64,
+    store_ms: f64,
+}
+
+impl RunWriter {
+    pub(crate) fn new(writer: Arc<WriterHandle>, begun: Begun, folders: &Path) -> Self {
+        let Begun {
+            run_id,
+            name,
+            uid,
+            record,
+            reward_keys,
+            stages,
+        } = begun;
+        Self {
+            writer,
+            shared: Arc::new(Shared {
+                run_id,
+                record,
+                reward_keys,
+            }),
+            folder: folders.join(&name),
+            name,
+            uid,
+            stages,
+            timing: None,
+            last_ms: now_ms(),
+            owed: None,
+            store_ms: 0.0,
+            finished: false,
+        }
+    }
+
+    /// Number of the run in this store.
+    pub fn run_id(&self) -> i64 {
+        self.shared.run_id
+    }
+
+    /// Name of the run.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Identity of the run across stores, a UUIDv7.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Where the run's files go; the folder exists.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How long the parts of the next step took; used once.
+    pub fn set_timing(&mut self, timing: StepTiming) {
+        self.timing = Some(timing);
+    }
+
+    /// Time spent in this writer so far, milliseconds.
+    pub fn store_ms_total(&self) -> f64 {
+        self.store_ms
+    }
+
+    /// Writes down a warning or an error; `target` is the part of r1x it comes from.
+    pub fn event(&mut self, level: Level, target: &str, message: &str) -> Result<(), StoreError> {
+        let (target, message) = (target.to_owned(), message.to_owned());
+        self.write(async move |tx, shared| {
+            tx.execute(
+                "INSERT INTO event (run_id, ts_ms, level, target, message) VALUES (?, ?, ?, ?, ?)",
+                [
+                    shared.run_id.into(),
+                    now_ms().into(),
+                    level.as_str().into(),
+                    target.into(),
+                    message.into(),
+                ],
+            )
+            .await
+            .map(|_| ())
+        })
+    }
+
+    /// Says that the run is alive. Every other call does so too; this is for long pauses between them.
+    pub fn heartbeat(&mut self) -> Result<(), StoreError> {
+        self.write(async |_, _| Ok(()))
+    }
+
+    /// Ends the run. `digest` is the hash over its facts, when all of them were made.
+    pub fn finish(
+        &mut self,
+        status: RunStatus,
+        exit_code: i32,
+        error: Option<&str>,
+        digest: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let (error, digest) = (error.map(str::to_owned), digest.map(str::to_owned));
+        self.end(status.as_str(), Some(exit_code), error, digest)?;
+        self.finished = true;
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        status: &'static str,
+        exit_code: Option<i32>,
+        error: Option<String>,
+        digest: Option<String>,
+    ) -> Result<(), StoreError> {
+        self.write(async move |tx, shared| {
+            tx.execute(
+                "UPDATE run SET status = ?, exit_code = ?, error = ?, digest = ?, ended_ms = ? WHERE run_id = ?",
+                [
+                    status.into(),
+                    exit_code.map(i64::from).into(),
+                    error.into(),
+                    digest.into(),
+                    now_ms().into(),
+                    shared.run_id.into(),
+                ],
+            )
+            .await
+            .map(|_| ())
+        })
+    }
+
+    /// Runs one transaction of this run, with the heartbeat and the cost owed for the last step.
+    fn write<T: Send + 'static>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let owed = self.owed;
+        let shared = Arc::clone(&self.shared);
+        let result = self.writer.call(move |writer| {
+            writer.transaction(async |tx| {
+                if let Some(owed) = owed {
+                    tx.execute(
+                        "UPDATE step SET store_ms = ? WHERE stage_id = ? AND step = ?",
+                        [owed.store_ms.into(), owed.stage_id.into(), owed.step.into()],
+                    )
+                    .await?;
+                }
+                tx.execute(
+                    "UPDATE run SET heartbeat_ms = ? WHERE run_id = ?",
+                    [now_ms().into(), shared.run_id.into()],
+                )
+                .await?;
+                body(tx, &shared).await
+            })
+        });
+        self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
+        if result.is_ok() {
+            self.owed = None;
+            self.last_ms = now_ms();
+        }
+        result
+    }
+
+    fn stage_id(&self, index: usize) -> Result<i64, StoreError> {
+        self.stages
+            .get(&index)
+            .copied()
+            .ok_or_else(|| self.misfit(format!("stage {index} has not been started")))
+    }
+
+    fn misfit(&self, detail: String) -> StoreError {
+        StoreError::Facts {
+            run: self.name.clone(),
+            detail,
+        }
+    }
+
+    fn record_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        if let Some(detail) = record::misfit(facts) {
+            return Err(self.misfit(format!("step {}: {detail}", facts.step)));
+        }
+        let step = StepRecord {
+            stage_id: self.stage_id(facts.stage)?,
+            facts: facts.clone(),
+            timing: self.timing.take(),
+            started_ms: self.last_ms,
+            ended_ms: now_ms(),
+        };
+        let stage_id = step.stage_id;
+        self.write(async move |tx, shared| {
+            record::step(tx, &shared.record, &shared.reward_keys, &step).await
+        })?;
+        let store_ms = begun.elapsed().as_secs_f64() * 1e3;
+        self.owed = Some(StoreCost {
+            stage_id,
+            step: facts.step,
+            store_ms,
+        });
+        Ok(())
+    }
+
+    fn record_evaluation(&mut self, facts: &EvalFacts) -> Result<(), StoreError> {
+        let stage_id = facts.stage.map(|index| self.stage_id(index)).transpose()?;
+        let facts = facts.clone();
+        self.write(async move |tx, shared| {
+            record::evaluation(
+                tx,
+                shared.run_id,
+                stage_id,
+                &shared.record,
+                &facts,
+                now_ms(),
+            )
+            .await
+        })
+    }
+}
+
+impl Recorder for RunWriter {
+    fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
+        let index = facts.index;
+        let facts = facts.clone();
+        let stage_id = self.write(async move |tx, shared| {
+            record::stage_started(tx, shared.run_id, &facts, now_ms()).await
+        })?;
+        self.stages.insert(index, stage_id);
+        Ok(())
+    }
+
+    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+        Ok(self.record_step(facts)?)
+    }
+
+    fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError> {
+        Ok(self.record_evaluation(facts)?)
+    }
+
+    fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
+        let stage_id = self.stage_id(facts.stage)?;
+        let facts = facts.clone();
+        Ok(self
+            .write(async move |tx, _| record::checkpoint(tx, stage_id, &facts, now_ms()).await)?)
+    }
+
+    fn stage_finished(
+        &mut self,
+        facts: &StageFacts,
+        weights_sha256: &str,
+    ) -> Result<(), PortError> {
+        let stage_id = self.stage_id(facts.index)?;
+        let sha256 = weights_sha256.to_owned();
+        Ok(self.write(async move |tx, _| {
+            record::stage_finished(tx, stage_id, &sha256, now_ms()).await
+        })?)
+    }
+}
+
+impl Drop for RunWriter {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let error = "the program ended before the run did".to_owned();
+        if let Err(error) = self.end("crashed", None, Some(error), None) {
+            tracing::debug!("run {} could not be marked as crashed: {error}", self.name);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the whole crate on real files. Must not know more of other crates than their types.
+
+mod errors;
+mod fixtures;
+mod power;
+mod questions;
+mod resume;
+mod round_trip;
+mod speed;
+mod user_sql;

@@ -1,0 +1,219 @@
+//! Power cuts, kills and full disks: earlier steps stay, no step is ever half there. Must not know the schema.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use r1x_core::port::{Boundary, Recorder};
+
+use super::fixtures::*;
+use crate::{Mode, RunStatus, Store, StoreError};
+
+/// Runs one ignored test of this binary in a process of its own.
+fn child(test: &str, variable: &str, value: &std::path::Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        &format!("tests::power::{test}"),
+        "--ignored",
+        "--nocapture",
+    ]);
+    command
+        .env(variable, value)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+#[test]
+#[ignore = "the child of a_killed_writer_leaves_whole_steps"]
+fn child_writes_until_killed() {
+    let path = std::env::var_os("R1X_TEST_STORE").unwrap();
+    let store = Store::open(path.as_ref(), Mode::Write).unwrap();
+    let mut run = run_of_steps(&store, 0);
+    for step in 0.. {
+        run.step(&grpo_step(1, step)).unwrap();
+        println!("\nrecorded {}", step + 1);
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_whole_steps() {
+    let place = Place::new();
+    for round in 1..=3 {
+        let mut process = child("child_writes_until_killed", "R1X_TEST_STORE", &place.path())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut recorded = 0_i64;
+        for line in lines.map_while(Result::ok) {
+            if let Some(count) = line.strip_prefix("recorded ") {
+                recorded = count.parse().unwrap();
+                if recorded == 20 * round {
+                    process.kill().unwrap();
+                }
+            }
+        }
+        process.wait().unwrap();
+        assert!(recorded >= 20 * round);
+        assert_whole(&place.path());
+        let read = place.read();
+        let latest = read.run("latest").unwrap();
+        assert!(
+            latest.steps as i64 >= recorded,
+            "an acknowledged step is safe"
+        );
+        assert_eq!(
+            latest.status, "crashed",
+            "seen without anybody having marked it"
+        );
+        assert_eq!(
+            number(&read, "SELECT count(*) FROM run WHERE status = 'running'"),
+            1
+        );
+        drop(read);
+        drop(place.write());
+        let read = place.read();
+        assert_eq!(
+            number(&read, "SELECT count(*) FROM run WHERE status = 'crashed'"),
+            round
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_costs_the_step_and_nothing_else() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = run_of_steps(&store, 3);
+    let pages = number(&place.read(), "SELECT page_count FROM pragma_page_count");
+    let limit: &'static str = format!("PRAGMA max_page_count = {}", pages + 4).leak();
+    store
+        .writer()
+        .unwrap()
+        .call(move |writer| writer.execute(limit))
+        .unwrap();
+    let mut step = 3;
+    let error = loop {
+        match run.step(&grpo_step(1, step)) {
+            Ok(()) => step += 1,
+            Err(error) => break error,
+        }
+        assert!(step < 200, "the limit is never reached");
+    };
+    assert_eq!(error.boundary, Boundary::Device);
+    assert!(error.message.contains("no space left"), "{error}");
+    assert!(
+        error
+            .hint
+            .unwrap()
+            .contains("every step recorded before this one is safe")
+    );
+    assert_eq!(
+        number(&place.read(), "SELECT count(*) FROM step"),
+        step as i64
+    );
+    // With space again the same step is recorded, as if nothing had been.
+    store
+        .writer()
+        .unwrap()
+        .call(|writer| writer.execute("PRAGMA max_page_count = 100000"))
+        .unwrap();
+    run.step(&grpo_step(1, step)).unwrap();
+    run.finish(RunStatus::Done, 0, None, None).unwrap();
+    drop((run, store));
+    assert_whole(&place.path());
+    assert_eq!(place.read().run("latest").unwrap().steps, step + 1);
+}
+
+#[test]
+fn closing_leaves_one_file() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = run_of_steps(&store, 2);
+    run.finish(RunStatus::Done, 0, None, None).unwrap();
+    drop((run, store));
+    let names: Vec<_> = std::fs::read_dir(place.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("countdown-"))
+        .collect();
+    assert_eq!(names, ["r1x.db"]);
+}
+
+#[test]
+fn the_log_does_not_grow_without_end() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = run_of_steps(&store, 0);
+    let log_bytes = || {
+        std::fs::metadata(crate::open::wal_path(&place.path()))
+            .unwrap()
+            .len()
+    };
+    let mut most = 0;
+    let mut after_first = 0;
+    for step in 0..1200 {
+        run.step(&grpo_step(1, step)).unwrap();
+        most = most.max(log_bytes());
+        if step == 599 {
+            after_first = most;
+        }
+    }
+    assert!(most < 64 << 20, "{most} bytes");
+    assert_eq!(most, after_first, "it is started over, not made longer");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_that_cannot_be_written_is_named_and_can_be_read() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+
+    let place = Place::new();
+    {
+        let store = place.write();
+        let mut run = run_of_steps(&store, 1);
+        run.finish(RunStatus::Done, 0, None, None).unwrap();
+    }
+    // Root may write anywhere, so the looking is done by a child without its rights.
+    let binary = place.folder.path().join("child");
+    std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&binary, 0o755);
+    mode(&place.path(), 0o444);
+    mode(place.folder.path(), 0o555);
+    let mut command = Command::new(&binary);
+    command.args([
+        "--exact",
+        "tests::power::child_looks_at_a_read_only_folder",
+        "--ignored",
+    ]);
+    command.env("R1X_TEST_STORE", place.path());
+    if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    mode(place.folder.path(), 0o755);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "the child of a_folder_that_cannot_be_written_is_named_and_can_be_read"]
+fn child_looks_at_a_read_only_folder() {
+    let path = std::path::PathBuf::from(std::env::var_os("R1X_TEST_STORE").unwrap());
+    let error = Store::open(&path, Mode::Write).err().unwrap();
+    assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
+    assert_eq!(error.boundary(), Boundary::Device);
+    assert!(error.hint().contains("writable"), "{}", error.hint());
+    let fresh = path.with_file_name("fresh").join("r1x.db");
+    let error = Store::open(&fresh, Mode::Write).err().unwrap();
+    assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
+    let store = Store::open(&path, Mode::Read).unwrap();
+    assert_eq!(store.run("latest").unwrap().steps, 1);
+}

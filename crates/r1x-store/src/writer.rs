@@ -1,0 +1,478 @@
+//! The one writer: a thread that owns the writing connection and does jobs one after the other.
+//!
+//! Jobs come through a bounded channel and each is answered, so a slow disk slows the caller down instead
+//! of filling memory. A job is one transaction: all of it is written or nothing. Must not know any table.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Connection, Executor};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::StoreError;
+use crate::open;
+
+/// Jobs that may wait; more callers than this block.
+const QUEUE: usize = 8;
+
+/// The log is copied into the store between steps once about this much was written, bytes. (Its length on
+/// disk does not tell: SQLite starts it over without shortening it.)
+const CHECKPOINT_BYTES: usize = 8 << 20;
+
+/// What a transaction adds to the log besides its values: pages of tables and indices, about.
+const TRANSACTION_BYTES: usize = 32 << 10;
+
+/// Rows per statement: large enough that parsing and hand-over cost nothing per row, small enough to stay
+/// far below SQLite's 32 766 parameters.
+const CHUNK_ROWS: usize = 256;
+
+type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// One value to store.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Cell {
+    /// About what it takes in the file.
+    fn bytes(&self) -> usize {
+        match self {
+            Cell::Null => 1,
+            Cell::Int(_) | Cell::Real(_) => 9,
+            Cell::Text(text) => text.len() + 1,
+            Cell::Blob(bytes) => bytes.len() + 1,
+        }
+    }
+}
+
+macro_rules! cell_from {
+    ($($from:ty => |$value:ident| $cell:expr),* $(,)?) => {$(
+        impl From<$from> for Cell {
+            fn from($value: $from) -> Self {
+                $cell
+            }
+        }
+    )*};
+}
+
+cell_from! {
+    i64 => |value| Cell::Int(value),
+    u32 => |value| Cell::Int(i64::from(value)),
+    usize => |value| Cell::Int(value as i64),
+    // SQLite has signed integers only; the bits are kept.
+    u64 => |value| Cell::Int(value.cast_signed()),
+    bool => |value| Cell::Int(i64::from(value)),
+    f64 => |value| Cell::Real(value),
+    &str => |value| Cell::Text(value.to_owned()),
+    &String => |value| Cell::Text(value.clone()),
+    String => |value| Cell::Text(value),
+    Vec<u8> => |value| Cell::Blob(value),
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Cell::Null, Into::into)
+    }
+}
+
+/// Rows for one table, kept flat: `columns` cells each.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// `INSERT INTO table (a, b)`: what stands before `VALUES`.
+    head: &'static str,
+    columns: usize,
+    cells: Vec<Cell>,
+}
+
+impl Rows {
+    /// No rows yet; the columns are counted in `head`.
+    pub fn new(head: &'static str) -> Self {
+        let columns = head.bytes().filter(|&byte| byte == b',').count() + 1;
+        Self {
+            head,
+            columns,
+            cells: Vec::new(),
+        }
+    }
+
+    /// Adds a row with one cell per column of the head.
+    pub fn push<const N: usize>(&mut self, row: [Cell; N]) {
+        debug_assert_eq!(N, self.columns, "{}", self.head);
+        self.cells.extend(row);
+    }
+
+    pub fn len(&self) -> usize {
+        self.cells.len() / self.columns
+    }
+}
+
+/// Ids of rows that never change once committed, so that they are looked up once.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Metric ids by name.
+    pub metrics: HashMap<String, i64>,
+    /// Prompt ids by hash.
+    pub prompts: HashMap<[u8; 32], i64>,
+}
+
+/// The writing connection inside its thread.
+pub(crate) struct Writer {
+    path: PathBuf,
+    runtime: Runtime,
+    conn: SqliteConnection,
+    inserts: HashMap<(&'static str, usize), Arc<str>>,
+    known: Known,
+    /// Written since the last checkpoint, about, bytes.
+    written: usize,
+}
+
+/// A transaction under way.
+pub(crate) struct Tx<'a> {
+    path: &'a Path,
+    conn: &'a mut SqliteConnection,
+    inserts: &'a mut HashMap<(&'static str, usize), Arc<str>>,
+    /// What earlier transactions committed.
+    pub known: &'a Known,
+    /// What this one adds; forgotten when it fails.
+    pub fresh: Known,
+    written: usize,
+}
+
+impl Writer {
+    /// Runs `body` inside `BEGIN IMMEDIATE`: the write lock is taken first, so that waiting for another
+    /// writer happens here and never in the middle.
+    pub fn transaction<T>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Self {
+            path,
+            runtime,
+            conn,
+            inserts,
+            known,
+            written,
+        } = self;
+        let result = runtime.block_on(async {
+            let fail = |error| StoreError::from_sqlx(path, error);
+            conn.execute("BEGIN IMMEDIATE").await.map_err(fail)?;
+            let mut tx = Tx {
+                path,
+                conn: &mut *conn,
+                inserts,
+                known,
+                fresh: Known::default(),
+                written: TRANSACTION_BYTES,
+            };
+            let result = body(&mut tx).await;
+            *written += tx.written;
+            let fresh = tx.fresh;
+            let result = match result {
+                Ok(value) => conn
+                    .execute("COMMIT")
+                    .await
+                    .map(|_| (value, fresh))
+                    .map_err(fail),
+                Err(error) => Err(error),
+            };
+            if result.is_err() {
+                // SQLite has already rolled back after some errors (a full disk); saying it again fails
+                // without effect.
+                let _ = conn.execute("ROLLBACK").await;
+            }
+            result
+        });
+        let (value, fresh) = result?;
+        known.metrics.extend(fresh.metrics);
+        known.prompts.extend(fresh.prompts);
+        Ok(value)
+    }
+
+    /// Runs one statement without parameters outside of a transaction.
+    #[cfg(test)]
+    pub fn execute(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        let Self {
+            path,
+            runtime,
+            conn,
+            ..
+        } = self;
+        runtime
+            .block_on(conn.execute(statement))
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sqlx(path, error))
+    }
+
+    fn maintain(&mut self) {
+        if self.written > CHECKPOINT_BYTES {
+            self.written = 0;
+            self.checkpoint(false);
+        }
+    }
+
+    /// A checkpoint that cannot be made now is made later; nothing is lost by that.
+    fn checkpoint(&mut self, truncate: bool) {
+        let Self { runtime, conn, .. } = self;
+        if let Err(error) = runtime.block_on(open::checkpoint(conn, truncate)) {
+            tracing::debug!("no checkpoint of the store now: {error}");
+        }
+    }
+
+    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            job(&mut self);
+            // The caller has its answer by now: this is time between steps, not of a step.
+            self.maintain();
+        }
+        self.checkpoint(true);
+        let Self { runtime, conn, .. } = self;
+        if let Err(error) = runtime.block_on(conn.close()) {
+            tracing::debug!("closing the store: {error}");
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Something that cannot be, were the store as this crate keeps it.
+    pub fn internal(&self, detail: String) -> StoreError {
+        StoreError::Internal {
+            path: self.path.to_owned(),
+            detail,
+        }
+    }
+
+    /// Runs one statement and returns how many rows it changed.
+    pub async fn execute<const N: usize>(
+        &mut self,
+        statement: &'static str,
+        cells: [Cell; N],
+    ) -> Result<u64, StoreError> {
+        let arguments = arguments(cells)?;
+        let done = sqlx::query_with(statement, arguments)
+            .execute(&mut *self.conn)
+            .await;
+        done.map(|done| done.rows_affected())
+            .map_err(|error| StoreError::from_sqlx(self.path, error))
+    }
+
+    /// Runs one insert and returns the id of the new row.
+    pub async fn insert<const N: usize>(
+        &mut self,
+        statement: &'static str,
+        cells: [Cell; N],
+    ) -> Result<i64, StoreError> {
+        let arguments = arguments(cells)?;
+        let done = sqlx::query_with(statement, arguments)
+            .execute(&mut *self.conn)
+            .await;
+        done.map(|done| done.last_insert_rowid())
+            .map_err(|error| StoreError::from_sqlx(self.path, error))
+    }
+
+    /// Reads at most one row of typed columns.
+    pub async fn fetch<const N: usize, T>(
+        &mut self,
+        statement: &'static str,
+        cells: [Cell; N],
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        let arguments = arguments(cells)?;
+        sqlx::query_as_with(statement, arguments)
+            .fetch_optional(&mut *self.conn)
+            .await
+            .map_err(|error| StoreError::from_sqlx(self.path, error))
+    }
+
+    /// Reads all rows of typed columns.
+    pub async fn fetch_all<const N: usize, T>(
+        &mut self,
+        statement: &'static str,
+        cells: [Cell; N],
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        let arguments = arguments(cells)?;
+        sqlx::query_as_with(statement, arguments)
+            .fetch_all(&mut *self.conn)
+            .await
+            .map_err(|error| StoreError::from_sqlx(self.path, error))
+    }
+
+    /// Inserts rows, many per statement. Statement lengths are powers of two, so few are ever prepared.
+    pub async fn insert_rows(&mut self, rows: Rows) -> Result<(), StoreError> {
+        self.written += rows.cells.iter().map(Cell::bytes).sum::<usize>();
+        let mut left = rows.len();
+        let mut cells = rows.cells.into_iter();
+        while left > 0 {
+            let take = if left >= CHUNK_ROWS {
+                CHUNK_ROWS
+            } else {
+                1 << left.ilog2()
+            };
+            left -= take;
+            let sql = self
+                .inserts
+                .entry((rows.head, take))
+                .or_insert_with(|| insert_sql(rows.head, rows.columns, take).into())
+                .clone();
+            let arguments = arguments(cells.by_ref().take(take * rows.columns))?;
+            sqlx::query_with(AssertSqlSafe(sql), arguments)
+                .execute(&mut *self.conn)
+                .await
+                .map_err(|error| StoreError::from_sqlx(self.path, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn insert_sql(head: &str, columns: usize, rows: usize) -> String {
+    let row = format!("({}?)", "?, ".repeat(columns - 1));
+    let mut sql = String::with_capacity(head.len() + 8 + rows * (row.len() + 2));
+    sql.push_str(head);
+    sql.push_str(" VALUES ");
+    for index in 0..rows {
+        if index > 0 {
+            sql.push_str(", ");
+        }
+        sql.push_str(&row);
+    }
+    sql
+}
+
+fn arguments(cells: impl IntoIterator<Item = Cell>) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = SqliteArguments::default();
+    for cell in cells {
+        let added = match cell {
+            Cell::Null => arguments.add(None::<i64>),
+            Cell::Int(value) => arguments.add(value),
+            Cell::Real(value) => arguments.add(value),
+            Cell::Text(value) => arguments.add(value),
+            Cell::Blob(value) => arguments.add(value),
+        };
+        added.map_err(|error| StoreError::Internal {
+            path: PathBuf::new(),
+            detail: format!("a value cannot be bound: {error}"),
+        })?;
+    }
+    Ok(arguments)
+}
+
+/// The caller's end of the writer. When the last one is dropped the log is emptied and the file closed.
+pub(crate) struct WriterHandle {
+    path: PathBuf,
+    jobs: Option<mpsc::SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WriterHandle {
+    /// Opens the store for writing in a thread of its own.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUE);
+        let (ready, opened) = mpsc::sync_channel::<Result<(), StoreError>>(1);
+        let file = path.to_owned();
+        let thread = thread::Builder::new()
+            .name("r1x-store".into())
+            .spawn(move || {
+                let writer = runtime(&file).and_then(|runtime| {
+                    let conn = runtime.block_on(open::open_writer(&file))?;
+                    Ok(Writer {
+                        path: file,
+                        runtime,
+                        conn,
+                        inserts: HashMap::new(),
+                        known: Known::default(),
+                        written: 0,
+                    })
+                });
+                match writer {
+                    Ok(writer) => {
+                        if ready.send(Ok(())).is_ok() {
+                            writer.run(&inbox);
+                        }
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                }
+            })
+            .map_err(|error| StoreError::Io {
+                path: path.to_owned(),
+                detail: error.to_string(),
+            })?;
+        let handle = Self {
+            path: path.to_owned(),
+            jobs: Some(jobs),
+            thread: Some(thread),
+        };
+        opened.recv().unwrap_or_else(|_| Err(handle.gone()))?;
+        Ok(handle)
+    }
+
+    /// Does a job in the writer's thread and waits for its result.
+    pub fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |writer| {
+            // A caller that no longer listens has been told of an error already.
+            let _ = answer.send(job(writer));
+        });
+        let jobs = self.jobs.as_ref().ok_or_else(|| self.gone())?;
+        jobs.send(job).map_err(|_| self.gone())?;
+        result.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    fn gone(&self) -> StoreError {
+        StoreError::Internal {
+            path: self.path.clone(),
+            detail: "its thread has stopped".into(),
+        }
+    }
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread has been printed; there is nobody to hand it to.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A runtime on the calling thread only.
+pub(crate) fn runtime(path: &Path) -> Result<Runtime, StoreError> {
+    Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| StoreError::Io {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inserts_name_every_cell() {
+        assert_eq!(
+            insert_sql("INSERT INTO t (a, b)", 2, 2),
+            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)"
+        );
+        assert_eq!(Rows::new("INSERT INTO t (a, b, c)").columns, 3);
+    }
+}

@@ -1,0 +1,202 @@
+//! Tests of the reader of JSON lines.
+
+use std::path::PathBuf;
+
+use super::*;
+
+fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
+    DataPlan {
+        source: SourcePlan::Jsonl {
+            path: "problems.jsonl".to_owned(),
+            sha256: String::new(),
+            heldout,
+            columns: columns.iter().map(|&name| name.to_owned()).collect(),
+            solution: solution.map(str::to_owned),
+            answer: columns.last().map(|&name| name.to_owned()),
+        },
+        prompt: format!("{{{{ {} }}}} ?", columns[0]),
+    }
+}
+
+fn countdown() -> DataPlan {
+    let prompt = "{{ nums | join(' ') }} -> {{ target }}".to_owned();
+    DataPlan {
+        prompt,
+        ..plan(&["nums", "target"], None, 0.5)
+    }
+}
+
+#[test]
+fn a_row_becomes_a_problem() {
+    let text = "\u{feff}{\"nums\": [3, 5, 7], \"target\": 22, \"more\": null}\r\n\n{\"nums\":[1,2],\"target\":3}";
+    let set = parse(text.as_bytes(), &countdown()).unwrap();
+    let mut all: Vec<&Problem> = set.train.iter().chain(&set.heldout).collect();
+    all.sort_by_key(|problem| problem.prompt.len());
+    let [small, large] = all[..] else {
+        panic!("{all:?}")
+    };
+    assert_eq!(small.prompt, "1 2 -> 3");
+    assert_eq!(large.prompt, "3 5 7 -> 22");
+    assert_eq!(large.answer.as_deref(), Some("22"));
+    assert_eq!(large.solution, None);
+    let columns: Vec<_> = large
+        .columns
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(columns, [("nums", "[3,5,7]"), ("target", "22")]);
+}
+
+#[test]
+fn rows_that_ask_the_same_share_a_key_and_a_side() {
+    let mut text = String::new();
+    for i in 1..=200 {
+        text.push_str(&format!("{{\"nums\": [{i}, 3, 500], \"target\": 7}}\n"));
+        text.push_str(&format!(
+            "{{\"target\": 7.0, \"nums\": [500, {i}.0, 3], \"id\": {i}}}\n"
+        ));
+    }
+    let set = parse(text.as_bytes(), &countdown()).unwrap();
+    assert_eq!(set.train.len() + set.heldout.len(), 400);
+    assert!(
+        (60..140).contains(&(set.heldout.len() / 2)),
+        "{}",
+        set.heldout.len()
+    );
+    for split in [&set.train, &set.heldout] {
+        for pair in split.chunks(2) {
+            assert_eq!(pair[0].key, pair[1].key);
+        }
+    }
+    let keys: std::collections::BTreeSet<_> = set.train.iter().map(|p| &p.key).collect();
+    assert!(
+        set.heldout
+            .iter()
+            .all(|problem| !keys.contains(&problem.key))
+    );
+    assert_eq!(keys.len(), set.train.len() / 2);
+}
+
+#[test]
+fn other_solutions_of_one_question_are_one_problem() {
+    let text = "{\"q\": \"a\", \"s\": \"one\"}\n{\"q\": \"a\", \"s\": \"two\"}\n{\"q\": \"b\", \"s\": null}";
+    let set = parse(text.as_bytes(), &plan(&["q", "s"], Some("s"), 0.0)).unwrap();
+    assert_eq!(set.heldout.len(), 0);
+    let [a, b, c] = &set.train[..] else {
+        panic!("{set:?}")
+    };
+    assert_eq!(a.key, b.key);
+    assert_ne!(a.key, c.key);
+    let solutions = [a, b, c].map(|problem| problem.solution.as_deref());
+    assert_eq!(solutions, [Some("one"), Some("two"), None]);
+}
+
+#[test]
+fn objects_inside_columns_are_compared_by_content() {
+    let text = "{\"q\": {\"x\": 1, \"y\": [2.0]}}\n{\"q\": {\"y\": [2], \"x\": 1}}\n{\"q\": {\"y\": [2], \"x\": 0}}";
+    let mut plan = plan(&["q"], None, 0.0);
+    if let SourcePlan::Jsonl { answer, .. } = &mut plan.source {
+        *answer = None;
+    }
+    let set = parse(text.as_bytes(), &plan).unwrap();
+    assert_eq!(set.train[0].key, set.train[1].key);
+    assert_ne!(set.train[0].key, set.train[2].key);
+}
+
+#[track_caller]
+fn check_error(bytes: &[u8], expected: &str) {
+    let error = parse(bytes, &countdown()).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert!(!error.hint().is_empty());
+}
+
+#[test]
+fn errors_name_the_line() {
+    let good = "{\"nums\": [1], \"target\": 1}\n";
+    check_error(b"", "problems.jsonl has no rows");
+    check_error(b"\n \r\n", "problems.jsonl has no rows");
+    check_error(
+        format!("{good}\n{{\"nums\": [1,\n").as_bytes(),
+        "problems.jsonl, line 3: not JSON: EOF while parsing a value (column 12)",
+    );
+    check_error(
+        format!("{good}{{\"nums\": [1], \"tgt\": 1}}").as_bytes(),
+        "problems.jsonl, line 2: the column `target` is missing; the row has `nums`, `tgt`",
+    );
+    check_error(
+        b"[1]",
+        "problems.jsonl, line 1: a row is an object, but this is a list",
+    );
+    check_error(
+        b"{\"nums\": [1], \"target\": [2]}",
+        "problems.jsonl, line 1: the column `target` must be text, but is a list",
+    );
+    check_error(
+        b"{\"nums\": [1], \"target\": \"\xff\"}",
+        "problems.jsonl, line 1: not UTF-8 from byte 26 of the line on",
+    );
+    check_error(
+        b"{\"nums\": 5, \"target\": 1}",
+        "problems.jsonl, line 1: the prompt template cannot be used (line 1 of it): invalid operation: \
+         cannot join value of type number",
+    );
+    let deep = format!(
+        "{{\"nums\": {}1{}, \"target\": 1}}",
+        "[".repeat(500),
+        "]".repeat(500)
+    );
+    let error = parse(deep.as_bytes(), &countdown())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("line 1: not JSON: recursion limit exceeded"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_or_changed_file_is_named() {
+    let folder = std::env::temp_dir().join(format!("r1x-tasks-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("rows.jsonl");
+    let mut plan = countdown();
+    let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else {
+        unreachable!()
+    };
+    *path = file.display().to_string();
+    *sha256 = sha256_hex(b"{\"nums\": [1], \"target\": 1}");
+    let missing = read(&plan).unwrap_err();
+    assert!(matches!(missing, TaskError::Read { .. }), "{missing}");
+    fs::write(&file, "{\"nums\": [1], \"target\": 2}").unwrap();
+    let changed = read(&plan).unwrap_err();
+    assert!(matches!(changed, TaskError::Changed { .. }), "{changed}");
+    fs::write(&file, "{\"nums\": [1], \"target\": 1}").unwrap();
+    let set = read(&plan).unwrap();
+    assert_eq!(set.train.len() + set.heldout.len(), 1);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Real data: GSM8K's test file (1 319 rows, columns `question` and `answer`), where a copy is at hand.
+#[test]
+fn a_real_file_is_read() {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("R1X_SHARED").map_or(beside, PathBuf::from);
+    let file = shared.join("data/gsm8k/test.jsonl");
+    let Ok(bytes) = fs::read(&file) else {
+        println!("skipped: no {}", file.display());
+        return;
+    };
+    let plan = plan(&["question", "answer"], Some("answer"), 0.1);
+    let set = parse(&bytes, &plan).unwrap();
+    assert_eq!(set.train.len() + set.heldout.len(), 1_319);
+    assert!(
+        (90..180).contains(&set.heldout.len()),
+        "{}",
+        set.heldout.len()
+    );
+    assert!(
+        set.train
+            .iter()
+            .all(|p| p.solution.as_ref().is_some_and(|s| s.contains("####")))
+    );
+}

@@ -1,0 +1,90 @@
+//! Data sets: two disjoint lists of problems, made by one file per kind of source.
+//!
+//! Must not know stages or suites. A new kind of source is one file here, one variant of the plan's
+//! `SourcePlan`, and one arm in the functions below.
+
+pub mod countdown;
+pub mod jsonl;
+
+use r1x_core::Problem;
+use r1x_core::plan::{DataPlan, SourcePlan};
+
+use crate::digest::Fields;
+use crate::error::TaskError;
+
+/// The problems of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSet {
+    /// Problems the policy may train on, in a fixed order.
+    pub train: Vec<Problem>,
+    /// Problems it is only evaluated on, none of them in `train` in any order of its numbers or rows.
+    pub heldout: Vec<Problem>,
+    /// sha256 over every field of every problem of both splits, hex.
+    pub sha256: String,
+}
+
+impl DataSet {
+    pub(crate) fn new(train: Vec<Problem>, heldout: Vec<Problem>) -> Self {
+        let mut fields = Fields::new();
+        for split in [&train, &heldout] {
+            fields.count(split.len());
+            split
+                .iter()
+                .for_each(|problem| add_problem(&mut fields, problem));
+        }
+        Self {
+            train,
+            heldout,
+            sha256: fields.finish(),
+        }
+    }
+}
+
+fn add_problem(fields: &mut Fields, problem: &Problem) {
+    fields.text(&problem.key);
+    fields.text(&problem.prompt);
+    fields.optional(problem.solution.as_deref());
+    fields.optional(problem.answer.as_deref());
+    fields.count(problem.columns.len());
+    for (name, json) in &problem.columns {
+        fields.text(name);
+        fields.text(json);
+    }
+}
+
+/// Generates or reads the data set `id`. The result depends on the plan (and the file it names) only.
+///
+/// # Errors
+/// When the plan describes no problems, the template fails, or the file is missing, changed or malformed;
+/// the error names the data set.
+pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
+    let set = match &plan.source {
+        SourcePlan::Countdown(rules) => countdown::generate(rules, &plan.prompt),
+        SourcePlan::Jsonl { .. } => jsonl::read(plan),
+    };
+    set.map_err(|error| TaskError::InData {
+        id: id.to_owned(),
+        error: Box::new(error),
+    })
+}
+
+/// Checks a data set without making all of it: ranges, template and (where it is quickly counted) number of problems
+/// of a generated one, which takes milliseconds; every row of a file.
+///
+/// # Errors
+/// What [`load`] would say, without the name; too few problems in a space too large to count are found by
+/// [`load`] alone.
+pub fn check(plan: &DataPlan) -> Result<(), TaskError> {
+    match &plan.source {
+        SourcePlan::Countdown(rules) => countdown::check(rules, &plan.prompt),
+        SourcePlan::Jsonl { .. } => jsonl::read(plan).map(drop),
+    }
+}
+
+/// The columns of a data set: what its template can use and rewards can ask for.
+pub fn columns(plan: &DataPlan) -> Vec<String> {
+    match &plan.source {
+        SourcePlan::Countdown(_) => countdown::columns(),
+        SourcePlan::Jsonl { columns, .. } => columns.clone(),
+    }
+}

@@ -1,0 +1,164 @@
+//! What can be wrong with data, said so that the reader can mend it.
+//!
+//! Must not know who asks for the data.
+
+use r1x_core::port::{Boundary, PortError};
+
+/// Why problems cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// An error in a named data set.
+    #[error("the data `{id}` cannot be used: {error}")]
+    InData {
+        /// Id of the data set.
+        id: String,
+        /// What is wrong.
+        error: Box<TaskError>,
+    },
+    /// A plan names a data set it does not have.
+    #[error("there is no data set `{id}`")]
+    UnknownData {
+        /// The name.
+        id: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A Countdown plan that describes no game.
+    #[error("{reason}")]
+    Rules {
+        /// What does not fit.
+        reason: String,
+        /// How to mend it.
+        hint: String,
+    },
+    /// More problems are wanted than the ranges hold.
+    #[error("only {found} distinct problems exist in these ranges, but {wanted} are wanted")]
+    TooFewProblems {
+        /// Problems that exist.
+        found: usize,
+        /// Training and held-out problems wanted.
+        wanted: usize,
+    },
+    /// Too few problems turned up in a space too large to list.
+    #[error("only {found} of the {wanted} wanted problems turned up in {draws} draws")]
+    RareProblems {
+        /// Problems found.
+        found: usize,
+        /// Training and held-out problems wanted.
+        wanted: usize,
+        /// Sets of numbers drawn.
+        draws: usize,
+    },
+    /// The prompt template is malformed or fails on a problem.
+    #[error("the prompt template cannot be used{}: {reason}", at_line(*.line))]
+    Template {
+        /// Line in the template, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+        /// The columns a template may use.
+        columns: Vec<String>,
+    },
+    /// A number in the prompt touches other characters, so it has no token of its own.
+    #[error("the prompt writes the word `{word}`, in which a number touches other characters")]
+    GluedNumber {
+        /// The word.
+        word: String,
+    },
+    /// The vocabulary would be too large to have a token per word.
+    #[error("the data would need more than {limit} words, one token each")]
+    VocabularyTooLarge {
+        /// Most words allowed.
+        limit: usize,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the file system says.
+        error: std::io::Error,
+    },
+    /// A file is not the one the plan was made from.
+    #[error("{path} has changed: its sha256 is {found}, the plan says {planned}")]
+    Changed {
+        /// The file.
+        path: String,
+        /// sha256 in the plan.
+        planned: String,
+        /// sha256 of the file now.
+        found: String,
+    },
+    /// A file without a single row.
+    #[error("{path} has no rows")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// One row of a JSON-lines file is no problem.
+    #[error("{path}, line {line}: {reason}")]
+    Row {
+        /// The file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+        /// How to mend it.
+        hint: String,
+    },
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(" (line {line} of it)"))
+}
+
+/// Names in backticks, separated by commas.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if quoted.is_empty() {
+        "none".to_owned()
+    } else {
+        quoted.join(", ")
+    }
+}
+
+impl TaskError {
+    /// How to mend it.
+    pub fn hint(&self) -> String {
+        match self {
+            TaskError::InData { error, .. } => error.hint(),
+            TaskError::UnknownData { known, .. } => {
+                format!("the plan has {}", listed(known.iter().map(String::as_str)))
+            }
+            TaskError::Rules { hint, .. } | TaskError::Row { hint, .. } => hint.clone(),
+            TaskError::TooFewProblems { .. } => {
+                "lower `train` or `heldout`, or widen `numbers`, `target` or `count`".to_owned()
+            }
+            TaskError::RareProblems { .. } => {
+                "widen `target`, allow more operations, or lower `train` and `heldout`".to_owned()
+            }
+            TaskError::Template { columns, .. } => {
+                let columns = listed(columns.iter().map(String::as_str));
+                format!("a template can use the columns: {columns}")
+            }
+            TaskError::GluedNumber { .. } => {
+                "put blanks around every number, for example `{{ nums | join(' ') }}`".to_owned()
+            }
+            TaskError::VocabularyTooLarge { .. } => {
+                "use a tokenizer file: `tokenizer: {file: ...}`".to_owned()
+            }
+            TaskError::Read { .. } => "check the path and its permissions".to_owned(),
+            TaskError::Changed { .. } => {
+                "put the file back as it was, or start a new run with the new file".to_owned()
+            }
+            TaskError::Empty { .. } => "write one JSON object on each line".to_owned(),
+        }
+    }
+}
+
+impl From<TaskError> for PortError {
+    fn from(error: TaskError) -> Self {
+        PortError::new(Boundary::Data, error.to_string(), error.hint())
+    }
+}

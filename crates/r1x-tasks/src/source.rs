@@ -1,0 +1,144 @@
+//! All data sets of a plan, behind the `ProblemSource` port.
+//!
+//! Must not know how a data set is made.
+
+use std::collections::BTreeMap;
+
+use r1x_core::plan::RunPlan;
+use r1x_core::{PortError, Problem, ProblemSource, Split};
+
+use crate::dataset::{DataSet, load};
+use crate::error::TaskError;
+
+/// The loaded data sets of a run.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    sets: BTreeMap<String, DataSet>,
+}
+
+impl Problems {
+    /// Loads every data set of the plan.
+    ///
+    /// # Errors
+    /// The first data set that cannot be generated or read.
+    pub fn load(plan: &RunPlan) -> Result<Self, TaskError> {
+        let sets = plan
+            .data
+            .iter()
+            .map(|(id, data)| Ok((id.clone(), load(id, data)?)));
+        Ok(Self {
+            sets: sets.collect::<Result<_, TaskError>>()?,
+        })
+    }
+
+    /// Data sets by id, in the order of their ids.
+    pub fn sets(&self) -> impl Iterator<Item = (&str, &DataSet)> {
+        self.sets.iter().map(|(id, set)| (id.as_str(), set))
+    }
+}
+
+impl ProblemSource for Problems {
+    fn problems(&self, data: &str, split: Split) -> Result<&[Problem], PortError> {
+        let set = self.sets.get(data).ok_or_else(|| TaskError::UnknownData {
+            id: data.to_owned(),
+            known: self.sets.keys().cloned().collect(),
+        })?;
+        Ok(match split {
+            Split::Train => &set.train,
+            Split::Heldout => &set.heldout,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use r1x_core::plan::{
+        AttentionPlan, CheckpointPlan, CountdownPlan, DataPlan, FeedForwardPlan, ModelPlan,
+        RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
+    };
+
+    use super::*;
+
+    fn plan(min_count: usize) -> RunPlan {
+        let countdown = CountdownPlan {
+            min_count,
+            max_count: 3,
+            min_number: 1,
+            max_number: 9,
+            min_target: 1,
+            max_target: 30,
+            operations: "+-".to_owned(),
+            train: 20,
+            heldout: 5,
+            trace: TraceStyle::Steps,
+            seed: 0,
+        };
+        let prompt = "{{ target }}".to_owned();
+        let data = DataPlan {
+            source: SourcePlan::Countdown(countdown),
+            prompt,
+        };
+        RunPlan {
+            name: "test".to_owned(),
+            seed: 1,
+            tags: Vec::new(),
+            model: ModelPlan {
+                tokenizer: TokenizerPlan::Vocabulary { pieces: Vec::new() },
+                hidden_size: 8,
+                layers: 1,
+                context_length: 16,
+                attention: AttentionPlan::Gqa {
+                    heads: 1,
+                    kv_heads: 1,
+                    head_dim: 8,
+                },
+                feed_forward: FeedForwardPlan::Dense {
+                    intermediate_size: 8,
+                },
+                tie_embeddings: true,
+                rope_theta: 1e4,
+                norm_eps: 1e-6,
+                init_std: 0.02,
+            },
+            data: BTreeMap::from([("game".to_owned(), data)]),
+            rewards: Vec::new(),
+            stages: Vec::new(),
+            evals: Vec::new(),
+            record: RecordPlan {
+                text: true,
+                tokens: true,
+                logprobs: true,
+            },
+            checkpoints: CheckpointPlan {
+                every: None,
+                keep: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn problems_come_by_data_set_and_split() {
+        let problems = Problems::load(&plan(2)).unwrap();
+        assert_eq!(problems.problems("game", Split::Train).unwrap().len(), 20);
+        assert_eq!(problems.problems("game", Split::Heldout).unwrap().len(), 5);
+        let sets: Vec<_> = problems
+            .sets()
+            .map(|(id, set)| (id, set.sha256.len()))
+            .collect();
+        assert_eq!(sets, [("game", 64)]);
+        let error = problems.problems("games", Split::Train).unwrap_err();
+        assert_eq!(error.message, "there is no data set `games`");
+        assert_eq!(error.hint.as_deref(), Some("the plan has `game`"));
+        assert_eq!(error.boundary, r1x_core::Boundary::Data);
+    }
+
+    #[test]
+    fn an_error_names_the_data_set() {
+        let error = Problems::load(&plan(1)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the data `game` cannot be used: a problem cannot have 1 to 3 numbers"
+        );
+        assert_eq!(error.hint(), "choose counts from 2 to 6");
+    }
+}

@@ -1,0 +1,308 @@
+//! Arguments, help texts and exit codes of the command line.
+//!
+//! Must not know what the commands do.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command;
+use crate::failure::{Failure, code};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0 ok                      6 a reward plugin failed beyond its policy
+  1 internal error (a bug)  7 memory, disk or device exhausted or missing
+  2 usage                   8 the store is locked, damaged or newer
+  3 the spec is invalid     10 diverged (a value was not finite)
+  4 an input is missing     130 interrupted, with a checkpoint saved
+  5 a gate was missed
+
+Results go to standard output, everything else to standard error.";
+
+/// Reinforcement learning for language models: one YAML file in, a reproducible run out.
+#[derive(Debug, Parser)]
+#[command(name = "r1x", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The store: a SQLite file with every run; checkpoints lie in a folder beside it
+    #[arg(long, global = true, env = "R1X_STORE", default_value = "runs/r1x.sqlite")]
+    pub store: PathBuf,
+    /// Colour: `NO_COLOR` and a terminal that is none turn it off
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// More messages on standard error; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Global {
+    /// Whether standard error is coloured.
+    pub fn colored(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            }
+        }
+    }
+}
+
+/// A spec and what is changed in it.
+#[derive(Clone, Debug, Args)]
+pub struct SpecArgs {
+    /// The experiment, a YAML file
+    pub spec: PathBuf,
+    /// Change one value: `--set stages.rl.grpo.lr=1e-4` (list entries go by id)
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Short for `--set seed=N`
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl SpecArgs {
+    /// Every override in order.
+    pub fn overrides(&self) -> Vec<String> {
+        let seed = self.seed.map(|seed| format!("seed={seed}"));
+        self.set.iter().cloned().chain(seed).collect()
+    }
+}
+
+/// Where things are computed.
+#[derive(Clone, Debug, Args)]
+pub struct ComputeArgs {
+    /// `cpu`, or `cuda:N` in a build with CUDA
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+}
+
+impl ComputeArgs {
+    /// The number of threads to use.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        self.threads.map_or_else(all, std::num::NonZeroUsize::get)
+    }
+}
+
+/// How `sql` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A list of objects.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an experiment
+    Run {
+        #[command(flatten)]
+        spec: SpecArgs,
+        #[command(flatten)]
+        compute: ComputeArgs,
+        /// Print one JSON object at the end instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on with an interrupted or crashed run
+    Resume {
+        /// Its name, or the beginning of it [default: the latest]
+        #[arg(default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        compute: ComputeArgs,
+        /// Print one JSON object at the end instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a spec and everything it names, without running it
+    Check {
+        #[command(flatten)]
+        spec: SpecArgs,
+    },
+    /// Show the plan: every value and where it came from, sizes and estimates
+    Plan {
+        #[command(flatten)]
+        spec: SpecArgs,
+        /// Print the resolved plan as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List runs
+    Ls {
+        /// Print a JSON list
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a run, a step, a group or one rollout: RUN[@STEP[.GROUP[.SAMPLE]]]
+    Show {
+        /// What to show; `latest` is the newest run
+        #[arg(default_value = "latest")]
+        address: String,
+        /// Stage of the step [default: the last one that has it]
+        #[arg(long)]
+        stage: Option<String>,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the store in SQL, read-only; `:run` is the run given by --run
+    Sql {
+        /// The query; without one, a prompt
+        query: Option<String>,
+        /// One of the built-in questions, by number or name
+        #[arg(long, conflicts_with = "query")]
+        example: Option<String>,
+        /// The run that `:run` stands for
+        #[arg(long, default_value = "latest")]
+        run: String,
+        /// How to print
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Sample from a run's last checkpoint
+    Generate {
+        /// The run
+        #[arg(default_value = "latest")]
+        run: String,
+        /// A prompt; without one, held-out problems are asked
+        #[arg(long)]
+        prompt: Option<String>,
+        /// Completions per prompt
+        #[arg(short = 'n', long, default_value_t = 4)]
+        samples: usize,
+        /// Softmax temperature; 0 is greedy
+        #[arg(long, default_value_t = 1.0)]
+        temperature: f64,
+        /// Seed of the draws
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// A checkpoint of the run, such as `rl/final` [default: the newest]
+        #[arg(long)]
+        checkpoint: Option<String>,
+        #[command(flatten)]
+        compute: ComputeArgs,
+    },
+    /// Draw a run's curve as SVG
+    Plot {
+        /// Runs; several are drawn over each other
+        #[arg(default_value = "latest")]
+        runs: Vec<String>,
+        /// Metric
+        #[arg(long, default_value = "reward.mean")]
+        metric: String,
+        /// Where to write
+        #[arg(short, long, default_value = "curve.svg")]
+        output: PathBuf,
+    },
+    /// Print the JSON Schema of specs, for editors
+    Schema,
+    /// Explain an error code such as R1X0103
+    Explain {
+        /// The code
+        code: String,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print version and build
+    Version,
+}
+
+/// Runs the command line and returns the exit code.
+pub fn main() -> i32 {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("error: r1x {} has a bug: {info}", env!("CARGO_PKG_VERSION"));
+        eprintln!("  help: recorded steps are safe; please report this with the command you ran");
+    }));
+    let cli = Cli::parse();
+    logging(&cli.global, cli.verbose());
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(cli)));
+    match result {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
+            eprint!("{}", failure.render());
+            failure.code
+        }
+        Err(_) => code::INTERNAL,
+    }
+}
+
+impl Cli {
+    fn verbose(&self) -> &'static str {
+        match self.global.verbose {
+            0 => "warn",
+            1 => "info",
+            _ => "debug",
+        }
+    }
+}
+
+fn logging(global: &Global, level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(global.colored())
+        .without_time()
+        .init();
+}
+
+fn dispatch(cli: Cli) -> Result<i32, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Run { spec, compute, json } => command::run::run(&global, &spec, &compute, json),
+        Command::Resume { run, compute, json } => command::resume::resume(&global, &run, &compute, json),
+        Command::Check { spec } => command::check::check(&global, &spec),
+        Command::Plan { spec, json } => command::plan::plan(&global, &spec, json),
+        Command::Ls { json } => command::ls::ls(&global, json),
+        Command::Show { address, stage, json } => {
+            command::show::show(&global, &address, stage.as_deref(), json)
+        }
+        Command::Sql { query, example, run, format } => {
+            command::sql::sql(&global, query, example, &run, format)
+        }
+        Command::Generate { run, prompt, samples, temperature, seed, checkpoint, compute } => {
+            let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
+            command::generate::generate(&global, &run, &ask, &compute)
+        }
+        Command::Plot { runs, metric, output } => {
+            command::plot::plot(&global, &runs, &metric, &output)
+        }
+        Command::Schema => command::info::schema(),
+        Command::Explain { code } => command::info::explain(&code),
+        Command::Completions { shell } => command::info::completions(shell),
+        Command::Version => command::info::version(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `r1x generate`: sample from a run's checkpoint.
+//!
+//! Must not record anything.
+
+use std::path::PathBuf;
+
+use r1x_core::plan::{RunPlan, SamplingPlan};
+use r1x_core::port::GenerateRequest;
+use r1x_core::{Policy, PortError, Rng};
+use r1x_store::Store;
+
+use crate::cli::{ComputeArgs, Global};
+use crate::failure::{Failure, code};
+use crate::session;
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Ask {
+    /// A prompt, or held-out problems.
+    pub prompt: Option<String>,
+    /// Completions per prompt.
+    pub samples: usize,
+    /// Softmax temperature.
+    pub temperature: f64,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Which checkpoint.
+    pub checkpoint: Option<String>,
+}
+
+/// Prints completions with their log-probs.
+///
+/// # Errors
+/// When the run has no such checkpoint or the prompt cannot be encoded.
+pub fn generate(global: &Global, run: &str, ask: &Ask, compute: &ComputeArgs) -> Result<i32, Failure> {
+    session::check_device(compute)?;
+    let store = session::reading(global)?;
+    let plan = session::plan_of(&store, run)?;
+    let folder = checkpoint(&store, run, ask.checkpoint.as_deref())?;
+    let mut policy = session::policy(&plan, compute, &folder)?;
+    policy.load_weights(&folder).map_err(PortError::from)?;
+    let prompts = match &ask.prompt {
+        Some(prompt) => vec![prompt.clone()],
+        None => heldout(&plan)?,
+    };
+    let mut requests = Vec::new();
+    for (address, prompt) in prompts.iter().enumerate() {
+        let tokens = policy.encode(prompt)?;
+        requests.push(GenerateRequest { prompt: tokens, samples: ask.samples, address: address as u64 });
+    }
+    let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+    let sampling = SamplingPlan {
+        temperature: ask.temperature,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        max_tokens: policy.context_length().saturating_sub(longest),
+    };
+    let stream = Rng::new(ask.seed).stream("generate");
+    let completions = policy.generate(&requests, &sampling, stream)?;
+    for (prompt, completions) in prompts.iter().zip(&completions) {
+        println!("{prompt}");
+        for completion in completions {
+            let logprob: f64 = completion.logprobs.iter().map(|l| f64::from(*l)).sum();
+            println!("  {logprob:8.3}  {}", policy.decode(&completion.tokens));
+        }
+    }
+    Ok(0)
+}
+
+/// The folder of a named checkpoint, or of the newest that is still there.
+fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf, Failure> {
+    let name = store.run(run).map_err(PortError::from)?.name;
+    let checkpoints = store.checkpoints(run).map_err(PortError::from)?;
+    let kept: Vec<_> = checkpoints.iter().filter(|c| c.exists).collect();
+    let found = match wanted {
+        Some(path) => kept.iter().find(|c| c.path == path),
+        None => kept.last(),
+    };
+    match found {
+        Some(found) => Ok(store.run_folder(&name).join(&found.path)),
+        None => {
+            let paths: Vec<&str> = kept.iter().map(|c| c.path.as_str()).collect();
+            let hint = if paths.is_empty() {
+                "a checkpoint is written at the end of every training stage".to_owned()
+            } else {
+                format!("it has {}", paths.join(", "))
+            };
+            let what = wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));
+            Err(Failure::new(code::INPUT, format!("run {name} has {what}"), hint))
+        }
+    }
+}
+
+/// The first few held-out prompts.
+fn heldout(plan: &RunPlan) -> Result<Vec<String>, Failure> {
+    let problems = session::problems(plan)?;
+    let sets = problems.sets().flat_map(|(_, set)| set.heldout.iter().take(4));
+    Ok(sets.map(|problem| problem.prompt.clone()).collect())
+}

@@ -1,0 +1,14 @@
+//! The commands, one file each.
+//!
+//! Must not know argument parsing.
+
+pub mod check;
+pub mod generate;
+pub mod info;
+pub mod ls;
+pub mod plan;
+pub mod plot;
+pub mod resume;
+pub mod run;
+pub mod show;
+pub mod sql;

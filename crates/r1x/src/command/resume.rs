@@ -1,0 +1,45 @@
+//! `r1x resume`: go on from the newest checkpoint of an interrupted or crashed run.
+//!
+//! Must not change what was recorded: steps after the checkpoint are done again as a new attempt.
+
+use r1x_core::PortError;
+
+use crate::cli::{ComputeArgs, Global};
+use crate::command::run::{Wired, drive};
+use crate::failure::{Failure, code};
+use crate::session;
+
+/// Goes on with a run.
+///
+/// # Errors
+/// When it is done, running, or has no checkpoint.
+pub fn resume(global: &Global, run: &str, compute: &ComputeArgs, json: bool) -> Result<i32, Failure> {
+    session::check_device(compute)?;
+    let store = session::store(global)?;
+    let summary = store.run(run).map_err(PortError::from)?;
+    if matches!(summary.status.as_str(), "done" | "running") {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("run {} is {}", summary.name, summary.status),
+            "only a run that was interrupted, failed or crashed can go on",
+        ));
+    }
+    let plan = session::plan_of(&store, run)?;
+    let checkpoints = store.checkpoints(run).map_err(PortError::from)?;
+    let Some(checkpoint) = checkpoints.iter().rev().find(|c| c.exists) else {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("run {} has no checkpoint yet", summary.name),
+            "start it again with `r1x run`",
+        ));
+    };
+    let world = session::world(compute.threads())?;
+    let problems = session::problems(&plan)?;
+    let (rewarder, _) = session::rewarder(&plan, &world)?;
+    let folder = store.run_folder(&summary.name);
+    let mut policy = session::policy(&plan, compute, &folder)?;
+    let from = policy.load(&folder.join(&checkpoint.path)).map_err(PortError::from)?;
+    let mut writer = store.resume_run(run, &from).map_err(PortError::from)?;
+    eprintln!("going on from {} (stage {}, step {})", checkpoint.path, from.stage, from.step);
+    drive(Wired { plan: &plan, policy, rewarder, problems, from }, &mut writer, json)
+}

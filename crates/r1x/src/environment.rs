@@ -1,0 +1,50 @@
+//! Where and by which build a run is computed.
+//!
+//! Must not influence results: these are facts for people.
+
+use r1x_store::Environment;
+
+/// This machine and build.
+pub fn current(device: &str, threads: usize) -> Environment {
+    let known = |text: &'static str| (!text.is_empty()).then(|| text.to_owned());
+    Environment {
+        r1x_version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit: known(env!("R1X_GIT_COMMIT")),
+        git_dirty: match env!("R1X_GIT_DIRTY") {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        },
+        host: first_line("/proc/sys/kernel/hostname"),
+        os: Some(os()),
+        cpu: field("/proc/cpuinfo", "model name"),
+        cores: std::thread::available_parallelism().ok().map(|n| n.get() as u32),
+        ram_bytes: ram_bytes(),
+        device: Some(device.to_owned()),
+        rustc: known(env!("R1X_RUSTC")),
+        features: Some(if cfg!(feature = "cuda") { "cuda" } else { "" }.to_owned()),
+        threads: Some(threads as u32),
+    }
+}
+
+fn first_line(path: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().next().map(str::to_owned)
+}
+
+fn field(path: &str, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+fn os() -> String {
+    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    first_line("/proc/sys/kernel/osrelease").map_or(system.clone(), |r| format!("{system} {r}"))
+}
+
+/// Main memory of this machine, where the system tells.
+pub fn ram_bytes() -> Option<u64> {
+    let value = field("/proc/meminfo", "MemTotal")?;
+    value.trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,82 @@
+//! How a command fails: one message, one hint, one documented exit code.
+//!
+//! Must not know what the commands do.
+
+use std::fmt::Write as _;
+
+use r1x_core::{Boundary, PortError};
+
+/// Documented exit codes; they are never renumbered.
+pub mod code {
+    /// An error of r1x itself.
+    pub const INTERNAL: i32 = 1;
+    /// The spec is invalid.
+    pub const SPEC: i32 = 3;
+    /// An input is missing or does not match.
+    pub const INPUT: i32 = 4;
+    /// A gate was missed.
+    pub const GATE: i32 = 5;
+    /// A reward plugin failed beyond its policy.
+    pub const REWARD: i32 = 6;
+    /// Memory, disk or device is exhausted or missing.
+    pub const RESOURCE: i32 = 7;
+    /// The store is locked, damaged or newer.
+    pub const STORE: i32 = 8;
+    /// Training produced a value that is not finite.
+    pub const DIVERGED: i32 = 10;
+    /// Stopped by the user, with a checkpoint.
+    pub const INTERRUPTED: i32 = 130;
+}
+
+/// Everything a failing command says.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: i32,
+    /// What happened and where; empty when everything was already printed.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with a hint.
+    pub fn new(code: i32, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// A file that cannot be read or written.
+    pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => code::RESOURCE,
+            _ => code::INPUT,
+        };
+        Self::new(code, format!("{}: {error}", path.display()), "check the path and its permissions")
+    }
+
+    /// The text for standard error.
+    pub fn render(&self) -> String {
+        if self.message.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("error: {}\n", self.message);
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "  help: {hint}");
+        }
+        text
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        let code = match error.boundary {
+            Boundary::Spec => code::SPEC,
+            Boundary::Data | Boundary::Model => code::INPUT,
+            Boundary::Reward => code::REWARD,
+            Boundary::Device => code::RESOURCE,
+            Boundary::Store => code::STORE,
+            Boundary::Diverged => code::DIVERGED,
+        };
+        Self { code, message: error.message, hint: error.hint }
+    }
+}

@@ -1,0 +1,102 @@
+//! The world a spec may ask about: files, data sets, tokenizers and plugins.
+//!
+//! Answers the spec crate's `Inputs`. What was loaded to check a spec is kept, so that running it does not
+//! load it again. Must not know commands.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use r1x_core::plan::{DataPlan, LimitsPlan};
+use r1x_reward::{Host, Origin, Plugin};
+use r1x_spec::{Inputs, PluginFacts};
+use sha2::{Digest, Sha256};
+
+/// What a plugin may use while a spec is checked; its own limits hold when it scores.
+const CHECK_LIMITS: LimitsPlan =
+    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 };
+
+/// Files, tasks and the plugin host of this machine.
+pub struct World {
+    /// The plugin host.
+    pub host: Host,
+    plugins: RefCell<BTreeMap<String, Plugin>>,
+    compiled: RefCell<Vec<(String, Duration)>>,
+}
+
+impl World {
+    /// A world with this plugin host.
+    pub fn new(host: Host) -> Self {
+        Self { host, plugins: RefCell::default(), compiled: RefCell::default() }
+    }
+
+    /// The plugin with these bytes, by their sha256.
+    pub fn loaded(&self, sha256: &str) -> Option<Plugin> {
+        self.plugins.borrow().get(sha256).cloned()
+    }
+
+    /// Plugins that had to be compiled, and how long that took.
+    pub fn compiled(&self) -> Vec<(String, Duration)> {
+        self.compiled.borrow().clone()
+    }
+}
+
+/// sha256, lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Inputs for World {
+    fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(limit_bytes).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn sha256(&self, bytes: &[u8]) -> String {
+        sha256(bytes)
+    }
+
+    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+        r1x_tasks::vocabulary(data).map_err(|error| error.to_string())
+    }
+
+    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
+        r1x_model::Tokenizer::from_bytes(bytes, eos)
+            .map(|tokenizer| tokenizer.len())
+            .map_err(|error| error.to_string())
+    }
+
+    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+        Ok(r1x_tasks::columns(data))
+    }
+
+    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
+        let hash = sha256(bytes);
+        let known = self.loaded(&hash);
+        let plugin = match known {
+            Some(plugin) => plugin,
+            None => {
+                let name = path.display().to_string();
+                let loaded = self.host.load_bytes(name.clone(), bytes.to_vec());
+                let plugin = loaded.map_err(|error| error.to_string())?;
+                if plugin.origin() == Origin::Compiled {
+                    self.compiled.borrow_mut().push((name, plugin.load_time()));
+                }
+                self.plugins.borrow_mut().insert(hash, plugin.clone());
+                plugin
+            }
+        };
+        plugin.check_config(config_json, &CHECK_LIMITS).map_err(|error| error.to_string())?;
+        let info = plugin.info();
+        Ok(PluginFacts {
+            name: info.name.clone(),
+            version: info.version.clone(),
+            columns: info.columns.clone(),
+            optional_columns: info.optional_columns.clone(),
+            parts: info.parts.clone(),
+        })
+    }
+}

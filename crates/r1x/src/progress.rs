@@ -1,0 +1,316 @@
+//! What a person sees while a run goes on: a block on a terminal, plain lines elsewhere.
+//!
+//! Wraps the recorder: it sees every fact on its way to the store and changes none. Must not decide anything.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::{
+    CheckpointFacts, EvalFacts, PortError, Recorder, RewardStatus, StageFacts, StepFacts,
+};
+use r1x_store::{RunWriter, StepTiming};
+
+use crate::table;
+use crate::timed::{Split, Stopwatch};
+
+/// A plain line is printed at least this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Where the time of the GRPO steps went, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shares {
+    /// Sampling.
+    pub generate: f64,
+    /// Rewards.
+    pub reward: f64,
+    /// Training.
+    pub train: f64,
+    /// The store.
+    pub store: f64,
+    /// Steps.
+    pub steps: u64,
+    /// Wall time of the steps.
+    pub wall: f64,
+}
+
+impl Shares {
+    /// One line for people, empty when there was no GRPO step.
+    pub fn line(&self) -> String {
+        if self.steps == 0 {
+            return String::new();
+        }
+        let share = |part: f64| format!("{:.1} %", 100.0 * part / self.wall);
+        format!(
+            "time per RL step {}: generation {}, reward {}, training {}, store {}",
+            table::seconds(self.wall / self.steps as f64),
+            share(self.generate),
+            share(self.reward),
+            share(self.train),
+            share(self.store),
+        )
+    }
+}
+
+/// The recorder with an audience.
+pub struct Progress<'a> {
+    /// The run in the store.
+    pub writer: &'a mut RunWriter,
+    plan: &'a RunPlan,
+    stopwatch: Stopwatch,
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    rewards: VecDeque<f64>,
+    stage_began: Instant,
+    step_began: Instant,
+    last_line: Instant,
+    first_step: u64,
+    store_seconds: f64,
+    failures: u64,
+    /// Where the time went so far.
+    pub shares: Shares,
+    /// Every evaluation so far.
+    pub evaluations: Vec<EvalFacts>,
+}
+
+impl<'a> Progress<'a> {
+    /// Watches a run being written.
+    pub fn new(writer: &'a mut RunWriter, plan: &'a RunPlan, stopwatch: Stopwatch) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let now = Instant::now();
+        Self {
+            writer,
+            plan,
+            stopwatch,
+            bar: terminal.then(|| {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+                bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+                bar
+            }),
+            quiet: false,
+            rewards: VecDeque::new(),
+            stage_began: now,
+            step_began: now,
+            last_line: now,
+            first_step: 0,
+            store_seconds: 0.0,
+            failures: 0,
+            shares: Shares::default(),
+            evaluations: Vec::new(),
+        }
+    }
+
+    /// Takes the block off the screen.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.quiet = true;
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None if self.quiet => {}
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn steps(&self, stage: usize) -> u64 {
+        match &self.plan.stages[stage].kind {
+            StageKind::Sft(plan) => plan.steps,
+            StageKind::Grpo(plan) => plan.steps,
+            StageKind::Evaluate(_) => 0,
+        }
+    }
+
+    /// Removes the stage's periodic checkpoints beyond those to keep. What cannot be removed stays: a full
+    /// disk is no reason to stop a run that has just saved itself.
+    fn prune(&self, facts: &CheckpointFacts) {
+        let newest = self.writer.folder().join(&facts.path);
+        let Some(folder) = newest.parent() else { return };
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let periodic = |path: &std::path::PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            name.is_some_and(|name| name.starts_with("step-") && !name.ends_with(".partial"))
+        };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(periodic).collect();
+        paths.sort();
+        let keep = self.plan.checkpoints.keep.max(1);
+        for path in paths.iter().rev().skip(keep) {
+            if let Err(error) = std::fs::remove_dir_all(path) {
+                tracing::warn!("old checkpoint {}: {error}", path.display());
+            }
+        }
+    }
+
+    fn metric(facts: &StepFacts, name: &str) -> Option<f64> {
+        facts.metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    fn show(&mut self, facts: &StepFacts, split: Split, wall: f64) {
+        let (done, steps) = (facts.step + 1, self.steps(facts.stage));
+        let elapsed = self.stage_began.elapsed().as_secs_f64();
+        let per_step = elapsed / (done - self.first_step).max(1) as f64;
+        let left = table::seconds(per_step * steps.saturating_sub(done) as f64);
+        let stage = &self.plan.stages[facts.stage].id;
+        let head = format!("{stage} step {done}/{steps}");
+        let numbers = numbers(facts);
+        if let Some(bar) = &self.bar {
+            let mut text = format!(
+                "{}  {head}  {}%  {}/step  left {left}",
+                self.writer.name(),
+                100 * done / steps.max(1),
+                table::seconds(per_step),
+            );
+            let spark = if self.rewards.is_empty() { String::new() } else { format!("{}  ", sparkline(&self.rewards)) };
+            text.push_str(&format!("\n{spark}{numbers}\n{}", parts(split, self.store_seconds, wall)));
+            if self.failures > 0 {
+                text.push_str(&format!("\nreward failures so far: {}", self.failures));
+            }
+            bar.set_message(text);
+            bar.tick();
+        } else if self.last_line.elapsed() >= LINE_EVERY || done == steps {
+            self.last_line = Instant::now();
+            self.say(&format!("{head}  {numbers}  {}  left {left}", parts(split, self.store_seconds, wall)));
+        }
+    }
+}
+
+/// The few numbers worth a look at every step.
+fn numbers(facts: &StepFacts) -> String {
+    let names = [
+        ("loss", "loss"),
+        ("reward.mean", "reward"),
+        ("entropy", "entropy"),
+        ("tokens.mean", "tokens"),
+        ("truncated", "truncated"),
+        ("zero_signal", "no signal"),
+        ("kl", "kl"),
+        ("grad_norm", "grad"),
+    ];
+    let mut text = Vec::new();
+    for (name, label) in names {
+        match Progress::metric(facts, name) {
+            Some(value) if name == "loss" && !facts.groups.is_empty() => drop(value),
+            Some(value) => text.push(format!("{label} {value:.3}")),
+            None => {}
+        }
+    }
+    text.join("  ")
+}
+
+fn parts(split: Split, store: f64, wall: f64) -> String {
+    let rate = if split.generate > 0.0 { split.tokens as f64 / split.generate } else { 0.0 };
+    let share = |part: f64| format!("{:.1}%", 100.0 * part / wall.max(1e-9));
+    if split.tokens == 0 {
+        return format!("train {}  store {}", share(split.train), share(store));
+    }
+    format!(
+        "gen {} ({rate:.0} tok/s)  reward {}  train {}  store {}",
+        share(split.generate),
+        share(split.reward),
+        share(split.train),
+        share(store),
+    )
+}
+
+fn sparkline(values: &VecDeque<f64>) -> String {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let spark = |value: f64| {
+        let level = if high > low { (value - low) / (high - low) } else { 0.0 };
+        SPARKS[(level * 7.0).round() as usize]
+    };
+    values.iter().map(|value| spark(*value)).collect()
+}
+
+impl Recorder for Progress<'_> {
+    fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
+        self.writer.stage_started(facts)?;
+        let now = Instant::now();
+        (self.stage_began, self.step_began, self.last_line) = (now, now, now);
+        self.first_step = facts.start_step;
+        self.rewards.clear();
+        self.stopwatch.take();
+        self.say(&format!("stage {} ({}), {} steps", facts.id, facts.kind, self.steps(facts.index)));
+        Ok(())
+    }
+
+    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+        let split = self.stopwatch.take();
+        self.writer.set_timing(StepTiming {
+            generate_ms: split.generate * 1e3,
+            reward_ms: split.reward * 1e3,
+            train_ms: split.train * 1e3,
+        });
+        let begun = Instant::now();
+        self.writer.step(facts)?;
+        self.store_seconds = begun.elapsed().as_secs_f64();
+        let wall = self.step_began.elapsed().as_secs_f64();
+        if !facts.groups.is_empty() {
+            self.shares.generate += split.generate;
+            self.shares.reward += split.reward;
+            self.shares.train += split.train;
+            self.shares.store += self.store_seconds;
+            self.shares.wall += wall;
+            self.shares.steps += 1;
+        }
+        if let Some(reward) = Self::metric(facts, "reward.mean") {
+            self.rewards.push_back(reward);
+            if self.rewards.len() > 40 {
+                self.rewards.pop_front();
+            }
+        }
+        let rollouts = facts.groups.iter().flat_map(|group| &group.group.rollouts);
+        let bad = |status| !matches!(status, RewardStatus::Ok | RewardStatus::Abstain);
+        self.failures +=
+            rollouts.flat_map(|r| &r.outcomes).filter(|o| bad(o.status)).count() as u64;
+        self.show(facts, split, wall);
+        self.step_began = Instant::now();
+        Ok(())
+    }
+
+    fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError> {
+        self.writer.evaluation(facts)?;
+        let figures: Vec<String> = facts
+            .metrics
+            .iter()
+            .map(|m| format!("{} {:.3} ± {:.3}", m.metric, m.value, m.stderr))
+            .collect();
+        self.say(&format!("{} at {}: {}", facts.suite, facts.label, figures.join("  ")));
+        let mut kept = facts.clone();
+        kept.items.clear();
+        self.evaluations.push(kept);
+        self.stopwatch.take();
+        self.step_began = Instant::now();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
+        self.writer.checkpoint(facts)?;
+        if facts.kind == "step" {
+            self.prune(facts);
+        }
+        self.step_began = Instant::now();
+        Ok(())
+    }
+
+    fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {
+        self.writer.stage_finished(facts, sha256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparks_span_the_range() {
+        assert_eq!(sparkline(&VecDeque::from([0.0, 0.5, 1.0])), "▁▅█");
+        assert_eq!(sparkline(&VecDeque::from([2.0, 2.0])), "▁▁");
+    }
+}

@@ -1,0 +1,200 @@
+//! What the commands that need a plan or a model share: resolving specs, opening the store, wiring ports.
+//!
+//! Must not know arguments beyond the shared ones, nor print results.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::plan::{RunPlan, SourcePlan};
+use r1x_model::DecoderPolicy;
+use r1x_reward::{Host, HostOptions, WasmRewarder};
+use r1x_spec::{Class, Resolved, Style, resolve};
+use r1x_store::{DatasetInput, Mode, PluginInput, Store};
+use r1x_tasks::Problems;
+
+use crate::cli::{ComputeArgs, Global, SpecArgs};
+use crate::failure::{Failure, code};
+use crate::inputs::World;
+
+/// Where compiled plugins are kept: `$XDG_CACHE_HOME/r1x/plugins`, or `~/.cache/r1x/plugins`.
+fn cache_dir() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    base.or_else(home).map(|base| base.join("r1x").join("plugins"))
+}
+
+/// The world with a plugin host of this many workers.
+///
+/// # Errors
+/// When the host cannot start.
+pub fn world(workers: usize) -> Result<World, Failure> {
+    let options = HostOptions { cache_dir: cache_dir(), workers };
+    let host = Host::new(options).map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
+    Ok(World::new(host))
+}
+
+/// Reads and checks a spec; diagnostics are printed.
+///
+/// # Errors
+/// When anything is wrong with it.
+pub fn resolved(global: &Global, spec: &SpecArgs, world: &World) -> Result<Resolved, Failure> {
+    resolve(&spec.spec, &spec.overrides(), world).map_err(|report| {
+        eprint!("{}", report.render(Style { unicode: true, color: global.colored() }));
+        let code = match report.class() {
+            Class::Spec => code::SPEC,
+            Class::Input => code::INPUT,
+        };
+        Failure { code, message: String::new(), hint: None }
+    })
+}
+
+/// Refuses devices this build cannot train on.
+///
+/// # Errors
+/// For every device but the CPU.
+pub fn check_device(compute: &ComputeArgs) -> Result<(), Failure> {
+    let device = r1x_ops::parse_device(&compute.device).map_err(|error| {
+        Failure::new(code::RESOURCE, error.to_string(), "leave `--device` out to use the CPU")
+    })?;
+    if device.is_cpu() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::RESOURCE,
+        format!("`{}` opens, but this version of r1x trains and samples on the CPU only", compute.device),
+        "leave `--device` out to use the CPU",
+    ))
+}
+
+/// Loads the problems of a plan.
+///
+/// # Errors
+/// When a data set cannot be read or generated.
+pub fn problems(plan: &RunPlan) -> Result<Problems, Failure> {
+    Problems::load(plan).map_err(|error| r1x_core::PortError::from(error).into())
+}
+
+/// Builds the policy of a plan; checkpoints go under `folder`.
+///
+/// # Errors
+/// When the tokenizer cannot be built.
+pub fn policy(plan: &RunPlan, compute: &ComputeArgs, folder: &Path) -> Result<DecoderPolicy, Failure> {
+    DecoderPolicy::new(&plan.model, plan.seed, compute.threads(), folder.to_owned())
+        .map_err(|error| r1x_core::PortError::from(error).into())
+}
+
+/// Wires the plan's plugins, loaded before or from their files, whose hashes must be the plan's.
+///
+/// # Errors
+/// When a file is missing, changed, or no plugin.
+pub fn rewarder(plan: &RunPlan, world: &World) -> Result<(WasmRewarder, Vec<PluginInput>), Failure> {
+    let mut wired = Vec::new();
+    let mut inputs = Vec::new();
+    for reward in &plan.rewards {
+        let path = Path::new(&reward.plugin);
+        let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+        if crate::inputs::sha256(&bytes) != reward.sha256 {
+            return Err(Failure::new(
+                code::INPUT,
+                format!("{}: not the build that the plan names (reward `{}`)", reward.plugin, reward.id),
+                "put the recorded build back, or start a new run with this one",
+            ));
+        }
+        let plugin = match world.loaded(&reward.sha256) {
+            Some(plugin) => plugin,
+            None => world
+                .host
+                .load_bytes(reward.plugin.clone(), bytes.clone())
+                .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?,
+        };
+        let info = plugin.info();
+        inputs.push(PluginInput {
+            reward_id: reward.id.clone(),
+            name: info.name.clone(),
+            version: info.version.clone(),
+            wit_world: r1x_reward::WIT_WORLD.to_owned(),
+            sha256: reward.sha256.clone(),
+            bytes,
+            source_sha256: None,
+            config_json: reward.config.clone(),
+            weight: reward.weight,
+        });
+        wired.push((reward.clone(), plugin));
+    }
+    let rewarder = WasmRewarder::new(&world.host, &wired)
+        .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
+    Ok((rewarder, inputs))
+}
+
+/// The data sets of a plan, for the record.
+pub fn datasets(plan: &RunPlan, problems: &Problems) -> Vec<DatasetInput> {
+    let mut inputs = Vec::new();
+    for (id, set) in problems.sets() {
+        let source = match plan.data.get(id).map(|data| &data.source) {
+            Some(SourcePlan::Jsonl { path, .. }) => path.clone(),
+            _ => "generated".to_owned(),
+        };
+        for (split, rows) in [("train", set.train.len()), ("heldout", set.heldout.len())] {
+            inputs.push(DatasetInput {
+                id: id.to_owned(),
+                split: split.to_owned(),
+                sha256: set.sha256.clone(),
+                rows: rows as u64,
+                source: source.clone(),
+            });
+        }
+    }
+    inputs
+}
+
+/// Opens the store for writing, making it and its folder if need be.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn store(global: &Global) -> Result<Store, Failure> {
+    Store::open(&global.store, Mode::Write).map_err(|error| r1x_core::PortError::from(error).into())
+}
+
+/// The plan as canonical JSON and its sha256.
+///
+/// # Errors
+/// Never for plans that came from a spec.
+pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
+    let json = serde_json::to_string(plan).map_err(|error| {
+        Failure::new(code::INTERNAL, format!("the plan cannot be written: {error}"), "please report this")
+    })?;
+    let hash = crate::inputs::sha256(json.as_bytes());
+    Ok((json, hash))
+}
+
+/// Opens the store for reading.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn reading(global: &Global) -> Result<Store, Failure> {
+    Store::open(&global.store, Mode::Read).map_err(|error| r1x_core::PortError::from(error).into())
+}
+
+/// An object as JSON text.
+///
+/// # Errors
+/// Never for the store's cards.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| {
+        Failure::new(code::INTERNAL, format!("cannot write JSON: {error}"), "please report this")
+    })
+}
+
+/// The plan a run was started with.
+///
+/// # Errors
+/// When there is no such run, or its plan is of another version of r1x.
+pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
+    let spec = store.spec(run).map_err(r1x_core::PortError::from)?;
+    serde_json::from_str(&spec.plan_json).map_err(|error| {
+        Failure::new(
+            code::STORE,
+            format!("the plan of run `{run}` cannot be read by this r1x: {error}"),
+            "use the version of r1x that recorded it (`r1x show` names it)",
+        )
+    })
+}

@@ -1,0 +1,135 @@
+//! Ports with a stopwatch: how a step's time splits into generation, rewards, training and the store.
+//!
+//! The loop reads no clock; these wrappers do, outside of it. Must not change what the ports answer.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use r1x_core::loss::{Loss, LossTotals};
+use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
+use r1x_core::{
+    Completion, Policy, PortError, RewardOutcome, Rewarder, RolloutGroup, Stream, TrainingBatch,
+};
+
+/// Seconds spent in each part, and tokens generated, since the last reset or the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Split {
+    /// Sampling.
+    pub generate: f64,
+    /// Rewards.
+    pub reward: f64,
+    /// Scoring, gradients, updates.
+    pub train: f64,
+    /// Completion tokens sampled.
+    pub tokens: u64,
+}
+
+/// A stopwatch shared by the wrappers of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Stopwatch(Rc<RefCell<Split>>);
+
+impl Stopwatch {
+    /// What was measured since the last call.
+    pub fn take(&self) -> Split {
+        self.0.take()
+    }
+
+    fn time<T>(&self, part: fn(&mut Split) -> &mut f64, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        *part(&mut self.0.borrow_mut()) += start.elapsed().as_secs_f64();
+        result
+    }
+}
+
+/// A policy with a stopwatch.
+#[derive(Debug)]
+pub struct TimedPolicy<'a, P> {
+    /// The policy.
+    pub inner: &'a mut P,
+    /// The stopwatch.
+    pub stopwatch: Stopwatch,
+}
+
+impl<P: Policy> Policy for TimedPolicy<'_, P> {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        self.inner.encode(text)
+    }
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.inner.decode(tokens)
+    }
+    fn eos(&self) -> u32 {
+        self.inner.eos()
+    }
+    fn context_length(&self) -> usize {
+        self.inner.context_length()
+    }
+    fn generate(
+        &mut self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let inner = &mut self.inner;
+        let result = self
+            .stopwatch
+            .time(|split| &mut split.generate, || inner.generate(requests, sampling, stream))?;
+        let tokens: usize = result.iter().flatten().map(|c| c.tokens.len()).sum();
+        self.stopwatch.0.borrow_mut().tokens += tokens as u64;
+        Ok(result)
+    }
+    fn score(
+        &mut self,
+        weights: Weights,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.train, || inner.score(weights, batch))
+    }
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.train, || inner.accumulate(batch, loss))
+    }
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.train, || inner.update(optimizer, lr))
+    }
+    fn reset_optimizer(&mut self) {
+        self.inner.reset_optimizer();
+    }
+    fn set_reference(&mut self) -> Result<(), PortError> {
+        self.inner.set_reference()
+    }
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        self.inner.save(name, cursor)
+    }
+    fn weights_sha256(&self) -> Result<String, PortError> {
+        self.inner.weights_sha256()
+    }
+}
+
+/// Rewards with a stopwatch.
+#[derive(Debug)]
+pub struct TimedRewarder<R> {
+    /// The rewards.
+    pub inner: R,
+    /// The stopwatch.
+    pub stopwatch: Stopwatch,
+}
+
+impl<R: Rewarder> Rewarder for TimedRewarder<R> {
+    fn score(
+        &mut self,
+        rewards: &[RewardPlan],
+        groups: &[RolloutGroup],
+    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.reward, || inner.score(rewards, groups))
+    }
+}

@@ -1,0 +1,130 @@
+//! A guest that misbehaves on request, for the tests of the host.
+//!
+//! Not a reward for training. The first word of a completion says what to do, the second is its number;
+//! `give 0.5` is the good behaviour among them. Must not know what the host makes of it.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use r1x_plugin::{Error, Level, Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
+
+/// Rollouts this instance has seen: what a plugin must not base scores on.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// The guest. Its configuration `{"groups": true}` asks for nothing, `{"refuse": true}` is refused,
+/// `{"spin": true}` never returns from `configure`.
+pub struct Hostile;
+
+impl Reward for Hostile {
+    fn info() -> PluginInfo {
+        PluginInfo {
+            name: "hostile".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: "Misbehaves on request".to_owned(),
+            needs: Needs::PROMPT | Needs::METADATA,
+            columns: vec!["wanted".to_owned()],
+            optional_columns: vec!["maybe".to_owned()],
+            parts: vec!["declared".to_owned()],
+            min: Some(-1.0),
+            max: Some(1.0),
+            config_schema: Some(r#"{"type":"object"}"#.to_owned()),
+        }
+    }
+
+    fn configure(config: &Map<String, Value>) -> Result<Self, String> {
+        let wants = |key: &str| config.get(key) == Some(&Value::Bool(true));
+        if wants("refuse") {
+            return Err("`refuse` must not be true".to_owned());
+        }
+        if wants("spin") {
+            spin();
+        }
+        Ok(Self)
+    }
+
+    fn score(&self, rollout: &Rollout) -> Result<Score, String> {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+        let mut words = rollout.completion.split_whitespace();
+        let order = words.next().unwrap_or_default();
+        let number = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(0.0);
+        let mut score = Score::new(if order == "give" { number } else { 0.0 }, order);
+        match order {
+            "loop" => spin(),
+            "panic" => panic!("asked to panic with {number}"),
+            "bomb" => bomb(),
+            "recurse" => score.reward = Some(recurse(1) as f64),
+            "refuse" => return Err("asked to refuse".to_owned()),
+            "flood" => (0..number as u64).for_each(|line| {
+                r1x_plugin::log(Level::Debug, &format!("line {line}"));
+            }),
+            "shout" => r1x_plugin::log(Level::Warn, &"é".repeat(number as usize)),
+            "nan" => score.reward = Some(f64::NAN),
+            "infinite" => score.reward = Some(f64::INFINITY),
+            "seen" => score.reward = Some(SEEN.load(Ordering::Relaxed) as f64 / 1024.0),
+            "abstain" => score.reward = None,
+            "part" => score = score.part("declared", number),
+            "partnan" => score = score.part("declared", f64::NAN),
+            "undeclared" => score = score.part("undeclared", 1.0),
+            "talk" => score.info = Some("é".repeat(number as usize)),
+            "echo" => score.info = Some(echo(rollout)),
+            _ => {}
+        }
+        Ok(score)
+    }
+
+    fn score_batch(&self, batch: &[Rollout]) -> Result<Vec<Score>, Error> {
+        let mut scores = Vec::new();
+        for (position, rollout) in batch.iter().enumerate() {
+            match rollout.completion.as_str() {
+                "short" => {}
+                "fail" => return Err(Error::Other("asked to fail".to_owned())),
+                _ => scores.push(
+                    self.score(rollout)
+                        .map_err(|reason| Error::BadSample((position as u32, reason)))?,
+                ),
+            }
+        }
+        Ok(scores)
+    }
+}
+
+/// Everything the host passed, for the tests of what is passed.
+fn echo(rollout: &Rollout) -> String {
+    format!(
+        "id={} group={} prompt={:?} tokens={}+{} truncated={} stop={:?} columns={} metadata={:?}",
+        rollout.id,
+        rollout.group,
+        rollout.prompt,
+        rollout.prompt_tokens,
+        rollout.completion_tokens,
+        rollout.truncated,
+        rollout.stop_reason,
+        rollout.columns,
+        rollout.metadata
+    )
+}
+
+fn spin() {
+    let mut turns = 0u64;
+    loop {
+        turns = black_box(turns).wrapping_add(1);
+    }
+}
+
+fn bomb() {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1; 1 << 20]));
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    recurse(depth + 1) + frame[(depth % 64) as usize]
+}
+
+r1x_plugin::export_reward!(Hostile);

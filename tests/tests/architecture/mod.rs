@@ -1,0 +1,27 @@
+//! Fitness tests: what ARCHITECTURE.md promises about the shape of the code, checked on every build.
+//!
+//! Each test prints every violation at once. Must not know what the code computes.
+
+mod dependencies;
+mod lexer;
+mod sources;
+mod style;
+mod text;
+
+use std::path::PathBuf;
+
+/// The top of the repository.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Fails with all violations, one a line.
+#[track_caller]
+fn assert_none(violations: &[String], rule: &str) {
+    assert!(
+        violations.is_empty(),
+        "{rule}\n{} violations:\n  {}",
+        violations.len(),
+        violations.join("\n  ")
+    );
+}
