@@ -84,6 +84,7 @@ CREATE TABLE stage (
 CREATE TABLE step (
     stage_id   INTEGER NOT NULL REFERENCES stage ON DELETE CASCADE,
     step       INTEGER NOT NULL,
+    facts_sha256 TEXT NOT NULL,                                    -- of its rollouts, rewards, advantages and metrics
     gen_ms     REAL,
     reward_ms  REAL,
     train_ms   REAL,
@@ -222,6 +223,7 @@ CREATE TABLE eval_run (
     label      TEXT NOT NULL,                                      -- `start` or the stage's id
     step       INTEGER NOT NULL,                                   -- steps of the stage done
     suite      TEXT NOT NULL,
+    facts_sha256 TEXT NOT NULL,                                    -- of its samples, scores and figures
     superseded INTEGER NOT NULL DEFAULT 0,                         -- 1 once it was run again
     ended_ms   INTEGER NOT NULL
 ) STRICT;

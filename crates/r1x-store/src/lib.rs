@@ -4,6 +4,7 @@
 //! plugins or YAML: it keeps what it is given.
 
 mod alive;
+mod digest;
 mod error;
 pub mod examples;
 mod names;

@@ -9,6 +9,7 @@ use r1x_core::plan::RecordPlan;
 use r1x_core::problem::Problem;
 use r1x_core::rollout::{CreditedGroup, RewardOutcome, RewardedRollout};
 
+use crate::digest;
 use crate::error::StoreError;
 use crate::start::{hash_parts, hex, id, reward_key};
 use crate::writer::{Cell, Rows, Tx};
@@ -51,19 +52,29 @@ pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
 }
 
 /// Named sub-scores as a JSON object. JSON has no NaN or infinity: these are written as strings.
+struct Parts<'a>(&'a [(String, f64)]);
+
+impl serde::Serialize for Parts<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            if value.is_finite() {
+                map.serialize_entry(name, value)?;
+            } else {
+                map.serialize_entry(name, &value.to_string())?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Sub-scores as text; none when there are none. Strings and numbers always become JSON.
 pub(crate) fn parts_json(parts: &[(String, f64)]) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    let entry = |(name, value): &(String, f64)| {
-        let value = if value.is_finite() {
-            serde_json::Value::from(*value)
-        } else {
-            serde_json::Value::from(format!("{value}"))
-        };
-        (name.clone(), value)
-    };
-    Some(serde_json::Value::Object(parts.iter().map(entry).collect()).to_string())
+    serde_json::to_string(&Parts(parts)).ok()
 }
 
 /// A value and, when SQLite cannot hold it, what it is.
@@ -253,11 +264,12 @@ pub(crate) async fn step(
 ) -> Result<(), StoreError> {
     let facts = &step.facts;
     tx.execute(
-        "INSERT INTO step (stage_id, step, gen_ms, reward_ms, train_ms, started_ms, ended_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, started_ms, ended_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             step.stage_id.into(),
             facts.step.into(),
+            digest::step(facts).into(),
             step.timing.map(|timing| timing.generate_ms).into(),
             step.timing.map(|timing| timing.reward_ms).into(),
             step.timing.map(|timing| timing.train_ms).into(),
@@ -470,13 +482,15 @@ pub(crate) async fn evaluation(
     .await?;
     let eval_id = tx
         .insert(
-            "INSERT INTO eval_run (run_id, stage_id, label, step, suite, ended_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO eval_run (run_id, stage_id, label, step, suite, facts_sha256, ended_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 run_id.into(),
                 stage_id.into(),
                 (&facts.label).into(),
                 facts.step.into(),
                 (&facts.suite).into(),
+                digest::evaluation(facts).into(),
                 now_ms.into(),
             ],
         )

@@ -11,6 +11,7 @@ use r1x_core::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::{PortError, Recorder};
 
+use crate::digest;
 use crate::error::StoreError;
 use crate::record::{self, StepRecord, StepTiming};
 use crate::start::{Begun, now_ms};
@@ -169,6 +170,11 @@ impl RunWriter {
             .await
             .map(|_| ())
         })
+    }
+
+    /// The hash over every fact recorded so far, attempts that were done again left out; hex.
+    pub fn digest(&mut self) -> Result<String, StoreError> {
+        self.write(async move |tx, shared| digest::run(tx, shared.run_id).await)
     }
 
     /// Says that the run is alive. Every other call does so too; this is for long pauses between them.

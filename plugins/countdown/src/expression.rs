@@ -171,11 +171,11 @@ impl Parser<'_> {
 fn apply(operator: char, left: Value, right: Value) -> Value {
     let (left, right) = (left?, right?);
     match operator {
-        '+' => left.add(right),
-        '-' => left.sub(right),
-        '*' => left.mul(right),
+        '+' => left.plus(right),
+        '-' => left.minus(right),
+        '*' => left.times(right),
         _ if right.is_zero() => return Err(ZERO_DIVISION),
-        _ => left.div(right),
+        _ => left.over(right),
     }
     .ok_or(OVERFLOW)
 }
@@ -244,7 +244,7 @@ mod tests {
         assert!(value(&nested(MAX_DEPTH + 1)).contains("inside each other"));
         assert!(value(&nested(10_000)).contains("longer than"));
         assert_eq!(value(&"9".repeat(60)), "a number is too large");
-        let product = vec!["99999999999999999999"; 8].join("*");
+        let product = ["99999999999999999999"; 8].join("*");
         assert_eq!(value(&product), "the value is too large");
     }
 

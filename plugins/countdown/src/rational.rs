@@ -40,7 +40,7 @@ impl Rational {
     }
 
     /// `self + other`.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         let left = self.numerator.checked_mul(other.denominator)?;
         let right = other.numerator.checked_mul(self.denominator)?;
         Self::new(
@@ -50,16 +50,16 @@ impl Rational {
     }
 
     /// `self - other`.
-    pub fn sub(self, other: Self) -> Option<Self> {
+    pub fn minus(self, other: Self) -> Option<Self> {
         let negated = Self {
             numerator: other.numerator.checked_neg()?,
             ..other
         };
-        self.add(negated)
+        self.plus(negated)
     }
 
     /// `self * other`.
-    pub fn mul(self, other: Self) -> Option<Self> {
+    pub fn times(self, other: Self) -> Option<Self> {
         Self::new(
             self.numerator.checked_mul(other.numerator)?,
             self.denominator.checked_mul(other.denominator)?,
@@ -67,7 +67,7 @@ impl Rational {
     }
 
     /// `self / other`; `None` also when `other` is 0.
-    pub fn div(self, other: Self) -> Option<Self> {
+    pub fn over(self, other: Self) -> Option<Self> {
         Self::new(
             self.numerator.checked_mul(other.denominator)?,
             self.denominator.checked_mul(other.numerator)?,
@@ -98,22 +98,22 @@ mod tests {
     #[test]
     fn arithmetic_is_exact() {
         let third = Rational::new(1, 3).unwrap();
-        let whole = third.add(third).unwrap().add(third).unwrap();
+        let whole = third.plus(third).unwrap().plus(third).unwrap();
         assert_eq!(whole, Rational::integer(1));
-        assert_eq!(third.sub(third).unwrap(), Rational::integer(0));
+        assert_eq!(third.minus(third).unwrap(), Rational::integer(0));
         assert_eq!(Rational::new(6, -4).unwrap().to_string(), "-3/2");
         let half = Rational::new(1, 2).unwrap();
-        assert_eq!(third.div(half).unwrap(), Rational::new(2, 3).unwrap());
-        assert_eq!(third.mul(half).unwrap(), Rational::new(1, 6).unwrap());
+        assert_eq!(third.over(half).unwrap(), Rational::new(2, 3).unwrap());
+        assert_eq!(third.times(half).unwrap(), Rational::new(1, 6).unwrap());
     }
 
     #[test]
     fn overflow_and_zero_are_none() {
         let large = Rational::integer(i128::MAX);
-        assert_eq!(large.add(Rational::integer(1)), None);
-        assert_eq!(large.mul(large), None);
+        assert_eq!(large.plus(Rational::integer(1)), None);
+        assert_eq!(large.times(large), None);
         assert_eq!(Rational::new(i128::MIN, i128::MIN), None);
-        assert_eq!(Rational::integer(1).div(Rational::integer(0)), None);
+        assert_eq!(Rational::integer(1).over(Rational::integer(0)), None);
         assert_eq!(Rational::new(1, 0), None);
     }
 }

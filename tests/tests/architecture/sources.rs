@@ -27,7 +27,7 @@ impl Source {
 
     /// Whether it only runs in tests, benches or the build.
     pub fn is_beside(&self) -> bool {
-        let folder = ["/tests/", "/benches/", "/testing/"]
+        let folder = ["/tests/", "/benches/", "/examples/", "/testing/"]
             .iter()
             .any(|part| self.path.contains(part));
         let file = self.path.rsplit('/').next().unwrap_or_default();

@@ -208,7 +208,6 @@ mod tests {
         assert_eq!(
             parsed.sql,
             "SELECT ?1, ?2, ?1  , ':no', \":no\", [:no], `:no`, a$b, 'it''s :no'  "
-                .replace("'it''s :no'  ", "'it''s :no'  ")
         );
         assert!(refused("SELECT ?").contains("no name"));
         assert!(refused("SELECT ?1").contains("no name"));

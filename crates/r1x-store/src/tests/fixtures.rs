@@ -101,7 +101,7 @@ pub fn problem(index: u64) -> Problem {
     Problem {
         key: format!("key-{index}"),
         prompt: format!("numbers 1 2 {index} target 7 ="),
-        solution: (index % 2 == 0).then(|| format!("1 + 2 = {index}")),
+        solution: index.is_multiple_of(2).then(|| format!("1 + 2 = {index}")),
         answer: Some("7".into()),
         columns: [
             ("nums".to_owned(), format!("[1,2,{index}]")),
@@ -157,7 +157,7 @@ pub fn rollout(
             completion: completion(
                 tokens,
                 salt,
-                if salt % 2 == 0 {
+                if salt.is_multiple_of(2) {
                     FinishReason::Stop
                 } else {
                     FinishReason::Length

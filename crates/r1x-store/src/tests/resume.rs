@@ -3,12 +3,10 @@
 use r1x_core::port::{Cursor, Recorder};
 
 use super::fixtures::*;
-use crate::{RunStatus, StoreError};
+use crate::{EvalRow, RunStatus, Store, StoreError};
 
-#[test]
-fn steps_after_the_cursor_vanish_from_views_and_stay_in_tables() {
-    let place = Place::new();
-    let store = place.write();
+/// A run of two stages that was interrupted in the second.
+fn interrupted_run(store: &Store) -> String {
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
     run.evaluation(&evaluation(None, "start", 0, 0.1)).unwrap();
@@ -30,15 +28,30 @@ fn steps_after_the_cursor_vanish_from_views_and_stay_in_tables() {
     run.step(&grpo_step(1, 0)).unwrap();
     run.finish(RunStatus::Interrupted, 130, None, Some("old"))
         .unwrap();
-    let name = run.name().to_owned();
-    drop(run);
+    run.name().to_owned()
+}
 
-    let cursor = Cursor {
-        stage: 0,
-        step: 2,
-        drawn: 4,
-    };
-    let mut run = store.resume_run(&name[..name.len() - 1], &cursor).unwrap();
+const CURSOR: Cursor = Cursor {
+    stage: 0,
+    step: 2,
+    drawn: 4,
+};
+
+/// The values of `pass@1`, in order.
+fn pass_at_1(evals: &[EvalRow]) -> Vec<Option<f64>> {
+    evals
+        .iter()
+        .filter(|row| row.metric == "pass@1")
+        .map(|row| row.value)
+        .collect()
+}
+
+#[test]
+fn what_comes_after_the_cursor_no_longer_counts() {
+    let place = Place::new();
+    let store = place.write();
+    let name = interrupted_run(&store);
+    let run = store.resume_run(&name[..name.len() - 1], &CURSOR).unwrap();
     assert_eq!(run.name(), name);
     let card = store.run_card("latest").unwrap();
     assert_eq!((card.run.status.as_str(), card.run.steps), ("running", 2));
@@ -54,18 +67,22 @@ fn steps_after_the_cursor_vanish_from_views_and_stay_in_tables() {
         .map(|checkpoint| checkpoint.path.as_str())
         .collect();
     assert_eq!(paths, ["two"]);
-    let evals: Vec<_> = card
-        .evals
-        .iter()
-        .filter(|e| e.metric == "pass@1")
-        .map(|e| e.value)
-        .collect();
+    let why = "the evaluation at the cursor itself still counts";
+    assert_eq!(pass_at_1(&card.evals), [Some(0.1), Some(0.2)], "{why}");
+    assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 8);
     assert_eq!(
-        evals,
-        [Some(0.1), Some(0.2)],
-        "the evaluation at the cursor itself still counts"
+        number(&store, "SELECT count(*) FROM rollout"),
+        20,
+        "rows stay"
     );
+}
 
+#[test]
+fn what_is_computed_anew_takes_the_place_of_the_old() {
+    let place = Place::new();
+    let store = place.write();
+    let name = interrupted_run(&store);
+    let mut run = store.resume_run(&name, &CURSOR).unwrap();
     run.stage_started(&stage(0, "grpo", 2)).unwrap();
     let mut facts = grpo_step(0, 2);
     facts.metrics[0].1 = -1.0;
@@ -73,11 +90,10 @@ fn steps_after_the_cursor_vanish_from_views_and_stay_in_tables() {
     run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
     run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.3))
         .unwrap();
-    let loss: Vec<_> = store
-        .metric_series(&name, None, "loss")
-        .unwrap()
+    let series = store.metric_series(&name, None, "loss").unwrap();
+    let loss: Vec<_> = series
         .iter()
-        .map(|p| (p.step, p.value))
+        .map(|point| (point.step, point.value))
         .collect();
     assert_eq!(loss, [(0, 0.5), (1, 1.5), (2, -1.0)]);
     assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 12);
@@ -89,30 +105,12 @@ fn steps_after_the_cursor_vanish_from_views_and_stay_in_tables() {
         "rows stay"
     );
     let card = store.run_card(&name).unwrap();
-    assert_eq!(
-        (
-            card.stages[0].attempts,
-            card.stages[0].steps,
-            card.stages[0].rollouts
-        ),
-        (2, 3, 12)
-    );
-    assert_eq!(
-        card.checkpoints.len(),
-        1,
-        "a checkpoint of the same path replaces the older one"
-    );
-    let evals: Vec<_> = card
-        .evals
-        .iter()
-        .filter(|e| e.metric == "pass@1")
-        .map(|e| e.value)
-        .collect();
-    assert_eq!(
-        evals,
-        [Some(0.1), Some(0.3)],
-        "run again at the same place, it replaces the older one"
-    );
+    let only = &card.stages[0];
+    assert_eq!((only.attempts, only.steps, only.rollouts), (2, 3, 12));
+    let why = "a checkpoint of the same path replaces the older one";
+    assert_eq!(card.checkpoints.len(), 1, "{why}");
+    let why = "run again at the same place, an evaluation replaces the older one";
+    assert_eq!(pass_at_1(&card.evals), [Some(0.1), Some(0.3)], "{why}");
     assert_eq!(store.step(&name, None, 2).unwrap().metrics[0].value, -1.0);
     assert!(store.step(&name, None, 3).is_err());
     assert_eq!(card.metrics[0].value, -1.0);

@@ -5,7 +5,7 @@ use r1x_core::plan::RecordPlan;
 use r1x_core::port::Recorder;
 
 use super::fixtures::*;
-use crate::{Level, Mode, Relation, RunStatus, StepTiming, Store};
+use crate::{Level, Mode, Relation, RunStatus, RunWriter, StepTiming, Store};
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -25,14 +25,6 @@ fn a_run_explains_itself() {
     first
         .finish(RunStatus::Done, 0, None, Some("12ab"))
         .unwrap();
-    let again = crate::RunStart {
-        parent: Some((first.run_id(), Relation::Reproduce)),
-        seed: 1,
-        ..start()
-    };
-    let mut second = store.begin_run(again).unwrap();
-    assert_ne!(first.name(), second.name());
-    assert!(first.uid() < second.uid());
 
     let read = place.read();
     let card = read.run_card(first.name()).unwrap();
@@ -76,7 +68,25 @@ fn a_run_explains_itself() {
     assert_eq!(spec.text, start.spec_text);
     assert_eq!(spec.overrides, start.overrides);
     assert_eq!(spec.plan_json, start.plan_json);
+}
 
+#[test]
+fn runs_are_listed_newest_first() {
+    let place = Place::new();
+    let store = place.write();
+    let mut first = store.begin_run(start()).unwrap();
+    first.finish(RunStatus::Done, 0, None, None).unwrap();
+    let parent = Some((first.run_id(), Relation::Reproduce));
+    let mut second = store
+        .begin_run(crate::RunStart {
+            parent,
+            seed: 1,
+            ..start()
+        })
+        .unwrap();
+    assert_ne!(first.name(), second.name());
+    assert!(first.uid() < second.uid());
+    let read = place.read();
     let runs = read.runs().unwrap();
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0].name, second.name());
@@ -257,10 +267,8 @@ fn only_what_the_plan_records_is_kept() {
     assert_eq!(found.reward, Some(0.5));
 }
 
-#[test]
-fn stages_evaluations_and_checkpoints_come_back() {
-    let place = Place::new();
-    let store = place.write();
+/// A run that did its `sft` stage and has begun to evaluate.
+fn sft_run(store: &Store) -> RunWriter {
     let mut run = store.begin_run(start()).unwrap();
     run.evaluation(&evaluation(None, "start", 0, 0.125))
         .unwrap();
@@ -281,13 +289,27 @@ fn stages_evaluations_and_checkpoints_come_back() {
     run.evaluation(&evaluation(Some(0), "sft-0", 3, 0.5))
         .unwrap();
     run.stage_started(&stage(1, "evaluate", 0)).unwrap();
+    run
+}
 
+#[test]
+fn stages_and_metrics_come_back() {
+    let place = Place::new();
+    let store = place.write();
+    let _run = sft_run(&store);
     let card = store.run_card("latest").unwrap();
     assert_eq!(card.run.steps, 3);
     let stages: Vec<_> = card
         .stages
         .iter()
-        .map(|s| (s.index, s.kind.as_str(), s.status.as_str(), s.steps))
+        .map(|stage| {
+            (
+                stage.index,
+                stage.kind.as_str(),
+                stage.status.as_str(),
+                stage.steps,
+            )
+        })
         .collect();
     assert_eq!(
         stages,
@@ -296,21 +318,41 @@ fn stages_evaluations_and_checkpoints_come_back() {
     assert_eq!(card.stages[0].weights_sha256.as_deref(), Some("99aa"));
     assert_eq!(card.stages[0].train_ms, 6.0);
     assert!(card.stages[0].store_ms > 0.0);
-    assert_eq!(
-        card.metrics
-            .iter()
-            .map(|m| m.metric.as_str())
-            .collect::<Vec<_>>(),
-        ["loss", "lr", "grad_norm", "ratio"]
-    );
-    assert_eq!((card.metrics[0].step, card.metrics[0].value), (2, 2.5));
-    let evals: Vec<_> = card
-        .evals
+    let names: Vec<_> = card
+        .metrics
         .iter()
-        .map(|e| (e.stage.as_str(), e.step, e.metric.as_str(), e.value))
+        .map(|metric| metric.metric.as_str())
+        .collect();
+    assert_eq!(names, ["loss", "lr", "grad_norm", "ratio"]);
+    assert_eq!((card.metrics[0].step, card.metrics[0].value), (2, 2.5));
+    let series = store
+        .metric_series("latest", Some("sft-0"), "loss")
+        .unwrap();
+    let points: Vec<_> = series
+        .iter()
+        .map(|point| (point.step, point.value))
+        .collect();
+    assert_eq!(points, [(0, 0.5), (1, 1.5), (2, 2.5)]);
+    assert!(
+        store
+            .metric_series("latest", Some("other"), "loss")
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn evaluations_come_back_with_every_sample() {
+    let place = Place::new();
+    let store = place.write();
+    let _run = sft_run(&store);
+    let evals = store.eval_results("latest").unwrap();
+    let rows: Vec<_> = evals
+        .iter()
+        .map(|row| (row.stage.as_str(), row.step, row.metric.as_str(), row.value))
         .collect();
     assert_eq!(
-        evals,
+        rows,
         [
             ("start", 0, "pass@1", Some(0.125)),
             ("start", 0, "pass@2", Some(0.5)),
@@ -319,19 +361,53 @@ fn stages_evaluations_and_checkpoints_come_back() {
         ]
     );
     assert_eq!(
-        (
-            card.evals[0].stderr,
-            card.evals[0].n_items,
-            card.evals[0].n_samples
-        ),
+        (evals[0].stderr, evals[0].n_items, evals[0].n_samples),
         (Some(0.1), 2, 2)
     );
-    assert_eq!(store.eval_results("latest").unwrap(), card.evals);
+    assert_eq!(store.run_card("latest").unwrap().evals, evals);
+    let samples = store.sql_table(&crate::SqlQuery::new(
+        "SELECT item, sample, prompt_key, completion, score, status, correct, n_tokens, finish
+           FROM v_eval_samples WHERE stage = 'start' ORDER BY item, sample",
+    ));
+    let json = |row: &Vec<crate::Value>| serde_json::to_string(row).unwrap();
+    let rows: Vec<String> = samples.unwrap().rows.iter().map(json).collect();
+    assert_eq!(
+        rows,
+        [
+            r#"[0,0,"key-1000","answer 1",1.0,"ok",1,3,"stop"]"#,
+            r#"[0,1,"key-1000","answer 2",0.0,"ok",0,3,"stop"]"#,
+            r#"[1,0,"key-1001","answer 3",null,"trap",0,3,"stop"]"#,
+            r#"[1,1,"key-1001","answer 4",0.0,"ok",0,3,"stop"]"#,
+        ]
+    );
+    // Tokens 1, 2, 0 and log-probs -0.5, -0.25 and the smallest normal number below 0.
+    let bytes = "SELECT count(*) FROM eval_sample WHERE sample = 0 AND item = 0
+                    AND hex(token_ids) = '010000000200000000000000' AND hex(logp) = '000000BF000080BE00008080'";
+    assert_eq!(number(&store, bytes), 2);
+    assert_eq!(
+        number(&store, "SELECT count(*) FROM prompt"),
+        2,
+        "a problem asked twice is stored once"
+    );
+}
+
+#[test]
+fn checkpoints_come_back_and_missing_ones_are_known() {
+    let place = Place::new();
+    let store = place.write();
+    let _run = sft_run(&store);
     let checkpoints = store.checkpoints("latest").unwrap();
-    assert_eq!(checkpoints, card.checkpoints);
+    assert_eq!(store.run_card("latest").unwrap().checkpoints, checkpoints);
     let found: Vec<_> = checkpoints
         .iter()
-        .map(|c| (c.step, c.kind.as_str(), c.path.as_str(), c.exists))
+        .map(|card| {
+            (
+                card.step,
+                card.kind.as_str(),
+                card.path.as_str(),
+                card.exists,
+            )
+        })
         .collect();
     assert_eq!(
         found,
@@ -343,53 +419,6 @@ fn stages_evaluations_and_checkpoints_come_back() {
     assert_eq!(
         (checkpoints[0].bytes, checkpoints[0].sha256.len()),
         (1234, 64)
-    );
-    let series = store
-        .metric_series("latest", Some("sft-0"), "loss")
-        .unwrap();
-    assert_eq!(
-        series
-            .iter()
-            .map(|point| (point.step, point.value))
-            .collect::<Vec<_>>(),
-        [(0, 0.5), (1, 1.5), (2, 2.5)]
-    );
-    assert!(
-        store
-            .metric_series("latest", Some("other"), "loss")
-            .unwrap()
-            .is_empty()
-    );
-    let samples = store.sql_table(&crate::SqlQuery::new(
-        "SELECT item, sample, prompt_key, completion, score, status, correct, n_tokens, finish FROM v_eval_samples
-          WHERE stage = 'start' ORDER BY item, sample",
-    ));
-    let rows: Vec<String> = samples
-        .unwrap()
-        .rows
-        .iter()
-        .map(|row| serde_json::to_string(row).unwrap())
-        .collect();
-    assert_eq!(
-        rows,
-        [
-            r#"[0,0,"key-1000","answer 1",1.0,"ok",1,3,"stop"]"#,
-            r#"[0,1,"key-1000","answer 2",0.0,"ok",0,3,"stop"]"#,
-            r#"[1,0,"key-1001","answer 3",null,"trap",0,3,"stop"]"#,
-            r#"[1,1,"key-1001","answer 4",0.0,"ok",0,3,"stop"]"#,
-        ]
-    );
-    assert_eq!(
-        number(
-            &store,
-            "SELECT count(*) FROM eval_sample WHERE length(token_ids) = 12 AND length(logp) = 12"
-        ),
-        8
-    );
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM prompt"),
-        2,
-        "a problem asked twice is stored once"
     );
 }
 

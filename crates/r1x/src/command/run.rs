@@ -89,7 +89,7 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
     let mut progress = Progress::new(writer, wired.plan, stopwatch.clone());
     let result = {
         let mut policy = TimedPolicy { inner: &mut wired.policy, stopwatch: stopwatch.clone() };
-        let mut rewarder = TimedRewarder { inner: &mut wired.rewarder, stopwatch };
+        let mut rewarder = TimedRewarder { inner: wired.rewarder, stopwatch };
         let ports = Ports {
             policy: &mut policy,
             rewarder: &mut rewarder,
