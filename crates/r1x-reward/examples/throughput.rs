@@ -1,6 +1,6 @@
-//! How long the host takes: 1000 completions of 2 kB through the `countdown` plugin.
+//! How long the host takes: 1000 completions through the `countdown` plugin, 2000 bytes each.
 //!
-//! `cargo run --release -p r1x-reward --example throughput` from the top of the repository.
+//! `cargo run --release -p r1x-reward --example throughput [BYTES]` from the top of the repository.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         },
         on_failure: OnFailure::Fail,
     };
-    let groups: Vec<RolloutGroup> = (0..125).map(|_| group()).collect();
+    let bytes = std::env::args()
+        .nth(1)
+        .map_or(Ok(2000), |bytes| bytes.parse::<usize>())?;
+    let groups: Vec<RolloutGroup> = (0..125).map(|_| group(bytes)).collect();
     let mut rewarder = WasmRewarder::new(&host, &[(plan.clone(), plugin)])?;
     let mut times = Vec::new();
     for _ in 0..21 {
@@ -49,13 +52,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     times.sort_by(f64::total_cmp);
     println!(
-        "1000 x 2 kB: median {:.2} ms, fastest {:.2} ms",
+        "1000 x {bytes} bytes: median {:.2} ms, fastest {:.2} ms",
         times[10], times[0]
     );
     Ok(())
 }
 
-fn group() -> RolloutGroup {
+fn group(bytes: usize) -> RolloutGroup {
     let columns = [("nums", "[3,5,7]"), ("target", "56")];
     let columns: BTreeMap<String, String> = columns
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -67,10 +70,8 @@ fn group() -> RolloutGroup {
         answer: None,
         columns,
     };
-    let text = format!(
-        "{} </think> <answer> ( 3 + 5 ) * 7 </answer>",
-        "3 + 5 = 8 ; ".repeat(165)
-    );
+    let thinking: String = "3 + 5 = 8 ; ".chars().cycle().take(bytes).collect();
+    let text = format!("{thinking} </think> <answer> ( 3 + 5 ) * 7 </answer>");
     let completion = Completion {
         tokens: vec![1; 500],
         logprobs: vec![0.0; 500],

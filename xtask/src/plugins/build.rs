@@ -26,7 +26,7 @@ pub struct Toolchain {
 impl Toolchain {
     /// The installed target, else the compiler that `R1X_WASM_RUSTC` names.
     pub fn find() -> Result<Self, Failure> {
-        let installed = OsString::from(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let installed = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let library = print(
             &installed,
             &["--print", "target-libdir", "--target", TARGET],

@@ -12,7 +12,7 @@ use crate::kernel::softmax;
 
 const NAME: &str = "token-logprob";
 
-/// log softmax(logits / temperature)[target] per row, in nats: logits `[rows, vocabulary]`, one target per
+/// `log softmax(logits / temperature)[target]` per row, in nats: logits `[rows, vocabulary]`, one target per
 /// row, result `[rows]`. The result is `f32` for half-precision logits.
 ///
 /// # Errors

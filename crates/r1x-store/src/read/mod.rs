@@ -67,11 +67,3 @@ impl Reader {
             .map_err(|error| StoreError::from_sqlx(&self.path, error))
     }
 }
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // Dropping the connection ends its thread; inside the runtime, since sqlx may look for one.
-        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _entered = inner.runtime.enter();
-    }
-}

@@ -27,7 +27,10 @@ fn child(test: &str, variable: &str, value: &std::path::Path) -> Command {
 #[test]
 #[ignore = "the child of a_killed_writer_leaves_whole_steps"]
 fn child_writes_until_killed() {
-    let path = std::env::var_os("R1X_TEST_STORE").unwrap();
+    // Without a parent there is nothing to do.
+    let Some(path) = std::env::var_os("R1X_TEST_STORE") else {
+        return;
+    };
     let store = Store::open(path.as_ref(), Mode::Write).unwrap();
     let mut run = run_of_steps(&store, 0);
     for step in 0.. {
@@ -209,7 +212,11 @@ fn a_folder_that_cannot_be_written_is_named_and_can_be_read() {
 #[test]
 #[ignore = "the child of a_folder_that_cannot_be_written_is_named_and_can_be_read"]
 fn child_looks_at_a_read_only_folder() {
-    let path = std::path::PathBuf::from(std::env::var_os("R1X_TEST_STORE").unwrap());
+    // Without a parent there is nothing to look at.
+    let Some(path) = std::env::var_os("R1X_TEST_STORE") else {
+        return;
+    };
+    let path = std::path::PathBuf::from(path);
     let error = Store::open(&path, Mode::Write).err().unwrap();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     assert_eq!(error.boundary(), Boundary::Device);
