@@ -12,10 +12,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with the way to mend it.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: hint.into(),
-        }
+        Self { message: message.into(), hint: hint.into() }
     }
 }
 

@@ -11,12 +11,7 @@ use std::process::ExitCode;
 use failure::Failure;
 
 /// Name, usage after the name, what it is for, and the function.
-type Task = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&Context) -> Result<(), Failure>,
-);
+type Task = (&'static str, &'static str, &'static str, fn(&Context) -> Result<(), Failure>);
 
 const TASKS: &[Task] = &[(
     "plugins",
@@ -43,12 +38,8 @@ fn main() -> ExitCode {
         }
         return ExitCode::from(2);
     };
-    let outcome = find_root().and_then(|root| {
-        task(&Context {
-            root,
-            arguments: arguments.collect(),
-        })
-    });
+    let outcome =
+        find_root().and_then(|root| task(&Context { root, arguments: arguments.collect() }));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -61,21 +52,12 @@ fn main() -> ExitCode {
 /// The folder above the current one that holds both `plugins` and `xtask`.
 fn find_root() -> Result<PathBuf, Failure> {
     let here = std::env::current_dir().map_err(|error| {
-        Failure::new(
-            format!("no current folder: {error}"),
-            "cd into the repository",
-        )
+        Failure::new(format!("no current folder: {error}"), "cd into the repository")
     })?;
     let is_root = |folder: &std::path::Path| {
         folder.join("xtask/Cargo.toml").is_file() && folder.join("plugins/Cargo.toml").is_file()
     };
-    here.ancestors()
-        .find(|folder| is_root(folder))
-        .map(PathBuf::from)
-        .ok_or_else(|| {
-            Failure::new(
-                "this is not the repository of r1x",
-                "cd into the repository and try again",
-            )
-        })
+    here.ancestors().find(|folder| is_root(folder)).map(PathBuf::from).ok_or_else(|| {
+        Failure::new("this is not the repository of r1x", "cd into the repository and try again")
+    })
 }

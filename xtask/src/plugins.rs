@@ -24,19 +24,10 @@ pub struct Plugin {
 
 /// Every plugin; a new one is one more row.
 pub const PLUGINS: &[Plugin] = &[
-    Plugin {
-        name: "countdown",
-        component: "plugins/countdown.wasm",
-    },
-    Plugin {
-        name: "format",
-        component: "plugins/format.wasm",
-    },
+    Plugin { name: "countdown", component: "plugins/countdown.wasm" },
+    Plugin { name: "format", component: "plugins/format.wasm" },
     // Not a reward: the misbehaving guest of the host's tests.
-    Plugin {
-        name: "hostile",
-        component: "crates/r1x-reward/tests/fixtures/hostile.wasm",
-    },
+    Plugin { name: "hostile", component: "crates/r1x-reward/tests/fixtures/hostile.wasm" },
 ];
 
 /// The lock file.
@@ -44,12 +35,7 @@ pub const LOCK: &str = "plugins/plugins.lock";
 
 /// Runs the task.
 pub fn run(context: &Context) -> Result<(), Failure> {
-    match context
-        .arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()[..]
-    {
+    match context.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => build_all(&context.root),
         ["--check"] => check(&context.root),
         _ => Err(Failure::new(
@@ -72,12 +58,7 @@ fn build_all(root: &Path) -> Result<(), Failure> {
             wasm_sha256: lock::sha256(&component),
             compiler: toolchain.version.clone(),
         };
-        println!(
-            "{:<10} {:>7} bytes  {}",
-            plugin.name,
-            component.len(),
-            entry.wasm_sha256
-        );
+        println!("{:<10} {:>7} bytes  {}", plugin.name, component.len(), entry.wasm_sha256);
         lock.plugins.insert(plugin.name.to_owned(), entry);
     }
     write_whole(&root.join(LOCK), lock.to_text()?.as_bytes())

@@ -15,9 +15,8 @@ pub fn pass_at_k(samples: usize, correct: usize, k: usize) -> Option<f64> {
     if wrong < k {
         return Some(1.0);
     }
-    let all_wrong: f64 = (0..k)
-        .map(|draw| (wrong - draw) as f64 / (samples - draw) as f64)
-        .product();
+    let all_wrong: f64 =
+        (0..k).map(|draw| (wrong - draw) as f64 / (samples - draw) as f64).product();
     Some(1.0 - all_wrong)
 }
 
@@ -39,11 +38,7 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     }
     let items = values.len();
     let mean = values.iter().sum::<f64>() / items as f64;
-    Some(Estimate {
-        mean,
-        stderr: deviation(values) / (items as f64).sqrt(),
-        items,
-    })
+    Some(Estimate { mean, stderr: deviation(values) / (items as f64).sqrt(), items })
 }
 
 /// Unbiased standard deviation; 0 for fewer than two values.

@@ -29,21 +29,12 @@ pub fn kl(estimator: KlEstimator, logprob: f64, reference: f64) -> KlTerm {
     let d = reference - logprob;
     // d falls by one when the log-prob grows by one, so derivatives by d change sign.
     match estimator {
-        KlEstimator::K1 => KlTerm {
-            value: -d,
-            derivative: 1.0,
-        },
-        KlEstimator::K2 => KlTerm {
-            value: 0.5 * d * d,
-            derivative: -d,
-        },
+        KlEstimator::K1 => KlTerm { value: -d, derivative: 1.0 },
+        KlEstimator::K2 => KlTerm { value: 0.5 * d * d, derivative: -d },
         KlEstimator::K3 => {
             let inside = d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
             let slope = inside.exp_m1();
-            KlTerm {
-                value: (slope - inside) + slope * (d - inside),
-                derivative: -slope,
-            }
+            KlTerm { value: (slope - inside) + slope * (d - inside), derivative: -slope }
         }
     }
 }
@@ -59,20 +50,8 @@ mod tests {
     #[test]
     fn matches_values_computed_by_hand() {
         let term = |estimator| kl(estimator, -1.0, -1.5);
-        assert_eq!(
-            term(KlEstimator::K1),
-            KlTerm {
-                value: 0.5,
-                derivative: 1.0
-            }
-        );
-        assert_eq!(
-            term(KlEstimator::K2),
-            KlTerm {
-                value: 0.125,
-                derivative: 0.5
-            }
-        );
+        assert_eq!(term(KlEstimator::K1), KlTerm { value: 0.5, derivative: 1.0 });
+        assert_eq!(term(KlEstimator::K2), KlTerm { value: 0.125, derivative: 0.5 });
         let k3 = term(KlEstimator::K3);
         assert!((k3.value - 0.106_530_659_712_633_4).abs() < 1e-15);
         assert!((k3.derivative - 0.393_469_340_287_366_6).abs() < 1e-15);
@@ -113,10 +92,7 @@ mod tests {
         for estimator in ESTIMATORS {
             for (logprob, reference) in [(-1e5, 0.0), (0.0, -1e5), (-3e38, 0.0)] {
                 let term = kl(estimator, logprob, reference);
-                assert!(
-                    term.value.is_finite() && term.derivative.is_finite(),
-                    "{term:?}"
-                );
+                assert!(term.value.is_finite() && term.derivative.is_finite(), "{term:?}");
             }
         }
         // Below the reference's probability, a larger log-prob must lower the penalty.

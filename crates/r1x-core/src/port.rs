@@ -108,8 +108,11 @@ pub trait Policy {
         stream: Stream,
     ) -> Result<Vec<Vec<Completion>>, PortError>;
     /// Log-probs of the completion tokens of each sequence, at the batch's temperature.
-    fn score(&mut self, weights: Weights, batch: &TrainingBatch)
-    -> Result<Vec<Vec<f32>>, PortError>;
+    fn score(
+        &mut self,
+        weights: Weights,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError>;
     /// Forward, loss and backward over a batch; gradients add to those already accumulated.
     fn accumulate(
         &mut self,

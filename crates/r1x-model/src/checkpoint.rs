@@ -110,7 +110,8 @@ pub(crate) fn save(
         path: name.to_owned(),
         reason: error.to_string(),
     })?;
-    let files = [("model.safetensors", model), ("optimizer.safetensors", optimizer), ("state.json", json)];
+    let files =
+        [("model.safetensors", model), ("optimizer.safetensors", optimizer), ("state.json", json)];
     let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     write_folder(&policy.folder.join(name), &files)?;
     Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, bytes })
@@ -183,7 +184,8 @@ impl<'a> Source<'a> {
 
     fn fill(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), ModelError> {
         let error = |reason: String| ModelError::Checkpoint { path: self.path.clone(), reason };
-        let tensor = self.tensors.tensor(name).map_err(|_| error(format!("has no tensor `{name}`")))?;
+        let tensor =
+            self.tensors.tensor(name).map_err(|_| error(format!("has no tensor `{name}`")))?;
         if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
             return Err(error(format!(
                 "`{name}` is {:?} {:?}, the model wants F32 {shape:?}",
@@ -197,7 +199,12 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn fill_parameters(&self, layout: &Layout, prefix: &str, values: &mut [f32]) -> Result<(), ModelError> {
+    fn fill_parameters(
+        &self,
+        layout: &Layout,
+        prefix: &str,
+        values: &mut [f32],
+    ) -> Result<(), ModelError> {
         for p in &layout.parameters {
             let range = p.offset..p.offset + p.len();
             self.fill(&format!("{prefix}{}", p.name), &p.shape, &mut values[range])?;
@@ -244,7 +251,8 @@ impl DecoderPolicy {
         source.fill_parameters(layout, "first.", &mut self.optimizer.first)?;
         source.fill_parameters(layout, "second.", &mut self.optimizer.second)?;
         self.optimizer.updates = state.updates;
-        let has_reference = source.tensors.names().iter().any(|name| name.starts_with("reference."));
+        let has_reference =
+            source.tensors.names().iter().any(|name| name.starts_with("reference."));
         self.reference = has_reference.then(|| source.weights(layout, "reference.")).transpose()?;
         Ok(state.cursor)
     }

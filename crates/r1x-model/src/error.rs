@@ -77,9 +77,10 @@ impl From<ModelError> for PortError {
     fn from(error: ModelError) -> Self {
         let message = error.to_string();
         let (boundary, hint) = match &error {
-            ModelError::UnknownWord { .. } => {
-                (Boundary::Data, "add the word to `model.tokenizer.vocabulary`, or use `tokenizer: {data: ...}`")
-            }
+            ModelError::UnknownWord { .. } => (
+                Boundary::Data,
+                "add the word to `model.tokenizer.vocabulary`, or use `tokenizer: {data: ...}`",
+            ),
             ModelError::Vocabulary(_) => (Boundary::Spec, "mend `model.tokenizer` in the spec"),
             ModelError::Tokenizer { .. } => {
                 (Boundary::Model, "check the path and `eos` under `model.tokenizer`")
@@ -88,9 +89,10 @@ impl From<ModelError> for PortError {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
             }
             ModelError::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    (Boundary::Device, "free some disk space, then `r1x resume`; nothing recorded is lost")
-                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
+                    Boundary::Device,
+                    "free some disk space, then `r1x resume`; nothing recorded is lost",
+                ),
                 _ => (Boundary::Model, "check that the folder exists and may be written"),
             },
             ModelError::TooLong { .. } => {

@@ -280,7 +280,11 @@ impl Builder {
                 return FeedForward::Dense(self.swiglu(prefix, hidden, *intermediate_size));
             }
             FeedForwardPlan::Moe(moe) if layer < moe.dense_layers => {
-                return FeedForward::Dense(self.swiglu(prefix, hidden, moe.dense_intermediate_size));
+                return FeedForward::Dense(self.swiglu(
+                    prefix,
+                    hidden,
+                    moe.dense_intermediate_size,
+                ));
             }
             FeedForwardPlan::Moe(moe) => moe,
         };
@@ -308,7 +312,8 @@ impl Layout {
             .map(|index| {
                 let prefix = format!("model.layers.{index}");
                 Layer {
-                    attention_norm: build.vector(format!("{prefix}.input_layernorm.weight"), hidden),
+                    attention_norm: build
+                        .vector(format!("{prefix}.input_layernorm.weight"), hidden),
                     attention: build.attention(
                         &format!("{prefix}.self_attn"),
                         hidden,

@@ -149,8 +149,15 @@ impl Worker {
         let share = 1.0 / batch.sequences.len() as f64;
         let temperature = f64::from(batch.temperature);
         let (gradient, work) = (&mut self.gradient, &mut self.work);
-        self.totals.loss += decoder
-            .backward(weights, &packed, &token_gradients, temperature, share, gradient, work);
+        self.totals.loss += decoder.backward(
+            weights,
+            &packed,
+            &token_gradients,
+            temperature,
+            share,
+            gradient,
+            work,
+        );
     }
 }
 
@@ -181,11 +188,7 @@ impl Policy for DecoderPolicy {
         Ok(generate(&self.decoder, &self.weights, requests, sampling, stream, eos, threads)?)
     }
 
-    fn score(
-        &mut self,
-        weights: Which,
-        batch: &TrainingBatch,
-    ) -> Result<Vec<Vec<f32>>, PortError> {
+    fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
         let weights = match (&self.reference, weights) {
             (Some(reference), Which::Reference) => reference,

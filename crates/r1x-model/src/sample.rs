@@ -109,7 +109,10 @@ mod tests {
     }
 
     fn assert_near(found: &[f64], expected: &[f64]) {
-        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.012), "{found:?} against {expected:?}");
+        assert!(
+            found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.012),
+            "{found:?} against {expected:?}"
+        );
     }
 
     #[test]

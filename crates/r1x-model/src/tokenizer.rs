@@ -72,7 +72,8 @@ impl Tokenizer {
     /// # Errors
     /// When they are no tokenizer, or it lacks the end-of-sequence token.
     pub fn from_bytes(bytes: &[u8], eos: &str) -> Result<Self, ModelError> {
-        let error = |reason: String| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
+        let error =
+            |reason: String| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| error(e.to_string()))?;
         let token = inner
             .token_to_id(eos)
@@ -122,10 +123,11 @@ impl Tokenizer {
                 })
                 .collect(),
             Tokenizer::File { inner, .. } => {
-                let encoding = inner.encode(text, false).map_err(|error| ModelError::Tokenizer {
-                    path: "tokenizer.json".to_owned(),
-                    reason: error.to_string(),
-                })?;
+                let encoding =
+                    inner.encode(text, false).map_err(|error| ModelError::Tokenizer {
+                        path: "tokenizer.json".to_owned(),
+                        reason: error.to_string(),
+                    })?;
                 Ok(encoding.get_ids().to_vec())
             }
         }
@@ -136,7 +138,8 @@ impl Tokenizer {
         let kept = tokens.iter().filter(|token| **token != self.eos());
         match self {
             Tokenizer::Words { words, .. } => {
-                let words = kept.map(|token| words.get(*token as usize).map_or("?", String::as_str));
+                let words =
+                    kept.map(|token| words.get(*token as usize).map_or("?", String::as_str));
                 words.collect::<Vec<_>>().join(" ")
             }
             Tokenizer::File { inner, .. } => {

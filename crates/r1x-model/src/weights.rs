@@ -48,7 +48,11 @@ impl<R: Real> Weights<R> {
     }
 
     /// Changes values and selection biases, then brings the transposed copies up to date.
-    pub fn edit<T>(&mut self, layout: &Layout, change: impl FnOnce(&mut [R], &mut [Vec<R>]) -> T) -> T {
+    pub fn edit<T>(
+        &mut self,
+        layout: &Layout,
+        change: impl FnOnce(&mut [R], &mut [Vec<R>]) -> T,
+    ) -> T {
         let result = change(&mut self.values, &mut self.biases);
         for parameter in &layout.parameters {
             if let [rows, columns] = parameter.shape[..] {

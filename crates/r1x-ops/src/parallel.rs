@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn map_keeps_the_order() {
         for threads in 1..4 {
-            assert_eq!(map((0..50).collect(), threads, |x: i32| x * 2), (0..50).map(|x| x * 2).collect::<Vec<_>>());
+            assert_eq!(
+                map((0..50).collect(), threads, |x: i32| x * 2),
+                (0..50).map(|x| x * 2).collect::<Vec<_>>()
+            );
         }
     }
 

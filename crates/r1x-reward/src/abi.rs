@@ -108,10 +108,7 @@ impl CallLog {
             self.dropped += 1;
             return;
         }
-        self.lines.push(LogLine {
-            level,
-            message: cut(message, MAX_LOG_BYTES),
-        });
+        self.lines.push(LogLine { level, message: cut(message, MAX_LOG_BYTES) });
     }
 }
 
@@ -145,9 +142,6 @@ mod tests {
             log.push(LogLevel::Info, line.to_string());
         }
         assert_eq!((log.lines.len(), log.dropped), (MAX_LOG_LINES, 7));
-        assert_eq!(
-            log.lines.last().map(|line| line.message.as_str()),
-            Some("99")
-        );
+        assert_eq!(log.lines.last().map(|line| line.message.as_str()), Some("99"));
     }
 }

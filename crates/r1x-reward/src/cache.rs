@@ -27,9 +27,7 @@ impl Cache {
         let refused = |reason: String| format!("{}: {reason}", folder.display());
         private::create(folder).map_err(|error| refused(format!("cannot be made: {error}")))?;
         private::check_folder(folder).map_err(refused)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// Whether there is an entry. It may still turn out to be damaged.
@@ -51,9 +49,7 @@ impl Cache {
 
     /// Keeps a compiled component. Readers see all of it or nothing.
     pub(crate) fn store(&self, key: &str, component: &Component) -> io::Result<()> {
-        let bytes = component
-            .serialize()
-            .map_err(|error| io::Error::other(error.to_string()))?;
+        let bytes = component.serialize().map_err(|error| io::Error::other(error.to_string()))?;
         // The note comes second: an entry without its note is an entry that is not there.
         self.write_whole(&self.path(key), &bytes)?;
         self.write_whole(&self.note_path(key), sha256(&bytes).as_bytes())
@@ -70,9 +66,7 @@ impl Cache {
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = self
-            .folder
-            .join(format!(".{}-{number}.part", std::process::id()));
+        let temporary = self.folder.join(format!(".{}-{number}.part", std::process::id()));
         let written = private::new_file(&temporary).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -101,13 +95,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Hashes what `Hash` types feed it with sha256, which stays the same between processes and compilers.
@@ -116,10 +108,7 @@ struct Sha256Hasher(Sha256);
 impl Hasher for Sha256Hasher {
     fn finish(&self) -> u64 {
         let digest = self.0.clone().finalize();
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |number, &byte| (number << 8) | u64::from(byte))
+        digest.iter().take(8).fold(0, |number, &byte| (number << 8) | u64::from(byte))
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -146,18 +135,11 @@ mod private {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     pub(super) fn create(folder: &Path) -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
     }
 
     pub(super) fn new_file(path: &Path) -> io::Result<File> {
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
     }
 
     pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
@@ -174,10 +156,7 @@ mod private {
         }
         let own = own_uid(folder).map_err(|error| format!("cannot be written: {error}"))?;
         if folder_facts.uid() != own {
-            return Err(format!(
-                "belongs to user {}, not to {own}",
-                folder_facts.uid()
-            ));
+            return Err(format!("belongs to user {}, not to {own}", folder_facts.uid()));
         }
         Ok(())
     }

@@ -122,10 +122,7 @@ impl Fault {
 
 impl RewardError {
     pub(crate) fn new(plugin: impl Into<String>, fault: Fault) -> Self {
-        Self {
-            plugin: plugin.into(),
-            fault,
-        }
+        Self { plugin: plugin.into(), fault }
     }
 
     /// How to mend it.

@@ -21,10 +21,7 @@ pub(crate) enum Failure {
     /// It asked for more memory than it may have.
     Memory { limit_bytes: u64 },
     /// It trapped; the reason in words, and its last message if there was one.
-    Trap {
-        reason: String,
-        last_message: Option<String>,
-    },
+    Trap { reason: String, last_message: Option<String> },
     /// It returned an error.
     Refused(GuestError),
     /// It returned another number of scores than rollouts.
@@ -52,14 +49,8 @@ impl Failure {
             Failure::Memory { limit_bytes } => {
                 format!("wanted more memory than {limit_bytes} bytes (limits.memory_bytes)")
             }
-            Failure::Trap {
-                reason,
-                last_message: None,
-            } => format!("trapped: {reason}"),
-            Failure::Trap {
-                reason,
-                last_message: Some(message),
-            } => {
+            Failure::Trap { reason, last_message: None } => format!("trapped: {reason}"),
+            Failure::Trap { reason, last_message: Some(message) } => {
                 format!("trapped: {reason}; its last message: {message}")
             }
             Failure::Refused(GuestError::BadConfig(reason)) => {
@@ -109,10 +100,7 @@ impl<'a> Instance<'a> {
         ticker: &'a Ticker,
         limits: &LimitsPlan,
     ) -> Result<Self, Failure> {
-        let state = State {
-            limiter: Limiter::new(limits.memory_bytes),
-            log: CallLog::default(),
-        };
+        let state = State { limiter: Limiter::new(limits.memory_bytes), log: CallLog::default() };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(MAX_RETURNED_BYTES);
@@ -123,12 +111,7 @@ impl<'a> Instance<'a> {
             pre.instantiate(&mut store)
         };
         match started {
-            Ok(reward) => Ok(Self {
-                store,
-                reward,
-                ticker,
-                limits: limits.clone(),
-            }),
+            Ok(reward) => Ok(Self { store, reward, ticker, limits: limits.clone() }),
             Err(error) => Err(explain(&error, &store, deadline, limits)),
         }
     }
@@ -140,10 +123,8 @@ impl<'a> Instance<'a> {
 
     /// Calls `configure`, with `patience` times the usual deadline.
     pub(crate) fn configure(&mut self, config_json: &str, patience: u32) -> Result<(), Failure> {
-        self.call(patience, 0, |reward, store| {
-            v0_1::configure(reward, store, config_json)
-        })?
-        .map_err(Failure::Refused)
+        self.call(patience, 0, |reward, store| v0_1::configure(reward, store, config_json))?
+            .map_err(Failure::Refused)
     }
 
     /// Calls `score-batch`, with `patience` times the usual deadline.
@@ -152,15 +133,13 @@ impl<'a> Instance<'a> {
         batch: &[Question<'_>],
         patience: u32,
     ) -> Result<Vec<Answer>, Failure> {
-        let scored = self.call(patience, batch.len(), |reward, store| {
-            v0_1::score_batch(reward, store, batch)
-        })?;
+        let scored = self
+            .call(patience, batch.len(), |reward, store| v0_1::score_batch(reward, store, batch))?;
         match scored {
             Err(refusal) => Err(Failure::Refused(refusal)),
-            Ok(answers) if answers.len() != batch.len() => Err(Failure::WrongLength {
-                scores: answers.len(),
-                rollouts: batch.len(),
-            }),
+            Ok(answers) if answers.len() != batch.len() => {
+                Err(Failure::WrongLength { scores: answers.len(), rollouts: batch.len() })
+            }
             Ok(answers) => Ok(answers),
         }
     }
@@ -203,9 +182,7 @@ fn explain(
         return Failure::Timeout { deadline };
     }
     if state.limiter.memory_denied() {
-        return Failure::Memory {
-            limit_bytes: limits.memory_bytes,
-        };
+        return Failure::Memory { limit_bytes: limits.memory_bytes };
     }
     let reason = match trap {
         // Rust and C guests keep a stack of their own in linear memory and run off its end.
@@ -217,15 +194,7 @@ fn explain(
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    let warnings = state
-        .log
-        .lines
-        .iter()
-        .rev()
-        .filter(|line| line.level == LogLevel::Warn);
+    let warnings = state.log.lines.iter().rev().filter(|line| line.level == LogLevel::Warn);
     let last_message = warnings.map(|line| line.message.clone()).next();
-    Failure::Trap {
-        reason,
-        last_message,
-    }
+    Failure::Trap { reason, last_message }
 }

@@ -23,11 +23,8 @@ const MAGIC: &[u8] = b"\0asm";
 /// Bytes 6 and 7: the layer, little-endian.
 const CORE_LAYER: [u8; 2] = [0, 0];
 /// What `info` may use; it runs before any plan is at hand.
-const INFO_LIMITS: LimitsPlan = LimitsPlan {
-    time_ms: 2_000,
-    time_per_rollout_ms: 0,
-    memory_bytes: 256 << 20,
-};
+const INFO_LIMITS: LimitsPlan =
+    LimitsPlan { time_ms: 2_000, time_per_rollout_ms: 0, memory_bytes: 256 << 20 };
 
 /// How a host is set up. None of it influences a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,13 +87,7 @@ impl Host {
             }
         };
         let workers = options.workers.max(1);
-        Ok(Self(Arc::new(Inner {
-            engine,
-            ticker,
-            cache,
-            cache_refusal,
-            workers,
-        })))
+        Ok(Self(Arc::new(Inner { engine, ticker, cache, cache_refusal, workers })))
     }
 
     /// Why the cache folder is not used, if it is not.
@@ -107,10 +98,7 @@ impl Host {
     /// Whether loading this component will find it compiled.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
         let key = cache::key(&self.0.engine, &cache::sha256(wasm));
-        self.0
-            .cache
-            .as_ref()
-            .is_some_and(|cache| cache.contains(&key))
+        self.0.cache.as_ref().is_some_and(|cache| cache.contains(&key))
     }
 
     /// Loads the component in a file.
@@ -160,24 +148,14 @@ impl Host {
             .and_then(|mut instance| instance.info())
             .map_err(|failure| Fault::InfoFailed(failure.sentence()))?;
         check_info(&info).map_err(Fault::BadInfo)?;
-        Ok(Prepared {
-            pre,
-            info,
-            sha256,
-            origin,
-            load_time: started.elapsed(),
-        })
+        Ok(Prepared { pre, info, sha256, origin, load_time: started.elapsed() })
     }
 
     fn compile(&self, bytes: &[u8], sha256: &str) -> Result<(Component, Origin), Fault> {
         check_header(bytes)?;
         let engine = &self.0.engine;
         let key = cache::key(engine, sha256);
-        let cached = self
-            .0
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.load(engine, &key));
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &key));
         if let Some(component) = cached {
             return Ok((component, Origin::Cache));
         }
@@ -227,22 +205,12 @@ fn check_header(bytes: &[u8]) -> Result<(), Fault> {
 
 fn check_exports(engine: &Engine, component: &Component) -> Result<(), Fault> {
     let component_type = component.component_type();
-    let exports: Vec<&str> = component_type
-        .exports(engine)
-        .map(|(name, _)| name)
-        .collect();
-    match v0_1::EXPORTS
-        .iter()
-        .find(|wanted| !exports.contains(wanted))
-    {
+    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
+    match v0_1::EXPORTS.iter().find(|wanted| !exports.contains(wanted)) {
         None => Ok(()),
         Some(missing) => Err(Fault::WrongExports {
             missing: (*missing).to_owned(),
-            exports: if exports.is_empty() {
-                "none".to_owned()
-            } else {
-                exports.join(", ")
-            },
+            exports: if exports.is_empty() { "none".to_owned() } else { exports.join(", ") },
         }),
     }
 }
@@ -252,15 +220,12 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
         if name.starts_with("wasi:") || name.starts_with("wasi_") {
             return Err(Fault::Wasi(name.to_owned()));
         }
-        let Some((interface, version)) = name
-            .strip_prefix(v0_1::PACKAGE)
-            .and_then(|rest| rest.split_once('@'))
+        let Some((interface, version)) =
+            name.strip_prefix(v0_1::PACKAGE).and_then(|rest| rest.split_once('@'))
         else {
             return Err(Fault::UnknownImport(name.to_owned()));
         };
-        let same_minor = version
-            .strip_prefix(v0_1::VERSION)
-            .is_some_and(|p| p.starts_with('.'));
+        let same_minor = version.strip_prefix(v0_1::VERSION).is_some_and(|p| p.starts_with('.'));
         if !same_minor {
             return Err(Fault::OtherVersion(version.to_owned()));
         }
@@ -300,11 +265,7 @@ fn check_info(info: &PluginInfo) -> Result<(), String> {
     {
         return Err(format!("min {min} is above max {max}"));
     }
-    match info
-        .config_schema
-        .as_deref()
-        .map(serde_json::from_str::<serde_json::Value>)
-    {
+    match info.config_schema.as_deref().map(serde_json::from_str::<serde_json::Value>) {
         Some(Err(error)) => Err(format!("config-schema is not JSON: {error}")),
         _ => Ok(()),
     }
@@ -343,9 +304,8 @@ impl Plugin {
 
     /// Asks the plugin whether it accepts a configuration, within the limits of the plan.
     pub fn check_config(&self, config_json: &str, limits: &LimitsPlan) -> Result<(), RewardError> {
-        let configured = self
-            .start(limits)
-            .and_then(|mut instance| instance.configure(config_json, 1));
+        let configured =
+            self.start(limits).and_then(|mut instance| instance.configure(config_json, 1));
         configured.map_err(|failure| {
             let fault = match failure {
                 Failure::Refused(GuestError::BadConfig(reason)) => Fault::BadConfig(reason),
@@ -362,18 +322,14 @@ impl Plugin {
 
 impl fmt::Debug for Host {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Host")
-            .field("workers", &self.0.workers)
-            .finish_non_exhaustive()
+        out.debug_struct("Host").field("workers", &self.0.workers).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut plugin = out.debug_struct("Plugin");
-        plugin
-            .field("source", &self.0.source)
-            .field("sha256", &self.0.sha256);
+        plugin.field("source", &self.0.source).field("sha256", &self.0.sha256);
         plugin.finish_non_exhaustive()
     }
 }

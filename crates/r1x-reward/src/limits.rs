@@ -40,10 +40,7 @@ impl Limiter {
     /// A limit on all linear memories of an instance together.
     pub(crate) fn new(memory_bytes: u64) -> Self {
         let memory_limit = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
-        Self {
-            memory_limit,
-            ..Self::default()
-        }
+        Self { memory_limit, ..Self::default() }
     }
 
     /// Whether the guest asked for more memory than it may have.
@@ -59,9 +56,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .memory_used
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.memory_used.saturating_add(desired.saturating_sub(current));
         if total > self.memory_limit {
             self.memory_denied = true;
             return Ok(false);
@@ -76,9 +71,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .table_rows
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.table_rows.saturating_add(desired.saturating_sub(current));
         if total > MAX_TABLE_ROWS {
             return Ok(false);
         }
@@ -102,10 +95,7 @@ impl ResourceLimiter for Limiter {
 /// A deadline as ticks of the epoch, counted from the current one. The tick under way counts for nothing.
 pub(crate) fn ticks(deadline: Duration) -> u64 {
     let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
-    u64::try_from(ticks)
-        .unwrap_or(u64::MAX / 2)
-        .min(u64::MAX / 2)
-        + 1
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
 
 /// The thread that advances the epoch of one engine. It ends when this value is dropped.
@@ -135,10 +125,7 @@ impl Shared {
         let mut state = self.lock();
         while !state.stop {
             if state.running == 0 {
-                state = self
-                    .wake
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let waited = self.wake.wait_timeout(state, TICK);
@@ -154,18 +141,12 @@ impl Shared {
 impl Ticker {
     /// Starts the thread.
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-        });
+        let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
         let (theirs, engine) = (Arc::clone(&shared), engine.clone());
         let thread = std::thread::Builder::new()
             .name("r1x-epoch".to_owned())
             .spawn(move || theirs.advance(&engine))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Time passes while the result lives.
@@ -176,9 +157,7 @@ impl Ticker {
         if state.running == 1 {
             self.shared.wake.notify_one();
         }
-        Running {
-            shared: &self.shared,
-        }
+        Running { shared: &self.shared }
     }
 }
 

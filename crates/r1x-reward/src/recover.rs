@@ -34,11 +34,7 @@ pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) 
         plan,
         failed_calls: 0,
         timeouts: 0,
-        result: BatchResult {
-            outcomes: Vec::new(),
-            log: CallLog::default(),
-            hint: None,
-        },
+        result: BatchResult { outcomes: Vec::new(), log: CallLog::default(), hint: None },
     };
     recovery.score(batch);
     recovery.result
@@ -56,11 +52,7 @@ impl Recovery<'_> {
     fn score(&mut self, batch: &[Question<'_>]) {
         if self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some() {
             // The run stops at the first failure, so the rest of the batch is not worth any time.
-            self.give_up(
-                batch,
-                "not judged, because an earlier rollout failed".to_owned(),
-                None,
-            );
+            self.give_up(batch, "not judged, because an earlier rollout failed".to_owned(), None);
             return;
         }
         let failure = match self.call(batch, 1) {
@@ -96,10 +88,7 @@ impl Recovery<'_> {
         };
         let sentence = match batch.len() {
             1 => failure.sentence(),
-            count => format!(
-                "in a group of {count}, judged together: {}",
-                failure.sentence()
-            ),
+            count => format!("in a group of {count}, judged together: {}", failure.sentence()),
         };
         self.give_up(batch, sentence, Some(&failure));
     }
@@ -110,9 +99,7 @@ impl Recovery<'_> {
             self.result.hint = Some(failure.hint());
         }
         let outcome = verdict::failed(status, sentence, self.plan.on_failure);
-        self.result
-            .outcomes
-            .extend(std::iter::repeat_n(outcome, batch.len()));
+        self.result.outcomes.extend(std::iter::repeat_n(outcome, batch.len()));
     }
 
     /// One call in a fresh instance; adds the outcomes if it succeeds.

@@ -56,15 +56,9 @@ impl WasmRewarder {
             }
             plugin.check_config(&plan.config, &plan.limits)?;
         }
-        let plugins = rewards
-            .iter()
-            .map(|(plan, plugin)| (plan.id.clone(), plugin.clone()))
-            .collect();
-        Ok(Self {
-            host: host.clone(),
-            plugins,
-            logs: Vec::new(),
-        })
+        let plugins =
+            rewards.iter().map(|(plan, plugin)| (plan.id.clone(), plugin.clone())).collect();
+        Ok(Self { host: host.clone(), plugins, logs: Vec::new() })
     }
 
     /// What the plugins wrote during the last call of `score`, in the order of its rewards. The messages
@@ -74,18 +68,16 @@ impl WasmRewarder {
     }
 
     fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
-        self.plugins
-            .iter()
-            .find(|(known, _)| known == id)
-            .map(|(_, plugin)| plugin)
-            .ok_or_else(|| {
+        self.plugins.iter().find(|(known, _)| known == id).map(|(_, plugin)| plugin).ok_or_else(
+            || {
                 let known: Vec<&str> = self.plugins.iter().map(|(id, _)| id.as_str()).collect();
                 PortError::new(
                     Boundary::Reward,
                     format!("reward `{id}` was not loaded"),
                     format!("the loaded rewards are: {}", known.join(", ")),
                 )
-            })
+            },
+        )
     }
 }
 
@@ -159,10 +151,8 @@ impl GroupTexts {
             columns.push_str(value);
         }
         columns.push('}');
-        let metadata = info
-            .needs
-            .metadata
-            .then(|| format!("{{\"problem\":{}}}", json_text(&problem.key)));
+        let metadata =
+            info.needs.metadata.then(|| format!("{{\"problem\":{}}}", json_text(&problem.key)));
         Ok(Self { columns, metadata })
     }
 }
@@ -175,17 +165,10 @@ fn missing_column(plan: &RewardPlan, problem: &Problem, name: &str) -> PortError
     let known: Vec<&str> = problem.columns.keys().map(String::as_str).collect();
     PortError::new(
         Boundary::Data,
-        format!(
-            "reward `{}` needs the column `{name}`, which the data lacks",
-            plan.id
-        ),
+        format!("reward `{}` needs the column `{name}`, which the data lacks", plan.id),
         format!(
             "the data has: {}",
-            if known.is_empty() {
-                "none".into()
-            } else {
-                known.join(", ")
-            }
+            if known.is_empty() { "none".into() } else { known.join(", ") }
         ),
     )
 }
@@ -225,11 +208,7 @@ fn run(
     let one = |job: &Job<'_>| {
         let questions = questions(job, groups, &first_ids);
         if questions.is_empty() {
-            return BatchResult {
-                outcomes: Vec::new(),
-                log: Default::default(),
-                hint: None,
-            };
+            return BatchResult { outcomes: Vec::new(), log: Default::default(), hint: None };
         }
         recover::score(job.plugin, job.plan, &questions)
     };
@@ -336,15 +315,9 @@ fn assemble(
             let hints = of_reward.iter().map(|result| result.hint).collect();
             let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
             let per_group = |group: &RolloutGroup| {
-                outcomes
-                    .by_ref()
-                    .take(group.rollouts.len())
-                    .collect::<Vec<_>>()
+                outcomes.by_ref().take(group.rollouts.len()).collect::<Vec<_>>()
             };
-            Scored {
-                groups: groups.iter().map(per_group).collect(),
-                hints,
-            }
+            Scored { groups: groups.iter().map(per_group).collect(), hints }
         })
         .collect()
 }
@@ -362,13 +335,7 @@ fn first_fatal(jobs: &[Job<'_>], outcomes: &[Scored], batches: usize) -> Option<
             for group in job.batch.clone() {
                 let failing = scored.groups[group].iter().position(verdict::is_failure);
                 if let Some(sample) = failing {
-                    return Some(fatal(
-                        job,
-                        group,
-                        sample,
-                        &scored.groups[group][sample],
-                        *hint,
-                    ));
+                    return Some(fatal(job, group, sample, &scored.groups[group][sample], *hint));
                 }
             }
         }
@@ -402,10 +369,7 @@ fn collect_logs(rewards: &[RewardPlan], results: &[BatchResult], batches: usize)
     rewards
         .iter()
         .map(|plan| {
-            let mut log = PluginLog {
-                reward: plan.id.clone(),
-                ..PluginLog::default()
-            };
+            let mut log = PluginLog { reward: plan.id.clone(), ..PluginLog::default() };
             for result in results.by_ref().take(batches) {
                 log.lines.extend(result.log.lines.iter().cloned());
                 log.dropped += result.log.dropped;

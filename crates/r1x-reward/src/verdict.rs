@@ -35,12 +35,7 @@ pub(crate) fn failed(
         OnFailure::Zero => Some(0.0),
         OnFailure::Mask | OnFailure::Fail => None,
     };
-    RewardOutcome {
-        value,
-        status,
-        parts: Vec::new(),
-        info: Some(cut(sentence, MAX_INFO_BYTES)),
-    }
+    RewardOutcome { value, status, parts: Vec::new(), info: Some(cut(sentence, MAX_INFO_BYTES)) }
 }
 
 /// Whether an outcome is one that `on_failure` speaks about.
@@ -51,9 +46,7 @@ pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
 fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
     if let Some(reward) = answer.reward {
         if !reward.is_finite() {
-            return Err(format!(
-                "the reward is {reward}: it must be a finite number"
-            ));
+            return Err(format!("the reward is {reward}: it must be a finite number"));
         }
         if info.min.is_some_and(|min| reward < min) || info.max.is_some_and(|max| reward > max) {
             let bound =
@@ -69,23 +62,14 @@ fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
         if !info.parts.contains(name) {
             return Err(format!(
                 "the part `{name}` is not declared; declared are: {}",
-                if info.parts.is_empty() {
-                    "none".to_owned()
-                } else {
-                    info.parts.join(", ")
-                }
+                if info.parts.is_empty() { "none".to_owned() } else { info.parts.join(", ") }
             ));
         }
-        if answer.parts[..position]
-            .iter()
-            .any(|(earlier, _)| earlier == name)
-        {
+        if answer.parts[..position].iter().any(|(earlier, _)| earlier == name) {
             return Err(format!("the part `{name}` is given twice"));
         }
         if !value.is_finite() {
-            return Err(format!(
-                "the part `{name}` is {value}: it must be a finite number"
-            ));
+            return Err(format!("the part `{name}` is {value}: it must be a finite number"));
         }
     }
     Ok(())
@@ -112,15 +96,8 @@ mod tests {
     }
 
     fn answer(reward: Option<f64>, parts: &[(&str, f64)]) -> Answer {
-        let parts = parts
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), *value))
-            .collect();
-        Answer {
-            reward,
-            parts,
-            info: None,
-        }
+        let parts = parts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        Answer { reward, parts, info: None }
     }
 
     #[test]
@@ -128,49 +105,31 @@ mod tests {
         for (answer, expected) in [
             (answer(Some(f64::NAN), &[]), "NaN"),
             (answer(Some(f64::INFINITY), &[]), "inf"),
-            (
-                answer(Some(-0.5), &[]),
-                "outside the declared range 0 to ..",
-            ),
-            (
-                answer(Some(0.5), &[("b", 1.0)]),
-                "`b` is not declared; declared are: a",
-            ),
+            (answer(Some(-0.5), &[]), "outside the declared range 0 to .."),
+            (answer(Some(0.5), &[("b", 1.0)]), "`b` is not declared; declared are: a"),
             (answer(Some(0.5), &[("a", 1.0), ("a", 1.0)]), "given twice"),
             (answer(None, &[("a", f64::NAN)]), "`a` is NaN"),
         ] {
             let outcome = judge(&info(), answer, OnFailure::Mask);
             assert_eq!(outcome.status, RewardStatus::Invalid);
             assert_eq!(outcome.value, None);
-            assert!(
-                outcome.info.as_deref().unwrap_or("").contains(expected),
-                "{outcome:?}"
-            );
+            assert!(outcome.info.as_deref().unwrap_or("").contains(expected), "{outcome:?}");
         }
     }
 
     #[test]
     fn good_answers_pass_unchanged() {
         let outcome = judge(&info(), answer(Some(0.25), &[("a", 2.0)]), OnFailure::Fail);
-        assert_eq!(
-            (outcome.status, outcome.value),
-            (RewardStatus::Ok, Some(0.25))
-        );
+        assert_eq!((outcome.status, outcome.value), (RewardStatus::Ok, Some(0.25)));
         assert_eq!(outcome.parts, [("a".to_owned(), 2.0)]);
         let outcome = judge(&info(), answer(None, &[]), OnFailure::Zero);
-        assert_eq!(
-            (outcome.status, outcome.value),
-            (RewardStatus::Abstain, None)
-        );
+        assert_eq!((outcome.status, outcome.value), (RewardStatus::Abstain, None));
     }
 
     #[test]
     fn zero_keeps_the_failing_status() {
         let outcome = judge(&info(), answer(Some(f64::NAN), &[]), OnFailure::Zero);
-        assert_eq!(
-            (outcome.status, outcome.value),
-            (RewardStatus::Invalid, Some(0.0))
-        );
+        assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, Some(0.0)));
         assert!(is_failure(&outcome));
     }
 }

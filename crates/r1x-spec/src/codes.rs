@@ -113,9 +113,7 @@ codes! {
 
 /// The explanation of a code, e.g. of `R1X0103`; case does not matter.
 pub fn explain(code: &str) -> Option<&'static CodeInfo> {
-    CODES
-        .iter()
-        .find(|info| info.code.eq_ignore_ascii_case(code))
+    CODES.iter().find(|info| info.code.eq_ignore_ascii_case(code))
 }
 
 #[cfg(test)]
@@ -126,11 +124,7 @@ mod tests {
     fn codes_are_unique_ascending_and_explained() {
         assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
         for info in CODES {
-            assert!(
-                info.text.len() > 60 && info.text.ends_with('.'),
-                "{}",
-                info.code
-            );
+            assert!(info.text.len() > 60 && info.text.ends_with('.'), "{}", info.code);
         }
         assert_eq!(explain("r1x0107").map(|info| info.code), Some(PASS_AT_K));
         assert_eq!(explain("R1X9999"), None);

@@ -68,31 +68,14 @@ impl Diagnostic {
         let file = sources.get(span.source).name.clone();
         let (source, lead) = window(sources.line(span.source, span.line), span.col);
         let (line, col, len) = (span.line, span.col + 1, span.len.max(1));
-        let location = Location {
-            file,
-            line,
-            col,
-            len,
-            source,
-            lead,
-        };
-        Self {
-            at: Some(location),
-            ..Self::nowhere(code, message)
-        }
+        let location = Location { file, line, col, len, source, lead };
+        Self { at: Some(location), ..Self::nowhere(code, message) }
     }
 
     /// A diagnostic of class `Spec` without a place.
     pub(crate) fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self {
-            code,
-            class: Class::Spec,
-            message,
-            at: None,
-            label: None,
-            help: None,
-        }
+        Self { code, class: Class::Spec, message, at: None, label: None, help: None }
     }
 
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
@@ -122,11 +105,7 @@ pub struct Style {
 
 impl Style {
     fn paint(self, ansi: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{ansi}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{ansi}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -148,12 +127,7 @@ impl Report {
         }
         diagnostics.sort_by_key(|diagnostic| {
             diagnostic.at.as_ref().map(|at| {
-                (
-                    files.iter().position(|file| *file == at.file),
-                    at.line,
-                    at.col,
-                    diagnostic.code,
-                )
+                (files.iter().position(|file| *file == at.file), at.line, at.col, diagnostic.code)
             })
         });
         diagnostics.dedup();
@@ -184,10 +158,7 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.render(Style {
-            unicode: true,
-            color: false,
-        }))
+        f.write_str(&self.render(Style { unicode: true, color: false }))
     }
 }
 
@@ -208,22 +179,11 @@ fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
 }
 
 fn render_place(out: &mut String, at: &Location, label: Option<&str>, style: Style) {
-    let (corner, bar) = if style.unicode {
-        ("┌─", "│")
-    } else {
-        ("-->", "|")
-    };
+    let (corner, bar) = if style.unicode { ("┌─", "│") } else { ("-->", "|") };
     let (corner, bar) = (style.paint("1;34", corner), style.paint("1;34", bar));
     let number = at.line.to_string();
     let indent = number.len();
-    let _ = writeln!(
-        out,
-        "{:indent$} {corner} {}:{}:{}",
-        "",
-        visible(&at.file),
-        at.line,
-        at.col
-    );
+    let _ = writeln!(out, "{:indent$} {corner} {}:{}:{}", "", visible(&at.file), at.line, at.col);
     let (line, col) = (&at.source, at.lead);
     let room = line.chars().count().saturating_sub(col).max(1);
     let marks = style.paint("1;31", &"^".repeat(at.len.min(room)));
@@ -236,20 +196,13 @@ fn render_place(out: &mut String, at: &Location, label: Option<&str>, style: Sty
 /// The part of a line around a column that fits, and the column inside it.
 fn window(line: &str, col: usize) -> (String, usize) {
     let fits = line.chars().nth(WIDEST_LINE).is_none();
-    let start = if fits {
-        0
-    } else {
-        col.saturating_sub(WIDEST_LINE / 2)
-    };
+    let start = if fits { 0 } else { col.saturating_sub(WIDEST_LINE / 2) };
     // Only what is shown is copied: a hostile file can have one line of a megabyte.
     let mut rest = line.chars().skip(start);
     let shown: String = rest.by_ref().take(WIDEST_LINE).map(visible_char).collect();
     let before = if start > 0 { "..." } else { "" };
     let after = if rest.next().is_some() { "..." } else { "" };
-    (
-        format!("{before}{shown}{after}"),
-        col - start + before.len(),
-    )
+    (format!("{before}{shown}{after}"), col - start + before.len())
 }
 
 /// Text from a file must not reach the terminal as control sequences.
@@ -311,11 +264,8 @@ pub(crate) fn nearest<'a>(
         .filter_map(|candidate| {
             // Words of very different length are far apart; no need to compare them.
             let comparable = word.len().abs_diff(candidate.len()) <= 2 * allowed;
-            let distance = if comparable {
-                strsim::osa_distance(word, candidate)
-            } else {
-                usize::MAX
-            };
+            let distance =
+                if comparable { strsim::osa_distance(word, candidate) } else { usize::MAX };
             let near = distance <= allowed && distance < candidate.len();
             let continued = continues(word, candidate) || continues(candidate, word);
             (near || continued).then_some((distance.min(allowed), candidate))
@@ -332,13 +282,7 @@ mod tests {
     fn long_lines_are_cut_around_the_place() {
         let line = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
         let (shown, col) = window(&line, 500);
-        assert!(
-            shown
-                .chars()
-                .skip(col)
-                .collect::<String>()
-                .starts_with("HERE")
-        );
+        assert!(shown.chars().skip(col).collect::<String>().starts_with("HERE"));
         assert!(shown.chars().count() <= WIDEST_LINE + 6);
     }
 
@@ -346,12 +290,7 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let mut sources = Sources::default();
         let source = sources.add_set("a=\u{1b}[2J\u{202e}x");
-        let span = Span {
-            source,
-            line: 1,
-            col: 2,
-            len: 3,
-        };
+        let span = Span { source, line: 1, col: 2, len: 3 };
         let diagnostic = Diagnostic::at(&sources, "R1X0000", span, "bad \u{7}");
         let text = Report::new(vec![diagnostic]).to_string();
         assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text}");
@@ -359,10 +298,7 @@ mod tests {
 
     #[test]
     fn near_words_are_suggested_and_far_ones_are_not() {
-        assert_eq!(
-            nearest("group_szie", ["lr", "group_size"]),
-            Some("group_size")
-        );
+        assert_eq!(nearest("group_szie", ["lr", "group_size"]), Some("group_size"));
         assert_eq!(nearest("lr_rate", ["steps", "lr"]), Some("lr"));
         assert_eq!(nearest("x", ["lr", "steps"]), None);
     }

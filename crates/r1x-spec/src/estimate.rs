@@ -63,22 +63,14 @@ impl Parameters {
             return;
         }
         let shape: Vec<u64> = shape.iter().map(|side| *side as u64).collect();
-        let size = shape
-            .iter()
-            .fold(1u64, |product, side| product.saturating_mul(*side));
+        let size = shape.iter().fold(1u64, |product, side| product.saturating_mul(*side));
         if trained {
             self.total = self.total.saturating_add(size.saturating_mul(count));
             self.active = self.active.saturating_add(size.saturating_mul(active));
         } else {
             self.untrained = self.untrained.saturating_add(size.saturating_mul(count));
         }
-        self.tensors.push(TensorShape {
-            name,
-            shape,
-            count,
-            active,
-            trained,
-        });
+        self.tensors.push(TensorShape { name, shape, count, active, trained });
     }
 }
 
@@ -101,11 +93,7 @@ fn attention_parameters(sum: &mut Parameters, model: &ModelPlan) {
     let (hidden, layers) = (model.hidden_size, model.layers);
     let mut each = |name, shape: &[usize]| sum.add(name, shape, layers, layers);
     match &model.attention {
-        AttentionPlan::Gqa {
-            heads,
-            kv_heads,
-            head_dim,
-        } => {
+        AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
             each("q", &[heads * head_dim, hidden]);
             each("k", &[kv_heads * head_dim, hidden]);
             each("v", &[kv_heads * head_dim, hidden]);
@@ -130,10 +118,7 @@ fn attention_parameters(sum: &mut Parameters, model: &ModelPlan) {
             }
             each("kv_a", &[kv_lora_rank + qk_rope_head_dim, hidden]);
             each("kv_a_norm", &[*kv_lora_rank]);
-            each(
-                "kv_b",
-                &[heads * (qk_nope_head_dim + v_head_dim), *kv_lora_rank],
-            );
+            each("kv_b", &[heads * (qk_nope_head_dim + v_head_dim), *kv_lora_rank]);
             each("o", &[hidden, heads * v_head_dim]);
         }
     }
@@ -149,29 +134,13 @@ fn feed_forward_parameters(sum: &mut Parameters, model: &ModelPlan) {
             let dense = moe.dense_layers.min(layers);
             let sparse = layers - dense;
             let width = moe.expert_intermediate_size;
-            sum.add(
-                "swiglu",
-                &[3, hidden, moe.dense_intermediate_size],
-                dense,
-                dense,
-            );
+            sum.add("swiglu", &[3, hidden, moe.dense_intermediate_size], dense, dense);
             sum.add("gate", &[moe.routed_experts, hidden], sparse, sparse);
-            sum.push(
-                "gate_bias",
-                &[moe.routed_experts],
-                sparse as u64,
-                sparse as u64,
-                false,
-            );
+            sum.push("gate_bias", &[moe.routed_experts], sparse as u64, sparse as u64, false);
             let (experts, chosen) = (moe.routed_experts * sparse, moe.experts_per_token * sparse);
             sum.add("expert", &[3, hidden, width], experts, chosen);
             let shared = if moe.shared_experts == 0 { 0 } else { sparse };
-            sum.add(
-                "shared_expert",
-                &[3, hidden, width * moe.shared_experts],
-                shared,
-                shared,
-            );
+            sum.add("shared_expert", &[3, hidden, width * moe.shared_experts], shared, shared);
         }
     }
 }
@@ -255,15 +224,7 @@ pub fn estimate(plan: &RunPlan, vocabulary_size: usize, prompt_tokens: Option<u6
 fn empty(id: &str, kind: &'static str) -> StageEstimate {
     let id = id.to_owned();
     let (updates, completions, generated_tokens, trained_tokens) = (0, 0, 0, 0);
-    StageEstimate {
-        id,
-        kind,
-        updates,
-        completions,
-        generated_tokens,
-        trained_tokens,
-        flops: 0.0,
-    }
+    StageEstimate { id, kind, updates, completions, generated_tokens, trained_tokens, flops: 0.0 }
 }
 
 /// Costs per token of one model.
@@ -292,11 +253,9 @@ impl Cost {
     fn new(model: &ModelPlan, vocabulary_size: usize, prompt_tokens: Option<u64>) -> Self {
         let parameters = parameters(model, vocabulary_size);
         let (heads, cached, query_key, value) = match &model.attention {
-            AttentionPlan::Gqa {
-                heads,
-                kv_heads,
-                head_dim,
-            } => (*heads, 2 * kv_heads * head_dim, *head_dim, *head_dim),
+            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
+                (*heads, 2 * kv_heads * head_dim, *head_dim, *head_dim)
+            }
             AttentionPlan::Mla {
                 heads,
                 kv_lora_rank,
@@ -306,12 +265,7 @@ impl Cost {
                 ..
             } => {
                 let cached = kv_lora_rank + qk_rope_head_dim;
-                (
-                    *heads,
-                    cached,
-                    qk_nope_head_dim + qk_rope_head_dim,
-                    *v_head_dim,
-                )
+                (*heads, cached, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim)
             }
         };
         let inner = match &model.feed_forward {
@@ -322,11 +276,7 @@ impl Cost {
             }
         };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
-        let looked_up = if model.tie_embeddings {
-            0
-        } else {
-            vocabulary_size * model.hidden_size
-        };
+        let looked_up = if model.tie_embeddings { 0 } else { vocabulary_size * model.hidden_size };
         Self {
             multiplied: parameters.active.saturating_sub(looked_up as u64),
             parameters,
@@ -351,8 +301,7 @@ impl Cost {
     }
 
     fn prompt(&self, max_tokens: usize) -> u64 {
-        self.prompt_tokens
-            .unwrap_or_else(|| self.context.saturating_sub(max_tokens as u64))
+        self.prompt_tokens.unwrap_or_else(|| self.context.saturating_sub(max_tokens as u64))
     }
 
     fn sft(&self, id: &str, sft: &SftPlan) -> StageEstimate {
@@ -360,12 +309,7 @@ impl Cost {
         let trained_tokens = sequences.saturating_mul(self.context);
         // Backward costs twice the forward.
         let flops = 3.0 * self.forward(trained_tokens, self.context);
-        StageEstimate {
-            updates: sft.steps,
-            trained_tokens,
-            flops,
-            ..empty(id, "sft")
-        }
+        StageEstimate { updates: sft.steps, trained_tokens, flops, ..empty(id, "sft") }
     }
 
     fn grpo(&self, id: &str, grpo: &GrpoPlan) -> StageEstimate {
@@ -378,18 +322,10 @@ impl Cost {
         let batch = completions.saturating_mul(length);
         let trained_tokens = batch.saturating_mul(grpo.epochs as u64);
         // A prompt is computed once for its group; the reference scores each batch once.
-        let sampled = prompts
-            .saturating_mul(prompt)
-            .saturating_add(generated_tokens);
+        let sampled = prompts.saturating_mul(prompt).saturating_add(generated_tokens);
         let sampling = self.forward(sampled, length);
-        let reference = if grpo.kl.coef > 0.0 {
-            self.forward(batch, length)
-        } else {
-            0.0
-        };
-        let updates = grpo
-            .steps
-            .saturating_mul((grpo.epochs * grpo.updates_per_epoch) as u64);
+        let reference = if grpo.kl.coef > 0.0 { self.forward(batch, length) } else { 0.0 };
+        let updates = grpo.steps.saturating_mul((grpo.epochs * grpo.updates_per_epoch) as u64);
         let flops = sampling + reference + 3.0 * self.forward(trained_tokens, length);
         let id = id.to_owned();
         StageEstimate {
@@ -410,16 +346,9 @@ impl Cost {
         let prompt = self.prompt(eval.sampling.max_tokens);
         let completions = prompts.saturating_mul(eval.samples as u64);
         let generated_tokens = completions.saturating_mul(max_tokens);
-        let tokens = prompts
-            .saturating_mul(prompt)
-            .saturating_add(generated_tokens);
+        let tokens = prompts.saturating_mul(prompt).saturating_add(generated_tokens);
         let flops = self.forward(tokens, prompt + max_tokens);
-        StageEstimate {
-            completions,
-            generated_tokens,
-            flops,
-            ..empty(&eval.id, "eval")
-        }
+        StageEstimate { completions, generated_tokens, flops, ..empty(&eval.id, "eval") }
     }
 
     fn memory(&self, plan: &RunPlan) -> u64 {
@@ -442,31 +371,20 @@ impl Cost {
         // feed-forward, and the attention weights. At the end: logits and their gradient.
         let layer =
             8 * self.hidden + self.attention_width + 3 * self.inner + self.heads * self.context;
-        let position = self
-            .layers
-            .saturating_mul(layer)
-            .saturating_add(2 * self.vocabulary_size);
-        let activations = micro_batch
-            .saturating_mul(self.context)
-            .saturating_mul(position);
+        let position = self.layers.saturating_mul(layer).saturating_add(2 * self.vocabulary_size);
+        let activations = micro_batch.saturating_mul(self.context).saturating_mul(position);
         let caches = sampled
             .saturating_mul(self.context)
             .saturating_mul(self.layers)
             .saturating_mul(self.cached);
         let weights = self.parameters.total.saturating_mul(copies);
-        weights
-            .saturating_add(activations)
-            .saturating_add(caches)
-            .saturating_mul(F32)
+        weights.saturating_add(activations).saturating_add(caches).saturating_mul(F32)
     }
 
     fn checkpoints(&self, plan: &RunPlan) -> u64 {
         let training = training_stages(plan);
-        let periodic = if plan.checkpoints.every.is_some() {
-            plan.checkpoints.keep as u64
-        } else {
-            0
-        };
+        let periodic =
+            if plan.checkpoints.every.is_some() { plan.checkpoints.keep as u64 } else { 0 };
         // Weights and two moments.
         let one = self.parameters.total.saturating_mul(3 * F32);
         one.saturating_mul(training.saturating_mul(1 + periodic))
@@ -475,10 +393,7 @@ impl Cost {
 
 fn training_stages(plan: &RunPlan) -> u64 {
     let evaluates = |kind: &StageKind| matches!(kind, StageKind::Evaluate(_));
-    plan.stages
-        .iter()
-        .filter(|stage| !evaluates(&stage.kind))
-        .count() as u64
+    plan.stages.iter().filter(|stage| !evaluates(&stage.kind)).count() as u64
 }
 
 /// How often a suite runs.

@@ -50,15 +50,7 @@ pub(crate) fn load(
     }
     let mut merged = layers.pop()?;
     while let Some(over) = layers.pop() {
-        merged = merge(
-            merged,
-            over,
-            shape,
-            &mut Conflicts {
-                sources,
-                diagnostics,
-            },
-        );
+        merged = merge(merged, over, shape, &mut Conflicts { sources, diagnostics });
     }
     Some(merged)
 }
@@ -104,11 +96,7 @@ fn read_file(
     let bytes = match inputs.read(path, yaml::MAX_BYTES as u64 + 1) {
         Ok(bytes) => bytes,
         Err(error) => {
-            fail(
-                codes::MISSING_FILE,
-                format!("cannot read the spec {shown}: {error}"),
-                true,
-            );
+            fail(codes::MISSING_FILE, format!("cannot read the spec {shown}: {error}"), true);
             return None;
         }
     };
@@ -121,23 +109,13 @@ fn read_file(
         Ok(text) => text,
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            fail(
-                codes::SYNTAX,
-                format!("{shown} is not UTF-8 text: see line {line}"),
-                false,
-            );
+            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            fail(codes::SYNTAX, format!("{shown} is not UTF-8 text: see line {line}"), false);
             return None;
         }
     };
     // A byte-order mark is no part of the text.
-    let text = text
-        .strip_prefix('\u{feff}')
-        .map_or(text.clone(), str::to_owned);
+    let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
     let source = sources.add_file(path, text);
     let root = yaml::parse(sources, source, 0, diagnostics)?;
     check_root(root, sources, source, diagnostics)
@@ -161,10 +139,7 @@ fn check_root(
         diagnostics.push(diagnostic);
         return None;
     }
-    if let Some(Node {
-        value: Value::Int(version),
-        span,
-    }) = root.get("r1x")
+    if let Some(Node { value: Value::Int(version), span }) = root.get("r1x")
         && *version != VERSION
     {
         let message = format!("this spec is written in version {version} of the format");
@@ -182,10 +157,7 @@ fn check_root(
 }
 
 /// Takes `extends` out of the newest layer. The outer `None` is a mistake.
-#[allow(
-    clippy::option_option,
-    reason = "a mistake is not the same as no parent"
-)]
+#[allow(clippy::option_option, reason = "a mistake is not the same as no parent")]
 fn take_parent(
     layers: &mut [Node],
     sources: &Sources,
@@ -225,24 +197,15 @@ pub(crate) fn merge(base: Node, over: Node, shape: &Shape, conflicts: &mut Confl
         }
         (Shape::Dict(of), Value::Map(base), Value::Map(over)) => {
             let merged = merge_entries(base, over, |_| of.as_ref(), conflicts);
-            Node {
-                value: Value::Map(merged),
-                span,
-            }
+            Node { value: Value::Map(merged), span }
         }
         (Shape::Free, Value::Map(base), Value::Map(over)) => {
             let merged = merge_entries(base, over, |_| &Shape::Free, conflicts);
-            Node {
-                value: Value::Map(merged),
-                span,
-            }
+            Node { value: Value::Map(merged), span }
         }
         (Shape::IdList(record), Value::List(base), Value::List(over)) => {
             let merged = merge_ids(base, over, record, conflicts);
-            Node {
-                value: Value::List(merged),
-                span,
-            }
+            Node { value: Value::List(merged), span }
         }
         (_, _, value) => Node { value, span },
     }
@@ -256,28 +219,18 @@ fn merge_record(
     conflicts: &mut Conflicts,
 ) -> Node {
     let written = |entries: &[Entry], key: &str| {
-        entries
-            .iter()
-            .any(|entry| entry.key == key && !entry.node.is_null())
+        entries.iter().any(|entry| entry.key == key && !entry.node.is_null())
     };
     let other_alternative = record.choices.iter().flatten().any(|key| {
         written(&over, key)
             && !written(&base, key)
-            && record
-                .rivals(key)
-                .any(|rival| written(&base, rival) && !written(&over, rival))
+            && record.rivals(key).any(|rival| written(&base, rival) && !written(&over, rival))
     });
     if other_alternative {
-        return Node {
-            value: Value::Map(over),
-            span,
-        };
+        return Node { value: Value::Map(over), span };
     }
     let shape_of = |key: &str| record.field(key).map_or(&Shape::Free, |field| &field.shape);
-    Node {
-        value: Value::Map(merge_entries(base, over, shape_of, conflicts)),
-        span,
-    }
+    Node { value: Value::Map(merge_entries(base, over, shape_of, conflicts)), span }
 }
 
 fn merge_entries<'s>(
@@ -293,10 +246,7 @@ fn merge_entries<'s>(
                 let shape = shape_of(&entry.key);
                 let old = std::mem::replace(
                     &mut base[at].node,
-                    Node {
-                        value: Value::Null,
-                        span: entry.node.span,
-                    },
+                    Node { value: Value::Null, span: entry.node.span },
                 );
                 base[at].node = merge(old, entry.node, shape, conflicts);
                 base[at].key_span = entry.key_span;
@@ -315,16 +265,9 @@ fn merge_ids(
     for item in over {
         let id = item.get("id").and_then(Node::text);
         let at = id.and_then(|id| {
-            base.iter()
-                .position(|known| known.get("id").and_then(Node::text) == Some(id))
+            base.iter().position(|known| known.get("id").and_then(Node::text) == Some(id))
         });
-        let dropped = matches!(
-            item.get("drop"),
-            Some(Node {
-                value: Value::Bool(true),
-                ..
-            })
-        );
+        let dropped = matches!(item.get("drop"), Some(Node { value: Value::Bool(true), .. }));
         match (at, dropped) {
             (Some(at), true) => {
                 base.remove(at);
@@ -340,10 +283,7 @@ fn merge_ids(
                 conflicts.diagnostics.push(diagnostic);
             }
             (Some(at), false) => {
-                let null = Node {
-                    value: Value::Null,
-                    span: item.span,
-                };
+                let null = Node { value: Value::Null, span: item.span };
                 let old = std::mem::replace(&mut base[at], null);
                 let shape = Shape::Record(Box::new(record.clone()));
                 base[at] = merge(old, item, &shape, conflicts);

@@ -89,9 +89,7 @@ pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result
 
     let mut reader = Reader::new(&sources);
     let spec = read_record::<RunSpec>(&root, &mut reader);
-    let outcome = spec
-        .as_ref()
-        .and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
+    let outcome = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
     diagnostics.append(&mut reader.diagnostics);
     let settings = reader.settings;
     match (spec, outcome) {
@@ -101,10 +99,7 @@ pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result
                 plan: outcome.plan,
                 spec,
                 settings,
-                source_text: files
-                    .first()
-                    .map(|(_, text)| text.clone())
-                    .unwrap_or_default(),
+                source_text: files.first().map(|(_, text)| text.clone()).unwrap_or_default(),
                 files,
                 overrides: overrides.to_vec(),
                 vocabulary_size: outcome.vocabulary_size,

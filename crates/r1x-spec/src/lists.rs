@@ -25,9 +25,7 @@ impl<T: Term> Term for Vec<At<T>> {
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
         let Value::List(items) = &node.value else {
             let what = "a list";
-            reader
-                .expected(node, what)
-                .help("write the entries in brackets: [a, b]");
+            reader.expected(node, what).help("write the entries in brackets: [a, b]");
             return None;
         };
         // All entries are read before the first mistake counts.
@@ -121,9 +119,7 @@ impl<T: Term + Record> Term for IdList<T> {
         let mut list: Vec<(At<Name>, Option<At<T>>)> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let id = item.get("id");
-            let name = id
-                .and_then(Node::text)
-                .map_or(index.to_string(), str::to_owned);
+            let name = id.and_then(Node::text).map_or(index.to_string(), str::to_owned);
             let span = id.map_or(item.span, |id| id.span);
             if let Some((first, _)) = list.iter().find(|(other, _)| other.0 == name) {
                 let line = first.span.line;
@@ -132,10 +128,7 @@ impl<T: Term + Record> Term for IdList<T> {
                 reader.error(codes::DUPLICATE_ID, span, message).help(help);
             }
             let read = |reader: &mut Reader| {
-                (
-                    reader.at(Name(name.clone()), span),
-                    reader.value(item, range),
-                )
+                (reader.at(Name(name.clone()), span), reader.value(item, range))
             };
             list.push(reader.below(&name, item.span, read));
         }

@@ -111,23 +111,19 @@ pub(crate) fn plain_scalar(text: &str) -> Value {
         let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
         return Value::Float(sign * f64::INFINITY);
     }
-    let based = [("0x", 16), ("0o", 8)]
-        .into_iter()
-        .find_map(|(prefix, radix)| {
-            let digits = text.strip_prefix(prefix)?;
-            digits
-                .chars()
-                .all(|c| c.is_digit(radix))
-                .then(|| i128::from_str_radix(digits, radix).ok())?
-        });
+    let based = [("0x", 16), ("0o", 8)].into_iter().find_map(|(prefix, radix)| {
+        let digits = text.strip_prefix(prefix)?;
+        digits
+            .chars()
+            .all(|c| c.is_digit(radix))
+            .then(|| i128::from_str_radix(digits, radix).ok())?
+    });
     if let Some(value) = based {
         return Value::Int(value);
     }
     // The look of a number is checked first: Rust also parses "inf", "nan" and "infinity".
     let numeric = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && unsigned
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
+        && unsigned.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
         && unsigned.contains(|c: char| c.is_ascii_digit());
     if !numeric {
         return Value::Text(text.to_owned());
@@ -135,8 +131,7 @@ pub(crate) fn plain_scalar(text: &str) -> Value {
     if let Ok(value) = text.parse::<i128>() {
         return Value::Int(value);
     }
-    text.parse::<f64>()
-        .map_or_else(|_| Value::Text(text.to_owned()), Value::Float)
+    text.parse::<f64>().map_or_else(|_| Value::Text(text.to_owned()), Value::Float)
 }
 
 #[cfg(test)]
@@ -152,23 +147,16 @@ mod tests {
         assert_eq!(plain_scalar("0x1F"), Value::Int(31));
         assert_eq!(plain_scalar("0o17"), Value::Int(15));
         assert_eq!(plain_scalar("-.inf"), Value::Float(f64::NEG_INFINITY));
-        for text in [
-            "no", "yes", "inf", "nan", "1_000", "1e", "0x", "1-2", ".", "+-*/", "10:30",
-        ] {
+        for text in ["no", "yes", "inf", "nan", "1_000", "1e", "0x", "1-2", ".", "+-*/", "10:30"] {
             assert_eq!(plain_scalar(text), Value::Text(text.to_owned()));
         }
     }
 
     #[test]
     fn plain_scalars_agree_with_serde_yaml() {
-        for text in [
-            "1", "-7", "1.5", "1e-6", "5E+3", "true", "null", "~", "abc", "0x10", "no",
-        ] {
+        for text in ["1", "-7", "1.5", "1e-6", "5E+3", "true", "null", "~", "abc", "0x10", "no"] {
             let theirs: Json = serde_yaml::from_str(text).expect("a scalar");
-            let node = Node {
-                value: plain_scalar(text),
-                span: Span::default(),
-            };
+            let node = Node { value: plain_scalar(text), span: Span::default() };
             assert_eq!(node.to_json(), Some(theirs), "{text}");
         }
     }

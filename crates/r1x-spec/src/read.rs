@@ -70,12 +70,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(sources: &'a Sources) -> Self {
-        Self {
-            sources,
-            diagnostics: Vec::new(),
-            settings: Vec::new(),
-            path: Vec::new(),
-        }
+        Self { sources, diagnostics: Vec::new(), settings: Vec::new(), path: Vec::new() }
     }
 
     /// Reports a mistake; label and help can be added to what is returned.
@@ -86,12 +81,10 @@ impl<'a> Reader<'a> {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         if self.diagnostics.len() < MOST_MISTAKES {
-            self.diagnostics
-                .push(Diagnostic::at(self.sources, code, span, message));
+            self.diagnostics.push(Diagnostic::at(self.sources, code, span, message));
         } else {
             self.diagnostics.truncate(MOST_MISTAKES - 1);
-            self.diagnostics
-                .push(Diagnostic::nowhere(code, "there are further mistakes"));
+            self.diagnostics.push(Diagnostic::nowhere(code, "there are further mistakes"));
         }
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
@@ -100,10 +93,7 @@ impl<'a> Reader<'a> {
     /// Reports that the value at the current path is of another kind.
     pub fn expected(&mut self, node: &Node, what: &str) -> &mut Diagnostic {
         let message = if node.is_null() {
-            format!(
-                "{} is written without a value; it takes {what}",
-                self.name()
-            )
+            format!("{} is written without a value; it takes {what}", self.name())
         } else {
             format!("{} takes {what}, but this is {}", self.name(), node.kind())
         };
@@ -112,9 +102,7 @@ impl<'a> Reader<'a> {
 
     /// The key being read, for messages.
     pub fn name(&self) -> String {
-        self.path
-            .last()
-            .map_or("the spec".to_owned(), |(key, _)| quoted(key))
+        self.path.last().map_or("the spec".to_owned(), |(key, _)| quoted(key))
     }
 
     /// The key the current value stands under.
@@ -136,11 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn at<T>(&self, value: T, span: Span) -> At<T> {
-        At {
-            value,
-            span,
-            path: self.path(),
-        }
+        At { value, span, path: self.path() }
     }
 
     fn origin(&self, span: Span) -> Origin {
@@ -148,19 +132,12 @@ impl<'a> Reader<'a> {
         if name == source::SET {
             return Origin::Set;
         }
-        Origin::File {
-            file: name.clone(),
-            line: span.line,
-        }
+        Origin::File { file: name.clone(), line: span.line }
     }
 
     fn remember(&mut self, value: Json, origin: Origin) {
         let path = self.path().to_string();
-        self.settings.push(Setting {
-            path,
-            value,
-            origin,
-        });
+        self.settings.push(Setting { path, value, origin });
     }
 
     /// Reads a value at a key and remembers where it came from.
@@ -186,19 +163,12 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     pub fn new(entries: &'n [Entry], span: Span) -> Self {
-        Self {
-            entries,
-            span,
-            known: Vec::new(),
-            missing: Vec::new(),
-        }
+        Self { entries, span, known: Vec::new(), missing: Vec::new() }
     }
 
     fn find(&mut self, key: &'static str) -> Option<&'n Entry> {
         self.known.push(key);
-        self.entries
-            .iter()
-            .find(|entry| entry.key == key && !entry.node.is_null())
+        self.entries.iter().find(|entry| entry.key == key && !entry.node.is_null())
     }
 
     fn find_or<T: Term>(
@@ -224,9 +194,9 @@ impl<'n> Fields<'n> {
         range: Range,
     ) -> Option<At<T>> {
         match self.find(key) {
-            Some(entry) => reader.below(key, entry.key_span, |reader| {
-                reader.value(&entry.node, range)
-            }),
+            Some(entry) => {
+                reader.below(key, entry.key_span, |reader| reader.value(&entry.node, range))
+            }
             None => {
                 self.missing.push(vec![key]);
                 None
@@ -235,10 +205,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A key that may be left out; the outer `None` is a mistake.
-    #[allow(
-        clippy::option_option,
-        reason = "the two absences mean different things"
-    )]
+    #[allow(clippy::option_option, reason = "the two absences mean different things")]
     pub fn optional<T: Term>(
         &mut self,
         reader: &mut Reader,
@@ -299,14 +266,10 @@ impl<'n> Fields<'n> {
             }
             [one] => Some(*one),
             [first, second, ..] => {
-                let message = format!(
-                    "`{}` and `{}` exclude each other in one map",
-                    first.0, second.0
-                );
+                let message =
+                    format!("`{}` and `{}` exclude each other in one map", first.0, second.0);
                 let help = format!("keep one of {}", one_of_words(keys.iter().copied()));
-                reader
-                    .error(codes::ONE_OF, second.1.key_span, message)
-                    .help(help);
+                reader.error(codes::ONE_OF, second.1.key_span, message).help(help);
                 None
             }
         }
@@ -338,10 +301,7 @@ impl<'n> Fields<'n> {
             if keys.iter().any(|key| meant.contains(key)) {
                 continue;
             }
-            let empty = self
-                .entries
-                .iter()
-                .find(|entry| keys.contains(&entry.key.as_str()));
+            let empty = self.entries.iter().find(|entry| keys.contains(&entry.key.as_str()));
             if let Some(empty) = empty {
                 let message = format!("{} is written without a value", quoted(&empty.key));
                 reader.error(codes::MISSING_KEY, empty.key_span, message);
@@ -354,10 +314,8 @@ impl<'n> Fields<'n> {
                     reader.error(codes::MISSING_KEY, self.span, message);
                 }
                 keys => {
-                    let message = format!(
-                        "{owner} needs one of {}",
-                        one_of_words(keys.iter().copied())
-                    );
+                    let message =
+                        format!("{owner} needs one of {}", one_of_words(keys.iter().copied()));
                     reader.error(codes::ONE_OF, self.span, message);
                 }
             }
@@ -387,10 +345,7 @@ pub(crate) fn absent_record<T: Record>(span: Span, reader: &mut Reader) -> Optio
 
 /// The shape of a record.
 pub(crate) fn record_shape<T: Record>(doc: &'static str) -> RecordShape {
-    let mut shape = RecordShape {
-        doc,
-        ..RecordShape::default()
-    };
+    let mut shape = RecordShape { doc, ..RecordShape::default() };
     T::describe(&mut shape);
     shape
 }
@@ -403,12 +358,7 @@ pub(crate) fn describe_field<T: Term>(
     range: Range,
     need: Need,
 ) {
-    shape.fields.push(FieldShape {
-        key,
-        doc: doc.trim(),
-        shape: T::shape(range),
-        need,
-    });
+    shape.fields.push(FieldShape { key, doc: doc.trim(), shape: T::shape(range), need });
 }
 
 /// Declares a record: `key: Type => need, range;`. Needs are `required`; `part` (required, but a mistake in it

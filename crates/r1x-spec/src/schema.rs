@@ -18,10 +18,7 @@ pub fn schema() -> Json {
         return Json::Bool(true);
     };
     let mut schema = Map::new();
-    schema.insert(
-        "$schema".into(),
-        json!("https://json-schema.org/draft/2020-12/schema"),
-    );
+    schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("r1x experiment"));
     schema.append(&mut root);
     if let Some(required) = requirements(&shape) {
@@ -76,11 +73,7 @@ fn property(field: &FieldShape) -> Json {
     if let Need::Default(default) = &field.need {
         schema["default"] = default.clone();
     }
-    if field.key == "id" {
-        schema
-    } else {
-        nullable(schema)
-    }
+    if field.key == "id" { schema } else { nullable(schema) }
 }
 
 /// Also accepts `null`, which means "as if it were not written".

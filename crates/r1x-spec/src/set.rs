@@ -25,15 +25,7 @@ pub(crate) fn apply(
         let source = sources.add_set(text);
         match layer(&root, text, shape, sources, source, diagnostics) {
             Ok(Some(over)) => {
-                root = merge(
-                    root,
-                    over,
-                    shape,
-                    &mut Conflicts {
-                        sources,
-                        diagnostics,
-                    },
-                );
+                root = merge(root, over, shape, &mut Conflicts { sources, diagnostics });
             }
             Ok(None) => {}
             Err(diagnostic) => diagnostics.push(*diagnostic),
@@ -50,12 +42,7 @@ fn layer(
     source: SourceId,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Node>, Box<Diagnostic>> {
-    let whole = Span {
-        source,
-        line: 1,
-        col: 0,
-        len: text.chars().count().max(1),
-    };
+    let whole = Span { source, line: 1, col: 0, len: text.chars().count().max(1) };
     let Some((path, _)) = text.split_once('=') else {
         let message = format!("{} has no `=`", quoted(text));
         let mut diagnostic = Diagnostic::at(sources, codes::SET, whole, message);
@@ -66,33 +53,18 @@ fn layer(
     let mut col = 0;
     for part in path.split('.') {
         let len = part.chars().count();
-        segments.push((
-            part.trim().to_owned(),
-            Span {
-                source,
-                line: 1,
-                col,
-                len: len.max(1),
-            },
-        ));
+        segments.push((part.trim().to_owned(), Span { source, line: 1, col, len: len.max(1) }));
         col += len + 1;
     }
     if segments.first().is_some_and(|(key, _)| key == "extends") {
         let message = "`extends` cannot be set from the command line";
-        return Err(Box::new(Diagnostic::at(
-            sources,
-            codes::SET,
-            whole,
-            message,
-        )));
+        return Err(Box::new(Diagnostic::at(sources, codes::SET, whole, message)));
     }
     // The value begins behind the equals sign.
     let Some(value) = yaml::parse(sources, source, path.chars().count() + 1, diagnostics) else {
         return Ok(None);
     };
-    Path { sources, value }
-        .build(&segments, &[], shape, Some(root))
-        .map(Some)
+    Path { sources, value }.build(&segments, &[], shape, Some(root)).map(Some)
 }
 
 /// Builds the layer of one argument.
@@ -115,13 +87,7 @@ impl Path<'_> {
         };
         let below: Vec<&str> = done.iter().copied().chain([key.as_str()]).collect();
         let child = base.and_then(|base| base.get(key));
-        let entry = |node| {
-            vec![Entry {
-                key: key.clone(),
-                key_span: *span,
-                node,
-            }]
-        };
+        let entry = |node| vec![Entry { key: key.clone(), key_span: *span, node }];
         let value = match shape {
             Shape::Record(record) => {
                 let shape = self.record_key(record, key, *span, rest, done, base)?;
@@ -142,10 +108,8 @@ impl Path<'_> {
                     Some(Value::List(items)) => items.as_slice(),
                     _ => &[],
                 };
-                let ids: Vec<&str> = list
-                    .iter()
-                    .filter_map(|item| item.get("id")?.text())
-                    .collect();
+                let ids: Vec<&str> =
+                    list.iter().filter_map(|item| item.get("id")?.text()).collect();
                 let Some(item) = list
                     .iter()
                     .find(|item| item.get("id").and_then(Node::text) == Some(key.as_str()))
@@ -181,9 +145,7 @@ impl Path<'_> {
             let known: Vec<&str> = record.keys().collect();
             return Err(self.unknown(key, span, done, &known, "key"));
         };
-        let rival = record
-            .rivals(key)
-            .find(|rival| base.and_then(|b| b.get(rival)).is_some());
+        let rival = record.rivals(key).find(|rival| base.and_then(|b| b.get(rival)).is_some());
         if let (Some(rival), false) = (rival, rest.is_empty()) {
             let owner = done.join(".");
             let message = format!("{} is `{rival}` here, not `{key}`", quoted(&owner));
@@ -204,11 +166,7 @@ impl Path<'_> {
         known: &[&str],
         what: &str,
     ) -> Box<Diagnostic> {
-        let owner = if done.is_empty() {
-            "a spec".to_owned()
-        } else {
-            quoted(&done.join("."))
-        };
+        let owner = if done.is_empty() { "a spec".to_owned() } else { quoted(&done.join(".")) };
         let message = format!("{owner} has no {what} {}", quoted(key));
         let mut diagnostic = Diagnostic::at(self.sources, codes::SET, span, message);
         if let Some(near) = nearest(key, known.iter().copied()) {
@@ -225,17 +183,7 @@ fn add_id(node: &mut Node, id: &str, span: Span) {
     if let Value::Map(entries) = &mut node.value
         && !entries.iter().any(|entry| entry.key == "id")
     {
-        let node = Node {
-            value: Value::Text(id.to_owned()),
-            span,
-        };
-        entries.insert(
-            0,
-            Entry {
-                key: "id".to_owned(),
-                key_span: span,
-                node,
-            },
-        );
+        let node = Node { value: Value::Text(id.to_owned()), span };
+        entries.insert(0, Entry { key: "id".to_owned(), key_span: span, node });
     }
 }

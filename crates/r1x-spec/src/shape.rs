@@ -16,23 +16,15 @@ pub(crate) struct Range {
 
 impl Range {
     /// Every finite number.
-    pub const ANY: Range = Range {
-        low: f64::MIN,
-        low_open: false,
-        high: f64::MAX,
-        high_open: false,
-    };
+    pub const ANY: Range =
+        Range { low: f64::MIN, low_open: false, high: f64::MAX, high_open: false };
 
     pub const fn from(low: f64) -> Range {
         Range { low, ..Self::ANY }
     }
 
     pub const fn above(low: f64) -> Range {
-        Range {
-            low,
-            low_open: true,
-            ..Self::ANY
-        }
+        Range { low, low_open: true, ..Self::ANY }
     }
 
     pub const fn to(self, high: f64) -> Range {
@@ -40,24 +32,12 @@ impl Range {
     }
 
     pub const fn below(self, high: f64) -> Range {
-        Range {
-            high,
-            high_open: true,
-            ..self
-        }
+        Range { high, high_open: true, ..self }
     }
 
     pub fn contains(&self, value: f64) -> bool {
-        let low = if self.low_open {
-            value > self.low
-        } else {
-            value >= self.low
-        };
-        let high = if self.high_open {
-            value < self.high
-        } else {
-            value <= self.high
-        };
+        let low = if self.low_open { value > self.low } else { value >= self.low };
+        let high = if self.high_open { value < self.high } else { value <= self.high };
         low && high
     }
 
@@ -135,11 +115,7 @@ impl RecordShape {
     /// The other alternatives of the choice a key belongs to.
     pub fn rivals(&self, key: &str) -> impl Iterator<Item = &'static str> {
         let choice = self.choices.iter().find(|choice| choice.contains(&key));
-        choice
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(move |other| *other != key)
+        choice.into_iter().flatten().copied().filter(move |other| *other != key)
     }
 }
 

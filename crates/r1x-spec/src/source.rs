@@ -59,12 +59,7 @@ impl Sources {
 
     fn add(&mut self, name: String, text: String, folder: PathBuf) -> SourceId {
         let starts = line_starts(&text);
-        self.list.push(Source {
-            name,
-            text,
-            folder,
-            starts,
-        });
+        self.list.push(Source { name, text, folder, starts });
         SourceId(self.list.len() - 1)
     }
 
@@ -76,9 +71,7 @@ impl Sources {
     /// Name and text of the files, without the `--set` arguments.
     pub fn files(&self) -> Vec<(String, String)> {
         let files = self.list.iter().filter(|source| source.name != SET);
-        files
-            .map(|source| (source.name.clone(), source.text.clone()))
-            .collect()
+        files.map(|source| (source.name.clone(), source.text.clone())).collect()
     }
 
     /// A path written in a source, seen from the current folder.
@@ -92,17 +85,10 @@ impl Sources {
     /// The text of a line without its end, empty when there is no such line.
     pub fn line(&self, id: SourceId, line: usize) -> &str {
         let source = self.get(id);
-        let Some(start) = line
-            .checked_sub(1)
-            .and_then(|index| source.starts.get(index))
-        else {
+        let Some(start) = line.checked_sub(1).and_then(|index| source.starts.get(index)) else {
             return "";
         };
-        let end = source
-            .starts
-            .get(line)
-            .copied()
-            .unwrap_or(source.text.len());
+        let end = source.starts.get(line).copied().unwrap_or(source.text.len());
         source.text[*start..end].trim_end_matches(['\n', '\r'])
     }
 }
@@ -113,9 +99,7 @@ fn line_starts(text: &str) -> Vec<usize> {
     let ends = bytes.iter().enumerate().filter(|(at, byte)| {
         **byte == b'\n' || (**byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
     });
-    std::iter::once(0)
-        .chain(ends.map(|(at, _)| at + 1))
-        .collect()
+    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
 /// Where a value came from.

@@ -80,26 +80,14 @@ fn number_schema(kind: &str, range: Range) -> Json {
     // Bounds of whole numbers are written without a fraction.
     let bound = |value: f64| {
         let whole = value.fract() == 0.0 && value.abs() < 9e15;
-        if whole {
-            json!(value as i64)
-        } else {
-            json!(value)
-        }
+        if whole { json!(value as i64) } else { json!(value) }
     };
     if range.low > f64::MIN {
-        let key = if range.low_open {
-            "exclusiveMinimum"
-        } else {
-            "minimum"
-        };
+        let key = if range.low_open { "exclusiveMinimum" } else { "minimum" };
         schema[key] = bound(range.low);
     }
     if range.high < f64::MAX {
-        let key = if range.high_open {
-            "exclusiveMaximum"
-        } else {
-            "maximum"
-        };
+        let key = if range.high_open { "exclusiveMaximum" } else { "maximum" };
         schema[key] = bound(range.high);
     }
     schema
@@ -109,11 +97,7 @@ fn in_range(value: f64, range: Range, span: Span, reader: &mut Reader) -> Option
     if range.contains(value) {
         return Some(());
     }
-    let message = format!(
-        "{} must be {}, but is {value}",
-        reader.name(),
-        range.phrase()
-    );
+    let message = format!("{} must be {}, but is {value}", reader.name(), range.phrase());
     reader.error(codes::OUT_OF_RANGE, span, message);
     None
 }
@@ -223,9 +207,7 @@ impl Name {
     fn is_well_formed(text: &str) -> bool {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.len() <= LONGEST_NAME
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     }
 }
 
@@ -327,11 +309,7 @@ impl Term for Bytes {
 
 /// A low and a high whole number, `[low, high]`; one number stands for both where `one` is allowed.
 fn read_pair(node: &Node, range: Range, one: bool, reader: &mut Reader) -> Option<(u32, u32)> {
-    let what = if one {
-        "a whole number or [low, high]"
-    } else {
-        "[low, high]"
-    };
+    let what = if one { "a whole number or [low, high]" } else { "[low, high]" };
     match &node.value {
         Value::Int(_) if one => {
             let value = u32::read(node, range, reader)?;
@@ -344,13 +322,8 @@ fn read_pair(node: &Node, range: Range, one: bool, reader: &mut Reader) -> Optio
             if low <= high {
                 return Some((low, high));
             }
-            let message = format!(
-                "{} ends at {high}, before it begins at {low}",
-                reader.name()
-            );
-            reader
-                .error(codes::COUNTS, node.span, message)
-                .help("write the smaller number first");
+            let message = format!("{} ends at {high}, before it begins at {low}", reader.name());
+            reader.error(codes::COUNTS, node.span, message).help("write the smaller number first");
             None
         }
         _ => {
@@ -435,10 +408,7 @@ impl Term for DataName {
         let (data, split) = text.rsplit_once('.').unwrap_or((&text, ""));
         let splits = [Split::Train, Split::Heldout];
         if let Some(split) = splits.into_iter().find(|known| known.as_str() == split) {
-            return Some(DataName {
-                data: data.to_owned(),
-                split,
-            });
+            return Some(DataName { data: data.to_owned(), split });
         }
         let message = format!("{} names no split of a data set", quoted(&text));
         let near = nearest(split, splits.map(Split::as_str)).unwrap_or(Split::Train.as_str());
@@ -505,10 +475,7 @@ impl Term for AtLeast {
         let Some(text) = node.text() else {
             return f64::read(node, range, reader).map(AtLeast);
         };
-        match text
-            .strip_prefix(">=")
-            .and_then(|bound| bound.trim().parse::<f64>().ok())
-        {
+        match text.strip_prefix(">=").and_then(|bound| bound.trim().parse::<f64>().ok()) {
             Some(bound) => {
                 in_range(bound, range, node.span, reader)?;
                 Some(AtLeast(bound))

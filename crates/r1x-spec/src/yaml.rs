@@ -57,10 +57,7 @@ pub(crate) fn parse(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Node> {
     let whole = &sources.get(source).text;
-    let start = whole
-        .char_indices()
-        .nth(offset)
-        .map_or(whole.len(), |(byte, _)| byte);
+    let start = whole.char_indices().nth(offset).map_or(whole.len(), |(byte, _)| byte);
     let mut builder = Builder {
         sources,
         source,
@@ -76,10 +73,7 @@ pub(crate) fn parse(
     match result {
         Ok(()) => {
             let end = builder.span_at(Marker::new(0, 1, 0), 1);
-            Some(builder.root.unwrap_or(Node {
-                value: Value::Null,
-                span: end,
-            }))
+            Some(builder.root.unwrap_or(Node { value: Value::Null, span: end }))
         }
         Err(diagnostic) => {
             diagnostics.push(*diagnostic);
@@ -125,11 +119,7 @@ impl Builder<'_> {
                     return Ok(());
                 }
                 let plain = style == ScalarStyle::Plain;
-                let value = if plain {
-                    plain_scalar(&text)
-                } else {
-                    Value::Text(text)
-                };
+                let value = if plain { plain_scalar(&text) } else { Value::Text(text) };
                 self.add(Node { value, span });
             }
             Event::SequenceStart(anchor, tag) => {
@@ -141,12 +131,7 @@ impl Builder<'_> {
                 self.collection(range, anchor, tag.is_some())?;
                 let span = self.span(range);
                 let (entries, seen) = (Vec::new(), HashMap::new());
-                self.open.push(Open::Map {
-                    entries,
-                    seen,
-                    key: None,
-                    span,
-                });
+                self.open.push(Open::Map { entries, seen, key: None, span });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -177,34 +162,19 @@ impl Builder<'_> {
         if self.open.len() >= MAX_DEPTH {
             let span = self.span(range);
             let message = format!("nesting is deeper than {MAX_DEPTH} levels");
-            return Err(Box::new(Diagnostic::at(
-                self.sources,
-                codes::LIMITS,
-                span,
-                message,
-            )));
+            return Err(Box::new(Diagnostic::at(self.sources, codes::LIMITS, span, message)));
         }
         Ok(())
     }
 
     /// Whether the scalar is a key of the open map; a repeated key is reported and its value dropped.
     fn takes_key(&mut self, text: &str, span: Span) -> Result<bool, Box<Diagnostic>> {
-        let Some(Open::Map {
-            seen,
-            key: key @ None,
-            ..
-        }) = self.open.last_mut()
-        else {
+        let Some(Open::Map { seen, key: key @ None, .. }) = self.open.last_mut() else {
             return Ok(false);
         };
         if text.chars().count() > MAX_KEY {
             let message = format!("a key is longer than {MAX_KEY} characters");
-            return Err(Box::new(Diagnostic::at(
-                self.sources,
-                codes::LIMITS,
-                span,
-                message,
-            )));
+            return Err(Box::new(Diagnostic::at(self.sources, codes::LIMITS, span, message)));
         }
         *key = Some((text.to_owned(), span));
         match seen.get(text) {
@@ -215,10 +185,8 @@ impl Builder<'_> {
                 let message = format!("the key {} is written twice in one map", quoted(text));
                 let mut diagnostic =
                     Diagnostic::at(self.sources, codes::DUPLICATE_KEY, span, message);
-                diagnostic.help(format!(
-                    "it first stands in line {}; keep one of them",
-                    first.line
-                ));
+                diagnostic
+                    .help(format!("it first stands in line {}; keep one of them", first.line));
                 if self.diagnostics.len() >= MAX_DUPLICATES {
                     return Err(Box::new(diagnostic));
                 }
@@ -230,14 +198,8 @@ impl Builder<'_> {
 
     fn close(&mut self) {
         let node = match self.open.pop() {
-            Some(Open::List(items, span)) => Node {
-                value: Value::List(items),
-                span,
-            },
-            Some(Open::Map { entries, span, .. }) => Node {
-                value: Value::Map(entries),
-                span,
-            },
+            Some(Open::List(items, span)) => Node { value: Value::List(items), span },
+            Some(Open::Map { entries, span, .. }) => Node { value: Value::Map(entries), span },
             None => return,
         };
         self.add(node);
@@ -247,9 +209,7 @@ impl Builder<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List(items, _)) => items.push(node),
-            Some(Open::Map {
-                entries, key, seen, ..
-            }) => {
+            Some(Open::Map { entries, key, seen, .. }) => {
                 let Some((key, key_span)) = key.take() else {
                     return;
                 };
@@ -259,11 +219,7 @@ impl Builder<'_> {
                 }
                 // Only the first of repeated keys counts; the repetition is reported already.
                 if seen.get(&key) == Some(&key_span) {
-                    entries.push(Entry {
-                        key,
-                        key_span,
-                        node,
-                    });
+                    entries.push(Entry { key, key_span, node });
                 }
             }
         }
@@ -284,12 +240,7 @@ impl Builder<'_> {
     fn span_at(&self, marker: Marker, len: usize) -> Span {
         let line = marker.line().max(1);
         let col = marker.col() + if line == 1 { self.offset } else { 0 };
-        Span {
-            source: self.source,
-            line,
-            col,
-            len,
-        }
+        Span { source: self.source, line, col, len }
     }
 
     /// A place behind the text is shown at the end of its last line.
@@ -321,10 +272,7 @@ impl Builder<'_> {
 
     fn nul(&self, before: &str) -> Box<Diagnostic> {
         let line = before.matches('\n').count() + 1;
-        let col = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |last| last.chars().count());
+        let col = before.rsplit('\n').next().map_or(0, |last| last.chars().count());
         let span = self.span_at(Marker::new(0, line, col), 1);
         let message = "the text has a NUL byte, so it is not YAML";
         Box::new(Diagnostic::at(self.sources, codes::SYNTAX, span, message))

@@ -8,9 +8,7 @@ use common::World;
 use r1x_spec::{Resolved, estimate, parameters};
 
 fn shipped(name: &str, overrides: &[&str]) -> Resolved {
-    World::new()
-        .resolve_file(&format!("experiments/{name}.yaml"), overrides)
-        .expect("it resolves")
+    World::new().resolve_file(&format!("experiments/{name}.yaml"), overrides).expect("it resolves")
 }
 
 /// Fixed shapes, so that tuning the shipped experiments does not touch these tests.
@@ -47,10 +45,7 @@ fn query_compression_dense_layers_and_an_untied_head() {
     let sum = parameters(&shipped("countdown", &overrides).plan.model, 120);
     let attention = 128 * 24 + 24 + 24 * 192 + 6_144 + 32 + 8_192 + 16_384;
     let sparse = 1_024 + 8 * 36_864;
-    assert_eq!(
-        sum.total,
-        2 * 15_360 + 2 * (256 + attention) + 3 * 128 * 200 + sparse + 128
-    );
+    assert_eq!(sum.total, 2 * 15_360 + 2 * (256 + attention) + 3 * 128 * 200 + sparse + 128);
     assert_eq!(sum.untrained, 8);
 }
 
@@ -75,13 +70,8 @@ fn dense_with_grouped_queries() {
 fn the_tensors_add_up() {
     let sum = parameters(&shipped("countdown", &[]).plan.model, 120);
     let count = |trained: bool| -> u64 {
-        let tensors = sum
-            .tensors
-            .iter()
-            .filter(|tensor| tensor.trained == trained);
-        tensors
-            .map(|tensor| tensor.shape.iter().product::<u64>() * tensor.count)
-            .sum()
+        let tensors = sum.tensors.iter().filter(|tensor| tensor.trained == trained);
+        tensors.map(|tensor| tensor.shape.iter().product::<u64>() * tensor.count).sum()
     };
     assert_eq!((count(true), count(false)), (sum.total, sum.untrained));
 }
@@ -109,15 +99,7 @@ fn tokens_are_counted_per_stage_and_suite() {
     let stages: Vec<(&str, u64, u64, u64, u64)> = sum
         .stages
         .iter()
-        .map(|s| {
-            (
-                s.id.as_str(),
-                s.updates,
-                s.completions,
-                s.generated_tokens,
-                s.trained_tokens,
-            )
-        })
+        .map(|s| (s.id.as_str(), s.updates, s.completions, s.generated_tokens, s.trained_tokens))
         .collect();
     // The suite runs at the start, at two ends, and 5 + 2 times in between: ten times.
     assert_eq!(
@@ -141,11 +123,7 @@ fn costs_grow_with_what_causes_them() {
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
     assert!(penalised.flops > base.flops, "a reference is scored");
     let reference = 4 * base.parameters.total;
-    assert_eq!(
-        penalised.memory_bytes - base.memory_bytes,
-        reference,
-        "and kept in memory"
-    );
+    assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
     assert!(cost(&["stages.rl.grpo.epochs=2"]).flops > base.flops);
     assert!(cost(&["stages.cold-start.sft.micro_batch_size=64"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["checkpoints.every=null"]).checkpoint_bytes < base.checkpoint_bytes);

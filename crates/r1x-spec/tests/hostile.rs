@@ -16,15 +16,8 @@ fn codes(text: &[u8]) -> Vec<&'static str> {
     let start = Instant::now();
     let result = world.resolve(&[]);
     // Generous: a debug build on a busy machine.
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "reading took {:?}",
-        start.elapsed()
-    );
-    result.map_or_else(
-        |report| report.diagnostics.iter().map(|d| d.code).collect(),
-        |_| Vec::new(),
-    )
+    assert!(start.elapsed() < Duration::from_secs(20), "reading took {:?}", start.elapsed());
+    result.map_or_else(|report| report.diagnostics.iter().map(|d| d.code).collect(), |_| Vec::new())
 }
 
 #[test]
@@ -34,9 +27,7 @@ fn deep_nesting_is_refused() {
         let codes = codes(text.as_bytes());
         assert!(!codes.is_empty(), "{open}");
         assert!(
-            codes
-                .iter()
-                .all(|code| ["R1X0101", "R1X0102", "R1X0117"].contains(code)),
+            codes.iter().all(|code| ["R1X0101", "R1X0102", "R1X0117"].contains(code)),
             "{codes:?}"
         );
     }
@@ -52,10 +43,7 @@ fn deep_nesting_is_refused() {
 fn alias_bombs_are_refused() {
     let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
     for (from, to) in ('a'..='h').zip('b'..='i') {
-        text.push_str(&format!(
-            "{to}: &{to} [{}]\n",
-            format!("*{from}, ").repeat(9)
-        ));
+        text.push_str(&format!("{to}: &{to} [{}]\n", format!("*{from}, ").repeat(9)));
     }
     assert_eq!(codes(text.as_bytes()), ["R1X0117"]);
 }
@@ -73,9 +61,7 @@ fn huge_files_are_refused() {
 fn many_mistakes_stay_few_messages() {
     let unknown: String = (0..9_000).map(|n| format!("key{n}: 1\n")).collect();
     assert!((1..=600).contains(&codes(unknown.as_bytes()).len()));
-    let one_line: String = (0..9_000)
-        .map(|n| format!("{}{n}: 1, ", "k".repeat(90)))
-        .collect();
+    let one_line: String = (0..9_000).map(|n| format!("{}{n}: 1, ", "k".repeat(90))).collect();
     assert!((1..=600).contains(&codes(format!("{{{one_line}}}").as_bytes()).len()));
     let twice = "a: 1\n".repeat(9_000);
     assert!((1..=600).contains(&codes(twice.as_bytes()).len()));
@@ -95,10 +81,7 @@ fn bytes_that_are_no_text_are_refused() {
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_are_fine() {
     let text = experiment("countdown").replace('\n', "\r\n");
-    assert_eq!(
-        codes(format!("\u{feff}{text}").as_bytes()),
-        Vec::<&str>::new()
-    );
+    assert_eq!(codes(format!("\u{feff}{text}").as_bytes()), Vec::<&str>::new());
 }
 
 #[test]
@@ -161,10 +144,7 @@ fn random_mutations_never_panic() {
         }
         refused += usize::from(!codes(&text).is_empty());
     }
-    assert!(
-        refused > 700,
-        "only {refused} of 1500 mutations were noticed"
-    );
+    assert!(refused > 700, "only {refused} of 1500 mutations were noticed");
 }
 
 /// The same for `--set`.
@@ -204,15 +184,11 @@ fn random_overrides_never_panic() {
     for round in 0..1_500 {
         let mut draws = stream.at(&[round]);
         let count = 1 + draws.below(12);
-        let text: String = (0..count)
-            .map(|_| parts[draws.below(parts.len() as u64) as usize])
-            .collect();
+        let text: String =
+            (0..count).map(|_| parts[draws.below(parts.len() as u64) as usize]).collect();
         // Either outcome is right; a panic fails the test.
         if let Err(report) = world.resolve_file("experiments/countdown.yaml", &[&text]) {
-            assert!(
-                !report.diagnostics.is_empty(),
-                "{text:?} fails without a message"
-            );
+            assert!(!report.diagnostics.is_empty(), "{text:?} fails without a message");
         }
     }
 }

@@ -20,19 +20,11 @@ struct Case {
 }
 
 const fn edit(name: &'static str, edits: &'static [(&'static str, &'static str)]) -> Case {
-    Case {
-        name,
-        edits,
-        set: &[],
-    }
+    Case { name, edits, set: &[] }
 }
 
 const fn set(name: &'static str, set: &'static [&'static str]) -> Case {
-    Case {
-        name,
-        edits: &[],
-        set,
-    }
+    Case { name, edits: &[], set }
 }
 
 const CASES: &[Case] = &[
@@ -42,54 +34,27 @@ const CASES: &[Case] = &[
         &[("      lr: 3e-4", "      lr: 3e-4\n      wombat: 1")],
     ),
     edit("missing key", &[("      steps: 400\n", "")]),
-    edit(
-        "key without a value",
-        &[("      steps: 400", "      steps:")],
-    ),
+    edit("key without a value", &[("      steps: 400", "      steps:")]),
     edit("text for a number", &[("lr: 3e-4", "lr: fast")]),
-    edit(
-        "fraction for a whole number",
-        &[("steps: 400", "steps: 4e2")],
-    ),
-    edit(
-        "number for a text",
-        &[("prompt: \"{{ target }}\"", "prompt: 5")],
-    ),
+    edit("fraction for a whole number", &[("steps: 400", "steps: 4e2")]),
+    edit("number for a text", &[("prompt: \"{{ target }}\"", "prompt: 5")]),
     edit("list for a map", &[("{data: countdown}", "[countdown]")]),
     edit("negative learning rate", &[("lr: 3e-4", "lr: -1e-4")]),
     edit("infinite weight", &[("weight: 0.1", "weight: .inf")]),
     edit(
         "share above one",
-        &[(
-            "{max_tokens: 40}\n      lr",
-            "{max_tokens: 40, top_p: 1.5}\n      lr",
-        )],
+        &[("{max_tokens: 40}\n      lr", "{max_tokens: 40, top_p: 1.5}\n      lr")],
     ),
     edit("beta of one", &[("lr: 3e-4", "lr: 3e-4\n      beta2: 1.0")]),
-    edit(
-        "huge size",
-        &[("hidden_size: 128", "hidden_size: 99999999999999999999")],
-    ),
-    edit(
-        "negative seed",
-        &[("name: countdown\nmodel", "name: countdown\nseed: -1\nmodel")],
-    ),
-    edit(
-        "unknown word",
-        &[("lr: 3e-4", "lr: 3e-4\n      aggregation: tokenmean")],
-    ),
+    edit("huge size", &[("hidden_size: 128", "hidden_size: 99999999999999999999")]),
+    edit("negative seed", &[("name: countdown\nmodel", "name: countdown\nseed: -1\nmodel")]),
+    edit("unknown word", &[("lr: 3e-4", "lr: 3e-4\n      aggregation: tokenmean")]),
     edit(
         "byte size without a unit",
-        &[(
-            "countdown.wasm}",
-            "countdown.wasm, limits: {memory_bytes: 256M}}",
-        )],
+        &[("countdown.wasm}", "countdown.wasm, limits: {memory_bytes: 256M}}")],
     ),
     edit("yes for true", &[("evals:", "record: {text: yes}\nevals:")]),
-    edit(
-        "name with a slash",
-        &[("name: countdown", "name: count/down")],
-    ),
+    edit("name with a slash", &[("name: countdown", "name: count/down")]),
     edit(
         "several at once",
         &[
@@ -101,10 +66,7 @@ const CASES: &[Case] = &[
     ),
     edit(
         "two kinds of stage",
-        &[(
-            "  - id: rl\n    grpo",
-            "  - id: rl\n    evaluate: {evals: [heldout]}\n    grpo",
-        )],
+        &[("  - id: rl\n    grpo", "  - id: rl\n    evaluate: {evals: [heldout]}\n    grpo")],
     ),
     edit(
         "no kind of stage",
@@ -115,58 +77,25 @@ const CASES: &[Case] = &[
     ),
     edit("misspelled kind of stage", &[("    grpo:", "    gpro:")]),
     edit("no stages", &[("stages:\n", "stages: []\nevals2:\n")]),
-    edit(
-        "duplicate key",
-        &[("      steps: 400", "      steps: 400\n      steps: 500")],
-    ),
+    edit("duplicate key", &[("      steps: 400", "      steps: 400\n      steps: 500")]),
     edit("duplicate id", &[("id: rl", "id: cold-start")]),
-    edit(
-        "unknown data set",
-        &[("      data: countdown.train", "      data: cuontdown.train")],
-    ),
-    edit(
-        "unknown split",
-        &[("      data: countdown.train", "      data: countdown.test")],
-    ),
-    edit(
-        "unknown reward",
-        &[("[format, equation]", "[format, equatoin]")],
-    ),
-    edit(
-        "reward twice",
-        &[("[format, equation]", "[format, format]")],
-    ),
+    edit("unknown data set", &[("      data: countdown.train", "      data: cuontdown.train")]),
+    edit("unknown split", &[("      data: countdown.train", "      data: countdown.test")]),
+    edit("unknown reward", &[("[format, equation]", "[format, equatoin]")]),
+    edit("reward twice", &[("[format, equation]", "[format, format]")]),
     edit(
         "unknown eval",
-        &[(
-            "evals:\n",
-            "  - {id: last, evaluate: {evals: [held-out]}}\nevals:\n",
-        )],
+        &[("evals:\n", "  - {id: last, evaluate: {evals: [held-out]}}\nevals:\n")],
     ),
     edit(
         "training on held-out problems",
-        &[(
-            "      data: countdown.train",
-            "      data: countdown.heldout",
-        )],
+        &[("      data: countdown.train", "      data: countdown.heldout")],
     ),
-    edit(
-        "pass@k beyond the samples",
-        &[("[pass@1, pass@8]", "[pass@1, pass@16]")],
-    ),
+    edit("pass@k beyond the samples", &[("[pass@1, pass@8]", "[pass@1, pass@16]")]),
     edit("unknown figure", &[("[pass@1, pass@8]", "[maj@8]")]),
-    edit(
-        "gate on what is not reported",
-        &[("    grade:", "    gate: {pass@4: 0.5}\n    grade:")],
-    ),
-    edit(
-        "gate that is no bound",
-        &[("    grade:", "    gate: {pass@1: \"< 0.5\"}\n    grade:")],
-    ),
-    edit(
-        "eval that never runs",
-        &[("    grade:", "    when: {at: []}\n    grade:")],
-    ),
+    edit("gate on what is not reported", &[("    grade:", "    gate: {pass@4: 0.5}\n    grade:")]),
+    edit("gate that is no bound", &[("    grade:", "    gate: {pass@1: \"< 0.5\"}\n    grade:")]),
+    edit("eval that never runs", &[("    grade:", "    when: {at: []}\n    grade:")]),
     edit(
         "greedy samples",
         &[(
@@ -179,25 +108,13 @@ const CASES: &[Case] = &[
         "micro batch above the batch",
         &[("batch_size: 64", "batch_size: 64, micro_batch_size: 128")],
     ),
-    edit(
-        "limit above the problems",
-        &[("limit: 4000", "limit: 40000")],
-    ),
-    edit(
-        "completion as long as the context",
-        &[("context_length: 64", "context_length: 40")],
-    ),
+    edit("limit above the problems", &[("limit: 4000", "limit: 40000")]),
+    edit("completion as long as the context", &[("context_length: 64", "context_length: 40")]),
     edit(
         "warm-up longer than the stage",
         &[("lr: 3e-4", "lr: 3e-4\n      schedule: {warmup_steps: 500}")],
     ),
-    edit(
-        "weights all zero",
-        &[
-            ("weight: 0.1", "weight: 0"),
-            ("[format, equation]", "[format]"),
-        ],
-    ),
+    edit("weights all zero", &[("weight: 0.1", "weight: 0"), ("[format, equation]", "[format]")]),
     edit(
         "heads that do not divide",
         &[(
@@ -205,46 +122,28 @@ const CASES: &[Case] = &[
             "gqa: {heads: 4, kv_heads: 3, head_dim: 31}",
         )],
     ),
-    edit(
-        "odd rotary width",
-        &[("qk_rope_head_dim: 16", "qk_rope_head_dim: 15")],
-    ),
+    edit("odd rotary width", &[("qk_rope_head_dim: 16", "qk_rope_head_dim: 15")]),
     edit(
         "groups that do not divide",
         &[("experts_per_token: 2", "experts_per_token: 2, groups: 3")],
     ),
     edit(
         "experts beyond the groups",
-        &[(
-            "experts_per_token: 2",
-            "experts_per_token: 3, groups: 4, groups_per_token: 1",
-        )],
+        &[("experts_per_token: 2", "experts_per_token: 3, groups: 4, groups_per_token: 1")],
     ),
     edit(
         "dense layers without a width",
-        &[(
-            "experts_per_token: 2",
-            "experts_per_token: 2, dense_layers: 3",
-        )],
+        &[("experts_per_token: 2", "experts_per_token: 2, dense_layers: 3")],
     ),
-    edit(
-        "eos without a file",
-        &[("{data: countdown}", "{data: countdown, eos: \"</s>\"}")],
-    ),
+    edit("eos without a file", &[("{data: countdown}", "{data: countdown, eos: \"</s>\"}")]),
     edit(
         "vocabulary with a piece twice",
         &[("{data: countdown}", "{vocabulary: [a, b, a, \"\"]}")],
     ),
-    edit(
-        "data without a vocabulary",
-        &[("{data: countdown}", "{data: file}")],
-    ),
+    edit("data without a vocabulary", &[("{data: countdown}", "{data: file}")]),
     edit(
         "data without solutions",
-        &[(
-            "sft: {data: countdown.train, limit: 4000",
-            "sft: {data: file.train",
-        )],
+        &[("sft: {data: countdown.train, limit: 4000", "sft: {data: file.train")],
     ),
     edit(
         "column the data lacks",
@@ -254,25 +153,13 @@ const CASES: &[Case] = &[
         ],
     ),
     edit("missing plugin", &[("countdown.wasm", "coundown.wasm")]),
-    edit(
-        "plugin that is no component",
-        &[("../plugins/countdown.wasm", "rows.jsonl")],
-    ),
-    edit(
-        "refused configuration",
-        &[("countdown.wasm}", "countdown.wasm, with: {refuse: 1}}")],
-    ),
+    edit("plugin that is no component", &[("../plugins/countdown.wasm", "rows.jsonl")]),
+    edit("refused configuration", &[("countdown.wasm}", "countdown.wasm, with: {refuse: 1}}")]),
     edit("missing data file", &[("rows.jsonl", "row.jsonl")]),
-    edit(
-        "missing tokenizer",
-        &[("{data: countdown}", "{file: tokenizer.json}")],
-    ),
+    edit("missing tokenizer", &[("{data: countdown}", "{file: tokenizer.json}")]),
     edit("newer version", &[("r1x: 1", "r1x: 2")]),
     edit("tab", &[("  hidden_size", "\thidden_size")]),
-    edit(
-        "open bracket",
-        &[("[format, equation]", "[format, equation")],
-    ),
+    edit("open bracket", &[("[format, equation]", "[format, equation")]),
     edit("unquoted template", &[("\"{{ target }}\"", "{{ target }}")]),
     edit("anchor", &[("{data: countdown}", "&t {data: countdown}")]),
     edit("alias", &[("{data: countdown}", "*t")]),
@@ -280,26 +167,17 @@ const CASES: &[Case] = &[
     edit("two documents", &[("data:\n", "---\ndata:\n")]),
     edit("missing parent", &[("name:", "extends: basis.yaml\nname:")]),
     edit("circle", &[("name:", "extends: ./spec.yaml\nname:")]),
-    edit(
-        "inside the extended file",
-        &[(BASE, "r1x: 1\nextends: broken.yaml\nseed: two\n")],
-    ),
+    edit("inside the extended file", &[(BASE, "r1x: 1\nextends: broken.yaml\nseed: two\n")]),
     edit(
         "dropping what is not there",
-        &[(
-            BASE,
-            "r1x: 1\nextends: ok.yaml\nstages:\n  - {id: rll, drop: true}\n",
-        )],
+        &[(BASE, "r1x: 1\nextends: ok.yaml\nstages:\n  - {id: rll, drop: true}\n")],
     ),
     edit("empty file", &[(BASE, "# nothing\n")]),
     edit("not a map", &[(BASE, "- a\n")]),
     set("set without a value", &["seed"]),
     set("set an unknown key", &["stages.rl.grpo.lr_rate=1"]),
     set("set an unknown id", &["stages.rk.grpo.lr=1"]),
-    set(
-        "set inside an unknown reward",
-        &["rewards.equatin.weight=1"],
-    ),
+    set("set inside an unknown reward", &["rewards.equatin.weight=1"]),
     set("set another alternative", &["model.attention.gqa.heads=2"]),
     set("set below a value", &["seed.x=1"]),
     set("set a wrong type", &["stages.rl.grpo.lr=fast", "seed=2"]),
@@ -314,55 +192,32 @@ fn every_mistake_has_its_message() {
     for case in CASES {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
-            assert!(
-                spec.contains(from),
-                "{}: the base spec has no {from:?}",
-                case.name
-            );
+            assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);
             spec = spec.replacen(from, to, 1);
         }
         let world = World::new()
             .with(SPEC, &spec)
             .with("experiments/ok.yaml", BASE)
-            .with(
-                "experiments/broken.yaml",
-                &BASE.replace("lr: 3e-4", "lr: [1]"),
-            )
+            .with("experiments/broken.yaml", &BASE.replace("lr: 3e-4", "lr: [1]"))
             .with("experiments/rows.jsonl", "{}");
         let report = match world.resolve(case.set) {
             Ok(_) => panic!("{} is accepted", case.name),
             Err(report) => report,
         };
-        assert!(
-            !report.diagnostics.is_empty(),
-            "{} has no message",
-            case.name
-        );
+        assert!(!report.diagnostics.is_empty(), "{} has no message", case.name);
         for diagnostic in &report.diagnostics {
-            assert!(
-                r1x_spec::explain(diagnostic.code).is_some(),
-                "{}",
-                diagnostic.code
-            );
+            assert!(r1x_spec::explain(diagnostic.code).is_some(), "{}", diagnostic.code);
         }
         let arguments: String = case.set.iter().map(|set| format!(" --set {set}")).collect();
         let class = report.class();
-        let _ = writeln!(
-            text,
-            "## {}{arguments} ({class:?})\n\n{}",
-            case.name,
-            render(&report)
-        );
+        let _ = writeln!(text, "## {}{arguments} ({class:?})\n\n{}", case.name, render(&report));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes.txt");
     if std::env::var_os("R1X_BLESS").is_some() {
         std::fs::write(&path, &text).expect("tests/mistakes.txt can be written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    let difference = text
-        .lines()
-        .zip(expected.lines())
-        .find(|(now, then)| now != then);
+    let difference = text.lines().zip(expected.lines()).find(|(now, then)| now != then);
     assert_eq!(difference, None, "R1X_BLESS=1 rewrites tests/mistakes.txt");
     assert_eq!(text.lines().count(), expected.lines().count());
 }
@@ -370,24 +225,12 @@ fn every_mistake_has_its_message() {
 #[test]
 fn messages_can_be_plain_coloured_or_json() {
     let world = World::new().with(SPEC, &BASE.replace("lr: 3e-4", "lr: fast"));
-    let report = world
-        .with("experiments/rows.jsonl", "{}")
-        .resolve(&[])
-        .expect_err("a mistake");
-    let plain = report.render(Style {
-        unicode: false,
-        color: false,
-    });
+    let report = world.with("experiments/rows.jsonl", "{}").resolve(&[]).expect_err("a mistake");
+    let plain = report.render(Style { unicode: false, color: false });
     assert!(plain.is_ascii(), "{plain}");
     assert!(plain.contains("--> experiments/spec.yaml:33:11"), "{plain}");
-    let coloured = report.render(Style {
-        unicode: false,
-        color: true,
-    });
-    assert!(
-        coloured.contains("\x1b[1;31merror[R1X0105]\x1b[0m"),
-        "{coloured}"
-    );
+    let coloured = report.render(Style { unicode: false, color: true });
+    assert!(coloured.contains("\x1b[1;31merror[R1X0105]\x1b[0m"), "{coloured}");
     let json = serde_json::to_value(&report).expect("JSON");
     assert_eq!(json["diagnostics"][0]["at"]["line"], 33);
     assert_eq!(json["diagnostics"][0]["class"], "spec");
@@ -395,9 +238,7 @@ fn messages_can_be_plain_coloured_or_json() {
 
 #[test]
 fn the_base_spec_itself_is_right() {
-    let world = World::new()
-        .with(SPEC, BASE)
-        .with("experiments/rows.jsonl", "{}");
+    let world = World::new().with(SPEC, BASE).with("experiments/rows.jsonl", "{}");
     if let Err(report) = world.resolve(&[]) {
         panic!("{}", render(&report));
     }

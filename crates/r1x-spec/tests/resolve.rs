@@ -32,10 +32,7 @@ fn grpo(resolved: &Resolved) -> &GrpoPlan {
 }
 
 fn origin(resolved: &Resolved, path: &str) -> (String, String) {
-    let setting = resolved
-        .settings
-        .iter()
-        .find(|setting| setting.path == path);
+    let setting = resolved.settings.iter().find(|setting| setting.path == path);
     let setting = setting.unwrap_or_else(|| panic!("no setting {path}"));
     (setting.value.to_string(), setting.origin.to_string())
 }
@@ -46,35 +43,16 @@ fn the_shipped_experiment_becomes_its_plan() {
     let plan = &resolved.plan;
     assert_eq!(plan.name, "countdown");
     assert_eq!(resolved.vocabulary_size, 120);
-    let ids: Vec<&str> = plan
-        .rewards
-        .iter()
-        .map(|reward| reward.id.as_str())
-        .collect();
-    assert_eq!(
-        ids,
-        ["format", "equation"],
-        "rewards keep the order of the spec"
-    );
-    assert_eq!(
-        plan.rewards[1].plugin,
-        "experiments/../plugins/countdown.wasm"
-    );
+    let ids: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
+    assert_eq!(ids, ["format", "equation"], "rewards keep the order of the spec");
+    assert_eq!(plan.rewards[1].plugin, "experiments/../plugins/countdown.wasm");
     assert_eq!(plan.rewards[1].config, "{}");
     assert_eq!(plan.rewards[1].limits.memory_bytes, 256 << 20);
     assert_eq!(plan.rewards[1].sha256.len(), 64);
-    let data = DataRef {
-        data: "countdown".to_owned(),
-        split: Split::Train,
-        limit: None,
-    };
+    let data = DataRef { data: "countdown".to_owned(), split: Split::Train, limit: None };
     assert_eq!(grpo(&resolved).data, data);
     assert_eq!(plan.evals[0].pass_at, [1, 8]);
-    let when = EvalWhen {
-        start: true,
-        stage_end: true,
-        every: None,
-    };
+    let when = EvalWhen { start: true, stage_end: true, every: None };
     assert_eq!(plan.evals[0].when, when);
     assert_eq!(resolved.plugins.len(), 2);
 }
@@ -83,46 +61,16 @@ fn the_shipped_experiment_becomes_its_plan() {
 fn what_is_not_written_has_the_documented_default() {
     let resolved = shipped("countdown", &[]);
     let grpo = grpo(&resolved);
-    assert_eq!(
-        (grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size),
-        (1, 1, 32)
-    );
-    assert_eq!(
-        grpo.clip,
-        ClipPlan {
-            low: 0.2,
-            high: 0.2,
-            max_ratio: None
-        }
-    );
-    assert_eq!(
-        grpo.kl,
-        KlPlan {
-            coef: 0.0,
-            estimator: KlEstimator::K3,
-            refresh_every: None
-        }
-    );
+    assert_eq!((grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size), (1, 1, 32));
+    assert_eq!(grpo.clip, ClipPlan { low: 0.2, high: 0.2, max_ratio: None });
+    assert_eq!(grpo.kl, KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None });
     assert_eq!(grpo.advantage.kind, AdvantageKind::GroupNormalized);
     assert_eq!(grpo.aggregation, Aggregation::TokenMean);
-    assert_eq!(
-        (
-            grpo.sampling.top_k,
-            grpo.sampling.top_p,
-            grpo.sampling.min_p
-        ),
-        (0, 1.0, 0.0)
-    );
-    assert_eq!(
-        (grpo.zero_signal, grpo.truncated),
-        (ZeroSignal::Keep, Truncated::Keep)
-    );
+    assert_eq!((grpo.sampling.top_k, grpo.sampling.top_p, grpo.sampling.min_p), (0, 1.0, 0.0));
+    assert_eq!((grpo.zero_signal, grpo.truncated), (ZeroSignal::Keep, Truncated::Keep));
     let model = &resolved.plan.model;
     assert!(model.tie_embeddings);
-    assert_eq!(
-        (model.rope_theta, model.norm_eps, model.init_std),
-        (10_000.0, 1e-6, 0.02)
-    );
+    assert_eq!((model.rope_theta, model.norm_eps, model.init_std), (10_000.0, 1e-6, 0.02));
 }
 
 #[test]
@@ -130,23 +78,12 @@ fn every_value_knows_where_it_came_from() {
     let resolved = shipped("countdown", &["stages.rl.grpo.lr=1e-4", "seed=2"]);
     assert_eq!(resolved.plan.seed, 2);
     assert_eq!(grpo(&resolved).optimizer.lr, 1e-4);
-    let line = experiment("countdown")
-        .lines()
-        .position(|line| line.contains("group_size"))
-        .unwrap();
+    let line =
+        experiment("countdown").lines().position(|line| line.contains("group_size")).unwrap();
     let place = format!("experiments/countdown.yaml:{}", line + 1);
-    assert_eq!(
-        origin(&resolved, "stages.rl.grpo.group_size"),
-        ("8".to_owned(), place)
-    );
-    assert_eq!(
-        origin(&resolved, "stages.rl.grpo.lr"),
-        ("0.0001".to_owned(), "--set".to_owned())
-    );
-    assert_eq!(
-        origin(&resolved, "seed"),
-        ("2".to_owned(), "--set".to_owned())
-    );
+    assert_eq!(origin(&resolved, "stages.rl.grpo.group_size"), ("8".to_owned(), place));
+    assert_eq!(origin(&resolved, "stages.rl.grpo.lr"), ("0.0001".to_owned(), "--set".to_owned()));
+    assert_eq!(origin(&resolved, "seed"), ("2".to_owned(), "--set".to_owned()));
     assert_eq!(
         origin(&resolved, "stages.rl.grpo.clip.low"),
         ("0.2".to_owned(), "default".to_owned())
@@ -165,20 +102,8 @@ fn another_alternative_replaces_the_inherited_one() {
     let base = shipped("countdown", &[]);
     let dense = shipped("countdown-dense", &[]);
     let model = &dense.plan.model;
-    assert_eq!(
-        model.attention,
-        AttentionPlan::Gqa {
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 32
-        }
-    );
-    assert_eq!(
-        model.feed_forward,
-        FeedForwardPlan::Dense {
-            intermediate_size: 256
-        }
-    );
+    assert_eq!(model.attention, AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 32 });
+    assert_eq!(model.feed_forward, FeedForwardPlan::Dense { intermediate_size: 256 });
     assert_eq!(model.hidden_size, base.plan.model.hidden_size);
     assert_eq!(dense.plan.stages, base.plan.stages);
     assert_eq!(dense.files.len(), 2);
@@ -191,17 +116,9 @@ fn another_alternative_replaces_the_inherited_one() {
 #[test]
 fn an_entry_of_another_kind_replaces_the_inherited_one() {
     let control = shipped("countdown-sft-control", &[]);
-    let kinds: Vec<&str> = control
-        .plan
-        .stages
-        .iter()
-        .map(|stage| stage.kind.as_str())
-        .collect();
+    let kinds: Vec<&str> = control.plan.stages.iter().map(|stage| stage.kind.as_str()).collect();
     assert_eq!(kinds, ["sft", "sft"]);
-    assert_eq!(
-        control.plan.stages[0],
-        shipped("countdown", &[]).plan.stages[0]
-    );
+    assert_eq!(control.plan.stages[0], shipped("countdown", &[]).plan.stages[0]);
 }
 
 #[test]
@@ -210,22 +127,12 @@ fn maps_and_entries_merge_and_null_and_drop_remove() {
                 stages:\n  - {id: cold-start, drop: true}\n  - id: rl\n    grpo: {rewards: [equation], \
                 kl: {coef: 0.01}, schedule: null}\n  - {id: last, evaluate: {evals: [heldout]}}\n";
     let resolved = with(text, &[]);
-    let ids: Vec<&str> = resolved
-        .plan
-        .stages
-        .iter()
-        .map(|stage| stage.id.as_str())
-        .collect();
+    let ids: Vec<&str> = resolved.plan.stages.iter().map(|stage| stage.id.as_str()).collect();
     assert_eq!(ids, ["rl", "last"]);
-    let StageKind::Grpo(grpo) = &resolved.plan.stages[0].kind else {
-        panic!("rl is grpo")
-    };
+    let StageKind::Grpo(grpo) = &resolved.plan.stages[0].kind else { panic!("rl is grpo") };
     assert_eq!(grpo.rewards, ["equation"]);
     assert_eq!((grpo.kl.coef, grpo.group_size), (0.01, 8));
-    assert_eq!(
-        grpo.optimizer.schedule.warmup_steps, 0,
-        "null brings the default back"
-    );
+    assert_eq!(grpo.optimizer.schedule.warmup_steps, 0, "null brings the default back");
     assert_eq!(resolved.plan.rewards.len(), 1);
     assert_eq!(resolved.plan.tags, ["other"]);
 }
@@ -236,26 +143,13 @@ fn paths_are_relative_to_the_file_that_mentions_them() {
         "elsewhere/deep/spec.yaml",
         "r1x: 1\nextends: ../../experiments/countdown.yaml\nrewards: {format: {plugin: ./mine.wasm}}\n",
     );
-    world.add(
-        "elsewhere/deep/../../experiments/countdown.yaml",
-        &experiment("countdown"),
-    );
-    world.add(
-        "elsewhere/deep/../../experiments/../plugins/countdown.wasm",
-        "countdown",
-    );
+    world.add("elsewhere/deep/../../experiments/countdown.yaml", &experiment("countdown"));
+    world.add("elsewhere/deep/../../experiments/../plugins/countdown.wasm", "countdown");
     world.add("elsewhere/deep/mine.wasm", "format");
     world.add("here.wasm", "countdown");
     let set = ["rewards.equation.plugin=here.wasm"];
-    let resolved = world
-        .resolve_file("elsewhere/deep/spec.yaml", &set)
-        .unwrap();
-    let paths: Vec<&str> = resolved
-        .plan
-        .rewards
-        .iter()
-        .map(|r| r.plugin.as_str())
-        .collect();
+    let resolved = world.resolve_file("elsewhere/deep/spec.yaml", &set).unwrap();
+    let paths: Vec<&str> = resolved.plan.rewards.iter().map(|r| r.plugin.as_str()).collect();
     assert_eq!(paths, ["elsewhere/deep/mine.wasm", "here.wasm"]);
 }
 
@@ -278,18 +172,13 @@ fn overrides_reach_every_kind_of_place() {
         ],
     );
     let plan = &resolved.plan;
-    assert!(matches!(
-        plan.model.attention,
-        AttentionPlan::Gqa { kv_heads: 2, .. }
-    ));
+    assert!(matches!(plan.model.attention, AttentionPlan::Gqa { kv_heads: 2, .. }));
     assert!(matches!(&plan.model.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups == 2));
     assert_eq!(plan.rewards[1].config, "{\"strict\":true}");
     assert_eq!(plan.rewards[1].limits.memory_bytes, 1 << 30);
     assert_eq!(plan.evals[0].gate["pass@1"], 0.4);
     assert_eq!(plan.evals[0].when.every, Some(50));
-    let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else {
-        panic!("data")
-    };
+    let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else { panic!("data") };
     assert_eq!((countdown.min_count, countdown.max_count), (3, 4));
     assert_eq!(grpo(&resolved).kl.coef, 0.001);
     assert_eq!(plan.tags, ["a", "b"]);
@@ -320,12 +209,7 @@ fn jsonl_data_and_tokenizer_files_resolve() {
         Err(report) => panic!("{}", render(&report)),
     };
     assert_eq!(resolved.vocabulary_size, 1000);
-    let SourcePlan::Jsonl {
-        path,
-        solution,
-        heldout,
-        ..
-    } = &resolved.plan.data["countdown"].source
+    let SourcePlan::Jsonl { path, solution, heldout, .. } = &resolved.plan.data["countdown"].source
     else {
         panic!("the data is JSONL");
     };
@@ -368,9 +252,6 @@ fn equal_meaning_is_an_equal_plan() {
 
 #[test]
 fn origins_read_like_places() {
-    let file = Origin::File {
-        file: "a.yaml".to_owned(),
-        line: 3,
-    };
+    let file = Origin::File { file: "a.yaml".to_owned(), line: 3 };
     assert_eq!(file.to_string(), "a.yaml:3");
 }

@@ -19,9 +19,7 @@ fn valid(schema: &Json, value: &Json) -> bool {
     {
         return false;
     }
-    schema
-        .iter()
-        .all(|(keyword, rule)| keyword_holds(keyword, rule, schema, value))
+    schema.iter().all(|(keyword, rule)| keyword_holds(keyword, rule, schema, value))
 }
 
 fn keyword_holds(
@@ -47,34 +45,20 @@ fn keyword_holds(
         "maximum" => value.as_f64().is_none_or(|v| v <= rule.as_f64().unwrap()),
         "exclusiveMinimum" => value.as_f64().is_none_or(|v| v > rule.as_f64().unwrap()),
         "exclusiveMaximum" => value.as_f64().is_none_or(|v| v < rule.as_f64().unwrap()),
-        "minItems" => value
-            .as_array()
-            .is_none_or(|v| v.len() as u64 >= rule.as_u64().unwrap()),
-        "maxItems" => value
-            .as_array()
-            .is_none_or(|v| v.len() as u64 <= rule.as_u64().unwrap()),
+        "minItems" => value.as_array().is_none_or(|v| v.len() as u64 >= rule.as_u64().unwrap()),
+        "maxItems" => value.as_array().is_none_or(|v| v.len() as u64 <= rule.as_u64().unwrap()),
         // The patterns are for editors; their texts are tested where they are read.
         "pattern" => rule.is_string(),
-        "required" => value.as_object().is_none_or(|map| {
-            all(rule)
-                .iter()
-                .all(|key| map.contains_key(key.as_str().unwrap()))
-        }),
-        "items" => value
-            .as_array()
-            .is_none_or(|items| items.iter().all(|item| valid(rule, item))),
+        "required" => value
+            .as_object()
+            .is_none_or(|map| all(rule).iter().all(|key| map.contains_key(key.as_str().unwrap()))),
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| valid(rule, item))),
         "properties" => value.as_object().is_none_or(|map| {
-            map.iter()
-                .all(|(key, value)| rule.get(key).is_none_or(|rule| valid(rule, value)))
+            map.iter().all(|(key, value)| rule.get(key).is_none_or(|rule| valid(rule, value)))
         }),
         "additionalProperties" => value.as_object().is_none_or(|map| {
-            let named = |key: &str| {
-                schema
-                    .get("properties")
-                    .is_some_and(|p| p.get(key).is_some())
-            };
-            map.iter()
-                .all(|(key, value)| named(key) || valid(rule, value))
+            let named = |key: &str| schema.get("properties").is_some_and(|p| p.get(key).is_some());
+            map.iter().all(|(key, value)| named(key) || valid(rule, value))
         }),
         other => panic!("the validator does not know `{other}`"),
     }
@@ -131,18 +115,9 @@ fn specs_that_extend_may_leave_things_out() {
     let schema = schema();
     let partial = "extends: countdown.yaml\nstages: [{id: rl, grpo: {lr: 1e-4, limit: null}}]\n";
     assert!(valid(&schema, &yaml(partial)));
-    assert!(valid(
-        &schema,
-        &yaml("extends: a.yaml\nstages: [{id: rl, drop: true}]\n")
-    ));
-    assert!(!valid(
-        &schema,
-        &yaml("extends: a.yaml\nstages: [{drop: true}]\n")
-    ));
-    assert!(!valid(
-        &schema,
-        &yaml("stages: [{id: rl, grpo: {lr: 1e-4}}]\n")
-    ));
+    assert!(valid(&schema, &yaml("extends: a.yaml\nstages: [{id: rl, drop: true}]\n")));
+    assert!(!valid(&schema, &yaml("extends: a.yaml\nstages: [{drop: true}]\n")));
+    assert!(!valid(&schema, &yaml("stages: [{id: rl, grpo: {lr: 1e-4}}]\n")));
 }
 
 #[test]
@@ -152,10 +127,7 @@ fn keys_have_docs_and_defaults() {
     assert_eq!(grpo["epochs"]["default"], json!(1));
     assert_eq!(grpo["aggregation"]["default"], json!("token_mean"));
     let memory = &schema["properties"]["rewards"]["additionalProperties"]["properties"]["limits"];
-    assert_eq!(
-        memory["properties"]["memory_bytes"]["default"],
-        json!(268_435_456)
-    );
+    assert_eq!(memory["properties"]["memory_bytes"]["default"], json!(268_435_456));
     let mut undocumented = Vec::new();
     walk(&schema["properties"], &mut undocumented);
     assert_eq!(undocumented, Vec::<String>::new());
@@ -163,17 +135,11 @@ fn keys_have_docs_and_defaults() {
 
 fn walk(properties: &Json, undocumented: &mut Vec<String>) {
     for (key, schema) in properties.as_object().expect("properties") {
-        if schema["description"]
-            .as_str()
-            .is_none_or(|text| text.len() < 4)
-        {
+        if schema["description"].as_str().is_none_or(|text| text.len() < 4) {
             undocumented.push(key.clone());
         }
         let inner = [schema, &schema["items"], &schema["additionalProperties"]];
-        for schema in inner
-            .into_iter()
-            .filter(|schema| schema["properties"].is_object())
-        {
+        for schema in inner.into_iter().filter(|schema| schema["properties"].is_object()) {
             walk(&schema["properties"], undocumented);
         }
     }

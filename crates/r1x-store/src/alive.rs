@@ -22,12 +22,7 @@ impl Process {
     /// This process.
     pub fn current() -> Self {
         let pid = i64::from(std::process::id());
-        Self {
-            machine: machine(),
-            pid,
-            pid_start: pid_start(pid),
-            boot_id: boot_id(),
-        }
+        Self { machine: machine(), pid, pid_start: pid_start(pid), boot_id: boot_id() }
     }
 
     /// Whether it still runs, as far as this machine can tell at `now_ms`.
@@ -80,22 +75,13 @@ mod tests {
     fn this_process_is_alive_and_others_are_told_apart() {
         let me = Process::current();
         assert!(me.is_alive(0, i64::MAX) || me.boot_id.is_none());
-        let unknown = Process {
-            machine: Some("elsewhere".into()),
-            ..me.clone()
-        };
+        let unknown = Process { machine: Some("elsewhere".into()), ..me.clone() };
         assert!(unknown.is_alive(1_000, 1_000 + SILENT_MS - 1));
         assert!(!unknown.is_alive(1_000, 1_000 + SILENT_MS));
         if me.boot_id.is_some() {
-            let reused = Process {
-                pid_start: me.pid_start.map(|t| t + 1),
-                ..me.clone()
-            };
+            let reused = Process { pid_start: me.pid_start.map(|t| t + 1), ..me.clone() };
             assert!(!reused.is_alive(1_000, 1_000));
-            let rebooted = Process {
-                boot_id: Some("another".into()),
-                ..me
-            };
+            let rebooted = Process { boot_id: Some("another".into()), ..me };
             assert!(!rebooted.is_alive(1_000, 1_000));
         }
     }

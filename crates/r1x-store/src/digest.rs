@@ -36,12 +36,8 @@ impl Facts {
 
     fn tokens(&mut self, tokens: &[u32], logprobs: &[f32]) {
         self.number(tokens.len() as u64);
-        tokens
-            .iter()
-            .for_each(|token| self.0.update(token.to_le_bytes()));
-        logprobs
-            .iter()
-            .for_each(|logprob| self.0.update(logprob.to_bits().to_le_bytes()));
+        tokens.iter().for_each(|token| self.0.update(token.to_le_bytes()));
+        logprobs.iter().for_each(|logprob| self.0.update(logprob.to_bits().to_le_bytes()));
     }
 
     fn group(&mut self, credited: &CreditedGroup) {
@@ -59,11 +55,7 @@ impl Facts {
     }
 
     fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

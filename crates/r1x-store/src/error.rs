@@ -207,18 +207,11 @@ impl StoreError {
                 "`r1x ls` lists the runs".into()
             }
             StoreError::UnknownRun { close, .. } => {
-                format!(
-                    "did you mean {}? `r1x ls` lists the runs",
-                    close.join(" or ")
-                )
+                format!("did you mean {}? `r1x ls` lists the runs", close.join(" or "))
             }
             StoreError::AmbiguousRun { names, .. } => {
                 let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
-                let more = if names.len() > shown.len() {
-                    ", ..."
-                } else {
-                    ""
-                };
+                let more = if names.len() > shown.len() { ", ..." } else { "" };
                 format!("write more of the name: {}{more}", shown.join(", "))
             }
             StoreError::NotInRun { instead, .. } => instead.clone(),
@@ -251,22 +244,13 @@ impl StoreError {
         let path = path.to_owned();
         let sqlx::Error::Database(database) = &error else {
             return match error {
-                sqlx::Error::Io(io) => StoreError::Io {
-                    path,
-                    detail: io.to_string(),
-                },
-                other => StoreError::Internal {
-                    path,
-                    detail: other.to_string(),
-                },
+                sqlx::Error::Io(io) => StoreError::Io { path, detail: io.to_string() },
+                other => StoreError::Internal { path, detail: other.to_string() },
             };
         };
         let detail = database.message().to_owned();
         match primary_code(&error) {
-            Some(5 | 6) => StoreError::Locked {
-                path,
-                waited_s: crate::open::BUSY_TIMEOUT_S,
-            },
+            Some(5 | 6) => StoreError::Locked { path, waited_s: crate::open::BUSY_TIMEOUT_S },
             Some(8) => StoreError::ReadOnly { path, detail },
             Some(3 | 23) => StoreError::ReadOnly { path, detail },
             Some(10 | 14) => StoreError::Io { path, detail },

@@ -48,10 +48,7 @@ mod tests {
         for list in [&ADJECTIVES, &ANIMALS] {
             let set: BTreeSet<_> = list.iter().collect();
             assert_eq!(set.len(), list.len());
-            assert!(
-                list.iter()
-                    .all(|word| word.bytes().all(|b| b.is_ascii_lowercase()))
-            );
+            assert!(list.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase())));
         }
     }
 

@@ -28,11 +28,7 @@ pub(crate) const BUSY_TIMEOUT_S: u64 = 5;
 
 /// The newest schema this build knows.
 pub fn known_schema() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// What the header of a file says.
@@ -44,20 +40,14 @@ struct Header {
 
 /// Opens the one writing connection, making or migrating the store as needed.
 pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(|error| from_io(path, &error))?;
     }
     probe_write(path)?;
     if fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
         let mut probe = connect(path, base_options(path)?.read_only(true)).await?;
         let header = read_header(path, &mut probe).await;
-        let closed = probe
-            .close()
-            .await
-            .map_err(|error| StoreError::from_sqlx(path, error));
+        let closed = probe.close().await.map_err(|error| StoreError::from_sqlx(path, error));
         let header = header?;
         closed?;
         check_header(path, &header, false)?;
@@ -79,9 +69,7 @@ pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreEr
 pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::Missing {
-                path: path.to_owned(),
-            });
+            return Err(StoreError::Missing { path: path.to_owned() });
         }
         Err(error) => return Err(from_io(path, &error)),
         Ok(meta) if meta.is_dir() => {
@@ -92,13 +80,9 @@ pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, StoreEr
         }
         Ok(_) => {}
     }
-    let options = base_options(path)?
-        .read_only(true)
-        .pragma("query_only", "ON");
+    let options = base_options(path)?.read_only(true).pragma("query_only", "ON");
     let first = match connect(path, options.clone()).await {
-        Ok(mut conn) => read_header(path, &mut conn)
-            .await
-            .map(|header| (conn, header)),
+        Ok(mut conn) => read_header(path, &mut conn).await.map(|header| (conn, header)),
         Err(error) => Err(error),
     };
     let (mut conn, header) = match first {
@@ -145,12 +129,9 @@ pub(crate) fn network_filesystem(path: &Path) -> Option<String> {
         "afs",
     ];
     let folder = path.parent()?;
-    let folder = fs::canonicalize(if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    })
-    .ok()?;
+    let folder =
+        fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+            .ok()?;
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let kind = mount_kind(&mounts, &folder)?;
     NETWORK.contains(&kind.as_str()).then_some(kind)
@@ -191,20 +172,13 @@ async fn connect(
     path: &Path,
     options: SqliteConnectOptions,
 ) -> Result<SqliteConnection, StoreError> {
-    options
-        .connect()
-        .await
-        .map_err(|error| StoreError::from_sqlx(path, error))
+    options.connect().await.map_err(|error| StoreError::from_sqlx(path, error))
 }
 
 async fn read_header(path: &Path, conn: &mut SqliteConnection) -> Result<Header, StoreError> {
     let fail = |error| StoreError::from_sqlx(path, error);
-    let application_id = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *conn)
-        .await;
-    let schema = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *conn)
-        .await;
+    let application_id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await;
+    let schema = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await;
     let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
         .fetch_one(&mut *conn)
         .await
@@ -222,10 +196,7 @@ fn check_header(path: &Path, header: &Header, reading: bool) -> Result<(), Store
         let fresh = header.empty && header.application_id == 0;
         return match (fresh, reading) {
             (true, false) => Ok(()),
-            (true, true) => Err(StoreError::NotAStore {
-                path,
-                detail: "it is empty".into(),
-            }),
+            (true, true) => Err(StoreError::NotAStore { path, detail: "it is empty".into() }),
             (false, _) => Err(StoreError::NotAStore {
                 path,
                 detail: "it is the database of another program".into(),
@@ -233,18 +204,10 @@ fn check_header(path: &Path, header: &Header, reading: bool) -> Result<(), Store
         };
     }
     if header.schema > known {
-        return Err(StoreError::TooNew {
-            path,
-            found: header.schema,
-            known,
-        });
+        return Err(StoreError::TooNew { path, found: header.schema, known });
     }
     if reading && header.schema < known {
-        return Err(StoreError::TooOld {
-            path,
-            found: header.schema,
-            known,
-        });
+        return Err(StoreError::TooOld { path, found: header.schema, known });
     }
     Ok(())
 }
@@ -254,11 +217,7 @@ async fn check_sqlite(conn: &mut SqliteConnection, path: &Path) -> Result<(), St
         .fetch_one(conn)
         .await
         .map_err(|error| StoreError::from_sqlx(path, error))?;
-    if sqlite_is_safe(&found) {
-        Ok(())
-    } else {
-        Err(StoreError::OldSqlite { found })
-    }
+    if sqlite_is_safe(&found) { Ok(()) } else { Err(StoreError::OldSqlite { found }) }
 }
 
 fn sqlite_is_safe(version: &str) -> bool {
@@ -283,22 +242,19 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreEr
         return Ok(());
     }
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
-    MIGRATIONS
-        .run(&mut *transaction)
-        .await
-        .map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(inner)
-            | sqlx::migrate::MigrateError::ExecuteMigration(inner, _)
-                if primary_code(&inner).is_some_and(|code| code != 1) =>
-            {
-                fail(inner)
-            }
-            other => StoreError::Migration {
-                path: path.to_owned(),
-                known: known_schema(),
-                detail: other.to_string(),
-            },
-        })?;
+    MIGRATIONS.run(&mut *transaction).await.map_err(|error| match error {
+        sqlx::migrate::MigrateError::Execute(inner)
+        | sqlx::migrate::MigrateError::ExecuteMigration(inner, _)
+            if primary_code(&inner).is_some_and(|code| code != 1) =>
+        {
+            fail(inner)
+        }
+        other => StoreError::Migration {
+            path: path.to_owned(),
+            known: known_schema(),
+            detail: other.to_string(),
+        },
+    })?;
     transaction.commit().await.map_err(fail)
 }
 
@@ -306,18 +262,14 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreEr
 async fn use_wal(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut attempt = 0;
     loop {
-        let mode: Result<String, _> = sqlx::query_scalar("PRAGMA journal_mode = WAL")
-            .fetch_one(&mut *conn)
-            .await;
+        let mode: Result<String, _> =
+            sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *conn).await;
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => {
                 let detail =
                     format!("its file system allows no write-ahead log (journal mode is {mode})");
-                return Err(StoreError::Io {
-                    path: path.to_owned(),
-                    detail,
-                });
+                return Err(StoreError::Io { path: path.to_owned(), detail });
             }
             Err(error) if primary_code(&error) == Some(5) && attempt < BUSY_TIMEOUT_S * 20 => {
                 attempt += 1;
@@ -349,15 +301,11 @@ pub(crate) fn from_io(path: &Path, error: &std::io::Error) -> StoreError {
     use std::io::ErrorKind;
     let path = path.to_owned();
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly {
-            path,
-            detail: error.to_string(),
-        },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { path, detail: error.to_string() }
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { path },
-        _ => StoreError::Io {
-            path,
-            detail: error.to_string(),
-        },
+        _ => StoreError::Io { path, detail: error.to_string() },
     }
 }
 
@@ -366,11 +314,8 @@ pub(crate) async fn checkpoint(
     conn: &mut SqliteConnection,
     truncate: bool,
 ) -> Result<(), sqlx::Error> {
-    let statement = if truncate {
-        "PRAGMA wal_checkpoint(TRUNCATE)"
-    } else {
-        "PRAGMA wal_checkpoint(PASSIVE)"
-    };
+    let statement =
+        if truncate { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
     conn.execute(statement).await.map(|_| ())
 }
 

@@ -37,18 +37,12 @@ pub(crate) struct StepRecord {
 
 /// Numbers as bytes, little endian.
 pub(crate) fn u32_bytes(values: &[u32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Numbers as bytes, little endian: every bit survives.
 pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Named sub-scores as a JSON object. JSON has no NaN or infinity: these are written as strings.
@@ -140,34 +134,18 @@ async fn prompt_ids<'p>(
             }
         }
     }
-    let find = |hash| {
-        tx.known
-            .prompts
-            .get(hash)
-            .or_else(|| tx.fresh.prompts.get(hash))
-            .copied()
-    };
+    let find = |hash| tx.known.prompts.get(hash).or_else(|| tx.fresh.prompts.get(hash)).copied();
     let ids: Option<Vec<i64>> = hashes.iter().map(find).collect();
     ids.ok_or_else(|| tx.internal("a prompt was not stored".into()))
 }
 
 async fn metric_key(tx: &mut Tx<'_>, name: &str) -> Result<i64, StoreError> {
-    if let Some(&id) = tx
-        .known
-        .metrics
-        .get(name)
-        .or_else(|| tx.fresh.metrics.get(name))
-    {
+    if let Some(&id) = tx.known.metrics.get(name).or_else(|| tx.fresh.metrics.get(name)) {
         return Ok(id);
     }
     let insert = "INSERT INTO metric_key (name) VALUES (?) ON CONFLICT DO NOTHING";
     tx.execute(insert, [name.into()]).await?;
-    let key = id(
-        tx,
-        "SELECT key_id FROM metric_key WHERE name = ?",
-        [name.into()],
-    )
-    .await?;
+    let key = id(tx, "SELECT key_id FROM metric_key WHERE name = ?", [name.into()]).await?;
     tx.fresh.metrics.insert(name.to_owned(), key);
     Ok(key)
 }
@@ -214,21 +192,14 @@ pub(crate) async fn stage_finished(
 pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
     let references = &facts.reference_logprobs;
     if !references.is_empty() && references.len() != facts.groups.len() {
-        return Some(format!(
-            "{} groups, {} with reference",
-            facts.groups.len(),
-            references.len()
-        ));
+        return Some(format!("{} groups, {} with reference", facts.groups.len(), references.len()));
     }
     for (g, group) in facts.groups.iter().enumerate() {
         let rollouts = &group.group.rollouts;
         if group.advantages.len() != rollouts.len() {
             return Some(format!("group {g}: one advantage per rollout is needed"));
         }
-        if references
-            .get(g)
-            .is_some_and(|group| group.len() != rollouts.len())
-        {
+        if references.get(g).is_some_and(|group| group.len() != rollouts.len()) {
             return Some(format!("group {g}: one reference per rollout is needed"));
         }
         for (s, rollout) in rollouts.iter().enumerate() {
@@ -238,11 +209,7 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
             if lists.iter().any(|&len| len != tokens && len != 0) {
                 return Some(format!("rollout {g}.{s}: one log-prob per token is needed"));
             }
-            if references
-                .get(g)
-                .and_then(|group| group.get(s))
-                .is_some_and(|r| r.len() != tokens)
-            {
+            if references.get(g).and_then(|group| group.get(s)).is_some_and(|r| r.len() != tokens) {
                 return Some(format!(
                     "rollout {g}.{s}: one reference log-prob per token is needed"
                 ));
@@ -290,9 +257,8 @@ pub(crate) async fn step(
             None => reward_key(tx, name, None, None).await?,
         });
     }
-    let first: Option<(i64,)> = tx
-        .fetch("SELECT coalesce(max(rollout_id), 0) + 1 FROM rollout", [])
-        .await?;
+    let first: Option<(i64,)> =
+        tx.fetch("SELECT coalesce(max(rollout_id), 0) + 1 FROM rollout", []).await?;
     let mut rows = StepRows::new(step, record, keys, first.map_or(1, |(id,)| id));
     for (g, group) in facts.groups.iter().enumerate() {
         rows.group(g, group, prompts[g]);
@@ -371,19 +337,9 @@ impl<'a> StepRows<'a> {
         ]);
         let step = self.step;
         for (s, rollout) in group.group.rollouts.iter().enumerate() {
-            let reference = step
-                .facts
-                .reference_logprobs
-                .get(g)
-                .and_then(|group| group.get(s));
+            let reference = step.facts.reference_logprobs.get(g).and_then(|group| group.get(s));
             let advantage = group.advantages.get(s).copied();
-            self.rollout(
-                [g, s],
-                rollout,
-                reference.map(Vec::as_slice),
-                advantage,
-                prompt_id,
-            );
+            self.rollout([g, s], rollout, reference.map(Vec::as_slice), advantage, prompt_id);
         }
     }
 
@@ -413,21 +369,11 @@ impl<'a> StepRows<'a> {
             completion.finish.as_str().into(),
             rollout.total.into(),
             advantage.into(),
-            completion
-                .logprobs
-                .iter()
-                .copied()
-                .map(f64::from)
-                .sum::<f64>()
-                .into(),
+            completion.logprobs.iter().copied().map(f64::from).sum::<f64>().into(),
             ref_diff.into(),
             mean(completion.entropies.iter().copied().map(f64::from)).into(),
         ]);
-        let RecordPlan {
-            text,
-            tokens,
-            logprobs,
-        } = *self.record;
+        let RecordPlan { text, tokens, logprobs } = *self.record;
         if text || tokens || logprobs {
             self.payloads.push([
                 id.into(),
@@ -439,12 +385,7 @@ impl<'a> StepRows<'a> {
             ]);
         }
         for (&key, outcome) in self.keys.iter().zip(&rollout.outcomes) {
-            let RewardOutcome {
-                value,
-                status,
-                parts,
-                info,
-            } = outcome;
+            let RewardOutcome { value, status, parts, info } = outcome;
             self.rewards.push([
                 id.into(),
                 key.into(),
@@ -502,14 +443,7 @@ pub(crate) async fn evaluation(
     );
     for (item, (_, samples)) in facts.items.iter().enumerate() {
         for (index, sample) in samples.iter().enumerate() {
-            rows.push(sample_row(
-                eval_id,
-                item,
-                index,
-                prompts[item],
-                record,
-                sample,
-            ));
+            rows.push(sample_row(eval_id, item, index, prompts[item], record, sample));
         }
     }
     tx.insert_rows(rows).await?;
@@ -583,15 +517,9 @@ mod tests {
 
     #[test]
     fn parts_survive_json() {
-        let parts = [
-            ("used".to_owned(), 3.0),
-            ("ratio".to_owned(), 0.1),
-            ("bad".to_owned(), f64::NAN),
-        ];
-        assert_eq!(
-            parts_json(&parts).unwrap(),
-            r#"{"used":3.0,"ratio":0.1,"bad":"NaN"}"#
-        );
+        let parts =
+            [("used".to_owned(), 3.0), ("ratio".to_owned(), 0.1), ("bad".to_owned(), f64::NAN)];
+        assert_eq!(parts_json(&parts).unwrap(), r#"{"used":3.0,"ratio":0.1,"bad":"NaN"}"#);
         assert_eq!(parts_json(&[]), None);
     }
 

@@ -96,21 +96,10 @@ struct StoreCost {
 
 impl RunWriter {
     pub(crate) fn new(writer: Arc<WriterHandle>, begun: Begun, folders: &Path) -> Self {
-        let Begun {
-            run_id,
-            name,
-            uid,
-            record,
-            reward_keys,
-            stages,
-        } = begun;
+        let Begun { run_id, name, uid, record, reward_keys, stages } = begun;
         Self {
             writer,
-            shared: Arc::new(Shared {
-                run_id,
-                record,
-                reward_keys,
-            }),
+            shared: Arc::new(Shared { run_id, record, reward_keys }),
             folder: folders.join(&name),
             name,
             uid,
@@ -261,10 +250,7 @@ impl RunWriter {
     }
 
     fn misfit(&self, detail: String) -> StoreError {
-        StoreError::Facts {
-            run: self.name.clone(),
-            detail,
-        }
+        StoreError::Facts { run: self.name.clone(), detail }
     }
 
     fn record_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
@@ -284,11 +270,7 @@ impl RunWriter {
             record::step(tx, &shared.record, &shared.reward_keys, &step).await
         })?;
         let store_ms = begun.elapsed().as_secs_f64() * 1e3;
-        self.owed = Some(StoreCost {
-            stage_id,
-            step: facts.step,
-            store_ms,
-        });
+        self.owed = Some(StoreCost { stage_id, step: facts.step, store_ms });
         Ok(())
     }
 
@@ -296,15 +278,7 @@ impl RunWriter {
         let stage_id = facts.stage.map(|index| self.stage_id(index)).transpose()?;
         let facts = facts.clone();
         self.write(async move |tx, shared| {
-            record::evaluation(
-                tx,
-                shared.run_id,
-                stage_id,
-                &shared.record,
-                &facts,
-                now_ms(),
-            )
-            .await
+            record::evaluation(tx, shared.run_id, stage_id, &shared.record, &facts, now_ms()).await
         })
     }
 }

@@ -186,11 +186,7 @@ fn record_plan(run: &str, plan_json: &str) -> Result<RecordPlan, StoreError> {
     let plan: serde_json::Value = serde_json::from_str(plan_json).map_err(fail)?;
     match plan.get("record") {
         Some(record) => serde_json::from_value(record.clone()).map_err(fail),
-        None => Ok(RecordPlan {
-            text: true,
-            tokens: true,
-            logprobs: true,
-        }),
+        None => Ok(RecordPlan { text: true, tokens: true, logprobs: true }),
     }
 }
 
@@ -234,25 +230,14 @@ pub(crate) async fn begin(
         .await?;
     insert_inputs(tx, run_id, start).await?;
     let reward_keys = reward_keys(tx, run_id).await?;
-    Ok(Begun {
-        run_id,
-        name,
-        uid,
-        record,
-        reward_keys,
-        stages: HashMap::new(),
-    })
+    Ok(Begun { run_id, name, uid, record, reward_keys, stages: HashMap::new() })
 }
 
 async fn upsert_spec(tx: &mut Tx<'_>, start: &RunStart) -> Result<i64, StoreError> {
     let overrides = serde_json::Value::from(start.overrides.clone()).to_string();
     let path = start.spec_path.as_deref();
-    let parts = [
-        path,
-        Some(start.spec_text.as_str()),
-        Some(overrides.as_str()),
-        Some(&start.plan_json),
-    ];
+    let parts =
+        [path, Some(start.spec_text.as_str()), Some(overrides.as_str()), Some(&start.plan_json)];
     let sha256 = hex(&hash_parts(parts.map(|part| part.map(str::as_bytes))));
     tx.execute(
         "INSERT INTO spec (sha256, source_path, source_text, overrides, plan_json)
@@ -266,12 +251,7 @@ async fn upsert_spec(tx: &mut Tx<'_>, start: &RunStart) -> Result<i64, StoreErro
         ],
     )
     .await?;
-    id(
-        tx,
-        "SELECT spec_id FROM spec WHERE sha256 = ?",
-        [sha256.into()],
-    )
-    .await
+    id(tx, "SELECT spec_id FROM spec WHERE sha256 = ?", [sha256.into()]).await
 }
 
 async fn upsert_environment(tx: &mut Tx<'_>, env: &Environment) -> Result<i64, StoreError> {
@@ -298,12 +278,7 @@ async fn upsert_environment(tx: &mut Tx<'_>, env: &Environment) -> Result<i64, S
         ],
     )
     .await?;
-    id(
-        tx,
-        "SELECT env_id FROM environment WHERE sha256 = ?",
-        [sha256.into()],
-    )
-    .await
+    id(tx, "SELECT env_id FROM environment WHERE sha256 = ?", [sha256.into()]).await
 }
 
 /// Draws names until one is free both in the store and on disk, and makes the run's folder.
@@ -330,9 +305,8 @@ async fn choose_name(
             // The pairs of words are nearly used up for this experiment.
             name = format!("{name}-{:04x}", (bits >> 16) & 0xffff);
         }
-        let taken: Option<(i64,)> = tx
-            .fetch("SELECT run_id FROM run WHERE name = ?", [(&name).into()])
-            .await?;
+        let taken: Option<(i64,)> =
+            tx.fetch("SELECT run_id FROM run WHERE name = ?", [(&name).into()]).await?;
         if taken.is_some() {
             continue;
         }
@@ -348,12 +322,8 @@ async fn choose_name(
 async fn insert_inputs(tx: &mut Tx<'_>, run_id: i64, start: &RunStart) -> Result<(), StoreError> {
     let mut idx = 0_i64;
     for data in &start.datasets {
-        let key: [Cell; 4] = [
-            (&data.sha256).into(),
-            (&data.split).into(),
-            (&data.id).into(),
-            (&data.source).into(),
-        ];
+        let key: [Cell; 4] =
+            [(&data.sha256).into(), (&data.split).into(), (&data.id).into(), (&data.source).into()];
         let [sha256, split, name, source] = key.clone();
         tx.execute(
             "INSERT INTO dataset (sha256, split, name, source, rows) VALUES (?, ?, ?, ?, ?)
@@ -365,12 +335,7 @@ async fn insert_inputs(tx: &mut Tx<'_>, run_id: i64, start: &RunStart) -> Result
         let dataset_id = id(tx, select, key).await?;
         tx.execute(
             "INSERT INTO run_input (run_id, idx, role, dataset_id) VALUES (?, ?, ?, ?)",
-            [
-                run_id.into(),
-                idx.into(),
-                (&data.id).into(),
-                dataset_id.into(),
-            ],
+            [run_id.into(), idx.into(), (&data.id).into(), dataset_id.into()],
         )
         .await?;
         idx += 1;
@@ -409,12 +374,7 @@ async fn upsert_plugin(tx: &mut Tx<'_>, plugin: &PluginInput) -> Result<i64, Sto
         ],
     )
     .await?;
-    id(
-        tx,
-        "SELECT plugin_id FROM plugin WHERE sha256 = ?",
-        [(&plugin.sha256).into()],
-    )
-    .await
+    id(tx, "SELECT plugin_id FROM plugin WHERE sha256 = ?", [(&plugin.sha256).into()]).await
 }
 
 /// Keys of the rewards of a run; a key is shared by all runs with the same plugin build and weight.
@@ -460,8 +420,7 @@ pub(crate) async fn id<const N: usize>(
     cells: [Cell; N],
 ) -> Result<i64, StoreError> {
     let row: Option<(i64,)> = tx.fetch(select, cells).await?;
-    row.map(|(id,)| id)
-        .ok_or_else(|| tx.internal(format!("no row for {select}")))
+    row.map(|(id,)| id).ok_or_else(|| tx.internal(format!("no row for {select}")))
 }
 
 /// Makes a run go on at `cursor`: what comes after it no longer counts, and stays.
@@ -500,20 +459,10 @@ pub(crate) async fn resume(
             [run_id.into(), cursor.stage.into()],
         )
         .await?;
-    let stages = stages
-        .into_iter()
-        .map(|(idx, id)| (idx as usize, id))
-        .collect();
+    let stages = stages.into_iter().map(|(idx, id)| (idx as usize, id)).collect();
     let record = record_plan(&name, &plan_json)?;
     let reward_keys = reward_keys(tx, run_id).await?;
-    Ok(Begun {
-        run_id,
-        name,
-        uid,
-        record,
-        reward_keys,
-        stages,
-    })
+    Ok(Begun { run_id, name, uid, record, reward_keys, stages })
 }
 
 async fn supersede(tx: &mut Tx<'_>, run_id: i64, cursor: &Cursor) -> Result<(), StoreError> {
@@ -536,14 +485,7 @@ async fn supersede(tx: &mut Tx<'_>, run_id: i64, cursor: &Cursor) -> Result<(), 
     Ok(())
 }
 
-type ProcessRow = (
-    i64,
-    Option<String>,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    i64,
-);
+type ProcessRow = (i64, Option<String>, Option<i64>, Option<i64>, Option<String>, i64);
 
 fn process(row: &ProcessRow) -> (Process, i64) {
     let process = Process {
@@ -567,10 +509,7 @@ async fn refuse_live_run(tx: &mut Tx<'_>, run_id: i64, name: &str) -> Result<(),
     for row in running(tx).await?.iter().filter(|row| row.0 == run_id) {
         let (process, heartbeat_ms) = process(row);
         if process.is_alive(heartbeat_ms, now_ms()) {
-            return Err(StoreError::StillRunning {
-                run: name.to_owned(),
-                pid: process.pid,
-            });
+            return Err(StoreError::StillRunning { run: name.to_owned(), pid: process.pid });
         }
     }
     Ok(())

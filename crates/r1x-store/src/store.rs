@@ -52,10 +52,7 @@ impl Store {
                 let writer = WriterHandle::open(path)?;
                 writer
                     .call(|writer| writer.transaction(async |tx| start::mark_crashed(tx).await))?;
-                Ok(Self {
-                    writer: Some(Arc::new(writer)),
-                    ..store
-                })
+                Ok(Self { writer: Some(Arc::new(writer)), ..store })
             }
         }
     }

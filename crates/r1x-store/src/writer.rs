@@ -96,11 +96,7 @@ impl Rows {
     /// No rows yet; the columns are counted in `head`.
     pub fn new(head: &'static str) -> Self {
         let columns = head.bytes().filter(|&byte| byte == b',').count() + 1;
-        Self {
-            head,
-            columns,
-            cells: Vec::new(),
-        }
+        Self { head, columns, cells: Vec::new() }
     }
 
     /// Adds a row with one cell per column of the head.
@@ -153,14 +149,7 @@ impl Writer {
         &mut self,
         body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self {
-            path,
-            runtime,
-            conn,
-            inserts,
-            known,
-            written,
-        } = self;
+        let Self { path, runtime, conn, inserts, known, written } = self;
         let result = runtime.block_on(async {
             let fail = |error| StoreError::from_sqlx(path, error);
             conn.execute("BEGIN IMMEDIATE").await.map_err(fail)?;
@@ -176,11 +165,7 @@ impl Writer {
             *written += tx.written;
             let fresh = tx.fresh;
             let result = match result {
-                Ok(value) => conn
-                    .execute("COMMIT")
-                    .await
-                    .map(|_| (value, fresh))
-                    .map_err(fail),
+                Ok(value) => conn.execute("COMMIT").await.map(|_| (value, fresh)).map_err(fail),
                 Err(error) => Err(error),
             };
             if result.is_err() {
@@ -199,12 +184,7 @@ impl Writer {
     /// Runs one statement without parameters outside of a transaction.
     #[cfg(test)]
     pub fn execute(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        let Self {
-            path,
-            runtime,
-            conn,
-            ..
-        } = self;
+        let Self { path, runtime, conn, .. } = self;
         runtime
             .block_on(conn.execute(statement))
             .map(|_| ())
@@ -243,10 +223,7 @@ impl Writer {
 impl Tx<'_> {
     /// Something that cannot be, were the store as this crate keeps it.
     pub fn internal(&self, detail: String) -> StoreError {
-        StoreError::Internal {
-            path: self.path.to_owned(),
-            detail,
-        }
+        StoreError::Internal { path: self.path.to_owned(), detail }
     }
 
     /// Runs one statement and returns how many rows it changed.
@@ -256,9 +233,7 @@ impl Tx<'_> {
         cells: [Cell; N],
     ) -> Result<u64, StoreError> {
         let arguments = arguments(cells)?;
-        let done = sqlx::query_with(statement, arguments)
-            .execute(&mut *self.conn)
-            .await;
+        let done = sqlx::query_with(statement, arguments).execute(&mut *self.conn).await;
         done.map(|done| done.rows_affected())
             .map_err(|error| StoreError::from_sqlx(self.path, error))
     }
@@ -270,9 +245,7 @@ impl Tx<'_> {
         cells: [Cell; N],
     ) -> Result<i64, StoreError> {
         let arguments = arguments(cells)?;
-        let done = sqlx::query_with(statement, arguments)
-            .execute(&mut *self.conn)
-            .await;
+        let done = sqlx::query_with(statement, arguments).execute(&mut *self.conn).await;
         done.map(|done| done.last_insert_rowid())
             .map_err(|error| StoreError::from_sqlx(self.path, error))
     }
@@ -315,11 +288,7 @@ impl Tx<'_> {
         let mut left = rows.len();
         let mut cells = rows.cells.into_iter();
         while left > 0 {
-            let take = if left >= CHUNK_ROWS {
-                CHUNK_ROWS
-            } else {
-                1 << left.ilog2()
-            };
+            let take = if left >= CHUNK_ROWS { CHUNK_ROWS } else { 1 << left.ilog2() };
             left -= take;
             let sql = self
                 .inserts
@@ -406,15 +375,8 @@ impl WriterHandle {
                     }
                 }
             })
-            .map_err(|error| StoreError::Io {
-                path: path.to_owned(),
-                detail: error.to_string(),
-            })?;
-        let handle = Self {
-            path: path.to_owned(),
-            jobs: Some(jobs),
-            thread: Some(thread),
-        };
+            .map_err(|error| StoreError::Io { path: path.to_owned(), detail: error.to_string() })?;
+        let handle = Self { path: path.to_owned(), jobs: Some(jobs), thread: Some(thread) };
         opened.recv().unwrap_or_else(|_| Err(handle.gone()))?;
         Ok(handle)
     }
@@ -435,10 +397,7 @@ impl WriterHandle {
     }
 
     fn gone(&self) -> StoreError {
-        StoreError::Internal {
-            path: self.path.clone(),
-            detail: "its thread has stopped".into(),
-        }
+        StoreError::Internal { path: self.path.clone(), detail: "its thread has stopped".into() }
     }
 }
 
@@ -457,10 +416,7 @@ pub(crate) fn runtime(path: &Path) -> Result<Runtime, StoreError> {
     Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|error| StoreError::Io {
-            path: path.to_owned(),
-            detail: error.to_string(),
-        })
+        .map_err(|error| StoreError::Io { path: path.to_owned(), detail: error.to_string() })
 }
 
 #[cfg(test)]

@@ -21,9 +21,7 @@ pub(crate) fn problem_key(canonical: &str) -> String {
 
 /// The first 64 bits of a key as a number, for choices that must depend on the problem alone.
 pub(crate) fn key_number(key: &str) -> u64 {
-    key.get(..16)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .unwrap_or_default()
+    key.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 /// Hashes a sequence of optional texts; every text goes in with its length, so no two sequences look alike.

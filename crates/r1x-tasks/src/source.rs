@@ -22,13 +22,8 @@ impl Problems {
     /// # Errors
     /// The first data set that cannot be generated or read.
     pub fn load(plan: &RunPlan) -> Result<Self, TaskError> {
-        let sets = plan
-            .data
-            .iter()
-            .map(|(id, data)| Ok((id.clone(), load(id, data)?)));
-        Ok(Self {
-            sets: sets.collect::<Result<_, TaskError>>()?,
-        })
+        let sets = plan.data.iter().map(|(id, data)| Ok((id.clone(), load(id, data)?)));
+        Ok(Self { sets: sets.collect::<Result<_, TaskError>>()? })
     }
 
     /// Data sets by id, in the order of their ids.
@@ -74,10 +69,7 @@ mod tests {
             seed: 0,
         };
         let prompt = "{{ target }}".to_owned();
-        let data = DataPlan {
-            source: SourcePlan::Countdown(countdown),
-            prompt,
-        };
+        let data = DataPlan { source: SourcePlan::Countdown(countdown), prompt };
         RunPlan {
             name: "test".to_owned(),
             seed: 1,
@@ -87,14 +79,8 @@ mod tests {
                 hidden_size: 8,
                 layers: 1,
                 context_length: 16,
-                attention: AttentionPlan::Gqa {
-                    heads: 1,
-                    kv_heads: 1,
-                    head_dim: 8,
-                },
-                feed_forward: FeedForwardPlan::Dense {
-                    intermediate_size: 8,
-                },
+                attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
+                feed_forward: FeedForwardPlan::Dense { intermediate_size: 8 },
                 tie_embeddings: true,
                 rope_theta: 1e4,
                 norm_eps: 1e-6,
@@ -104,15 +90,8 @@ mod tests {
             rewards: Vec::new(),
             stages: Vec::new(),
             evals: Vec::new(),
-            record: RecordPlan {
-                text: true,
-                tokens: true,
-                logprobs: true,
-            },
-            checkpoints: CheckpointPlan {
-                every: None,
-                keep: 1,
-            },
+            record: RecordPlan { text: true, tokens: true, logprobs: true },
+            checkpoints: CheckpointPlan { every: None, keep: 1 },
         }
     }
 
@@ -121,10 +100,7 @@ mod tests {
         let problems = Problems::load(&plan(2)).unwrap();
         assert_eq!(problems.problems("game", Split::Train).unwrap().len(), 20);
         assert_eq!(problems.problems("game", Split::Heldout).unwrap().len(), 5);
-        let sets: Vec<_> = problems
-            .sets()
-            .map(|(id, set)| (id, set.sha256.len()))
-            .collect();
+        let sets: Vec<_> = problems.sets().map(|(id, set)| (id, set.sha256.len())).collect();
         assert_eq!(sets, [("game", 64)]);
         let error = problems.problems("games", Split::Train).unwrap_err();
         assert_eq!(error.message, "there is no data set `games`");

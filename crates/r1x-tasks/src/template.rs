@@ -23,16 +23,9 @@ impl Template {
     /// # Errors
     /// When it is malformed or names a variable that is no column.
     pub(crate) fn new(source: &str, columns: &[String]) -> Result<Self, TaskError> {
-        let mut template = Self {
-            environment: Environment::new(),
-            columns: columns.to_vec(),
-        };
-        template
-            .environment
-            .set_undefined_behavior(UndefinedBehavior::Strict);
-        let added = template
-            .environment
-            .add_template_owned(NAME, source.to_owned());
+        let mut template = Self { environment: Environment::new(), columns: columns.to_vec() };
+        template.environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let added = template.environment.add_template_owned(NAME, source.to_owned());
         added.map_err(|error| template.error(&error))?;
         template.check_variables()?;
         Ok(template)
@@ -56,10 +49,7 @@ impl Template {
 
     /// Finds unknown variables before the first problem does, all of them at once.
     fn check_variables(&self) -> Result<(), TaskError> {
-        let compiled = self
-            .environment
-            .get_template(NAME)
-            .map_err(|error| self.error(&error))?;
+        let compiled = self.environment.get_template(NAME).map_err(|error| self.error(&error))?;
         let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let mut unknown: Vec<String> = compiled
             .undeclared_variables(false)
@@ -71,10 +61,7 @@ impl Template {
         }
         unknown.sort();
         let unknown = listed(unknown.iter().map(String::as_str));
-        Err(self.failed(
-            None,
-            format!("it uses {unknown}, which the data does not have"),
-        ))
+        Err(self.failed(None, format!("it uses {unknown}, which the data does not have")))
     }
 
     fn error(&self, error: &minijinja::Error) -> TaskError {
@@ -87,11 +74,7 @@ impl Template {
     }
 
     fn failed(&self, line: Option<usize>, reason: String) -> TaskError {
-        TaskError::Template {
-            line,
-            reason,
-            columns: self.columns.clone(),
-        }
+        TaskError::Template { line, reason, columns: self.columns.clone() }
     }
 }
 
@@ -104,10 +87,8 @@ mod tests {
     }
 
     fn render(source: &str) -> Result<String, TaskError> {
-        let values = BTreeMap::from([
-            ("nums", Value::from(vec![3, 5, 7])),
-            ("target", Value::from(22)),
-        ]);
+        let values =
+            BTreeMap::from([("nums", Value::from(vec![3, 5, 7])), ("target", Value::from(22))]);
         Template::new(source, &columns())?.render(&values)
     }
 
@@ -124,10 +105,7 @@ mod tests {
     fn check_error(source: &str, expected: &str) {
         let error = render(source).unwrap_err();
         assert_eq!(error.to_string(), expected);
-        assert_eq!(
-            error.hint(),
-            "a template can use the columns: `nums`, `target`"
-        );
+        assert_eq!(error.hint(), "a template can use the columns: `nums`, `target`");
     }
 
     #[test]
@@ -140,10 +118,7 @@ mod tests {
             "text\n{{ nums | joined }}",
             "the prompt template cannot be used (line 2 of it): unknown filter: filter joined is unknown",
         );
-        check_error(
-            "{{ '' }} \n",
-            "the prompt template cannot be used: it writes an empty prompt",
-        );
+        check_error("{{ '' }} \n", "the prompt template cannot be used: it writes an empty prompt");
         let error = render("one\n\n{{ nums").unwrap_err().to_string();
         assert!(error.contains("(line 3 of it): syntax error"), "{error}");
         let error = render("{{ target.missing }}").unwrap_err().to_string();

@@ -11,21 +11,8 @@ use crate::dataset::jsonl;
 use crate::error::TaskError;
 
 /// Words of worked solutions besides numbers.
-const COUNTDOWN_WORDS: [&str; 13] = [
-    "+",
-    "-",
-    "*",
-    "/",
-    "=",
-    ";",
-    "(",
-    ")",
-    "no",
-    "<think>",
-    "</think>",
-    "<answer>",
-    "</answer>",
-];
+const COUNTDOWN_WORDS: [&str; 13] =
+    ["+", "-", "*", "/", "=", ";", "(", ")", "no", "<think>", "</think>", "<answer>", "</answer>"];
 /// The end of the sequence, which every vocabulary has already.
 const END: &str = "<eos>";
 /// Most words of a vocabulary: beyond, a token per word is the wrong choice.
@@ -60,9 +47,7 @@ fn of_countdown(plan: &CountdownPlan, template: &str) -> Result<Vec<String>, Tas
             }
             // A word that is not in the template was put together from its columns.
             if word.contains(|c: char| c.is_ascii_digit()) && !template.contains(word) {
-                return Err(TaskError::GluedNumber {
-                    word: word.to_owned(),
-                });
+                return Err(TaskError::GluedNumber { word: word.to_owned() });
             }
             pieces.push(word.to_owned());
         }
@@ -73,8 +58,7 @@ fn of_countdown(plan: &CountdownPlan, template: &str) -> Result<Vec<String>, Tas
 
 /// Whether the word is a number with a token: `7`, not `07`.
 fn is_number(word: &str, bound: u32) -> bool {
-    word.parse::<u32>()
-        .is_ok_and(|number| number <= bound && number.to_string() == word)
+    word.parse::<u32>().is_ok_and(|number| number <= bound && number.to_string() == word)
 }
 
 fn of_file(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
@@ -82,12 +66,7 @@ fn of_file(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
     let mut words = BTreeSet::new();
     for problem in set.train.iter().chain(&set.heldout) {
         let texts = [Some(&problem.prompt), problem.solution.as_ref()];
-        words.extend(
-            texts
-                .into_iter()
-                .flatten()
-                .flat_map(|text| text.split_whitespace()),
-        );
+        words.extend(texts.into_iter().flatten().flat_map(|text| text.split_whitespace()));
         if words.len() > MOST_WORDS {
             return Err(TaskError::VocabularyTooLarge { limit: MOST_WORDS });
         }
@@ -128,10 +107,7 @@ mod tests {
             trace,
             seed: 4,
         });
-        DataPlan {
-            source,
-            prompt: prompt.to_owned(),
-        }
+        DataPlan { source, prompt: prompt.to_owned() }
     }
 
     #[track_caller]
@@ -155,10 +131,7 @@ mod tests {
     #[test]
     fn every_word_of_countdown_has_a_token() {
         for trace in [TraceStyle::Steps, TraceStyle::Search] {
-            check_encodable(&plan(
-                "{{ nums | join(' ') }} -> {{ target }} <think>",
-                trace,
-            ));
+            check_encodable(&plan("{{ nums | join(' ') }} -> {{ target }} <think>", trace));
             check_encodable(&plan(
                 "R1: make {{ target }} of {{ nums | join(' and ') }} . \
                  {% if target > 50 %}It is large, 1000 {% else %}It is small{% endif %} <think>",
@@ -169,10 +142,8 @@ mod tests {
 
     #[test]
     fn the_order_of_the_pieces_is_fixed() {
-        let pieces = vocabulary(&plan(
-            "of {{ nums | join(' ') }} make {{ target }}",
-            TraceStyle::Steps,
-        ));
+        let pieces =
+            vocabulary(&plan("of {{ nums | join(' ') }} make {{ target }}", TraceStyle::Steps));
         let pieces = pieces.unwrap();
         assert_eq!(pieces[..13], COUNTDOWN_WORDS);
         assert_eq!(pieces[13..17], ["of", "make", "0", "1"]);
@@ -183,10 +154,7 @@ mod tests {
     #[test]
     fn numbers_that_touch_other_characters_are_refused() {
         let error = vocabulary(&plan("{{ nums }} -> {{ target }}", TraceStyle::Steps)).unwrap_err();
-        assert!(
-            matches!(&error, TaskError::GluedNumber { word } if word == "[1,"),
-            "{error}"
-        );
+        assert!(matches!(&error, TaskError::GluedNumber { word } if word == "[1,"), "{error}");
         assert!(error.hint().contains("join(' ')"));
     }
 
@@ -210,17 +178,11 @@ mod tests {
             }
         };
         let small = of("{\"q\": \"b a\", \"s\": \"c\"}\n{\"q\": \"a\", \"s\": \"<eos> d\"}");
-        assert_eq!(
-            vocabulary(&small).unwrap(),
-            ["A:", "Q:", "a", "b", "c", "d"]
-        );
+        assert_eq!(vocabulary(&small).unwrap(), ["A:", "Q:", "a", "b", "c", "d"]);
         let words: Vec<String> = (0..70_000).map(|word| format!("w{word}")).collect();
         let large = of(&format!("{{\"q\": \"{}\", \"s\": \"c\"}}", words.join(" ")));
         let error = vocabulary(&large).unwrap_err();
-        assert!(
-            matches!(error, TaskError::VocabularyTooLarge { limit: 65_536 }),
-            "{error}"
-        );
+        assert!(matches!(error, TaskError::VocabularyTooLarge { limit: 65_536 }), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -38,11 +38,7 @@ pub(crate) struct Draw<'a> {
 impl<'a> Draw<'a> {
     /// A stream over at least one problem; `stream` decides the permutations.
     pub(crate) fn new(problems: &'a [Problem], stream: Stream) -> Self {
-        Self {
-            problems,
-            stream,
-            pass: None,
-        }
+        Self { problems, stream, pass: None }
     }
 
     /// How many different problems there are.
@@ -62,9 +58,7 @@ impl<'a> Draw<'a> {
     /// The `count` problems from position `from` on. A draw that crosses the end of a pass can hold a
     /// problem twice, once from each pass.
     pub(crate) fn take(&mut self, from: u64, count: usize) -> Vec<&'a Problem> {
-        (from..from + count as u64)
-            .map(|position| self.at(position))
-            .collect()
+        (from..from + count as u64).map(|position| self.at(position)).collect()
     }
 
     fn at(&mut self, position: u64) -> &'a Problem {
@@ -125,9 +119,6 @@ mod tests {
             joined.extend(keys(&pieces.take(from, 3)));
         }
         assert_eq!(joined, whole);
-        assert_eq!(
-            keys(&Draw::new(&problems, stream).take(11, 5)),
-            whole[11..16]
-        );
+        assert_eq!(keys(&Draw::new(&problems, stream).take(11, 5)), whole[11..16]);
     }
 }

@@ -179,10 +179,9 @@ impl TrainError {
             TrainError::Unknown { .. }
             | TrainError::GreedyRollouts { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
-            TrainError::Shape {
-                port: "rewarder", ..
+            TrainError::Shape { port: "rewarder", .. } | TrainError::TotalNotFinite { .. } => {
+                Boundary::Reward
             }
-            | TrainError::TotalNotFinite { .. } => Boundary::Reward,
             TrainError::Shape { .. } => Boundary::Model,
             TrainError::Diverged { .. } => Boundary::Diverged,
         }

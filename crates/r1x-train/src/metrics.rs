@@ -26,10 +26,7 @@ pub(crate) fn of_grpo_step(
     let mut metrics = Metrics::default();
     metrics.put("loss", updates.loss());
     metrics.put_some("reward.mean", mean(totals.iter().copied()));
-    metrics.put_some(
-        "reward.std",
-        (!totals.is_empty()).then(|| deviation(&totals)),
-    );
+    metrics.put_some("reward.std", (!totals.is_empty()).then(|| deviation(&totals)));
     for (index, id) in rewards.iter().enumerate() {
         let values = rollouts().filter_map(|rewarded| rewarded.outcomes.get(index)?.value);
         metrics.put_some(&format!("reward.{id}.mean"), mean(values));
@@ -44,10 +41,7 @@ pub(crate) fn of_grpo_step(
         completions().map(|completion| share(completion.finish == FinishReason::Length));
     metrics.put_some("truncated", mean(truncated));
     let entropies = completions().flat_map(|completion| &completion.entropies);
-    metrics.put_some(
-        "entropy",
-        mean(entropies.map(|&entropy| f64::from(entropy))),
-    );
+    metrics.put_some("entropy", mean(entropies.map(|&entropy| f64::from(entropy))));
     metrics.put_some("kl", per_token(updates.all.kl).filter(|_| has_reference));
     metrics.put_some("clip_fraction", per_token(updates.all.clipped as f64));
     metrics.put_some("ratio.mean", per_token(updates.all.ratio));

@@ -77,19 +77,10 @@ pub(crate) fn generate_groups(
     )?;
     let mut groups = Vec::with_capacity(problems.len());
     for ((problem, request), completions) in problems.iter().zip(requests).zip(completions) {
-        check_shape(
-            sampler.place,
-            "policy",
-            "completions",
-            completions.len(),
-            sampler.samples,
-        )?;
+        check_shape(sampler.place, "policy", "completions", completions.len(), sampler.samples)?;
         let rollouts = completions
             .into_iter()
-            .map(|completion| Rollout {
-                text: policy.decode(&completion.tokens),
-                completion,
-            })
+            .map(|completion| Rollout { text: policy.decode(&completion.tokens), completion })
             .collect();
         groups.push(RolloutGroup {
             problem: (*problem).clone(),
@@ -108,13 +99,7 @@ pub(crate) fn reward_groups(
     place: &str,
 ) -> Result<Vec<RewardedGroup>, PortError> {
     let scores = rewarder.score(rewards, &groups)?;
-    check_shape(
-        place,
-        "rewarder",
-        "lists of scores",
-        scores.len(),
-        rewards.len(),
-    )?;
+    check_shape(place, "rewarder", "lists of scores", scores.len(), rewards.len())?;
     let mut scores: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
     let mut rewarded = Vec::with_capacity(groups.len());
     for group in groups {
@@ -142,11 +127,7 @@ pub(crate) fn reward_groups(
                 }
                 .into());
             }
-            rollouts.push(RewardedRollout {
-                rollout,
-                outcomes,
-                total,
-            });
+            rollouts.push(RewardedRollout { rollout, outcomes, total });
         }
         rewarded.push(RewardedGroup {
             problem: group.problem,
@@ -167,11 +148,7 @@ pub(crate) fn assign_credit(
         .map(|group| {
             let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
             let credit = r1x_core::advantage::advantages(plan, &totals);
-            CreditedGroup {
-                group,
-                advantages: credit.advantages,
-                zero_signal: credit.zero_signal,
-            }
+            CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
         })
         .collect()
 }
@@ -195,12 +172,5 @@ pub(crate) fn check_shape(
     if got == expected {
         return Ok(());
     }
-    Err(TrainError::Shape {
-        place: place.to_owned(),
-        port,
-        what,
-        got,
-        expected,
-    }
-    .into())
+    Err(TrainError::Shape { place: place.to_owned(), port, what, got, expected }.into())
 }

@@ -53,13 +53,7 @@ pub fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<RunOutcome, PortError> {
     check(plan, &ports, &from)?;
-    Progress {
-        plan,
-        ports,
-        cursor: from,
-        stop,
-    }
-    .run()
+    Progress { plan, ports, cursor: from, stop }.run()
 }
 
 /// A run under way.
@@ -86,22 +80,14 @@ impl Progress<'_, '_> {
         }
         while let Some(stage) = self.plan.stages.get(self.cursor.stage) {
             if self.stage(stage)? == Flow::Stop {
-                return Ok(RunOutcome::Interrupted {
-                    cursor: self.cursor,
-                });
+                return Ok(RunOutcome::Interrupted { cursor: self.cursor });
             }
             let (index, step) = (self.cursor.stage, self.cursor.step);
-            self.cursor = Cursor {
-                stage: index + 1,
-                step: 0,
-                drawn: 0,
-            };
+            self.cursor = Cursor { stage: index + 1, step: 0, drawn: 0 };
             if self.cursor.stage < self.plan.stages.len() && (self.stop)() {
                 let name = format!("{}/interrupt-{step:06}", stage.id);
                 self.save(&name, "interrupt", index, step)?;
-                return Ok(RunOutcome::Interrupted {
-                    cursor: self.cursor,
-                });
+                return Ok(RunOutcome::Interrupted { cursor: self.cursor });
             }
         }
         Ok(RunOutcome::Done)
@@ -148,11 +134,7 @@ impl Progress<'_, '_> {
             self.ports.recorder.step(&facts)?;
             self.cursor.step += 1;
             self.cursor.drawn += training.draws_per_step() as u64;
-            let flow = if (self.stop)() {
-                Flow::Stop
-            } else {
-                Flow::GoOn
-            };
+            let flow = if (self.stop)() { Flow::Stop } else { Flow::GoOn };
             self.checkpoint(stage, training.steps(), flow)?;
             if flow == Flow::Stop {
                 return Ok(Flow::Stop);
@@ -162,9 +144,7 @@ impl Progress<'_, '_> {
 
     /// Saves when the stage is over, when a periodic checkpoint is due, or when the run is to stop here.
     fn checkpoint(&mut self, stage: &StagePlan, steps: u64, flow: Flow) -> Result<(), PortError> {
-        let Cursor {
-            stage: index, step, ..
-        } = self.cursor;
+        let Cursor { stage: index, step, .. } = self.cursor;
         let id = &stage.id;
         if step >= steps {
             return self.save(&format!("{id}/final"), "stage", index, step);
@@ -173,12 +153,7 @@ impl Progress<'_, '_> {
             return self.save(&format!("{id}/step-{step:06}"), "step", index, step);
         }
         if flow == Flow::Stop {
-            return self.save(
-                &format!("{id}/interrupt-{step:06}"),
-                "interrupt",
-                index,
-                step,
-            );
+            return self.save(&format!("{id}/interrupt-{step:06}"), "interrupt", index, step);
         }
         Ok(())
     }

@@ -63,7 +63,8 @@ impl Global {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                std::io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             }
         }
     }
@@ -283,7 +284,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Run { spec, compute, json } => command::run::run(&global, &spec, &compute, json),
-        Command::Resume { run, compute, json } => command::resume::resume(&global, &run, &compute, json),
+        Command::Resume { run, compute, json } => {
+            command::resume::resume(&global, &run, &compute, json)
+        }
         Command::Check { spec } => command::check::check(&global, &spec),
         Command::Plan { spec, json } => command::plan::plan(&global, &spec, json),
         Command::Ls { json } => command::ls::ls(&global, json),

@@ -51,7 +51,11 @@ impl Failure {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => code::RESOURCE,
             _ => code::INPUT,
         };
-        Self::new(code, format!("{}: {error}", path.display()), "check the path and its permissions")
+        Self::new(
+            code,
+            format!("{}: {error}", path.display()),
+            "check the path and its permissions",
+        )
     }
 
     /// The text for standard error.

@@ -86,8 +86,12 @@ impl<'a> Progress<'a> {
             plan,
             stopwatch,
             bar: terminal.then(|| {
-                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-                bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+                let bar =
+                    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+                bar.set_style(
+                    ProgressStyle::with_template("{msg}")
+                        .unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
                 bar
             }),
             quiet: false,
@@ -137,7 +141,8 @@ impl<'a> Progress<'a> {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             name.is_some_and(|name| name.starts_with("step-") && !name.ends_with(".partial"))
         };
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(periodic).collect();
+        let mut paths: Vec<_> =
+            entries.flatten().map(|entry| entry.path()).filter(periodic).collect();
         paths.sort();
         let keep = self.plan.checkpoints.keep.max(1);
         for path in paths.iter().rev().skip(keep) {
@@ -166,8 +171,15 @@ impl<'a> Progress<'a> {
                 100 * done / steps.max(1),
                 table::seconds(per_step),
             );
-            let spark = if self.rewards.is_empty() { String::new() } else { format!("{}  ", sparkline(&self.rewards)) };
-            text.push_str(&format!("\n{spark}{numbers}\n{}", parts(split, self.store_seconds, wall)));
+            let spark = if self.rewards.is_empty() {
+                String::new()
+            } else {
+                format!("{}  ", sparkline(&self.rewards))
+            };
+            text.push_str(&format!(
+                "\n{spark}{numbers}\n{}",
+                parts(split, self.store_seconds, wall)
+            ));
             if self.failures > 0 {
                 text.push_str(&format!("\nreward failures so far: {}", self.failures));
             }
@@ -175,7 +187,10 @@ impl<'a> Progress<'a> {
             bar.tick();
         } else if self.last_line.elapsed() >= LINE_EVERY || done == steps {
             self.last_line = Instant::now();
-            self.say(&format!("{head}  {numbers}  {}  left {left}", parts(split, self.store_seconds, wall)));
+            self.say(&format!(
+                "{head}  {numbers}  {}  left {left}",
+                parts(split, self.store_seconds, wall)
+            ));
         }
     }
 }
@@ -236,7 +251,12 @@ impl Recorder for Progress<'_> {
         self.first_step = facts.start_step;
         self.rewards.clear();
         self.stopwatch.take();
-        self.say(&format!("stage {} ({}), {} steps", facts.id, facts.kind, self.steps(facts.index)));
+        self.say(&format!(
+            "stage {} ({}), {} steps",
+            facts.id,
+            facts.kind,
+            self.steps(facts.index)
+        ));
         Ok(())
     }
 

@@ -28,7 +28,8 @@ fn cache_dir() -> Option<PathBuf> {
 /// When the host cannot start.
 pub fn world(workers: usize) -> Result<World, Failure> {
     let options = HostOptions { cache_dir: cache_dir(), workers };
-    let host = Host::new(options).map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
+    let host =
+        Host::new(options).map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
     Ok(World::new(host))
 }
 
@@ -60,7 +61,10 @@ pub fn check_device(compute: &ComputeArgs) -> Result<(), Failure> {
     }
     Err(Failure::new(
         code::RESOURCE,
-        format!("`{}` opens, but this version of r1x trains and samples on the CPU only", compute.device),
+        format!(
+            "`{}` opens, but this version of r1x trains and samples on the CPU only",
+            compute.device
+        ),
         "leave `--device` out to use the CPU",
     ))
 }
@@ -77,7 +81,11 @@ pub fn problems(plan: &RunPlan) -> Result<Problems, Failure> {
 ///
 /// # Errors
 /// When the tokenizer cannot be built.
-pub fn policy(plan: &RunPlan, compute: &ComputeArgs, folder: &Path) -> Result<DecoderPolicy, Failure> {
+pub fn policy(
+    plan: &RunPlan,
+    compute: &ComputeArgs,
+    folder: &Path,
+) -> Result<DecoderPolicy, Failure> {
     DecoderPolicy::new(&plan.model, plan.seed, compute.threads(), folder.to_owned())
         .map_err(|error| r1x_core::PortError::from(error).into())
 }
@@ -86,7 +94,10 @@ pub fn policy(plan: &RunPlan, compute: &ComputeArgs, folder: &Path) -> Result<De
 ///
 /// # Errors
 /// When a file is missing, changed, or no plugin.
-pub fn rewarder(plan: &RunPlan, world: &World) -> Result<(WasmRewarder, Vec<PluginInput>), Failure> {
+pub fn rewarder(
+    plan: &RunPlan,
+    world: &World,
+) -> Result<(WasmRewarder, Vec<PluginInput>), Failure> {
     let mut wired = Vec::new();
     let mut inputs = Vec::new();
     for reward in &plan.rewards {
@@ -95,7 +106,10 @@ pub fn rewarder(plan: &RunPlan, world: &World) -> Result<(WasmRewarder, Vec<Plug
         if crate::inputs::sha256(&bytes) != reward.sha256 {
             return Err(Failure::new(
                 code::INPUT,
-                format!("{}: not the build that the plan names (reward `{}`)", reward.plugin, reward.id),
+                format!(
+                    "{}: not the build that the plan names (reward `{}`)",
+                    reward.plugin, reward.id
+                ),
                 "put the recorded build back, or start a new run with this one",
             ));
         }
@@ -160,7 +174,11 @@ pub fn store(global: &Global) -> Result<Store, Failure> {
 /// Never for plans that came from a spec.
 pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
     let json = serde_json::to_string(plan).map_err(|error| {
-        Failure::new(code::INTERNAL, format!("the plan cannot be written: {error}"), "please report this")
+        Failure::new(
+            code::INTERNAL,
+            format!("the plan cannot be written: {error}"),
+            "please report this",
+        )
     })?;
     let hash = crate::inputs::sha256(json.as_bytes());
     Ok((json, hash))

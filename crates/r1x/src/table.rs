@@ -16,13 +16,16 @@ pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
         let mut text = String::new();
         for (column, cell) in cells.enumerate() {
             let gap = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
-            let (before, after) = if numeric[column] { (gap.as_str(), "") } else { ("", gap.as_str()) };
+            let (before, after) =
+                if numeric[column] { (gap.as_str(), "") } else { ("", gap.as_str()) };
             text.push_str(&format!("{before}{cell}{after}  "));
         }
         format!("{}\n", text.trim_end())
     };
     let mut text = line(&mut header.iter().copied());
-    text.push_str(&line(&mut widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str)));
+    text.push_str(&line(
+        &mut widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str),
+    ));
     for row in rows {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
@@ -30,7 +33,9 @@ pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
+    cell.is_empty()
+        || cell == "-"
+        || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
 }
 
 /// Bytes with a binary unit.

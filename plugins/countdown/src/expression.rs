@@ -33,17 +33,10 @@ pub fn parse(text: &str) -> Result<Expression, String> {
     if tokens.is_empty() {
         return Err("the answer is empty".to_owned());
     }
-    let mut parser = Parser {
-        tokens: &tokens,
-        position: 0,
-        numbers: Vec::new(),
-    };
+    let mut parser = Parser { tokens: &tokens, position: 0, numbers: Vec::new() };
     let value = parser.sum(0)?;
     match parser.peek() {
-        None => Ok(Expression {
-            numbers: parser.numbers,
-            value,
-        }),
+        None => Ok(Expression { numbers: parser.numbers, value }),
         Some(Token::Close) => Err("`)` without `(`".to_owned()),
         Some(token) => Err(format!("no operator before {}", token.name())),
     }
@@ -86,9 +79,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 while let Some(digit) = rest.next_if(char::is_ascii_digit) {
                     digits.push(digit);
                 }
-                let number = digits
-                    .parse()
-                    .map_err(|_| "a number is too large".to_owned())?;
+                let number = digits.parse().map_err(|_| "a number is too large".to_owned())?;
                 Token::Number(number)
             }
             '.' => return Err("decimals are not allowed".to_owned()),
@@ -148,9 +139,9 @@ impl Parser<'_> {
                 self.numbers.push(number);
                 Ok(Ok(Rational::integer(number)))
             }
-            Token::Open if depth == MAX_DEPTH => Err(format!(
-                "more than {MAX_DEPTH} parentheses inside each other"
-            )),
+            Token::Open if depth == MAX_DEPTH => {
+                Err(format!("more than {MAX_DEPTH} parentheses inside each other"))
+            }
             Token::Open => {
                 let value = self.sum(depth + 1)?;
                 match self.peek() {
@@ -225,10 +216,7 @@ mod tests {
             ("2 + 5 )", "`)` without `(`"),
             ("()", "a number is missing before `)`"),
             ("2 +", "the expression stops short"),
-            (
-                "2 + 3 = 5",
-                "`=` is not allowed, only the expression itself",
-            ),
+            ("2 + 3 = 5", "`=` is not allowed, only the expression itself"),
             ("2 x 3", "'x' is not allowed"),
             ("２ + 3", "'２' is not allowed"),
             ("6 / (3 - 3)", "divides by zero"),

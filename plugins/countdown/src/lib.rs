@@ -57,18 +57,11 @@ pub fn answer(completion: &str) -> Result<&str, &'static str> {
 
 /// Judges a completion.
 pub fn judge(completion: &str, problem: &Problem) -> Verdict {
-    let parsed = answer(completion)
-        .map_err(str::to_owned)
-        .and_then(expression::parse);
+    let parsed = answer(completion).map_err(str::to_owned).and_then(expression::parse);
     let expression = match parsed {
         Ok(expression) => expression,
         Err(reason) => {
-            return Verdict {
-                parsed: false,
-                numbers: false,
-                value_correct: false,
-                reason,
-            };
+            return Verdict { parsed: false, numbers: false, value_correct: false, reason };
         }
     };
     let numbers = check_numbers(&expression, &problem.nums);
@@ -77,10 +70,7 @@ pub fn judge(completion: &str, problem: &Problem) -> Verdict {
         parsed: true,
         numbers: numbers.is_ok(),
         value_correct: value.is_ok(),
-        reason: numbers
-            .and(value)
-            .err()
-            .unwrap_or_else(|| format!("gives {}", problem.target)),
+        reason: numbers.and(value).err().unwrap_or_else(|| format!("gives {}", problem.target)),
     }
 }
 
@@ -108,11 +98,7 @@ fn check_numbers(expression: &Expression, given: &[i128]) -> Result<(), String> 
             (used, _) => wrong.push(format!("uses {number} {}", times(used))),
         }
     }
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(summary(&wrong))
-    }
+    if wrong.is_empty() { Ok(()) } else { Err(summary(&wrong)) }
 }
 
 /// The first few findings, and how many more there are.
@@ -136,30 +122,17 @@ fn times(count: usize) -> String {
 /// Reads the columns `nums` and `target`.
 fn read_problem(rollout: &Rollout) -> Result<Problem, String> {
     let columns = r1x_plugin::parse_columns(rollout)?;
-    let column = |name: &str| {
-        columns
-            .get(name)
-            .ok_or(format!("column `{name}` is missing"))
-    };
+    let column = |name: &str| columns.get(name).ok_or(format!("column `{name}` is missing"));
     let Value::Array(items) = column("nums")? else {
         return Err("column `nums` must be a list of whole numbers".to_owned());
     };
-    let nums = items
-        .iter()
-        .map(|item| integer(item, "nums"))
-        .collect::<Result<_, _>>()?;
-    Ok(Problem {
-        nums,
-        target: integer(column("target")?, "target")?,
-    })
+    let nums = items.iter().map(|item| integer(item, "nums")).collect::<Result<_, _>>()?;
+    Ok(Problem { nums, target: integer(column("target")?, "target")? })
 }
 
 fn integer(value: &Value, column: &str) -> Result<i128, String> {
     value.as_i64().map(i128::from).ok_or_else(|| {
-        format!(
-            "column `{column}`: {} is not a whole number",
-            shorten(&value.to_string())
-        )
+        format!("column `{column}`: {} is not a whole number", shorten(&value.to_string()))
     })
 }
 
@@ -178,9 +151,7 @@ impl Reward for Countdown {
             needs: Needs::empty(),
             columns: vec!["nums".to_owned(), "target".to_owned()],
             optional_columns: Vec::new(),
-            parts: ["parsed", "numbers", "value_correct"]
-                .map(str::to_owned)
-                .to_vec(),
+            parts: ["parsed", "numbers", "value_correct"].map(str::to_owned).to_vec(),
             min: Some(0.0),
             max: Some(1.0),
             config_schema: Some(r#"{"type":"object","additionalProperties":false}"#.to_owned()),
@@ -225,11 +196,7 @@ mod tests {
             assert_eq!(score.reward, case["reward"].as_f64(), "{line}");
             assert_eq!(score.info.as_deref(), case["info"].as_str(), "{line}");
             for part in &score.parts {
-                assert_eq!(
-                    Some(part.value),
-                    case["parts"][&part.name].as_f64(),
-                    "{line}"
-                );
+                assert_eq!(Some(part.value), case["parts"][&part.name].as_f64(), "{line}");
             }
         }
     }
@@ -237,9 +204,7 @@ mod tests {
     #[test]
     fn columns_of_another_type_cannot_be_judged() {
         let score = |columns: &str| {
-            Countdown
-                .score(&r1x_plugin::test_rollout("<answer>1</answer>", columns))
-                .unwrap_err()
+            Countdown.score(&r1x_plugin::test_rollout("<answer>1</answer>", columns)).unwrap_err()
         };
         assert!(score(r#"{"nums":[1]}"#).contains("`target` is missing"));
         assert!(score(r#"{"nums":1,"target":1}"#).contains("`nums` must be a list"));
@@ -252,20 +217,13 @@ mod tests {
         let mut rollout = r1x_plugin::test_rollout("<answer> 1 +", r#"{"nums":[1,2],"target":3}"#);
         rollout.truncated = true;
         let score = Countdown.score(&rollout).unwrap();
-        assert_eq!(
-            score.info.as_deref(),
-            Some("no </answer> (cut at the token limit)")
-        );
+        assert_eq!(score.info.as_deref(), Some("no </answer> (cut at the token limit)"));
     }
 
     #[test]
     fn configuration_is_empty() {
         let config = r1x_plugin::parse_config(r#"{"weight":2}"#).unwrap();
-        assert!(
-            Countdown::configure(&config)
-                .unwrap_err()
-                .contains("`weight`")
-        );
+        assert!(Countdown::configure(&config).unwrap_err().contains("`weight`"));
         assert!(Countdown::configure(&Map::new()).is_ok());
     }
 }

@@ -14,10 +14,7 @@ pub struct Rational {
 impl Rational {
     /// A whole number.
     pub fn integer(value: i128) -> Self {
-        Self {
-            numerator: value,
-            denominator: 1,
-        }
+        Self { numerator: value, denominator: 1 }
     }
 
     /// `numerator / denominator` in lowest terms; `None` for a denominator of 0 and on overflow.
@@ -43,18 +40,12 @@ impl Rational {
     pub fn plus(self, other: Self) -> Option<Self> {
         let left = self.numerator.checked_mul(other.denominator)?;
         let right = other.numerator.checked_mul(self.denominator)?;
-        Self::new(
-            left.checked_add(right)?,
-            self.denominator.checked_mul(other.denominator)?,
-        )
+        Self::new(left.checked_add(right)?, self.denominator.checked_mul(other.denominator)?)
     }
 
     /// `self - other`.
     pub fn minus(self, other: Self) -> Option<Self> {
-        let negated = Self {
-            numerator: other.numerator.checked_neg()?,
-            ..other
-        };
+        let negated = Self { numerator: other.numerator.checked_neg()?, ..other };
         self.plus(negated)
     }
 

@@ -115,13 +115,10 @@ impl Reward for Format {
         r1x_plugin::refuse_unknown_keys(config, &["prefilled"])?;
         match config.get("prefilled") {
             None => Ok(Self { prefilled: true }),
-            Some(Value::Bool(prefilled)) => Ok(Self {
-                prefilled: *prefilled,
-            }),
-            Some(other) => Err(format!(
-                "`prefilled` must be true or false, not {}",
-                r1x_plugin::kind(other)
-            )),
+            Some(Value::Bool(prefilled)) => Ok(Self { prefilled: *prefilled }),
+            Some(other) => {
+                Err(format!("`prefilled` must be true or false, not {}", r1x_plugin::kind(other)))
+            }
         }
     }
 
@@ -153,17 +150,11 @@ mod tests {
             let config = case["config"].as_object().cloned().unwrap_or_default();
             let reward = Format::configure(&config).unwrap();
             let completion = case["completion"].as_str().unwrap();
-            let score = reward
-                .score(&r1x_plugin::test_rollout(completion, "{}"))
-                .unwrap();
+            let score = reward.score(&r1x_plugin::test_rollout(completion, "{}")).unwrap();
             assert_eq!(score.reward, case["reward"].as_f64(), "{line}");
             assert_eq!(score.info.as_deref(), case["info"].as_str(), "{line}");
             for part in &score.parts {
-                assert_eq!(
-                    Some(part.value),
-                    case["parts"][&part.name].as_f64(),
-                    "{line}"
-                );
+                assert_eq!(Some(part.value), case["parts"][&part.name].as_f64(), "{line}");
             }
         }
     }
@@ -173,25 +164,15 @@ mod tests {
         let mut rollout = r1x_plugin::test_rollout("1 + 2", "{}");
         rollout.truncated = true;
         let score = Format { prefilled: true }.score(&rollout).unwrap();
-        assert_eq!(
-            score.info.as_deref(),
-            Some("no </think> (cut at the token limit)")
-        );
+        assert_eq!(score.info.as_deref(), Some("no </think> (cut at the token limit)"));
     }
 
     #[test]
     fn configuration_is_strict() {
         let read = |text: &str| Format::configure(&r1x_plugin::parse_config(text).unwrap());
         assert_eq!(read("{}"), Ok(Format { prefilled: true }));
-        assert_eq!(
-            read(r#"{"prefilled":false}"#),
-            Ok(Format { prefilled: false })
-        );
+        assert_eq!(read(r#"{"prefilled":false}"#), Ok(Format { prefilled: false }));
         assert!(read(r#"{"prefilled":1}"#).unwrap_err().contains("a number"));
-        assert!(
-            read(r#"{"prefiled":true}"#)
-                .unwrap_err()
-                .contains("`prefiled`")
-        );
+        assert!(read(r#"{"prefiled":true}"#).unwrap_err().contains("`prefiled`"));
     }
 }

@@ -46,10 +46,7 @@ impl Reward for Hostile {
         SEEN.fetch_add(1, Ordering::Relaxed);
         let mut words = rollout.completion.split_whitespace();
         let order = words.next().unwrap_or_default();
-        let number = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .unwrap_or(0.0);
+        let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
         let mut score = Score::new(if order == "give" { number } else { 0.0 }, order);
         match order {
             "loop" => spin(),

@@ -37,8 +37,7 @@ pub trait Reward: Sized + 'static {
     fn score_batch(&self, batch: &[Rollout]) -> Result<Vec<Score>, Error> {
         let judged = batch.iter().enumerate().map(|(position, rollout)| {
             let position = u32::try_from(position).unwrap_or(u32::MAX);
-            self.score(rollout)
-                .map_err(|reason| Error::BadSample((position, reason)))
+            self.score(rollout).map_err(|reason| Error::BadSample((position, reason)))
         });
         judged.collect()
     }
@@ -47,19 +46,12 @@ pub trait Reward: Sized + 'static {
 impl Score {
     /// A reward with the words that explain it.
     pub fn new(reward: f64, info: impl Into<String>) -> Self {
-        Self {
-            reward: Some(reward),
-            parts: Vec::new(),
-            info: Some(info.into()),
-        }
+        Self { reward: Some(reward), parts: Vec::new(), info: Some(info.into()) }
     }
 
     /// The same score with one more part; a `bool` counts as 0 or 1.
     pub fn part(mut self, name: &str, value: impl Into<f64>) -> Self {
-        self.parts.push(Part {
-            name: name.to_owned(),
-            value: value.into(),
-        });
+        self.parts.push(Part { name: name.to_owned(), value: value.into() });
         self
     }
 }
@@ -90,10 +82,7 @@ pub fn parse_config(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(Value::Null) => Ok(Map::new()),
-        Ok(other) => Err(format!(
-            "the configuration must be an object, not {}",
-            kind(&other)
-        )),
+        Ok(other) => Err(format!("the configuration must be an object, not {}", kind(&other))),
         Err(error) => Err(format!("the configuration is not JSON: {error}")),
     }
 }
@@ -105,10 +94,7 @@ pub fn refuse_unknown_keys(config: &Map<String, Value>, known: &[&str]) -> Resul
         Some(key) if known.is_empty() => {
             Err(format!("unknown key `{key}`: this reward takes none"))
         }
-        Some(key) => Err(format!(
-            "unknown key `{key}`: this reward takes {}",
-            known.join(", ")
-        )),
+        Some(key) => Err(format!("unknown key `{key}`: this reward takes {}", known.join(", "))),
     }
 }
 
@@ -116,10 +102,7 @@ pub fn refuse_unknown_keys(config: &Map<String, Value>, known: &[&str]) -> Resul
 pub fn parse_columns(rollout: &Rollout) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(&rollout.columns) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!(
-            "the columns must be an object, not {}",
-            kind(&other)
-        )),
+        Ok(other) => Err(format!("the columns must be an object, not {}", kind(&other))),
         Err(error) => Err(format!("the columns are not JSON: {error}")),
     }
 }
@@ -217,10 +200,6 @@ mod tests {
         let config = parse_config(r#"{"known":1,"strange":2}"#).unwrap();
         let error = refuse_unknown_keys(&config, &["known"]).unwrap_err();
         assert!(error.contains("`strange`") && error.contains("known"));
-        assert!(
-            refuse_unknown_keys(&config, &[])
-                .unwrap_err()
-                .contains("none")
-        );
+        assert!(refuse_unknown_keys(&config, &[]).unwrap_err().contains("none"));
     }
 }

@@ -16,13 +16,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-spec",
         &["r1x-core"],
-        &[
-            "saphyr-parser",
-            "serde",
-            "serde_json",
-            "serde_norway",
-            "strsim",
-        ],
+        &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim"],
     ),
     ("r1x-ops", &[], &["candle-core", "thiserror"]),
     (
@@ -39,16 +33,8 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tokenizers",
         ],
     ),
-    (
-        "r1x-reward",
-        &["r1x-core"],
-        &["serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
-    ),
-    (
-        "r1x-tasks",
-        &["r1x-core"],
-        &["minijinja", "serde_json", "sha2", "thiserror"],
-    ),
+    ("r1x-reward", &["r1x-core"], &["serde_json", "sha2", "thiserror", "tracing", "wasmtime"]),
+    ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (
         "r1x-store",
@@ -91,11 +77,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tracing-subscriber",
         ],
     ),
-    (
-        "xtask",
-        &[],
-        &["serde", "serde_json", "sha2", "wit-component"],
-    ),
+    ("xtask", &[], &["serde", "serde_json", "sha2", "wit-component"]),
     ("r1x-tests", &[], &["insta", "serde_json", "tempfile"]),
 ];
 
@@ -105,11 +87,8 @@ const CUDA_ONLY: &[&str] = &["bindgen_cuda", "candle-kernels", "cudaforge", "cud
 /// Runs cargo without network in the repository and returns what it prints.
 fn cargo(arguments: &[&str]) -> String {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(program)
-        .args(arguments)
-        .arg("--offline")
-        .current_dir(root())
-        .output();
+    let output =
+        Command::new(program).args(arguments).arg("--offline").current_dir(root()).output();
     let output = output.unwrap_or_else(|error| panic!("cargo does not start: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}: {errors}");
@@ -127,10 +106,7 @@ fn packages() -> BTreeMap<String, Vec<(String, bool)>> {
         list(&package["dependencies"]).iter().map(entry).collect()
     };
     let packages = list(&metadata["packages"]);
-    packages
-        .iter()
-        .map(|package| (texts(&package["name"]), dependencies(package)))
-        .collect()
+    packages.iter().map(|package| (texts(&package["name"]), dependencies(package))).collect()
 }
 
 #[test]
@@ -145,23 +121,15 @@ fn crates_depend_on_what_the_table_allows() {
         for (dependency, dev) in dependencies {
             let inside = packages.contains_key(dependency);
             // Tests may use other people's crates freely, but see no more of ours than the crate does.
-            let allowed = if inside {
-                ours.contains(&dependency.as_str())
-            } else {
-                *dev
-            };
+            let allowed = if inside { ours.contains(&dependency.as_str()) } else { *dev };
             if !allowed && !others.contains(&dependency.as_str()) {
                 violations.push(format!("{name} must not depend on {dependency}"));
             }
         }
         for stale in ours.iter().chain(*others) {
-            if !dependencies
-                .iter()
-                .any(|(dependency, _)| dependency == stale)
-            {
-                violations.push(format!(
-                    "{name} no longer depends on {stale}: take it out of the table"
-                ));
+            if !dependencies.iter().any(|(dependency, _)| dependency == stale) {
+                violations
+                    .push(format!("{name} no longer depends on {stale}: take it out of the table"));
             }
         }
     }
@@ -170,35 +138,15 @@ fn crates_depend_on_what_the_table_allows() {
             violations.push(format!("{name} is in the table, but does not exist"));
         }
     }
-    assert_none(
-        &violations,
-        "dependencies between crates are those of the table in this file",
-    );
+    assert_none(&violations, "dependencies between crates are those of the table in this file");
 }
 
 #[test]
 fn a_default_build_has_nothing_of_cuda() {
-    let tree = cargo(&[
-        "tree",
-        "--workspace",
-        "--prefix",
-        "none",
-        "--edges",
-        "normal,build",
-    ]);
-    let named = |line: &str| {
-        CUDA_ONLY
-            .iter()
-            .any(|name| line.split(' ').next() == Some(name))
-    };
-    let violations: Vec<String> = tree
-        .lines()
-        .filter(|line| named(line))
-        .map(str::to_owned)
-        .collect();
-    assert!(
-        tree.contains("candle-core"),
-        "cargo tree lists no candle: {tree}"
-    );
+    let tree = cargo(&["tree", "--workspace", "--prefix", "none", "--edges", "normal,build"]);
+    let named = |line: &str| CUDA_ONLY.iter().any(|name| line.split(' ').next() == Some(name));
+    let violations: Vec<String> =
+        tree.lines().filter(|line| named(line)).map(str::to_owned).collect();
+    assert!(tree.contains("candle-core"), "cargo tree lists no candle: {tree}");
     assert_none(&violations, "CUDA comes with the feature `cuda` only");
 }

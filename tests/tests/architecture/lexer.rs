@@ -4,10 +4,7 @@
 
 /// Blanks out comments and the contents of strings and characters; line breaks stay where they are.
 pub fn code_only(source: &str) -> String {
-    let mut lexer = Lexer {
-        rest: source,
-        out: String::with_capacity(source.len()),
-    };
+    let mut lexer = Lexer { rest: source, out: String::with_capacity(source.len()) };
     while !lexer.rest.is_empty() {
         lexer.token();
     }
@@ -74,9 +71,7 @@ fn block_comment(text: &str) -> usize {
 
 /// The length of a raw string (`r"…"`, `br#"…"#`) at the start of the text.
 fn raw_string(text: &str) -> Option<usize> {
-    let after = ["br", "cr", "r"]
-        .iter()
-        .find_map(|prefix| text.strip_prefix(prefix))?;
+    let after = ["br", "cr", "r"].iter().find_map(|prefix| text.strip_prefix(prefix))?;
     let hashes = after.len() - after.trim_start_matches('#').len();
     let body = after[hashes..].strip_prefix('"')?;
     let close = format!("\"{}", "#".repeat(hashes));
@@ -108,18 +103,10 @@ fn character(text: &str) -> Option<usize> {
 
 #[track_caller]
 fn check(source: &str, expected: &str) {
-    let words = |text: &str| {
-        text.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let code = code_only(source);
     assert_eq!(words(&code), words(expected));
-    assert_eq!(
-        code.lines().count(),
-        source.lines().count(),
-        "lines of `{source}`"
-    );
+    assert_eq!(code.lines().count(), source.lines().count(), "lines of `{source}`");
 }
 
 #[test]

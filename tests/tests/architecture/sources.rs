@@ -43,9 +43,7 @@ impl Source {
         let mut from = 0;
         while let Some(at) = self.code[from..].find("#[cfg(test)]") {
             let start = from + at;
-            let item = self.code[start..]
-                .trim_start_matches("#[cfg(test)]")
-                .trim_start();
+            let item = self.code[start..].trim_start_matches("#[cfg(test)]").trim_start();
             let is_module = item.lines().take(3).any(|line| {
                 line.split_whitespace().any(|word| word == "mod") && line.trim_end().ends_with('{')
             });
@@ -65,11 +63,7 @@ pub fn all() -> Vec<Source> {
         collect(&root().join(folder), folder, &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(
-        sources.len() > 50,
-        "only {} files found: is this the repository?",
-        sources.len()
-    );
+    assert!(sources.len() > 50, "only {} files found: is this the repository?", sources.len());
     sources
 }
 
@@ -102,11 +96,7 @@ pub fn lines_with(code: &str, word: &str) -> Vec<usize> {
             !before && (!after || !word.ends_with(part))
         })
     };
-    code.lines()
-        .enumerate()
-        .filter(|(_, line)| whole(line))
-        .map(|(at, _)| at + 1)
-        .collect()
+    code.lines().enumerate().filter(|(_, line)| whole(line)).map(|(at, _)| at + 1).collect()
 }
 
 #[test]
@@ -120,27 +110,10 @@ fn words_are_found_whole() {
 #[test]
 fn test_modules_are_not_shipped() {
     let of = |text: &str| {
-        let source = Source {
-            path: String::new(),
-            text: String::new(),
-            code: code_only(text),
-        };
-        source
-            .shipped()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        let source = Source { path: String::new(), text: String::new(), code: code_only(text) };
+        source.shipped().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(
-        of("fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() {}\n}"),
-        "fn a() {}"
-    );
-    assert_eq!(
-        of("#[cfg(test)]\nmod tests;\nfn a() {}"),
-        "#[cfg(test)] mod tests; fn a() {}"
-    );
-    assert_eq!(
-        of("fn a() {}\n#[cfg(test)]\npub(crate) mod t {\n}"),
-        "fn a() {}"
-    );
+    assert_eq!(of("fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() {}\n}"), "fn a() {}");
+    assert_eq!(of("#[cfg(test)]\nmod tests;\nfn a() {}"), "#[cfg(test)] mod tests; fn a() {}");
+    assert_eq!(of("fn a() {}\n#[cfg(test)]\npub(crate) mod t {\n}"), "fn a() {}");
 }

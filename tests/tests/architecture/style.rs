@@ -25,22 +25,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("eprintln!", &["r1x", "xtask"]),
     ("eprint!", &["r1x", "xtask"]),
     ("process::exit", &["r1x"]),
-    (
-        "std::fs",
-        &[
-            "r1x",
-            "r1x-model",
-            "r1x-reward",
-            "r1x-store",
-            "r1x-tasks",
-            "xtask",
-        ],
-    ),
+    ("std::fs", &["r1x", "r1x-model", "r1x-reward", "r1x-store", "r1x-tasks", "xtask"]),
     ("std::net", &[]),
-    (
-        "std::thread",
-        &["r1x", "r1x-ops", "r1x-reward", "r1x-store"],
-    ),
+    ("std::thread", &["r1x", "r1x-ops", "r1x-reward", "r1x-store"]),
     ("static mut", &[]),
     ("thread_rng", &[]),
 ];
@@ -54,12 +41,7 @@ fn may_be_unsafe(path: &str) -> bool {
 fn every_file_opens_with_what_it_is() {
     let mut violations = Vec::new();
     for source in all() {
-        if !source
-            .text
-            .lines()
-            .take(HEADER_LINES)
-            .any(|line| line.starts_with("//!"))
-        {
+        if !source.text.lines().take(HEADER_LINES).any(|line| line.starts_with("//!")) {
             violations.push(source.path);
         }
     }
@@ -80,17 +62,11 @@ fn files_and_functions_are_short() {
         for function in functions(&source.code) {
             if function.lines > FUNCTION_LINES {
                 let Function { name, line, lines } = function;
-                violations.push(format!(
-                    "{}:{line}: fn {name} has {lines} lines",
-                    source.path
-                ));
+                violations.push(format!("{}:{line}: fn {name} has {lines} lines", source.path));
             }
         }
     }
-    assert_none(
-        &violations,
-        "files have at most 700 lines, functions at most 70",
-    );
+    assert_none(&violations, "files have at most 700 lines, functions at most 70");
 }
 
 #[test]
@@ -102,34 +78,20 @@ fn nothing_is_left_unfinished() {
     for source in all() {
         for name in &macros {
             let lines = lines_with(&source.code, name);
-            violations.extend(
-                lines
-                    .iter()
-                    .map(|line| format!("{}:{line}: {name}", source.path)),
-            );
+            violations.extend(lines.iter().map(|line| format!("{}:{line}: {name}", source.path)));
         }
         for mark in marks {
             let lines = lines_with(&source.text, mark);
-            violations.extend(
-                lines
-                    .iter()
-                    .map(|line| format!("{}:{line}: {mark}", source.path)),
-            );
+            violations.extend(lines.iter().map(|line| format!("{}:{line}: {mark}", source.path)));
         }
     }
-    assert_none(
-        &violations,
-        "the main branch has no unfinished code and no debugging left over",
-    );
+    assert_none(&violations, "the main branch has no unfinished code and no debugging left over");
 }
 
 #[test]
 fn effects_stay_at_home() {
     let mut violations = Vec::new();
-    for source in all()
-        .iter()
-        .filter(|source| !source.is_beside() && source.home() != "plugins")
-    {
+    for source in all().iter().filter(|source| !source.is_beside() && source.home() != "plugins") {
         for (call, homes) in HOMES {
             if homes.contains(&source.home()) {
                 continue;
@@ -156,10 +118,7 @@ fn unsafe_code_lives_in_the_kernels() {
         let lines = lines_with(&source.code, "unsafe");
         violations.extend(lines.iter().map(|line| format!("{}:{line}", source.path)));
     }
-    assert_none(
-        &violations,
-        "only r1x-ops, and the cache of compiled plugins, may be unsafe",
-    );
+    assert_none(&violations, "only r1x-ops, and the cache of compiled plugins, may be unsafe");
 }
 
 struct Function {
@@ -173,14 +132,10 @@ struct Function {
 fn functions(code: &str) -> Vec<Function> {
     let mut functions = Vec::new();
     for (at, _) in code.match_indices("fn ") {
-        let word_before = code[..at]
-            .chars()
-            .next_back()
-            .is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let word_before =
+            code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
         let rest = &code[at + 3..];
-        let end = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         if word_before || end == 0 {
             continue;
         }
@@ -219,9 +174,6 @@ fn body_end(rest: &str) -> Option<usize> {
 #[test]
 fn functions_are_measured_from_signature_to_brace() {
     let code = "trait T { fn a(x: [u8; 2]); }\nfn b(\n x: u8,\n) -> u8 {\n if x { 1 } else { 2 }\n}\nlet c: fn (u8);";
-    let found: Vec<_> = functions(code)
-        .into_iter()
-        .map(|f| (f.name, f.line, f.lines))
-        .collect();
+    let found: Vec<_> = functions(code).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
     assert_eq!(found, [("b".to_owned(), 2, 5)]);
 }

@@ -11,12 +11,8 @@ use super::{assert_none, root};
 fn crates() -> BTreeSet<String> {
     let entries =
         fs::read_dir(root().join("crates")).unwrap_or_else(|error| panic!("crates: {error}"));
-    let names = entries
-        .flatten()
-        .filter(|entry| entry.path().join("Cargo.toml").is_file());
-    names
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+    let names = entries.flatten().filter(|entry| entry.path().join("Cargo.toml").is_file());
+    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// What stands between single backticks outside code blocks.
@@ -36,9 +32,7 @@ fn quoted(markdown: &str) -> Vec<String> {
 /// Whether a word in backticks looks like a path of this repository.
 fn is_path(word: &str) -> bool {
     let endings = [".rs", ".md", ".toml", ".yaml", ".sql", ".wit", ".lock"];
-    let plain = word
-        .chars()
-        .all(|c| c.is_alphanumeric() || "-_./".contains(c));
+    let plain = word.chars().all(|c| c.is_alphanumeric() || "-_./".contains(c));
     plain && (word.contains('/') || endings.iter().any(|ending| word.ends_with(ending)))
 }
 
@@ -61,10 +55,7 @@ fn architecture_names_what_exists() {
             violations.push(format!("the crate `{name}` is not on the map"));
         }
     }
-    assert_none(
-        &violations,
-        "ARCHITECTURE.md names existing crates and paths, and every crate",
-    );
+    assert_none(&violations, "ARCHITECTURE.md names existing crates and paths, and every crate");
 }
 
 #[test]

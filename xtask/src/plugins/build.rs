@@ -27,17 +27,11 @@ impl Toolchain {
     /// The installed target, else the compiler that `R1X_WASM_RUSTC` names.
     pub fn find() -> Result<Self, Failure> {
         let installed = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let library = print(
-            &installed,
-            &["--print", "target-libdir", "--target", TARGET],
-        );
+        let library = print(&installed, &["--print", "target-libdir", "--target", TARGET]);
         if library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
             return Self::describe(&installed, None);
         }
-        match (
-            std::env::var_os("R1X_WASM_RUSTC"),
-            std::env::var_os("R1X_WASM_LINKER"),
-        ) {
+        match (std::env::var_os("R1X_WASM_RUSTC"), std::env::var_os("R1X_WASM_LINKER")) {
             (Some(rustc), Some(linker)) => Self::describe(&rustc.clone(), Some((rustc, linker))),
             _ => Err(Failure::new(
                 format!("no compiler for {TARGET}"),
@@ -55,11 +49,7 @@ impl Toolchain {
     ) -> Result<Self, Failure> {
         let version = print(rustc, &["--version"])?;
         let sysroot = PathBuf::from(print(rustc, &["--print", "sysroot"])?);
-        Ok(Self {
-            version,
-            sysroot,
-            from_source,
-        })
+        Ok(Self { version, sysroot, from_source })
     }
 
     fn command(&self, root: &Path) -> Command {
@@ -82,12 +72,10 @@ impl Toolchain {
     /// Panic messages carry the paths of source files: without this the bytes would depend on where the
     /// repository and the compiler are.
     fn flags(&self, root: &Path) -> Vec<String> {
-        let cargo_home = std::env::var_os("CARGO_HOME")
-            .map(PathBuf::from)
-            .or_else(|| {
-                let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"))?;
-                Some(PathBuf::from(home).join(".cargo"))
-            });
+        let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+            let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"))?;
+            Some(PathBuf::from(home).join(".cargo"))
+        });
         let registry = cargo_home.iter().map(|home| (home.clone(), "/cargo"));
         // The last match wins, so the narrower folders come later.
         let sysroot = (self.sysroot.clone(), "/rust");
@@ -106,9 +94,7 @@ impl Toolchain {
 /// The folders of registry sources, whose names contain a hash of the registry's address.
 fn registry_sources(cargo_home: &Path) -> Option<Vec<PathBuf>> {
     let entries = std::fs::read_dir(cargo_home.join("registry/src")).ok()?;
-    let mut folders: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.sort();
     Some(folders)
 }
@@ -133,10 +119,7 @@ pub fn component(root: &Path, plugin: &Plugin, toolchain: &Toolchain) -> Result<
         command.arg("-Zbuild-std=std,panic_abort");
     }
     let status = command.status().map_err(|error| {
-        Failure::new(
-            format!("cannot start cargo: {error}"),
-            "is cargo on the PATH?",
-        )
+        Failure::new(format!("cannot start cargo: {error}"), "is cargo on the PATH?")
     })?;
     if !status.success() {
         return Err(Failure::new(
@@ -149,10 +132,7 @@ pub fn component(root: &Path, plugin: &Plugin, toolchain: &Toolchain) -> Result<
         .join("release")
         .join(format!("{}.wasm", plugin.name.replace('-', "_")));
     let module = std::fs::read(&path).map_err(|error| {
-        Failure::new(
-            format!("cannot read {}: {error}", path.display()),
-            "is it a cdylib?",
-        )
+        Failure::new(format!("cannot read {}: {error}", path.display()), "is it a cdylib?")
     })?;
     let component = ComponentEncoder::default()
         .validate(true)
@@ -176,16 +156,9 @@ fn refuse_paths(
     toolchain: &Toolchain,
 ) -> Result<(), Failure> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    for folder in [Some(root.to_owned()), Some(toolchain.sysroot.clone()), home]
-        .iter()
-        .flatten()
-    {
+    for folder in [Some(root.to_owned()), Some(toolchain.sysroot.clone()), home].iter().flatten() {
         let needle = folder.as_os_str().as_encoded_bytes();
-        if needle.len() > 1
-            && component
-                .windows(needle.len())
-                .any(|window| window == needle)
-        {
+        if needle.len() > 1 && component.windows(needle.len()).any(|window| window == needle) {
             return Err(Failure::new(
                 format!("{} contains the path {}", plugin.name, folder.display()),
                 "remap that folder in xtask/src/plugins/build.rs",
@@ -198,22 +171,14 @@ fn refuse_paths(
 fn print(rustc: &OsString, arguments: &[&str]) -> Result<String, Failure> {
     let failed = |reason: String| {
         Failure::new(
-            format!(
-                "{} {}: {reason}",
-                rustc.to_string_lossy(),
-                arguments.join(" ")
-            ),
+            format!("{} {}: {reason}", rustc.to_string_lossy(), arguments.join(" ")),
             "is it a Rust compiler?",
         )
     };
-    let output = Command::new(rustc)
-        .args(arguments)
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
+    let output =
+        Command::new(rustc).args(arguments).output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
-        return Err(failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ));
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

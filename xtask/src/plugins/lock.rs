@@ -13,12 +13,8 @@ use super::Plugin;
 use crate::failure::Failure;
 
 /// Files and folders every component depends on besides its own crate.
-const SHARED: &[&str] = &[
-    "crates/r1x-reward/wit",
-    "plugins/Cargo.toml",
-    "plugins/Cargo.lock",
-    "plugins/sdk-rust",
-];
+const SHARED: &[&str] =
+    &["crates/r1x-reward/wit", "plugins/Cargo.toml", "plugins/Cargo.lock", "plugins/sdk-rust"];
 
 /// The whole lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +52,7 @@ impl Lock {
     /// The text of a lock file.
     pub fn to_text(&self) -> Result<String, Failure> {
         let text = serde_json::to_string_pretty(self).map_err(|error| {
-            Failure::new(
-                format!("the lock cannot be written: {error}"),
-                "this is a bug",
-            )
+            Failure::new(format!("the lock cannot be written: {error}"), "this is a bug")
         })?;
         Ok(text + "\n")
     }
@@ -91,9 +84,7 @@ impl Lock {
     pub fn strangers(&self, plugins: &[Plugin]) -> Vec<String> {
         let known = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
         let strangers = self.plugins.keys().filter(|name| !known(name));
-        strangers
-            .map(|name| format!("{name}: in the lock, but no such plugin"))
-            .collect()
+        strangers.map(|name| format!("{name}: in the lock, but no such plugin")).collect()
     }
 }
 
@@ -154,10 +145,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 mod tests {
     use super::*;
 
-    const PLUGIN: Plugin = Plugin {
-        name: "toy",
-        component: "plugins/toy.wasm",
-    };
+    const PLUGIN: Plugin = Plugin { name: "toy", component: "plugins/toy.wasm" };
 
     /// A repository with one plugin, in a folder of its own that goes away with the value.
     struct Repository(PathBuf);
@@ -165,18 +153,10 @@ mod tests {
     impl Repository {
         fn new(name: &str) -> Self {
             let root = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-            for folder in [
-                "crates/r1x-reward/wit",
-                "plugins/sdk-rust",
-                "plugins/toy/src",
-            ] {
+            for folder in ["crates/r1x-reward/wit", "plugins/sdk-rust", "plugins/toy/src"] {
                 fs::create_dir_all(root.join(folder)).unwrap();
             }
-            for file in [
-                "plugins/Cargo.toml",
-                "plugins/Cargo.lock",
-                "plugins/toy/src/lib.rs",
-            ] {
+            for file in ["plugins/Cargo.toml", "plugins/Cargo.lock", "plugins/toy/src/lib.rs"] {
                 fs::write(root.join(file), file).unwrap();
             }
             fs::write(root.join(PLUGIN.component), b"component").unwrap();
@@ -190,9 +170,7 @@ mod tests {
                 wasm_sha256: sha256(b"component"),
                 compiler: "rustc".to_owned(),
             };
-            Lock {
-                plugins: BTreeMap::from([("toy".to_owned(), entry)]),
-            }
+            Lock { plugins: BTreeMap::from([("toy".to_owned(), entry)]) }
         }
     }
 
@@ -222,19 +200,9 @@ mod tests {
         assert!(findings().contains("another build"));
         fs::remove_file(repository.0.join(PLUGIN.component)).unwrap();
         assert!(findings().contains("plugins/toy.wasm"));
-        fs::write(
-            repository.0.join("crates/r1x-reward/wit/reward.wit"),
-            "package",
-        )
-        .unwrap();
+        fs::write(repository.0.join("crates/r1x-reward/wit/reward.wit"), "package").unwrap();
         assert!(findings().contains("sources changed"));
-        assert_eq!(
-            Lock::default()
-                .compare(&repository.0, &PLUGIN)
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(Lock::default().compare(&repository.0, &PLUGIN).unwrap().len(), 1);
         assert_eq!(lock.strangers(&[]).len(), 1);
     }
 }

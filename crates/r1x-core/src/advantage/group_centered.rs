@@ -16,9 +16,6 @@ mod tests {
 
     #[test]
     fn matches_values_computed_by_hand() {
-        assert_eq!(
-            advantages(&[0.0, 0.0, 1.0, 3.0]),
-            vec![-1.0, -1.0, 0.0, 2.0]
-        );
+        assert_eq!(advantages(&[0.0, 0.0, 1.0, 3.0]), vec![-1.0, -1.0, 0.0, 2.0]);
     }
 }

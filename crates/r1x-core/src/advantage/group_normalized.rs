@@ -9,10 +9,7 @@ pub(super) fn advantages(totals: &[f64], eps: f64) -> Vec<f64> {
     let mean = mean(totals);
     let squares: f64 = totals.iter().map(|total| (total - mean).powi(2)).sum();
     let deviation = (squares / (totals.len() as f64 - 1.0)).sqrt();
-    totals
-        .iter()
-        .map(|total| (total - mean) / (deviation + eps))
-        .collect()
+    totals.iter().map(|total| (total - mean) / (deviation + eps)).collect()
 }
 
 #[cfg(test)]

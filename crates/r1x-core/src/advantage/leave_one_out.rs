@@ -6,10 +6,7 @@
 pub(super) fn advantages(totals: &[f64]) -> Vec<f64> {
     let sum: f64 = totals.iter().sum();
     let others = totals.len() as f64 - 1.0;
-    totals
-        .iter()
-        .map(|total| total - (sum - total) / others)
-        .collect()
+    totals.iter().map(|total| total - (sum - total) / others).collect()
 }
 
 #[cfg(test)]

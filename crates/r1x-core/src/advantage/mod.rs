@@ -25,18 +25,11 @@ pub struct Credit {
 /// would turn it into an advantage of order one. A group with a single total has nothing to be compared
 /// with and counts as one without signal.
 pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>]) -> Credit {
-    let scored: Vec<f64> = totals
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|total| total.is_finite())
-        .collect();
+    let scored: Vec<f64> =
+        totals.iter().flatten().copied().filter(|total| total.is_finite()).collect();
     let zero_signal = scored.windows(2).all(|pair| pair[0] == pair[1]);
     if zero_signal {
-        return Credit {
-            advantages: vec![0.0; totals.len()],
-            zero_signal,
-        };
+        return Credit { advantages: vec![0.0; totals.len()], zero_signal };
     }
     let credited = match plan.kind {
         AdvantageKind::GroupNormalized => group_normalized::advantages(&scored, plan.eps),
@@ -51,10 +44,7 @@ pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>]) -> Credit {
             _ => 0.0,
         })
         .collect();
-    Credit {
-        advantages,
-        zero_signal,
-    }
+    Credit { advantages, zero_signal }
 }
 
 /// Arithmetic mean of at least one number.
@@ -66,11 +56,8 @@ fn mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const KINDS: [AdvantageKind; 3] = [
-        AdvantageKind::GroupNormalized,
-        AdvantageKind::GroupCentered,
-        AdvantageKind::LeaveOneOut,
-    ];
+    const KINDS: [AdvantageKind; 3] =
+        [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut];
 
     fn credit(kind: AdvantageKind, totals: &[Option<f64>]) -> Credit {
         advantages(&AdvantagePlan { kind, eps: 1e-4 }, totals)
@@ -102,11 +89,7 @@ mod tests {
             let scored = credit(kind, &[Some(1.0), Some(3.0), Some(5.0)]);
             assert!(!whole.zero_signal);
             assert_eq!(
-                [
-                    whole.advantages[1],
-                    whole.advantages[3],
-                    whole.advantages[5]
-                ],
+                [whole.advantages[1], whole.advantages[3], whole.advantages[5]],
                 scored.advantages[..]
             );
             for unscored in [0, 2, 4] {

@@ -94,10 +94,7 @@ pub(crate) mod testing {
         let value = |token: usize, shift: f32| {
             let mut moved = logprobs.to_vec();
             moved[token] += shift;
-            (
-                f64::from(moved[token]),
-                loss.evaluate(sequence, &moved).totals.loss,
-            )
+            (f64::from(moved[token]), loss.evaluate(sequence, &moved).totals.loss)
         };
         for (token, &entry) in gradient.iter().enumerate() {
             // The step is as large as f32 needs; dividing by the step actually taken removes its rounding.

@@ -18,23 +18,13 @@ impl Sft {
     /// The loss of one update; `sequences` are all of its sequences, not those of a micro-batch.
     pub fn new(sequences: &[TrainingSequence]) -> Self {
         let tokens: usize = sequences.iter().map(trained_tokens).sum();
-        Self {
-            scale: if tokens == 0 {
-                0.0
-            } else {
-                1.0 / tokens as f64
-            },
-        }
+        Self { scale: if tokens == 0 { 0.0 } else { 1.0 / tokens as f64 } }
     }
 }
 
 impl Loss for Sft {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        assert_eq!(
-            logprobs.len(),
-            sequence.mask.len(),
-            "one log-prob per completion token"
-        );
+        assert_eq!(logprobs.len(), sequence.mask.len(), "one log-prob per completion token");
         let mut totals = LossTotals::default();
         let mut gradient = vec![0.0; logprobs.len()];
         for (token, &logprob) in logprobs.iter().enumerate() {
@@ -58,10 +48,8 @@ mod tests {
     /// Log-probs −1, −2, (masked −8), −3 and −0.5: four tokens, mean 1.625.
     #[test]
     fn matches_values_computed_by_hand() {
-        let sequences = [
-            sequence(&[true, true, false], &[], 0.0),
-            sequence(&[true, true], &[], 0.0),
-        ];
+        let sequences =
+            [sequence(&[true, true, false], &[], 0.0), sequence(&[true, true], &[], 0.0)];
         let loss = Sft::new(&sequences);
         let first = loss.evaluate(&sequences[0], &[-1.0, -2.0, -8.0]);
         let second = loss.evaluate(&sequences[1], &[-3.0, -0.5]);
@@ -75,21 +63,14 @@ mod tests {
     #[test]
     fn gradient_agrees_with_central_differences() {
         let sequences = [sequence(&[true, false, true, true], &[], 0.0)];
-        assert_gradient(
-            &Sft::new(&sequences),
-            &sequences[0],
-            &[-0.1, -4.0, -2.5, -0.9],
-        );
+        assert_gradient(&Sft::new(&sequences), &sequences[0], &[-0.1, -4.0, -2.5, -0.9]);
     }
 
     #[test]
     fn nothing_to_train_on_is_zero_and_not_nan() {
         let sequences = [sequence(&[false], &[], 0.0), sequence(&[], &[], 0.0)];
         let loss = Sft::new(&sequences);
-        assert_eq!(
-            loss.evaluate(&sequences[0], &[-1.0]).totals,
-            LossTotals::default()
-        );
+        assert_eq!(loss.evaluate(&sequences[0], &[-1.0]).totals, LossTotals::default());
         assert_eq!(loss.evaluate(&sequences[1], &[]), LossOutput::default());
     }
 }

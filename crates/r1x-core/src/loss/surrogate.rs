@@ -60,17 +60,8 @@ impl Surrogate {
             Aggregation::TokenMean => counts().sum(),
             Aggregation::FixedLength => sequences.len() * max_tokens,
         };
-        let scale = if denominator == 0 {
-            0.0
-        } else {
-            1.0 / denominator as f64
-        };
-        Self {
-            clip: clip.clone(),
-            kl: kl.clone(),
-            aggregation,
-            scale,
-        }
+        let scale = if denominator == 0 { 0.0 } else { 1.0 / denominator as f64 };
+        Self { clip: clip.clone(), kl: kl.clone(), aggregation, scale }
     }
 
     /// Weight of each trained token of a sequence in the loss.
@@ -86,11 +77,7 @@ impl Loss for Surrogate {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
         let length = sequence.mask.len();
         assert_eq!(logprobs.len(), length, "one log-prob per completion token");
-        assert_eq!(
-            sequence.sampled_logprobs.len(),
-            length,
-            "one sampled log-prob per token"
-        );
+        assert_eq!(sequence.sampled_logprobs.len(), length, "one sampled log-prob per token");
         let weight = self.weight(sequence);
         let mut totals = LossTotals::default();
         let mut gradient = vec![0.0; length];
@@ -125,12 +112,7 @@ pub fn surrogate(clip: &ClipPlan, advantage: f64, logprob: f64, sampled: f64) ->
     let difference = logprob - sampled;
     let ratio = difference.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
     if ratio.is_nan() {
-        return SurrogateTerm {
-            value: f64::NAN,
-            derivative: f64::NAN,
-            ratio,
-            clipped: false,
-        };
+        return SurrogateTerm { value: f64::NAN, derivative: f64::NAN, ratio, clipped: false };
     }
     let cap = clip.max_ratio.unwrap_or(f64::INFINITY);
     let capped = ratio.min(cap) * advantage;
@@ -140,11 +122,7 @@ pub fn surrogate(clip: &ClipPlan, advantage: f64, logprob: f64, sampled: f64) ->
     let moves = difference.abs() <= LOG_RATIO_LIMIT;
     SurrogateTerm {
         value: -capped.min(bounded),
-        derivative: if open && moves {
-            -ratio * advantage
-        } else {
-            0.0
-        },
+        derivative: if open && moves { -ratio * advantage } else { 0.0 },
         ratio,
         clipped: advantage != 0.0 && !open,
     }
@@ -157,26 +135,15 @@ mod tests {
     use crate::plan::KlEstimator;
 
     fn clip(low: f64, high: f64, max_ratio: Option<f64>) -> ClipPlan {
-        ClipPlan {
-            low,
-            high,
-            max_ratio,
-        }
+        ClipPlan { low, high, max_ratio }
     }
 
     fn penalty(coef: f64, estimator: KlEstimator) -> KlPlan {
-        KlPlan {
-            coef,
-            estimator,
-            refresh_every: None,
-        }
+        KlPlan { coef, estimator, refresh_every: None }
     }
 
-    const AGGREGATIONS: [Aggregation; 3] = [
-        Aggregation::SequenceMean,
-        Aggregation::TokenMean,
-        Aggregation::FixedLength,
-    ];
+    const AGGREGATIONS: [Aggregation; 3] =
+        [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength];
 
     /// Columns: advantage, ratio, value, derivative by log-prob, clipped. Bounds 0.8 and 1.28, cap 3.
     #[test]
@@ -196,10 +163,7 @@ mod tests {
         ];
         for (advantage, ratio, value, derivative, clipped) in table {
             let term = surrogate(&clip(0.2, 0.28, Some(3.0)), advantage, ratio.ln(), 0.0);
-            assert!(
-                (term.value - value).abs() < 1e-12,
-                "A {advantage} ρ {ratio}: {term:?}"
-            );
+            assert!((term.value - value).abs() < 1e-12, "A {advantage} ρ {ratio}: {term:?}");
             assert!(
                 (term.derivative - derivative).abs() < 1e-12,
                 "A {advantage} ρ {ratio}: {term:?}"
@@ -213,11 +177,7 @@ mod tests {
 
     #[test]
     fn one_token_agrees_with_central_differences() {
-        for bounds in [
-            clip(0.2, 0.28, None),
-            clip(0.2, 0.2, Some(2.0)),
-            clip(10.0, 10.0, None),
-        ] {
+        for bounds in [clip(0.2, 0.28, None), clip(0.2, 0.2, Some(2.0)), clip(10.0, 10.0, None)] {
             for advantage in [-1.7, -0.2, 0.0, 0.4, 2.5] {
                 for logprob in [-30.0, -4.0, -2.3, -2.0, -1.9, -1.5, -0.9, -0.1] {
                     assert_derivative(
@@ -273,10 +233,7 @@ mod tests {
             let other = loss.evaluate(&sequences[1], &[-1.0; 4]);
             assert!((one.totals.loss + other.totals.loss - value).abs() < 1e-12);
             assert_eq!(one.gradient, vec![first as f32; 2]);
-            assert_eq!(
-                other.gradient,
-                [second as f32, second as f32, 0.0, second as f32]
-            );
+            assert_eq!(other.gradient, [second as f32, second as f32, 0.0, second as f32]);
         }
     }
 
@@ -351,10 +308,7 @@ mod tests {
                 6,
                 &sequences,
             );
-            assert_eq!(
-                loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(),
-                0
-            );
+            assert_eq!(loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(), 0);
             let masked = loss.evaluate(&sequences[2], &logprobs[2]);
             assert_eq!(masked.gradient, vec![0.0; 2]);
             assert_eq!(masked.totals, LossTotals::default());
@@ -367,10 +321,7 @@ mod tests {
     #[test]
     fn untrained_sequences_count_as_documented() {
         let trained = sequence(&[true, true], &[-1.0; 2], 1.0);
-        let untrained = [
-            sequence(&[false; 5], &[-1.0; 5], 1.0),
-            sequence(&[], &[], 1.0),
-        ];
+        let untrained = [sequence(&[false; 5], &[-1.0; 5], 1.0), sequence(&[], &[], 1.0)];
         for (aggregation, alone, together) in [
             (Aggregation::SequenceMean, -1.0, -1.0),
             (Aggregation::TokenMean, -1.0, -1.0),
@@ -458,9 +409,8 @@ mod tests {
             6,
             &sequences,
         );
-        let total: f64 = (0..5)
-            .map(|i| loss.evaluate(&sequences[i], &logprobs[i]).totals.loss)
-            .sum();
+        let total: f64 =
+            (0..5).map(|i| loss.evaluate(&sequences[i], &logprobs[i]).totals.loss).sum();
         let mut written_out = 0.0;
         for (one, logprobs) in sequences.iter().zip(&logprobs) {
             for (token, &logprob) in logprobs.iter().enumerate() {

@@ -37,14 +37,8 @@ mod tests {
     use super::*;
 
     fn course(kind: ScheduleKind, warmup_steps: u64, final_ratio: f64, steps: u64) -> Vec<f64> {
-        let plan = SchedulePlan {
-            kind,
-            warmup_steps,
-            final_ratio,
-        };
-        (0..=steps)
-            .map(|step| multiplier(&plan, step, steps))
-            .collect()
+        let plan = SchedulePlan { kind, warmup_steps, final_ratio };
+        (0..=steps).map(|step| multiplier(&plan, step, steps)).collect()
     }
 
     fn assert_close(got: &[f64], want: &[f64]) {
@@ -56,10 +50,7 @@ mod tests {
 
     #[test]
     fn courses_match_values_computed_by_hand() {
-        assert_close(
-            &course(ScheduleKind::Constant, 2, 0.1, 4),
-            &[0.5, 1.0, 1.0, 1.0, 1.0],
-        );
+        assert_close(&course(ScheduleKind::Constant, 2, 0.1, 4), &[0.5, 1.0, 1.0, 1.0, 1.0]);
         assert_close(
             &course(ScheduleKind::Linear, 2, 0.1, 6),
             &[0.5, 1.0, 1.0, 0.775, 0.55, 0.325, 0.1],
@@ -73,11 +64,7 @@ mod tests {
 
     #[test]
     fn a_warm_up_as_long_as_the_stage_and_steps_past_the_end_are_defined() {
-        let plan = SchedulePlan {
-            kind: ScheduleKind::Linear,
-            warmup_steps: 4,
-            final_ratio: 0.0,
-        };
+        let plan = SchedulePlan { kind: ScheduleKind::Linear, warmup_steps: 4, final_ratio: 0.0 };
         assert_eq!(multiplier(&plan, 3, 4), 1.0);
         assert_eq!(multiplier(&plan, 4, 4), 0.0);
         assert_eq!(multiplier(&plan, 99, 8), 0.0);

@@ -111,7 +111,9 @@ impl<R: Real> Block<'_, R> {
     }
 
     fn project_gqa(&self, normed: &[R], stash: &mut Stash<R>) {
-        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else { return };
+        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else {
+            return;
+        };
         let rows = self.rows.len();
         linear::forward(self.weights, q, normed, &mut stash.query, rows, false);
         let row_width = 2 * kv_heads * width;
@@ -198,7 +200,9 @@ impl<R: Real> Block<'_, R> {
 
     /// Out of the latent space: attended[head] · W_UV[head]ᵀ.
     fn leave_latent(&self, stash: &mut Stash<R>) {
-        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else { return };
+        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else {
+            return;
+        };
         let rows = self.rows.len();
         let output = reserve(&mut stash.output, rows * heads * value);
         for head in 0..heads {
@@ -265,7 +269,9 @@ impl<R: Real> Block<'_, R> {
         gradient: &mut [R],
         stash: &mut Stash<R>,
     ) {
-        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else { return };
+        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else {
+            return;
+        };
         let (rows, row_width) = (self.rows.len(), 2 * kv_heads * width);
         for (row, position) in self.rows.positions.iter().enumerate() {
             for head in stash.d_query[row * heads * width..][..heads * width].chunks_mut(width) {
@@ -308,7 +314,9 @@ impl<R: Real> Block<'_, R> {
 
     /// d_attended[head] = d_output[head] · W_UV[head], and the gradient of W_UV.
     fn enter_latent(&self, gradient: &mut [R], stash: &mut Stash<R>) {
-        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else { return };
+        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else {
+            return;
+        };
         let rows = self.rows.len();
         for head in 0..heads {
             let start = (head * (nope + value) + nope) * latent;
@@ -364,7 +372,10 @@ impl<R: Real> Block<'_, R> {
                 m: nope,
                 n: latent,
                 k: rows,
-                a: Strided::transposed(&stash.projected[head * (nope + rope)..], heads * (nope + rope)),
+                a: Strided::transposed(
+                    &stash.projected[head * (nope + rope)..],
+                    heads * (nope + rope),
+                ),
                 b: &stash.d_query[head * key..],
                 b_stride: heads * key,
                 c: &mut gradient[kv_up.offset + start * latent..],
@@ -391,7 +402,9 @@ impl<R: Real> Block<'_, R> {
         gradient: &mut [R],
         stash: &mut Stash<R>,
     ) {
-        let Attention::Mla { q, kv_down, kv_norm, latent, rope, .. } = *self.attention else { return };
+        let Attention::Mla { q, kv_down, kv_norm, latent, rope, .. } = *self.attention else {
+            return;
+        };
         let (rows, weights, key) = (self.rows.len(), self.weights, latent + rope);
         self.unproject_queries(gradient, stash);
         match q {
@@ -405,7 +418,13 @@ impl<R: Real> Block<'_, R> {
                 let mut d_low = vec![R::ZERO; rows * rank];
                 let (clean, into) = (&stash.query_normed, (&mut d_clean[..], false));
                 linear::backward(weights, up, clean, &stash.d_projected, into, gradient, rows);
-                self.norm_backward(norm, (&stash.query_latent, rank), (&d_clean, rank), &mut d_low, gradient);
+                self.norm_backward(
+                    norm,
+                    (&stash.query_latent, rank),
+                    (&d_clean, rank),
+                    &mut d_low,
+                    gradient,
+                );
                 let into = (&mut *d_normed, false);
                 linear::backward(weights, down, normed, &d_low, into, gradient, rows);
             }

@@ -86,7 +86,9 @@ impl Packed {
             let rows = tokens.len().saturating_sub(1);
             packed.tokens.extend(&tokens[..rows]);
             packed.positions.extend(0..rows);
-            packed.contexts.extend((0..rows).map(|row| Context { prefix: (0, 0), suffix: (start, row + 1) }));
+            packed
+                .contexts
+                .extend((0..rows).map(|row| Context { prefix: (0, 0), suffix: (start, row + 1) }));
             packed.predicting.extend((prompt - 1..rows).map(|row| start + row));
             packed.targets.extend(&tokens[prompt..]);
             packed.boundaries.push(packed.tokens.len());
@@ -116,7 +118,12 @@ impl<R: Real> Decoder<R> {
         }
     }
 
-    fn block<'a>(&'a self, layer: &'a Layer, weights: &'a Weights<R>, rows: Rows<'a>) -> Block<'a, R> {
+    fn block<'a>(
+        &'a self,
+        layer: &'a Layer,
+        weights: &'a Weights<R>,
+        rows: Rows<'a>,
+    ) -> Block<'a, R> {
         Block { attention: &layer.attention, weights, rope: &self.rope, eps: self.eps, rows }
     }
 
@@ -239,7 +246,14 @@ impl<R: Real> Decoder<R> {
                 balance,
                 &mut stash.feed_forward,
             );
-            self.norm_backward(weights, layer.feed_forward_norm, &stash.middle, d_normed, dx, gradient);
+            self.norm_backward(
+                weights,
+                layer.feed_forward_norm,
+                &stash.middle,
+                d_normed,
+                dx,
+                gradient,
+            );
             let block = self.block(layer, weights, packed.rows());
             let normed = &stash.normed[..rows * hidden];
             block.backward(normed, dx, d_normed, gradient, &mut stash.attention);

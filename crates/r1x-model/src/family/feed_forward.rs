@@ -215,11 +215,8 @@ fn experts_forward<R: Real>(
         let (start, end) = (stash.starts[expert], stash.starts[expert + 1]);
         let part = start * inner..end * inner;
         let routed = &mut stash.routed;
-        let buffers = (
-            &mut routed.gate[part.clone()],
-            &mut routed.up[part.clone()],
-            &mut routed.act[part],
-        );
+        let buffers =
+            (&mut routed.gate[part.clone()], &mut routed.up[part.clone()], &mut routed.act[part]);
         let input = &gathered[start * hidden..end * hidden];
         let output = &mut outputs[start * hidden..end * hidden];
         swiglu_forward(weights, block, input, (output, false), buffers, end - start);
@@ -227,7 +224,11 @@ fn experts_forward<R: Real>(
     vectorize(|| {
         for (row, slot) in outputs.chunks(hidden).zip(&stash.order) {
             let token = *slot as usize / plan.experts_per_token;
-            add_scaled(&mut x[token * hidden..(token + 1) * hidden], stash.gates[*slot as usize], row);
+            add_scaled(
+                &mut x[token * hidden..(token + 1) * hidden],
+                stash.gates[*slot as usize],
+                row,
+            );
         }
     });
 }

@@ -34,9 +34,7 @@ impl<R: Real> Case<R> {
     /// The first seed whose sequences reach every expert, so that every parameter has a gradient.
     fn new(plan: &ModelPlan, dtype: DType) -> Self {
         let mut cases = (0..100).map(|seed| Self::seeded(plan, dtype, seed));
-        cases
-            .find(|case| case.unreached() == 0)
-            .expect("a seed reaches all")
+        cases.find(|case| case.unreached() == 0).expect("a seed reaches all")
     }
 
     fn seeded(plan: &ModelPlan, dtype: DType, seed: u64) -> Self {
@@ -45,69 +43,34 @@ impl<R: Real> Case<R> {
         let mut draws = Rng::new(12).stream("case").at(&[]);
         // Gains away from one and biases away from zero, so that a forgotten factor shows.
         weights.edit(&decoder.layout, |values, biases| {
-            values
-                .iter_mut()
-                .for_each(|v| *v += R::from_f64(0.1 * draws.normal()));
-            biases
-                .iter_mut()
-                .flatten()
-                .for_each(|b| *b = R::from_f64(0.05 * draws.normal()));
+            values.iter_mut().for_each(|v| *v += R::from_f64(0.1 * draws.normal()));
+            biases.iter_mut().flatten().for_each(|b| *b = R::from_f64(0.05 * draws.normal()));
         });
         // One sequence has a single token, which predicts nothing and has no row.
         let sequences: Vec<Vec<u32>> = [29, 1, 4, 17]
             .iter()
-            .map(|len| {
-                (0..*len)
-                    .map(|_| draws.below(VOCABULARY as u64) as u32)
-                    .collect()
-            })
+            .map(|len| (0..*len).map(|_| draws.below(VOCABULARY as u64) as u32).collect())
             .collect();
         let packed = Packed::new(sequences.iter().map(|s| (&s[..], 2.min(s.len()))));
         let token_gradients = packed.targets.iter().map(|_| draws.normal()).collect();
         let variables = variables(&decoder.layout, &weights, dtype, &Device::Cpu).unwrap();
         let biases = weights.biases().iter();
-        let biases = biases
-            .map(|layer| layer.iter().map(|bias| bias.to_f64()).collect())
-            .collect();
+        let biases = biases.map(|layer| layer.iter().map(|bias| bias.to_f64()).collect()).collect();
         let composed = Composed::new(plan, VOCABULARY, &variables, biases, &Device::Cpu).unwrap();
-        Self {
-            decoder,
-            weights,
-            variables,
-            composed,
-            packed,
-            token_gradients,
-        }
+        Self { decoder, weights, variables, composed, packed, token_gradients }
     }
 
     /// Experts no row chose.
     fn unreached(&self) -> usize {
         let (mut work, packed) = (Workspace::default(), &self.packed);
-        self.decoder.forward(
-            &self.weights,
-            &packed.tokens,
-            packed.rows(),
-            None,
-            &mut work,
-        );
-        self.decoder
-            .loads(&work)
-            .iter()
-            .flatten()
-            .filter(|load| **load == 0)
-            .count()
+        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.loads(&work).iter().flatten().filter(|load| **load == 0).count()
     }
 
     fn written_logits(&self) -> Vec<f64> {
         let mut work = Workspace::default();
         let packed = &self.packed;
-        self.decoder.forward(
-            &self.weights,
-            &packed.tokens,
-            packed.rows(),
-            None,
-            &mut work,
-        );
+        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
         let rows: Vec<usize> = (0..packed.tokens.len()).collect();
         let logits = self.decoder.logits(&self.weights, &rows, &mut work);
         logits.iter().map(|logit| logit.to_f64()).collect()
@@ -122,17 +85,10 @@ impl<R: Real> Case<R> {
     /// Log-probs, balance loss, and the gradient of their weighted sum in layout order.
     fn written_gradient(&self) -> (Vec<f64>, f64, Vec<R>) {
         let (mut work, packed, weights) = (Workspace::default(), &self.packed, &self.weights);
-        self.decoder
-            .forward(weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.forward(weights, &packed.tokens, packed.rows(), None, &mut work);
         let (rows, targets) = (&packed.predicting, &packed.targets);
-        let said = self
-            .decoder
-            .logprobs(weights, rows, targets, TEMPERATURE, &mut work);
-        let upstream: Vec<R> = self
-            .token_gradients
-            .iter()
-            .map(|g| R::from_f64(*g))
-            .collect();
+        let said = self.decoder.logprobs(weights, rows, targets, TEMPERATURE, &mut work);
+        let upstream: Vec<R> = self.token_gradients.iter().map(|g| R::from_f64(*g)).collect();
         let mut gradient = vec![R::ZERO; self.decoder.layout.len];
         let into = &mut gradient;
         let balance = self.decoder.backward(
@@ -144,11 +100,7 @@ impl<R: Real> Case<R> {
             into,
             &mut work,
         );
-        (
-            said.iter().map(|s| s.logprob.to_f64()).collect(),
-            balance,
-            gradient,
-        )
+        (said.iter().map(|s| s.logprob.to_f64()).collect(), balance, gradient)
     }
 
     /// The same from candle's tape, gradients by parameter name; experts nobody chose are left out.
@@ -178,10 +130,7 @@ fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{what}");
     let size = b.iter().fold(1f64, |size, b| size.max(b.abs()));
     for (index, (a, b)) in a.iter().zip(b).enumerate() {
-        assert!(
-            (a - b).abs() <= tolerance * size,
-            "{what}[{index}]: {a} against {b}"
-        );
+        assert!((a - b).abs() <= tolerance * size, "{what}[{index}]: {a} against {b}");
     }
 }
 
@@ -189,19 +138,9 @@ fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
 fn logits_are_those_of_the_hand_written_pass() {
     for (name, plan) in shapes() {
         let double = Case::<f64>::new(&plan, DType::F64);
-        assert_close(
-            name,
-            &double.written_logits(),
-            &double.composed_logits(),
-            1e-9,
-        );
+        assert_close(name, &double.written_logits(), &double.composed_logits(), 1e-9);
         let single = Case::<f32>::new(&plan, DType::F32);
-        assert_close(
-            name,
-            &single.written_logits(),
-            &single.composed_logits(),
-            1e-4,
-        );
+        assert_close(name, &single.written_logits(), &single.composed_logits(), 1e-4);
     }
 }
 
@@ -212,12 +151,7 @@ fn every_gradient_is_that_of_the_hand_written_backward_pass() {
         let (said, balance, written) = case.written_gradient();
         let (expected, expected_balance, mut composed) = case.composed_gradient();
         assert_close(&format!("{name}: log-probs"), &said, &expected, 1e-10);
-        assert_close(
-            &format!("{name}: balance"),
-            &[balance],
-            &[expected_balance],
-            1e-12,
-        );
+        assert_close(&format!("{name}: balance"), &[balance], &[expected_balance], 1e-12);
         for parameter in &case.decoder.layout.parameters {
             let found = &written[parameter.offset..parameter.offset + parameter.len()];
             let expected = composed.remove(&parameter.name).unwrap_or_default();
@@ -231,11 +165,7 @@ fn every_gradient_is_that_of_the_hand_written_backward_pass() {
                 );
             }
         }
-        assert!(
-            composed.is_empty(),
-            "{name}: left over {:?}",
-            composed.keys()
-        );
+        assert!(composed.is_empty(), "{name}: left over {:?}", composed.keys());
     }
 }
 
@@ -251,29 +181,17 @@ fn single_precision_gradients_agree_and_experts_nobody_chose_have_none() {
             let found = &written[parameter.offset..parameter.offset + parameter.len()];
             let found: Vec<f64> = found.iter().map(|g| f64::from(*g)).collect();
             let Some(expected) = composed.get(&parameter.name) else {
-                assert!(
-                    found.iter().all(|g| *g == 0.0),
-                    "{name}: {}",
-                    parameter.name
-                );
+                assert!(found.iter().all(|g| *g == 0.0), "{name}: {}", parameter.name);
                 left_out += 1;
                 continue;
             };
-            assert_close(
-                &format!("{name}: {}", parameter.name),
-                &found,
-                expected,
-                1e-4,
-            );
+            assert_close(&format!("{name}: {}", parameter.name), &found, expected, 1e-4);
         }
         // Gate, up and down of every expert that was left out, and nothing else.
         assert_eq!(left_out, 3 * case.unreached(), "{name}");
         unreached += case.unreached();
     }
-    assert!(
-        unreached > 0,
-        "the seed was chosen so that some experts are left out"
-    );
+    assert!(unreached > 0, "the seed was chosen so that some experts are left out");
 }
 
 #[test]
@@ -281,12 +199,7 @@ fn a_sequence_is_computed_as_if_it_were_alone() {
     for (name, plan) in shapes() {
         let case = Case::<f64>::new(&plan, DType::F64);
         let together = case.composed_logits();
-        for pair in case
-            .packed
-            .boundaries
-            .windows(2)
-            .filter(|pair| pair[0] < pair[1])
-        {
+        for pair in case.packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
             let mut alone = case.packed.tokens[pair[0]..pair[1]].to_vec();
             alone.push(0);
             let packed = Packed::new([(&alone[..], 1)]);
@@ -310,42 +223,17 @@ fn parameters_and_tokens_that_do_not_fit_are_named() {
 
     let mut wrong = case.variables.clone();
     wrong.remove("model.norm.weight");
-    assert_eq!(
-        message(build(&wrong, biases())),
-        "parameter model.norm.weight is missing"
-    );
+    assert_eq!(message(build(&wrong, biases())), "parameter model.norm.weight is missing");
     let square = Tensor::zeros((2, 2), DType::F64, &Device::Cpu).unwrap();
-    wrong.insert(
-        "model.norm.weight".to_owned(),
-        Var::from_tensor(&square).unwrap(),
-    );
+    wrong.insert("model.norm.weight".to_owned(), Var::from_tensor(&square).unwrap());
     assert!(message(build(&wrong, biases())).contains("has shape [2, 2], the plan says [10]"));
     let single = Tensor::zeros(10, DType::F32, &Device::Cpu).unwrap();
-    wrong.insert(
-        "model.norm.weight".to_owned(),
-        Var::from_tensor(&single).unwrap(),
-    );
+    wrong.insert("model.norm.weight".to_owned(), Var::from_tensor(&single).unwrap());
     assert!(message(build(&wrong, biases())).contains("is F32, the embedding is F64"));
     assert!(message(build(&case.variables, vec![vec![0.0; 4]])).contains("has 0 biases for 4"));
 
-    let forward = |tokens: &[u32]| {
-        case.composed
-            .forward(&Packed::new([(tokens, 1)]))
-            .map(|_| ())
-    };
-    assert!(matches!(
-        forward(&[13, 0]),
-        Err(ModelError::UnknownToken {
-            token: 13,
-            size: 13
-        })
-    ));
-    assert!(matches!(
-        forward(&[0; 50]),
-        Err(ModelError::TooLong {
-            length: 49,
-            limit: 48
-        })
-    ));
+    let forward = |tokens: &[u32]| case.composed.forward(&Packed::new([(tokens, 1)])).map(|_| ());
+    assert!(matches!(forward(&[13, 0]), Err(ModelError::UnknownToken { token: 13, size: 13 })));
+    assert!(matches!(forward(&[0; 50]), Err(ModelError::TooLong { length: 49, limit: 48 })));
     assert!(matches!(forward(&[0]), Err(ModelError::Tensor(_))));
 }

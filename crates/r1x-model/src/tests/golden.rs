@@ -15,14 +15,8 @@ use crate::family::decoder::{Decoder, Packed, Workspace};
 use crate::weights::Weights;
 
 const GOLDENS: [(&str, &[u8]); 2] = [
-    (
-        "llama",
-        include_bytes!("../../tests/golden/llama.safetensors"),
-    ),
-    (
-        "deepseek-v3",
-        include_bytes!("../../tests/golden/deepseek-v3.safetensors"),
-    ),
+    ("llama", include_bytes!("../../tests/golden/llama.safetensors")),
+    ("deepseek-v3", include_bytes!("../../tests/golden/deepseek-v3.safetensors")),
 ];
 
 /// Largest difference allowed, relative to the largest number of the tensor.
@@ -58,10 +52,7 @@ impl Golden {
         let header = header.metadata().clone().unwrap();
         let tensors = SafeTensors::deserialize(bytes).unwrap();
         let decoded = tensors.iter().map(|(name, view)| {
-            let words = view
-                .data()
-                .chunks_exact(4)
-                .map(|word| word.try_into().unwrap());
+            let words = view.data().chunks_exact(4).map(|word| word.try_into().unwrap());
             let values = match view.dtype() {
                 safetensors::Dtype::F32 => {
                     words.map(|w| f64::from(f32::from_le_bytes(w))).collect()
@@ -81,12 +72,7 @@ impl Golden {
 
     fn packed(&self) -> Packed {
         let sequences: Vec<Vec<u32>> = (0..2)
-            .map(|n| {
-                self.tensors[&format!("tokens.{n}")]
-                    .iter()
-                    .map(|id| *id as u32)
-                    .collect()
-            })
+            .map(|n| self.tensors[&format!("tokens.{n}")].iter().map(|id| *id as u32).collect())
             .collect();
         Packed::new(sequences.iter().map(|tokens| (&tokens[..], 2)))
     }
@@ -111,11 +97,8 @@ impl Golden {
         let (packed, mut work) = (self.packed(), Workspace::default());
         decoder.forward(&weights, &packed.tokens, packed.rows(), None, &mut work);
         let rows: Vec<usize> = (0..packed.tokens.len()).collect();
-        let logits = decoder
-            .logits(&weights, &rows, &mut work)
-            .iter()
-            .map(|l| l.to_f64())
-            .collect();
+        let logits =
+            decoder.logits(&weights, &rows, &mut work).iter().map(|l| l.to_f64()).collect();
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let said = decoder.logprobs(&weights, rows, targets, self.header.temperature, &mut work);
         let upstream = &self.tensors["token_gradients"];
@@ -133,10 +116,7 @@ impl Golden {
         );
         let gradients = decoder.layout.parameters.iter().map(|parameter| {
             let part = &gradient[parameter.offset..parameter.offset + parameter.len()];
-            (
-                parameter.name.clone(),
-                part.iter().map(|g| g.to_f64()).collect(),
-            )
+            (parameter.name.clone(), part.iter().map(|g| g.to_f64()).collect())
         });
         Said {
             logits,
@@ -149,26 +129,13 @@ impl Golden {
         let (decoder, weights) = self.decoder::<f64>();
         let variables = variables(&decoder.layout, &weights, DType::F64, &Device::Cpu).unwrap();
         let biases = weights.biases().to_vec();
-        let model = Composed::new(
-            &self.header.plan,
-            VOCABULARY,
-            &variables,
-            biases,
-            &Device::Cpu,
-        )
-        .unwrap();
+        let model =
+            Composed::new(&self.header.plan, VOCABULARY, &variables, biases, &Device::Cpu).unwrap();
         let packed = self.packed();
         let pass = model.pass(&packed).unwrap();
-        let said = model
-            .token_logprobs(&pass, &packed, self.header.temperature)
-            .unwrap();
+        let said = model.token_logprobs(&pass, &packed, self.header.temperature).unwrap();
         let upstream = Tensor::new(&self.tensors["token_gradients"][..], &Device::Cpu).unwrap();
-        let grads = (&said * upstream)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .backward()
-            .unwrap();
+        let grads = (&said * upstream).unwrap().sum_all().unwrap().backward().unwrap();
         let gradients = variables
             .iter()
             .filter_map(|(name, variable)| Some((name.clone(), flat(grads.get(variable)?))));
@@ -198,17 +165,10 @@ impl Golden {
             .iter()
             .filter_map(|(name, values)| Some((name.strip_prefix("gradient.")?, values)))
             .collect();
-        assert!(
-            said.gradients
-                .keys()
-                .all(|name| expected.contains_key(&name[..]))
-        );
+        assert!(said.gradients.keys().all(|name| expected.contains_key(&name[..])));
         for (parameter, expected) in expected {
             let found = &said.gradients[parameter];
-            assert!(
-                expected.iter().any(|g| *g != 0.0),
-                "{name}: {parameter} has no gradient"
-            );
+            assert!(expected.iter().any(|g| *g != 0.0), "{name}: {parameter} has no gradient");
             assert_close(&format!("{name}: {parameter}"), found, expected, tolerance);
         }
     }
@@ -229,10 +189,7 @@ fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{what}");
     let size = b.iter().fold(0f64, |size, b| size.max(b.abs()));
     for (index, (a, b)) in a.iter().zip(b).enumerate() {
-        assert!(
-            (a - b).abs() <= tolerance * size,
-            "{what}[{index}]: {a} against {b}"
-        );
+        assert!((a - b).abs() <= tolerance * size, "{what}[{index}]: {a} against {b}");
     }
 }
 

@@ -37,8 +37,10 @@ impl Case {
             values.iter_mut().for_each(|v| *v += 0.1 * draws.normal());
             biases.iter_mut().flatten().for_each(|b| *b = 0.05 * draws.normal());
         });
-        let sequences: Vec<Vec<u32>> =
-            [29, 4, 17].iter().map(|len| (0..*len).map(|_| draws.below(13) as u32).collect()).collect();
+        let sequences: Vec<Vec<u32>> = [29, 4, 17]
+            .iter()
+            .map(|len| (0..*len).map(|_| draws.below(13) as u32).collect())
+            .collect();
         let packed = Packed::new(sequences.iter().map(|s| (&s[..], 2)));
         let token_gradients = packed.targets.iter().map(|_| draws.normal()).collect();
         Self { decoder, weights, packed, token_gradients }
@@ -53,7 +55,13 @@ impl Case {
         let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s.logprob * g).sum();
         let (gradients, weights) = (&self.token_gradients, &self.weights);
         let balance = self.decoder.backward(
-            weights, packed, gradients, TEMPERATURE, BALANCE_WEIGHT, gradient, &mut work,
+            weights,
+            packed,
+            gradients,
+            TEMPERATURE,
+            BALANCE_WEIGHT,
+            gradient,
+            &mut work,
         );
         loss + balance
     }
@@ -83,7 +91,8 @@ fn every_parameter_of_every_shape_equals_finite_differences() {
             for element in [largest.unwrap(), 0, part.len() - 1] {
                 let index = range.start + element;
                 let delta = 1e-5;
-                let numeric = (case.loss_with(index, delta) - case.loss_with(index, -delta)) / (2.0 * delta);
+                let numeric =
+                    (case.loss_with(index, delta) - case.loss_with(index, -delta)) / (2.0 * delta);
                 let found = gradient[index];
                 let tolerance = 1e-7 + 1e-6 * found.abs().max(numeric.abs());
                 assert!(

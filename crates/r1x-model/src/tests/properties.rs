@@ -93,7 +93,11 @@ fn the_trainer_gives_the_samplers_logprobs_bit_for_bit() {
             assert_eq!(&sequence.sampled_logprobs, scored, "{name}");
             stopped += usize::from(sequence.tokens.last() == Some(&policy.eos()));
         }
-        assert!(stopped > 0 && stopped < scored.len(), "{name}: {stopped} of {} stopped", scored.len());
+        assert!(
+            stopped > 0 && stopped < scored.len(),
+            "{name}: {stopped} of {} stopped",
+            scored.len()
+        );
     }
 }
 
@@ -103,7 +107,11 @@ fn samples_do_not_depend_on_batch_order_or_threads() {
         let (mut policy, _folder) = policy(&plan, 1);
         let together = policy.generate(&requests(), &sampling(), stream()).unwrap();
         let (mut threaded, _folder) = self::policy(&plan, 3);
-        assert_eq!(together, threaded.generate(&requests(), &sampling(), stream()).unwrap(), "{name}");
+        assert_eq!(
+            together,
+            threaded.generate(&requests(), &sampling(), stream()).unwrap(),
+            "{name}"
+        );
         let mut reversed = requests();
         reversed.reverse();
         let mut backwards = policy.generate(&reversed, &sampling(), stream()).unwrap();
@@ -137,7 +145,9 @@ fn training_is_bit_equal_over_threads_and_close_over_splits() {
         let mut gradients = Vec::new();
         for micro_batch_size in [1, 7, 100] {
             let (mut split, _folder) = policy(&plan, 2);
-            split.accumulate(&TrainingBatch { micro_batch_size, ..whole.clone() }, &Weighted).unwrap();
+            split
+                .accumulate(&TrainingBatch { micro_batch_size, ..whole.clone() }, &Weighted)
+                .unwrap();
             gradients.push(split.gradient().to_vec());
         }
         let largest = gradients[0].iter().fold(0.0f32, |m, g| m.max(g.abs()));

@@ -27,7 +27,13 @@ pub struct AdamW {
 
 impl AdamW {
     /// Updates weights and moments in place.
-    pub fn step(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+    pub fn step(
+        &self,
+        weights: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
         vectorize(|| self.body(weights, gradient, first, second));
     }
 

@@ -74,16 +74,42 @@ impl<R: Real> Product<'_, R> {
 }
 
 /// y[m × out] (+)= x[m × inp] · wt[inp × out], with contiguous rows everywhere.
-pub fn matmul<R: Real>(x: &[R], wt: &[R], y: &mut [R], m: usize, inp: usize, out: usize, accumulate: bool) {
+pub fn matmul<R: Real>(
+    x: &[R],
+    wt: &[R],
+    y: &mut [R],
+    m: usize,
+    inp: usize,
+    out: usize,
+    accumulate: bool,
+) {
     let a = Strided::rows(x, inp);
-    Product { m, n: out, k: inp, a, b: wt, b_stride: out, c: y, c_stride: out, accumulate }.compute();
+    Product { m, n: out, k: inp, a, b: wt, b_stride: out, c: y, c_stride: out, accumulate }
+        .compute();
 }
 
 /// dw[out × inp] += dy[m × out]ᵀ · x[m × inp], with contiguous rows everywhere.
-pub fn matmul_weight_gradient<R: Real>(dy: &[R], x: &[R], dw: &mut [R], m: usize, inp: usize, out: usize) {
+pub fn matmul_weight_gradient<R: Real>(
+    dy: &[R],
+    x: &[R],
+    dw: &mut [R],
+    m: usize,
+    inp: usize,
+    out: usize,
+) {
     let a = Strided::transposed(dy, out);
-    Product { m: out, n: inp, k: m, a, b: x, b_stride: inp, c: dw, c_stride: inp, accumulate: true }
-        .compute();
+    Product {
+        m: out,
+        n: inp,
+        k: m,
+        a,
+        b: x,
+        b_stride: inp,
+        c: dw,
+        c_stride: inp,
+        accumulate: true,
+    }
+    .compute();
 }
 
 /// The product in plain Rust: the reference for the SIMD forms, and the form for `f64`.
@@ -146,7 +172,8 @@ mod x86 {
         fn at(product: &mut Product<'_, f32>, i: usize, j: usize) -> Self {
             Self {
                 k: product.k,
-                a: product.a.data[if product.k == 0 { 0 } else { i * product.a.row_stride }..].as_ptr(),
+                a: product.a.data[if product.k == 0 { 0 } else { i * product.a.row_stride }..]
+                    .as_ptr(),
                 a_row: product.a.row_stride,
                 a_column: product.a.column_stride,
                 b: product.b[if product.k == 0 { 0 } else { j }..].as_ptr(),
@@ -362,7 +389,8 @@ mod tests {
     fn a_row_does_not_depend_on_the_rows_beside_it() {
         let (inp, out) = (37, 45);
         let x: Vec<f32> = (0..40 * inp).map(|i| ((i * 7919) % 1000) as f32 / 997.0 - 0.5).collect();
-        let wt: Vec<f32> = (0..inp * out).map(|i| ((i * 104_729) % 1000) as f32 / 991.0 - 0.5).collect();
+        let wt: Vec<f32> =
+            (0..inp * out).map(|i| ((i * 104_729) % 1000) as f32 / 991.0 - 0.5).collect();
         let mut all = vec![0.0; 40 * out];
         matmul(&x, &wt, &mut all, 40, inp, out, false);
         for (start, rows) in [(0, 1), (3, 2), (5, 7), (11, 13), (39, 1)] {

@@ -120,7 +120,8 @@ impl Router {
         }
         for (expert, dweight) in experts.iter().zip(dweights) {
             let s = affinities[*expert as usize];
-            let ds = if self.normalize { scale * (*dweight - shared) / sum } else { scale * *dweight };
+            let ds =
+                if self.normalize { scale * (*dweight - shared) / sum } else { scale * *dweight };
             dlogits[*expert as usize] += ds * s * (R::ONE - s);
         }
     }

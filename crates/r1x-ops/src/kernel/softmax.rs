@@ -73,7 +73,12 @@ pub fn softmax<R: Real>(logits: &[R], temperature: f64, probabilities: &mut [R])
 }
 
 /// Turns a row of logits into the gradient of `weight · logprob(token)` with respect to those logits.
-pub fn token_logprob_backward<R: Real>(logits: &mut [R], token: usize, temperature: f64, weight: R) {
+pub fn token_logprob_backward<R: Real>(
+    logits: &mut [R],
+    token: usize,
+    temperature: f64,
+    weight: R,
+) {
     vectorize(|| {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, _) = largest_and_sum(logits, inverse);

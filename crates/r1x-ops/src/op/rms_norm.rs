@@ -19,15 +19,11 @@ const NAME: &str = "rms-norm";
 pub fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
     let width = gain.dims1()?;
     if width == 0 || x.dims().last() != Some(&width) {
-        bail!(
-            "rms_norm of {:?} cannot have a gain of {width} elements",
-            x.shape()
-        );
+        bail!("rms_norm of {:?} cannot have a gain of {width} elements", x.shape());
     }
     same_place("x and gain of rms_norm", x, gain)?;
     if has_kernel(x) {
-        x.contiguous()?
-            .apply_op2(&gain.contiguous()?, RmsNorm { eps })
+        x.contiguous()?.apply_op2(&gain.contiguous()?, RmsNorm { eps })
     } else {
         composed(x, gain, eps)
     }
@@ -37,12 +33,8 @@ pub fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
 fn composed(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
     let working = working_dtype(x.dtype());
     let wide = x.to_dtype(working)?;
-    let inverse = (wide.sqr()?.mean_keepdim(D::Minus1)? + eps)?
-        .sqrt()?
-        .recip()?;
-    wide.broadcast_mul(&inverse)?
-        .broadcast_mul(&gain.to_dtype(working)?)?
-        .to_dtype(x.dtype())
+    let inverse = (wide.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
+    wide.broadcast_mul(&inverse)?.broadcast_mul(&gain.to_dtype(working)?)?.to_dtype(x.dtype())
 }
 
 struct RmsNorm {
@@ -62,16 +54,7 @@ impl RmsNorm {
         let (mut dx, mut dgain) = (vec![T::ZERO; x.len()], vec![T::ZERO; width]);
         let (from, into) = ((dy, width), (&mut dx[..], width));
         let rows = x.len() / width;
-        norm::rms_norm_backward(
-            (x, width),
-            gain,
-            self.eps,
-            from,
-            into,
-            &mut dgain,
-            rows,
-            true,
-        );
+        norm::rms_norm_backward((x, width), gain, self.eps, from, into, &mut dgain, rows, true);
         (dx, dgain)
     }
 }
@@ -122,12 +105,7 @@ mod tests {
     #[test]
     fn kernel_composition_and_finite_differences_agree() {
         let inputs = [random(1, &[3, 4, 7]), random(2, &[7])];
-        agree(
-            &inputs,
-            1e-6,
-            |x| rms_norm(&x[0], &x[1], 1e-5),
-            |x| composed(&x[0], &x[1], 1e-5),
-        );
+        agree(&inputs, 1e-6, |x| rms_norm(&x[0], &x[1], 1e-5), |x| composed(&x[0], &x[1], 1e-5));
     }
 
     #[test]
@@ -136,10 +114,7 @@ mod tests {
         let gain = random(4, &[7]);
         let strided = rms_norm(&x, &gain, 1e-5).unwrap();
         let copied = rms_norm(&x.contiguous().unwrap(), &gain, 1e-5).unwrap();
-        assert_eq!(
-            strided.to_vec2::<f64>().unwrap(),
-            copied.to_vec2::<f64>().unwrap()
-        );
+        assert_eq!(strided.to_vec2::<f64>().unwrap(), copied.to_vec2::<f64>().unwrap());
     }
 
     #[test]
@@ -161,12 +136,7 @@ mod tests {
         assert!(y.sum_all().unwrap().backward().unwrap().get(&x).is_some());
         let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
         let exact = rms_norm(&wide(&x), &wide(&gain), 1e-5).unwrap();
-        let error = (wide(&y) - exact)
-            .unwrap()
-            .abs()
-            .unwrap()
-            .max_all()
-            .unwrap();
+        let error = (wide(&y) - exact).unwrap().abs().unwrap().max_all().unwrap();
         assert!(error.to_scalar::<f64>().unwrap() < 0.02);
     }
 

@@ -68,27 +68,14 @@ pub fn rope(x: &Tensor, positions: &[usize], table: &Rotary) -> Result<Tensor> {
     let (rows, _, width) = x.dims3()?;
     if width != table.width || positions.len() != rows {
         let (shape, count) = (x.shape(), positions.len());
-        bail!(
-            "rope of {shape:?} with {count} positions and a table of width {}",
-            table.width
-        );
+        bail!("rope of {shape:?} with {count} positions and a table of width {}", table.width);
     }
-    if let Some(position) = positions
-        .iter()
-        .find(|position| **position >= table.positions)
-    {
-        bail!(
-            "position {position} is outside a table of {} positions",
-            table.positions
-        );
+    if let Some(position) = positions.iter().find(|position| **position >= table.positions) {
+        bail!("position {position} is outside a table of {} positions", table.positions);
     }
     if has_kernel(x) {
         let positions = positions.into();
-        x.contiguous()?.apply_op1(Rotation {
-            positions,
-            table: table.clone(),
-            inverse: false,
-        })
+        x.contiguous()?.apply_op1(Rotation { positions, table: table.clone(), inverse: false })
     } else {
         composed(x, positions, table)
     }
@@ -101,18 +88,11 @@ fn composed(x: &Tensor, positions: &[usize], table: &Rotary) -> Result<Tensor> {
     let places: Vec<u32> = positions.iter().map(|position| *position as u32).collect();
     let places = Tensor::from_vec(places, rows, x.device())?;
     let wide = x.to_dtype(working_dtype(x.dtype()))?;
-    let at = |angles: &Tensor| {
-        angles
-            .index_select(&places, 0)?
-            .unsqueeze(1)?
-            .to_dtype(wide.dtype())
-    };
+    let at =
+        |angles: &Tensor| angles.index_select(&places, 0)?.unsqueeze(1)?.to_dtype(wide.dtype());
     let (cosines, sines) = (at(&table.cosines)?, at(&table.sines)?);
     let (first, second) = match table.pairing {
-        Pairing::Halves => (
-            wide.narrow(D::Minus1, 0, half)?,
-            wide.narrow(D::Minus1, half, half)?,
-        ),
+        Pairing::Halves => (wide.narrow(D::Minus1, 0, half)?, wide.narrow(D::Minus1, half, half)?),
         Pairing::Interleaved => {
             let pairs = wide.reshape((rows, heads, half, 2))?;
             let part = |index| pairs.narrow(D::Minus1, index, 1)?.squeeze(D::Minus1);
@@ -222,10 +202,7 @@ mod tests {
         for pairing in [Pairing::Halves, Pairing::Interleaved] {
             let narrow = rope(&single, &POSITIONS, &table(pairing)).unwrap();
             let wide = rope(&x, &POSITIONS, &table(pairing)).unwrap();
-            let error = (narrow.to_dtype(DType::F64).unwrap() - wide)
-                .unwrap()
-                .abs()
-                .unwrap();
+            let error = (narrow.to_dtype(DType::F64).unwrap() - wide).unwrap().abs().unwrap();
             assert!(error.max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-5);
         }
     }

@@ -101,12 +101,7 @@ mod tests {
     #[test]
     fn kernel_composition_and_finite_differences_agree() {
         let inputs = [random(11, &[3, 2, 9]), random(12, &[3, 2, 9])];
-        agree(
-            &inputs,
-            1e-6,
-            |x| swiglu(&x[0], &x[1]),
-            |x| composed(&x[0], &x[1]),
-        );
+        agree(&inputs, 1e-6, |x| swiglu(&x[0], &x[1]), |x| composed(&x[0], &x[1]));
     }
 
     #[test]

@@ -8,9 +8,8 @@ use candle_core::{Device, Result, Tensor, Var};
 pub(super) fn random(seed: u64, shape: &[usize]) -> Tensor {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let values = (0..shape.iter().product::<usize>()).map(|_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     });
     Tensor::from_vec(values.collect::<Vec<_>>(), shape, &Device::Cpu).unwrap()
@@ -24,10 +23,7 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
 
 /// Σ weights · op(inputs) and its gradient per input, from candle's tape.
 fn value_and_gradients(inputs: &[Tensor], op: Op<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
-    let variables: Vec<Var> = inputs
-        .iter()
-        .map(|x| Var::from_tensor(x).unwrap())
-        .collect();
+    let variables: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     let tracked: Vec<Tensor> = variables.iter().map(|x| x.as_tensor().clone()).collect();
     let y = op(&tracked).unwrap();
     let loss = (&y * random(99, y.dims())).unwrap().sum_all().unwrap();
@@ -38,22 +34,14 @@ fn value_and_gradients(inputs: &[Tensor], op: Op<'_>) -> (Vec<f64>, Vec<Vec<f64>
 
 fn loss(inputs: &[Tensor], op: Op<'_>) -> f64 {
     let y = op(inputs).unwrap();
-    (&y * random(99, y.dims()))
-        .unwrap()
-        .sum_all()
-        .unwrap()
-        .to_scalar()
-        .unwrap()
+    (&y * random(99, y.dims())).unwrap().sum_all().unwrap().to_scalar().unwrap()
 }
 
 fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{what}");
     for (index, (a, b)) in a.iter().zip(b).enumerate() {
         let size = 1f64.max(a.abs()).max(b.abs());
-        assert!(
-            (a - b).abs() <= tolerance * size,
-            "{what}[{index}]: {a} against {b}"
-        );
+        assert!((a - b).abs() <= tolerance * size, "{what}[{index}]: {a} against {b}");
     }
 }
 
@@ -87,11 +75,6 @@ pub(super) fn agree(
         let numeric: Vec<f64> = (0..gradient.len())
             .map(|element| (moved(element, step) - moved(element, -step)) / (2.0 * step))
             .collect();
-        assert_close(
-            &format!("difference of input {input}"),
-            gradient,
-            &numeric,
-            tolerance,
-        );
+        assert_close(&format!("difference of input {input}"), gradient, &numeric, tolerance);
     }
 }

@@ -21,26 +21,16 @@ const NAME: &str = "token-logprob";
 pub fn token_logprob(logits: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
     let (rows, vocabulary) = logits.dims2()?;
     if targets.len() != rows {
-        bail!(
-            "{rows} rows of logits need as many targets, got {}",
-            targets.len()
-        );
+        bail!("{rows} rows of logits need as many targets, got {}", targets.len());
     }
-    if let Some(target) = targets
-        .iter()
-        .find(|target| **target as usize >= vocabulary)
-    {
+    if let Some(target) = targets.iter().find(|target| **target as usize >= vocabulary) {
         bail!("target {target} is outside the {vocabulary} logits of a row");
     }
     if temperature.is_nan() || temperature <= 0.0 {
         bail!("a log-prob needs a positive temperature, got {temperature}");
     }
     if has_kernel(logits) {
-        let op = TokenLogprob {
-            targets: targets.to_vec(),
-            vocabulary,
-            temperature,
-        };
+        let op = TokenLogprob { targets: targets.to_vec(), vocabulary, temperature };
         logits.contiguous()?.apply_op1(op)
     } else {
         composed(logits, targets, temperature)
@@ -74,10 +64,7 @@ impl TokenLogprob {
 
     fn backward<T: Element>(&self, [logits, upstream]: [&[T]; 2]) -> Vec<T> {
         let mut gradient = logits.to_vec();
-        let rows = gradient
-            .chunks_mut(self.vocabulary)
-            .zip(&self.targets)
-            .zip(upstream);
+        let rows = gradient.chunks_mut(self.vocabulary).zip(&self.targets).zip(upstream);
         for ((row, target), weight) in rows {
             softmax::token_logprob_backward(row, *target as usize, self.temperature, *weight);
         }
@@ -131,18 +118,8 @@ mod tests {
         let row = (random(22, &[1, 11]) * 1e4).unwrap();
         let logits = row.broadcast_as((11, 11)).unwrap();
         let targets: Vec<u32> = (0..11).collect();
-        for said in [
-            token_logprob(&logits, &targets, 0.5),
-            composed(&logits, &targets, 0.5),
-        ] {
-            let sum = said
-                .unwrap()
-                .exp()
-                .unwrap()
-                .sum_all()
-                .unwrap()
-                .to_scalar::<f64>()
-                .unwrap();
+        for said in [token_logprob(&logits, &targets, 0.5), composed(&logits, &targets, 0.5)] {
+            let sum = said.unwrap().exp().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
             assert!((sum - 1.0).abs() < 1e-9, "{sum}");
         }
     }
@@ -150,14 +127,8 @@ mod tests {
     #[test]
     fn half_precision_logits_give_single_precision_logprobs() {
         let logits = Tensor::zeros((2, 8), DType::BF16, &Device::Cpu).unwrap();
-        let said = token_logprob(&logits, &[0, 7], 1.0)
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
-        assert!(
-            said.iter().all(|p| (p + 8f32.ln()).abs() < 1e-6),
-            "{said:?}"
-        );
+        let said = token_logprob(&logits, &[0, 7], 1.0).unwrap().to_vec1::<f32>().unwrap();
+        assert!(said.iter().all(|p| (p + 8f32.ln()).abs() < 1e-6), "{said:?}");
     }
 
     #[test]

@@ -84,9 +84,7 @@ pub(crate) fn configure(
     store: &mut Store<State>,
     config_json: &str,
 ) -> wasmtime::Result<Result<(), GuestError>> {
-    Ok(reward
-        .call_configure(store, config_json)?
-        .map_err(guest_error))
+    Ok(reward.call_configure(store, config_json)?.map_err(guest_error))
 }
 
 /// Calls `score-batch`.
@@ -121,11 +119,7 @@ fn rollout(question: &Question<'_>) -> types::Rollout {
 fn answer(score: types::Score) -> Answer {
     Answer {
         reward: score.reward,
-        parts: score
-            .parts
-            .into_iter()
-            .map(|part| (part.name, part.value))
-            .collect(),
+        parts: score.parts.into_iter().map(|part| (part.name, part.value)).collect(),
         info: score.info,
     }
 }
@@ -133,10 +127,9 @@ fn answer(score: types::Score) -> Answer {
 fn guest_error(error: types::Error) -> GuestError {
     match error {
         types::Error::BadConfig(reason) => GuestError::BadConfig(reason),
-        types::Error::BadSample((position, reason)) => GuestError::BadRollout {
-            position: position as usize,
-            reason,
-        },
+        types::Error::BadSample((position, reason)) => {
+            GuestError::BadRollout { position: position as usize, reason }
+        }
         types::Error::Other(reason) => GuestError::Other(reason),
     }
 }

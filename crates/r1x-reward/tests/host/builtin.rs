@@ -18,10 +18,8 @@ fn case_group(case: &Value) -> RolloutGroup {
         .flatten()
         .map(|(name, value)| (name.clone(), value.to_string()))
         .collect();
-    let columns: Vec<(&str, &str)> = columns
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let columns: Vec<(&str, &str)> =
+        columns.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     group(&columns, &[case["completion"].as_str().unwrap()])
 }
 
@@ -30,10 +28,7 @@ fn check_table(plugin: &Plugin, table: &str) {
         let case: Value = serde_json::from_str(line).unwrap();
         let mut plan = plan(plugin);
         plan.config = case["config"].to_string();
-        let outcome = score(plugin, &plan, &[case_group(&case)])
-            .unwrap()
-            .remove(0)
-            .remove(0);
+        let outcome = score(plugin, &plan, &[case_group(&case)]).unwrap().remove(0).remove(0);
         assert_eq!(outcome.status, RewardStatus::Ok, "{line}: {outcome:?}");
         assert_eq!(outcome.value, case["reward"].as_f64(), "{line}");
         assert_eq!(outcome.info.as_deref(), case["info"].as_str(), "{line}");
@@ -59,36 +54,17 @@ fn plugins_say_what_they_are() {
     let countdown = countdown();
     assert_eq!(countdown.info().name, "countdown");
     assert_eq!(countdown.info().columns, ["nums", "target"]);
-    assert_eq!(
-        countdown.info().parts,
-        ["parsed", "numbers", "value_correct"]
-    );
-    assert_eq!(
-        (countdown.info().min, countdown.info().max),
-        (Some(0.0), Some(1.0))
-    );
+    assert_eq!(countdown.info().parts, ["parsed", "numbers", "value_correct"]);
+    assert_eq!((countdown.info().min, countdown.info().max), (Some(0.0), Some(1.0)));
     assert_eq!(countdown.sha256().len(), 64);
-    assert!(
-        format()
-            .info()
-            .config_schema
-            .as_deref()
-            .unwrap()
-            .contains("prefilled")
-    );
+    assert!(format().info().config_schema.as_deref().unwrap().contains("prefilled"));
 }
 
 #[test]
 fn a_wrong_config_is_refused_with_the_key() {
     let limits = plan(&format()).limits;
-    assert!(
-        format()
-            .check_config(r#"{"prefilled":false}"#, &limits)
-            .is_ok()
-    );
-    let error = format()
-        .check_config(r#"{"prefiled":false}"#, &limits)
-        .unwrap_err();
+    assert!(format().check_config(r#"{"prefilled":false}"#, &limits).is_ok());
+    let error = format().check_config(r#"{"prefiled":false}"#, &limits).unwrap_err();
     assert!(error.to_string().contains("`prefiled`"), "{error}");
     assert!(error.hint().contains("config"));
 }
@@ -104,10 +80,8 @@ fn a_column_the_data_lacks_is_named() {
 
 /// Every case of the table, many times over, so that several batches are needed.
 fn many_groups() -> Vec<RolloutGroup> {
-    let cases: Vec<Value> = COUNTDOWN
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let cases: Vec<Value> =
+        COUNTDOWN.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let repeated = |case: &Value| {
         let mut group = case_group(case);
         let rollout = group.rollouts[0].clone();
@@ -127,10 +101,7 @@ fn bits(outcomes: &[Vec<RewardOutcome>]) -> Vec<Vec<(Option<u64>, String)>> {
         let rest = format!("{:?} {:?} {parts:?}", outcome.status, outcome.info);
         (outcome.value.map(f64::to_bits), rest)
     };
-    outcomes
-        .iter()
-        .map(|group| group.iter().map(one).collect())
-        .collect()
+    outcomes.iter().map(|group| group.iter().map(one).collect()).collect()
 }
 
 #[test]
@@ -148,11 +119,7 @@ fn scores_do_not_depend_on_threads_batches_or_order() {
 
     let single: Vec<Vec<RewardOutcome>> = groups
         .iter()
-        .map(|group| {
-            score(&plugin, &plan, std::slice::from_ref(group))
-                .unwrap()
-                .remove(0)
-        })
+        .map(|group| score(&plugin, &plan, std::slice::from_ref(group)).unwrap().remove(0))
         .collect();
     assert_eq!(bits(&single), whole);
 
@@ -169,17 +136,11 @@ fn several_rewards_come_back_in_the_order_asked_for() {
     second.id = "form".to_owned();
     let loaded = [(first.clone(), countdown()), (second.clone(), format())];
     let mut rewarder = WasmRewarder::new(host(), &loaded).unwrap();
-    let groups = [group(
-        &[("nums", "[1,2]"), ("target", "3")],
-        &["<answer>1+2</answer>", "</think>"],
-    )];
-    let outcomes = rewarder
-        .score(&[second.clone(), first.clone()], &groups)
-        .unwrap();
-    let values: Vec<Vec<Option<f64>>> = outcomes
-        .iter()
-        .map(|reward| reward[0].iter().map(|o| o.value).collect())
-        .collect();
+    let groups =
+        [group(&[("nums", "[1,2]"), ("target", "3")], &["<answer>1+2</answer>", "</think>"])];
+    let outcomes = rewarder.score(&[second.clone(), first.clone()], &groups).unwrap();
+    let values: Vec<Vec<Option<f64>>> =
+        outcomes.iter().map(|reward| reward[0].iter().map(|o| o.value).collect()).collect();
     assert_eq!(values, [[Some(0.0), Some(0.0)], [Some(1.0), Some(0.0)]]);
     let only = rewarder.score(&[first], &groups).unwrap();
     assert_eq!(only.len(), 1);
@@ -193,8 +154,5 @@ fn nothing_to_score_is_nothing() {
     let plugin = format();
     assert!(score(&plugin, &plan(&plugin), &[]).unwrap().is_empty());
     let empty = group::<&str>(&[], &[]);
-    assert_eq!(
-        score(&plugin, &plan(&plugin), &[empty]).unwrap(),
-        [Vec::new()]
-    );
+    assert_eq!(score(&plugin, &plan(&plugin), &[empty]).unwrap(), [Vec::new()]);
 }

@@ -10,9 +10,7 @@ use r1x_reward::Origin;
 use crate::support::*;
 
 fn entry(folder: &Path, extension: &str) -> PathBuf {
-    let files = fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path());
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut found = files.filter(|file| file.extension().is_some_and(|e| e == extension));
     found.next().unwrap()
 }
@@ -37,10 +35,7 @@ fn the_second_load_finds_it_compiled() {
     let groups = [group(&[], &["x </think> <answer> 1 </answer>"])];
     let outcomes = score_on(&again, &second, &plan(&second), &groups).unwrap();
     assert_eq!(outcomes[0][0].value, Some(1.0));
-    assert_eq!(
-        fs::metadata(&cache).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
 }
 
@@ -75,15 +70,8 @@ fn a_folder_open_to_others_is_not_used() {
     fs::create_dir(&cache).unwrap();
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
     let host = new_host(Some(cache.clone()), 1);
-    assert!(
-        host.cache_refusal().unwrap().contains("chmod 700"),
-        "{:?}",
-        host.cache_refusal()
-    );
-    assert_eq!(
-        host.load(path("plugins/format.wasm")).unwrap().origin(),
-        Origin::Compiled
-    );
+    assert!(host.cache_refusal().unwrap().contains("chmod 700"), "{:?}", host.cache_refusal());
+    assert_eq!(host.load(path("plugins/format.wasm")).unwrap().origin(), Origin::Compiled);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
 }
 

@@ -9,10 +9,7 @@ use r1x_reward::WasmRewarder;
 use crate::support::*;
 
 fn statuses(outcomes: &[RewardOutcome]) -> Vec<&'static str> {
-    outcomes
-        .iter()
-        .map(|outcome| outcome.status.as_str())
-        .collect()
+    outcomes.iter().map(|outcome| outcome.status.as_str()).collect()
 }
 
 /// Scores the order between two good ones: only it may fail, and its sentence says why.
@@ -21,24 +18,13 @@ fn one_bad(order: &str, status: RewardStatus, sentence: &str) {
     let outcomes = outcomes(&plan, &["give 0.25", order, "give 0.5"]);
     assert_eq!(outcomes[0].value, Some(0.25), "{order}: {outcomes:?}");
     assert_eq!(outcomes[2].value, Some(0.5), "{order}: {outcomes:?}");
-    assert_eq!(
-        (outcomes[1].status, outcomes[1].value),
-        (status, None),
-        "{order}: {outcomes:?}"
-    );
-    assert!(
-        info(&outcomes[1]).contains(sentence),
-        "{order}: {outcomes:?}"
-    );
+    assert_eq!((outcomes[1].status, outcomes[1].value), (status, None), "{order}: {outcomes:?}");
+    assert!(info(&outcomes[1]).contains(sentence), "{order}: {outcomes:?}");
 }
 
 #[test]
 fn an_endless_loop_is_a_timeout() {
-    one_bad(
-        "loop",
-        RewardStatus::Timeout,
-        "no answer in 100 ms (limits.time_ms)",
-    );
+    one_bad("loop", RewardStatus::Timeout, "no answer in 100 ms (limits.time_ms)");
 }
 
 #[test]
@@ -48,11 +34,7 @@ fn a_panic_is_a_trap_with_its_message() {
 
 #[test]
 fn a_memory_bomb_is_stopped_and_named() {
-    one_bad(
-        "bomb",
-        RewardStatus::Trap,
-        "more memory than 16777216 bytes (limits.memory_bytes)",
-    );
+    one_bad("bomb", RewardStatus::Trap, "more memory than 16777216 bytes (limits.memory_bytes)");
 }
 
 #[test]
@@ -62,45 +44,25 @@ fn endless_recursion_is_a_trap() {
 
 #[test]
 fn a_refusal_keeps_the_reason() {
-    one_bad(
-        "refuse",
-        RewardStatus::Trap,
-        "cannot judge this rollout: asked to refuse",
-    );
-    one_bad(
-        "fail",
-        RewardStatus::Trap,
-        "returned an error: asked to fail",
-    );
+    one_bad("refuse", RewardStatus::Trap, "cannot judge this rollout: asked to refuse");
+    one_bad("fail", RewardStatus::Trap, "returned an error: asked to fail");
 }
 
 #[test]
 fn a_list_of_the_wrong_length_is_invalid() {
-    one_bad(
-        "short",
-        RewardStatus::Invalid,
-        "returned 0 scores for 1 rollouts",
-    );
+    one_bad("short", RewardStatus::Invalid, "returned 0 scores for 1 rollouts");
 }
 
 #[test]
 fn rewards_that_are_no_numbers_or_out_of_range_are_invalid() {
     one_bad("nan", RewardStatus::Invalid, "the reward is NaN");
     one_bad("infinite", RewardStatus::Invalid, "the reward is inf");
-    one_bad(
-        "give 1.5",
-        RewardStatus::Invalid,
-        "outside the declared range -1 to 1",
-    );
+    one_bad("give 1.5", RewardStatus::Invalid, "outside the declared range -1 to 1");
 }
 
 #[test]
 fn parts_must_be_declared_and_finite() {
-    one_bad(
-        "undeclared",
-        RewardStatus::Invalid,
-        "`undeclared` is not declared",
-    );
+    one_bad("undeclared", RewardStatus::Invalid, "`undeclared` is not declared");
     one_bad("partnan", RewardStatus::Invalid, "`declared` is NaN");
     let outcomes = outcomes(&plan(&hostile()), &["part 0.5"]);
     assert_eq!(outcomes[0].parts, [("declared".to_owned(), 0.5)]);
@@ -111,10 +73,7 @@ fn abstaining_is_no_failure() {
     let mut plan = plan(&hostile());
     plan.on_failure = OnFailure::Fail;
     let outcomes = outcomes(&plan, &["abstain", "give 1"]);
-    assert_eq!(
-        (outcomes[0].status, outcomes[0].value),
-        (RewardStatus::Abstain, None)
-    );
+    assert_eq!((outcomes[0].status, outcomes[0].value), (RewardStatus::Abstain, None));
     assert_eq!(outcomes[1].value, Some(1.0));
 }
 
@@ -133,11 +92,7 @@ fn many_bad_completions_cost_only_themselves() {
             5 | 11 => (RewardStatus::Trap, None),
             _ => (RewardStatus::Ok, Some(index as f64 / 1024.0)),
         };
-        assert_eq!(
-            (outcome.status, outcome.value),
-            expected,
-            "{index}: {outcome:?}"
-        );
+        assert_eq!((outcome.status, outcome.value), expected, "{index}: {outcome:?}");
     }
 }
 
@@ -146,21 +101,9 @@ fn a_plugin_that_always_hangs_is_given_up() {
     let mut plan = hasty(&hostile());
     plan.limits.time_ms = 10;
     let outcomes = outcomes(&plan, &vec!["loop"; 200]);
-    assert!(
-        outcomes
-            .iter()
-            .all(|outcome| outcome.status == RewardStatus::Timeout)
-    );
-    assert!(
-        info(&outcomes[0]).starts_with("no answer in 20 ms"),
-        "{:?}",
-        outcomes[0]
-    );
-    assert!(
-        info(&outcomes[199]).contains("too many calls failed"),
-        "{:?}",
-        outcomes[199]
-    );
+    assert!(outcomes.iter().all(|outcome| outcome.status == RewardStatus::Timeout));
+    assert!(info(&outcomes[0]).starts_with("no answer in 20 ms"), "{:?}", outcomes[0]);
+    assert!(info(&outcomes[199]).contains("too many calls failed"), "{:?}", outcomes[199]);
 }
 
 #[test]
@@ -178,10 +121,7 @@ fn fail_stops_and_names_reward_rollout_and_build() {
     let plugin = hostile();
     let mut plan = plan(&plugin);
     plan.on_failure = OnFailure::Fail;
-    let groups = [
-        orders(&["give 1", "give 1"]),
-        orders(&["give 1", "nan", "panic"]),
-    ];
+    let groups = [orders(&["give 1", "give 1"]), orders(&["give 1", "nan", "panic"])];
     let error = score(&plugin, &plan, &groups).unwrap_err();
     assert_eq!(error.boundary, Boundary::Reward);
     for piece in ["`tested`", "rollout 1.1", "NaN", plugin.sha256()] {
@@ -218,10 +158,7 @@ fn nothing_survives_from_one_batch_to_the_next() {
 
     let two = new_host(None, 2);
     let plugin = two.load(hostile_path()).unwrap();
-    assert_eq!(
-        score_on(&two, &plugin, &plan(&plugin), &groups).unwrap(),
-        one
-    );
+    assert_eq!(score_on(&two, &plugin, &plan(&plugin), &groups).unwrap(), one);
 }
 
 #[test]
@@ -230,18 +167,14 @@ fn a_flood_of_messages_is_cut_and_counted() {
     let plan = plan(&plugin);
     let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin)]).unwrap();
     let groups = [orders(&["flood 5000", "give 1"])];
-    let outcomes = rewarder
-        .score(std::slice::from_ref(&plan), &groups)
-        .unwrap();
+    let outcomes = rewarder.score(std::slice::from_ref(&plan), &groups).unwrap();
     let values: Vec<Option<f64>> = outcomes[0][0].iter().map(|outcome| outcome.value).collect();
     assert_eq!(values, [Some(0.0), Some(1.0)]);
     let log = &rewarder.logs()[0];
     assert_eq!((log.lines.len(), log.dropped), (100, 4900));
     assert_eq!(log.lines[99].message, "line 99");
 
-    rewarder
-        .score(std::slice::from_ref(&plan), &[orders(&["shout 5000"])])
-        .unwrap();
+    rewarder.score(std::slice::from_ref(&plan), &[orders(&["shout 5000"])]).unwrap();
     let log = &rewarder.logs()[0];
     assert_eq!((log.lines.len(), log.dropped), (1, 0));
     assert!(log.lines[0].message.len() <= 4096 && log.lines[0].message.ends_with("é…"));
@@ -276,30 +209,17 @@ fn the_guest_sees_what_it_asked_for_and_nothing_else() {
          columns={\"wanted\":[1, 2],\"maybe\":\"x\"} \
          metadata=Some(\"{\\\"problem\\\":\\\"a \\\\\\\"key\\\\\\\"\\\"}\")"
     );
-    assert!(
-        info(&outcomes[1][0]).starts_with("id=2 group=1 "),
-        "{outcomes:?}"
-    );
-    assert!(
-        info(&outcomes[1][0]).contains("columns={\"wanted\":null} "),
-        "{outcomes:?}"
-    );
+    assert!(info(&outcomes[1][0]).starts_with("id=2 group=1 "), "{outcomes:?}");
+    assert!(info(&outcomes[1][0]).contains("columns={\"wanted\":null} "), "{outcomes:?}");
 }
 
 #[test]
 fn a_config_can_be_refused_or_hang() {
     let plugin = hostile();
     let limits = hasty(&plugin).limits;
-    let error = plugin
-        .check_config(r#"{"refuse":true}"#, &limits)
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("`refuse` must not be true"),
-        "{error}"
-    );
-    let error = plugin
-        .check_config(r#"{"spin":true}"#, &limits)
-        .unwrap_err();
+    let error = plugin.check_config(r#"{"refuse":true}"#, &limits).unwrap_err();
+    assert!(error.to_string().contains("`refuse` must not be true"), "{error}");
+    let error = plugin.check_config(r#"{"spin":true}"#, &limits).unwrap_err();
     assert!(error.to_string().contains("no answer in 50 ms"), "{error}");
 }
 

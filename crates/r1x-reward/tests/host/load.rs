@@ -80,10 +80,7 @@ fn a_file_cut_anywhere_is_damaged() {
 #[test]
 fn missing_exports_are_named_with_what_there_is() {
     let error = load(HEADER).to_string();
-    assert!(
-        error.contains("lacks the export info") && error.contains("none"),
-        "{error}"
-    );
+    assert!(error.contains("lacks the export info") && error.contains("none"), "{error}");
     let error = load(&exporting(&["info", "judge"])).to_string();
     assert!(error.contains("lacks the export configure"), "{error}");
     assert!(error.contains("info, judge"), "{error}");
@@ -109,8 +106,5 @@ fn imports_are_named() {
 #[test]
 fn another_version_of_the_contract_is_named() {
     let error = load(&importing("r1x:reward/log@0.2.0")).to_string();
-    assert!(
-        error.contains("speaks r1x:reward@0.2.0; this r1x speaks 0.1"),
-        "{error}"
-    );
+    assert!(error.contains("speaks r1x:reward@0.2.0; this r1x speaks 0.1"), "{error}");
 }

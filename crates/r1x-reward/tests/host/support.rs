@@ -13,9 +13,7 @@ use r1x_reward::{Host, HostOptions, Plugin, WasmRewarder};
 
 /// A path inside the repository.
 pub fn path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(relative)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(relative)
 }
 
 pub fn new_host(cache_dir: Option<PathBuf>, workers: usize) -> Host {
@@ -30,16 +28,12 @@ pub fn host() -> &'static Host {
 
 pub fn countdown() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
-    PLUGIN
-        .get_or_init(|| host().load(path("plugins/countdown.wasm")).unwrap())
-        .clone()
+    PLUGIN.get_or_init(|| host().load(path("plugins/countdown.wasm")).unwrap()).clone()
 }
 
 pub fn format() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
-    PLUGIN
-        .get_or_init(|| host().load(path("plugins/format.wasm")).unwrap())
-        .clone()
+    PLUGIN.get_or_init(|| host().load(path("plugins/format.wasm")).unwrap()).clone()
 }
 
 pub fn hostile_path() -> PathBuf {
@@ -48,9 +42,7 @@ pub fn hostile_path() -> PathBuf {
 
 pub fn hostile() -> Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
-    PLUGIN
-        .get_or_init(|| host().load(hostile_path()).unwrap())
-        .clone()
+    PLUGIN.get_or_init(|| host().load(hostile_path()).unwrap()).clone()
 }
 
 pub fn plan(plugin: &Plugin) -> RewardPlan {
@@ -60,11 +52,7 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: "{}".to_owned(),
-        limits: LimitsPlan {
-            time_ms: 2_000,
-            time_per_rollout_ms: 5,
-            memory_bytes: 16 << 20,
-        },
+        limits: LimitsPlan { time_ms: 2_000, time_per_rollout_ms: 5, memory_bytes: 16 << 20 },
         on_failure: OnFailure::Mask,
     }
 }
@@ -84,18 +72,13 @@ pub fn rollout(text: &str) -> Rollout {
         entropies: vec![0.0; 3],
         finish: FinishReason::Stop,
     };
-    Rollout {
-        completion,
-        text: text.to_owned(),
-    }
+    Rollout { completion, text: text.to_owned() }
 }
 
 /// A group with these columns (JSON by name) and completions.
 pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> RolloutGroup {
-    let columns: BTreeMap<String, String> = columns
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let columns: BTreeMap<String, String> =
+        columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     RolloutGroup {
         problem: Problem {
             key: "a \"key\"".to_owned(),
@@ -105,10 +88,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
             columns,
         },
         prompt_tokens: vec![7, 8],
-        rollouts: completions
-            .iter()
-            .map(|text| rollout(text.as_ref()))
-            .collect(),
+        rollouts: completions.iter().map(|text| rollout(text.as_ref())).collect(),
     }
 }
 
@@ -132,16 +112,12 @@ pub fn score_on(
     groups: &[RolloutGroup],
 ) -> Result<Vec<Vec<RewardOutcome>>, PortError> {
     let mut rewarder = WasmRewarder::new(host, &[(plan.clone(), plugin.clone())])?;
-    Ok(rewarder
-        .score(std::slice::from_ref(plan), groups)?
-        .remove(0))
+    Ok(rewarder.score(std::slice::from_ref(plan), groups)?.remove(0))
 }
 
 /// Outcomes of one group.
 pub fn outcomes<T: AsRef<str>>(plan: &RewardPlan, completions: &[T]) -> Vec<RewardOutcome> {
-    score(&hostile(), plan, &[orders(completions)])
-        .unwrap()
-        .remove(0)
+    score(&hostile(), plan, &[orders(completions)]).unwrap().remove(0)
 }
 
 pub fn info(outcome: &RewardOutcome) -> &str {

@@ -37,21 +37,15 @@ pub(crate) struct RewardFacts {
 impl Resolver<'_, '_> {
     pub(super) fn read_data(&mut self, id: &At<Name>, spec: Option<&At<DataSpec>>) -> DataFacts {
         let plan = spec.and_then(|spec| self.data_plan(spec));
-        let columns = plan
-            .as_ref()
-            .and_then(|plan| match self.inputs.columns(plan) {
-                Ok(columns) => Some(columns),
-                Err(error) => {
-                    let message = format!("the data {} cannot be used: {error}", quoted(&id.0));
-                    self.error(codes::DATA, id.span, message).input();
-                    None
-                }
-            });
-        DataFacts {
-            id: id.0.clone(),
-            plan,
-            columns,
-        }
+        let columns = plan.as_ref().and_then(|plan| match self.inputs.columns(plan) {
+            Ok(columns) => Some(columns),
+            Err(error) => {
+                let message = format!("the data {} cannot be used: {error}", quoted(&id.0));
+                self.error(codes::DATA, id.span, message).input();
+                None
+            }
+        });
+        DataFacts { id: id.0.clone(), plan, columns }
     }
 
     fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
@@ -63,10 +57,7 @@ impl Resolver<'_, '_> {
             let message = "the prompt is empty".to_owned();
             self.error(codes::BAD_NAME, spec.prompt.span, message);
         }
-        Some(DataPlan {
-            source: source?,
-            prompt: spec.prompt.value.clone(),
-        })
+        Some(DataPlan { source: source?, prompt: spec.prompt.value.clone() })
     }
 
     fn jsonl_plan(&mut self, spec: &JsonlSpec) -> Option<SourcePlan> {
@@ -87,11 +78,7 @@ impl Resolver<'_, '_> {
         id: &At<Name>,
         spec: Option<&At<RewardSpec>>,
     ) -> RewardFacts {
-        let mut reward = RewardFacts {
-            id: id.0.clone(),
-            plan: None,
-            facts: None,
-        };
+        let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None };
         let Some(spec) = spec else { return reward };
         let Some((plugin, bytes)) = self.read_file(&spec.plugin, MAX_INPUT_BYTES) else {
             return reward;
@@ -131,10 +118,7 @@ impl Resolver<'_, '_> {
             self.unknown("data set", &name.data, name.span, &known);
             return None;
         };
-        let available = facts
-            .plan
-            .as_ref()
-            .and_then(|plan| available(plan, name.split));
+        let available = facts.plan.as_ref().and_then(|plan| available(plan, name.split));
         if available == Some(0) {
             let message = format!("`{}` holds out no problems", name.data);
             let help = format!("give data.{} a `heldout` above 0", name.data);
@@ -147,18 +131,11 @@ impl Resolver<'_, '_> {
                 "the limit is {}, but `{}.{split}` has {available} problems",
                 **limit, name.data
             );
-            let help = format!(
-                "lower the limit, or raise data.{}.countdown.{split}",
-                name.data
-            );
+            let help = format!("lower the limit, or raise data.{}.countdown.{split}", name.data);
             self.error(codes::COUNTS, limit.span, message).help(help);
         }
         let limit = limit.map(|limit| **limit);
-        Some(DataRef {
-            data: name.data.clone(),
-            split: name.split,
-            limit,
-        })
+        Some(DataRef { data: name.data.clone(), split: name.split, limit })
     }
 
     /// Looks up problems to train on.
@@ -168,10 +145,8 @@ impl Resolver<'_, '_> {
         limit: Option<&At<usize>>,
     ) -> Option<DataRef> {
         if name.split == Split::Heldout {
-            let message = format!(
-                "this stage would train on the held-out problems of `{}`",
-                name.data
-            );
+            let message =
+                format!("this stage would train on the held-out problems of `{}`", name.data);
             let diagnostic = self.error(codes::HELDOUT, name.span, message);
             diagnostic.label(format!("did you mean `{}.train`?", name.data));
         }
@@ -181,11 +156,7 @@ impl Resolver<'_, '_> {
     /// Whether the reward exists and finds its columns in the data it scores.
     pub(super) fn check_reward(&mut self, id: &str, span: Span, data: &DataName) {
         let Some(reward) = self.rewards.iter().find(|reward| reward.id == id) else {
-            let known: Vec<String> = self
-                .rewards
-                .iter()
-                .map(|reward| reward.id.clone())
-                .collect();
+            let known: Vec<String> = self.rewards.iter().map(|reward| reward.id.clone()).collect();
             self.unknown("reward", id, span, &known);
             return;
         };
@@ -194,30 +165,19 @@ impl Resolver<'_, '_> {
         else {
             return;
         };
-        let lacking: Vec<&str> = plugin
-            .columns
-            .iter()
-            .filter(|c| !columns.contains(c))
-            .map(String::as_str)
-            .collect();
+        let lacking: Vec<&str> =
+            plugin.columns.iter().filter(|c| !columns.contains(c)).map(String::as_str).collect();
         if lacking.is_empty() {
             return;
         }
-        let noun = if lacking.len() == 1 {
-            "column"
-        } else {
-            "columns"
-        };
+        let noun = if lacking.len() == 1 { "column" } else { "columns" };
         let message = format!(
             "the reward {} needs the {noun} {}, which the data {} lacks",
             quoted(id),
             all_words(lacking),
             quoted(&data.data)
         );
-        let help = format!(
-            "the data has {}",
-            all_words(columns.iter().map(String::as_str))
-        );
+        let help = format!("the data has {}", all_words(columns.iter().map(String::as_str)));
         self.error(codes::COLUMNS, span, message).input().help(help);
     }
 }

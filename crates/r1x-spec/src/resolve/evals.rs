@@ -19,11 +19,8 @@ use crate::terms::Moment;
 impl Resolver<'_, '_> {
     /// The suites in order, or `None` after reporting.
     pub(super) fn evals(&mut self, evals: &At<IdList<EvalSpec>>) -> Option<Vec<EvalPlan>> {
-        let plans: Vec<Option<EvalPlan>> = evals
-            .0
-            .iter()
-            .map(|(_, eval)| self.eval(eval.as_ref()?))
-            .collect();
+        let plans: Vec<Option<EvalPlan>> =
+            evals.0.iter().map(|(_, eval)| self.eval(eval.as_ref()?)).collect();
         plans.into_iter().collect()
     }
 
@@ -34,8 +31,7 @@ impl Resolver<'_, '_> {
         if sampling.temperature == 0.0 && *spec.samples > 1 {
             let message = format!("all {} samples at temperature 0 are equal", *spec.samples);
             let help = "take one sample, or use a temperature above 0";
-            self.error(codes::COUNTS, spec.sampling.temperature.span, message)
-                .help(help);
+            self.error(codes::COUNTS, spec.sampling.temperature.span, message).help(help);
         }
         let pass_at = self.figures(spec);
         let gate = self.gate(spec, &pass_at);
@@ -61,8 +57,7 @@ impl Resolver<'_, '_> {
         };
         if report.is_empty() {
             let message = "this list names no figure".to_owned();
-            self.error(codes::COUNTS, report.span, message)
-                .help("write [pass@1], or leave it out");
+            self.error(codes::COUNTS, report.span, message).help("write [pass@1], or leave it out");
         }
         let samples = *spec.samples;
         let mut pass_at = Vec::new();
@@ -73,8 +68,7 @@ impl Resolver<'_, '_> {
                     figure.value, figure.0
                 );
                 let help = format!("set `samples: {}`, or report `pass@{samples}`", figure.0);
-                self.error(codes::PASS_AT_K, figure.span, message)
-                    .help(help);
+                self.error(codes::PASS_AT_K, figure.span, message).help(help);
             }
             if pass_at.contains(&figure.0) {
                 let message = format!("the figure `{}` is reported twice", figure.value);
@@ -96,8 +90,7 @@ impl Resolver<'_, '_> {
                     "add it to `report`, which has {}",
                     all_words(reported.iter().map(String::as_str))
                 );
-                self.error(codes::UNKNOWN_NAME, figure.span, message)
-                    .help(help);
+                self.error(codes::UNKNOWN_NAME, figure.span, message).help(help);
             }
             gate.insert(figure.to_string(), *bound);
         }

@@ -66,12 +66,8 @@ impl<'r, 'a> Resolver<'r, 'a> {
     pub fn run(mut self, spec: &RunSpec) -> Option<Outcome> {
         self.evals = spec.evals.0.iter().map(|(id, _)| id.0.clone()).collect();
         self.context_length = spec.model.as_ref().map(|model| *model.context_length);
-        self.data = spec
-            .data
-            .0
-            .iter()
-            .map(|(id, data)| self.read_data(id, data.as_ref()))
-            .collect();
+        self.data =
+            spec.data.0.iter().map(|(id, data)| self.read_data(id, data.as_ref())).collect();
         self.rewards = spec
             .rewards
             .0
@@ -83,11 +79,8 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let evals = self.evals(&spec.evals);
         let (model, vocabulary_size) = model?;
         let name = spec.name.as_ref()?.0.clone();
-        let plugins = self
-            .rewards
-            .iter()
-            .filter_map(|r| Some((r.id.clone(), r.facts.clone()?)))
-            .collect();
+        let plugins =
+            self.rewards.iter().filter_map(|r| Some((r.id.clone(), r.facts.clone()?))).collect();
         let plan = RunPlan {
             name,
             seed: *spec.seed,
@@ -98,21 +91,13 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 .iter()
                 .map(|d| Some((d.id.clone(), d.plan.clone()?)))
                 .collect::<Option<_>>()?,
-            rewards: self
-                .rewards
-                .iter()
-                .map(|r| r.plan.clone())
-                .collect::<Option<_>>()?,
+            rewards: self.rewards.iter().map(|r| r.plan.clone()).collect::<Option<_>>()?,
             stages: stages?,
             evals: evals?,
             record: record_plan(&spec.record),
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
-        Some(Outcome {
-            plan,
-            vocabulary_size,
-            plugins,
-        })
+        Some(Outcome { plan, vocabulary_size, plugins })
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
@@ -125,10 +110,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
         let help = match known {
             [] => format!("this spec has no {what} at all"),
-            known => format!(
-                "this spec has {}",
-                all_words(known.iter().map(String::as_str))
-            ),
+            known => format!("this spec has {}", all_words(known.iter().map(String::as_str))),
         };
         let diagnostic = self.error(codes::UNKNOWN_NAME, span, message);
         if let Some(near) = near {
@@ -155,15 +137,9 @@ impl<'r, 'a> Resolver<'r, 'a> {
     fn derived(&mut self, owner: &str, key: &str, value: Json) {
         let prefix = format!("{owner}.");
         let settings = &mut self.reader.settings;
-        let last = settings
-            .iter()
-            .rposition(|setting| setting.path.starts_with(&prefix));
+        let last = settings.iter().rposition(|setting| setting.path.starts_with(&prefix));
         let path = format!("{owner}.{key}");
-        let setting = Setting {
-            path,
-            value,
-            origin: Origin::Default,
-        };
+        let setting = Setting { path, value, origin: Origin::Default };
         settings.insert(last.map_or(settings.len(), |last| last + 1), setting);
     }
 
@@ -192,16 +168,9 @@ impl<'r, 'a> Resolver<'r, 'a> {
 }
 
 fn record_plan(spec: &RecordSpec) -> RecordPlan {
-    RecordPlan {
-        text: *spec.text,
-        tokens: *spec.tokens,
-        logprobs: *spec.logprobs,
-    }
+    RecordPlan { text: *spec.text, tokens: *spec.tokens, logprobs: *spec.logprobs }
 }
 
 fn checkpoint_plan(spec: &CheckpointSpec) -> CheckpointPlan {
-    CheckpointPlan {
-        every: spec.every.as_deref().copied(),
-        keep: *spec.keep,
-    }
+    CheckpointPlan { every: spec.every.as_deref().copied(), keep: *spec.keep }
 }

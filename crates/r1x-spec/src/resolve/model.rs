@@ -68,9 +68,7 @@ impl Resolver<'_, '_> {
             Err(error) => {
                 let message = format!("the data {} builds no vocabulary: {error}", quoted(&id.0));
                 let diagnostic = self.error(codes::TOKENIZER, id.span, message);
-                diagnostic
-                    .input()
-                    .help("list the pieces: tokenizer: {vocabulary: [...]}");
+                diagnostic.input().help("list the pieces: tokenizer: {vocabulary: [...]}");
                 None
             }
         }
@@ -78,11 +76,7 @@ impl Resolver<'_, '_> {
 
     fn written_vocabulary(&mut self, pieces: &At<Texts>) -> Option<(TokenizerPlan, usize)> {
         if pieces.0.is_empty() {
-            self.error(
-                codes::TOKENIZER,
-                pieces.span,
-                "the vocabulary is empty".to_owned(),
-            );
+            self.error(codes::TOKENIZER, pieces.span, "the vocabulary is empty".to_owned());
         }
         let mut seen = std::collections::HashSet::new();
         for piece in &pieces.0 {
@@ -111,22 +105,14 @@ impl Resolver<'_, '_> {
         let Some(eos) = eos else {
             let message = "a tokenizer `file` needs the key `eos`".to_owned();
             let help = "name the token that ends a completion, for example eos: \"<|endoftext|>\"";
-            self.error(codes::MISSING_KEY, path.span, message)
-                .help(help);
+            self.error(codes::MISSING_KEY, path.span, message).help(help);
             return None;
         };
         let (shown, bytes) = file?;
         match self.inputs.tokenizer(&bytes, eos) {
             Ok(size) => {
                 let sha256 = self.inputs.sha256(&bytes);
-                Some((
-                    TokenizerPlan::File {
-                        path: shown,
-                        sha256,
-                        eos: eos.value.clone(),
-                    },
-                    size,
-                ))
+                Some((TokenizerPlan::File { path: shown, sha256, eos: eos.value.clone() }, size))
             }
             Err(error) => {
                 let message = format!("{shown} cannot be used as a tokenizer: {error}");
@@ -153,11 +139,7 @@ impl Resolver<'_, '_> {
                     let message = format!("{kv_heads} key/value heads do not divide {heads} heads");
                     self.error(codes::SHAPE, gqa.kv_heads.span, message);
                 }
-                AttentionPlan::Gqa {
-                    heads,
-                    kv_heads,
-                    head_dim: *gqa.head_dim,
-                }
+                AttentionPlan::Gqa { heads, kv_heads, head_dim: *gqa.head_dim }
             }
             AttentionSpec::Mla(mla) => {
                 self.even("qk_rope_head_dim", &mla.qk_rope_head_dim);
@@ -175,9 +157,9 @@ impl Resolver<'_, '_> {
 
     fn feed_forward(&mut self, spec: &FeedForwardSpec, layers: usize) -> FeedForwardPlan {
         match spec {
-            FeedForwardSpec::Dense(dense) => FeedForwardPlan::Dense {
-                intermediate_size: *dense.intermediate_size,
-            },
+            FeedForwardSpec::Dense(dense) => {
+                FeedForwardPlan::Dense { intermediate_size: *dense.intermediate_size }
+            }
             FeedForwardSpec::Moe(moe) => {
                 self.check_moe(moe, layers);
                 let dense_intermediate_size = moe.dense_intermediate_size.as_deref().copied();

@@ -27,11 +27,8 @@ impl Resolver<'_, '_> {
             let help = "write for example `stages: [{id: warm-up, sft: {...}}]`";
             self.error(codes::COUNTS, stages.span, message).help(help);
         }
-        let plans: Vec<Option<StagePlan>> = stages
-            .0
-            .iter()
-            .map(|(_, stage)| self.stage(stage.as_ref()?))
-            .collect();
+        let plans: Vec<Option<StagePlan>> =
+            stages.0.iter().map(|(_, stage)| self.stage(stage.as_ref()?)).collect();
         plans.into_iter().collect()
     }
 
@@ -41,49 +38,28 @@ impl Resolver<'_, '_> {
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         };
-        Some(StagePlan {
-            id: stage.id.0.clone(),
-            kind,
-        })
+        Some(StagePlan { id: stage.id.0.clone(), kind })
     }
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {
         let data = self.training_data(&spec.data, spec.limit.as_ref());
         self.check_solutions(&spec.data);
         let batch = *spec.batch_size;
-        let micro_batch_size = self.micro_batch(
-            spec.micro_batch_size.as_ref(),
-            batch,
-            "batch_size",
-            &spec.path,
-        );
+        let micro_batch_size =
+            self.micro_batch(spec.micro_batch_size.as_ref(), batch, "batch_size", &spec.path);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let (steps, batch_size) = (*spec.steps, batch);
-        Some(SftPlan {
-            data: data?,
-            steps,
-            batch_size,
-            micro_batch_size,
-            optimizer,
-        })
+        Some(SftPlan { data: data?, steps, batch_size, micro_batch_size, optimizer })
     }
 
     fn check_solutions(&mut self, name: &At<DataName>) {
         let facts = self.data.iter().find(|facts| facts.id == name.data);
-        let source = facts
-            .and_then(|facts| facts.plan.as_ref())
-            .map(|plan| &plan.source);
+        let source = facts.and_then(|facts| facts.plan.as_ref()).map(|plan| &plan.source);
         if let Some(SourcePlan::Jsonl { solution: None, .. }) = source {
-            let message = format!(
-                "the data `{}` has no worked solutions to learn from",
-                name.data
-            );
-            let help = format!(
-                "name the column that holds them: data.{}.jsonl.solution",
-                name.data
-            );
-            self.error(codes::NO_SOLUTIONS, name.span, message)
-                .help(help);
+            let message = format!("the data `{}` has no worked solutions to learn from", name.data);
+            let help =
+                format!("name the column that holds them: data.{}.jsonl.solution", name.data);
+            self.error(codes::NO_SOLUTIONS, name.span, message).help(help);
         }
     }
 
@@ -106,13 +82,9 @@ impl Resolver<'_, '_> {
         let (low, high) = (*spec.clip.low, *spec.clip.high);
         let max_ratio = spec.clip.max_ratio.as_ref();
         if let Some(cap) = max_ratio.filter(|cap| ***cap < 1.0 + high) {
-            let message = format!(
-                "the ratio is cut at {} before it is clipped at {}",
-                **cap,
-                1.0 + high
-            );
-            self.error(codes::COUNTS, cap.span, message)
-                .help("raise max_ratio, or lower high");
+            let message =
+                format!("the ratio is cut at {} before it is clipped at {}", **cap, 1.0 + high);
+            self.error(codes::COUNTS, cap.span, message).help("raise max_ratio, or lower high");
         }
         Some(GrpoPlan {
             data: data?,
@@ -125,15 +97,8 @@ impl Resolver<'_, '_> {
             updates_per_epoch: *spec.updates_per_epoch,
             micro_batch_size,
             optimizer: self.optimizer(&spec.optimizer, *spec.steps),
-            advantage: AdvantagePlan {
-                kind: *spec.advantage.kind,
-                eps: *spec.advantage.eps,
-            },
-            clip: ClipPlan {
-                low,
-                high,
-                max_ratio: max_ratio.map(|cap| **cap),
-            },
+            advantage: AdvantagePlan { kind: *spec.advantage.kind, eps: *spec.advantage.eps },
+            clip: ClipPlan { low, high, max_ratio: max_ratio.map(|cap| **cap) },
             kl: KlPlan {
                 coef: *spec.kl.coef,
                 estimator: *spec.kl.estimator,
@@ -168,8 +133,7 @@ impl Resolver<'_, '_> {
         if *spec.group_size < 2 {
             let message = "a group of one completion has nothing to be compared with".to_owned();
             let help = "the advantage is taken relative to the group; set group_size to 2 or more";
-            self.error(codes::COUNTS, spec.group_size.span, message)
-                .help(help);
+            self.error(codes::COUNTS, spec.group_size.span, message).help(help);
         }
     }
 
@@ -233,17 +197,13 @@ impl Resolver<'_, '_> {
 
     /// How tokens are drawn; a completion must leave room for its prompt.
     pub(super) fn sampling(&mut self, spec: &SamplingSpec) -> SamplingPlan {
-        if let Some(context) = self
-            .context_length
-            .filter(|length| *spec.max_tokens >= *length)
-        {
+        if let Some(context) = self.context_length.filter(|length| *spec.max_tokens >= *length) {
             let message = format!(
                 "a completion of {} tokens and its prompt do not fit into a context of {context}",
                 *spec.max_tokens
             );
             let help = "lower max_tokens, or raise model.context_length";
-            self.error(codes::COUNTS, spec.max_tokens.span, message)
-                .help(help);
+            self.error(codes::COUNTS, spec.max_tokens.span, message).help(help);
         }
         SamplingPlan {
             temperature: *spec.temperature,
@@ -259,9 +219,7 @@ impl Resolver<'_, '_> {
         for id in spec.evals.iter() {
             self.check_eval(&id.0, id.span);
         }
-        EvaluatePlan {
-            evals: spec.evals.iter().map(|id| id.0.clone()).collect(),
-        }
+        EvaluatePlan { evals: spec.evals.iter().map(|id| id.0.clone()).collect() }
     }
 
     fn check_eval(&mut self, id: &str, span: Span) {

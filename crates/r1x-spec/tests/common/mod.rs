@@ -39,8 +39,7 @@ impl World {
     }
 
     pub fn add(&mut self, path: &str, text: &str) {
-        self.files
-            .insert(PathBuf::from(path), text.as_bytes().to_vec());
+        self.files.insert(PathBuf::from(path), text.as_bytes().to_vec());
     }
 
     pub fn resolve(&self, overrides: &[&str]) -> Result<Resolved, Report> {
@@ -77,11 +76,7 @@ impl Inputs for World {
 
     fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
         let text = String::from_utf8_lossy(bytes);
-        if text.contains(eos) {
-            Ok(1000)
-        } else {
-            Err(format!("it has no token `{eos}`"))
-        }
+        if text.contains(eos) { Ok(1000) } else { Err(format!("it has no token `{eos}`")) }
     }
 
     fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
@@ -102,12 +97,7 @@ impl Inputs for World {
             _ => return Err("it is no WebAssembly component".to_owned()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        Ok(PluginFacts {
-            name,
-            version: "0.1.0".to_owned(),
-            columns,
-            ..PluginFacts::default()
-        })
+        Ok(PluginFacts { name, version: "0.1.0".to_owned(), columns, ..PluginFacts::default() })
     }
 }
 
@@ -118,8 +108,5 @@ pub fn experiment(name: &str) -> String {
 }
 
 pub fn render(report: &Report) -> String {
-    report.render(Style {
-        unicode: true,
-        color: false,
-    })
+    report.render(Style { unicode: true, color: false })
 }

@@ -316,9 +316,9 @@ impl MetricRow {
 impl Store {
     /// All runs, newest first.
     pub fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        let rows = self.reader()?.all(query_as::<_, RunRow>(run_query!(
-            "ORDER BY r.started_ms DESC, r.run_id DESC"
-        )))?;
+        let rows = self
+            .reader()?
+            .all(query_as::<_, RunRow>(run_query!("ORDER BY r.started_ms DESC, r.run_id DESC")))?;
         Ok(rows.into_iter().map(RunRow::summary).collect())
     }
 
@@ -327,8 +327,7 @@ impl Store {
         let run_id = self.find_run(reference)?;
         let query = query_as::<_, RunRow>(run_query!("WHERE r.run_id = ?")).bind(run_id);
         let row = self.reader()?.first(query)?;
-        row.map(RunRow::summary)
-            .ok_or_else(|| self.unknown_run(reference, Vec::new()))
+        row.map(RunRow::summary).ok_or_else(|| self.unknown_run(reference, Vec::new()))
     }
 
     fn unknown_run(&self, reference: &str, close: Vec<String>) -> StoreError {
@@ -348,9 +347,8 @@ impl Store {
                 .map(|(id, ..)| *id)
                 .ok_or_else(|| self.unknown_run(reference, Vec::new()));
         }
-        if let Some((id, ..)) = runs
-            .iter()
-            .find(|(_, name, uid)| name == reference || uid == reference)
+        if let Some((id, ..)) =
+            runs.iter().find(|(_, name, uid)| name == reference || uid == reference)
         {
             return Ok(*id);
         }
@@ -542,12 +540,7 @@ impl Store {
         let (path, text, overrides, plan_json) =
             row.ok_or_else(|| self.unknown_run(reference, Vec::new()))?;
         let overrides = serde_json::from_str(&overrides).unwrap_or_default();
-        Ok(SpecText {
-            path,
-            text,
-            overrides,
-            plan_json,
-        })
+        Ok(SpecText { path, text, overrides, plan_json })
     }
 
     /// The component of a reward plugin as a run used it.
@@ -569,10 +562,7 @@ impl Store {
             "SELECT stage_idx, stage, step, metric, value, kind FROM v_metrics
               WHERE run_id = ?1 AND metric = ?2 AND (?3 IS NULL OR stage = ?3) ORDER BY stage_idx, step",
         );
-        let query = query
-            .bind(run.run_id)
-            .bind(metric.to_owned())
-            .bind(stage.map(str::to_owned));
+        let query = query.bind(run.run_id).bind(metric.to_owned()).bind(stage.map(str::to_owned));
         let rows = self.reader()?.all(query)?;
         Ok(rows.into_iter().map(MetricRow::point).collect())
     }
@@ -584,19 +574,11 @@ fn close_names(runs: &[(i64, String, String)], reference: &str) -> Vec<String> {
         .iter()
         .map(|(_, name, _)| {
             let contains = !reference.is_empty() && name.contains(reference);
-            let score = if contains {
-                2.0
-            } else {
-                strsim::jaro_winkler(name, reference)
-            };
+            let score = if contains { 2.0 } else { strsim::jaro_winkler(name, reference) };
             (score, name.as_str())
         })
         .filter(|(score, _)| *score > 0.85)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }

@@ -32,10 +32,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let runtime = crate::writer::runtime(path)?;
         let conn = runtime.block_on(open::open_reader(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            inner: Mutex::new(Inner { runtime, conn }),
-        })
+        Ok(Self { path: path.to_owned(), inner: Mutex::new(Inner { runtime, conn }) })
     }
 
     /// The connection. A panic while it was held cannot have harmed it: it only reads.

@@ -241,11 +241,7 @@ fn parts_list(json: Option<&str>) -> Vec<(String, f64)> {
         serde_json::Value::String(word) => word.parse().unwrap_or(f64::NAN),
         other => other.as_f64().unwrap_or(f64::NAN),
     };
-    parsed
-        .iter()
-        .flatten()
-        .map(|(name, part)| (name.clone(), value(part)))
-        .collect()
+    parsed.iter().flatten().map(|(name, part)| (name.clone(), value(part))).collect()
 }
 
 impl Store {
@@ -261,10 +257,7 @@ impl Store {
                 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)
               ORDER BY st.kind = 'grpo' DESC, st.idx DESC LIMIT 1",
         );
-        let query = query
-            .bind(run.run_id)
-            .bind(step.cast_signed())
-            .bind(stage.map(str::to_owned));
+        let query = query.bind(run.run_id).bind(step.cast_signed()).bind(stage.map(str::to_owned));
         if let Some(place) = self.reader()?.first(query)? {
             return Ok(place);
         }
@@ -278,17 +271,11 @@ impl Store {
             .iter()
             .map(|(stage, low, high)| format!("`{stage}` has steps {low} to {high}"))
             .collect();
-        let of = stage
-            .map(|stage| format!(" of stage `{stage}`"))
-            .unwrap_or_default();
+        let of = stage.map(|stage| format!(" of stage `{stage}`")).unwrap_or_default();
         Err(StoreError::NotInRun {
             run: run.name,
             what: format!("step {step}{of}"),
-            instead: if spans.is_empty() {
-                "it has no steps yet".into()
-            } else {
-                spans.join(", ")
-            },
+            instead: if spans.is_empty() { "it has no steps yet".into() } else { spans.join(", ") },
         })
     }
 
@@ -319,11 +306,9 @@ impl Store {
             .bind(at),
         )?;
         let timing = match (place.generate_ms, place.reward_ms, place.train_ms) {
-            (Some(generate_ms), Some(reward_ms), Some(train_ms)) => Some(StepTiming {
-                generate_ms,
-                reward_ms,
-                train_ms,
-            }),
+            (Some(generate_ms), Some(reward_ms), Some(train_ms)) => {
+                Some(StepTiming { generate_ms, reward_ms, train_ms })
+            }
             _ => None,
         };
         let metric = |(name, value, kind): (String, Option<f64>, Option<String>)| Metric {
@@ -392,13 +377,7 @@ impl Store {
             .bind(step.cast_signed())
             .bind(group.cast_signed()),
         )?;
-        Ok(GroupDetail {
-            run: place.run,
-            stage: place.stage,
-            step,
-            group: card,
-            samples,
-        })
+        Ok(GroupDetail { run: place.run, stage: place.stage, step, group: card, samples })
     }
 
     /// One rollout with its tokens, log-probs and rewards.
@@ -421,9 +400,8 @@ impl Store {
               WHERE o.stage_id = ? AND o.step = ? AND o.grp = ? AND o.sample = ?",
         );
         let query = query.bind(place.stage_id).bind(step.cast_signed());
-        let row = self
-            .reader()?
-            .first(query.bind(group.cast_signed()).bind(sample.cast_signed()))?;
+        let row =
+            self.reader()?.first(query.bind(group.cast_signed()).bind(sample.cast_signed()))?;
         let Some(row) = row else {
             let count = self.group(reference, stage, step, group)?.samples.len();
             return Err(StoreError::NotInRun {
@@ -458,14 +436,7 @@ impl Store {
     }
 
     fn rewards_of(&self, rollout_id: i64) -> Result<Vec<RewardCard>, StoreError> {
-        type Row = (
-            String,
-            Option<f64>,
-            Option<f64>,
-            String,
-            Option<String>,
-            Option<String>,
-        );
+        type Row = (String, Option<f64>, Option<f64>, String, Option<String>, Option<String>);
         let query = "SELECT k.name, k.weight, w.value, w.status, w.parts, w.info
                        FROM reward w JOIN reward_key k USING (key_id) WHERE w.rollout_id = ? ORDER BY k.key_id";
         let rows: Vec<Row> = self.reader()?.all(query_as(query).bind(rollout_id))?;

@@ -51,18 +51,13 @@ enum Kind {
 fn next(text: &str) -> Result<(Kind, usize), StoreError> {
     let bytes = text.as_bytes();
     let until = |end: &str, from: usize, what: &str| {
-        text[from..]
-            .find(end)
-            .map(|at| from + at + end.len())
-            .ok_or_else(|| StoreError::Query {
-                detail: format!("a {what} does not end"),
-                hint: "close it".into(),
-            })
+        text[from..].find(end).map(|at| from + at + end.len()).ok_or_else(|| StoreError::Query {
+            detail: format!("a {what} does not end"),
+            hint: "close it".into(),
+        })
     };
     let run = |from: usize, keep: fn(char) -> bool| {
-        text[from..]
-            .find(|c| !keep(c))
-            .map_or(text.len(), |at| from + at)
+        text[from..].find(|c| !keep(c)).map_or(text.len(), |at| from + at)
     };
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
     Ok(match bytes[0] {
@@ -70,10 +65,9 @@ fn next(text: &str) -> Result<(Kind, usize), StoreError> {
             (Kind::Space, text.find('\n').map_or(text.len(), |at| at + 1))
         }
         // SQLite lets a comment run to the end of the text.
-        b'/' if text.starts_with("/*") => (
-            Kind::Space,
-            text[2..].find("*/").map_or(text.len(), |at| at + 4),
-        ),
+        b'/' if text.starts_with("/*") => {
+            (Kind::Space, text[2..].find("*/").map_or(text.len(), |at| at + 4))
+        }
         // A doubled quote inside quotes reads as two quoted pieces next to each other, which is enough here.
         b'\'' => (Kind::Other, until("'", 1, "text in single quotes")?),
         b'"' => (Kind::Other, until("\"", 1, "name in double quotes")?),
@@ -92,10 +86,7 @@ fn next(text: &str) -> Result<(Kind, usize), StoreError> {
 
 /// Reads a query: exactly one statement, and one that reads.
 pub(super) fn parse(text: &str) -> Result<Parsed, StoreError> {
-    let mut parsed = Parsed {
-        sql: String::with_capacity(text.len()),
-        parameters: Vec::new(),
-    };
+    let mut parsed = Parsed { sql: String::with_capacity(text.len()), parameters: Vec::new() };
     // Words and signs of the statement, to see what it does.
     let mut head: Vec<&str> = Vec::new();
     let mut ended = false;
@@ -114,9 +105,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, StoreError> {
                 continue;
             }
             _ if ended => {
-                return Err(StoreError::Writes {
-                    detail: "one statement at a time".into(),
-                });
+                return Err(StoreError::Writes { detail: "one statement at a time".into() });
             }
             Kind::Parameter => {
                 let number = parameter(&mut parsed.parameters, piece)?;
@@ -158,22 +147,13 @@ fn check_head(head: &[&str]) -> Result<(), StoreError> {
     match first.as_str() {
         "SELECT" | "WITH" | "VALUES" | "EXPLAIN" | "(" => Ok(()),
         "PRAGMA" => check_pragma(&head[1..]),
-        _ => Err(StoreError::Writes {
-            detail: format!("{first} is not a query"),
-        }),
+        _ => Err(StoreError::Writes { detail: format!("{first} is not a query") }),
     }
 }
 
 fn check_pragma(head: &[&str]) -> Result<(), StoreError> {
-    let head = if head.get(1) == Some(&".") {
-        &head[2..]
-    } else {
-        head
-    };
-    let name = head
-        .first()
-        .map(|name| name.to_ascii_lowercase())
-        .unwrap_or_default();
+    let head = if head.get(1) == Some(&".") { &head[2..] } else { head };
+    let name = head.first().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
     let plain = PRAGMAS.contains(&name.as_str()) || PRAGMAS_OF.contains(&name.as_str());
     let allowed = match head.get(1) {
         None => plain,
@@ -183,9 +163,7 @@ fn check_pragma(head: &[&str]) -> Result<(), StoreError> {
     if allowed {
         return Ok(());
     }
-    Err(StoreError::Writes {
-        detail: format!("PRAGMA {name} can change something"),
-    })
+    Err(StoreError::Writes { detail: format!("PRAGMA {name} can change something") })
 }
 
 #[cfg(test)]

@@ -58,13 +58,7 @@ pub struct SqlQuery<'a> {
 impl<'a> SqlQuery<'a> {
     /// A query on the latest run, without a limit on rows, for at most a minute.
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            run: None,
-            params: &[],
-            limit: None,
-            time_limit: Duration::from_secs(60),
-        }
+        Self { text, run: None, params: &[], limit: None, time_limit: Duration::from_secs(60) }
     }
 }
 
@@ -127,9 +121,7 @@ impl Store {
         let clock = Clock::new(query.time_limit);
         let ticking = clock.clone();
         let result = runtime.block_on(async {
-            conn.lock_handle()
-                .await?
-                .set_progress_handler(CLOCK_EVERY, move || ticking.goes_on());
+            conn.lock_handle().await?.set_progress_handler(CLOCK_EVERY, move || ticking.goes_on());
             let end = stream(conn, parsed.sql, arguments, query.limit, &clock, sink).await;
             conn.lock_handle().await?.remove_progress_handler();
             end
@@ -157,11 +149,7 @@ impl Store {
         for (name, kind, column) in rows {
             match tables.last_mut().filter(|table| table.name == name) {
                 Some(table) => table.columns.push(column),
-                None => tables.push(TableInfo {
-                    name,
-                    kind,
-                    columns: vec![column],
-                }),
+                None => tables.push(TableInfo { name, kind, columns: vec![column] }),
             }
         }
         Ok(tables)
@@ -269,10 +257,7 @@ struct Clock {
 impl Clock {
     fn new(limit: Duration) -> Self {
         let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            begun: Instant::now(),
-            limit_us: Arc::new(AtomicU64::new(limit_us)),
-        }
+        Self { begun: Instant::now(), limit_us: Arc::new(AtomicU64::new(limit_us)) }
     }
 
     fn goes_on(&self) -> bool {
@@ -295,20 +280,12 @@ async fn stream(
 ) -> Result<SqlEnd, sqlx::Error> {
     let sql = AssertSqlSafe(sql).into_sql_str();
     let statement = (&mut *conn).prepare(sql.clone()).await?;
-    let names: Vec<String> = statement
-        .columns()
-        .iter()
-        .map(|column| column.name().to_owned())
-        .collect();
+    let names: Vec<String> =
+        statement.columns().iter().map(|column| column.name().to_owned()).collect();
     drop(statement);
     sink.columns(&names);
-    let mut end = SqlEnd {
-        rows: 0,
-        truncated: false,
-    };
-    let mut rows = sqlx::query_with(sql, arguments)
-        .persistent(false)
-        .fetch(conn);
+    let mut end = SqlEnd { rows: 0, truncated: false };
+    let mut rows = sqlx::query_with(sql, arguments).persistent(false).fetch(conn);
     while let Some(row) = rows.try_next().await? {
         if limit.is_some_and(|limit| end.rows >= limit) {
             end.truncated = true;
@@ -327,9 +304,7 @@ async fn stream(
 }
 
 fn values(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
-    (0..row.len())
-        .map(|index| value(row.try_get_raw(index)?))
-        .collect()
+    (0..row.len()).map(|index| value(row.try_get_raw(index)?)).collect()
 }
 
 fn value(raw: SqliteValueRef<'_>) -> Result<Value, sqlx::Error> {

@@ -11,25 +11,14 @@ use crate::{Mode, Store, StoreError, known_schema};
 
 fn refused(place: &Place, mode: Mode) -> StoreError {
     let before = fs::read(place.path()).ok();
-    let error = Store::open(&place.path(), mode)
-        .err()
-        .expect("it must be refused");
-    assert_eq!(
-        fs::read(place.path()).ok(),
-        before,
-        "the file is left as it was"
-    );
+    let error = Store::open(&place.path(), mode).err().expect("it must be refused");
+    assert_eq!(fs::read(place.path()).ok(), before, "the file is left as it was");
     error
 }
 
 /// Changes a store through the writer's own connection.
 fn change(place: &Place, statement: &'static str) {
-    place
-        .write()
-        .writer()
-        .unwrap()
-        .call(move |writer| writer.execute(statement))
-        .unwrap();
+    place.write().writer().unwrap().call(move |writer| writer.execute(statement)).unwrap();
 }
 
 #[test]
@@ -78,29 +67,18 @@ fn the_schema_number_is_that_of_the_newest_migration() {
 #[test]
 fn other_files_are_refused_and_left_alone() {
     let place = Place::new();
-    fs::write(
-        place.path(),
-        "not a database at all, but long enough to have a header".repeat(10),
-    )
-    .unwrap();
+    fs::write(place.path(), "not a database at all, but long enough to have a header".repeat(10))
+        .unwrap();
     for mode in [Mode::Read, Mode::Write] {
         let error = refused(&place, mode);
         assert!(matches!(error, StoreError::NotAStore { .. }), "{error:?}");
     }
     fs::remove_file(place.path()).unwrap();
     fs::write(place.path(), "").unwrap();
-    assert!(
-        refused(&place, Mode::Read)
-            .to_string()
-            .contains("it is empty")
-    );
+    assert!(refused(&place, Mode::Read).to_string().contains("it is empty"));
     change(&place, "PRAGMA application_id = 7");
     for mode in [Mode::Read, Mode::Write] {
-        assert!(
-            refused(&place, mode)
-                .to_string()
-                .contains("another program")
-        );
+        assert!(refused(&place, mode).to_string().contains("another program"));
     }
     let folder = Place::new();
     fs::create_dir(folder.path()).unwrap();
@@ -124,9 +102,7 @@ fn a_damaged_store_is_called_damaged() {
     fs::write(place.path(), bytes).unwrap();
     let error = Store::open(&place.path(), Mode::Read)
         .and_then(|store| {
-            store.sql_table(&crate::SqlQuery::new(
-                "SELECT max(text) FROM rollout_payload",
-            ))
+            store.sql_table(&crate::SqlQuery::new("SELECT max(text) FROM rollout_payload"))
         })
         .unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
@@ -146,23 +122,18 @@ fn a_writer_waits_for_another_and_then_says_so() {
     let mut run = run_of_steps(&store, 1);
     let other = place.write();
     let hold = other.writer().unwrap();
-    hold.call(|writer| writer.execute("BEGIN IMMEDIATE"))
-        .unwrap();
+    hold.call(|writer| writer.execute("BEGIN IMMEDIATE")).unwrap();
     // Reading never waits.
     assert_eq!(place.read().run("latest").unwrap().steps, 1);
     let begun = std::time::Instant::now();
     let error = run.step(&grpo_step(1, 1)).unwrap_err();
     assert!(begun.elapsed().as_secs_f64() > 4.0, "it waits");
-    assert!(
-        error.message.contains("locked by another writer"),
-        "{error}"
-    );
+    assert!(error.message.contains("locked by another writer"), "{error}");
     assert_eq!(error.boundary, Boundary::Store);
     hold.call(|writer| writer.execute("COMMIT")).unwrap();
     run.step(&grpo_step(1, 1)).unwrap();
     // A short hold is waited for, and nobody notices.
-    hold.call(|writer| writer.execute("BEGIN IMMEDIATE"))
-        .unwrap();
+    hold.call(|writer| writer.execute("BEGIN IMMEDIATE")).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(std::time::Duration::from_millis(200));
@@ -184,22 +155,15 @@ fn a_store_opened_for_reading_begins_no_run() {
 fn a_run_that_cannot_begin_leaves_nothing() {
     let place = Place::new();
     let store = place.write();
-    let bad_plan = crate::RunStart {
-        plan_json: "{".into(),
-        ..start()
-    };
+    let bad_plan = crate::RunStart { plan_json: "{".into(), ..start() };
     assert!(store.begin_run(bad_plan).is_err());
-    let bad_name = crate::RunStart {
-        name: "../up".into(),
-        ..start()
-    };
+    let bad_name = crate::RunStart { name: "../up".into(), ..start() };
     assert!(store.begin_run(bad_name).is_err());
     let mut bad_settings = start();
     bad_settings.plugins[0].config_json = "{".into();
     assert!(store.begin_run(bad_settings).is_err());
-    let folders = fs::read_dir(place.folder.path())
-        .unwrap()
-        .filter(|e| e.as_ref().unwrap().path().is_dir());
+    let folders =
+        fs::read_dir(place.folder.path()).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir());
     assert_eq!(folders.count(), 0);
     for table in ["run", "spec", "environment", "plugin"] {
         assert_eq!(number(&store, &format!("SELECT count(*) FROM {table}")), 0);

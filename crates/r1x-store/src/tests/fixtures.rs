@@ -20,9 +20,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -124,20 +122,9 @@ pub fn completion(tokens: usize, salt: u32, finish: FinishReason) -> Completion 
 pub fn outcome(value: Option<f64>) -> RewardOutcome {
     RewardOutcome {
         value,
-        status: if value.is_some() {
-            RewardStatus::Ok
-        } else {
-            RewardStatus::Timeout
-        },
-        parts: vec![
-            ("numbers".into(), 0.25),
-            ("value".into(), value.unwrap_or(f64::NAN)),
-        ],
-        info: Some(if value.is_some() {
-            "a sentence".into()
-        } else {
-            "took too long".into()
-        }),
+        status: if value.is_some() { RewardStatus::Ok } else { RewardStatus::Timeout },
+        parts: vec![("numbers".into(), 0.25), ("value".into(), value.unwrap_or(f64::NAN))],
+        info: Some(if value.is_some() { "a sentence".into() } else { "took too long".into() }),
     }
 }
 
@@ -157,11 +144,7 @@ pub fn rollout(
             completion: completion(
                 tokens,
                 salt,
-                if salt.is_multiple_of(2) {
-                    FinishReason::Stop
-                } else {
-                    FinishReason::Length
-                },
+                if salt.is_multiple_of(2) { FinishReason::Stop } else { FinishReason::Length },
             ),
             text: format!("<think>{salt}</think> 1 + 2"),
         },
@@ -171,17 +154,11 @@ pub fn rollout(
 }
 
 pub fn group(problem: Problem, rollouts: Vec<RewardedRollout>) -> CreditedGroup {
-    let zero_signal = rollouts
-        .windows(2)
-        .all(|pair| pair[0].total == pair[1].total);
+    let zero_signal = rollouts.windows(2).all(|pair| pair[0].total == pair[1].total);
     CreditedGroup {
         advantages: (0..rollouts.len()).map(|s| s as f64 - 0.5).collect(),
         zero_signal,
-        group: RewardedGroup {
-            problem,
-            prompt_tokens: vec![3, 1, 4, u32::MAX],
-            rollouts,
-        },
+        group: RewardedGroup { problem, prompt_tokens: vec![3, 1, 4, u32::MAX], rollouts },
     }
 }
 
@@ -218,10 +195,7 @@ pub fn grpo_step(stage: usize, step: u64) -> StepFacts {
         ),
         group(
             problem(step + 1),
-            vec![
-                rollout(2, salt + 2, None, None),
-                rollout(4, salt + 3, None, Some(0.0)),
-            ],
+            vec![rollout(2, salt + 2, None, None), rollout(4, salt + 3, None, Some(0.0))],
         ),
     ];
     let reference = |rollout: &RewardedRollout| {
@@ -233,23 +207,13 @@ pub fn grpo_step(stage: usize, step: u64) -> StepFacts {
             .map(|logprob| logprob - 0.25)
             .collect::<Vec<f32>>()
     };
-    let references = groups
-        .iter()
-        .map(|group| group.group.rollouts.iter().map(reference).collect())
-        .collect();
-    StepFacts {
-        reference_logprobs: references,
-        ..step_facts(stage, step, groups)
-    }
+    let references =
+        groups.iter().map(|group| group.group.rollouts.iter().map(reference).collect()).collect();
+    StepFacts { reference_logprobs: references, ..step_facts(stage, step, groups) }
 }
 
 pub fn stage(index: usize, kind: &'static str, start_step: u64) -> StageFacts {
-    StageFacts {
-        index,
-        id: format!("{kind}-{index}"),
-        kind,
-        start_step,
-    }
+    StageFacts { index, id: format!("{kind}-{index}"), kind, start_step }
 }
 
 pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> EvalFacts {
@@ -259,11 +223,7 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
         logprobs: vec![-0.5, -0.25, -f32::MIN_POSITIVE],
         finish: FinishReason::Stop,
         score,
-        status: if score.is_some() {
-            RewardStatus::Ok
-        } else {
-            RewardStatus::Trap
-        },
+        status: if score.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
         correct: score.is_some_and(|score| score >= 1.0),
     };
     EvalFacts {
@@ -272,20 +232,11 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
         step,
         suite: "heldout".into(),
         items: vec![
-            (
-                problem(1000),
-                vec![sample(1, Some(1.0)), sample(2, Some(0.0))],
-            ),
+            (problem(1000), vec![sample(1, Some(1.0)), sample(2, Some(0.0))]),
             (problem(1001), vec![sample(3, None), sample(4, Some(0.0))]),
         ],
         metrics: vec![
-            EvalMetric {
-                metric: "pass@1".into(),
-                value,
-                stderr: 0.1,
-                n_items: 2,
-                n_samples: 2,
-            },
+            EvalMetric { metric: "pass@1".into(), value, stderr: 0.1, n_items: 2, n_samples: 2 },
             EvalMetric {
                 metric: "pass@2".into(),
                 value: 0.5,
@@ -298,14 +249,7 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
 }
 
 pub fn checkpoint(stage: usize, step: u64, kind: &'static str, path: &str) -> CheckpointFacts {
-    CheckpointFacts {
-        stage,
-        step,
-        kind,
-        path: path.into(),
-        sha256: "ff".repeat(32),
-        bytes: 1234,
-    }
+    CheckpointFacts { stage, step, kind, path: path.into(), sha256: "ff".repeat(32), bytes: 1234 }
 }
 
 /// A run with one `grpo` stage (index 1) and this many steps of `grpo_step`, not finished.
@@ -334,19 +278,12 @@ pub fn number(store: &Store, sql: &str) -> i64 {
 pub fn assert_whole(path: &Path) {
     let store = Store::open(path, Mode::Read).unwrap();
     let rollouts = number(&store, "SELECT count(*) FROM rollout");
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM rollout_payload"),
-        rollouts
-    );
+    assert_eq!(number(&store, "SELECT count(*) FROM rollout_payload"), rollouts);
     assert_eq!(number(&store, "SELECT count(*) FROM reward"), 2 * rollouts);
     assert_eq!(4 * number(&store, "SELECT count(*) FROM step"), rollouts);
     assert_eq!(number(&store, "SELECT count(*) FROM metric"), rollouts);
-    let bad = store
-        .sql_table(&crate::SqlQuery::new("PRAGMA foreign_key_check"))
-        .unwrap();
+    let bad = store.sql_table(&crate::SqlQuery::new("PRAGMA foreign_key_check")).unwrap();
     assert!(bad.rows.is_empty());
-    let check = store
-        .sql_table(&crate::SqlQuery::new("PRAGMA quick_check"))
-        .unwrap();
+    let check = store.sql_table(&crate::SqlQuery::new("PRAGMA quick_check")).unwrap();
     assert_eq!(check.rows, [[crate::Value::Text("ok".into())]]);
 }

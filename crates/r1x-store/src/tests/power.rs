@@ -11,16 +11,8 @@ use crate::{Mode, RunStatus, Store, StoreError};
 /// Runs one ignored test of this binary in a process of its own.
 fn child(test: &str, variable: &str, value: &std::path::Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        "--exact",
-        &format!("tests::power::{test}"),
-        "--ignored",
-        "--nocapture",
-    ]);
-    command
-        .env(variable, value)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.args(["--exact", &format!("tests::power::{test}"), "--ignored", "--nocapture"]);
+    command.env(variable, value).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
 
@@ -43,9 +35,8 @@ fn child_writes_until_killed() {
 fn a_killed_writer_leaves_whole_steps() {
     let place = Place::new();
     for round in 1..=3 {
-        let mut process = child("child_writes_until_killed", "R1X_TEST_STORE", &place.path())
-            .spawn()
-            .unwrap();
+        let mut process =
+            child("child_writes_until_killed", "R1X_TEST_STORE", &place.path()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut recorded = 0_i64;
         for line in lines.map_while(Result::ok) {
@@ -61,25 +52,13 @@ fn a_killed_writer_leaves_whole_steps() {
         assert_whole(&place.path());
         let read = place.read();
         let latest = read.run("latest").unwrap();
-        assert!(
-            latest.steps as i64 >= recorded,
-            "an acknowledged step is safe"
-        );
-        assert_eq!(
-            latest.status, "crashed",
-            "seen without anybody having marked it"
-        );
-        assert_eq!(
-            number(&read, "SELECT count(*) FROM run WHERE status = 'running'"),
-            1
-        );
+        assert!(latest.steps as i64 >= recorded, "an acknowledged step is safe");
+        assert_eq!(latest.status, "crashed", "seen without anybody having marked it");
+        assert_eq!(number(&read, "SELECT count(*) FROM run WHERE status = 'running'"), 1);
         drop(read);
         drop(place.write());
         let read = place.read();
-        assert_eq!(
-            number(&read, "SELECT count(*) FROM run WHERE status = 'crashed'"),
-            round
-        );
+        assert_eq!(number(&read, "SELECT count(*) FROM run WHERE status = 'crashed'"), round);
     }
 }
 
@@ -90,11 +69,7 @@ fn a_full_disk_costs_the_step_and_nothing_else() {
     let mut run = run_of_steps(&store, 3);
     let pages = number(&place.read(), "SELECT page_count FROM pragma_page_count");
     let limit: &'static str = format!("PRAGMA max_page_count = {}", pages + 4).leak();
-    store
-        .writer()
-        .unwrap()
-        .call(move |writer| writer.execute(limit))
-        .unwrap();
+    store.writer().unwrap().call(move |writer| writer.execute(limit)).unwrap();
     let mut step = 3;
     let error = loop {
         match run.step(&grpo_step(1, step)) {
@@ -105,16 +80,8 @@ fn a_full_disk_costs_the_step_and_nothing_else() {
     };
     assert_eq!(error.boundary, Boundary::Device);
     assert!(error.message.contains("no space left"), "{error}");
-    assert!(
-        error
-            .hint
-            .unwrap()
-            .contains("every step recorded before this one is safe")
-    );
-    assert_eq!(
-        number(&place.read(), "SELECT count(*) FROM step"),
-        step as i64
-    );
+    assert!(error.hint.unwrap().contains("every step recorded before this one is safe"));
+    assert_eq!(number(&place.read(), "SELECT count(*) FROM step"), step as i64);
     // With space again the same step is recorded, as if nothing had been.
     store
         .writer()
@@ -148,11 +115,7 @@ fn the_log_does_not_grow_without_end() {
     let place = Place::new();
     let store = place.write();
     let mut run = run_of_steps(&store, 0);
-    let log_bytes = || {
-        std::fs::metadata(crate::open::wal_path(&place.path()))
-            .unwrap()
-            .len()
-    };
+    let log_bytes = || std::fs::metadata(crate::open::wal_path(&place.path())).unwrap().len();
     let mut most = 0;
     let mut after_first = 0;
     for step in 0..1200 {
@@ -191,11 +154,7 @@ fn a_folder_that_cannot_be_written_is_named_and_can_be_read() {
     mode(&place.path(), 0o444);
     mode(place.folder.path(), 0o555);
     let mut command = Command::new(&binary);
-    command.args([
-        "--exact",
-        "tests::power::child_looks_at_a_read_only_folder",
-        "--ignored",
-    ]);
+    command.args(["--exact", "tests::power::child_looks_at_a_read_only_folder", "--ignored"]);
     command.env("R1X_TEST_STORE", place.path());
     if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
         command.uid(65534).gid(65534);
@@ -203,10 +162,7 @@ fn a_folder_that_cannot_be_written_is_named_and_can_be_read() {
     let output = command.output().unwrap();
     mode(place.folder.path(), 0o755);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]

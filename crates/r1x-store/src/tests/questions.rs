@@ -25,10 +25,7 @@ fn facts(step: u64) -> StepFacts {
         vec![
             group(
                 problem(step % 10),
-                vec![
-                    rollout(4, salt, Some(equation), Some(format)),
-                    odd_one(salt + 2),
-                ],
+                vec![rollout(4, salt, Some(equation), Some(format)), odd_one(salt + 2)],
             ),
             group(
                 problem(100 + step),
@@ -50,10 +47,7 @@ fn store() -> (Place, Store) {
         run.step(&facts(step)).unwrap();
     }
     let _other = store
-        .begin_run(crate::RunStart {
-            plugins: vec![plugin("equation", 2.0)],
-            ..start()
-        })
+        .begin_run(crate::RunStart { plugins: vec![plugin("equation", 2.0)], ..start() })
         .unwrap();
     let name = run.name().to_owned();
     drop(run);
@@ -63,23 +57,14 @@ fn store() -> (Place, Store) {
 
 fn answer(store: &Store, example: &str) -> Vec<Vec<Value>> {
     let first = store.runs().unwrap().pop().unwrap();
-    let query = SqlQuery {
-        run: Some(&first.name),
-        ..SqlQuery::new(find(example).unwrap().sql)
-    };
+    let query = SqlQuery { run: Some(&first.name), ..SqlQuery::new(find(example).unwrap().sql) };
     store.sql_table(&query).unwrap().rows
 }
 
 fn text(rows: &[Vec<Value>], columns: &[usize]) -> Vec<String> {
     let cell = |row: &Vec<Value>, column: usize| serde_json::to_string(&row[column]).unwrap();
     rows.iter()
-        .map(|row| {
-            columns
-                .iter()
-                .map(|&column| cell(row, column))
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
+        .map(|row| columns.iter().map(|&column| cell(row, column)).collect::<Vec<_>>().join(" "))
         .collect()
 }
 
@@ -94,10 +79,7 @@ fn the_six_questions_have_their_answers() {
     assert_eq!(curve[9], "18 1.0 0.75", "and correctness after it");
 
     let rows = answer(&store, "hacking");
-    assert_eq!(
-        text(&rows, &[0, 1, 2, 4, 5]),
-        ["8 0 1 30 1.76", "9 0 1 30 1.76"]
-    );
+    assert_eq!(text(&rows, &[0, 1, 2, 4, 5]), ["8 0 1 30 1.76", "9 0 1 30 1.76"]);
 
     let rows = answer(&store, "no-signal");
     let shares = text(&rows, &[1, 2, 3, 4, 5, 6]);
@@ -105,17 +87,10 @@ fn the_six_questions_have_their_answers() {
     assert_eq!(shares[9], "18 4 2 2 0 0.5");
 
     let rows = answer(&store, "one-prompt");
-    assert_eq!(
-        text(&rows, &[1, 2, 5]),
-        ["0 2 0.0", "10 2 0.5"],
-        "the prompt asked most often"
-    );
+    assert_eq!(text(&rows, &[1, 2, 5]), ["0 2 0.0", "10 2 0.5"], "the prompt asked most often");
 
     let rows = answer(&store, "same-plugin");
-    assert_eq!(
-        text(&rows, &[0, 6]),
-        [r#""equation" 1.0"#, r#""equation" 2.0"#, r#""format" 0.5"#]
-    );
+    assert_eq!(text(&rows, &[0, 6]), [r#""equation" 1.0"#, r#""equation" 2.0"#, r#""format" 0.5"#]);
 
     let rows = answer(&store, "plugin-failures");
     assert_eq!(
@@ -168,9 +143,8 @@ fn common_queries_use_indices() {
         for line in plan(&store, sql) {
             // The big tables, by every name the views give them.
             let big = ["o", "w", "x", "g", "m", "rollout", "reward", "metric", "s"];
-            let scanned = line
-                .strip_prefix("SCAN ")
-                .map(|rest| rest.split(' ').next().unwrap_or(""));
+            let scanned =
+                line.strip_prefix("SCAN ").map(|rest| rest.split(' ').next().unwrap_or(""));
             let allowed = scanned.is_none_or(|table| !big.contains(&table));
             assert!(allowed, "{line}\n{sql}\n{:#?}", plan(&store, sql));
         }

@@ -14,36 +14,24 @@ fn interrupted_run(store: &Store) -> String {
         run.step(&grpo_step(0, step)).unwrap();
         if step == 1 {
             run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
-            run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.2))
-                .unwrap();
+            run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.2)).unwrap();
         }
     }
     run.checkpoint(&checkpoint(0, 4, "stage", "four")).unwrap();
-    run.evaluation(&evaluation(Some(0), "grpo-0", 4, 0.4))
-        .unwrap();
+    run.evaluation(&evaluation(Some(0), "grpo-0", 4, 0.4)).unwrap();
     run.stage_finished(&stage(0, "grpo", 0), "aa").unwrap();
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
-    run.checkpoint(&checkpoint(1, 0, "interrupt", "later"))
-        .unwrap();
+    run.checkpoint(&checkpoint(1, 0, "interrupt", "later")).unwrap();
     run.step(&grpo_step(1, 0)).unwrap();
-    run.finish(RunStatus::Interrupted, 130, None, Some("old"))
-        .unwrap();
+    run.finish(RunStatus::Interrupted, 130, None, Some("old")).unwrap();
     run.name().to_owned()
 }
 
-const CURSOR: Cursor = Cursor {
-    stage: 0,
-    step: 2,
-    drawn: 4,
-};
+const CURSOR: Cursor = Cursor { stage: 0, step: 2, drawn: 4 };
 
 /// The values of `pass@1`, in order.
 fn pass_at_1(evals: &[EvalRow]) -> Vec<Option<f64>> {
-    evals
-        .iter()
-        .filter(|row| row.metric == "pass@1")
-        .map(|row| row.value)
-        .collect()
+    evals.iter().filter(|row| row.metric == "pass@1").map(|row| row.value).collect()
 }
 
 #[test]
@@ -56,25 +44,14 @@ fn what_comes_after_the_cursor_no_longer_counts() {
     let card = store.run_card("latest").unwrap();
     assert_eq!((card.run.status.as_str(), card.run.steps), ("running", 2));
     assert_eq!((card.run.digest, card.run.exit_code), (None, None));
-    assert_eq!(
-        card.stages.len(),
-        1,
-        "a stage that will be run again is not listed"
-    );
-    let paths: Vec<_> = card
-        .checkpoints
-        .iter()
-        .map(|checkpoint| checkpoint.path.as_str())
-        .collect();
+    assert_eq!(card.stages.len(), 1, "a stage that will be run again is not listed");
+    let paths: Vec<_> =
+        card.checkpoints.iter().map(|checkpoint| checkpoint.path.as_str()).collect();
     assert_eq!(paths, ["two"]);
     let why = "the evaluation at the cursor itself still counts";
     assert_eq!(pass_at_1(&card.evals), [Some(0.1), Some(0.2)], "{why}");
     assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 8);
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM rollout"),
-        20,
-        "rows stay"
-    );
+    assert_eq!(number(&store, "SELECT count(*) FROM rollout"), 20, "rows stay");
 }
 
 #[test]
@@ -88,22 +65,14 @@ fn what_is_computed_anew_takes_the_place_of_the_old() {
     facts.metrics[0].1 = -1.0;
     run.step(&facts).unwrap();
     run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
-    run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.3))
-        .unwrap();
+    run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.3)).unwrap();
     let series = store.metric_series(&name, None, "loss").unwrap();
-    let loss: Vec<_> = series
-        .iter()
-        .map(|point| (point.step, point.value))
-        .collect();
+    let loss: Vec<_> = series.iter().map(|point| (point.step, point.value)).collect();
     assert_eq!(loss, [(0, 0.5), (1, 1.5), (2, -1.0)]);
     assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 12);
     assert_eq!(number(&store, "SELECT count(*) FROM v_groups"), 6);
     assert_eq!(number(&store, "SELECT count(*) FROM v_rewards"), 24);
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM rollout"),
-        24,
-        "rows stay"
-    );
+    assert_eq!(number(&store, "SELECT count(*) FROM rollout"), 24, "rows stay");
     let card = store.run_card(&name).unwrap();
     let only = &card.stages[0];
     assert_eq!((only.attempts, only.steps, only.rollouts), (2, 3, 12));
@@ -122,41 +91,16 @@ fn resuming_twice_keeps_the_lowest_cursor() {
     let store = place.write();
     let mut run = run_of_steps(&store, 4);
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run = store
-        .resume_run(
-            "latest",
-            &Cursor {
-                stage: 1,
-                step: 3,
-                drawn: 0,
-            },
-        )
-        .unwrap();
+    let mut run = store.resume_run("latest", &Cursor { stage: 1, step: 3, drawn: 0 }).unwrap();
     run.stage_started(&stage(1, "grpo", 3)).unwrap();
     run.step(&grpo_step(1, 3)).unwrap();
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run = store
-        .resume_run(
-            "latest",
-            &Cursor {
-                stage: 1,
-                step: 1,
-                drawn: 0,
-            },
-        )
-        .unwrap();
-    assert_eq!(
-        store.metric_series("latest", None, "loss").unwrap().len(),
-        1
-    );
+    let mut run = store.resume_run("latest", &Cursor { stage: 1, step: 1, drawn: 0 }).unwrap();
+    assert_eq!(store.metric_series("latest", None, "loss").unwrap().len(), 1);
     run.stage_started(&stage(1, "grpo", 1)).unwrap();
     run.step(&grpo_step(1, 1)).unwrap();
-    let steps: Vec<u64> = store
-        .metric_series("latest", None, "loss")
-        .unwrap()
-        .iter()
-        .map(|p| p.step)
-        .collect();
+    let steps: Vec<u64> =
+        store.metric_series("latest", None, "loss").unwrap().iter().map(|p| p.step).collect();
     assert_eq!(steps, [0, 1]);
 }
 
@@ -167,23 +111,10 @@ fn an_earlier_stage_can_be_named_after_a_resume() {
     let mut run = run_of_steps(&store, 2);
     run.stage_finished(&stage(1, "grpo", 0), "aa").unwrap();
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run = store
-        .resume_run(
-            "latest",
-            &Cursor {
-                stage: 2,
-                step: 0,
-                drawn: 0,
-            },
-        )
-        .unwrap();
-    run.evaluation(&evaluation(Some(1), "grpo-1", 2, 0.7))
-        .unwrap();
+    let mut run = store.resume_run("latest", &Cursor { stage: 2, step: 0, drawn: 0 }).unwrap();
+    run.evaluation(&evaluation(Some(1), "grpo-1", 2, 0.7)).unwrap();
     assert_eq!(store.eval_results("latest").unwrap().len(), 2);
-    assert!(
-        run.step(&grpo_step(2, 0)).is_err(),
-        "the stage to run must be started first"
-    );
+    assert!(run.step(&grpo_step(2, 0)).is_err(), "the stage to run must be started first");
 }
 
 #[test]
@@ -191,21 +122,10 @@ fn a_live_run_is_not_resumed() {
     let place = Place::new();
     let store = place.write();
     let run = run_of_steps(&store, 1);
-    let error = store
-        .resume_run("latest", &Cursor::default())
-        .err()
-        .unwrap();
+    let error = store.resume_run("latest", &Cursor::default()).err().unwrap();
     assert!(matches!(error, StoreError::StillRunning { .. }), "{error}");
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM v_rollouts"),
-        4,
-        "and is left alone"
-    );
+    assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 4, "and is left alone");
     drop(run);
-    assert_eq!(
-        store.run("latest").unwrap().status,
-        "crashed",
-        "dropped without an end"
-    );
+    assert_eq!(store.run("latest").unwrap().status, "crashed", "dropped without an end");
     store.resume_run("latest", &Cursor::default()).unwrap();
 }

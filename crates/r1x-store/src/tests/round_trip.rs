@@ -19,12 +19,8 @@ fn a_run_explains_itself() {
     assert!(first.folder().is_dir());
     assert_eq!(first.folder(), place.folder.path().join(first.name()));
     assert!(first.name().starts_with("countdown-"));
-    first
-        .event(Level::Warn, "train", "a group without signal")
-        .unwrap();
-    first
-        .finish(RunStatus::Done, 0, None, Some("12ab"))
-        .unwrap();
+    first.event(Level::Warn, "train", "a group without signal").unwrap();
+    first.finish(RunStatus::Done, 0, None, Some("12ab")).unwrap();
 
     let read = place.read();
     let card = read.run_card(first.name()).unwrap();
@@ -41,26 +37,11 @@ fn a_run_explains_itself() {
     assert_eq!(card.events[0].level, "warn");
     assert_eq!(card.events[0].message, "a group without signal");
     for (card, plugin) in card.plugins.iter().zip(&start.plugins) {
-        assert_eq!(
-            (&card.reward, &card.plugin),
-            (&plugin.reward_id, &plugin.name)
-        );
-        assert_eq!(
-            (&card.version, &card.wit_world),
-            (&plugin.version, &plugin.wit_world)
-        );
-        assert_eq!(
-            (&card.sha256, &card.source_sha256),
-            (&plugin.sha256, &plugin.source_sha256)
-        );
-        assert_eq!(
-            (card.weight, &card.settings),
-            (plugin.weight, &plugin.config_json)
-        );
-        assert_eq!(
-            read.plugin_bytes(&card.sha256).unwrap().as_ref(),
-            Some(&plugin.bytes)
-        );
+        assert_eq!((&card.reward, &card.plugin), (&plugin.reward_id, &plugin.name));
+        assert_eq!((&card.version, &card.wit_world), (&plugin.version, &plugin.wit_world));
+        assert_eq!((&card.sha256, &card.source_sha256), (&plugin.sha256, &plugin.source_sha256));
+        assert_eq!((card.weight, &card.settings), (plugin.weight, &plugin.config_json));
+        assert_eq!(read.plugin_bytes(&card.sha256).unwrap().as_ref(), Some(&plugin.bytes));
     }
     assert_eq!(card.plugins.len(), 2);
     let spec = read.spec(first.name()).unwrap();
@@ -77,13 +58,7 @@ fn runs_are_listed_newest_first() {
     let mut first = store.begin_run(start()).unwrap();
     first.finish(RunStatus::Done, 0, None, None).unwrap();
     let parent = Some((first.run_id(), Relation::Reproduce));
-    let mut second = store
-        .begin_run(crate::RunStart {
-            parent,
-            seed: 1,
-            ..start()
-        })
-        .unwrap();
+    let mut second = store.begin_run(crate::RunStart { parent, seed: 1, ..start() }).unwrap();
     assert_ne!(first.name(), second.name());
     assert!(first.uid() < second.uid());
     let read = place.read();
@@ -93,22 +68,12 @@ fn runs_are_listed_newest_first() {
     assert_eq!(runs[0].status, "running");
     assert_eq!(runs[0].parent.as_deref(), Some(first.name()));
     assert_eq!(runs[0].relation.as_deref(), Some("reproduce"));
-    second
-        .finish(RunStatus::Failed, 6, Some("a plugin failed"), None)
-        .unwrap();
+    second.finish(RunStatus::Failed, 6, Some("a plugin failed"), None).unwrap();
     let card = read.run("latest").unwrap();
     assert_eq!((card.status.as_str(), card.exit_code), ("failed", Some(6)));
     assert_eq!(card.error.as_deref(), Some("a plugin failed"));
-    assert_eq!(
-        number(&read, "SELECT count(*) FROM spec"),
-        1,
-        "equal specs are stored once"
-    );
-    assert_eq!(
-        number(&read, "SELECT count(*) FROM plugin"),
-        2,
-        "equal plugins are stored once"
-    );
+    assert_eq!(number(&read, "SELECT count(*) FROM spec"), 1, "equal specs are stored once");
+    assert_eq!(number(&read, "SELECT count(*) FROM plugin"), 2, "equal plugins are stored once");
 }
 
 #[test]
@@ -117,11 +82,7 @@ fn a_step_comes_back_in_every_field() {
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
-    run.set_timing(StepTiming {
-        generate_ms: 10.5,
-        reward_ms: 0.25,
-        train_ms: 20.0,
-    });
+    run.set_timing(StepTiming { generate_ms: 10.5, reward_ms: 0.25, train_ms: 20.0 });
     let facts = grpo_step(1, 0);
     run.step(&facts).unwrap();
     run.step(&grpo_step(1, 1)).unwrap();
@@ -141,49 +102,27 @@ fn a_step_comes_back_in_every_field() {
 fn check_step_card(read: &Store, run: &str, facts: &StepFacts) {
     let card = read.step(run, Some("grpo-1"), 0).unwrap();
     assert_eq!((card.stage_index, card.kind.as_str()), (1, "grpo"));
-    let timing = StepTiming {
-        generate_ms: 10.5,
-        reward_ms: 0.25,
-        train_ms: 20.0,
-    };
+    let timing = StepTiming { generate_ms: 10.5, reward_ms: 0.25, train_ms: 20.0 };
     assert_eq!(card.timing, Some(timing));
     assert!(card.store_ms.unwrap() > 0.0);
     assert!(card.started_ms <= card.ended_ms);
     assert_eq!(card.metrics.len(), facts.metrics.len());
     for (metric, (name, value)) in card.metrics.iter().zip(&facts.metrics) {
         assert_eq!(&metric.name, name);
-        assert!(
-            metric.value == *value || (metric.value.is_nan() && value.is_nan()),
-            "{name}"
-        );
+        assert!(metric.value == *value || (metric.value.is_nan() && value.is_nan()), "{name}");
     }
     let rewards: Vec<_> = card
         .rewards
         .iter()
         .map(|reward| (reward.name.as_str(), reward.mean, reward.ok, reward.other))
         .collect();
-    assert_eq!(
-        rewards,
-        [
-            ("equation", Some(0.5), 2, 2),
-            ("format", Some(2.0 / 3.0), 3, 1)
-        ]
-    );
+    assert_eq!(rewards, [("equation", Some(0.5), 2, 2), ("format", Some(2.0 / 3.0), 3, 1)]);
     assert_eq!(card.groups.len(), 2);
     let (first, second) = (&card.groups[0], &card.groups[1]);
-    assert_eq!(
-        (first.mean, first.lowest, first.highest),
-        (Some(1.0), Some(0.5), Some(1.5))
-    );
-    assert_eq!(
-        (first.rollouts, first.mean_tokens, first.truncated),
-        (2, 4.0, 0.5)
-    );
+    assert_eq!((first.mean, first.lowest, first.highest), (Some(1.0), Some(0.5), Some(1.5)));
+    assert_eq!((first.rollouts, first.mean_tokens, first.truncated), (2, 4.0, 0.5));
     assert_eq!(first.zero_signal, facts.groups[0].zero_signal);
-    assert_eq!(
-        (first.prompt_key.as_str(), first.gold.as_deref()),
-        ("key-0", Some("7"))
-    );
+    assert_eq!((first.prompt_key.as_str(), first.gold.as_deref()), ("key-0", Some("7")));
     assert_eq!(
         (second.group, second.mean),
         (1, Some(0.0)),
@@ -240,54 +179,32 @@ fn check_rollouts(read: &Store, run: &str, facts: &StepFacts) {
 fn only_what_the_plan_records_is_kept() {
     let place = Place::new();
     let store = place.write();
-    let record = RecordPlan {
-        text: false,
-        tokens: true,
-        logprobs: false,
-    };
-    let plan_json = format!(
-        r#"{{"record":{}}}"#,
-        serde_json::to_string(&record).unwrap()
-    );
-    let mut run = store
-        .begin_run(crate::RunStart {
-            plan_json,
-            ..start()
-        })
-        .unwrap();
+    let record = RecordPlan { text: false, tokens: true, logprobs: false };
+    let plan_json = format!(r#"{{"record":{}}}"#, serde_json::to_string(&record).unwrap());
+    let mut run = store.begin_run(crate::RunStart { plan_json, ..start() }).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
     run.step(&grpo_step(0, 0)).unwrap();
     let found = store.rollout("latest", None, 0, 0, 1).unwrap();
     assert_eq!(found.text, None);
     assert_eq!(found.tokens.map(|tokens| tokens.len()), Some(5));
-    assert_eq!(
-        (found.logprobs, found.reference_logprobs, found.entropies),
-        (None, None, None)
-    );
+    assert_eq!((found.logprobs, found.reference_logprobs, found.entropies), (None, None, None));
     assert_eq!(found.reward, Some(0.5));
 }
 
 /// A run that did its `sft` stage and has begun to evaluate.
 fn sft_run(store: &Store) -> RunWriter {
     let mut run = store.begin_run(start()).unwrap();
-    run.evaluation(&evaluation(None, "start", 0, 0.125))
-        .unwrap();
+    run.evaluation(&evaluation(None, "start", 0, 0.125)).unwrap();
     run.stage_started(&stage(0, "sft", 0)).unwrap();
     for step in 0..3 {
-        run.set_timing(StepTiming {
-            generate_ms: 0.0,
-            reward_ms: 0.0,
-            train_ms: 2.0,
-        });
+        run.set_timing(StepTiming { generate_ms: 0.0, reward_ms: 0.0, train_ms: 2.0 });
         run.step(&step_facts(0, step, Vec::new())).unwrap();
     }
     std::fs::write(run.folder().join("sft-0.safetensors"), b"weights").unwrap();
-    run.checkpoint(&checkpoint(0, 3, "stage", "sft-0.safetensors"))
-        .unwrap();
+    run.checkpoint(&checkpoint(0, 3, "stage", "sft-0.safetensors")).unwrap();
     run.checkpoint(&checkpoint(0, 2, "step", "gone")).unwrap();
     run.stage_finished(&stage(0, "sft", 0), "99aa").unwrap();
-    run.evaluation(&evaluation(Some(0), "sft-0", 3, 0.5))
-        .unwrap();
+    run.evaluation(&evaluation(Some(0), "sft-0", 3, 0.5)).unwrap();
     run.stage_started(&stage(1, "evaluate", 0)).unwrap();
     run
 }
@@ -302,43 +219,19 @@ fn stages_and_metrics_come_back() {
     let stages: Vec<_> = card
         .stages
         .iter()
-        .map(|stage| {
-            (
-                stage.index,
-                stage.kind.as_str(),
-                stage.status.as_str(),
-                stage.steps,
-            )
-        })
+        .map(|stage| (stage.index, stage.kind.as_str(), stage.status.as_str(), stage.steps))
         .collect();
-    assert_eq!(
-        stages,
-        [(0, "sft", "done", 3), (1, "evaluate", "running", 0)]
-    );
+    assert_eq!(stages, [(0, "sft", "done", 3), (1, "evaluate", "running", 0)]);
     assert_eq!(card.stages[0].weights_sha256.as_deref(), Some("99aa"));
     assert_eq!(card.stages[0].train_ms, 6.0);
     assert!(card.stages[0].store_ms > 0.0);
-    let names: Vec<_> = card
-        .metrics
-        .iter()
-        .map(|metric| metric.metric.as_str())
-        .collect();
+    let names: Vec<_> = card.metrics.iter().map(|metric| metric.metric.as_str()).collect();
     assert_eq!(names, ["loss", "lr", "grad_norm", "ratio"]);
     assert_eq!((card.metrics[0].step, card.metrics[0].value), (2, 2.5));
-    let series = store
-        .metric_series("latest", Some("sft-0"), "loss")
-        .unwrap();
-    let points: Vec<_> = series
-        .iter()
-        .map(|point| (point.step, point.value))
-        .collect();
+    let series = store.metric_series("latest", Some("sft-0"), "loss").unwrap();
+    let points: Vec<_> = series.iter().map(|point| (point.step, point.value)).collect();
     assert_eq!(points, [(0, 0.5), (1, 1.5), (2, 2.5)]);
-    assert!(
-        store
-            .metric_series("latest", Some("other"), "loss")
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.metric_series("latest", Some("other"), "loss").unwrap().is_empty());
 }
 
 #[test]
@@ -360,10 +253,7 @@ fn evaluations_come_back_with_every_sample() {
             ("sft-0", 3, "pass@2", Some(0.5)),
         ]
     );
-    assert_eq!(
-        (evals[0].stderr, evals[0].n_items, evals[0].n_samples),
-        (Some(0.1), 2, 2)
-    );
+    assert_eq!((evals[0].stderr, evals[0].n_items, evals[0].n_samples), (Some(0.1), 2, 2));
     assert_eq!(store.run_card("latest").unwrap().evals, evals);
     let samples = store.sql_table(&crate::SqlQuery::new(
         "SELECT item, sample, prompt_key, completion, score, status, correct, n_tokens, finish
@@ -400,46 +290,19 @@ fn checkpoints_come_back_and_missing_ones_are_known() {
     assert_eq!(store.run_card("latest").unwrap().checkpoints, checkpoints);
     let found: Vec<_> = checkpoints
         .iter()
-        .map(|card| {
-            (
-                card.step,
-                card.kind.as_str(),
-                card.path.as_str(),
-                card.exists,
-            )
-        })
+        .map(|card| (card.step, card.kind.as_str(), card.path.as_str(), card.exists))
         .collect();
-    assert_eq!(
-        found,
-        [
-            (2, "step", "gone", false),
-            (3, "stage", "sft-0.safetensors", true)
-        ]
-    );
-    assert_eq!(
-        (checkpoints[0].bytes, checkpoints[0].sha256.len()),
-        (1234, 64)
-    );
+    assert_eq!(found, [(2, "step", "gone", false), (3, "stage", "sft-0.safetensors", true)]);
+    assert_eq!((checkpoints[0].bytes, checkpoints[0].sha256.len()), (1234, 64));
 }
 
 #[test]
 fn runs_are_found_by_what_people_type() {
     let place = Place::new();
     let store = place.write();
-    assert!(
-        store
-            .run("latest")
-            .unwrap_err()
-            .to_string()
-            .contains("no run `latest`")
-    );
+    assert!(store.run("latest").unwrap_err().to_string().contains("no run `latest`"));
     let one = store.begin_run(start()).unwrap();
-    let two = store
-        .begin_run(crate::RunStart {
-            name: "dense".into(),
-            ..start()
-        })
-        .unwrap();
+    let two = store.begin_run(crate::RunStart { name: "dense".into(), ..start() }).unwrap();
     assert_eq!(store.run("latest").unwrap().name, two.name());
     assert_eq!(store.run("count").unwrap().name, one.name());
     assert_eq!(store.run(one.uid()).unwrap().name, one.name());
@@ -500,11 +363,7 @@ fn facts_that_do_not_fit_are_refused_whole() {
     facts.reference_logprobs[0][1].pop();
     cases.push((facts, "one reference log-prob per token"));
     let mut facts = grpo_step(1, 1);
-    facts.groups[0].group.rollouts[0]
-        .rollout
-        .completion
-        .logprobs
-        .pop();
+    facts.groups[0].group.rollouts[0].rollout.completion.logprobs.pop();
     cases.push((facts, "one log-prob per token"));
     cases.push((grpo_step(5, 1), "stage 5 has not been started"));
     for (facts, word) in cases {
@@ -538,13 +397,7 @@ fn two_programs_make_one_store_at_the_same_time() {
     assert_whole(&place.path());
     let read = place.read();
     assert_eq!(number(&read, "SELECT count(*) FROM step"), 30);
-    assert_eq!(
-        number(
-            &read,
-            "SELECT count(DISTINCT name) FROM run WHERE status = 'done'"
-        ),
-        6
-    );
+    assert_eq!(number(&read, "SELECT count(DISTINCT name) FROM run WHERE status = 'done'"), 6);
     assert_eq!(
         number(&read, "SELECT count(*) FROM reward_key"),
         2,

@@ -17,9 +17,8 @@ fn a_step_is_cheap() {
     for step in 0..60 {
         let groups = (0..32)
             .map(|g| {
-                let rollouts = (0..8)
-                    .map(|s| rollout(30, g * 8 + s, Some(0.0), Some(1.0)))
-                    .collect();
+                let rollouts =
+                    (0..8).map(|s| rollout(30, g * 8 + s, Some(0.0), Some(1.0))).collect();
                 group(problem(step * 32 + u64::from(g)), rollouts)
             })
             .collect();
@@ -34,10 +33,7 @@ fn a_step_is_cheap() {
     println!(
         "step of 256 rollouts x 30 tokens x 2 rewards: median {median:.2} ms, worst {most:.2} ms, {bytes} bytes"
     );
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM v_rollouts WHERE run = :run"),
-        60 * 256
-    );
+    assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts WHERE run = :run"), 60 * 256);
     // Generous: the machine may be busy with other tests. The figure itself is what the line above says.
     assert!(median < 50.0, "median {median} ms");
 }

@@ -25,14 +25,8 @@ fn values_keep_their_types() {
             Value::Integer(9_007_199_254_740_993),
         ]]
     );
-    let none = store
-        .sql_table(&SqlQuery::new("SELECT run, seed FROM v_runs"))
-        .unwrap();
-    assert_eq!(
-        none.columns,
-        ["run", "seed"],
-        "columns are known without rows"
-    );
+    let none = store.sql_table(&SqlQuery::new("SELECT run, seed FROM v_runs")).unwrap();
+    assert_eq!(none.columns, ["run", "seed"], "columns are known without rows");
     assert!(none.rows.is_empty());
 }
 
@@ -46,31 +40,16 @@ fn a_run_is_bound_by_name() {
         "SELECT count(*) FROM v_steps WHERE run = :run AND run_id = :run_id AND step < :most";
     let most = [("most".to_owned(), Value::Integer(2))];
     let count = |run| {
-        let query = SqlQuery {
-            run,
-            params: &most,
-            ..SqlQuery::new(text)
-        };
+        let query = SqlQuery { run, params: &most, ..SqlQuery::new(text) };
         store.sql_table(&query).unwrap().rows[0][0].clone()
     };
     assert_eq!(count(None), Value::Integer(2));
     assert_eq!(count(Some(one.name())), Value::Integer(2));
-    assert_eq!(
-        number(&store, "SELECT count(*) FROM v_steps WHERE run = :run"),
-        3
-    );
-    let error = store
-        .sql_table(&SqlQuery::new("SELECT :other"))
-        .unwrap_err();
+    assert_eq!(number(&store, "SELECT count(*) FROM v_steps WHERE run = :run"), 3);
+    let error = store.sql_table(&SqlQuery::new("SELECT :other")).unwrap_err();
     assert!(error.to_string().contains("`:other`"), "{error}");
-    let query = SqlQuery {
-        run: Some("nobody"),
-        ..SqlQuery::new("SELECT :run")
-    };
-    assert!(matches!(
-        store.sql_table(&query).unwrap_err(),
-        StoreError::UnknownRun { .. }
-    ));
+    let query = SqlQuery { run: Some("nobody"), ..SqlQuery::new("SELECT :run") };
+    assert!(matches!(store.sql_table(&query).unwrap_err(), StoreError::UnknownRun { .. }));
     drop(two);
 }
 
@@ -92,14 +71,9 @@ fn nothing_is_written() {
         "SELECT 1; DROP TABLE run",
     ] {
         let error = store.sql_table(&SqlQuery::new(text)).unwrap_err();
-        assert!(
-            matches!(error, StoreError::Writes { .. }),
-            "{text}: {error}"
-        );
+        assert!(matches!(error, StoreError::Writes { .. }), "{text}: {error}");
     }
-    let error = store
-        .sql_table(&SqlQuery::new("SELECT load_extension('x')"))
-        .unwrap_err();
+    let error = store.sql_table(&SqlQuery::new("SELECT load_extension('x')")).unwrap_err();
     assert!(error.to_string().contains("not authorized"), "{error}");
     assert_eq!(number(&store, "SELECT count(*) FROM run"), 1);
 }
@@ -116,16 +90,8 @@ fn mistakes_are_explained() {
     assert!(told("SELECT metrik FROM v_metrics").contains("did you mean `metric`?"));
     assert!(told("SELEC 1").contains("SELEC is not a query"));
     assert!(told("SELECT (").contains("the query fails"));
-    let names: Vec<String> = store
-        .tables()
-        .unwrap()
-        .into_iter()
-        .map(|table| table.name)
-        .collect();
-    assert!(
-        names.starts_with(&["v_checkpoints".to_owned()]),
-        "{names:?}"
-    );
+    let names: Vec<String> = store.tables().unwrap().into_iter().map(|table| table.name).collect();
+    assert!(names.starts_with(&["v_checkpoints".to_owned()]), "{names:?}");
     assert!(
         names.contains(&"rollout".to_owned())
             && !names.iter().any(|name| name.starts_with("_sqlx"))
@@ -138,22 +104,12 @@ fn a_query_without_end_is_stopped() {
     let store = place.write();
     let text =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
-    let query = SqlQuery {
-        time_limit: Duration::from_millis(80),
-        ..SqlQuery::new(text)
-    };
+    let query = SqlQuery { time_limit: Duration::from_millis(80), ..SqlQuery::new(text) };
     let begun = Instant::now();
     let error = store.sql_table(&query).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Timeout { limit_ms: 80 }),
-        "{error:?}"
-    );
+    assert!(matches!(error, StoreError::Timeout { limit_ms: 80 }), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert_eq!(
-        number(&store, "SELECT 7"),
-        7,
-        "the next query has its own time"
-    );
+    assert_eq!(number(&store, "SELECT 7"), 7, "the next query has its own time");
 }
 
 #[test]
@@ -165,32 +121,17 @@ fn rows_come_as_they_are_found() {
             self.0 += 1;
             // Slower than the time limit: the sink's own time does not count.
             std::thread::sleep(Duration::from_millis(40));
-            if self.0 == 5 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if self.0 == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
     }
     let place = Place::new();
     let store = place.write();
     let text = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
-    let query = SqlQuery {
-        time_limit: Duration::from_millis(100),
-        ..SqlQuery::new(text)
-    };
+    let query = SqlQuery { time_limit: Duration::from_millis(100), ..SqlQuery::new(text) };
     let mut five = Five(0);
     let end = store.sql(&query, &mut five).unwrap();
     assert_eq!((end.rows, end.truncated, five.0), (5, false, 5));
     let mut table = Table::default();
-    let end = store
-        .sql(
-            &SqlQuery {
-                limit: Some(3),
-                ..query
-            },
-            &mut table,
-        )
-        .unwrap();
+    let end = store.sql(&SqlQuery { limit: Some(3), ..query }, &mut table).unwrap();
     assert_eq!((end.rows, end.truncated, table.rows.len()), (3, true, 3));
 }

@@ -37,22 +37,12 @@ struct Layout<'a> {
 pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
     let SourcePlan::Jsonl { path, sha256, .. } = &plan.source else {
         let reason = "the data is generated, there is no file to read".to_owned();
-        return Err(TaskError::Rules {
-            reason,
-            hint: "name a `jsonl` source".to_owned(),
-        });
+        return Err(TaskError::Rules { reason, hint: "name a `jsonl` source".to_owned() });
     };
-    let bytes = fs::read(path).map_err(|error| TaskError::Read {
-        path: path.clone(),
-        error,
-    })?;
+    let bytes = fs::read(path).map_err(|error| TaskError::Read { path: path.clone(), error })?;
     let found = sha256_hex(&bytes);
     if found != *sha256 {
-        return Err(TaskError::Changed {
-            path: path.clone(),
-            planned: sha256.clone(),
-            found,
-        });
+        return Err(TaskError::Changed { path: path.clone(), planned: sha256.clone(), found });
     }
     parse(&bytes, plan)
 }
@@ -62,15 +52,7 @@ pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
 /// # Errors
 /// When there is no row, or the first row that is not UTF-8, no JSON object, or lacks a column, with its line.
 pub fn parse(bytes: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
-    let SourcePlan::Jsonl {
-        path,
-        heldout,
-        columns,
-        solution,
-        answer,
-        ..
-    } = &plan.source
-    else {
+    let SourcePlan::Jsonl { path, heldout, columns, solution, answer, .. } = &plan.source else {
         return Ok(DataSet::new(Vec::new(), Vec::new()));
     };
     let layout = Layout {
@@ -89,11 +71,7 @@ pub fn parse(bytes: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
         }
         let row = layout.row(line, index + 1)?;
         let problem = layout.problem(&row, index + 1, &template)?;
-        if layout.is_heldout(&problem.key) {
-            held.push(problem)
-        } else {
-            train.push(problem)
-        }
+        if layout.is_heldout(&problem.key) { held.push(problem) } else { train.push(problem) }
     }
     if train.is_empty() && held.is_empty() {
         return Err(TaskError::Empty { path: path.clone() });
@@ -103,28 +81,19 @@ pub fn parse(bytes: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
 
 impl Layout<'_> {
     fn error(&self, line: usize, reason: String, hint: &str) -> TaskError {
-        TaskError::Row {
-            path: self.path.to_owned(),
-            line,
-            reason,
-            hint: hint.to_owned(),
-        }
+        TaskError::Row { path: self.path.to_owned(), line, reason, hint: hint.to_owned() }
     }
 
     fn row(&self, bytes: &[u8], line: usize) -> Result<Map<String, Value>, TaskError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            let reason = format!(
-                "not UTF-8 from byte {} of the line on",
-                error.valid_up_to() + 1
-            );
+            let reason = format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1);
             self.error(line, reason, "save the file as UTF-8")
         })?;
         let value = serde_json::from_str(text).map_err(|error| {
             // serde_json counts lines inside the text it was given, which is always one line here.
             let message = error.to_string();
-            let message = message
-                .rsplit_once(" at line ")
-                .map_or(message.as_str(), |(what, _)| what);
+            let message =
+                message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
             let reason = format!("not JSON: {message} (column {})", error.column());
             self.error(line, reason, "write one JSON object on each line")
         })?;
@@ -211,10 +180,7 @@ impl Layout<'_> {
                 && let Value::Array(items) = &mut value
             {
                 items.sort_by_cached_key(|item| {
-                    (
-                        item.as_f64().map_or(i64::MAX, |number| number as i64),
-                        item.to_string(),
-                    )
+                    (item.as_f64().map_or(i64::MAX, |number| number as i64), item.to_string())
                 });
             }
             text.push_str(&format!(" {}:{value}", Value::from(name.as_str())));

@@ -20,10 +20,7 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
 
 fn countdown() -> DataPlan {
     let prompt = "{{ nums | join(' ') }} -> {{ target }}".to_owned();
-    DataPlan {
-        prompt,
-        ..plan(&["nums", "target"], None, 0.5)
-    }
+    DataPlan { prompt, ..plan(&["nums", "target"], None, 0.5) }
 }
 
 #[test]
@@ -32,18 +29,12 @@ fn a_row_becomes_a_problem() {
     let set = parse(text.as_bytes(), &countdown()).unwrap();
     let mut all: Vec<&Problem> = set.train.iter().chain(&set.heldout).collect();
     all.sort_by_key(|problem| problem.prompt.len());
-    let [small, large] = all[..] else {
-        panic!("{all:?}")
-    };
+    let [small, large] = all[..] else { panic!("{all:?}") };
     assert_eq!(small.prompt, "1 2 -> 3");
     assert_eq!(large.prompt, "3 5 7 -> 22");
     assert_eq!(large.answer.as_deref(), Some("22"));
     assert_eq!(large.solution, None);
-    let columns: Vec<_> = large
-        .columns
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
+    let columns: Vec<_> = large.columns.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(columns, [("nums", "[3,5,7]"), ("target", "22")]);
 }
 
@@ -52,28 +43,18 @@ fn rows_that_ask_the_same_share_a_key_and_a_side() {
     let mut text = String::new();
     for i in 1..=200 {
         text.push_str(&format!("{{\"nums\": [{i}, 3, 500], \"target\": 7}}\n"));
-        text.push_str(&format!(
-            "{{\"target\": 7.0, \"nums\": [500, {i}.0, 3], \"id\": {i}}}\n"
-        ));
+        text.push_str(&format!("{{\"target\": 7.0, \"nums\": [500, {i}.0, 3], \"id\": {i}}}\n"));
     }
     let set = parse(text.as_bytes(), &countdown()).unwrap();
     assert_eq!(set.train.len() + set.heldout.len(), 400);
-    assert!(
-        (60..140).contains(&(set.heldout.len() / 2)),
-        "{}",
-        set.heldout.len()
-    );
+    assert!((60..140).contains(&(set.heldout.len() / 2)), "{}", set.heldout.len());
     for split in [&set.train, &set.heldout] {
         for pair in split.chunks(2) {
             assert_eq!(pair[0].key, pair[1].key);
         }
     }
     let keys: std::collections::BTreeSet<_> = set.train.iter().map(|p| &p.key).collect();
-    assert!(
-        set.heldout
-            .iter()
-            .all(|problem| !keys.contains(&problem.key))
-    );
+    assert!(set.heldout.iter().all(|problem| !keys.contains(&problem.key)));
     assert_eq!(keys.len(), set.train.len() / 2);
 }
 
@@ -82,9 +63,7 @@ fn other_solutions_of_one_question_are_one_problem() {
     let text = "{\"q\": \"a\", \"s\": \"one\"}\n{\"q\": \"a\", \"s\": \"two\"}\n{\"q\": \"b\", \"s\": null}";
     let set = parse(text.as_bytes(), &plan(&["q", "s"], Some("s"), 0.0)).unwrap();
     assert_eq!(set.heldout.len(), 0);
-    let [a, b, c] = &set.train[..] else {
-        panic!("{set:?}")
-    };
+    let [a, b, c] = &set.train[..] else { panic!("{set:?}") };
     assert_eq!(a.key, b.key);
     assert_ne!(a.key, c.key);
     let solutions = [a, b, c].map(|problem| problem.solution.as_deref());
@@ -123,10 +102,7 @@ fn errors_name_the_line() {
         format!("{good}{{\"nums\": [1], \"tgt\": 1}}").as_bytes(),
         "problems.jsonl, line 2: the column `target` is missing; the row has `nums`, `tgt`",
     );
-    check_error(
-        b"[1]",
-        "problems.jsonl, line 1: a row is an object, but this is a list",
-    );
+    check_error(b"[1]", "problems.jsonl, line 1: a row is an object, but this is a list");
     check_error(
         b"{\"nums\": [1], \"target\": [2]}",
         "problems.jsonl, line 1: the column `target` must be text, but is a list",
@@ -140,18 +116,9 @@ fn errors_name_the_line() {
         "problems.jsonl, line 1: the prompt template cannot be used (line 1 of it): invalid operation: \
          cannot join value of type number",
     );
-    let deep = format!(
-        "{{\"nums\": {}1{}, \"target\": 1}}",
-        "[".repeat(500),
-        "]".repeat(500)
-    );
-    let error = parse(deep.as_bytes(), &countdown())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("line 1: not JSON: recursion limit exceeded"),
-        "{error}"
-    );
+    let deep = format!("{{\"nums\": {}1{}, \"target\": 1}}", "[".repeat(500), "]".repeat(500));
+    let error = parse(deep.as_bytes(), &countdown()).unwrap_err().to_string();
+    assert!(error.contains("line 1: not JSON: recursion limit exceeded"), "{error}");
 }
 
 #[test]
@@ -160,9 +127,7 @@ fn a_missing_or_changed_file_is_named() {
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("rows.jsonl");
     let mut plan = countdown();
-    let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else {
-        unreachable!()
-    };
+    let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else { unreachable!() };
     *path = file.display().to_string();
     *sha256 = sha256_hex(b"{\"nums\": [1], \"target\": 1}");
     let missing = read(&plan).unwrap_err();
@@ -189,14 +154,6 @@ fn a_real_file_is_read() {
     let plan = plan(&["question", "answer"], Some("answer"), 0.1);
     let set = parse(&bytes, &plan).unwrap();
     assert_eq!(set.train.len() + set.heldout.len(), 1_319);
-    assert!(
-        (90..180).contains(&set.heldout.len()),
-        "{}",
-        set.heldout.len()
-    );
-    assert!(
-        set.train
-            .iter()
-            .all(|p| p.solution.as_ref().is_some_and(|s| s.contains("####")))
-    );
+    assert!((90..180).contains(&set.heldout.len()), "{}", set.heldout.len());
+    assert!(set.train.iter().all(|p| p.solution.as_ref().is_some_and(|s| s.contains("####"))));
 }

@@ -28,15 +28,9 @@ impl DataSet {
         let mut fields = Fields::new();
         for split in [&train, &heldout] {
             fields.count(split.len());
-            split
-                .iter()
-                .for_each(|problem| add_problem(&mut fields, problem));
+            split.iter().for_each(|problem| add_problem(&mut fields, problem));
         }
-        Self {
-            train,
-            heldout,
-            sha256: fields.finish(),
-        }
+        Self { train, heldout, sha256: fields.finish() }
     }
 }
 
@@ -62,10 +56,7 @@ pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
         SourcePlan::Countdown(rules) => countdown::generate(rules, &plan.prompt),
         SourcePlan::Jsonl { .. } => jsonl::read(plan),
     };
-    set.map_err(|error| TaskError::InData {
-        id: id.to_owned(),
-        error: Box::new(error),
-    })
+    set.map_err(|error| TaskError::InData { id: id.to_owned(), error: Box::new(error) })
 }
 
 /// Checks a data set without making all of it: ranges, template and (where it is quickly counted) number of problems

@@ -36,17 +36,9 @@ pub(crate) fn suite_by_id<'a>(
     id: &str,
     place: &str,
 ) -> Result<&'a EvalPlan, PortError> {
-    run.evals
-        .iter()
-        .find(|suite| suite.id == id)
-        .ok_or_else(|| {
-            TrainError::Unknown {
-                place: place.to_owned(),
-                kind: "eval",
-                id: id.to_owned(),
-            }
-            .into()
-        })
+    run.evals.iter().find(|suite| suite.id == id).ok_or_else(|| {
+        TrainError::Unknown { place: place.to_owned(), kind: "eval", id: id.to_owned() }.into()
+    })
 }
 
 /// Finds out before the run what would make a suite fail at its end.
@@ -74,9 +66,7 @@ pub(crate) fn evaluate(
 ) -> Result<EvalFacts, PortError> {
     let place = suite_place(&suite.id);
     let grade = [reward_by_id(run, &suite.grade, &place)?];
-    let problems: Vec<&Problem> = limited(ports.problems, &suite.data, &place)?
-        .iter()
-        .collect();
+    let problems: Vec<&Problem> = limited(ports.problems, &suite.data, &place)?.iter().collect();
     let sampler = Sampler {
         samples: suite.samples,
         sampling: &suite.sampling,
@@ -89,9 +79,7 @@ pub(crate) fn evaluate(
         let groups = generate_groups(ports.policy, sampler, problems, first)?;
         for group in reward_groups(ports.rewarder, &grade, groups, &place)? {
             let samples = group.rollouts.into_iter();
-            let samples = samples
-                .map(|rollout| graded(rollout, suite.threshold))
-                .collect();
+            let samples = samples.map(|rollout| graded(rollout, suite.threshold)).collect();
             items.push((group.problem, samples));
         }
     }
@@ -125,10 +113,7 @@ fn graded(rewarded: RewardedRollout, threshold: f64) -> EvalSample {
 /// the end-of-sequence token; every one a mean over items of a mean over the item's samples.
 fn figures(suite: &EvalPlan, items: &[(Problem, Vec<EvalSample>)]) -> Vec<EvalMetric> {
     let over_items = |metric: String, of: &dyn Fn(&[EvalSample]) -> Option<f64>| {
-        let values: Vec<f64> = items
-            .iter()
-            .filter_map(|(_, samples)| of(samples))
-            .collect();
+        let values: Vec<f64> = items.iter().filter_map(|(_, samples)| of(samples)).collect();
         estimate(&values).map(|estimate| EvalMetric {
             metric,
             value: estimate.mean,
@@ -144,11 +129,7 @@ fn figures(suite: &EvalPlan, items: &[(Problem, Vec<EvalSample>)]) -> Vec<EvalMe
         })
     });
     let truncated = over_items("truncated".to_owned(), &|samples| {
-        mean(
-            samples
-                .iter()
-                .map(|sample| share(sample.finish == FinishReason::Length)),
-        )
+        mean(samples.iter().map(|sample| share(sample.finish == FinishReason::Length)))
     });
     let tokens = over_items("tokens".to_owned(), &|samples| {
         mean(samples.iter().map(|sample| sample.tokens.len() as f64))

@@ -47,10 +47,7 @@ impl<'a> GrpoStage<'a> {
         }
         let problems = limited(source, &plan.data, &place)?;
         check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
-        let rewards = plan
-            .rewards
-            .iter()
-            .map(|reward| reward_by_id(run, reward, &place));
+        let rewards = plan.rewards.iter().map(|reward| reward_by_id(run, reward, &place));
         let rng = Rng::new(run.seed);
         Ok(Self {
             plan,
@@ -130,37 +127,18 @@ impl<'a> GrpoStage<'a> {
         lr: f64,
     ) -> Result<Updates, PortError> {
         let plan = self.plan;
-        let optimizer = Optimizer {
-            plan: &plan.optimizer,
-            lr,
-            place: &self.place,
-            step: at.step,
-        };
+        let optimizer = Optimizer { plan: &plan.optimizer, lr, place: &self.place, step: at.step };
         let mut updates = Updates::default();
-        let parts = split(
-            packed.len(),
-            plan.epochs,
-            plan.updates_per_epoch,
-            self.packing,
-            at.step,
-        );
+        let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, at.step);
         for part in parts {
             let sequences = |keep: fn(&Packed) -> bool| -> Vec<TrainingSequence> {
                 let packed = part.iter().map(|&index| &packed[index]);
-                packed
-                    .filter(|one| keep(one))
-                    .map(|one| one.sequence.clone())
-                    .collect()
+                packed.filter(|one| keep(one)).map(|one| one.sequence.clone()).collect()
             };
             // The denominators see every sequence of the update, the policy only those it can learn from.
             let (kl, max_tokens) = (&plan.kl, plan.sampling.max_tokens);
-            let loss = Surrogate::new(
-                &plan.clip,
-                kl,
-                plan.aggregation,
-                max_tokens,
-                &sequences(|_| true),
-            );
+            let loss =
+                Surrogate::new(&plan.clip, kl, plan.aggregation, max_tokens, &sequences(|_| true));
             let batch = self.batch(sequences(Packed::is_trained));
             if !batch.sequences.is_empty() {
                 updates.apply(policy, &batch, &loss, optimizer)?;

@@ -36,9 +36,9 @@ pub(crate) fn training<'a>(
 ) -> Result<Option<Box<dyn Training + 'a>>, PortError> {
     Ok(match &stage.kind {
         StageKind::Sft(plan) => Some(Box::new(sft::SftStage::new(run, &stage.id, plan, source)?)),
-        StageKind::Grpo(plan) => Some(Box::new(grpo::GrpoStage::new(
-            run, &stage.id, plan, source,
-        )?)),
+        StageKind::Grpo(plan) => {
+            Some(Box::new(grpo::GrpoStage::new(run, &stage.id, plan, source)?))
+        }
         StageKind::Evaluate(_) => None,
     })
 }
@@ -57,12 +57,7 @@ pub(crate) fn suite_place(id: &str) -> String {
 fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, PortError> {
     let found = run.rewards.iter().find(|reward| reward.id == id);
     found.cloned().ok_or_else(|| {
-        TrainError::Unknown {
-            place: place.to_owned(),
-            kind: "reward",
-            id: id.to_owned(),
-        }
-        .into()
+        TrainError::Unknown { place: place.to_owned(), kind: "reward", id: id.to_owned() }.into()
     })
 }
 

@@ -36,11 +36,7 @@ impl<'a> SftStage<'a> {
         let problems = limited(source, &plan.data, &place)?;
         super::check_batch(&place, &plan.data, problems.len(), plan.batch_size)?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
-        Ok(Self {
-            plan,
-            draw: Draw::new(problems, stream),
-            place,
-        })
+        Ok(Self { plan, draw: Draw::new(problems, stream), place })
     }
 
     /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token.

@@ -30,10 +30,7 @@ fn assert_error(error: &PortError, boundary: Boundary, parts: &[&str]) {
 fn problems(change: impl Fn(&mut FixedProblems)) -> World {
     let mut problems = FixedProblems::digits();
     change(&mut problems);
-    World {
-        problems,
-        ..World::default()
-    }
+    World { problems, ..World::default() }
 }
 
 #[test]
@@ -45,17 +42,9 @@ fn data_sets_that_are_empty_or_smaller_than_a_batch() {
         assert_error(&error, Boundary::Data, &["`digits` has no train problems"]);
     }
     let error = refused(problems(|all| all.problems.truncate(3)), &sft);
-    assert_error(
-        &error,
-        Boundary::Data,
-        &["stage `sft`", "3 train problems", "draws 4"],
-    );
+    assert_error(&error, Boundary::Data, &["stage `sft`", "3 train problems", "draws 4"]);
     let error = refused(problems(|all| all.problems.truncate(3)), &grpo);
-    assert_error(
-        &error,
-        Boundary::Data,
-        &["stage `rl`", "3 train problems", "draws 5"],
-    );
+    assert_error(&error, Boundary::Data, &["stage `rl`", "3 train problems", "draws 5"]);
 }
 
 #[test]
@@ -73,13 +62,7 @@ fn a_limit_counts_as_the_size_of_the_data_set() {
 fn prompts_that_leave_no_room_name_their_problem() {
     let long = |all: &mut FixedProblems| all.problems[7].prompt = "1234567".to_owned();
     let error = refused(problems(long), &run_plan(vec![grpo_stage(grpo_plan(9))]));
-    let parts = [
-        "stage `rl`",
-        "`digit-7`",
-        "7 tokens",
-        "with 2 for",
-        "context of 8",
-    ];
+    let parts = ["stage `rl`", "`digit-7`", "7 tokens", "with 2 for", "context of 8"];
     assert_error(&error, Boundary::Data, &parts);
 
     let mut plan = run_plan(vec![evaluate_stage()]);
@@ -91,39 +74,21 @@ fn prompts_that_leave_no_room_name_their_problem() {
 #[test]
 fn examples_longer_than_the_context_name_their_problem() {
     let world = World {
-        policy: TablePolicy {
-            context: Some(2),
-            ..TablePolicy::new()
-        },
+        policy: TablePolicy { context: Some(2), ..TablePolicy::new() },
         ..World::default()
     };
     let error = refused(world, &run_plan(vec![sft_stage(sft_plan(1))]));
-    assert_error(
-        &error,
-        Boundary::Data,
-        &["stage `sft`", "3 tokens", "context of 2"],
-    );
+    assert_error(&error, Boundary::Data, &["stage `sft`", "3 tokens", "context of 2"]);
 }
 
 #[test]
 fn problems_without_a_prompt_or_solution_or_with_unknown_text() {
     let plan = run_plan(vec![sft_stage(sft_plan(9))]);
     let error = refused(problems(|all| all.problems[2].solution = None), &plan);
-    assert_error(
-        &error,
-        Boundary::Data,
-        &["`digit-2`", "no worked solution", "`digits`"],
-    );
+    assert_error(&error, Boundary::Data, &["`digit-2`", "no worked solution", "`digits`"]);
     let error = refused(problems(|all| all.problems[2].prompt.clear()), &plan);
-    assert_error(
-        &error,
-        Boundary::Data,
-        &["the prompt of problem `digit-2` is empty"],
-    );
-    let error = refused(
-        problems(|all| all.problems[2].prompt = "x".to_owned()),
-        &plan,
-    );
+    assert_error(&error, Boundary::Data, &["the prompt of problem `digit-2` is empty"]);
+    let error = refused(problems(|all| all.problems[2].prompt = "x".to_owned()), &plan);
     assert_error(&error, Boundary::Data, &["`x` is no digit"]);
 }
 
@@ -132,11 +97,7 @@ fn ids_and_numbers_that_do_not_fit_together() {
     let mut grpo = grpo_plan(1);
     grpo.rewards.push("nobody".to_owned());
     let error = refused(World::default(), &run_plan(vec![grpo_stage(grpo)]));
-    assert_error(
-        &error,
-        Boundary::Spec,
-        &["stage `rl`", "no reward called `nobody`"],
-    );
+    assert_error(&error, Boundary::Spec, &["stage `rl`", "no reward called `nobody`"]);
 
     let mut greedy = grpo_plan(1);
     greedy.sampling.temperature = 0.0;
@@ -150,53 +111,28 @@ fn ids_and_numbers_that_do_not_fit_together() {
     plan.evals.push(eval_plan());
     plan.evals[0].pass_at = vec![1, 5];
     let error = refused(World::default(), &plan);
-    assert_error(
-        &error,
-        Boundary::Spec,
-        &["eval `digits`", "pass@5", "between 1 and 4"],
-    );
+    assert_error(&error, Boundary::Spec, &["eval `digits`", "pass@5", "between 1 and 4"]);
 }
 
 #[test]
 fn a_checkpoint_beyond_the_plan() {
-    let world = World {
-        from: Cursor {
-            stage: 0,
-            step: 9,
-            drawn: 36,
-        },
-        ..World::default()
-    };
+    let world = World { from: Cursor { stage: 0, step: 9, drawn: 36 }, ..World::default() };
     let error = refused(world, &run_plan(vec![sft_stage(sft_plan(3))]));
     assert_error(&error, Boundary::Data, &["9 steps done", "only 3"]);
 }
 
 #[test]
 fn a_rewarder_that_forgets_a_group_and_totals_that_overflow() {
-    let world = World {
-        rules: Rules {
-            forget_a_group: true,
-        },
-        ..World::default()
-    };
+    let world = World { rules: Rules { forget_a_group: true }, ..World::default() };
     let finished = world.run(&run_plan(vec![grpo_stage(grpo_plan(1))]));
     let error = finished.outcome.expect_err("scores are missing");
-    assert_error(
-        &error,
-        Boundary::Reward,
-        &["rewarder returned 0 scores", "expected 8"],
-    );
+    assert_error(&error, Boundary::Reward, &["rewarder returned 0 scores", "expected 8"]);
 
     let mut plan = run_plan(vec![grpo_stage(grpo_plan(1))]);
-    plan.rewards
-        .iter_mut()
-        .for_each(|reward| reward.weight = f64::MAX);
+    plan.rewards.iter_mut().for_each(|reward| reward.weight = f64::MAX);
     if let StageKind::Grpo(grpo) = &mut plan.stages[0].kind {
         grpo.rewards = vec!["same".to_owned(), "same".to_owned()];
     }
-    let error = World::default()
-        .run(&plan)
-        .outcome
-        .expect_err("the total overflows");
+    let error = World::default().run(&plan).outcome.expect_err("the total overflows");
     assert_error(&error, Boundary::Reward, &["weighted total", "inf"]);
 }

@@ -15,11 +15,7 @@ fn everything() -> RunPlan {
     grpo.kl.coef = 0.01;
     grpo.epochs = 2;
     grpo.updates_per_epoch = 2;
-    let mut plan = run_plan(vec![
-        sft_stage(sft_plan(4)),
-        grpo_stage(grpo),
-        evaluate_stage(),
-    ]);
+    let mut plan = run_plan(vec![sft_stage(sft_plan(4)), grpo_stage(grpo), evaluate_stage()]);
     plan.evals.push(eval_plan());
     plan
 }
@@ -75,10 +71,7 @@ fn metrics_have_a_fixed_order() {
         let metrics = &finished.steps()[index].metrics;
         metrics.iter().map(|(name, _)| name.as_str()).collect()
     };
-    assert_eq!(
-        names(0),
-        ["loss", "grad_norm", "lr", "tokens", "epoch", "table.rows"]
-    );
+    assert_eq!(names(0), ["loss", "grad_norm", "lr", "tokens", "epoch", "table.rows"]);
     let expected = [
         "loss",
         "reward.mean",
@@ -108,11 +101,7 @@ fn metrics_have_a_fixed_order() {
 fn metrics_agree_with_the_rollouts_of_the_step() {
     let finished = finish(&run_plan(vec![grpo_stage(grpo_plan(1))]));
     let step = finished.steps()[0];
-    let rollouts: Vec<_> = step
-        .groups
-        .iter()
-        .flat_map(|group| &group.group.rollouts)
-        .collect();
+    let rollouts: Vec<_> = step.groups.iter().flat_map(|group| &group.group.rollouts).collect();
     assert_eq!(rollouts.len(), 40);
     let mean = |of: &dyn Fn(usize) -> f64| (0..40).map(of).sum::<f64>() / 40.0;
     let total = |index: usize| rollouts[index].total.unwrap();
@@ -129,14 +118,10 @@ fn metrics_agree_with_the_rollouts_of_the_step() {
     };
     let tokens = |index: usize| rollouts[index].rollout.completion.tokens.len() as f64;
     let truncated = |index: usize| {
-        f64::from(u8::from(
-            rollouts[index].rollout.completion.finish == FinishReason::Length,
-        ))
+        f64::from(u8::from(rollouts[index].rollout.completion.finish == FinishReason::Length))
     };
     close("reward.mean", mean(&total));
-    let squares: f64 = (0..40)
-        .map(|index| (total(index) - mean(&total)).powi(2))
-        .sum();
+    let squares: f64 = (0..40).map(|index| (total(index) - mean(&total)).powi(2)).sum();
     close("reward.std", (squares / 39.0).sqrt());
     close("tokens.mean", mean(&tokens));
     close("tokens", 40.0 * mean(&tokens));
@@ -160,18 +145,8 @@ fn later_updates_are_off_policy_but_the_recorded_difference_is_the_first_ones() 
     plan.sampling.temperature = 0.9;
     let finished = finish(&run_plan(vec![grpo_stage(plan)]));
     assert_eq!(finished.curve("logprob_diff_max"), vec![0.0; 10]);
-    assert!(
-        finished
-            .curve("ratio.mean")
-            .iter()
-            .any(|&ratio| ratio != 1.0)
-    );
-    assert!(
-        finished
-            .curve("clip_fraction")
-            .iter()
-            .any(|&share| share > 0.0)
-    );
+    assert!(finished.curve("ratio.mean").iter().any(|&ratio| ratio != 1.0));
+    assert!(finished.curve("clip_fraction").iter().any(|&share| share > 0.0));
 }
 
 #[test]
@@ -193,9 +168,7 @@ fn the_size_of_micro_batches_changes_rounding_only() {
         let tokens = |finished: &crate::support::Finished| -> Vec<Vec<u32>> {
             let groups = finished.steps().into_iter().flat_map(|step| &step.groups);
             let rollouts = groups.flat_map(|group| &group.group.rollouts);
-            rollouts
-                .map(|one| one.rollout.completion.tokens.clone())
-                .collect()
+            rollouts.map(|one| one.rollout.completion.tokens.clone()).collect()
         };
         assert_eq!(tokens(&whole), tokens(&split));
     }
@@ -208,9 +181,7 @@ fn every_pass_over_the_data_draws_every_problem_once() {
     let mut orders = Vec::new();
     for pass in steps.chunks(2) {
         let groups = pass.iter().flat_map(|step| &step.groups);
-        let order: Vec<_> = groups
-            .map(|group| group.group.problem.key.clone())
-            .collect();
+        let order: Vec<_> = groups.map(|group| group.group.problem.key.clone()).collect();
         let mut sorted = order.clone();
         sorted.sort();
         sorted.dedup();
@@ -234,20 +205,12 @@ fn every_step_has_its_own_draws() {
         tokens.collect()
     };
     assert_ne!(tokens(0), tokens(1));
-    assert_ne!(
-        tokens(0)[..8],
-        tokens(0)[8..16],
-        "groups have their own draws"
-    );
+    assert_ne!(tokens(0)[..8], tokens(0)[8..16], "groups have their own draws");
 }
 
 #[test]
 fn the_learning_rate_follows_its_schedule() {
-    let schedule = SchedulePlan {
-        kind: ScheduleKind::Linear,
-        warmup_steps: 2,
-        final_ratio: 0.0,
-    };
+    let schedule = SchedulePlan { kind: ScheduleKind::Linear, warmup_steps: 2, final_ratio: 0.0 };
     let mut sft = sft_plan(4);
     sft.optimizer.schedule = schedule.clone();
     let mut grpo = grpo_plan(4);

@@ -36,24 +36,17 @@ fn grpo_learns() {
 
 #[test]
 fn grpo_learns_with_every_advantage_and_aggregation() {
-    for kind in [
-        AdvantageKind::GroupNormalized,
-        AdvantageKind::GroupCentered,
-        AdvantageKind::LeaveOneOut,
-    ] {
-        for aggregation in [
-            Aggregation::SequenceMean,
-            Aggregation::TokenMean,
-            Aggregation::FixedLength,
-        ] {
+    for kind in
+        [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut]
+    {
+        for aggregation in
+            [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
+        {
             let mut plan = grpo_plan(60);
             plan.advantage.kind = kind;
             plan.aggregation = aggregation;
             let rewards = finish(&run_plan(vec![grpo_stage(plan)])).curve("reward.mean");
-            assert!(
-                mean(&rewards[50..]) > 1.0,
-                "{kind:?} {aggregation:?}: {rewards:?}"
-            );
+            assert!(mean(&rewards[50..]) > 1.0, "{kind:?} {aggregation:?}: {rewards:?}");
         }
     }
 }
@@ -77,10 +70,7 @@ fn grpo_without_signal_does_not_move_the_policy() {
     let finished = finish(&run_plan(vec![grpo_stage(plan)]));
     assert_eq!(finished.curve("zero_signal"), vec![1.0; 5]);
     assert_eq!(finished.curve("grad_norm"), vec![0.0; 5]);
-    assert_eq!(
-        finished.curve("entropy"),
-        vec![finished.curve("entropy")[0]; 5]
-    );
+    assert_eq!(finished.curve("entropy"), vec![finished.curve("entropy")[0]; 5]);
 }
 
 #[test]
@@ -88,9 +78,6 @@ fn reinforcement_goes_on_from_what_supervision_taught() {
     let stages = vec![sft_stage(sft_plan(30)), grpo_stage(grpo_plan(20))];
     let finished = finish(&run_plan(stages));
     let rewards = finished.curve("reward.mean");
-    assert!(
-        rewards[0] > 0.4,
-        "the policy after SFT is far above chance: {rewards:?}"
-    );
+    assert!(rewards[0] > 0.4, "the policy after SFT is far above chance: {rewards:?}");
     assert!(mean(&rewards[15..]) > rewards[0]);
 }

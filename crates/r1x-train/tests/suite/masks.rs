@@ -40,10 +40,7 @@ fn rollouts_whose_only_reward_failed_get_no_advantage_and_no_vote() {
     let recorded: f64 = finished.curve("reward.unscored").iter().sum::<f64>() * 40.0;
     assert!((recorded - f64::from(unscored)).abs() < 1e-6);
     let rewards = finished.curve("reward.mean");
-    assert!(
-        rewards[29] > rewards[0],
-        "even digits are still learned: {rewards:?}"
-    );
+    assert!(rewards[29] > rewards[0], "even digits are still learned: {rewards:?}");
 }
 
 #[test]
@@ -58,10 +55,7 @@ fn a_failed_reward_leaves_the_total_to_the_others() {
         assert_eq!(other.groups[0].group.rollouts[0].outcomes.len(), 2);
     }
     assert_eq!(beside.curve("reward.broken.mean"), Vec::<f64>::new());
-    assert_eq!(
-        beside.curve("reward.first.mean"),
-        alone.curve("reward.first.mean")
-    );
+    assert_eq!(beside.curve("reward.first.mean"), alone.curve("reward.first.mean"));
 }
 
 #[test]
@@ -85,18 +79,12 @@ fn groups_without_signal_are_kept_or_dropped_as_planned() {
         plan.group_size = 4;
         plan.zero_signal = zero_signal;
         let finished = finish_stage(plan);
-        let with_signal = finished.steps()[0]
-            .groups
-            .iter()
-            .filter(|group| !group.zero_signal)
-            .count();
+        let with_signal =
+            finished.steps()[0].groups.iter().filter(|group| !group.zero_signal).count();
         (finished.policy.batches[0].len(), with_signal)
     };
     let (kept, with_signal) = sizes(ZeroSignal::Keep);
-    assert!(
-        (1..5).contains(&with_signal),
-        "the seed gives both kinds of group: {with_signal}"
-    );
+    assert!((1..5).contains(&with_signal), "the seed gives both kinds of group: {with_signal}");
     assert_eq!(kept, 5 * 4);
     assert_eq!(sizes(ZeroSignal::Drop), (with_signal * 4, with_signal));
 }
@@ -112,10 +100,7 @@ fn a_step_whose_groups_are_all_dropped_updates_nothing() {
     assert_eq!(finished.curve("loss"), vec![0.0; 2]);
     assert_eq!(finished.curve("reward.mean"), vec![1.0; 2]);
     assert_eq!(finished.curve("ratio.mean"), Vec::<f64>::new());
-    assert_eq!(
-        finished.steps()[0].reference_logprobs,
-        vec![vec![Vec::<f32>::new(); 8]; 5]
-    );
+    assert_eq!(finished.steps()[0].reference_logprobs, vec![vec![Vec::<f32>::new(); 8]; 5]);
 }
 
 #[test]
@@ -124,28 +109,17 @@ fn truncated_completions_are_not_trained_on_but_count_in_their_group() {
     plan.truncated = Truncated::Mask;
     let finished = finish_stage(plan);
     for (step, batch) in finished.steps().iter().zip(&finished.policy.batches) {
-        let rollouts: Vec<_> = step
-            .groups
-            .iter()
-            .flat_map(|group| &group.group.rollouts)
-            .collect();
+        let rollouts: Vec<_> = step.groups.iter().flat_map(|group| &group.group.rollouts).collect();
         let truncated = rollouts
             .iter()
             .filter(|one| one.rollout.completion.finish == FinishReason::Length)
             .count();
         assert!(truncated > 0 && truncated < 40);
         assert_eq!(batch.len(), 40 - truncated);
-        assert!(
-            batch
-                .iter()
-                .all(|sequence| sequence.tokens.last() == Some(&0))
-        );
+        assert!(batch.iter().all(|sequence| sequence.tokens.last() == Some(&0)));
         for group in &step.groups {
             let sum: f64 = group.advantages.iter().sum();
-            assert!(
-                sum.abs() < 1e-9,
-                "truncated rollouts are in the group's mean"
-            );
+            assert!(sum.abs() < 1e-9, "truncated rollouts are in the group's mean");
         }
     }
     let kept = finish_stage(with_rewards(&["first", "stops"], 3));
@@ -170,9 +144,5 @@ fn masked_completions_count_in_the_fixed_length_denominator() {
         }
     }
     let loss = finished.curve("loss")[0];
-    assert!(
-        sum != 0.0 && (loss - sum / 80.0).abs() < 1e-9,
-        "{loss} is not {}",
-        sum / 80.0
-    );
+    assert!(sum != 0.0 && (loss - sum / 80.0).abs() < 1e-9, "{loss} is not {}", sum / 80.0);
 }

@@ -25,12 +25,7 @@ fn without_a_penalty_there_is_no_reference() {
     let finished = finish_stage(with_penalty(0.0, Some(2)));
     assert_eq!(finished.policy.references_set, 0);
     assert_eq!(finished.curve("kl"), Vec::<f64>::new());
-    assert!(
-        finished
-            .steps()
-            .iter()
-            .all(|step| step.reference_logprobs.is_empty())
-    );
+    assert!(finished.steps().iter().all(|step| step.reference_logprobs.is_empty()));
 }
 
 #[test]

@@ -20,17 +20,9 @@ fn plan() -> RunPlan {
     grpo.kl.refresh_every = Some(3);
     grpo.epochs = 2;
     grpo.updates_per_epoch = 2;
-    let mut plan = run_plan(vec![
-        sft_stage(sft_plan(5)),
-        evaluate_stage(),
-        grpo_stage(grpo),
-    ]);
+    let mut plan = run_plan(vec![sft_stage(sft_plan(5)), evaluate_stage(), grpo_stage(grpo)]);
     let mut suite = eval_plan();
-    suite.when = EvalWhen {
-        start: true,
-        stage_end: true,
-        every: Some(2),
-    };
+    suite.when = EvalWhen { start: true, stage_end: true, every: Some(2) };
     plan.evals.push(suite);
     plan.checkpoints.every = Some(2);
     plan
@@ -67,13 +59,7 @@ fn resume(
     stop_after: u64,
 ) -> crate::support::Finished {
     let (policy, from) = TablePolicy::restored(checkpoints, name);
-    World {
-        policy,
-        from,
-        stop_after,
-        ..World::default()
-    }
-    .run(plan)
+    World { policy, from, stop_after, ..World::default() }.run(plan)
 }
 
 #[test]
@@ -81,11 +67,7 @@ fn a_run_interrupted_after_any_step_and_resumed_leaves_the_same_facts() {
     let plan = plan();
     let whole = finish(&plan);
     for stop_after in 1..=12 {
-        let first = World {
-            stop_after,
-            ..World::default()
-        }
-        .run(&plan);
+        let first = World { stop_after, ..World::default() }.run(&plan);
         let Ok(RunOutcome::Interrupted { cursor }) = first.outcome else {
             panic!("not interrupted after {stop_after}: {:?}", first.outcome);
         };
@@ -95,11 +77,7 @@ fn a_run_interrupted_after_any_step_and_resumed_leaves_the_same_facts() {
         assert_eq!(second.outcome, Ok(RunOutcome::Done));
         let mut facts = lasting(&first.facts);
         facts.extend(lasting(&second.facts));
-        assert_eq!(
-            facts,
-            lasting(&whole.facts),
-            "interrupted after {stop_after}"
-        );
+        assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
     }
 }
 
@@ -107,11 +85,7 @@ fn a_run_interrupted_after_any_step_and_resumed_leaves_the_same_facts() {
 fn a_run_interrupted_at_every_step_leaves_the_same_facts() {
     let plan = plan();
     let mut facts = Vec::new();
-    let mut finished = World {
-        stop_after: 1,
-        ..World::default()
-    }
-    .run(&plan);
+    let mut finished = World { stop_after: 1, ..World::default() }.run(&plan);
     let mut attempts = 1;
     while let Ok(RunOutcome::Interrupted { .. }) = finished.outcome {
         facts.extend(lasting(&finished.facts));
@@ -153,15 +127,9 @@ fn a_resumed_stage_keeps_its_reference_and_says_where_it_starts() {
     let plan = plan();
     let whole = finish(&plan);
     let resumed = resume(&plan, &whole.policy.checkpoints, "rl/step-000004", u64::MAX);
-    assert_eq!(
-        resumed.policy.references_set, 1,
-        "only the refresh after step 6"
-    );
+    assert_eq!(resumed.policy.references_set, 1, "only the refresh after step 6");
     let Some(Fact::StageStarted(stage)) = resumed.facts.first() else {
-        panic!(
-            "a resumed run begins with its stage: {:?}",
-            resumed.facts.first()
-        );
+        panic!("a resumed run begins with its stage: {:?}", resumed.facts.first());
     };
     assert_eq!((stage.index, stage.start_step), (2, 4));
 }
@@ -169,10 +137,7 @@ fn a_resumed_stage_keeps_its_reference_and_says_where_it_starts() {
 #[test]
 fn an_interruption_saves_under_its_own_name_unless_a_checkpoint_is_due_anyway() {
     let name = |stop_after| {
-        let stopped = World {
-            stop_after,
-            ..World::default()
-        };
+        let stopped = World { stop_after, ..World::default() };
         last_checkpoint(&stopped.run(&plan()).facts)
     };
     assert_eq!(name(1), "sft/interrupt-000001");
@@ -183,20 +148,11 @@ fn an_interruption_saves_under_its_own_name_unless_a_checkpoint_is_due_anyway() 
 #[test]
 fn a_finished_run_has_nothing_to_go_on_with() {
     let plan = run_plan(vec![sft_stage(sft_plan(2))]);
-    let stopped = World {
-        stop_after: 2,
-        ..World::default()
-    }
-    .run(&plan);
+    let stopped = World { stop_after: 2, ..World::default() }.run(&plan);
     let rest = resume(&plan, &stopped.policy.checkpoints, "sft/final", u64::MAX);
     assert_eq!(rest.outcome, Ok(RunOutcome::Done));
     assert!(rest.steps().is_empty());
-    assert_eq!(
-        rest.facts.len(),
-        2,
-        "only the stage's start and end: {:?}",
-        rest.facts
-    );
+    assert_eq!(rest.facts.len(), 2, "only the stage's start and end: {:?}", rest.facts);
 }
 
 /// A request to stop that arrives during an evaluation is answered after it: between stages, with a checkpoint
@@ -206,19 +162,11 @@ fn an_interruption_during_an_evaluation_waits_for_it() {
     let plan = plan();
     let whole = finish(&plan);
     // The start, two inside the first stage and its end make four; the fifth is the stage `look`.
-    for (evaluations, stage, name) in [
-        (4, 1, "sft/interrupt-000005"),
-        (5, 2, "look/interrupt-000000"),
-    ] {
-        let first = World {
-            stop_after_evaluations: evaluations,
-            ..World::default()
-        }
-        .run(&plan);
-        let cursor = Cursor {
-            stage,
-            ..Cursor::default()
-        };
+    for (evaluations, stage, name) in
+        [(4, 1, "sft/interrupt-000005"), (5, 2, "look/interrupt-000000")]
+    {
+        let first = World { stop_after_evaluations: evaluations, ..World::default() }.run(&plan);
+        let cursor = Cursor { stage, ..Cursor::default() };
         assert_eq!(first.outcome, Ok(RunOutcome::Interrupted { cursor }));
         assert_eq!(last_checkpoint(&first.facts), name);
         let second = resume(&plan, &first.policy.checkpoints, name, u64::MAX);

@@ -20,7 +20,8 @@ pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let plural =
+        |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     println!(
         "ok  {}  {}, {}, {}  ({:.0} ms)",
         spec.spec.display(),

@@ -32,7 +32,12 @@ pub struct Ask {
 ///
 /// # Errors
 /// When the run has no such checkpoint or the prompt cannot be encoded.
-pub fn generate(global: &Global, run: &str, ask: &Ask, compute: &ComputeArgs) -> Result<i32, Failure> {
+pub fn generate(
+    global: &Global,
+    run: &str,
+    ask: &Ask,
+    compute: &ComputeArgs,
+) -> Result<i32, Failure> {
     session::check_device(compute)?;
     let store = session::reading(global)?;
     let plan = session::plan_of(&store, run)?;
@@ -46,7 +51,11 @@ pub fn generate(global: &Global, run: &str, ask: &Ask, compute: &ComputeArgs) ->
     let mut requests = Vec::new();
     for (address, prompt) in prompts.iter().enumerate() {
         let tokens = policy.encode(prompt)?;
-        requests.push(GenerateRequest { prompt: tokens, samples: ask.samples, address: address as u64 });
+        requests.push(GenerateRequest {
+            prompt: tokens,
+            samples: ask.samples,
+            address: address as u64,
+        });
     }
     let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
     let sampling = SamplingPlan {
@@ -86,7 +95,8 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf,
             } else {
                 format!("it has {}", paths.join(", "))
             };
-            let what = wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));
+            let what =
+                wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));
             Err(Failure::new(code::INPUT, format!("run {name} has {what}"), hint))
         }
     }

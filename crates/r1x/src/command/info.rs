@@ -50,7 +50,11 @@ pub fn version() -> Result<i32, Failure> {
     println!("r1x {}", env!("CARGO_PKG_VERSION"));
     println!("commit   {commit}{dirty}");
     println!("compiler {}", env!("R1X_RUSTC"));
-    println!("devices  cpu ({:?}){}", r1x_ops::simd::level(), if cfg!(feature = "cuda") { ", cuda" } else { "" });
+    println!(
+        "devices  cpu ({:?}){}",
+        r1x_ops::simd::level(),
+        if cfg!(feature = "cuda") { ", cuda" } else { "" }
+    );
     println!("spec     1");
     println!("store    {}", r1x_store::known_schema());
     println!("rewards  {}", r1x_reward::WIT_WORLD);

@@ -26,11 +26,16 @@ pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
                 run.seed.to_string(),
                 run.steps.to_string(),
                 table::seconds(run.seconds),
-                run.digest.as_deref().map_or("-".to_owned(), |digest| digest[..12.min(digest.len())].to_owned()),
+                run.digest
+                    .as_deref()
+                    .map_or("-".to_owned(), |digest| digest[..12.min(digest.len())].to_owned()),
                 run.spec_path.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    print!("{}", table::render(&["run", "status", "seed", "steps", "time", "digest", "spec"], &rows));
+    print!(
+        "{}",
+        table::render(&["run", "status", "seed", "steps", "time", "digest", "spec"], &rows)
+    );
     Ok(0)
 }

@@ -19,7 +19,8 @@ const CORE_FLOPS: f64 = 2.0e10;
 pub fn plan(global: &Global, spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
     let world = session::world(1)?;
     let resolved = session::resolved(global, spec, &world)?;
-    let estimate = estimate(&resolved.plan, resolved.vocabulary_size, prompt_tokens(&resolved.plan));
+    let estimate =
+        estimate(&resolved.plan, resolved.vocabulary_size, prompt_tokens(&resolved.plan));
     let (_, hash) = session::plan_json(&resolved.plan)?;
     if json {
         let object = serde_json::json!({
@@ -79,7 +80,8 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> String {
             ]
         })
         .collect();
-    let header = ["stage", "kind", "updates", "completions", "tokens sampled ≤", "tokens trained ≤"];
+    let header =
+        ["stage", "kind", "updates", "completions", "tokens sampled ≤", "tokens trained ≤"];
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let seconds = estimate.flops / (CORE_FLOPS * cores as f64);
     format!(

@@ -43,10 +43,17 @@ pub fn plot(global: &Global, runs: &[String], metric: &str, output: &Path) -> Re
                 "r1x sql \"SELECT DISTINCT metric FROM v_metrics WHERE run = :run\" lists them",
             ));
         }
-        curves.push(Curve { name: format!("{}, seed {}", summary.name, summary.seed), points: smooth(&values) });
+        curves.push(Curve {
+            name: format!("{}, seed {}", summary.name, summary.seed),
+            points: smooth(&values),
+        });
     }
     draw(&curves, metric, output).map_err(|error| {
-        Failure::new(code::INPUT, format!("{}: {error}", output.display()), "check that the folder may be written")
+        Failure::new(
+            code::INPUT,
+            format!("{}: {error}", output.display()),
+            "check that the folder may be written",
+        )
     })?;
     eprintln!("wrote {}", output.display());
     Ok(0)

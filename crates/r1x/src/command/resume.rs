@@ -13,7 +13,12 @@ use crate::session;
 ///
 /// # Errors
 /// When it is done, running, or has no checkpoint.
-pub fn resume(global: &Global, run: &str, compute: &ComputeArgs, json: bool) -> Result<i32, Failure> {
+pub fn resume(
+    global: &Global,
+    run: &str,
+    compute: &ComputeArgs,
+    json: bool,
+) -> Result<i32, Failure> {
     session::check_device(compute)?;
     let store = session::store(global)?;
     let summary = store.run(run).map_err(PortError::from)?;

@@ -143,12 +143,18 @@ fn conclude(
         }
         Err(error) => {
             let mut failure = Failure::from(error);
-            let status = if failure.code == code::DIVERGED { RunStatus::Diverged } else { RunStatus::Failed };
+            let status = if failure.code == code::DIVERGED {
+                RunStatus::Diverged
+            } else {
+                RunStatus::Failed
+            };
             // The run's own error matters more than one from marking it.
             if let Err(second) = writer.finish(status, failure.code, Some(&failure.message), None) {
                 tracing::warn!("the run could not be marked as failed: {second}");
             }
-            failure.message.push_str(&format!("\n  run: {}; recorded steps are safe", writer.name()));
+            failure
+                .message
+                .push_str(&format!("\n  run: {}; recorded steps are safe", writer.name()));
             Err(failure)
         }
     }
@@ -234,7 +240,9 @@ pub fn evaluations_table(evaluations: &[EvalFacts]) -> String {
             let mut row = vec![facts.suite.clone(), facts.label.clone()];
             for metric in &metrics {
                 let found = facts.metrics.iter().find(|m| m.metric == *metric);
-                row.push(found.map_or("-".to_owned(), |m| format!("{:.4} ± {:.4}", m.value, m.stderr)));
+                row.push(
+                    found.map_or("-".to_owned(), |m| format!("{:.4} ± {:.4}", m.value, m.stderr)),
+                );
             }
             let first = facts.metrics.first();
             row.push(first.map_or("-".to_owned(), |m| format!("{} × {}", m.n_items, m.n_samples)));

@@ -131,7 +131,13 @@ fn run_text(card: &RunCard) -> String {
             .iter()
             .map(|p| {
                 let hash = p.sha256.chars().take(12).collect();
-                vec![p.reward.clone(), p.plugin.clone(), p.version.clone(), p.weight.to_string(), hash]
+                vec![
+                    p.reward.clone(),
+                    p.plugin.clone(),
+                    p.version.clone(),
+                    p.weight.to_string(),
+                    hash,
+                ]
             })
             .collect();
         let header = ["reward", "plugin", "version", "weight", "sha256"];
@@ -191,7 +197,8 @@ fn step_text(card: &StepCard) -> String {
 }
 
 fn group_text(card: &GroupDetail) -> String {
-    let mut text = format!("{}  {} step {} group {}\n", card.run, card.stage, card.step, card.group.group);
+    let mut text =
+        format!("{}  {} step {} group {}\n", card.run, card.stage, card.step, card.group.group);
     let _ = writeln!(text, "prompt  {}", card.group.prompt);
     let _ = writeln!(text, "gold    {}\n", card.group.gold.as_deref().unwrap_or("-"));
     let rows: Vec<Vec<String>> = card
@@ -228,7 +235,8 @@ fn rollout_text(card: &RolloutDetail) -> String {
         .rewards
         .iter()
         .map(|r| {
-            let parts: Vec<String> = r.parts.iter().map(|(name, v)| format!("{name} {v}")).collect();
+            let parts: Vec<String> =
+                r.parts.iter().map(|(name, v)| format!("{name} {v}")).collect();
             vec![
                 r.name.clone(),
                 number(r.value),
@@ -241,7 +249,8 @@ fn rollout_text(card: &RolloutDetail) -> String {
         .collect();
     text.push_str(&table::render(&["reward", "value", "weight", "status", "parts", "info"], &rows));
     if let (Some(tokens), Some(logprobs)) = (&card.tokens, &card.logprobs) {
-        let mean = logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
+        let mean =
+            logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
         let lowest = logprobs.iter().copied().fold(0.0f32, f32::min);
         let _ = writeln!(
             text,

@@ -66,9 +66,11 @@ fn answer(store: &Store, text: &str, run: &str, format: Format) -> Result<(), Fa
     };
     match written {
         // A reader that has seen enough, like `head`, is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(code::INTERNAL, format!("standard output: {error}"), "check where it goes"))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            code::INTERNAL,
+            format!("standard output: {error}"),
+            "check where it goes",
+        )),
         _ => Ok(()),
     }
 }
@@ -76,7 +78,9 @@ fn answer(store: &Store, text: &str, run: &str, format: Format) -> Result<(), Fa
 fn prompt(store: &Store, run: &str, format: Format) -> Result<i32, Failure> {
     let terminal = std::io::stdin().is_terminal();
     if terminal {
-        eprintln!("SQL over the store; `.tables` lists what can be asked, `.examples` questions, `.quit` leaves.");
+        eprintln!(
+            "SQL over the store; `.tables` lists what can be asked, `.examples` questions, `.quit` leaves."
+        );
     }
     let mut statement = String::new();
     loop {
@@ -175,7 +179,10 @@ mod tests {
     fn csv_quotes_and_json_types() {
         let answer = Table {
             columns: vec!["a".into(), "b".into()],
-            rows: vec![vec![Value::Text("x,\"y\"".into()), Value::Real(0.5)], vec![Value::Null, Value::Integer(3)]],
+            rows: vec![
+                vec![Value::Text("x,\"y\"".into()), Value::Real(0.5)],
+                vec![Value::Null, Value::Integer(3)],
+            ],
         };
         assert_eq!(as_csv(&answer), "a,b\n\"x,\"\"y\"\"\",0.5\n,3\n");
         assert_eq!(as_json(&answer).to_string(), r#"[{"a":"x,\"y\"","b":0.5},{"a":null,"b":3}]"#);

@@ -31,11 +31,7 @@ impl Segment {
             .flat_map(|row| (0..length).map(move |column| hidden(row, column)))
             .collect();
         let mask = Tensor::from_vec(mask, (length, length), device)?.to_dtype(dtype)?;
-        Ok(Self {
-            start,
-            length,
-            mask,
-        })
+        Ok(Self { start, length, mask })
     }
 }
 
@@ -57,9 +53,7 @@ impl Composed {
     ) -> Result<Tensor, ModelError> {
         let (Attention::Gqa { o, .. } | Attention::Mla { o, .. }) = attention;
         let projected = self.project(attention, normed, positions)?;
-        let attended = segments
-            .iter()
-            .map(|segment| softmax_attention(&projected, segment));
+        let attended = segments.iter().map(|segment| softmax_attention(&projected, segment));
         let attended = Tensor::cat(&attended.collect::<Result<Vec<_>, _>>()?, 0)?;
         self.parameters.linear(*o, &attended.flatten_from(1)?)
     }
@@ -73,26 +67,14 @@ impl Composed {
         let (rows, weights) = (normed.dim(0)?, &self.parameters);
         let turn = |x: &Tensor| rope(x, positions, &self.rotary);
         match *attention {
-            Attention::Gqa {
-                q,
-                k,
-                v,
-                heads,
-                kv_heads,
-                width,
-                ..
-            } => {
+            Attention::Gqa { q, k, v, heads, kv_heads, width, .. } => {
                 let split = |matrix, heads: usize| -> Result<Tensor, ModelError> {
-                    Ok(weights
-                        .linear(matrix, normed)?
-                        .reshape((rows, heads, width))?)
+                    Ok(weights.linear(matrix, normed)?.reshape((rows, heads, width))?)
                 };
                 // Query head h reads key/value head h / (heads / kv_heads): each serves its neighbours.
                 let share = |x: Tensor| {
                     let repeated = (rows, kv_heads, heads / kv_heads, width);
-                    x.unsqueeze(2)?
-                        .broadcast_as(repeated)?
-                        .reshape((rows, heads, width))
+                    x.unsqueeze(2)?.broadcast_as(repeated)?.reshape((rows, heads, width))
                 };
                 Ok(Projected {
                     queries: turn(&split(q, heads)?)?,
@@ -101,20 +83,10 @@ impl Composed {
                 })
             }
             Attention::Mla {
-                q,
-                kv_down,
-                kv_norm,
-                kv_up,
-                heads,
-                latent,
-                nope,
-                rope,
-                value,
-                ..
+                q, kv_down, kv_norm, kv_up, heads, latent, nope, rope, value, ..
             } => {
                 let queries =
-                    self.latent_queries(q, normed)?
-                        .reshape((rows, heads, nope + rope))?;
+                    self.latent_queries(q, normed)?.reshape((rows, heads, nope + rope))?;
                 let turned = turn(&queries.narrow(D::Minus1, nope, rope)?)?;
                 let queries =
                     Tensor::cat(&[queries.narrow(D::Minus1, 0, nope)?, turned], D::Minus1)?;
@@ -122,15 +94,9 @@ impl Composed {
                 let shared = turn(&down.narrow(1, latent, rope)?.unsqueeze(1)?)?;
                 let shared = shared.broadcast_as((rows, heads, rope))?;
                 let clean = weights.norm(kv_norm, &down.narrow(1, 0, latent)?, self.eps)?;
-                let up = weights
-                    .linear(kv_up, &clean)?
-                    .reshape((rows, heads, nope + value))?;
+                let up = weights.linear(kv_up, &clean)?.reshape((rows, heads, nope + value))?;
                 let keys = Tensor::cat(&[up.narrow(D::Minus1, 0, nope)?, shared], D::Minus1)?;
-                Ok(Projected {
-                    queries,
-                    keys,
-                    values: up.narrow(D::Minus1, nope, value)?,
-                })
+                Ok(Projected { queries, keys, values: up.narrow(D::Minus1, nope, value)? })
             }
         }
     }
@@ -149,11 +115,8 @@ impl Composed {
 
 /// Softmax attention of one sequence: `[length, heads, value]`.
 fn softmax_attention(projected: &Projected, segment: &Segment) -> Result<Tensor, ModelError> {
-    let by_head = |x: &Tensor| {
-        x.narrow(0, segment.start, segment.length)?
-            .transpose(0, 1)?
-            .contiguous()
-    };
+    let by_head =
+        |x: &Tensor| x.narrow(0, segment.start, segment.length)?.transpose(0, 1)?.contiguous();
     let queries = by_head(&projected.queries)?;
     let keys = by_head(&projected.keys)?;
     let scale = 1.0 / (keys.dim(D::Minus1)? as f64).sqrt();

@@ -52,23 +52,14 @@ fn choose(plan: &MoePlan, affinities: &[f64], bias: &[f64]) -> Vec<u32> {
     let size = plan.routed_experts / plan.groups;
     let strengths: Vec<f64> = scores
         .chunks(size)
-        .map(|group| {
-            ranked(group, 0..group.len())
-                .iter()
-                .take(2)
-                .map(|best| group[*best])
-                .sum()
-        })
+        .map(|group| ranked(group, 0..group.len()).iter().take(2).map(|best| group[*best]).sum())
         .collect();
     let open = ranked(&strengths, 0..plan.groups);
     let open = &open[..plan.groups_per_token];
     let eligible = (0..plan.routed_experts).filter(|expert| open.contains(&(expert / size)));
     let best = ranked(&scores, eligible);
-    let mut chosen: Vec<u32> = best
-        .iter()
-        .take(plan.experts_per_token)
-        .map(|expert| *expert as u32)
-        .collect();
+    let mut chosen: Vec<u32> =
+        best.iter().take(plan.experts_per_token).map(|expert| *expert as u32).collect();
     chosen.sort_unstable();
     chosen
 }
@@ -89,25 +80,14 @@ impl Composed {
     ) -> Result<(Tensor, Option<Routing>), ModelError> {
         let (router, bias, experts, shared, plan) = match block {
             FeedForward::Dense(dense) => return Ok((self.swiglu(dense, normed)?, None)),
-            FeedForward::Moe {
-                router,
-                bias,
-                experts,
-                shared,
-                plan,
-            } => (*router, &self.biases[*bias], experts, shared, plan),
+            FeedForward::Moe { router, bias, experts, shared, plan } => {
+                (*router, &self.biases[*bias], experts, shared, plan)
+            }
         };
         let affinities = sigmoid(&self.parameters.linear(router, normed)?)?;
         let on_host = affinities.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        let chosen = on_host
-            .iter()
-            .flat_map(|row| choose(plan, row, bias))
-            .collect();
-        let routing = Routing {
-            affinities,
-            chosen,
-            plan: plan.clone(),
-        };
+        let chosen = on_host.iter().flat_map(|row| choose(plan, row, bias)).collect();
+        let routing = Routing { affinities, chosen, plan: plan.clone() };
         let routed = self.routed(experts, &routing, normed)?;
         let output = match shared {
             Some(shared) => (self.swiglu(shared, normed)? + routed)?,

@@ -63,11 +63,7 @@ impl Parameters {
         for parameter in &layout.parameters {
             let tensor = named(weights, &parameter.name)?;
             let problem = if tensor.dims() != parameter.shape {
-                format!(
-                    "has shape {:?}, the plan says {:?}",
-                    tensor.dims(),
-                    parameter.shape
-                )
+                format!("has shape {:?}, the plan says {:?}", tensor.dims(), parameter.shape)
             } else if tensor.dtype() != dtype {
                 format!("is {:?}, the embedding is {dtype:?}", tensor.dtype())
             } else if !tensor.device().same_device(device) {
@@ -77,21 +73,16 @@ impl Parameters {
                 by_offset.insert(parameter.offset, tensor.clone());
                 continue;
             };
-            return Err(ModelError::Parameter {
-                name: parameter.name.clone(),
-                problem,
-            });
+            return Err(ModelError::Parameter { name: parameter.name.clone(), problem });
         }
         Ok(Self { by_offset })
     }
 
     fn at(&self, offset: usize) -> Result<&Tensor, ModelError> {
-        self.by_offset
-            .get(&offset)
-            .ok_or_else(|| ModelError::Parameter {
-                name: format!("at offset {offset}"),
-                problem: "is not in the layout".to_owned(),
-            })
+        self.by_offset.get(&offset).ok_or_else(|| ModelError::Parameter {
+            name: format!("at offset {offset}"),
+            problem: "is not in the layout".to_owned(),
+        })
     }
 
     /// x `[rows, in]` · Wᵀ.
@@ -106,13 +97,10 @@ impl Parameters {
 }
 
 fn named<'a>(weights: &'a BTreeMap<String, Var>, name: &str) -> Result<&'a Tensor, ModelError> {
-    weights
-        .get(name)
-        .map(Var::as_tensor)
-        .ok_or_else(|| ModelError::Parameter {
-            name: name.to_owned(),
-            problem: "is missing".to_owned(),
-        })
+    weights.get(name).map(Var::as_tensor).ok_or_else(|| ModelError::Parameter {
+        name: name.to_owned(),
+        problem: "is missing".to_owned(),
+    })
 }
 
 /// Fresh variables on a device with the values of hand-written weights, by parameter name.
@@ -153,18 +141,13 @@ impl Composed {
             let found = biases.get(index).map_or(0, Vec::len);
             if found != *experts {
                 let problem = format!("has {found} biases for {experts} experts");
-                return Err(ModelError::Parameter {
-                    name: name.clone(),
-                    problem,
-                });
+                return Err(ModelError::Parameter { name: name.clone(), problem });
             }
         }
         let dtype = named(weights, "model.embed_tokens.weight")?.dtype();
         let (width, pairing) = match plan.attention {
             AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
-            AttentionPlan::Mla {
-                qk_rope_head_dim, ..
-            } => (qk_rope_head_dim, Pairing::Interleaved),
+            AttentionPlan::Mla { qk_rope_head_dim, .. } => (qk_rope_head_dim, Pairing::Interleaved),
         };
         let table = (width, plan.context_length);
         Ok(Self {
@@ -200,15 +183,8 @@ impl Composed {
     pub fn pass(&self, packed: &Packed) -> Result<Pass, ModelError> {
         let segments = self.segments(packed)?;
         let vocabulary = self.layout.vocabulary;
-        if let Some(token) = packed
-            .tokens
-            .iter()
-            .find(|token| **token as usize >= vocabulary)
-        {
-            return Err(ModelError::UnknownToken {
-                token: *token,
-                size: vocabulary,
-            });
+        if let Some(token) = packed.tokens.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(ModelError::UnknownToken { token: *token, size: vocabulary });
         }
         let tokens = Tensor::new(&packed.tokens[..], &self.device)?;
         let embedding = self.parameters.at(self.layout.embedding.offset)?.clone();
@@ -218,17 +194,12 @@ impl Composed {
             let normed = self.parameters.norm(layer.attention_norm, &x, self.eps)?;
             let positions = &packed.positions;
             x = (x + self.attend(&layer.attention, &normed, positions, &segments)?)?;
-            let normed = self
-                .parameters
-                .norm(layer.feed_forward_norm, &x, self.eps)?;
+            let normed = self.parameters.norm(layer.feed_forward_norm, &x, self.eps)?;
             let (output, routing) = self.feed_forward(&layer.feed_forward, &normed)?;
             x = (x + output)?;
             routings.extend(routing);
         }
-        Ok(Pass {
-            residual: x,
-            routings,
-        })
+        Ok(Pass { residual: x, routings })
     }
 
     /// Logits `[rows, vocabulary]` of rows of the residual stream `[rows, hidden]`.
@@ -236,9 +207,7 @@ impl Composed {
     /// # Errors
     /// When the shape does not fit or the device fails.
     pub fn logits(&self, residual: &Tensor) -> Result<Tensor, ModelError> {
-        let normed = self
-            .parameters
-            .norm(self.layout.final_norm, residual, self.eps)?;
+        let normed = self.parameters.norm(self.layout.final_norm, residual, self.eps)?;
         self.parameters.linear(self.layout.head, &normed)
     }
 
@@ -272,11 +241,7 @@ impl Composed {
     ) -> Result<Tensor, ModelError> {
         let mut loss = Tensor::zeros((), self.dtype, &self.device)?;
         for routing in &pass.routings {
-            for pair in packed
-                .boundaries
-                .windows(2)
-                .filter(|pair| pair[0] < pair[1])
-            {
+            for pair in packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
                 loss = (loss + (routing.balance(pair[0]..pair[1])? * weight)?)?;
             }
         }
@@ -286,17 +251,10 @@ impl Composed {
     /// The sequences of a pass that have rows, with their masks.
     fn segments(&self, packed: &Packed) -> Result<Vec<Segment>, ModelError> {
         let mut segments = Vec::new();
-        for pair in packed
-            .boundaries
-            .windows(2)
-            .filter(|pair| pair[0] < pair[1])
-        {
+        for pair in packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
             let length = pair[1] - pair[0];
             if length > self.context_length {
-                return Err(ModelError::TooLong {
-                    length,
-                    limit: self.context_length,
-                });
+                return Err(ModelError::TooLong { length, limit: self.context_length });
             }
             segments.push(Segment::new(pair[0], length, self.dtype, &self.device)?);
         }

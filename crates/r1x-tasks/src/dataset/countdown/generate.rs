@@ -45,11 +45,7 @@ pub(super) fn draw(rules: &Rules, wanted: usize, rng: Rng) -> Result<Vec<Drawn>,
     match space {
         Some(space) => drawn.extend(rest(&space, &seen, lacking, rng)),
         None if lacking > 0 => {
-            return Err(TaskError::RareProblems {
-                found: drawn.len(),
-                wanted,
-                draws,
-            });
+            return Err(TaskError::RareProblems { found: drawn.len(), wanted, draws });
         }
         None => {}
     }
@@ -98,10 +94,7 @@ fn attempt(rules: &Rules, space: Option<&Space>, chance: &mut Position) -> Optio
 fn targets(rules: &Rules, numbers: &[u32]) -> Vec<u32> {
     let (low, high) = rules.targets;
     let table = Table::new(numbers, &rules.operations, rules.bound);
-    table
-        .values()
-        .filter(|value| (low..=high).contains(value))
-        .collect()
+    table.values().filter(|value| (low..=high).contains(value)).collect()
 }
 
 /// About how long listing the space takes: the number of multisets, weighted by the size of their tables.

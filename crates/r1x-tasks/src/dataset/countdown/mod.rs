@@ -83,19 +83,12 @@ fn positive_range(what: &str, low: u32, high: u32) -> Result<(u32, u32), TaskErr
 }
 
 fn operations(symbols: &str) -> Result<Vec<Operation>, TaskError> {
-    let known = symbols
-        .chars()
-        .all(|c| Operation::ALL.iter().any(|op| op.symbol() == c));
-    let allowed: Vec<Operation> = Operation::ALL
-        .into_iter()
-        .filter(|op| symbols.contains(op.symbol()))
-        .collect();
+    let known = symbols.chars().all(|c| Operation::ALL.iter().any(|op| op.symbol() == c));
+    let allowed: Vec<Operation> =
+        Operation::ALL.into_iter().filter(|op| symbols.contains(op.symbol())).collect();
     if symbols.is_empty() || !known || allowed.len() != symbols.chars().count() {
         let reason = format!("the operations `{symbols}` are not one or more of `+-*/`, each once");
-        return Err(TaskError::Rules {
-            reason,
-            hint: "write for example `+-*/`".to_owned(),
-        });
+        return Err(TaskError::Rules { reason, hint: "write for example `+-*/`".to_owned() });
     }
     Ok(allowed)
 }
@@ -176,10 +169,8 @@ impl Drawn {
 }
 
 fn render(template: &Template, numbers: &[u32], target: u32) -> Result<String, TaskError> {
-    let values = BTreeMap::from([
-        ("nums", Value::from(Serde(numbers))),
-        ("target", Value::from(target)),
-    ]);
+    let values =
+        BTreeMap::from([("nums", Value::from(Serde(numbers))), ("target", Value::from(target))]);
     template.render(&values)
 }
 
@@ -192,11 +183,7 @@ fn finish(
 ) -> Result<Problem, TaskError> {
     let (sorted, target) = drawn.canonical();
     let words = |numbers: &[u32], separator: &str| {
-        numbers
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(separator)
+        numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(separator)
     };
     let key = problem_key(&format!("countdown {} -> {target}", words(&sorted, " ")));
     // Addressed by the problem itself: its solution does not depend on where it stands in the data set.
@@ -209,10 +196,7 @@ fn finish(
         solution: Some(solution),
         answer: Some(target.to_string()),
         columns: BTreeMap::from([
-            (
-                "nums".to_owned(),
-                format!("[{}]", words(&drawn.numbers, ",")),
-            ),
+            ("nums".to_owned(), format!("[{}]", words(&drawn.numbers, ","))),
             ("target".to_owned(), target.to_string()),
         ]),
     })

@@ -20,12 +20,8 @@ pub enum Operation {
 
 impl Operation {
     /// All four.
-    pub const ALL: [Operation; 4] = [
-        Operation::Add,
-        Operation::Subtract,
-        Operation::Multiply,
-        Operation::Divide,
-    ];
+    pub const ALL: [Operation; 4] =
+        [Operation::Add, Operation::Subtract, Operation::Multiply, Operation::Divide];
 
     /// How it is written.
     pub fn symbol(self) -> char {
@@ -124,11 +120,7 @@ struct Branch {
 impl Branch {
     fn ways(&self) -> u64 {
         let (left, right) = (self.left.1.ways, self.right.1.ways);
-        if self.unordered {
-            left * (left + 1) / 2
-        } else {
-            left * right
-        }
+        if self.unordered { left * (left + 1) / 2 } else { left * right }
     }
 
     /// The indices of the operands in the branch's solution `index`.
@@ -171,16 +163,13 @@ impl Table {
 
     /// The values all numbers together reach, ascending.
     pub fn values(&self) -> impl Iterator<Item = u32> {
-        self.reached[self.full()]
-            .iter()
-            .map(|reached| reached.value)
+        self.reached[self.full()].iter().map(|reached| reached.value)
     }
 
     /// How many solutions reach `target`.
     pub fn ways(&self, target: u32) -> u64 {
         let all = &self.reached[self.full()];
-        all.binary_search_by_key(&target, |reached| reached.value)
-            .map_or(0, |at| all[at].ways)
+        all.binary_search_by_key(&target, |reached| reached.value).map_or(0, |at| all[at].ways)
     }
 
     /// Solution number `index` for `target`, in a fixed order; `None` from [`Table::ways`] on.
@@ -223,10 +212,8 @@ impl Table {
             true
         });
         touched.sort_unstable();
-        let reached = |value: u32| Reached {
-            value,
-            ways: std::mem::take(&mut ways[value as usize]),
-        };
+        let reached =
+            |value: u32| Reached { value, ways: std::mem::take(&mut ways[value as usize]) };
         touched.drain(..).map(reached).collect()
     }
 
@@ -253,11 +240,7 @@ impl Table {
         let left = self.nth(branch.left.0, branch.left.1.value, left)?;
         let right = self.nth(branch.right.0, branch.right.1.value, right)?;
         let operands = Box::new((left, right));
-        Some(Expression::Binary {
-            operation: branch.operation,
-            operands,
-            value,
-        })
+        Some(Expression::Binary { operation: branch.operation, operands, value })
     }
 
     /// Every last operation that joins the numbers of `mask`, until `visit` returns false.
@@ -292,13 +275,7 @@ impl Table {
         for &operation in &self.operations {
             let unordered = alike && operation.commutes();
             if let Some(value) = operation.apply(left.1.value, right.1.value, self.bound)
-                && !visit(Branch {
-                    operation,
-                    left,
-                    right,
-                    value,
-                    unordered,
-                })
+                && !visit(Branch { operation, left, right, value, unordered })
             {
                 return false;
             }
@@ -306,13 +283,7 @@ impl Table {
             if !operation.commutes()
                 && !alike
                 && let Some(value) = operation.apply(right.1.value, left.1.value, self.bound)
-                && !visit(Branch {
-                    operation,
-                    left: right,
-                    right: left,
-                    value,
-                    unordered,
-                })
+                && !visit(Branch { operation, left: right, right: left, value, unordered })
             {
                 return false;
             }

@@ -59,11 +59,7 @@ struct Infix<'a> {
 
 impl<'a> Infix<'a> {
     fn evaluate(text: &'a str) -> (Fraction, Vec<u32>) {
-        let mut infix = Infix {
-            words: text.split(' ').collect(),
-            at: 0,
-            used: Vec::new(),
-        };
+        let mut infix = Infix { words: text.split(' ').collect(), at: 0, used: Vec::new() };
         let value = infix.sum();
         assert_eq!(infix.at, infix.words.len(), "words left over in `{text}`");
         infix.used.sort_unstable();
@@ -71,9 +67,7 @@ impl<'a> Infix<'a> {
     }
 
     fn next_is(&self, symbols: [&str; 2]) -> bool {
-        self.words
-            .get(self.at)
-            .is_some_and(|word| symbols.contains(word))
+        self.words.get(self.at).is_some_and(|word| symbols.contains(word))
     }
 
     fn take(&mut self) -> &'a str {
@@ -118,9 +112,7 @@ fn follow(line: &str, numbers: &[u32], bound: u32) -> u32 {
     let mut there = numbers.to_vec();
     for step in line.split(" ; ") {
         let words: Vec<&str> = step.split(' ').collect();
-        let [left, symbol, right, "=", result] = words[..] else {
-            panic!("`{step}` is no step")
-        };
+        let [left, symbol, right, "=", result] = words[..] else { panic!("`{step}` is no step") };
         let [left, right, result] = [left, right, result].map(|word| word.parse::<u32>().unwrap());
         for operand in [left, right] {
             let at = there.iter().position(|&number| number == operand);
@@ -184,10 +176,7 @@ fn every_worked_solution_is_right_in_both_styles_and_sizes() {
                 TraceStyle::Steps => assert_eq!(tries, [2_000, 0, 0, 0]),
                 TraceStyle::Search => {
                     assert_eq!(tries[0], 0);
-                    assert!(
-                        tries[1..].iter().all(|&n| (550..800).contains(&n)),
-                        "{tries:?}"
-                    );
+                    assert!(tries[1..].iter().all(|&n| (550..800).contains(&n)), "{tries:?}");
                 }
             }
         }
@@ -196,24 +185,10 @@ fn every_worked_solution_is_right_in_both_styles_and_sizes() {
 
 #[test]
 fn problems_are_distinct_and_splits_disjoint_by_canonical_form() {
-    let plan = CountdownPlan {
-        train: 8_000,
-        heldout: 1_000,
-        ..plan()
-    };
+    let plan = CountdownPlan { train: 8_000, heldout: 1_000, ..plan() };
     let set = generate(&plan, PROMPT).unwrap();
-    let forms: HashSet<_> = set
-        .train
-        .iter()
-        .chain(&set.heldout)
-        .map(canonical)
-        .collect();
-    let keys: HashSet<_> = set
-        .train
-        .iter()
-        .chain(&set.heldout)
-        .map(|p| p.key.clone())
-        .collect();
+    let forms: HashSet<_> = set.train.iter().chain(&set.heldout).map(canonical).collect();
+    let keys: HashSet<_> = set.train.iter().chain(&set.heldout).map(|p| p.key.clone()).collect();
     assert_eq!((forms.len(), keys.len()), (9_000, 9_000));
     for (numbers, target) in &forms {
         assert!(numbers.iter().all(|number| (1..=20).contains(number)));
@@ -222,10 +197,7 @@ fn problems_are_distinct_and_splits_disjoint_by_canonical_form() {
     let shown_unsorted = set.train.iter().filter(|problem| {
         serde_json::from_str::<Vec<u32>>(&problem.columns["nums"]).unwrap() != canonical(problem).0
     });
-    assert!(
-        shown_unsorted.count() > 4_000,
-        "numbers are shown in the order drawn"
-    );
+    assert!(shown_unsorted.count() > 4_000, "numbers are shown in the order drawn");
 }
 
 #[test]
@@ -235,12 +207,7 @@ fn the_same_plan_gives_the_same_bits_and_another_seed_others() {
     let other = generate(&CountdownPlan { seed: 1, ..plan() }, PROMPT).unwrap();
     assert_ne!(first.sha256, other.sha256);
     // What a release generated, a later one generates: runs on the same plan stay comparable.
-    let shown: Vec<&str> = first
-        .train
-        .iter()
-        .take(2)
-        .map(|p| p.prompt.as_str())
-        .collect();
+    let shown: Vec<&str> = first.train.iter().take(2).map(|p| p.prompt.as_str()).collect();
     let worked = first.train[0].solution.as_deref().unwrap();
     assert_eq!(shown, PINNED_PROMPTS);
     assert_eq!(worked, PINNED_SOLUTION);
@@ -252,33 +219,15 @@ const PINNED_SOLUTION: &str =
 
 #[test]
 fn heldout_problems_do_not_depend_on_the_number_of_training_problems() {
-    let few = generate(
-        &CountdownPlan {
-            train: 10,
-            ..plan()
-        },
-        PROMPT,
-    )
-    .unwrap();
-    let many = generate(
-        &CountdownPlan {
-            train: 5_000,
-            ..plan()
-        },
-        PROMPT,
-    )
-    .unwrap();
+    let few = generate(&CountdownPlan { train: 10, ..plan() }, PROMPT).unwrap();
+    let many = generate(&CountdownPlan { train: 5_000, ..plan() }, PROMPT).unwrap();
     assert_eq!(few.heldout, many.heldout);
     assert_eq!(few.train, many.train[..10]);
 }
 
 #[test]
 fn targets_are_spread_over_what_is_reachable() {
-    let plan = CountdownPlan {
-        train: 4_000,
-        heldout: 0,
-        ..plan()
-    };
+    let plan = CountdownPlan { train: 4_000, heldout: 0, ..plan() };
     let set = generate(&plan, PROMPT).unwrap();
     let mut tens = [0; 10];
     for problem in &set.train {
@@ -328,12 +277,7 @@ fn brute_force(
 }
 
 fn text(expression: &Expression) -> String {
-    let Expression::Binary {
-        operation,
-        operands,
-        ..
-    } = expression
-    else {
+    let Expression::Binary { operation, operands, .. } = expression else {
         return expression.value().to_string();
     };
     let (mut left, mut right) = (text(&operands.0), text(&operands.1));
@@ -352,15 +296,8 @@ fn check_solver(numbers: &[u32], symbols: &str, bound: u32) {
     let mut found = BTreeSet::new();
     for value in table.values() {
         let ways = table.ways(value);
-        let listed: BTreeSet<_> = table
-            .solutions(value)
-            .map(|s| (s.value(), text(&s)))
-            .collect();
-        assert_eq!(
-            listed.len() as u64,
-            ways,
-            "{numbers:?} reach {value} in distinct ways"
-        );
+        let listed: BTreeSet<_> = table.solutions(value).map(|s| (s.value(), text(&s))).collect();
+        assert_eq!(listed.len() as u64, ways, "{numbers:?} reach {value} in distinct ways");
         assert_eq!(table.solution(value, ways), None);
         found.extend(listed);
     }
@@ -401,13 +338,9 @@ fn six_numbers_are_solved_exactly() {
 fn check_trace(numbers: &[u32], target: u32, expected: &[&str]) {
     let table = Table::new(numbers, &Operation::ALL, 999);
     let stream = Rng::new(1).stream("test");
-    let drawn: BTreeSet<String> = (0..200)
-        .map(|i| worked_steps(&table, numbers, target, &mut stream.at(&[i])))
-        .collect();
-    assert_eq!(
-        drawn,
-        expected.iter().map(|&text| text.to_owned()).collect()
-    );
+    let drawn: BTreeSet<String> =
+        (0..200).map(|i| worked_steps(&table, numbers, target, &mut stream.at(&[i]))).collect();
+    assert_eq!(drawn, expected.iter().map(|&text| text.to_owned()).collect());
 }
 
 #[test]
@@ -447,10 +380,7 @@ fn solutions_are_drawn_evenly() {
     }
     let mean = 2_000 / ways;
     assert_eq!(counts.len() as u64, ways);
-    assert!(
-        counts.values().all(|n| n.abs_diff(mean) < mean / 4),
-        "{counts:?}"
-    );
+    assert!(counts.values().all(|n| n.abs_diff(mean) < mean / 4), "{counts:?}");
 }
 
 #[test]
@@ -461,11 +391,7 @@ fn a_search_without_other_values_has_no_failed_tries() {
         worked_search(&table, &[2, 3], 5, &mut chance),
         "2 + 3 = 5 </think> <answer> 2 + 3 </answer>"
     );
-    assert_eq!(
-        worked_search(&table, &[2, 3], 6, &mut chance),
-        "",
-        "out of reach"
-    );
+    assert_eq!(worked_search(&table, &[2, 3], 6, &mut chance), "", "out of reach");
 }
 
 #[test]
@@ -479,33 +405,16 @@ fn a_small_space_is_used_up_to_its_last_problem() {
         heldout: 0,
         ..plan()
     };
-    let TaskError::TooFewProblems { found, .. } = generate(
-        &CountdownPlan {
-            train: 100_000,
-            ..small.clone()
-        },
-        PROMPT,
-    )
-    .unwrap_err() else {
+    let TaskError::TooFewProblems { found, .. } =
+        generate(&CountdownPlan { train: 100_000, ..small.clone() }, PROMPT).unwrap_err()
+    else {
         panic!("another error");
     };
-    let all = CountdownPlan {
-        train: found - 20,
-        heldout: 20,
-        ..small.clone()
-    };
+    let all = CountdownPlan { train: found - 20, heldout: 20, ..small.clone() };
     let set = generate(&all, PROMPT).unwrap();
-    let forms: BTreeSet<_> = set
-        .train
-        .iter()
-        .chain(&set.heldout)
-        .map(canonical)
-        .collect();
+    let forms: BTreeSet<_> = set.train.iter().chain(&set.heldout).map(canonical).collect();
     assert_eq!(forms.len(), found);
-    let one_more = CountdownPlan {
-        train: found - 19,
-        ..all
-    };
+    let one_more = CountdownPlan { train: found - 19, ..all };
     assert!(check(&one_more, PROMPT).is_err());
     let error = generate(&one_more, PROMPT).unwrap_err();
     assert_eq!(
@@ -548,10 +457,7 @@ fn rare_targets_in_a_large_space_end_in_an_error() {
         ..plan()
     };
     let error = generate(&rare, PROMPT).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "only 0 of the 2000 wanted problems turned up in 40000 draws"
-    );
+    assert_eq!(error.to_string(), "only 0 of the 2000 wanted problems turned up in 40000 draws");
 }
 
 #[track_caller]
@@ -595,12 +501,7 @@ fn plans_that_describe_no_game_are_refused() {
 #[test]
 fn the_bound_covers_numbers_targets_and_small_products() {
     let bound = |number, target| {
-        rules(&CountdownPlan {
-            max_number: number,
-            max_target: target,
-            ..plan()
-        })
-        .bound
+        rules(&CountdownPlan { max_number: number, max_target: target, ..plan() }).bound
     };
     assert_eq!(bound(20, 100), 400);
     assert_eq!(bound(5, 100), 100);

@@ -73,23 +73,14 @@ fn any_way(
 /// Puts the operands of `+` and `*` in one order: the one with more operations first, else the one whose
 /// first number is shown first. One way of writing a solution is easier to learn than many.
 fn arranged(expression: Expression, numbers: &[u32]) -> Expression {
-    let Expression::Binary {
-        operation,
-        operands,
-        value,
-    } = expression
-    else {
+    let Expression::Binary { operation, operands, value } = expression else {
         return expression;
     };
     let left = arranged(operands.0, numbers);
     let right = arranged(operands.1, numbers);
     let swap = operation.commutes() && rank(&right, numbers) < rank(&left, numbers);
     let operands = Box::new(if swap { (right, left) } else { (left, right) });
-    Expression::Binary {
-        operation,
-        operands,
-        value,
-    }
+    Expression::Binary { operation, operands, value }
 }
 
 fn rank(expression: &Expression, numbers: &[u32]) -> (usize, Option<usize>) {
@@ -102,12 +93,7 @@ fn rank(expression: &Expression, numbers: &[u32]) -> (usize, Option<usize>) {
 }
 
 fn write_steps(expression: &Expression, words: &mut Vec<String>) {
-    let Expression::Binary {
-        operation,
-        operands,
-        value,
-    } = expression
-    else {
+    let Expression::Binary { operation, operands, value } = expression else {
         return;
     };
     for operand in [&operands.0, &operands.1] {
@@ -133,12 +119,7 @@ fn write_answer(expression: &Expression, words: &mut Vec<String>) {
 
 /// Infix, with parentheses around every expression inside another.
 fn write_expression(expression: &Expression, words: &mut Vec<String>) {
-    let Expression::Binary {
-        operation,
-        operands,
-        ..
-    } = expression
-    else {
+    let Expression::Binary { operation, operands, .. } = expression else {
         words.push(expression.value().to_string());
         return;
     };

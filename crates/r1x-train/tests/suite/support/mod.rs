@@ -36,10 +36,7 @@ impl Finished {
 
     /// One metric over all steps that have it.
     pub fn curve(&self, name: &str) -> Vec<f64> {
-        self.steps()
-            .iter()
-            .filter_map(|step| metric(step, name))
-            .collect()
+        self.steps().iter().filter_map(|step| metric(step, name)).collect()
     }
 }
 
@@ -90,11 +87,7 @@ impl World {
             self.from,
             &|| steps.get() >= self.stop_after || evaluations.get() >= self.stop_after_evaluations,
         );
-        Finished {
-            outcome,
-            facts: recorder.facts,
-            policy: self.policy,
-        }
+        Finished { outcome, facts: recorder.facts, policy: self.policy }
     }
 }
 

@@ -24,15 +24,8 @@ pub fn run_plan(stages: Vec<StagePlan>) -> RunPlan {
         ],
         stages,
         evals: Vec::new(),
-        record: RecordPlan {
-            text: true,
-            tokens: true,
-            logprobs: true,
-        },
-        checkpoints: CheckpointPlan {
-            every: None,
-            keep: 2,
-        },
+        record: RecordPlan { text: true, tokens: true, logprobs: true },
+        checkpoints: CheckpointPlan { every: None, keep: 2 },
     }
 }
 
@@ -44,38 +37,26 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
         sha256: String::new(),
         weight,
         config: "{}".to_owned(),
-        limits: LimitsPlan {
-            time_ms: 1,
-            time_per_rollout_ms: 1,
-            memory_bytes: 1,
-        },
+        limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1 },
         on_failure: OnFailure::Mask,
     }
 }
 
 /// A GRPO stage called `rl`.
 pub fn grpo_stage(plan: GrpoPlan) -> StagePlan {
-    StagePlan {
-        id: "rl".to_owned(),
-        kind: StageKind::Grpo(plan),
-    }
+    StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(plan) }
 }
 
 /// A supervised stage called `sft`.
 pub fn sft_stage(plan: SftPlan) -> StagePlan {
-    StagePlan {
-        id: "sft".to_owned(),
-        kind: StageKind::Sft(plan),
-    }
+    StagePlan { id: "sft".to_owned(), kind: StageKind::Sft(plan) }
 }
 
 /// A stage called `look` that evaluates the suite `digits`.
 pub fn evaluate_stage() -> StagePlan {
     StagePlan {
         id: "look".to_owned(),
-        kind: StageKind::Evaluate(EvaluatePlan {
-            evals: vec!["digits".to_owned()],
-        }),
+        kind: StageKind::Evaluate(EvaluatePlan { evals: vec!["digits".to_owned()] }),
     }
 }
 
@@ -92,20 +73,9 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
         updates_per_epoch: 1,
         micro_batch_size: 16,
         optimizer: optimizer(0.2),
-        advantage: AdvantagePlan {
-            kind: AdvantageKind::GroupNormalized,
-            eps: 1e-4,
-        },
-        clip: ClipPlan {
-            low: 0.2,
-            high: 0.28,
-            max_ratio: None,
-        },
-        kl: KlPlan {
-            coef: 0.0,
-            estimator: KlEstimator::K3,
-            refresh_every: None,
-        },
+        advantage: AdvantagePlan { kind: AdvantageKind::GroupNormalized, eps: 1e-4 },
+        clip: ClipPlan { low: 0.2, high: 0.28, max_ratio: None },
+        kl: KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None },
         aggregation: Aggregation::TokenMean,
         zero_signal: ZeroSignal::Keep,
         truncated: Truncated::Keep,
@@ -114,63 +84,36 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
 
 /// Supervised training in batches of 4.
 pub fn sft_plan(steps: u64) -> SftPlan {
-    SftPlan {
-        data: data(),
-        steps,
-        batch_size: 4,
-        micro_batch_size: 2,
-        optimizer: optimizer(0.1),
-    }
+    SftPlan { data: data(), steps, batch_size: 4, micro_batch_size: 2, optimizer: optimizer(0.1) }
 }
 
 /// A suite called `digits` with 4 samples per problem that runs in `evaluate` stages only.
 pub fn eval_plan() -> EvalPlan {
     EvalPlan {
         id: "digits".to_owned(),
-        data: DataRef {
-            split: Split::Heldout,
-            ..data()
-        },
+        data: DataRef { split: Split::Heldout, ..data() },
         samples: 4,
         sampling: sampling(),
         grade: "first".to_owned(),
         threshold: 1.0,
         pass_at: vec![1, 4],
-        when: EvalWhen {
-            start: false,
-            stage_end: false,
-            every: None,
-        },
+        when: EvalWhen { start: false, stage_end: false, every: None },
         gate: BTreeMap::new(),
     }
 }
 
 fn data() -> DataRef {
-    DataRef {
-        data: "digits".to_owned(),
-        split: Split::Train,
-        limit: None,
-    }
+    DataRef { data: "digits".to_owned(), split: Split::Train, limit: None }
 }
 
 fn sampling() -> SamplingPlan {
-    SamplingPlan {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        min_p: 0.0,
-        max_tokens: 2,
-    }
+    SamplingPlan { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: 2 }
 }
 
 fn optimizer(lr: f64) -> OptimizerPlan {
     OptimizerPlan {
         lr,
-        schedule: SchedulePlan {
-            kind: ScheduleKind::Constant,
-            warmup_steps: 0,
-            final_ratio: 1.0,
-        },
+        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
@@ -186,14 +129,8 @@ fn unused_model() -> ModelPlan {
         hidden_size: 1,
         layers: 1,
         context_length: 8,
-        attention: AttentionPlan::Gqa {
-            heads: 1,
-            kv_heads: 1,
-            head_dim: 1,
-        },
-        feed_forward: FeedForwardPlan::Dense {
-            intermediate_size: 1,
-        },
+        attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 1 },
+        feed_forward: FeedForwardPlan::Dense { intermediate_size: 1 },
         tie_embeddings: true,
         rope_theta: 1e4,
         norm_eps: 1e-6,

@@ -63,11 +63,7 @@ impl TablePolicy {
     /// The policy saved under a name, and where the run was.
     pub fn restored(checkpoints: &Checkpoints, name: &str) -> (Self, Cursor) {
         let (state, cursor) = checkpoints.borrow()[name].clone();
-        let policy = Self {
-            state,
-            checkpoints: Rc::clone(checkpoints),
-            ..Self::default()
-        };
+        let policy = Self { state, checkpoints: Rc::clone(checkpoints), ..Self::default() };
         (policy, cursor)
     }
 
@@ -84,13 +80,7 @@ impl TablePolicy {
     fn contexts(sequence: &TrainingSequence) -> Vec<Context> {
         let prompt = &sequence.tokens[..sequence.prompt_len];
         (sequence.prompt_len..sequence.tokens.len())
-            .map(|at| {
-                (
-                    prompt.to_vec(),
-                    at - sequence.prompt_len,
-                    sequence.tokens[at - 1],
-                )
-            })
+            .map(|at| (prompt.to_vec(), at - sequence.prompt_len, sequence.tokens[at - 1]))
             .collect()
     }
 
@@ -124,9 +114,7 @@ impl TablePolicy {
         for position in 0..sampling.max_tokens {
             let context = (request.prompt.clone(), position, previous);
             let row = Self::row(&self.state.logits, &context, temperature);
-            let uniform = stream
-                .at(&[request.address, sample, position as u64])
-                .uniform();
+            let uniform = stream.at(&[request.address, sample, position as u64]).uniform();
             let mut cumulative = 0.0;
             let token = row.iter().position(|logprob| {
                 cumulative += logprob.exp();
@@ -154,10 +142,8 @@ impl TablePolicy {
         temperature: f32,
     ) {
         let completion = &sequence.tokens[sequence.prompt_len..];
-        for ((context, &token), &share) in Self::contexts(sequence)
-            .into_iter()
-            .zip(completion)
-            .zip(gradient)
+        for ((context, &token), &share) in
+            Self::contexts(sequence).into_iter().zip(completion).zip(gradient)
         {
             let row = Self::row(&self.state.logits, &context, f64::from(temperature));
             let entry = sum.entry(context).or_default();
@@ -174,11 +160,7 @@ impl Policy for TablePolicy {
         text.chars()
             .map(|letter| {
                 letter.to_digit(10).map(|digit| digit + 1).ok_or_else(|| {
-                    PortError::new(
-                        Boundary::Data,
-                        format!("`{letter}` is no digit"),
-                        "use digits",
-                    )
+                    PortError::new(Boundary::Data, format!("`{letter}` is no digit"), "use digits")
                 })
             })
             .collect()
@@ -221,9 +203,7 @@ impl Policy for TablePolicy {
             Weights::Reference => self.state.reference.as_ref().expect("a reference was set"),
         };
         let scored = batch.sequences.iter();
-        Ok(scored
-            .map(|sequence| Self::logprobs(table, sequence, batch.temperature))
-            .collect())
+        Ok(scored.map(|sequence| Self::logprobs(table, sequence, batch.temperature)).collect())
     }
 
     fn accumulate(
@@ -254,10 +234,7 @@ impl Policy for TablePolicy {
 
     fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
         let gradient = std::mem::take(&mut self.gradient);
-        let squares = gradient
-            .values()
-            .flatten()
-            .map(|&entry| f64::from(entry).powi(2));
+        let squares = gradient.values().flatten().map(|&entry| f64::from(entry).powi(2));
         let mut grad_norm = squares.sum::<f64>().sqrt();
         if self.infinite_norm_at == Some(self.updates_done) {
             grad_norm = f64::INFINITY;
@@ -309,9 +286,7 @@ impl Policy for TablePolicy {
     fn weights_sha256(&self) -> Result<String, PortError> {
         let weights = self.state.logits.values().flatten();
         let folded = weights.fold(0xcbf2_9ce4_8422_2325_u64, |hash, weight| {
-            (hash ^ weight.to_bits())
-                .wrapping_mul(0x0100_0000_01b3)
-                .rotate_left(29)
+            (hash ^ weight.to_bits()).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
         });
         Ok(format!("{folded:016x}"))
     }

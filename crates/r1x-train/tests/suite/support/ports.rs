@@ -90,9 +90,7 @@ impl Rewarder for Rules {
         let one = |reward: &RewardPlan| {
             let group = |group: &RolloutGroup| {
                 let rollouts = group.rollouts.iter();
-                rollouts
-                    .map(|rollout| rule(&reward.id, &group.problem, rollout))
-                    .collect()
+                rollouts.map(|rollout| rule(&reward.id, &group.problem, rollout)).collect()
             };
             groups.iter().map(group).collect()
         };
@@ -111,11 +109,7 @@ fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
         }
         "same" => Some(1.0),
         "flaky" => {
-            let first = rollout
-                .text
-                .chars()
-                .next()
-                .and_then(|letter| letter.to_digit(10));
+            let first = rollout.text.chars().next().and_then(|letter| letter.to_digit(10));
             let failed = first.is_some_and(|digit| digit % 2 == 1);
             (!failed).then_some(f64::from(u8::from(right)))
         }
@@ -124,11 +118,7 @@ fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
     };
     RewardOutcome {
         value,
-        status: if value.is_some() {
-            RewardStatus::Ok
-        } else {
-            RewardStatus::Trap
-        },
+        status: if value.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
         parts: Vec::new(),
         info: None,
     }
@@ -142,9 +132,7 @@ pub struct FixedProblems {
 impl FixedProblems {
     /// Ten problems: each digit wants itself.
     pub fn digits() -> Self {
-        Self {
-            problems: (0..10).map(Self::digit).collect(),
-        }
+        Self { problems: (0..10).map(Self::digit).collect() }
     }
 
     /// One problem.
