@@ -295,14 +295,16 @@ impl StageKind {
     }
 }
 
-/// Which problems, and how many of them from the start of the split.
+/// Which problems: a range of a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRef {
     /// Data set id.
     pub data: String,
     /// Split of it.
     pub split: Split,
-    /// Use only the first `limit` problems.
+    /// Leave out this many problems from the start of the split.
+    pub skip: usize,
+    /// Use only the first `limit` problems after those.
     pub limit: Option<usize>,
 }
 

@@ -423,6 +423,7 @@ fn problems(plan: &RunPlan, data: &DataRef) -> u64 {
         }),
         _ => None,
     };
+    let available = available.map(|available| available.saturating_sub(data.skip));
     let limited = match (available, data.limit) {
         (Some(available), Some(limit)) => available.min(limit),
         (available, limit) => limit.or(available).unwrap_or(0),

@@ -346,7 +346,9 @@ record! {
     pub struct SftSpec {
         /// Problems with worked solutions, `<data id>.train`.
         data: DataName => required;
-        /// Use only the first so many problems of the split; all when left out.
+        /// Leave out so many problems from the start of the split; none when left out.
+        skip: usize => optional, COUNT;
+        /// Use only the first so many problems of the rest; all when left out.
         limit: usize => optional, COUNT;
         /// Optimizer updates.
         steps: u64 => required, COUNT;
@@ -364,7 +366,9 @@ record! {
     pub struct GrpoSpec {
         /// Problems, `<data id>.train`.
         data: DataName => required;
-        /// Use only the first so many problems of the split; all when left out.
+        /// Leave out so many problems from the start of the split; none when left out.
+        skip: usize => optional, COUNT;
+        /// Use only the first so many problems of the rest; all when left out.
         limit: usize => optional, COUNT;
         /// Ids of the rewards that are summed.
         rewards: Vec<At<Name>> => required;
@@ -464,7 +468,9 @@ record! {
         id: Name => required;
         /// Problems, `<data id>.heldout`.
         data: DataName => required;
-        /// Use only the first so many problems of the split; all when left out.
+        /// Leave out so many problems from the start of the split; none when left out.
+        skip: usize => optional, COUNT;
+        /// Use only the first so many problems of the rest; all when left out.
         limit: usize => optional, COUNT;
         /// Samples per problem.
         samples: usize => default(1), SIZE;

@@ -49,7 +49,7 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(plan.rewards[1].config, "{}");
     assert_eq!(plan.rewards[1].limits.memory_bytes, 256 << 20);
     assert_eq!(plan.rewards[1].sha256.len(), 64);
-    let data = DataRef { data: "countdown".to_owned(), split: Split::Train, limit: None };
+    let data = DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 0, limit: None };
     assert_eq!(grpo(&resolved).data, data);
     assert_eq!(plan.evals[0].pass_at, [1, 8]);
     let when = EvalWhen { start: true, stage_end: true, every: None };

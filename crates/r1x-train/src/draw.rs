@@ -8,13 +8,14 @@ use r1x_core::{PortError, Problem, ProblemSource, Stream};
 
 use crate::error::TrainError;
 
-/// The problems a reference means: the start of a split, as long as its limit.
+/// The problems a reference means: those of a split after the skipped ones, as many as its limit.
 pub(crate) fn limited<'a>(
     source: &'a dyn ProblemSource,
     data: &DataRef,
     place: &str,
 ) -> Result<&'a [Problem], PortError> {
     let problems = source.problems(&data.data, data.split)?;
+    let problems = problems.get(data.skip..).unwrap_or_default();
     let count = data.limit.unwrap_or(usize::MAX).min(problems.len());
     if count == 0 {
         return Err(TrainError::NoProblems {

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use r1x_core::{Boundary, PortError};
+use r1x_store::StoreError;
 
 /// Documented exit codes; they are never renumbered.
 pub mod code {
@@ -68,6 +69,28 @@ impl Failure {
             let _ = writeln!(text, "  help: {hint}");
         }
         text
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        // What was asked for is at fault, not the store.
+        let asked = matches!(
+            error,
+            StoreError::Missing { .. }
+                | StoreError::UnknownRun { .. }
+                | StoreError::AmbiguousRun { .. }
+                | StoreError::NotInRun { .. }
+                | StoreError::StillRunning { .. }
+                | StoreError::Query { .. }
+                | StoreError::Writes { .. }
+                | StoreError::Timeout { .. }
+        );
+        let mut failure = Self::from(PortError::from(error));
+        if asked {
+            failure.code = code::INPUT;
+        }
+        failure
     }
 }
 

@@ -70,6 +70,8 @@ impl Inputs for World {
     }
 
     fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+        let told = |error: r1x_tasks::TaskError| format!("{error}; {}", error.hint());
+        r1x_tasks::check(data).map_err(told)?;
         Ok(r1x_tasks::columns(data))
     }
 

@@ -165,7 +165,9 @@ pub fn datasets(plan: &RunPlan, problems: &Problems) -> Vec<DatasetInput> {
 /// # Errors
 /// When it cannot be opened.
 pub fn store(global: &Global) -> Result<Store, Failure> {
-    Store::open(&global.store, Mode::Write).map_err(|error| r1x_core::PortError::from(error).into())
+    let store = Store::open(&global.store, Mode::Write)?;
+    store.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(store)
 }
 
 /// The plan as canonical JSON and its sha256.
@@ -189,7 +191,7 @@ pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
 /// # Errors
 /// When it is not there or cannot be read.
 pub fn reading(global: &Global) -> Result<Store, Failure> {
-    Store::open(&global.store, Mode::Read).map_err(|error| r1x_core::PortError::from(error).into())
+    Ok(Store::open(&global.store, Mode::Read)?)
 }
 
 /// An object as JSON text.
@@ -207,7 +209,7 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
 /// # Errors
 /// When there is no such run, or its plan is of another version of r1x.
 pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
-    let spec = store.spec(run).map_err(r1x_core::PortError::from)?;
+    let spec = store.spec(run)?;
     serde_json::from_str(&spec.plan_json).map_err(|error| {
         Failure::new(
             code::STORE,

@@ -8,7 +8,7 @@ use crate::simd::vectorize;
 /// What one row of logits says about one token, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLogprob<R> {
-    /// log softmax(logits / temperature)[token].
+    /// The log of softmax(logits / temperature) at the token.
     pub logprob: R,
     /// Entropy of softmax(logits / temperature).
     pub entropy: R,

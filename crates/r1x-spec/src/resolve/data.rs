@@ -111,6 +111,7 @@ impl Resolver<'_, '_> {
     pub(super) fn data_ref(
         &mut self,
         name: &At<DataName>,
+        skip: Option<&At<usize>>,
         limit: Option<&At<usize>>,
     ) -> Option<DataRef> {
         let Some(facts) = self.data.iter().find(|facts| facts.id == name.data) else {
@@ -118,8 +119,19 @@ impl Resolver<'_, '_> {
             self.unknown("data set", &name.data, name.span, &known);
             return None;
         };
-        let available = facts.plan.as_ref().and_then(|plan| available(plan, name.split));
-        if available == Some(0) {
+        let all = facts.plan.as_ref().and_then(|plan| available(plan, name.split));
+        let available = all.map(|all| all.saturating_sub(skip.map_or(0, |skip| **skip)));
+        if let (Some(0), Some(all), Some(skip)) = (available, all, skip)
+            && all > 0
+        {
+            let split = name.split.as_str();
+            let message = format!(
+                "skipping {} leaves nothing of the {all} problems of `{}.{split}`",
+                **skip, name.data
+            );
+            let help = "skip fewer problems, or generate more";
+            self.error(codes::COUNTS, skip.span, message).help(help);
+        } else if available == Some(0) {
             let message = format!("`{}` holds out no problems", name.data);
             let help = format!("give data.{} a `heldout` above 0", name.data);
             self.error(codes::COUNTS, name.span, message).help(help);
@@ -128,20 +140,23 @@ impl Resolver<'_, '_> {
         {
             let split = name.split.as_str();
             let message = format!(
-                "the limit is {}, but `{}.{split}` has {available} problems",
-                **limit, name.data
+                "the limit is {}, but `{}.{split}` has {available} problems{}",
+                **limit,
+                name.data,
+                if skip.is_some() { " after the skipped ones" } else { "" }
             );
             let help = format!("lower the limit, or raise data.{}.countdown.{split}", name.data);
             self.error(codes::COUNTS, limit.span, message).help(help);
         }
-        let limit = limit.map(|limit| **limit);
-        Some(DataRef { data: name.data.clone(), split: name.split, limit })
+        let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
+        Some(DataRef { data: name.data.clone(), split: name.split, skip, limit })
     }
 
     /// Looks up problems to train on.
     pub(super) fn training_data(
         &mut self,
         name: &At<DataName>,
+        skip: Option<&At<usize>>,
         limit: Option<&At<usize>>,
     ) -> Option<DataRef> {
         if name.split == Split::Heldout {
@@ -150,7 +165,7 @@ impl Resolver<'_, '_> {
             let diagnostic = self.error(codes::HELDOUT, name.span, message);
             diagnostic.label(format!("did you mean `{}.train`?", name.data));
         }
-        self.data_ref(name, limit)
+        self.data_ref(name, skip, limit)
     }
 
     /// Whether the reward exists and finds its columns in the data it scores.

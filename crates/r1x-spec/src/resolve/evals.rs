@@ -25,7 +25,7 @@ impl Resolver<'_, '_> {
     }
 
     fn eval(&mut self, spec: &At<EvalSpec>) -> Option<EvalPlan> {
-        let data = self.data_ref(&spec.data, spec.limit.as_ref());
+        let data = self.data_ref(&spec.data, None, spec.limit.as_ref());
         self.check_reward(&spec.grade.0, spec.grade.span, &spec.data);
         let sampling = self.sampling(&spec.sampling);
         if sampling.temperature == 0.0 && *spec.samples > 1 {

@@ -42,7 +42,7 @@ impl Resolver<'_, '_> {
     }
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {
-        let data = self.training_data(&spec.data, spec.limit.as_ref());
+        let data = self.training_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_solutions(&spec.data);
         let batch = *spec.batch_size;
         let micro_batch_size =
@@ -64,7 +64,7 @@ impl Resolver<'_, '_> {
     }
 
     fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
-        let data = self.training_data(&spec.data, spec.limit.as_ref());
+        let data = self.training_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_rewards(spec);
         self.check_group(spec);
         let sampling = self.sampling(&spec.sampling);

@@ -79,8 +79,8 @@ pub fn generate(
 
 /// The folder of a named checkpoint, or of the newest that is still there.
 fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf, Failure> {
-    let name = store.run(run).map_err(PortError::from)?.name;
-    let checkpoints = store.checkpoints(run).map_err(PortError::from)?;
+    let name = store.run(run)?.name;
+    let checkpoints = store.checkpoints(run)?;
     let kept: Vec<_> = checkpoints.iter().filter(|c| c.exists).collect();
     let found = match wanted {
         Some(path) => kept.iter().find(|c| c.path == path),

@@ -12,7 +12,7 @@ use crate::{session, table};
 /// When the store cannot be read.
 pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
     let store = session::reading(global)?;
-    let runs = store.runs().map_err(r1x_core::PortError::from)?;
+    let runs = store.runs()?;
     if json {
         println!("{}", session::json(&runs)?);
         return Ok(0);

@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use plotters::prelude::*;
-use r1x_core::PortError;
 
 use crate::cli::Global;
 use crate::failure::{Failure, code};
@@ -33,8 +32,8 @@ pub fn plot(global: &Global, runs: &[String], metric: &str, output: &Path) -> Re
     let store = session::reading(global)?;
     let mut curves = Vec::new();
     for run in runs {
-        let summary = store.run(run).map_err(PortError::from)?;
-        let series = store.metric_series(run, None, metric).map_err(PortError::from)?;
+        let summary = store.run(run)?;
+        let series = store.metric_series(run, None, metric)?;
         let values: Vec<f64> = series.iter().map(|p| p.value).filter(|v| v.is_finite()).collect();
         if values.is_empty() {
             return Err(Failure::new(

@@ -21,7 +21,7 @@ pub fn resume(
 ) -> Result<i32, Failure> {
     session::check_device(compute)?;
     let store = session::store(global)?;
-    let summary = store.run(run).map_err(PortError::from)?;
+    let summary = store.run(run)?;
     if matches!(summary.status.as_str(), "done" | "running") {
         return Err(Failure::new(
             code::INPUT,
@@ -30,7 +30,7 @@ pub fn resume(
         ));
     }
     let plan = session::plan_of(&store, run)?;
-    let checkpoints = store.checkpoints(run).map_err(PortError::from)?;
+    let checkpoints = store.checkpoints(run)?;
     let Some(checkpoint) = checkpoints.iter().rev().find(|c| c.exists) else {
         return Err(Failure::new(
             code::INPUT,
@@ -44,7 +44,7 @@ pub fn resume(
     let folder = store.run_folder(&summary.name);
     let mut policy = session::policy(&plan, compute, &folder)?;
     let from = policy.load(&folder.join(&checkpoint.path)).map_err(PortError::from)?;
-    let mut writer = store.resume_run(run, &from).map_err(PortError::from)?;
+    let mut writer = store.resume_run(run, &from)?;
     eprintln!("going on from {} (stage {}, step {})", checkpoint.path, from.stage, from.step);
     drive(Wired { plan: &plan, policy, rewarder, problems, from }, &mut writer, json)
 }

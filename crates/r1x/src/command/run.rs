@@ -123,8 +123,8 @@ fn conclude(
         Ok(RunOutcome::Done) => {
             let missed = missed_gates(plan, &report.evaluations);
             let exit = if missed.is_empty() { 0 } else { code::GATE };
-            let digest = writer.digest().map_err(PortError::from)?;
-            writer.finish(RunStatus::Done, exit, None, Some(&digest)).map_err(PortError::from)?;
+            let digest = writer.digest()?;
+            writer.finish(RunStatus::Done, exit, None, Some(&digest))?;
             report.print(writer.name(), "done", Some(&digest));
             for line in &missed {
                 eprintln!("error: {line}");

@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 
-use r1x_core::PortError;
 use r1x_store::{GroupDetail, RolloutDetail, RunCard, StepCard, Store};
 
 use crate::cli::Global;
@@ -67,19 +66,19 @@ fn text(
     };
     match *numbers {
         [step] => {
-            let card = store.step(run, stage, step).map_err(PortError::from)?;
+            let card = store.step(run, stage, step)?;
             or_json(step_text(&card), session::json(&card))
         }
         [step, group] => {
-            let card = store.group(run, stage, step, group).map_err(PortError::from)?;
+            let card = store.group(run, stage, step, group)?;
             or_json(group_text(&card), session::json(&card))
         }
         [step, group, sample] => {
-            let card = store.rollout(run, stage, step, group, sample).map_err(PortError::from)?;
+            let card = store.rollout(run, stage, step, group, sample)?;
             or_json(rollout_text(&card), session::json(&card))
         }
         _ => {
-            let card = store.run_card(run).map_err(PortError::from)?;
+            let card = store.run_card(run)?;
             or_json(run_text(&card), session::json(&card))
         }
     }

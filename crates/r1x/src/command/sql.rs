@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use r1x_core::PortError;
 use r1x_store::{SqlQuery, Store, Table, Value, examples};
 
 use crate::cli::{Format, Global};
@@ -57,7 +56,7 @@ fn list_examples() {
 
 fn answer(store: &Store, text: &str, run: &str, format: Format) -> Result<(), Failure> {
     let query = SqlQuery { run: Some(run), ..SqlQuery::new(text) };
-    let answer = store.sql_table(&query).map_err(PortError::from)?;
+    let answer = store.sql_table(&query)?;
     let mut out = std::io::stdout().lock();
     let written = match format {
         Format::Table => out.write_all(as_table(&answer).as_bytes()),
@@ -110,7 +109,7 @@ fn prompt(store: &Store, run: &str, format: Format) -> Result<i32, Failure> {
 }
 
 fn print_tables(store: &Store) -> Result<(), Failure> {
-    for info in store.tables().map_err(PortError::from)? {
+    for info in store.tables()? {
         println!("{} {}({})", info.kind, info.name, info.columns.join(", "));
     }
     Ok(())

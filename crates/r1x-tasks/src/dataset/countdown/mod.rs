@@ -27,8 +27,6 @@ pub use trace::{worked_search, worked_steps};
 
 /// Fewest and most numbers of a problem; above six the table of a problem takes too long to fill.
 const COUNTS: (usize, usize) = (2, 6);
-/// The bound on products, unless numbers or targets themselves are larger.
-const PRODUCT_BOUND: u32 = 999;
 /// Largest number, target and intermediate result, because each has a token of its own.
 const LARGEST: u32 = 65_000;
 
@@ -43,8 +41,8 @@ pub struct Rules {
     pub targets: (u32, u32),
     /// Allowed operations, in the order `+ - * /`.
     pub operations: Vec<Operation>,
-    /// No intermediate result is above this: the largest target, the largest number, or the product of two
-    /// largest numbers up to 999, whichever is most. It bounds the vocabulary, which has a token per number.
+    /// No intermediate result is above this: the largest target or the largest number. It bounds the
+    /// vocabulary, which has a token per number, and so how much arithmetic there is to learn.
     pub bound: u32,
 }
 
@@ -62,13 +60,12 @@ impl Rules {
         }
         let numbers = positive_range("numbers", plan.min_number, plan.max_number)?;
         let targets = positive_range("targets", plan.min_target, plan.max_target)?;
-        let product = numbers.1.saturating_mul(numbers.1).min(PRODUCT_BOUND);
         Ok(Self {
             counts,
             numbers,
             targets,
             operations: operations(&plan.operations)?,
-            bound: product.max(numbers.1).max(targets.1),
+            bound: numbers.1.max(targets.1),
         })
     }
 }

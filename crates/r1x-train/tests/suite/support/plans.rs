@@ -103,7 +103,7 @@ pub fn eval_plan() -> EvalPlan {
 }
 
 fn data() -> DataRef {
-    DataRef { data: "digits".to_owned(), split: Split::Train, limit: None }
+    DataRef { data: "digits".to_owned(), split: Split::Train, skip: 0, limit: None }
 }
 
 fn sampling() -> SamplingPlan {
