@@ -117,8 +117,8 @@ impl<R: Real> Block<'_, R> {
         let rows = self.rows.len();
         linear::forward(self.weights, q, normed, &mut stash.query, rows, false);
         let row_width = 2 * kv_heads * width;
-        self.into_context(normed, k, &mut stash.context, row_width);
-        self.into_context(normed, v, &mut stash.context[kv_heads * width..], row_width);
+        self.project_to_context(normed, k, &mut stash.context, row_width);
+        self.project_to_context(normed, v, &mut stash.context[kv_heads * width..], row_width);
         for (row, position) in self.rows.positions.iter().enumerate() {
             for head in stash.query[row * heads * width..][..heads * width].chunks_mut(width) {
                 self.rope.rotate(head, *position, false);
@@ -130,7 +130,13 @@ impl<R: Real> Block<'_, R> {
     }
 
     /// Projects rows into part of the context rows.
-    fn into_context(&self, normed: &[R], matrix: Matrix, context: &mut [R], row_width: usize) {
+    fn project_to_context(
+        &self,
+        normed: &[R],
+        matrix: Matrix,
+        context: &mut [R],
+        row_width: usize,
+    ) {
         Product {
             m: self.rows.len(),
             n: matrix.rows,

@@ -33,7 +33,7 @@ pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
-            lanes[lane] = lanes[lane] + lanes[lane + width];
+            lanes[lane] += lanes[lane + width];
         }
         width /= 2;
     }

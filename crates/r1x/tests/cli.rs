@@ -1,0 +1,219 @@
+//! The command line as a user meets it: small runs of the shipped experiments, and mistakes.
+//!
+//! Must not test what a crate can test alone. Every run is the real binary on a temporary store.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A model and stages small enough for a second.
+const SMALL: [&str; 12] = [
+    "model.hidden_size=32",
+    "model.layers=1",
+    "data.countdown.countdown.train=300",
+    "data.countdown.countdown.heldout=20",
+    "stages.cold-start.sft.limit=100",
+    "stages.cold-start.sft.steps=25",
+    "stages.rl.grpo.skip=100",
+    "stages.rl.grpo.steps=12",
+    "stages.rl.grpo.prompts_per_step=6",
+    "stages.rl.grpo.group_size=4",
+    "evals.heldout.limit=20",
+    "checkpoints.every=5",
+];
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+fn experiments() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments")
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_r1x"));
+        command
+            .args(arguments)
+            .env("R1X_STORE", self.folder.path().join("runs/r1x.sqlite"))
+            .env("XDG_CACHE_HOME", self.folder.path())
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    fn r1x(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Standard output of a command that must succeed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.r1x(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Standard error of a command that must fail with this code.
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.r1x(arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(!message.contains("has a bug"), "{message}");
+        message
+    }
+
+    fn run(&self, extra: &[&str]) -> Value {
+        let spec = experiments().join("countdown.yaml");
+        let mut arguments = vec!["run", spec.to_str().unwrap(), "--json"];
+        SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
+        arguments.extend(extra);
+        serde_json::from_str(&self.ok(&arguments)).unwrap()
+    }
+
+    fn write(&self, name: &str, contents: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, contents).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn one_seed_has_one_digest_whatever_the_threads_and_another_seed_another() {
+    let bench = Bench::new();
+    let one = bench.run(&["--threads", "1"]);
+    let two = bench.run(&["--threads", "2"]);
+    let other = bench.run(&["--set", "seed=2"]);
+    assert_eq!(one["status"], "done");
+    assert_eq!(one["digest"].as_str().unwrap().len(), 64);
+    assert_eq!(one["digest"], two["digest"]);
+    assert_ne!(one["digest"], other["digest"]);
+    let stages: Vec<&str> = one["evals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|eval| eval["metric"] == "pass@8")
+        .map(|eval| eval["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(stages, ["start", "cold-start", "rl"]);
+    let worst = "SELECT max(value) AS worst, count(*) AS steps FROM v_metrics \
+                 WHERE metric = 'logprob_diff_max'";
+    let answer: Value =
+        serde_json::from_str(&bench.ok(&["sql", worst, "--format", "json"])).unwrap();
+    assert_eq!(answer[0]["worst"], 0.0, "the sampler's log-probs are not the trainer's");
+    assert_eq!(answer[0]["steps"], 36);
+}
+
+#[test]
+fn a_run_can_be_listed_shown_queried_and_sampled_from() {
+    let bench = Bench::new();
+    let run = bench.run(&[]);
+    let name = run["run"].as_str().unwrap();
+    assert!(bench.ok(&["ls"]).contains(name));
+    assert!(bench.ok(&["show", name]).contains(run["digest"].as_str().unwrap()));
+    assert!(bench.ok(&["show", "latest@3"]).contains("reward.mean"));
+    assert!(bench.ok(&["show", "latest@3.1"]).contains("advantage"));
+    let rollout: Value =
+        serde_json::from_str(&bench.ok(&["show", "latest@3.1.2", "--json"])).unwrap();
+    assert_eq!(rollout["tokens"].as_array().unwrap().len() as i64, rollout["n_tokens"]);
+    for example in 1..=6 {
+        bench.ok(&["sql", "--example", &example.to_string()]);
+    }
+    assert!(bench.ok(&["generate", "-n", "2"]).contains("<think>"));
+    let svg = bench.folder.path().join("curve.svg");
+    bench.ok(&["plot", "--output", svg.to_str().unwrap()]);
+    assert!(std::fs::read_to_string(svg).unwrap().contains("</svg>"));
+    bench.fails(4, &["sql", "DELETE FROM run"]);
+    bench.fails(4, &["sql", "SELECT nonsense"]);
+    bench.fails(4, &["show", "latest@99999"]);
+    bench.fails(4, &["show", "no-such-run"]);
+    bench.fails(4, &["generate", "--prompt", "what is this"]);
+    bench.fails(4, &["resume", name]);
+}
+
+#[test]
+fn interrupted_and_resumed_has_the_digest_of_uninterrupted() {
+    let bench = Bench::new();
+    let long = ["--set", "stages.rl.grpo.steps=60"];
+    let whole = bench.run(&long);
+    let spec = experiments().join("countdown.yaml");
+    let mut arguments = vec!["run", spec.to_str().unwrap()];
+    SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
+    arguments.extend(long);
+    let mut child =
+        bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("stage rl") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the run ended before its RL stage");
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("r1x resume"), "{rest}");
+    let resumed: Value = serde_json::from_str(&bench.ok(&["resume", "--json"])).unwrap();
+    assert_eq!(resumed["digest"], whole["digest"]);
+}
+
+#[test]
+fn every_experiment_checks_and_plans() {
+    let bench = Bench::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(experiments()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let path = path.to_str().unwrap();
+            assert!(bench.ok(&["check", path]).starts_with("ok "));
+            assert!(bench.ok(&["plan", path]).contains("active per token"));
+            let plan: Value = serde_json::from_str(&bench.ok(&["plan", path, "--json"])).unwrap();
+            assert!(plan["estimate"]["parameters"]["total"].as_u64().unwrap() > 0);
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "only {count} experiments found");
+}
+
+#[test]
+fn mistakes_are_explained_and_have_their_exit_code() {
+    let bench = Bench::new();
+    let spec = experiments().join("countdown.yaml");
+    let spec = spec.to_str().unwrap();
+    let with = |set: &'static str| ["check", spec, "--set", set].map(str::to_owned);
+    let fails = |code: i32, set: &'static str| {
+        let arguments = with(set);
+        bench.fails(code, &arguments.each_ref().map(String::as_str))
+    };
+    assert!(fails(3, "stages.rl.grpo.group_szie=8").contains("did you mean"));
+    assert!(fails(3, "evals.heldout.report=[pass@16]").contains("pass@16"));
+    assert!(fails(3, "stages.rl.grpo.steps=many").contains("steps"));
+    assert!(fails(4, "rewards.format.plugin=nowhere.wasm").contains("nowhere.wasm"));
+    assert!(fails(3, "data.countdown.countdown.train=900000").contains("distinct problems"));
+    let junk = bench.write("junk.wasm", "no component");
+    let set = format!("rewards.format.plugin={junk}");
+    let message = bench.fails(4, &["check", spec, "--set", &set]);
+    assert!(message.contains("junk.wasm"), "{message}");
+    bench.fails(4, &["check", "no-such-file.yaml"]);
+    bench.fails(2, &["run"]);
+    bench.fails(4, &["ls"]);
+    bench.fails(7, &["run", spec, "--device", "cuda:0"]);
+    bench.fails(7, &["run", spec, "--device", "abacus"]);
+    let other = bench.write("other.sqlite", "not a database, but long enough to look like a file");
+    bench.fails(8, &["ls", "--store", &other]);
+    bench.fails(4, &["explain", "R1X9999"]);
+    assert!(bench.ok(&["explain", "R1X0103"]).contains("R1X0103"));
+    assert!(bench.ok(&["schema"]).contains("$schema"));
+    assert!(bench.ok(&["version"]).contains("r1x "));
+    assert!(bench.ok(&["completions", "bash"]).contains("r1x"));
+}
