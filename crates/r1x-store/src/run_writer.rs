@@ -15,7 +15,7 @@ use crate::digest;
 use crate::error::StoreError;
 use crate::record::{self, StepRecord, StepTiming};
 use crate::start::{Begun, now_ms};
-use crate::writer::{Tx, WriterHandle};
+use crate::writer::{Pending, Tx, WriterHandle};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub struct RunWriter {
     last_ms: i64,
     /// Cost of the newest step, written with the next fact: a step cannot contain its own cost.
     owed: Option<StoreCost>,
+    /// A step that was handed over and not waited for.
+    pending: Option<Pending<()>>,
     store_ms: f64,
     finished: bool,
 }
@@ -107,6 +109,7 @@ impl RunWriter {
             timing: None,
             last_ms: now_ms(),
             owed: None,
+            pending: None,
             store_ms: 0.0,
             finished: false,
         }
@@ -215,9 +218,27 @@ impl RunWriter {
         body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let owed = self.owed;
+        let result = self.settle().and_then(|()| self.hand_over(body)).and_then(Pending::wait);
+        self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
+        if result.is_ok() {
+            self.last_ms = now_ms();
+        }
+        result
+    }
+
+    /// Waits for the step that was handed over last, if it is still under way.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.pending.take().map_or(Ok(()), Pending::wait)
+    }
+
+    /// Hands one transaction of this run to the writer, with the heartbeat and the cost owed.
+    fn hand_over<T: Send + 'static>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        let owed = self.owed.take();
         let shared = Arc::clone(&self.shared);
-        let result = self.writer.call(move |writer| {
+        self.writer.submit(move |writer| {
             writer.transaction(async |tx| {
                 if let Some(owed) = owed {
                     tx.execute(
@@ -233,13 +254,7 @@ impl RunWriter {
                 .await?;
                 body(tx, &shared).await
             })
-        });
-        self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
-        if result.is_ok() {
-            self.owed = None;
-            self.last_ms = now_ms();
-        }
-        result
+        })
     }
 
     fn stage_id(&self, index: usize) -> Result<i64, StoreError> {
@@ -253,18 +268,40 @@ impl RunWriter {
         StoreError::Facts { run: self.name.clone(), detail }
     }
 
-    fn record_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
+    /// Like [`Recorder::step`], but returns while the step is being written: the next call of any kind waits
+    /// for it first and reports its error, so at most one step is not yet safe when the loop goes on.
+    pub fn submit_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
         let begun = Instant::now();
+        let step = self.step_record(facts)?;
+        self.settle()?;
+        let stage_id = step.stage_id;
+        let pending = self.hand_over(async move |tx, shared| {
+            record::step(tx, &shared.record, &shared.reward_keys, &step).await
+        })?;
+        self.pending = Some(pending);
+        self.last_ms = now_ms();
+        let store_ms = begun.elapsed().as_secs_f64() * 1e3;
+        self.store_ms += store_ms;
+        self.owed = Some(StoreCost { stage_id, step: facts.step, store_ms });
+        Ok(())
+    }
+
+    fn step_record(&mut self, facts: &StepFacts) -> Result<StepRecord, StoreError> {
         if let Some(detail) = record::misfit(facts) {
             return Err(self.misfit(format!("step {}: {detail}", facts.step)));
         }
-        let step = StepRecord {
+        Ok(StepRecord {
             stage_id: self.stage_id(facts.stage)?,
             facts: facts.clone(),
             timing: self.timing.take(),
             started_ms: self.last_ms,
             ended_ms: now_ms(),
-        };
+        })
+    }
+
+    fn record_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let step = self.step_record(facts)?;
         let stage_id = step.stage_id;
         self.write(async move |tx, shared| {
             record::step(tx, &shared.record, &shared.reward_keys, &step).await

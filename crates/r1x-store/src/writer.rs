@@ -386,6 +386,14 @@ impl WriterHandle {
         &self,
         job: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.submit(job)?.wait()
+    }
+
+    /// Hands a job to the writer's thread; jobs are done in the order in which they were handed over.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
         let (answer, result) = mpsc::sync_channel(1);
         let job: Job = Box::new(move |writer| {
             // A caller that no longer listens has been told of an error already.
@@ -393,11 +401,28 @@ impl WriterHandle {
         });
         let jobs = self.jobs.as_ref().ok_or_else(|| self.gone())?;
         jobs.send(job).map_err(|_| self.gone())?;
-        result.recv().unwrap_or_else(|_| Err(self.gone()))
+        Ok(Pending { result, path: self.path.clone() })
     }
 
     fn gone(&self) -> StoreError {
-        StoreError::Internal { path: self.path.clone(), detail: "its thread has stopped".into() }
+        gone(&self.path)
+    }
+}
+
+fn gone(path: &Path) -> StoreError {
+    StoreError::Internal { path: path.to_owned(), detail: "its thread has stopped".into() }
+}
+
+/// A job under way in the writer's thread.
+pub(crate) struct Pending<T> {
+    result: mpsc::Receiver<Result<T, StoreError>>,
+    path: PathBuf,
+}
+
+impl<T> Pending<T> {
+    /// Waits for its result.
+    pub fn wait(self) -> Result<T, StoreError> {
+        self.result.recv().unwrap_or_else(|_| Err(gone(&self.path)))
     }
 }
 

@@ -269,7 +269,7 @@ impl Recorder for Progress<'_> {
             train_ms: split.train * 1e3,
         });
         let begun = Instant::now();
-        self.writer.step(facts)?;
+        self.writer.submit_step(facts)?;
         self.store_seconds = begun.elapsed().as_secs_f64();
         let wall = self.step_began.elapsed().as_secs_f64();
         if !facts.groups.is_empty() {

@@ -199,7 +199,7 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     assert!(fails(3, "evals.heldout.report=[pass@16]").contains("pass@16"));
     assert!(fails(3, "stages.rl.grpo.steps=many").contains("steps"));
     assert!(fails(4, "rewards.format.plugin=nowhere.wasm").contains("nowhere.wasm"));
-    assert!(fails(3, "data.countdown.countdown.train=900000").contains("distinct problems"));
+    assert!(fails(4, "data.countdown.countdown.train=900000").contains("distinct problems"));
     let junk = bench.write("junk.wasm", "no component");
     let set = format!("rewards.format.plugin={junk}");
     let message = bench.fails(4, &["check", spec, "--set", &set]);

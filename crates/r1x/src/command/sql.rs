@@ -29,7 +29,9 @@ pub fn sql(
     let text = match (query, example) {
         (Some(query), _) => query,
         (None, Some(name)) => {
-            let example = examples::find(&name).ok_or_else(|| {
+            let numbered =
+                name.parse::<usize>().ok().and_then(|n| examples::EXAMPLES.get(n.wrapping_sub(1)));
+            let example = numbered.or_else(|| examples::find(&name)).ok_or_else(|| {
                 Failure::new(
                     code::INPUT,
                     format!("there is no built-in question `{name}`"),
