@@ -49,7 +49,8 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(plan.rewards[1].config, "{}");
     assert_eq!(plan.rewards[1].limits.memory_bytes, 256 << 20);
     assert_eq!(plan.rewards[1].sha256.len(), 64);
-    let data = DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 0, limit: None };
+    let data =
+        DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 3000, limit: None };
     assert_eq!(grpo(&resolved).data, data);
     assert_eq!(plan.evals[0].pass_at, [1, 8]);
     let when = EvalWhen { start: true, stage_end: true, every: None };
@@ -59,7 +60,8 @@ fn the_shipped_experiment_becomes_its_plan() {
 
 #[test]
 fn what_is_not_written_has_the_documented_default() {
-    let resolved = shipped("countdown", &[]);
+    let unset = ["stages.rl.grpo.micro_batch_size=null", "stages.rl.grpo.zero_signal=null"];
+    let resolved = shipped("countdown", &unset);
     let grpo = grpo(&resolved);
     assert_eq!((grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size), (1, 1, 32));
     assert_eq!(grpo.clip, ClipPlan { low: 0.2, high: 0.2, max_ratio: None });
@@ -88,7 +90,8 @@ fn every_value_knows_where_it_came_from() {
         origin(&resolved, "stages.rl.grpo.clip.low"),
         ("0.2".to_owned(), "default".to_owned())
     );
-    let derived = origin(&resolved, "stages.rl.grpo.micro_batch_size");
+    let unset = shipped("countdown", &["stages.rl.grpo.micro_batch_size=null"]);
+    let derived = origin(&unset, "stages.rl.grpo.micro_batch_size");
     assert_eq!(derived, ("32".to_owned(), "default".to_owned()));
     let mut paths: Vec<&str> = resolved.settings.iter().map(|s| s.path.as_str()).collect();
     let count = paths.len();
@@ -193,11 +196,12 @@ fn later_overrides_win() {
 
 #[test]
 fn jsonl_data_and_tokenizer_files_resolve() {
-    let text = experiment("countdown")
+    let text = experiment("countdown");
+    let generated = text.lines().find(|line| line.starts_with("    countdown: {count")).unwrap();
+    let text = text
         .replace("tokenizer: {data: countdown}", "tokenizer: {file: tokenizer.json, eos: \"<|end|>\"}")
         .replace(
-            "    countdown: {count: 3, numbers: [1, 20], target: [1, 100], operations: \"+-*/\", train: 20000, \
-             heldout: 1000, trace: steps, seed: 0}",
+            generated,
             "    jsonl: {path: rows.jsonl, heldout: 0.2, columns: [nums, target], solution: worked}",
         );
     let world = World::new()

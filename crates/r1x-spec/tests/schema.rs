@@ -95,14 +95,14 @@ fn the_schema_refuses_what_the_reader_refuses() {
     let text = experiment("countdown");
     for (from, to) in [
         ("group_size", "group_szie"),
-        ("steps: 400", "steps: many"),
-        ("      steps: 400\n", ""),
+        ("steps: 600", "steps: many"),
+        ("      steps: 600\n", ""),
         ("kind: cosine", "kind: cosinus"),
         ("lr: 3e-4", "lr: 0"),
         ("name: countdown\n", ""),
         ("    grpo:", "    evaluate: {evals: [heldout]}\n    grpo:"),
         ("text: true", "text: yes please"),
-        ("target: [1, 100]", "target: [1, 10, 100]"),
+        ("target: [1, 50]", "target: [1, 10, 50]"),
         ("  - id: rl\n", "  - id: rl\n    drop: true\n"),
     ] {
         assert!(text.contains(from), "{from}");

@@ -147,8 +147,8 @@ mod tests {
         let pieces = pieces.unwrap();
         assert_eq!(pieces[..13], COUNTDOWN_WORDS);
         assert_eq!(pieces[13..17], ["of", "make", "0", "1"]);
-        // 13 words, 2 of the template, 0 to 144.
-        assert_eq!(pieces.len(), 13 + 2 + 145);
+        // 13 words, 2 of the template, 0 to the largest target.
+        assert_eq!(pieces.len(), 13 + 2 + 61);
     }
 
     #[test]

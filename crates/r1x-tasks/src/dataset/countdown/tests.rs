@@ -213,9 +213,9 @@ fn the_same_plan_gives_the_same_bits_and_another_seed_others() {
     assert_eq!(worked, PINNED_SOLUTION);
 }
 
-const PINNED_PROMPTS: [&str; 2] = ["8 9 20 -> 52 <think>", "3 10 13 -> 29 <think>"];
+const PINNED_PROMPTS: [&str; 2] = ["4 12 18 -> 66 <think>", "8 9 20 -> 52 <think>"];
 const PINNED_SOLUTION: &str =
-    "8 * 9 = 72 ; 72 - 20 = 52 </think> <answer> ( 8 * 9 ) - 20 </answer>";
+    "4 * 12 = 48 ; 48 + 18 = 66 </think> <answer> ( 4 * 12 ) + 18 </answer>";
 
 #[test]
 fn heldout_problems_do_not_depend_on_the_number_of_training_problems() {
