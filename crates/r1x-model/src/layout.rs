@@ -3,6 +3,7 @@
 //! Must not know values. Matrices are `[out, in]`, row-major.
 
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use r1x_ops::kernel::matmul::packed_len;
 
 /// A matrix `[rows, columns]` at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct Matrix {
     pub rows: usize,
     /// Input width.
     pub columns: usize,
+    /// First element of its packed form for x·Wᵀ.
+    pub forward_panels: usize,
+    /// First element of its packed form for dy·W.
+    pub backward_panels: usize,
 }
 
 /// A vector at an offset.
@@ -168,8 +173,12 @@ pub struct Layer {
 pub struct Layout {
     /// Every parameter in order of offset.
     pub parameters: Vec<Parameter>,
+    /// Every matrix in order of offset.
+    pub matrices: Vec<Matrix>,
     /// Elements in all.
     pub len: usize,
+    /// Elements of all packed forms.
+    pub panels: usize,
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
     /// Token embeddings `[vocabulary, hidden]`.
@@ -186,7 +195,9 @@ pub struct Layout {
 
 struct Builder {
     parameters: Vec<Parameter>,
+    matrices: Vec<Matrix>,
     len: usize,
+    panels: usize,
     std: f64,
 }
 
@@ -202,7 +213,13 @@ impl Builder {
 
     fn matrix(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Matrix {
         let init = Init::Normal(self.std);
-        Matrix { offset: self.push(name.into(), vec![rows, columns], init), rows, columns }
+        let offset = self.push(name.into(), vec![rows, columns], init);
+        let (forward_panels, forward) = (self.panels, packed_len(columns, rows));
+        let backward_panels = forward_panels + forward;
+        self.panels = backward_panels + packed_len(rows, columns);
+        let matrix = Matrix { offset, rows, columns, forward_panels, backward_panels };
+        self.matrices.push(matrix);
+        matrix
     }
 
     fn vector(&mut self, name: impl Into<String>, len: usize) -> Vector {
@@ -305,7 +322,13 @@ impl Layout {
     /// The layout of a planned model with a vocabulary of this size.
     pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
         let hidden = plan.hidden_size;
-        let mut build = Builder { parameters: Vec::new(), len: 0, std: plan.init_std };
+        let mut build = Builder {
+            parameters: Vec::new(),
+            matrices: Vec::new(),
+            len: 0,
+            panels: 0,
+            std: plan.init_std,
+        };
         let mut biases = Vec::new();
         let embedding = build.matrix("model.embed_tokens.weight", vocabulary, hidden);
         let layers = (0..plan.layers)
@@ -339,7 +362,9 @@ impl Layout {
         };
         Self {
             len: build.len,
+            panels: build.panels,
             parameters: build.parameters,
+            matrices: build.matrices,
             vocabulary,
             embedding,
             layers,

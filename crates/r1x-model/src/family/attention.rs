@@ -6,11 +6,11 @@
 
 use r1x_ops::Real;
 use r1x_ops::kernel::attention::{Heads, attention, attention_backward};
-use r1x_ops::kernel::matmul::{Product, Strided};
+use r1x_ops::kernel::matmul::{Product, Right, Strided};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
 use r1x_ops::kernel::rope::Rope;
 
-use super::linear::{self, reserve};
+use super::linear::{self, Gradient, reserve};
 use super::{Arena, Rows};
 use crate::layout::{Attention, LatentQuery, Matrix, Vector};
 use crate::weights::Weights;
@@ -142,8 +142,7 @@ impl<R: Real> Block<'_, R> {
             n: matrix.rows,
             k: matrix.columns,
             a: Strided::rows(normed, matrix.columns),
-            b: self.weights.transposed(matrix),
-            b_stride: matrix.rows,
+            b: self.weights.forward(matrix),
             c: context,
             c_stride: row_width,
             accumulate: false,
@@ -178,8 +177,7 @@ impl<R: Real> Block<'_, R> {
                 n: latent,
                 k: nope,
                 a: Strided::rows(&projected[head * (nope + rope)..], heads * (nope + rope)),
-                b: &weights.matrix(kv_up)[head * (nope + value) * latent..],
-                b_stride: latent,
+                b: Right::rows(&weights.matrix(kv_up)[head * (nope + value) * latent..], latent),
                 c: &mut stash.query[head * key..],
                 c_stride: heads * key,
                 accumulate: false,
@@ -217,8 +215,10 @@ impl<R: Real> Block<'_, R> {
                 n: value,
                 k: latent,
                 a: Strided::rows(&stash.attended[head * latent..], heads * latent),
-                b: &self.weights.transposed(kv_up)[head * (nope + value) + nope..],
-                b_stride: heads * (nope + value),
+                b: Right::rows(
+                    &self.weights.transposed(kv_up)[head * (nope + value) + nope..],
+                    heads * (nope + value),
+                ),
                 c: &mut output[head * value..],
                 c_stride: heads * value,
                 accumulate: false,
@@ -233,7 +233,7 @@ impl<R: Real> Block<'_, R> {
         normed: &[R],
         dx: &[R],
         d_normed: &mut [R],
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
         stash: &mut Stash<R>,
     ) {
         let rows = self.rows.len();
@@ -272,7 +272,7 @@ impl<R: Real> Block<'_, R> {
         &self,
         normed: &[R],
         d_normed: &mut [R],
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
         stash: &mut Stash<R>,
     ) {
         let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else {
@@ -296,30 +296,18 @@ impl<R: Real> Block<'_, R> {
                 n: matrix.columns,
                 k: matrix.rows,
                 a: Strided::rows(d_context, row_width),
-                b: self.weights.matrix(matrix),
-                b_stride: matrix.columns,
+                b: self.weights.backward(matrix),
                 c: d_normed,
                 c_stride: matrix.columns,
                 accumulate: true,
             }
             .compute();
-            Product {
-                m: matrix.rows,
-                n: matrix.columns,
-                k: rows,
-                a: Strided::transposed(d_context, row_width),
-                b: normed,
-                b_stride: matrix.columns,
-                c: &mut gradient[matrix.offset..],
-                c_stride: matrix.columns,
-                accumulate: true,
-            }
-            .compute();
+            linear::weight_gradient(matrix, normed, (d_context, row_width), gradient, rows);
         }
     }
 
     /// d_attended[head] = d_output[head] · W_UV[head], and the gradient of W_UV.
-    fn enter_latent(&self, gradient: &mut [R], stash: &mut Stash<R>) {
+    fn enter_latent(&self, gradient: &mut Gradient<'_, R>, stash: &mut Stash<R>) {
         let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else {
             return;
         };
@@ -331,8 +319,7 @@ impl<R: Real> Block<'_, R> {
                 n: latent,
                 k: value,
                 a: Strided::rows(&stash.d_output[head * value..], heads * value),
-                b: &self.weights.matrix(kv_up)[start..],
-                b_stride: latent,
+                b: Right::rows(&self.weights.matrix(kv_up)[start..], latent),
                 c: &mut stash.d_attended[head * latent..],
                 c_stride: heads * latent,
                 accumulate: false,
@@ -343,9 +330,8 @@ impl<R: Real> Block<'_, R> {
                 n: latent,
                 k: rows,
                 a: Strided::transposed(&stash.d_output[head * value..], heads * value),
-                b: &stash.attended[head * latent..],
-                b_stride: heads * latent,
-                c: &mut gradient[kv_up.offset + start..],
+                b: Right::rows(&stash.attended[head * latent..], heads * latent),
+                c: &mut gradient.values[kv_up.offset + start..],
                 c_stride: latent,
                 accumulate: true,
             }
@@ -354,7 +340,7 @@ impl<R: Real> Block<'_, R> {
     }
 
     /// d_projected from d_query: back out of the latent space and of the rotation; gradient of W_UK.
-    fn unproject_queries(&self, gradient: &mut [R], stash: &mut Stash<R>) {
+    fn unproject_queries(&self, gradient: &mut Gradient<'_, R>, stash: &mut Stash<R>) {
         let Attention::Mla { kv_up, heads, latent, nope, rope, value, .. } = *self.attention else {
             return;
         };
@@ -367,8 +353,7 @@ impl<R: Real> Block<'_, R> {
                 n: nope,
                 k: latent,
                 a: Strided::rows(&stash.d_query[head * key..], heads * key),
-                b: &self.weights.transposed(kv_up)[start..],
-                b_stride: heads * (nope + value),
+                b: Right::rows(&self.weights.transposed(kv_up)[start..], heads * (nope + value)),
                 c: &mut d_projected[head * (nope + rope)..],
                 c_stride: heads * (nope + rope),
                 accumulate: false,
@@ -382,9 +367,8 @@ impl<R: Real> Block<'_, R> {
                     &stash.projected[head * (nope + rope)..],
                     heads * (nope + rope),
                 ),
-                b: &stash.d_query[head * key..],
-                b_stride: heads * key,
-                c: &mut gradient[kv_up.offset + start * latent..],
+                b: Right::rows(&stash.d_query[head * key..], heads * key),
+                c: &mut gradient.values[kv_up.offset + start * latent..],
                 c_stride: latent,
                 accumulate: true,
             }
@@ -405,7 +389,7 @@ impl<R: Real> Block<'_, R> {
         &self,
         normed: &[R],
         d_normed: &mut [R],
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
         stash: &mut Stash<R>,
     ) {
         let Attention::Mla { q, kv_down, kv_norm, latent, rope, .. } = *self.attention else {
@@ -455,10 +439,10 @@ impl<R: Real> Block<'_, R> {
         (x, stride): (&[R], usize),
         dy: (&[R], usize),
         dx: &mut [R],
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
     ) {
         let gain = self.weights.vector(norm);
-        let d_gain = &mut gradient[norm.offset..norm.offset + norm.len];
+        let d_gain = &mut gradient.values[norm.offset..norm.offset + norm.len];
         let rows = self.rows.len();
         rms_norm_backward((x, stride), gain, self.eps, dy, (dx, stride), d_gain, rows, true);
     }

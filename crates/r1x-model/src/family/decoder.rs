@@ -13,7 +13,7 @@ use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backwa
 
 use super::attention::{self, Block};
 use super::feed_forward::{self, Balance};
-use super::linear::{self, reserve};
+use super::linear::{self, Gradient, reserve};
 use super::{Arena, Rows};
 use crate::layout::{Layer, Layout};
 use crate::weights::Weights;
@@ -56,6 +56,7 @@ pub struct Workspace<R> {
     head_normed: Vec<R>,
     d_head: Vec<R>,
     logits: Vec<R>,
+    gradient: Vec<R>,
 }
 
 /// Sequences packed row after row, as one forward pass wants them.
@@ -228,6 +229,8 @@ impl<R: Real> Decoder<R> {
         work: &mut Workspace<R>,
     ) -> f64 {
         let (rows, hidden) = (packed.tokens.len(), self.hidden);
+        let mut scratch = std::mem::take(&mut work.gradient);
+        let gradient = &mut Gradient { values: gradient, scratch: &mut scratch };
         reserve(&mut work.dx, rows * hidden).fill(R::ZERO);
         reserve(&mut work.d_normed, rows * hidden);
         self.head_backward(weights, packed, token_gradients, temperature, gradient, work);
@@ -259,11 +262,12 @@ impl<R: Real> Decoder<R> {
             block.backward(normed, dx, d_normed, gradient, &mut stash.attention);
             self.norm_backward(weights, layer.attention_norm, &stash.input, d_normed, dx, gradient);
         }
-        let d_embedding = &mut gradient[self.layout.embedding.offset..];
+        let d_embedding = &mut gradient.values[self.layout.embedding.offset..];
         for (row, token) in dx.chunks(hidden).zip(&packed.tokens) {
             let to = &mut d_embedding[*token as usize * hidden..][..hidden];
             add_scaled(to, R::ONE, row);
         }
+        work.gradient = scratch;
         loss
     }
 
@@ -275,11 +279,11 @@ impl<R: Real> Decoder<R> {
         x: &[R],
         dy: &[R],
         dx: &mut [R],
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
     ) {
         let (hidden, rows) = (self.hidden, dx.len() / self.hidden);
         let gain = weights.vector(norm);
-        let d_gain = &mut gradient[norm.offset..norm.offset + norm.len];
+        let d_gain = &mut gradient.values[norm.offset..norm.offset + norm.len];
         let (x, dy, dx) = ((x, hidden), (dy, hidden), (dx, hidden));
         rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, false);
     }
@@ -290,7 +294,7 @@ impl<R: Real> Decoder<R> {
         packed: &Packed,
         token_gradients: &[R],
         temperature: f64,
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
         work: &mut Workspace<R>,
     ) {
         let (hidden, vocabulary) = (self.hidden, self.layout.vocabulary);

@@ -10,7 +10,7 @@ use r1x_ops::kernel::swiglu::{swiglu, swiglu_backward};
 use r1x_ops::kernel::{add_scaled, dot};
 use r1x_ops::simd::vectorize;
 
-use super::linear::{self, reserve};
+use super::linear::{self, Gradient, reserve};
 use crate::layout::{FeedForward, Matrix, Swiglu};
 use crate::weights::Weights;
 use r1x_core::plan::MoePlan;
@@ -88,7 +88,7 @@ impl<R: Real> SwigluStash<R> {
         block: &Swiglu,
         (x, dy): (&[R], &[R]),
         (dx, accumulate): (&mut [R], bool),
-        gradient: &mut [R],
+        gradient: &mut Gradient<'_, R>,
         range: std::ops::Range<usize>,
     ) {
         let (rows, inner) = (range.len(), block.gate.rows);
@@ -249,7 +249,7 @@ pub fn backward<R: Real>(
     normed: &[R],
     dx: &[R],
     d_normed: &mut [R],
-    gradient: &mut [R],
+    gradient: &mut Gradient<'_, R>,
     balance: Balance<'_>,
     stash: &mut Stash<R>,
 ) -> f64 {
@@ -258,7 +258,7 @@ pub fn backward<R: Real>(
         FeedForward::Moe { router, .. } => router.columns,
     };
     let rows = dx.len() / hidden;
-    let mut whole = |block: &Swiglu, d_normed: &mut [R], gradient: &mut [R]| {
+    let mut whole = |block: &Swiglu, d_normed: &mut [R], gradient: &mut Gradient<'_, R>| {
         stash.dense.reserve(rows * block.gate.rows, true);
         let into = (d_normed, false);
         stash.dense.backward(weights, block, (normed, dx), into, gradient, 0..rows);
@@ -288,7 +288,7 @@ fn experts_backward<R: Real>(
     weights: &Weights<R>,
     dx: &[R],
     d_normed: &mut [R],
-    gradient: &mut [R],
+    gradient: &mut Gradient<'_, R>,
     stash: &mut Stash<R>,
 ) {
     let slots = stash.order.len();

@@ -17,8 +17,17 @@ pub fn forward<R: Real>(
     rows: usize,
     accumulate: bool,
 ) {
-    let wt = weights.transposed(matrix);
-    matmul(x, wt, y, rows, matrix.columns, matrix.rows, accumulate);
+    let Matrix { rows: out, columns: inp, .. } = matrix;
+    matmul(x, weights.forward(matrix), y, rows, inp, out, accumulate);
+}
+
+/// Where gradients go: one range for the whole model, in layout order.
+#[derive(Debug)]
+pub struct Gradient<'a, R> {
+    /// The sums so far.
+    pub values: &'a mut [R],
+    /// Memory of the products.
+    pub scratch: &'a mut Vec<R>,
 }
 
 /// dx[rows × in] (+)= dy[rows × out] · W, and dW += dyᵀ · x.
@@ -28,13 +37,24 @@ pub fn backward<R: Real>(
     x: &[R],
     dy: &[R],
     (dx, accumulate): (&mut [R], bool),
-    gradient: &mut [R],
+    gradient: &mut Gradient<'_, R>,
     rows: usize,
 ) {
-    let Matrix { offset, rows: out, columns: inp } = matrix;
-    matmul(dy, weights.matrix(matrix), dx, rows, out, inp, accumulate);
-    let dw = &mut gradient[offset..offset + out * inp];
-    matmul_weight_gradient(dy, x, dw, rows, inp, out);
+    matmul(dy, weights.backward(matrix), dx, rows, matrix.rows, matrix.columns, accumulate);
+    weight_gradient(matrix, x, (dy, matrix.rows), gradient, rows);
+}
+
+/// dW += dyᵀ · x; rows of dy are `dy_stride` apart.
+pub fn weight_gradient<R: Real>(
+    matrix: Matrix,
+    x: &[R],
+    (dy, dy_stride): (&[R], usize),
+    gradient: &mut Gradient<'_, R>,
+    rows: usize,
+) {
+    let Matrix { offset, rows: out, columns: inp, .. } = matrix;
+    let dw = &mut gradient.values[offset..offset + out * inp];
+    matmul_weight_gradient((dy, dy_stride), x, dw, rows, inp, out, gradient.scratch);
 }
 
 /// Makes a buffer at least `len` long; its contents are whatever was there.
