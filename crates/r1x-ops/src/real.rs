@@ -107,7 +107,8 @@ fn exp_f32(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
     let clamped = x.clamp(-87.3, 88.7);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.0 / 5040.0;
     p = p * r + 1.0 / 720.0;
@@ -117,10 +118,12 @@ fn exp_f32(x: f32) -> f32 {
     p = p * r + 0.5;
     p = p * r + 1.0;
     p = p * r + 1.0;
+    // The low bits of 1.5·2^23 + n are n: a conversion without the checks of `as`, which do not vectorise.
+    let integer = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     // Two factors, so that n = 128 does not overflow the exponent field.
-    let half = (n as i32) >> 1;
-    let first = f32::from_bits(((half + 127) << 23) as u32);
-    let second = f32::from_bits(((n as i32 - half + 127) << 23) as u32);
+    let half = integer >> 1;
+    let first = f32::from_bits((half.wrapping_add(127) as u32) << 23);
+    let second = f32::from_bits((integer.wrapping_sub(half).wrapping_add(127) as u32) << 23);
     let value = p * first * second;
     if x < -87.3 {
         0.0

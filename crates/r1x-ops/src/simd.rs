@@ -1,6 +1,6 @@
 //! Which vector instructions this machine has, and a way to compile a plain function for them.
 //!
-//! Must not know what is computed. Element-wise kernels are ordinary loops; [`vectorize`] instantiates them
+//! Must not know what is computed. Element-wise kernels are ordinary loops, compiled
 //! once per level, and because Rust neither fuses nor reorders floating-point operations by itself, every
 //! level gives the same bits.
 
@@ -42,8 +42,48 @@ fn detect() -> Level {
     Level::Portable
 }
 
-/// Runs `body` compiled for this machine's level. `body` must be small enough to inline: pass a closure that
-/// calls one `#[inline(always)]` function.
+/// Defines a function that is compiled once per level and runs the form for this machine.
+///
+/// The body must be all there is: what it calls is compiled for the level only where it is inlined, so callees
+/// are `#[inline(always)]`. A closure would not do, because a large one is compiled on its own, without the
+/// level's instructions.
+macro_rules! vectorized {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident<$real:ident: Real>(
+        $($argument:ident: $type:ty),* $(,)?
+    ) $(-> $output:ty)? $body:block) => {
+        $(#[$meta])*
+        $visibility fn $name<$real: $crate::real::Real>($($argument: $type),*) $(-> $output)? {
+            #[inline(always)]
+            fn body<$real: $crate::real::Real>($($argument: $type),*) $(-> $output)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512<$real: $crate::real::Real>($($argument: $type),*) $(-> $output)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$real: $crate::real::Real>($($argument: $type),*) $(-> $output)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            match $crate::simd::level() {
+                // SAFETY: `level` returned Avx512, so the processor has every feature the function enables.
+                $crate::simd::Level::Avx512 => return unsafe { avx512($($argument),*) },
+                // SAFETY: `level` returned Avx2, so the processor has every feature the function enables.
+                $crate::simd::Level::Avx2 => return unsafe { avx2($($argument),*) },
+                $crate::simd::Level::Portable => {}
+            }
+            body($($argument),*)
+        }
+    };
+}
+pub(crate) use vectorized;
+
+/// Runs `body` compiled for this machine's level, if it is small enough for the compiler to inline; loops of
+/// any size belong in [`vectorized`].
 #[inline]
 pub fn vectorize<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]

@@ -5,9 +5,9 @@
 //! keys then values; latent attention (MLA) in its absorbed form is the same kernel with one key head whose
 //! value is the head of its key. Must not know projections or caches.
 
-use super::{add_scaled, dot};
+use super::{LANES, add_scaled, dot, partial_sums, total};
 use crate::real::Real;
-use crate::simd::vectorize;
+use crate::simd::vectorized;
 
 /// The shape of one attention.
 #[derive(Clone, Copy, Debug)]
@@ -82,28 +82,29 @@ pub fn attention<R: Real>(
 ) {
     let longest = contexts.iter().map(Context::len).max().unwrap_or(0);
     scores.resize(longest.max(scores.len()), R::ZERO);
-    vectorize(|| forward(shape, contexts, q, arena, out, scores));
+    forward(shape, contexts, q, arena, out, scores);
 }
 
-#[inline(always)]
-fn forward<R: Real>(
-    shape: &Heads,
-    contexts: &[Context],
-    q: &[R],
-    arena: &[R],
-    out: &mut [R],
-    scores: &mut [R],
-) {
-    for (t, context) in contexts.iter().enumerate() {
-        for head in 0..shape.heads {
-            let q = &q[(t * shape.heads + head) * shape.key_width..][..shape.key_width];
-            let scores = &mut scores[..context.len()];
-            probabilities(shape, head, context, q, arena, scores);
-            let out = &mut out[(t * shape.heads + head) * shape.value_width..][..shape.value_width];
-            out.fill(R::ZERO);
-            for (index, p) in scores.iter().enumerate() {
-                let start = context.row(index) * shape.row_width + shape.value_at(head);
-                add_scaled(out, *p, &arena[start..start + shape.value_width]);
+vectorized! {
+    fn forward<R: Real>(
+        shape: &Heads,
+        contexts: &[Context],
+        q: &[R],
+        arena: &[R],
+        out: &mut [R],
+        scores: &mut [R],
+    ) {
+        for (t, context) in contexts.iter().enumerate() {
+            for head in 0..shape.heads {
+                let q = &q[(t * shape.heads + head) * shape.key_width..][..shape.key_width];
+                let scores = &mut scores[..context.len()];
+                probabilities(shape, head, context, q, arena, scores);
+                let out = &mut out[(t * shape.heads + head) * shape.value_width..][..shape.value_width];
+                out.fill(R::ZERO);
+                for (index, p) in scores.iter().enumerate() {
+                    let start = context.row(index) * shape.row_width + shape.value_at(head);
+                    add_scaled(out, *p, &arena[start..start + shape.value_width]);
+                }
             }
         }
     }
@@ -121,16 +122,28 @@ fn probabilities<R: Real>(
 ) {
     let scale = R::from_f64(shape.scale);
     let mut largest = R::from_f64(f64::NEG_INFINITY);
-    for (index, score) in scores.iter_mut().enumerate() {
-        let start = context.row(index) * shape.row_width + shape.key_at(head);
-        *score = dot(q, &arena[start..start + shape.key_width]) * scale;
-        if *score > largest {
-            largest = *score;
+    for (block, scores) in scores.chunks_mut(LANES).enumerate() {
+        // Partial sums of several keys first and their totals afterwards: together, the compiler spreads one
+        // key's sum over scalars.
+        let mut partial = [[R::ZERO; LANES]; LANES];
+        for (offset, partial) in partial.iter_mut().take(scores.len()).enumerate() {
+            let row = context.row(block * LANES + offset);
+            let start = row * shape.row_width + shape.key_at(head);
+            *partial = partial_sums(q, &arena[start..start + shape.key_width]);
+        }
+        for (score, partial) in scores.iter_mut().zip(&partial) {
+            *score = total(*partial) * scale;
+        }
+        for score in scores.iter() {
+            largest = if *score > largest { *score } else { largest };
         }
     }
     let mut sum = R::ZERO;
+    // Two loops, because the sum has an order and the exponentials need none.
     for score in scores.iter_mut() {
         *score = (*score - largest).exp();
+    }
+    for score in scores.iter() {
         sum += *score;
     }
     let inverse = R::ONE / sum;
@@ -151,41 +164,44 @@ pub fn attention_backward<R: Real>(
 ) {
     let longest = contexts.iter().map(Context::len).max().unwrap_or(0);
     scores.resize((2 * longest).max(scores.len()), R::ZERO);
-    vectorize(|| backward(shape, contexts, (q, dq), (arena, darena), dout, scores));
+    backward(shape, contexts, q, dq, arena, darena, dout, scores);
 }
 
-#[inline(always)]
-fn backward<R: Real>(
-    shape: &Heads,
-    contexts: &[Context],
-    (q, dq): (&[R], &mut [R]),
-    (arena, darena): (&[R], &mut [R]),
-    dout: &[R],
-    scores: &mut [R],
-) {
-    let scale = R::from_f64(shape.scale);
-    for (t, context) in contexts.iter().enumerate() {
-        for head in 0..shape.heads {
-            let at = (t * shape.heads + head) * shape.key_width;
-            let q = &q[at..at + shape.key_width];
-            let dq = &mut dq[at..at + shape.key_width];
-            let dout = &dout[(t * shape.heads + head) * shape.value_width..][..shape.value_width];
-            let (p, dp) = scores.split_at_mut(context.len());
-            let dp = &mut dp[..p.len()];
-            probabilities(shape, head, context, q, arena, p);
-            let mut mean = R::ZERO;
-            for (index, (p, dp)) in p.iter().zip(dp.iter_mut()).enumerate() {
-                let start = context.row(index) * shape.row_width + shape.value_at(head);
-                *dp = dot(dout, &arena[start..start + shape.value_width]);
-                mean += *p * *dp;
-                add_scaled(&mut darena[start..start + shape.value_width], *p, dout);
-            }
-            dq.fill(R::ZERO);
-            for (index, (p, dp)) in p.iter().zip(dp.iter()).enumerate() {
-                let start = context.row(index) * shape.row_width + shape.key_at(head);
-                let dscore = *p * (*dp - mean) * scale;
-                add_scaled(dq, dscore, &arena[start..start + shape.key_width]);
-                add_scaled(&mut darena[start..start + shape.key_width], dscore, q);
+vectorized! {
+    fn backward<R: Real>(
+        shape: &Heads,
+        contexts: &[Context],
+        q: &[R],
+        dq: &mut [R],
+        arena: &[R],
+        darena: &mut [R],
+        dout: &[R],
+        scores: &mut [R],
+    ) {
+        let scale = R::from_f64(shape.scale);
+        for (t, context) in contexts.iter().enumerate() {
+            for head in 0..shape.heads {
+                let at = (t * shape.heads + head) * shape.key_width;
+                let q = &q[at..at + shape.key_width];
+                let dq = &mut dq[at..at + shape.key_width];
+                let dout = &dout[(t * shape.heads + head) * shape.value_width..][..shape.value_width];
+                let (p, dp) = scores.split_at_mut(context.len());
+                let dp = &mut dp[..p.len()];
+                probabilities(shape, head, context, q, arena, p);
+                let mut mean = R::ZERO;
+                for (index, (p, dp)) in p.iter().zip(dp.iter_mut()).enumerate() {
+                    let start = context.row(index) * shape.row_width + shape.value_at(head);
+                    *dp = dot(dout, &arena[start..start + shape.value_width]);
+                    mean += *p * *dp;
+                    add_scaled(&mut darena[start..start + shape.value_width], *p, dout);
+                }
+                dq.fill(R::ZERO);
+                for (index, (p, dp)) in p.iter().zip(dp.iter()).enumerate() {
+                    let start = context.row(index) * shape.row_width + shape.key_at(head);
+                    let dscore = *p * (*dp - mean) * scale;
+                    add_scaled(dq, dscore, &arena[start..start + shape.key_width]);
+                    add_scaled(&mut darena[start..start + shape.key_width], dscore, q);
+                }
             }
         }
     }

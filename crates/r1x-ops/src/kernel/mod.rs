@@ -13,23 +13,36 @@ pub mod swiglu;
 
 use crate::real::Real;
 
+/// Interleaved partial sums of a sum of products.
+pub(crate) const LANES: usize = 16;
+
 /// Σ aᵢ·bᵢ in sixteen interleaved partial sums, then a fixed tree: the same order on every machine.
 #[inline(always)]
 pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
-    const LANES: usize = 16;
+    total(partial_sums(a, b))
+}
+
+/// The sixteen partial sums of [`dot`].
+#[inline(always)]
+pub(crate) fn partial_sums<R: Real>(a: &[R], b: &[R]) -> [R; LANES] {
     let length = a.len().min(b.len());
     let (a, b) = (&a[..length], &b[..length]);
     let mut lanes = [R::ZERO; LANES];
-    let mut a_chunks = a.chunks_exact(LANES);
-    let mut b_chunks = b.chunks_exact(LANES);
-    for (x, y) in (&mut a_chunks).zip(&mut b_chunks) {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
-        }
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    for (x, y) in a_chunks.iter().zip(b_chunks) {
+        // A whole new array each time is what the compiler keeps in one register.
+        lanes = std::array::from_fn(|lane| lanes[lane] + x[lane] * y[lane]);
     }
-    for (lane, (x, y)) in a_chunks.remainder().iter().zip(b_chunks.remainder()).enumerate() {
-        lanes[lane] += *x * *y;
+    for (lane, (x, y)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += *x * *y;
     }
+    lanes
+}
+
+/// The fixed tree of [`dot`].
+#[inline(always)]
+pub(crate) fn total<R: Real>(mut lanes: [R; LANES]) -> R {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {

@@ -4,7 +4,7 @@
 
 use super::{add_scaled, dot};
 use crate::real::Real;
-use crate::simd::vectorize;
+use crate::simd::vectorized;
 
 /// y[rows × width] from x of the same shape; rows of x are `x_stride` apart, rows of y `y_stride`.
 pub fn rms_norm<R: Real>(
@@ -14,13 +14,25 @@ pub fn rms_norm<R: Real>(
     (y, y_stride): (&mut [R], usize),
     rows: usize,
 ) {
-    vectorize(|| {
+    forward(x, x_stride, gain, eps, y, y_stride, rows);
+}
+
+vectorized! {
+    fn forward<R: Real>(
+        x: &[R],
+        x_stride: usize,
+        gain: &[R],
+        eps: f64,
+        y: &mut [R],
+        y_stride: usize,
+        rows: usize,
+    ) {
         let width = gain.len();
         for row in 0..rows {
             let x = &x[row * x_stride..row * x_stride + width];
             forward_row(x, gain, eps, &mut y[row * y_stride..row * y_stride + width]);
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -50,7 +62,23 @@ pub fn rms_norm_backward<R: Real>(
     rows: usize,
     overwrite: bool,
 ) {
-    vectorize(|| {
+    backward(x, x_stride, gain, eps, dy, dy_stride, dx, dx_stride, dgain, rows, overwrite);
+}
+
+vectorized! {
+    fn backward<R: Real>(
+        x: &[R],
+        x_stride: usize,
+        gain: &[R],
+        eps: f64,
+        dy: &[R],
+        dy_stride: usize,
+        dx: &mut [R],
+        dx_stride: usize,
+        dgain: &mut [R],
+        rows: usize,
+        overwrite: bool,
+    ) {
         let width = gain.len();
         let mut scaled = vec![R::ZERO; width];
         for row in 0..rows {
@@ -62,7 +90,7 @@ pub fn rms_norm_backward<R: Real>(
             }
             backward_row(x, gain, eps, dy, dx, dgain, &mut scaled);
         }
-    });
+    }
 }
 
 #[inline(always)]

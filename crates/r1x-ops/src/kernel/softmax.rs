@@ -3,7 +3,7 @@
 //! Trainer and sampler both call [`token_logprob`], so they agree bit for bit. Must not know vocabularies.
 
 use crate::real::Real;
-use crate::simd::vectorize;
+use crate::simd::vectorized;
 
 /// What one row of logits says about one token, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,9 +47,9 @@ fn largest_and_sum<R: Real>(logits: &[R], inverse_temperature: R) -> (R, R, R) {
     (largest, sum, weight)
 }
 
-/// The log-prob of `token` and the entropy of the row at `temperature` > 0.
-pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> TokenLogprob<R> {
-    vectorize(|| {
+vectorized! {
+    /// The log-prob of `token` and the entropy of the row at `temperature` > 0.
+    pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> TokenLogprob<R> {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, weighted) = largest_and_sum(logits, inverse);
         let log_sum = sum.ln();
@@ -57,29 +57,29 @@ pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> T
             logprob: logits[token] * inverse - largest - log_sum,
             entropy: log_sum - weighted / sum,
         }
-    })
+    }
 }
 
-/// Probabilities of the row at `temperature` > 0.
-pub fn softmax<R: Real>(logits: &[R], temperature: f64, probabilities: &mut [R]) {
-    vectorize(|| {
+vectorized! {
+    /// Probabilities of the row at `temperature` > 0.
+    pub fn softmax<R: Real>(logits: &[R], temperature: f64, probabilities: &mut [R]) {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, _) = largest_and_sum(logits, inverse);
         let scale = R::ONE / sum;
         for (p, logit) in probabilities.iter_mut().zip(logits) {
             *p = (*logit * inverse - largest).exp() * scale;
         }
-    });
+    }
 }
 
-/// Turns a row of logits into the gradient of `weight · logprob(token)` with respect to those logits.
-pub fn token_logprob_backward<R: Real>(
-    logits: &mut [R],
-    token: usize,
-    temperature: f64,
-    weight: R,
-) {
-    vectorize(|| {
+vectorized! {
+    /// Turns a row of logits into the gradient of `weight · logprob(token)` with respect to those logits.
+    pub fn token_logprob_backward<R: Real>(
+        logits: &mut [R],
+        token: usize,
+        temperature: f64,
+        weight: R,
+    ) {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, _) = largest_and_sum(logits, inverse);
         let scale = -weight * inverse / sum;
@@ -87,5 +87,5 @@ pub fn token_logprob_backward<R: Real>(
             *logit = (*logit * inverse - largest).exp() * scale;
         }
         logits[token] += weight * inverse;
-    });
+    }
 }

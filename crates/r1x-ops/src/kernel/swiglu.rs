@@ -3,7 +3,7 @@
 //! Must not know the projections around it.
 
 use crate::real::Real;
-use crate::simd::vectorize;
+use crate::simd::vectorized;
 
 /// 1 / (1 + e^−x).
 #[inline(always)]
@@ -11,18 +11,18 @@ pub fn sigmoid<R: Real>(x: R) -> R {
     R::ONE / (R::ONE + (-x).exp())
 }
 
-/// act = gate·sigmoid(gate)·up, element by element.
-pub fn swiglu<R: Real>(gate: &[R], up: &[R], act: &mut [R]) {
-    vectorize(|| {
+vectorized! {
+    /// act = gate·sigmoid(gate)·up, element by element.
+    pub fn swiglu<R: Real>(gate: &[R], up: &[R], act: &mut [R]) {
         for ((act, gate), up) in act.iter_mut().zip(gate).zip(up) {
             *act = *gate * sigmoid(*gate) * *up;
         }
-    });
+    }
 }
 
-/// dgate and dup (overwritten) for upstream dact.
-pub fn swiglu_backward<R: Real>(gate: &[R], up: &[R], dact: &[R], dgate: &mut [R], dup: &mut [R]) {
-    vectorize(|| {
+vectorized! {
+    /// dgate and dup (overwritten) for upstream dact.
+    pub fn swiglu_backward<R: Real>(gate: &[R], up: &[R], dact: &[R], dgate: &mut [R], dup: &mut [R]) {
         for (((gate, up), dact), (dgate, dup)) in
             gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
         {
@@ -30,5 +30,5 @@ pub fn swiglu_backward<R: Real>(gate: &[R], up: &[R], dact: &[R], dgate: &mut [R
             *dup = *dact * *gate * s;
             *dgate = *dact * *up * s * (R::ONE + *gate * (R::ONE - s));
         }
-    });
+    }
 }
