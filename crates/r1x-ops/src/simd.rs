@@ -83,7 +83,7 @@ macro_rules! vectorized {
 pub(crate) use vectorized;
 
 /// Runs `body` compiled for this machine's level, if it is small enough for the compiler to inline; loops of
-/// any size belong in [`vectorized`].
+/// any size belong in `vectorized!`.
 #[inline]
 pub fn vectorize<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
