@@ -8,9 +8,11 @@
 pub mod device;
 pub mod kernel;
 pub mod op;
+pub mod operand;
 pub mod parallel;
 pub mod real;
 pub mod simd;
 
 pub use device::{DeviceError, parse_device};
+pub use operand::Operand;
 pub use real::Real;

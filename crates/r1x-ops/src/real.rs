@@ -1,14 +1,15 @@
 //! The scalar types kernels are generic over: `f32` for runs, `f64` for tests by finite differences.
 //!
-//! Must not know kernels other than the matrix product, which has a SIMD form for `f32`.
+//! Must not know kernels.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-use crate::kernel::matmul::{Product, product_f32, product_portable};
+use crate::operand::Operand;
 
 /// A floating-point scalar.
 pub trait Real:
-    Copy
+    Operand<Real = Self>
+    + Copy
     + Send
     + Sync
     + Default
@@ -36,8 +37,6 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
-    /// The fastest matrix product for this type.
-    fn product(product: Product<'_, Self>);
 }
 
 impl Real for f32 {
@@ -63,9 +62,6 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
-    fn product(product: Product<'_, Self>) {
-        product_f32(product);
-    }
 }
 
 impl Real for f64 {
@@ -90,9 +86,6 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
-    }
-    fn product(product: Product<'_, Self>) {
-        product_portable(product);
     }
 }
 

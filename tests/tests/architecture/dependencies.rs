@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["r1x-core"],
         &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim"],
     ),
-    ("r1x-ops", &[], &["candle-core", "thiserror"]),
+    ("r1x-ops", &[], &["candle-core", "half", "thiserror"]),
     (
         "r1x-model",
         &["r1x-core", "r1x-ops"],

@@ -17,7 +17,7 @@ const HEADER_LINES: usize = 3;
 const HOMES: &[(&str, &[&str])] = &[
     ("SystemTime", &["r1x", "r1x-store", "r1x-reward", "xtask"]),
     ("Instant", &["r1x", "r1x-store", "r1x-reward", "xtask"]),
-    ("env::var", &["r1x", "xtask"]),
+    ("env::var", &["r1x", "r1x-ops", "xtask"]),
     ("env::var_os", &["r1x", "xtask"]),
     ("env::vars", &["r1x", "xtask"]),
     ("println!", &["r1x", "xtask"]),

@@ -67,7 +67,7 @@ pub fn add_assign<R: Real>(y: &mut [R], x: &[R]) {
 }
 
 /// Transposes `rows` × `columns` into `columns` × `rows`, in tiles that stay in cache.
-pub fn transpose<R: Real>(input: &[R], output: &mut [R], rows: usize, columns: usize) {
+pub fn transpose<T: Copy>(input: &[T], output: &mut [T], rows: usize, columns: usize) {
     const TILE: usize = 16;
     for row in (0..rows).step_by(TILE) {
         for column in (0..columns).step_by(TILE) {

@@ -3,27 +3,28 @@
 //! Must not know what the rows are.
 
 use super::{add_scaled, dot};
+use crate::operand::Operand;
 use crate::real::Real;
 use crate::simd::vectorized;
 
 /// y[rows × width] from x of the same shape; rows of x are `x_stride` apart, rows of y `y_stride`.
-pub fn rms_norm<R: Real>(
-    (x, x_stride): (&[R], usize),
-    gain: &[R],
+pub fn rms_norm<E: Operand>(
+    (x, x_stride): (&[E::Real], usize),
+    gain: &[E::Real],
     eps: f64,
-    (y, y_stride): (&mut [R], usize),
+    (y, y_stride): (&mut [E], usize),
     rows: usize,
 ) {
     forward(x, x_stride, gain, eps, y, y_stride, rows);
 }
 
 vectorized! {
-    fn forward<R: Real>(
-        x: &[R],
+    fn forward<E: Operand>(
+        x: &[E::Real],
         x_stride: usize,
-        gain: &[R],
+        gain: &[E::Real],
         eps: f64,
-        y: &mut [R],
+        y: &mut [E],
         y_stride: usize,
         rows: usize,
     ) {
@@ -42,10 +43,10 @@ fn inverse_rms<R: Real>(x: &[R], eps: f64) -> R {
 }
 
 #[inline(always)]
-fn forward_row<R: Real>(x: &[R], gain: &[R], eps: f64, y: &mut [R]) {
+fn forward_row<E: Operand>(x: &[E::Real], gain: &[E::Real], eps: f64, y: &mut [E]) {
     let scale = inverse_rms(x, eps);
     for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
-        *y = *x * scale * *gain;
+        *y = E::round(*x * scale * *gain);
     }
 }
 

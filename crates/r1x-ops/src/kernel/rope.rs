@@ -3,7 +3,9 @@
 //! Llama and Qwen rotate the pairs (i, i + d/2), DeepSeek the pairs (2i, 2i + 1). Must not know heads'
 //! meaning; positions come from the caller.
 
+use crate::operand::Operand;
 use crate::real::Real;
+use crate::simd::vectorized;
 
 /// Which elements form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,5 +68,91 @@ impl<R: Real> Rope<R> {
             x[first] = a * *cosine - b * sine;
             x[second] = a * sine + b * *cosine;
         }
+    }
+}
+
+/// Where vectors lie in rows: from `start` on, rows `stride` apart, the vectors of a row `step` apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors {
+    /// The first element of the first vector.
+    pub start: usize,
+    /// Distance between rows.
+    pub stride: usize,
+    /// Distance between the vectors of a row.
+    pub step: usize,
+}
+
+impl Vectors {
+    #[inline(always)]
+    fn at(&self, row: usize, vector: usize) -> usize {
+        self.start + row * self.stride + vector * self.step
+    }
+}
+
+vectorized! {
+    /// Rotates `count` vectors of every row by the row's position, from `x` into `out`; `inverse` rotates back.
+    pub fn rotate_rows<E: Operand>(
+        rope: &Rope<E::Real>,
+        positions: &[usize],
+        count: usize,
+        x: &[E::Real],
+        from: Vectors,
+        out: &mut [E],
+        to: Vectors,
+        inverse: bool,
+    ) {
+        let half = rope.width / 2;
+        for (row, position) in positions.iter().enumerate() {
+            let cosines = &rope.cosines[position * half..(position + 1) * half];
+            let sines = &rope.sines[position * half..(position + 1) * half];
+            for vector in 0..count {
+                let x = &x[from.at(row, vector)..][..rope.width];
+                let out = &mut out[to.at(row, vector)..][..rope.width];
+                match rope.pairing {
+                    Pairing::Halves => rotate_halves(x, cosines, sines, out, inverse),
+                    Pairing::Interleaved => rotate_pairs(x, cosines, sines, out, inverse),
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rotate_halves<E: Operand>(
+    x: &[E::Real],
+    cosines: &[E::Real],
+    sines: &[E::Real],
+    out: &mut [E],
+    inverse: bool,
+) {
+    let half = cosines.len();
+    let sign = if inverse { -E::Real::ONE } else { E::Real::ONE };
+    let (x, y) = x.split_at(half);
+    let (first, second) = out.split_at_mut(half);
+    let outputs = first.iter_mut().zip(second);
+    for (((x, y), (cosine, sine)), (first, second)) in
+        x.iter().zip(y).zip(cosines.iter().zip(sines)).zip(outputs)
+    {
+        let sine = *sine * sign;
+        *first = E::round(*x * *cosine - *y * sine);
+        *second = E::round(*x * sine + *y * *cosine);
+    }
+}
+
+#[inline(always)]
+fn rotate_pairs<E: Operand>(
+    x: &[E::Real],
+    cosines: &[E::Real],
+    sines: &[E::Real],
+    out: &mut [E],
+    inverse: bool,
+) {
+    let sign = if inverse { -E::Real::ONE } else { E::Real::ONE };
+    for ((x, out), (cosine, sine)) in
+        x.chunks_exact(2).zip(out.chunks_exact_mut(2)).zip(cosines.iter().zip(sines))
+    {
+        let sine = *sine * sign;
+        out[0] = E::round(x[0] * *cosine - x[1] * sine);
+        out[1] = E::round(x[0] * sine + x[1] * *cosine);
     }
 }

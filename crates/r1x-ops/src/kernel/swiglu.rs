@@ -2,6 +2,7 @@
 //!
 //! Must not know the projections around it.
 
+use crate::operand::Operand;
 use crate::real::Real;
 use crate::simd::vectorized;
 
@@ -11,24 +12,71 @@ pub fn sigmoid<R: Real>(x: R) -> R {
     R::ONE / (R::ONE + (-x).exp())
 }
 
+#[inline(always)]
+fn forward<E: Operand>(gate: &[E::Real], up: &[E::Real], act: &mut [E]) {
+    for ((act, gate), up) in act.iter_mut().zip(gate).zip(up) {
+        *act = E::round(*gate * sigmoid(*gate) * *up);
+    }
+}
+
+#[inline(always)]
+fn backward<E: Operand>(
+    gate: &[E::Real],
+    up: &[E::Real],
+    dact: &[E::Real],
+    dgate: &mut [E],
+    dup: &mut [E],
+) {
+    for (((gate, up), dact), (dgate, dup)) in
+        gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
+    {
+        let s = sigmoid(*gate);
+        *dup = E::round(*dact * *gate * s);
+        *dgate = E::round(*dact * *up * s * (E::Real::ONE + *gate * (E::Real::ONE - s)));
+    }
+}
+
 vectorized! {
     /// act = gate·sigmoid(gate)·up, element by element.
-    pub fn swiglu<R: Real>(gate: &[R], up: &[R], act: &mut [R]) {
-        for ((act, gate), up) in act.iter_mut().zip(gate).zip(up) {
-            *act = *gate * sigmoid(*gate) * *up;
-        }
+    pub fn swiglu<E: Operand>(gate: &[E::Real], up: &[E::Real], act: &mut [E]) {
+        forward(gate, up, act);
     }
 }
 
 vectorized! {
     /// dgate and dup (overwritten) for upstream dact.
-    pub fn swiglu_backward<R: Real>(gate: &[R], up: &[R], dact: &[R], dgate: &mut [R], dup: &mut [R]) {
-        for (((gate, up), dact), (dgate, dup)) in
-            gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
-        {
-            let s = sigmoid(*gate);
-            *dup = *dact * *gate * s;
-            *dgate = *dact * *up * s * (R::ONE + *gate * (R::ONE - s));
+    pub fn swiglu_backward<E: Operand>(
+        gate: &[E::Real],
+        up: &[E::Real],
+        dact: &[E::Real],
+        dgate: &mut [E],
+        dup: &mut [E],
+    ) {
+        backward(gate, up, dact, dgate, dup);
+    }
+}
+
+vectorized! {
+    /// The same for rows of `width` gates followed by as many ups, as one product leaves them.
+    pub fn swiglu_rows<E: Operand>(gate_up: &[E::Real], width: usize, act: &mut [E]) {
+        for (row, act) in gate_up.chunks_exact(2 * width).zip(act.chunks_exact_mut(width)) {
+            forward(&row[..width], &row[width..], act);
+        }
+    }
+}
+
+vectorized! {
+    /// d_gate_up (overwritten, laid out as `gate_up`) for upstream dact.
+    pub fn swiglu_rows_backward<E: Operand>(
+        gate_up: &[E::Real],
+        width: usize,
+        dact: &[E::Real],
+        d_gate_up: &mut [E],
+    ) {
+        let rows = gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
+        for ((row, d_row), dact) in rows.zip(dact.chunks_exact(width)) {
+            let (dgate, dup) = d_row.split_at_mut(width);
+            backward(&row[..width], &row[width..], dact, dgate, dup);
         }
     }
 }

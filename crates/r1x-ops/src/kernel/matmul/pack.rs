@@ -1,0 +1,89 @@
+//! Packing matrices into the panels that tiles read front to back.
+//!
+//! Must not know what is packed.
+
+use super::PANEL;
+use crate::operand::{Operand, Source};
+use crate::simd::vectorize;
+
+/// Elements that packing writes for a `k` × `n` matrix.
+pub fn packed_len<E: Operand>(k: usize, n: usize) -> usize {
+    n.next_multiple_of(PANEL) * k.next_multiple_of(E::PACK)
+}
+
+/// Packs a `k` × `n` matrix whose rows are contiguous and `row_stride` apart.
+pub fn pack_rows<S: Source<E>, E: Operand>(
+    source: &[S],
+    row_stride: usize,
+    k: usize,
+    n: usize,
+    panels: &mut [E],
+) {
+    let panel_len = packed_len::<E>(k, PANEL);
+    for (start, panel) in (0..n).step_by(PANEL).zip(panels.chunks_mut(panel_len.max(1))) {
+        let width = (n - start).min(PANEL);
+        if width < PANEL || !k.is_multiple_of(E::PACK) {
+            panel.fill(E::default());
+        }
+        vectorize(|| panel_rows(&source[start..], row_stride, k, width, panel));
+    }
+}
+
+#[inline(always)]
+fn panel_rows<S: Source<E>, E: Operand>(
+    source: &[S],
+    row_stride: usize,
+    k: usize,
+    width: usize,
+    panel: &mut [E],
+) {
+    for (step, out) in panel.chunks_exact_mut(PANEL * E::PACK).enumerate() {
+        let first = &source[step * E::PACK * row_stride..];
+        if E::PACK == 2 && step * 2 + 1 < k && width == PANEL {
+            // Both rows of a pair in one pass over whole arrays: the form that the compiler interleaves well.
+            let (even, odd) = (&first[..PANEL], &first[row_stride..row_stride + PANEL]);
+            for ((pair, even), odd) in out.chunks_exact_mut(2).zip(even).zip(odd) {
+                pair[0] = even.operand();
+                pair[1] = odd.operand();
+            }
+            continue;
+        }
+        for q in 0..E::PACK.min(k - step * E::PACK) {
+            let row = &first[q * row_stride..q * row_stride + width];
+            for (slot, value) in out.chunks_exact_mut(E::PACK).zip(row) {
+                slot[q] = value.operand();
+            }
+        }
+    }
+}
+
+/// Packs a `k` × `n` matrix given as its transpose: `n` contiguous rows of `k` elements, `row_stride` apart.
+pub fn pack_columns<S: Source<E>, E: Operand>(
+    source: &[S],
+    row_stride: usize,
+    k: usize,
+    n: usize,
+    panels: &mut [E],
+) {
+    let panel_len = packed_len::<E>(k, PANEL);
+    for (start, panel) in (0..n).step_by(PANEL).zip(panels.chunks_mut(panel_len.max(1))) {
+        let width = (n - start).min(PANEL);
+        if width < PANEL || !k.is_multiple_of(E::PACK) {
+            panel.fill(E::default());
+        }
+        let rows = &source[start * row_stride..];
+        // A few steps at a time, so that both sides of the transposition stay in cache.
+        const BLOCK: usize = 16;
+        for first in (0..k).step_by(BLOCK) {
+            let count = (k - first).min(BLOCK);
+            for j in 0..width {
+                let column = &rows[j * row_stride + first..][..count];
+                for (offset, value) in column.iter().enumerate() {
+                    let p = first + offset;
+                    panel[p / E::PACK * PANEL * E::PACK + j * E::PACK + p % E::PACK] =
+                        value.operand();
+                }
+            }
+        }
+    }
+}
