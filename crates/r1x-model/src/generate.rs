@@ -1,241 +1,342 @@
-//! Batched decoding with a cache: the prompt of a group once, finished sequences leave.
+//! Batched decoding: every thread has a batch of its own, which sequences leave when they end and enter when
+//! there is room.
 //!
 //! Every row is computed from its own context in a fixed order, so what a sample says does not depend on who
-//! shares its batch. Must not know rewards or training.
+//! shares its batch, nor on which thread it falls to. Must not know rewards or training.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 
 use r1x_core::plan::SamplingPlan;
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, FinishReason, Stream};
-use r1x_ops::kernel::attention::Context;
-use r1x_ops::kernel::softmax::token_logprob;
+use r1x_ops::Operand;
+use r1x_ops::kernel::attention::{BLOCK, Context};
 use r1x_ops::parallel;
 
+use crate::cache::Cache;
 use crate::error::ModelError;
-use crate::family::Rows;
-use crate::family::attention::heads;
 use crate::family::decoder::{Decoder, Workspace};
-use crate::sample::{Scratch, draw, temperature};
+use crate::family::{Rows, Write};
+use crate::sample::{Scratch, draw_and_say};
 use crate::weights::Weights;
 
-/// Samples decoded together by one thread: enough rows to feed the matrix kernels, few enough to stay in cache.
+/// Sequences decoded together by one thread: enough rows to feed the matrix kernels, few enough to stay in cache.
 const BATCH_SAMPLES: usize = 128;
 /// Prompt rows computed together.
 const PREFILL_ROWS: usize = 512;
+/// Rows of logits held at a time.
+const HEAD_ROWS: usize = 64;
 
-/// Samples completions for every request; see [`r1x_core::Policy::generate`].
-///
-/// # Errors
-/// When a prompt and `max_tokens` do not fit the context.
-pub fn generate(
-    decoder: &Decoder<f32>,
-    weights: &Weights<f32>,
-    requests: &[GenerateRequest],
-    sampling: &SamplingPlan,
-    stream: Stream,
-    eos: u32,
-    threads: usize,
-) -> Result<Vec<Vec<Completion>>, ModelError> {
-    for request in requests {
-        let length = request.prompt.len() + sampling.max_tokens;
-        if length > decoder.context_length {
-            return Err(ModelError::TooLong { length, limit: decoder.context_length });
-        }
-    }
-    let share = requests.iter().map(|r| r.samples).sum::<usize>().div_ceil(threads.max(1));
-    let batches = split(requests, share.min(BATCH_SAMPLES));
-    let results = parallel::map(batches, threads, |requests| {
-        Batch::new(decoder, weights, requests, sampling, stream, eos).run()
-    });
-    Ok(results.into_iter().flatten().collect())
+/// What all threads see of a call.
+#[derive(Debug)]
+pub struct Generator<'a, E: Operand> {
+    /// Structure.
+    pub decoder: &'a Decoder<E>,
+    /// Values.
+    pub weights: &'a Weights<E>,
+    /// How tokens are drawn.
+    pub sampling: &'a SamplingPlan,
+    /// Where chance comes from.
+    pub stream: Stream,
+    /// The end-of-sequence token.
+    pub eos: u32,
 }
 
-/// Runs of requests with at most `limit` samples (at least one request each).
-fn split(requests: &[GenerateRequest], limit: usize) -> Vec<&[GenerateRequest]> {
-    let (mut batches, mut start, mut samples) = (Vec::new(), 0, 0);
-    for (index, request) in requests.iter().enumerate() {
-        if index > start && samples + request.samples > limit {
-            batches.push(&requests[start..index]);
-            (start, samples) = (index, 0);
+/// Samples of one request that are computed by one thread and share their prompt.
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    request: usize,
+    first: usize,
+    samples: usize,
+}
+
+impl<E: Operand<Real = f32>> Generator<'_, E> {
+    /// Samples completions for every request; see [`r1x_core::Policy::generate`].
+    ///
+    /// # Errors
+    /// When a prompt and `max_tokens` do not fit the context.
+    pub fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        threads: usize,
+    ) -> Result<Vec<Vec<Completion>>, ModelError> {
+        let limit = self.decoder.context_length;
+        for request in requests {
+            let length = request.prompt.len() + self.sampling.max_tokens;
+            if length > limit {
+                return Err(ModelError::TooLong { length, limit });
+            }
         }
-        samples += request.samples;
+        let threads = threads.max(1);
+        let total: usize = requests.iter().map(|request| request.samples).sum();
+        let share = total.div_ceil(threads).clamp(1, BATCH_SAMPLES);
+        let queue = Mutex::new(units(requests, share));
+        let workers = (0..threads).collect();
+        let finished = parallel::map(workers, threads, |_| {
+            Batch::new(self, requests, share).run(&queue)
+        });
+        let mut completions: Vec<Vec<Option<Completion>>> =
+            requests.iter().map(|request| vec![None; request.samples]).collect();
+        for (request, sample, completion) in finished.into_iter().flatten() {
+            completions[request][sample] = Some(completion);
+        }
+        Ok(completions.into_iter().map(|group| group.into_iter().flatten().collect()).collect())
     }
-    if start < requests.len() {
-        batches.push(&requests[start..]);
-    }
-    batches
+}
+
+/// Requests cut so that no part is larger than a thread's share.
+fn units(requests: &[GenerateRequest], share: usize) -> VecDeque<Unit> {
+    let parts = requests.iter().enumerate().flat_map(|(request, asked)| {
+        (0..asked.samples).step_by(share).map(move |first| {
+            let samples = (asked.samples - first).min(share);
+            Unit { request, first, samples }
+        })
+    });
+    parts.collect()
 }
 
 /// A sequence being decoded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Active {
     request: usize,
     sample: usize,
-    /// First cache row of the request's prompt.
-    prompt: usize,
-    /// First cache row of the sample.
-    own: usize,
+    /// Its blocks in order of position.
+    table: Vec<u32>,
+    completion: Completion,
 }
 
-struct Batch<'a> {
-    decoder: &'a Decoder<f32>,
-    weights: &'a Weights<f32>,
+/// The rows of the next pass, reused from pass to pass.
+#[derive(Debug, Default)]
+struct Pass {
+    tokens: Vec<u32>,
+    positions: Vec<usize>,
+    contexts: Vec<Context>,
+    tables: Vec<u32>,
+    writes: Vec<Write>,
+    /// Rows whose logits are wanted.
+    wanted: Vec<usize>,
+}
+
+impl Pass {
+    fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.contexts.clear();
+        self.tables.clear();
+        self.writes.clear();
+        self.wanted.clear();
+    }
+
+    /// A row at a position of the sequence whose blocks start at `table` in the pass's list.
+    fn push(&mut self, token: u32, position: usize, table: usize) {
+        let row = self.tokens.len() as u32;
+        let (block, slot) = (self.tables[table + position / BLOCK], (position % BLOCK) as u32);
+        self.writes.push(Write { row, block, slot });
+        self.tokens.push(token);
+        self.positions.push(position);
+        self.contexts.push(Context { table, len: position + 1 });
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
+            positions: &self.positions,
+            contexts: &self.contexts,
+            tables: &self.tables,
+            writes: &self.writes,
+        }
+    }
+}
+
+/// One thread's batch.
+struct Batch<'a, E: Operand> {
+    generator: &'a Generator<'a, E>,
     requests: &'a [GenerateRequest],
-    sampling: &'a SamplingPlan,
-    stream: Stream,
-    eos: u32,
-    caches: Vec<Vec<f32>>,
-    completions: Vec<Vec<Completion>>,
+    capacity: usize,
+    cache: Cache<E>,
     active: Vec<Active>,
-    work: Workspace<f32>,
+    finished: Vec<(usize, usize, Completion)>,
+    pass: Pass,
+    work: Workspace<E>,
     scratch: Scratch,
 }
 
-impl<'a> Batch<'a> {
+impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
     fn new(
-        decoder: &'a Decoder<f32>,
-        weights: &'a Weights<f32>,
+        generator: &'a Generator<'a, E>,
         requests: &'a [GenerateRequest],
-        sampling: &'a SamplingPlan,
-        stream: Stream,
-        eos: u32,
+        capacity: usize,
     ) -> Self {
-        let mut active = Vec::new();
-        let mut next = requests.iter().map(|request| request.prompt.len()).sum();
-        let mut prompt = 0;
-        for (index, request) in requests.iter().enumerate() {
-            for sample in 0..request.samples {
-                active.push(Active { request: index, sample, prompt, own: next });
-                next += sampling.max_tokens;
-            }
-            prompt += request.prompt.len();
-        }
-        let layers = decoder.layout.layers.iter();
-        let caches =
-            layers.map(|layer| vec![0.0; next * heads(&layer.attention).row_width]).collect();
-        let empty = || Completion {
-            tokens: Vec::new(),
-            logprobs: Vec::new(),
-            entropies: Vec::new(),
-            finish: FinishReason::Length,
-        };
-        let completions =
-            requests.iter().map(|r| (0..r.samples).map(|_| empty()).collect()).collect();
         Self {
-            decoder,
-            weights,
+            generator,
             requests,
-            sampling,
-            stream,
-            eos,
-            caches,
-            completions,
-            active,
+            capacity,
+            cache: Cache::new(generator.decoder.block_lens()),
+            active: Vec::new(),
+            finished: Vec::new(),
+            pass: Pass::default(),
             work: Workspace::default(),
             scratch: Scratch::default(),
         }
     }
 
-    fn run(mut self) -> Vec<Vec<Completion>> {
-        self.prefill();
-        while !self.active.is_empty() {
-            self.decode();
+    /// Works until the queue is empty and every sequence has ended.
+    fn run(mut self, queue: &Mutex<VecDeque<Unit>>) -> Vec<(usize, usize, Completion)> {
+        loop {
+            let units = self.admit(queue);
+            self.prefill(&units);
+            if self.active.is_empty() && units.is_empty() {
+                return self.finished;
+            }
+            if !self.active.is_empty() {
+                self.decode();
+            }
         }
-        self.completions
     }
 
-    /// Computes every prompt once and draws the first token of its samples.
-    fn prefill(&mut self) {
-        let mut rows = Vec::new();
-        let mut start = 0;
-        for (index, request) in self.requests.iter().enumerate() {
-            for (position, token) in request.prompt.iter().enumerate() {
-                let last = position + 1 == request.prompt.len();
-                let context = Context { prefix: (start, position + 1), suffix: (0, 0) };
-                rows.push((*token, position, context, last.then_some(index)));
+    /// Takes what there is room for from the queue.
+    fn admit(&self, queue: &Mutex<VecDeque<Unit>>) -> Vec<Unit> {
+        let mut units = Vec::new();
+        let mut samples = self.active.len();
+        // A look at the queue takes a lock, so it is not worth it for a full batch.
+        if samples < self.capacity {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(unit) = queue.front() {
+                if samples > 0 && samples + unit.samples > self.capacity {
+                    break;
+                }
+                samples += unit.samples;
+                units.extend(queue.pop_front());
             }
-            start += request.prompt.len();
         }
-        let mut write = 0;
-        for chunk in rows.chunks(PREFILL_ROWS) {
-            let tokens: Vec<u32> = chunk.iter().map(|row| row.0).collect();
-            let positions: Vec<usize> = chunk.iter().map(|row| row.1).collect();
-            let contexts: Vec<Context> = chunk.iter().map(|row| row.2).collect();
-            let to: Vec<usize> = (write..write + chunk.len()).collect();
-            write += chunk.len();
-            let pass = Rows { positions: &positions, contexts: &contexts };
-            let caches = Some((&mut self.caches[..], &to[..]));
-            self.decoder.forward(self.weights, &tokens, pass, caches, &mut self.work);
-            for (row, request) in chunk.iter().enumerate().filter_map(|(i, r)| Some((i, r.3?))) {
-                let logits = self.decoder.logits(self.weights, &[row], &mut self.work);
-                for sample in 0..self.requests[request].samples {
-                    let address = self.requests[request].address;
-                    let place = (self.sampling, self.stream, self.eos, address);
-                    let completion = &mut self.completions[request][sample];
-                    extend(completion, logits, place, sample, &mut self.scratch);
+        units
+    }
+
+    /// Computes the prompt of every unit once and draws the first token of its samples.
+    fn prefill(&mut self, units: &[Unit]) {
+        let tables: Vec<Vec<u32>> = units
+            .iter()
+            .map(|unit| self.cache.allocate(self.requests[unit.request].prompt.len().div_ceil(BLOCK)))
+            .collect();
+        let mut ends = Vec::new();
+        self.pass.clear();
+        for (index, unit) in units.iter().enumerate() {
+            let mut table = self.pass.tables.len();
+            self.pass.tables.extend(&tables[index]);
+            let prompt = &self.requests[unit.request].prompt;
+            for (position, token) in prompt.iter().enumerate() {
+                self.pass.push(*token, position, table);
+                if position + 1 == prompt.len() {
+                    self.pass.wanted.push(self.pass.tokens.len() - 1);
+                    ends.push(index);
+                }
+                if self.pass.tokens.len() == PREFILL_ROWS {
+                    self.prefill_pass(units, &tables, &mut ends);
+                    // The pass is empty now; the rest of the prompt needs its table again.
+                    table = 0;
+                    self.pass.tables.extend(&tables[index]);
                 }
             }
         }
+        self.prefill_pass(units, &tables, &mut ends);
+        for table in &tables {
+            self.cache.release(table);
+        }
+    }
+
+    /// Computes the rows collected so far; the units in `ends` have their last row among them.
+    fn prefill_pass(&mut self, units: &[Unit], tables: &[Vec<u32>], ends: &mut Vec<usize>) {
+        if self.pass.tokens.is_empty() {
+            return;
+        }
+        self.compute();
+        for (unit, row) in ends.drain(..).zip(std::mem::take(&mut self.pass.wanted)) {
+            let Generator { decoder, weights, .. } = *self.generator;
+            let logits = decoder.logits(weights, &[row], &mut self.work);
+            let Unit { request, first, samples } = units[unit];
+            let prompt = self.requests[request].prompt.len();
+            for sample in first..first + samples {
+                let room = self.generator.sampling.max_tokens;
+                let mut active = Active {
+                    request,
+                    sample,
+                    table: self.cache.fork(&tables[unit], prompt),
+                    completion: Completion {
+                        tokens: Vec::with_capacity(room),
+                        logprobs: Vec::with_capacity(room),
+                        entropies: Vec::with_capacity(room),
+                        finish: FinishReason::Length,
+                    },
+                };
+                let address = self.requests[request].address;
+                self.generator.extend(&mut active, address, logits, &mut self.scratch);
+                self.active.push(active);
+            }
+        }
+        self.pass.clear();
         self.retire();
     }
 
     /// One more token for every active sequence.
     fn decode(&mut self) {
-        let count = self.active.len();
-        let (mut tokens, mut positions) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut contexts, mut write) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for active in &self.active {
-            let drawn = &self.completions[active.request][active.sample].tokens;
-            let prompt = self.requests[active.request].prompt.len();
-            tokens.push(drawn[drawn.len() - 1]);
-            positions.push(prompt + drawn.len() - 1);
-            contexts.push(Context {
-                prefix: (active.prompt, prompt),
-                suffix: (active.own, drawn.len()),
-            });
-            write.push(active.own + drawn.len() - 1);
+        self.pass.clear();
+        for active in &mut self.active {
+            let drawn = &active.completion.tokens;
+            let position = self.requests[active.request].prompt.len() + drawn.len() - 1;
+            if position / BLOCK == active.table.len() {
+                active.table.extend(self.cache.allocate(1));
+            }
+            let table = self.pass.tables.len();
+            self.pass.tables.extend(&active.table);
+            self.pass.wanted.push(self.pass.tokens.len());
+            self.pass.push(drawn[drawn.len() - 1], position, table);
         }
-        let pass = Rows { positions: &positions, contexts: &contexts };
-        let caches = Some((&mut self.caches[..], &write[..]));
-        self.decoder.forward(self.weights, &tokens, pass, caches, &mut self.work);
-        let rows: Vec<usize> = (0..count).collect();
-        for (rows, active) in rows.chunks(64).zip(self.active.chunks(64)) {
-            let logits = self.decoder.logits(self.weights, rows, &mut self.work);
-            for (row, active) in logits.chunks(self.decoder.layout.vocabulary).zip(active) {
+        self.compute();
+        let Generator { decoder, weights, .. } = *self.generator;
+        let vocabulary = decoder.layout.vocabulary;
+        let parts = self.pass.wanted.chunks(HEAD_ROWS).zip(self.active.chunks_mut(HEAD_ROWS));
+        for (rows, active) in parts {
+            let logits = decoder.logits(weights, rows, &mut self.work);
+            for (row, active) in logits.chunks(vocabulary).zip(active) {
                 let address = self.requests[active.request].address;
-                let place = (self.sampling, self.stream, self.eos, address);
-                let completion = &mut self.completions[active.request][active.sample];
-                extend(completion, row, place, active.sample, &mut self.scratch);
+                self.generator.extend(active, address, row, &mut self.scratch);
             }
         }
         self.retire();
     }
 
+    fn compute(&mut self) {
+        let Generator { decoder, weights, .. } = *self.generator;
+        let (caches, work) = (self.cache.layers(), &mut self.work);
+        decoder.decode(weights, &self.pass.tokens, self.pass.rows(), caches, work);
+    }
+
     /// Finished sequences leave the batch.
     fn retire(&mut self) {
-        let (completions, limit) = (&self.completions, self.sampling.max_tokens);
-        self.active.retain(|active| {
-            let completion = &completions[active.request][active.sample];
-            completion.finish != FinishReason::Stop && completion.tokens.len() < limit
-        });
+        let limit = self.generator.sampling.max_tokens;
+        let over = |active: &mut Active| {
+            let Completion { tokens, finish, .. } = &active.completion;
+            *finish == FinishReason::Stop || tokens.len() >= limit
+        };
+        for active in self.active.extract_if(.., over) {
+            self.cache.release(&active.table);
+            self.finished.push((active.request, active.sample, active.completion));
+        }
     }
 }
 
-/// Draws the next token of one sample and records its log-prob and entropy.
-fn extend(
-    completion: &mut Completion,
-    logits: &[f32],
-    (sampling, stream, eos, address): (&SamplingPlan, Stream, u32, u64),
-    sample: usize,
-    scratch: &mut Scratch,
-) {
-    let position = completion.tokens.len() as u64;
-    let uniform = stream.at(&[address, sample as u64, position]).uniform();
-    let token = draw(logits, sampling, uniform, scratch);
-    let said = token_logprob(logits, token as usize, f64::from(temperature(sampling)));
-    completion.tokens.push(token);
-    completion.logprobs.push(said.logprob);
-    completion.entropies.push(said.entropy);
-    if token == eos {
-        completion.finish = FinishReason::Stop;
+impl<E: Operand<Real = f32>> Generator<'_, E> {
+    /// Draws the next token of one sample and records its log-prob and entropy.
+    fn extend(&self, active: &mut Active, address: u64, logits: &[f32], scratch: &mut Scratch) {
+        let completion = &mut active.completion;
+        let position = completion.tokens.len() as u64;
+        let uniform = self.stream.at(&[address, active.sample as u64, position]).uniform();
+        let (token, said) = draw_and_say(logits, self.sampling, uniform, scratch);
+        completion.tokens.push(token);
+        completion.logprobs.push(said.logprob);
+        completion.entropies.push(said.entropy);
+        if token == self.eos {
+            completion.finish = FinishReason::Stop;
+        }
     }
 }

@@ -2,22 +2,75 @@
 //!
 //! Must not know values. Matrices are `[out, in]`, row-major.
 
+use half::bf16;
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
 use r1x_ops::kernel::matmul::packed_len;
 
-/// A matrix `[rows, columns]` at an offset.
+/// Contiguous rows `[rows, columns]` at an offset: a parameter, or several that lie one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matrix {
+pub struct Block {
     /// First element.
     pub offset: usize,
     /// Output width.
     pub rows: usize,
     /// Input width.
     pub columns: usize,
+}
+
+impl Block {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of its rows.
+    fn part(&self, first: usize, rows: usize) -> Self {
+        Self { offset: self.offset + first * self.columns, rows, columns: self.columns }
+    }
+}
+
+/// A block that is multiplied with, so that it is also kept packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Where its values are.
+    pub block: Block,
     /// First element of its packed form for x·Wᵀ.
     pub forward_panels: usize,
     /// First element of its packed form for dy·W.
     pub backward_panels: usize,
+}
+
+impl Matrix {
+    /// Output width.
+    pub fn rows(&self) -> usize {
+        self.block.rows
+    }
+
+    /// Input width.
+    pub fn columns(&self) -> usize {
+        self.block.columns
+    }
+
+    /// First element after its packed forms.
+    pub fn panels_end(&self) -> usize {
+        self.backward_panels + panels_len(self.block.rows, self.block.columns)
+    }
+}
+
+impl From<Matrix> for Block {
+    fn from(matrix: Matrix) -> Self {
+        matrix.block
+    }
+}
+
+/// Room for a packed `k` × `n` matrix of any type of operand: `bf16` pads most.
+fn panels_len(k: usize, n: usize) -> usize {
+    packed_len::<bf16>(k, n)
 }
 
 /// A vector at an offset.
@@ -67,11 +120,11 @@ impl Parameter {
 #[derive(Clone, Copy, Debug)]
 pub enum LatentQuery {
     /// One projection.
-    Direct(Matrix),
+    Direct(Block),
     /// Down, norm, up.
     LowRank {
         /// To the latent.
-        down: Matrix,
+        down: Block,
         /// Gain of the latent's norm.
         norm: Vector,
         /// From the latent.
@@ -79,17 +132,28 @@ pub enum LatentQuery {
     },
 }
 
-/// Parameters of one attention.
+/// The expansion of one head of latent attention.
 #[derive(Clone, Copy, Debug)]
+pub struct LatentHead {
+    /// From the latent to the key's part without position, `[nope, latent]`.
+    pub key: Matrix,
+    /// From the latent to the value, `[value, latent]`.
+    pub value: Matrix,
+}
+
+/// Parameters of one attention.
+#[derive(Clone, Debug)]
 pub enum Attention {
     /// Grouped-query attention.
     Gqa {
-        /// Projections.
-        q: Matrix,
+        /// To queries.
+        q: Block,
         /// To keys.
-        k: Matrix,
+        k: Block,
         /// To values.
-        v: Matrix,
+        v: Block,
+        /// The three of them as one.
+        qkv: Matrix,
         /// Back to the residual stream.
         o: Matrix,
         /// Query heads.
@@ -104,11 +168,15 @@ pub enum Attention {
         /// To queries.
         q: LatentQuery,
         /// To the latent and the shared rotary key.
-        kv_down: Matrix,
+        kv_down: Block,
+        /// The query's first projection and `kv_down` as one.
+        down: Matrix,
         /// Gain of the latent's norm.
         kv_norm: Vector,
         /// From the latent: per head `nope` rows for keys, then `value` rows for values.
-        kv_up: Matrix,
+        kv_up: Block,
+        /// The same head by head.
+        expansions: Vec<LatentHead>,
         /// Back to the residual stream.
         o: Matrix,
         /// Heads.
@@ -128,9 +196,11 @@ pub enum Attention {
 #[derive(Clone, Copy, Debug)]
 pub struct Swiglu {
     /// Gate projection.
-    pub gate: Matrix,
+    pub gate: Block,
     /// Up projection.
-    pub up: Matrix,
+    pub up: Block,
+    /// Both as one.
+    pub gate_up: Matrix,
     /// Down projection.
     pub down: Matrix,
 }
@@ -173,7 +243,7 @@ pub struct Layer {
 pub struct Layout {
     /// Every parameter in order of offset.
     pub parameters: Vec<Parameter>,
-    /// Every matrix in order of offset.
+    /// Every matrix in order of its packed forms.
     pub matrices: Vec<Matrix>,
     /// Elements in all.
     pub len: usize,
@@ -182,7 +252,7 @@ pub struct Layout {
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
     /// Token embeddings `[vocabulary, hidden]`.
-    pub embedding: Matrix,
+    pub embedding: Block,
     /// Layers.
     pub layers: Vec<Layer>,
     /// Gain of the last norm.
@@ -205,82 +275,125 @@ impl Builder {
     fn push(&mut self, name: String, shape: Vec<usize>, init: Init) -> usize {
         let offset = self.len;
         let parameter = Parameter { name, shape, offset, init };
-        // Every parameter starts on a cache line of its own.
-        self.len += parameter.len().next_multiple_of(16);
+        self.len += parameter.len();
         self.parameters.push(parameter);
         offset
     }
 
-    fn matrix(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Matrix {
+    /// What comes next starts on a cache line of its own.
+    fn align(&mut self) {
+        self.len = self.len.next_multiple_of(16);
+    }
+
+    /// A parameter right behind the last one.
+    fn block(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Block {
         let init = Init::Normal(self.std);
-        let offset = self.push(name.into(), vec![rows, columns], init);
-        let (forward_panels, forward) = (self.panels, packed_len(columns, rows));
-        let backward_panels = forward_panels + forward;
-        self.panels = backward_panels + packed_len(rows, columns);
-        let matrix = Matrix { offset, rows, columns, forward_panels, backward_panels };
+        Block { offset: self.push(name.into(), vec![rows, columns], init), rows, columns }
+    }
+
+    /// Room for the packed forms of a block.
+    fn packed(&mut self, block: Block) -> Matrix {
+        let forward_panels = self.panels;
+        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
+        let matrix = Matrix { block, forward_panels, backward_panels };
+        self.panels = matrix.panels_end();
         self.matrices.push(matrix);
         matrix
     }
 
+    fn matrix(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Matrix {
+        self.align();
+        let block = self.block(name, rows, columns);
+        self.packed(block)
+    }
+
+    /// Neighbouring blocks as one matrix.
+    fn joined<const N: usize>(&mut self, blocks: [Block; N]) -> Matrix {
+        let rows = blocks.iter().map(|block| block.rows).sum();
+        self.packed(Block { rows, ..blocks[0] })
+    }
+
     fn vector(&mut self, name: impl Into<String>, len: usize) -> Vector {
+        self.align();
         Vector { offset: self.push(name.into(), vec![len], Init::Ones), len }
     }
 
     fn swiglu(&mut self, prefix: &str, hidden: usize, inner: usize) -> Swiglu {
-        Swiglu {
-            gate: self.matrix(format!("{prefix}.gate_proj.weight"), inner, hidden),
-            up: self.matrix(format!("{prefix}.up_proj.weight"), inner, hidden),
-            down: self.matrix(format!("{prefix}.down_proj.weight"), hidden, inner),
-        }
+        self.align();
+        let gate = self.block(format!("{prefix}.gate_proj.weight"), inner, hidden);
+        let up = self.block(format!("{prefix}.up_proj.weight"), inner, hidden);
+        let gate_up = self.joined([gate, up]);
+        let down = self.matrix(format!("{prefix}.down_proj.weight"), hidden, inner);
+        Swiglu { gate, up, gate_up, down }
     }
 
     fn attention(&mut self, prefix: &str, hidden: usize, plan: &AttentionPlan) -> Attention {
         match *plan {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim: width } => Attention::Gqa {
-                q: self.matrix(format!("{prefix}.q_proj.weight"), heads * width, hidden),
-                k: self.matrix(format!("{prefix}.k_proj.weight"), kv_heads * width, hidden),
-                v: self.matrix(format!("{prefix}.v_proj.weight"), kv_heads * width, hidden),
-                o: self.matrix(format!("{prefix}.o_proj.weight"), hidden, heads * width),
-                heads,
-                kv_heads,
-                width,
-            },
-            AttentionPlan::Mla {
-                heads,
-                q_lora_rank,
-                kv_lora_rank: latent,
-                qk_nope_head_dim: nope,
-                qk_rope_head_dim: rope,
-                v_head_dim: value,
-            } => {
-                let queries = heads * (nope + rope);
-                let q = match q_lora_rank {
-                    None => LatentQuery::Direct(self.matrix(
-                        format!("{prefix}.q_proj.weight"),
-                        queries,
-                        hidden,
-                    )),
-                    Some(rank) => LatentQuery::LowRank {
-                        down: self.matrix(format!("{prefix}.q_a_proj.weight"), rank, hidden),
-                        norm: self.vector(format!("{prefix}.q_a_layernorm.weight"), rank),
-                        up: self.matrix(format!("{prefix}.q_b_proj.weight"), queries, rank),
-                    },
-                };
-                let down = format!("{prefix}.kv_a_proj_with_mqa.weight");
-                let up = format!("{prefix}.kv_b_proj.weight");
-                Attention::Mla {
-                    q,
-                    kv_down: self.matrix(down, latent + rope, hidden),
-                    kv_norm: self.vector(format!("{prefix}.kv_a_layernorm.weight"), latent),
-                    kv_up: self.matrix(up, heads * (nope + value), latent),
-                    o: self.matrix(format!("{prefix}.o_proj.weight"), hidden, heads * value),
-                    heads,
-                    latent,
-                    nope,
-                    rope,
-                    value,
-                }
+            AttentionPlan::Gqa { heads, kv_heads, head_dim: width } => {
+                self.align();
+                let q = self.block(format!("{prefix}.q_proj.weight"), heads * width, hidden);
+                let k = self.block(format!("{prefix}.k_proj.weight"), kv_heads * width, hidden);
+                let v = self.block(format!("{prefix}.v_proj.weight"), kv_heads * width, hidden);
+                let qkv = self.joined([q, k, v]);
+                let o = self.matrix(format!("{prefix}.o_proj.weight"), hidden, heads * width);
+                Attention::Gqa { q, k, v, qkv, o, heads, kv_heads, width }
             }
+            AttentionPlan::Mla { .. } => self.latent_attention(prefix, hidden, plan),
+        }
+    }
+
+    fn latent_attention(&mut self, prefix: &str, hidden: usize, plan: &AttentionPlan) -> Attention {
+        let AttentionPlan::Mla {
+            heads,
+            q_lora_rank,
+            kv_lora_rank: latent,
+            qk_nope_head_dim: nope,
+            qk_rope_head_dim: rope,
+            v_head_dim: value,
+        } = *plan
+        else {
+            unreachable!("the caller matched latent attention");
+        };
+        let queries = heads * (nope + rope);
+        self.align();
+        let first = match q_lora_rank {
+            None => self.block(format!("{prefix}.q_proj.weight"), queries, hidden),
+            Some(rank) => self.block(format!("{prefix}.q_a_proj.weight"), rank, hidden),
+        };
+        let kv_down =
+            self.block(format!("{prefix}.kv_a_proj_with_mqa.weight"), latent + rope, hidden);
+        let down = self.joined([first, kv_down]);
+        let q = match q_lora_rank {
+            None => LatentQuery::Direct(first),
+            Some(rank) => LatentQuery::LowRank {
+                down: first,
+                norm: self.vector(format!("{prefix}.q_a_layernorm.weight"), rank),
+                up: self.matrix(format!("{prefix}.q_b_proj.weight"), queries, rank),
+            },
+        };
+        let kv_norm = self.vector(format!("{prefix}.kv_a_layernorm.weight"), latent);
+        self.align();
+        let kv_up = self.block(format!("{prefix}.kv_b_proj.weight"), heads * (nope + value), latent);
+        let expansions = (0..heads)
+            .map(|head| LatentHead {
+                key: self.packed(kv_up.part(head * (nope + value), nope)),
+                value: self.packed(kv_up.part(head * (nope + value) + nope, value)),
+            })
+            .collect();
+        let o = self.matrix(format!("{prefix}.o_proj.weight"), hidden, heads * value);
+        Attention::Mla {
+            q,
+            kv_down,
+            down,
+            kv_norm,
+            kv_up,
+            expansions,
+            o,
+            heads,
+            latent,
+            nope,
+            rope,
+            value,
         }
     }
 
@@ -330,7 +443,7 @@ impl Layout {
             std: plan.init_std,
         };
         let mut biases = Vec::new();
-        let embedding = build.matrix("model.embed_tokens.weight", vocabulary, hidden);
+        let embedding = build.block("model.embed_tokens.weight", vocabulary, hidden);
         let layers = (0..plan.layers)
             .map(|index| {
                 let prefix = format!("model.layers.{index}");
@@ -356,7 +469,7 @@ impl Layout {
             .collect();
         let final_norm = build.vector("model.norm.weight", hidden);
         let head = if plan.tie_embeddings {
-            embedding
+            build.packed(embedding)
         } else {
             build.matrix("lm_head.weight", vocabulary, hidden)
         };

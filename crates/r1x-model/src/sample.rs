@@ -3,7 +3,7 @@
 //! Must not know models. The random number comes in, so a draw is a pure function.
 
 use r1x_core::plan::SamplingPlan;
-use r1x_ops::kernel::softmax::softmax;
+use r1x_ops::kernel::softmax::{CHUNK, Exponentials, TokenLogprob};
 
 /// The softmax temperature that log-probs are taken at: the plan's, or 1 when decoding is greedy.
 pub fn temperature(plan: &SamplingPlan) -> f32 {
@@ -13,19 +13,32 @@ pub fn temperature(plan: &SamplingPlan) -> f32 {
 /// The token that `uniform` in [0, 1) selects. Filters apply in the order top-k, top-p, min-p to the
 /// distribution at the plan's temperature; ties are broken towards the lower token.
 pub fn draw(logits: &[f32], plan: &SamplingPlan, uniform: f64, scratch: &mut Scratch) -> u32 {
-    if plan.temperature == 0.0 {
-        return likeliest(logits);
-    }
-    scratch.probabilities.resize(logits.len(), 0.0);
-    softmax(logits, f64::from(temperature(plan)), &mut scratch.probabilities);
+    draw_and_say(logits, plan, uniform, scratch).0
+}
+
+/// The token and what the row says about it at the plan's temperature.
+pub fn draw_and_say(
+    logits: &[f32],
+    plan: &SamplingPlan,
+    uniform: f64,
+    scratch: &mut Scratch,
+) -> (u32, TokenLogprob<f32>) {
+    scratch.row.fill(logits, f64::from(temperature(plan)));
     let filtered = plan.top_k > 0 || plan.top_p < 1.0 || plan.min_p > 0.0;
-    if filtered { draw_filtered(plan, uniform, scratch) } else { draw_plain(uniform, scratch) }
+    let token = if plan.temperature == 0.0 {
+        likeliest(logits)
+    } else if filtered {
+        draw_filtered(plan, uniform, scratch)
+    } else {
+        draw_plain(uniform, &scratch.row)
+    };
+    (token, scratch.row.said(logits, token as usize))
 }
 
 /// Buffers reused between draws.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    probabilities: Vec<f32>,
+    row: Exponentials<f32>,
     order: Vec<u32>,
 }
 
@@ -39,24 +52,34 @@ fn likeliest(logits: &[f32]) -> u32 {
     best as u32
 }
 
-fn draw_plain(uniform: f64, scratch: &Scratch) -> u32 {
-    let total: f64 = scratch.probabilities.iter().map(|p| f64::from(*p)).sum();
+/// Finds the chunk first, by the sums of chunks, and the token in it afterwards.
+fn draw_plain(uniform: f64, row: &Exponentials<f32>) -> u32 {
+    let total: f64 = row.sums.iter().map(|sum| f64::from(*sum)).sum();
     let mut left = uniform * total;
-    let mut last = 0;
-    for (token, p) in scratch.probabilities.iter().enumerate() {
-        if *p > 0.0 {
-            last = token;
-            left -= f64::from(*p);
-            if left < 0.0 {
-                break;
-            }
+    let mut chunk = 0;
+    for (index, sum) in row.sums.iter().enumerate().filter(|(_, sum)| **sum > 0.0) {
+        chunk = index;
+        if left < f64::from(*sum) {
+            break;
+        }
+        left -= f64::from(*sum);
+    }
+    let first = chunk * CHUNK;
+    let mut last = first;
+    let end = (first + CHUNK).min(row.values.len());
+    for (token, p) in row.values[first..end].iter().enumerate().filter(|(_, p)| **p > 0.0) {
+        last = first + token;
+        left -= f64::from(*p);
+        if left < 0.0 {
+            break;
         }
     }
     last as u32
 }
 
 fn draw_filtered(plan: &SamplingPlan, uniform: f64, scratch: &mut Scratch) -> u32 {
-    let Scratch { probabilities, order } = scratch;
+    let Scratch { row, order } = scratch;
+    let probabilities = &row.values;
     order.clear();
     order.extend(0..probabilities.len() as u32);
     order.sort_by(|a, b| {

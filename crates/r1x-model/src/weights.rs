@@ -1,50 +1,47 @@
 //! The values of a model's parameters, with the matrices packed for the products they occur in.
 //!
-//! Packing costs one pass per optimizer update and saves it in every product. Must not know what the
-//! parameters mean, except that latent attention reads parts of a transpose.
+//! Values are the masters that the optimizer changes; packed forms are of the type that products take. Packing
+//! costs one pass per optimizer update and saves it in every product. Must not know what the parameters mean.
 
 use r1x_core::Rng;
-use r1x_ops::Real;
-use r1x_ops::kernel::matmul::{Right, Strided, pack, packed_len};
-use r1x_ops::kernel::transpose;
+use r1x_ops::Operand;
+use r1x_ops::kernel::matmul::{Right, pack_columns, pack_rows, packed_len};
+use r1x_ops::parallel;
 
-use crate::layout::{Attention, Init, Layout, Matrix, Vector};
+use crate::layout::{Block, Init, Layout, Matrix, Vector};
 
-/// Parameter values; `values` and `transposed` share offsets.
+/// Parameter values.
 #[derive(Clone, Debug)]
-pub struct Weights<R> {
-    values: Vec<R>,
-    panels: Vec<R>,
-    transposed: Vec<R>,
-    biases: Vec<Vec<R>>,
+pub struct Weights<E: Operand> {
+    values: Vec<E::Real>,
+    panels: Vec<E>,
+    biases: Vec<Vec<E::Real>>,
 }
 
-impl<R: Real> Weights<R> {
+impl<E: Operand> Weights<E> {
     /// All zero; to be filled by [`Weights::edit`].
     pub fn zeros(layout: &Layout) -> Self {
+        let zero = E::Real::default();
         Self {
-            values: vec![R::ZERO; layout.len],
-            panels: vec![R::ZERO; layout.panels],
-            transposed: vec![
-                R::ZERO;
-                if latents(layout).next().is_some() { layout.len } else { 0 }
-            ],
-            biases: layout.biases.iter().map(|(_, experts)| vec![R::ZERO; *experts]).collect(),
+            values: vec![zero; layout.len],
+            panels: vec![E::default(); layout.panels],
+            biases: layout.biases.iter().map(|(_, experts)| vec![zero; *experts]).collect(),
         }
     }
 
     /// Fresh weights from the run's seed: each parameter has a stream named after it.
     pub fn random(layout: &Layout, rng: &Rng) -> Self {
+        use r1x_ops::Real;
         let mut weights = Self::zeros(layout);
-        weights.edit(layout, |values, _| {
+        weights.edit(layout, 1, |values, _| {
             for parameter in &layout.parameters {
                 let slice = &mut values[parameter.offset..parameter.offset + parameter.len()];
                 match parameter.init {
-                    Init::Ones => slice.fill(R::ONE),
+                    Init::Ones => slice.fill(E::Real::ONE),
                     Init::Normal(std) => {
                         let mut draws = rng.stream("init").named(&parameter.name).at(&[]);
                         for value in slice {
-                            *value = R::from_f64(std * draws.normal());
+                            *value = E::Real::from_f64(std * draws.normal());
                         }
                     }
                 }
@@ -53,70 +50,65 @@ impl<R: Real> Weights<R> {
         weights
     }
 
-    /// Changes values and selection biases, then brings the packed copies up to date.
+    /// Changes values and selection biases, then brings the packed copies up to date on some threads.
     pub fn edit<T>(
         &mut self,
         layout: &Layout,
-        change: impl FnOnce(&mut [R], &mut [Vec<R>]) -> T,
+        threads: usize,
+        change: impl FnOnce(&mut [E::Real], &mut [Vec<E::Real>]) -> T,
     ) -> T {
         let result = change(&mut self.values, &mut self.biases);
+        let mut rest = &mut self.panels[..];
+        let mut jobs = Vec::with_capacity(layout.matrices.len());
+        let mut end = 0;
         for matrix in &layout.matrices {
-            let Matrix { offset, rows, columns, forward_panels, backward_panels } = *matrix;
-            let values = &self.values[offset..offset + rows * columns];
-            let forward = &mut self.panels[forward_panels..][..packed_len(columns, rows)];
-            pack(Strided::transposed(values, columns), columns, rows, forward);
-            let backward = &mut self.panels[backward_panels..][..packed_len(rows, columns)];
-            pack(Strided::rows(values, columns), rows, columns, backward);
+            let (panels, behind) = rest.split_at_mut(matrix.panels_end() - end);
+            (rest, end) = (behind, matrix.panels_end());
+            jobs.push((*matrix, panels));
         }
-        for Matrix { offset, rows, columns, .. } in latents(layout) {
-            let range = offset..offset + rows * columns;
-            transpose(&self.values[range.clone()], &mut self.transposed[range], rows, columns);
-        }
+        let values = &self.values;
+        parallel::map(jobs, threads, |(matrix, panels)| {
+            let Block { offset, rows, columns } = matrix.block;
+            let values = &values[offset..offset + rows * columns];
+            let (forward, backward) =
+                panels.split_at_mut(matrix.backward_panels - matrix.forward_panels);
+            pack_columns(values, columns, columns, rows, forward);
+            pack_rows(values, columns, rows, columns, backward);
+        });
         result
     }
 
     /// Everything, in layout order.
-    pub fn values(&self) -> &[R] {
+    pub fn values(&self) -> &[E::Real] {
         &self.values
     }
 
     /// Selection biases of every layer with experts.
-    pub fn biases(&self) -> &[Vec<R>] {
+    pub fn biases(&self) -> &[Vec<E::Real>] {
         &self.biases
     }
 
-    /// A matrix as stored, `[out, in]`.
-    pub fn matrix(&self, matrix: Matrix) -> &[R] {
-        &self.values[matrix.offset..matrix.offset + matrix.rows * matrix.columns]
+    /// A block as stored, `[out, in]`.
+    pub fn block(&self, block: Block) -> &[E::Real] {
+        &self.values[block.offset..block.offset + block.len()]
     }
 
     /// Right factor of x·Wᵀ.
-    pub fn forward(&self, matrix: Matrix) -> Right<'_, R> {
-        let len = packed_len(matrix.columns, matrix.rows);
-        Right::panels(&self.panels[matrix.forward_panels..][..len], matrix.columns)
+    pub fn forward(&self, matrix: Matrix) -> Right<'_, E> {
+        let Block { rows, columns, .. } = matrix.block;
+        let len = packed_len::<E>(columns, rows);
+        Right::panels(&self.panels[matrix.forward_panels..][..len], columns)
     }
 
     /// Right factor of dy·W.
-    pub fn backward(&self, matrix: Matrix) -> Right<'_, R> {
-        let len = packed_len(matrix.rows, matrix.columns);
-        Right::panels(&self.panels[matrix.backward_panels..][..len], matrix.rows)
-    }
-
-    /// The transpose of latent attention's expansion, `[in, out]`.
-    pub fn transposed(&self, matrix: Matrix) -> &[R] {
-        &self.transposed[matrix.offset..matrix.offset + matrix.rows * matrix.columns]
+    pub fn backward(&self, matrix: Matrix) -> Right<'_, E> {
+        let Block { rows, columns, .. } = matrix.block;
+        let len = packed_len::<E>(rows, columns);
+        Right::panels(&self.panels[matrix.backward_panels..][..len], rows)
     }
 
     /// A vector.
-    pub fn vector(&self, vector: Vector) -> &[R] {
+    pub fn vector(&self, vector: Vector) -> &[E::Real] {
         &self.values[vector.offset..vector.offset + vector.len]
     }
-}
-
-/// The matrices of latent attention of which heads use parts.
-fn latents(layout: &Layout) -> impl Iterator<Item = Matrix> {
-    layout.layers.iter().filter_map(|layer| match layer.attention {
-        Attention::Mla { kv_up, .. } => Some(kv_up),
-        Attention::Gqa { .. } => None,
-    })
 }

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &[
             "candle-core",
             "candle-nn",
+            "half",
             "safetensors",
             "serde",
             "serde_json",

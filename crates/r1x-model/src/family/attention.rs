@@ -1,38 +1,30 @@
-//! Projections around the attention kernel: grouped-query, and latent in absorbed form.
+//! Projections around the attention kernel: what grouped-query and latent attention have in common.
 //!
-//! Latent attention never expands the cache: queries are taken into the latent space (q·W_UK), scores and
-//! sums happen there, and values leave it afterwards (o·W_UV). Trainer and sampler both use this form, so
-//! they do the same arithmetic. Must not know caches or sequences.
+//! Queries and context rows leave their projections as operands, so that the sampler, which keeps context rows in
+//! a cache, and the trainer compute the same scores. Must not know caches or sequences.
 
-use r1x_ops::Real;
-use r1x_ops::kernel::attention::{Heads, attention, attention_backward};
-use r1x_ops::kernel::matmul::{Product, Right, Strided};
-use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
-use r1x_ops::kernel::rope::Rope;
+use r1x_ops::Operand;
+use r1x_ops::kernel::attention::{
+    Heads, Segment, attention, attention_backward, block_len, write_row,
+};
+use r1x_ops::kernel::rope::{Rope, Vectors, rotate_rows};
+use r1x_ops::operand::round_all;
 
-use super::linear::{self, Gradient, reserve};
-use super::{Arena, Rows};
-use crate::layout::{Attention, LatentQuery, Matrix, Vector};
+use super::latent::{self, LatentStash};
+use super::linear::{self, Gradient, Strided, reserve};
+use super::{Rows, Scratch};
+use crate::layout::Attention;
 use crate::weights::Weights;
 
-/// What the forward pass leaves for the backward pass, and scratch of both.
+/// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
-pub struct Stash<R> {
-    query_latent: Vec<R>,
-    query_normed: Vec<R>,
-    projected: Vec<R>,
-    query: Vec<R>,
-    down: Vec<R>,
-    context: Vec<R>,
-    attended: Vec<R>,
-    output: Vec<R>,
-    scores: Vec<R>,
-    d_output: Vec<R>,
-    d_attended: Vec<R>,
-    d_query: Vec<R>,
-    d_projected: Vec<R>,
-    d_context: Vec<R>,
-    d_down: Vec<R>,
+pub struct Stash<E: Operand> {
+    /// What the first product gave: queries, keys and values, or what latent attention starts from.
+    pub(super) projected: Vec<E::Real>,
+    pub(super) query: Vec<E>,
+    pub(super) context: Vec<E>,
+    pub(super) attended: Vec<E>,
+    pub(super) latent: LatentStash<E>,
 }
 
 /// The kernel's view of an attention.
@@ -61,389 +53,156 @@ pub fn heads(attention: &Attention) -> Heads {
 
 /// One attention with everything it needs.
 #[derive(Debug)]
-pub struct Block<'a, R> {
+pub struct Block<'a, E: Operand> {
     /// Parameters.
     pub attention: &'a Attention,
     /// Values.
-    pub weights: &'a Weights<R>,
+    pub weights: &'a Weights<E>,
     /// Rotary table.
-    pub rope: &'a Rope<R>,
+    pub rope: &'a Rope<E::Real>,
     /// Epsilon of the norms.
     pub eps: f64,
     /// Rows of the pass.
     pub rows: Rows<'a>,
 }
 
-impl<R: Real> Block<'_, R> {
-    /// x[rows × hidden] += attention(normed[rows × hidden]).
-    pub fn forward(&self, normed: &[R], x: &mut [R], arena: Arena<'_, R>, stash: &mut Stash<R>) {
+impl<E: Operand> Block<'_, E> {
+    /// x[rows × hidden] += attention(normed[rows × hidden]). Keys and values of the rows are written to `cache`
+    /// first.
+    pub fn forward(
+        &self,
+        normed: &[E],
+        x: &mut [E::Real],
+        cache: &mut [E],
+        stash: &mut Stash<E>,
+        scratch: &mut Scratch<E>,
+    ) {
         let rows = self.rows.len();
         let shape = heads(self.attention);
         reserve(&mut stash.context, rows * shape.row_width);
         reserve(&mut stash.query, rows * shape.heads * shape.key_width);
         match self.attention {
-            Attention::Gqa { .. } => self.project_gqa(normed, stash),
-            Attention::Mla { .. } => self.project_mla(normed, stash),
+            Attention::Gqa { .. } => self.project(normed, stash),
+            Attention::Mla { .. } => latent::project(self, normed, stash, scratch),
+        }
+        let len = block_len::<E>(&shape);
+        for write in self.rows.writes {
+            let row = &stash.context[write.row as usize * shape.row_width..][..shape.row_width];
+            let block = &mut cache[write.block as usize * len..][..len];
+            write_row(&shape, row, block, write.slot as usize);
         }
         let attended = reserve(&mut stash.attended, rows * shape.heads * shape.value_width);
         let query = &stash.query[..rows * shape.heads * shape.key_width];
-        let contexts = self.rows.contexts;
-        match arena {
-            Arena::Pass => {
-                attention(&shape, contexts, query, &stash.context, attended, &mut stash.scores);
-            }
-            Arena::Cache { rows: cache, write } => {
-                for (row, to) in stash.context.chunks(shape.row_width).zip(write) {
-                    cache[to * shape.row_width..(to + 1) * shape.row_width].copy_from_slice(row);
-                }
-                attention(&shape, contexts, query, cache, attended, &mut stash.scores);
-            }
-        }
+        let Rows { contexts, tables, .. } = self.rows;
+        attention(&shape, contexts, tables, query, cache, attended, &mut scratch.attention);
         match *self.attention {
             Attention::Gqa { o, .. } => {
-                linear::forward(self.weights, o, &stash.attended, x, rows, true);
+                let attended = Strided { data: &stash.attended, stride: o.columns() };
+                linear::forward(self.weights, o, attended, (x, o.rows()), rows, true);
             }
             Attention::Mla { o, .. } => {
-                self.leave_latent(stash);
-                linear::forward(self.weights, o, &stash.output, x, rows, true);
+                latent::leave(self, stash, scratch);
+                let output = Strided { data: &stash.latent.output, stride: o.columns() };
+                linear::forward(self.weights, o, output, (x, o.rows()), rows, true);
             }
         }
     }
 
-    fn project_gqa(&self, normed: &[R], stash: &mut Stash<R>) {
-        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else {
+    fn project(&self, normed: &[E], stash: &mut Stash<E>) {
+        let Attention::Gqa { qkv, heads, kv_heads, width, .. } = *self.attention else {
             return;
         };
-        let rows = self.rows.len();
-        linear::forward(self.weights, q, normed, &mut stash.query, rows, false);
+        let (rows, all) = (self.rows.len(), qkv.rows());
+        let projected = reserve(&mut stash.projected, rows * all);
+        let normed = Strided { data: normed, stride: qkv.columns() };
+        linear::forward(self.weights, qkv, normed, (projected, all), rows, false);
+        let from = |start| Vectors { start, stride: all, step: width };
+        let positions = self.rows.positions;
+        let to = Vectors { start: 0, stride: heads * width, step: width };
+        let query = &mut stash.query;
+        rotate_rows::<E>(self.rope, positions, heads, projected, from(0), query, to, false);
         let row_width = 2 * kv_heads * width;
-        self.project_to_context(normed, k, &mut stash.context, row_width);
-        self.project_to_context(normed, v, &mut stash.context[kv_heads * width..], row_width);
-        for (row, position) in self.rows.positions.iter().enumerate() {
-            for head in stash.query[row * heads * width..][..heads * width].chunks_mut(width) {
-                self.rope.rotate(head, *position, false);
-            }
-            for head in stash.context[row * row_width..][..kv_heads * width].chunks_mut(width) {
-                self.rope.rotate(head, *position, false);
-            }
-        }
-    }
-
-    /// Projects rows into part of the context rows.
-    fn project_to_context(
-        &self,
-        normed: &[R],
-        matrix: Matrix,
-        context: &mut [R],
-        row_width: usize,
-    ) {
-        Product {
-            m: self.rows.len(),
-            n: matrix.rows,
-            k: matrix.columns,
-            a: Strided::rows(normed, matrix.columns),
-            b: self.weights.forward(matrix),
-            c: context,
-            c_stride: row_width,
-            accumulate: false,
-        }
-        .compute();
-    }
-
-    fn project_mla(&self, normed: &[R], stash: &mut Stash<R>) {
-        let Attention::Mla { q, kv_down, kv_norm, kv_up, heads, latent, nope, rope, value, .. } =
-            *self.attention
-        else {
-            return;
-        };
-        let (rows, weights) = (self.rows.len(), self.weights);
-        let key = latent + rope;
-        let projected = reserve(&mut stash.projected, rows * heads * (nope + rope));
-        match q {
-            LatentQuery::Direct(q) => linear::forward(weights, q, normed, projected, rows, false),
-            LatentQuery::LowRank { down, norm, up } => {
-                let rank = norm.len;
-                let low = reserve(&mut stash.query_latent, rows * rank);
-                linear::forward(weights, down, normed, low, rows, false);
-                let clean = reserve(&mut stash.query_normed, rows * rank);
-                rms_norm((low, rank), weights.vector(norm), self.eps, (clean, rank), rows);
-                linear::forward(weights, up, clean, projected, rows, false);
-            }
-        }
-        for head in 0..heads {
-            // Into the latent space: q_nope[head] · W_UK[head].
-            Product {
-                m: rows,
-                n: latent,
-                k: nope,
-                a: Strided::rows(&projected[head * (nope + rope)..], heads * (nope + rope)),
-                b: Right::rows(&weights.matrix(kv_up)[head * (nope + value) * latent..], latent),
-                c: &mut stash.query[head * key..],
-                c_stride: heads * key,
-                accumulate: false,
-            }
-            .compute();
-        }
-        let down = reserve(&mut stash.down, rows * key);
-        linear::forward(weights, kv_down, normed, down, rows, false);
-        let gain = weights.vector(kv_norm);
-        rms_norm((down, key), gain, self.eps, (&mut stash.context, key), rows);
-        for (row, position) in self.rows.positions.iter().enumerate() {
-            let shared = &mut stash.context[row * key + latent..(row + 1) * key];
-            shared.copy_from_slice(&down[row * key + latent..(row + 1) * key]);
-            self.rope.rotate(shared, *position, false);
-            for head in 0..heads {
-                let from = (row * heads + head) * (nope + rope) + nope;
-                let to = (row * heads + head) * key + latent;
-                let rotated = &mut stash.query[to..to + rope];
-                rotated.copy_from_slice(&projected[from..from + rope]);
-                self.rope.rotate(rotated, *position, false);
-            }
-        }
-    }
-
-    /// Out of the latent space: attended[head] · W_UV[head]ᵀ.
-    fn leave_latent(&self, stash: &mut Stash<R>) {
-        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else {
-            return;
-        };
-        let rows = self.rows.len();
-        let output = reserve(&mut stash.output, rows * heads * value);
-        for head in 0..heads {
-            Product {
-                m: rows,
-                n: value,
-                k: latent,
-                a: Strided::rows(&stash.attended[head * latent..], heads * latent),
-                b: Right::rows(
-                    &self.weights.transposed(kv_up)[head * (nope + value) + nope..],
-                    heads * (nope + value),
-                ),
-                c: &mut output[head * value..],
-                c_stride: heads * value,
-                accumulate: false,
-            }
-            .compute();
+        let to = Vectors { start: 0, stride: row_width, step: width };
+        let keys = from(heads * width);
+        let context = &mut stash.context;
+        rotate_rows::<E>(self.rope, positions, kv_heads, projected, keys, context, to, false);
+        for (row, context) in projected.chunks(all).zip(context.chunks_mut(row_width)) {
+            let values = &row[(heads + kv_heads) * width..];
+            round_all(values, &mut context[kv_heads * width..]);
         }
     }
 
     /// Adds to the gradient and overwrites `d_normed`, for upstream `dx` on the residual stream.
     pub fn backward(
         &self,
-        normed: &[R],
-        dx: &[R],
-        d_normed: &mut [R],
-        gradient: &mut Gradient<'_, R>,
-        stash: &mut Stash<R>,
+        normed: &[E],
+        dx: &[E::Real],
+        d_normed: &mut [E::Real],
+        segments: &[Segment<'_>],
+        gradient: &mut Gradient<'_, E>,
+        stash: &mut Stash<E>,
+        scratch: &mut Scratch<E>,
     ) {
         let rows = self.rows.len();
         let shape = heads(self.attention);
-        reserve(&mut stash.d_attended, rows * shape.heads * shape.value_width);
+        let attended_width = shape.heads * shape.value_width;
+        let mut upstream = std::mem::take(&mut scratch.upstream);
+        let upstream_rows = E::rounded(dx, &mut upstream);
         match *self.attention {
             Attention::Gqa { o, .. } => {
-                let into = (&mut stash.d_attended[..], false);
-                linear::backward(self.weights, o, &stash.attended, dx, into, gradient, rows);
+                let dy = Strided { data: upstream_rows, stride: o.rows() };
+                let d_attended = reserve(&mut scratch.outputs, rows * attended_width);
+                linear::backward(self.weights, o, dy, (d_attended, attended_width), rows, false);
+                let x = Strided { data: &stash.attended[..], stride: o.columns() };
+                linear::weight_gradient(o, x, dy, gradient, rows);
             }
-            Attention::Mla { o, .. } => {
-                let d_output = reserve(&mut stash.d_output, rows * o.columns);
-                let into = (d_output, false);
-                linear::backward(self.weights, o, &stash.output, dx, into, gradient, rows);
-                self.enter_latent(gradient, stash);
-            }
+            Attention::Mla { .. } => latent::enter(self, upstream_rows, gradient, stash, scratch),
         }
-        let d_query = reserve(&mut stash.d_query, rows * shape.heads * shape.key_width);
-        let d_context = reserve(&mut stash.d_context, rows * shape.row_width);
-        d_context.fill(R::ZERO);
-        attention_backward(
-            &shape,
-            self.rows.contexts,
-            (&stash.query, d_query),
-            (&stash.context, d_context),
-            &stash.d_attended,
-            &mut stash.scores,
-        );
+        scratch.upstream = upstream;
+        let Scratch { attention, outputs, outputs_rounded, inputs, context, .. } = scratch;
+        let d_attended = E::rounded(&outputs[..rows * attended_width], outputs_rounded);
+        let d_query = reserve(inputs, rows * shape.heads * shape.key_width);
+        let d_context = reserve(context, rows * shape.row_width);
+        d_context.fill(E::Real::default());
+        let (query, context) = (&stash.query[..d_query.len()], &stash.context[..d_context.len()]);
+        let (q, c) = ((query, d_query), (context, d_context));
+        attention_backward(&shape, segments, q, c, d_attended, attention);
         match self.attention {
-            Attention::Gqa { .. } => self.unproject_gqa(normed, d_normed, gradient, stash),
-            Attention::Mla { .. } => self.unproject_mla(normed, d_normed, gradient, stash),
+            Attention::Gqa { .. } => self.unproject(normed, d_normed, gradient, scratch),
+            Attention::Mla { .. } => {
+                latent::unproject(self, normed, d_normed, gradient, stash, scratch);
+            }
         }
     }
 
-    fn unproject_gqa(
+    fn unproject(
         &self,
-        normed: &[R],
-        d_normed: &mut [R],
-        gradient: &mut Gradient<'_, R>,
-        stash: &mut Stash<R>,
+        normed: &[E],
+        d_normed: &mut [E::Real],
+        gradient: &mut Gradient<'_, E>,
+        scratch: &mut Scratch<E>,
     ) {
-        let Attention::Gqa { q, k, v, heads, kv_heads, width, .. } = *self.attention else {
+        let Attention::Gqa { qkv, heads, kv_heads, width, .. } = *self.attention else {
             return;
         };
-        let (rows, row_width) = (self.rows.len(), 2 * kv_heads * width);
-        for (row, position) in self.rows.positions.iter().enumerate() {
-            for head in stash.d_query[row * heads * width..][..heads * width].chunks_mut(width) {
-                self.rope.rotate(head, *position, true);
-            }
-            for head in stash.d_context[row * row_width..][..kv_heads * width].chunks_mut(width) {
-                self.rope.rotate(head, *position, true);
-            }
+        let (rows, all) = (self.rows.len(), qkv.rows());
+        let Scratch { inputs: d_query, context: d_context, inputs_rounded, .. } = scratch;
+        let d_projected = reserve(inputs_rounded, rows * all);
+        let to = |start| Vectors { start, stride: all, step: width };
+        let (positions, rope) = (self.rows.positions, self.rope);
+        let from = Vectors { start: 0, stride: heads * width, step: width };
+        rotate_rows::<E>(rope, positions, heads, d_query, from, d_projected, to(0), true);
+        let row_width = 2 * kv_heads * width;
+        let from = Vectors { start: 0, stride: row_width, step: width };
+        let keys = to(heads * width);
+        rotate_rows::<E>(rope, positions, kv_heads, d_context, from, d_projected, keys, true);
+        for (row, context) in d_projected.chunks_mut(all).zip(d_context.chunks(row_width)) {
+            let values = &context[kv_heads * width..];
+            round_all(values, &mut row[(heads + kv_heads) * width..]);
         }
-        let into = (&mut *d_normed, false);
-        linear::backward(self.weights, q, normed, &stash.d_query, into, gradient, rows);
-        for (matrix, start) in [(k, 0), (v, kv_heads * width)] {
-            let d_context = &stash.d_context[start..];
-            Product {
-                m: rows,
-                n: matrix.columns,
-                k: matrix.rows,
-                a: Strided::rows(d_context, row_width),
-                b: self.weights.backward(matrix),
-                c: d_normed,
-                c_stride: matrix.columns,
-                accumulate: true,
-            }
-            .compute();
-            linear::weight_gradient(matrix, normed, (d_context, row_width), gradient, rows);
-        }
-    }
-
-    /// d_attended[head] = d_output[head] · W_UV[head], and the gradient of W_UV.
-    fn enter_latent(&self, gradient: &mut Gradient<'_, R>, stash: &mut Stash<R>) {
-        let Attention::Mla { kv_up, heads, latent, nope, value, .. } = *self.attention else {
-            return;
-        };
-        let rows = self.rows.len();
-        for head in 0..heads {
-            let start = (head * (nope + value) + nope) * latent;
-            Product {
-                m: rows,
-                n: latent,
-                k: value,
-                a: Strided::rows(&stash.d_output[head * value..], heads * value),
-                b: Right::rows(&self.weights.matrix(kv_up)[start..], latent),
-                c: &mut stash.d_attended[head * latent..],
-                c_stride: heads * latent,
-                accumulate: false,
-            }
-            .compute();
-            Product {
-                m: value,
-                n: latent,
-                k: rows,
-                a: Strided::transposed(&stash.d_output[head * value..], heads * value),
-                b: Right::rows(&stash.attended[head * latent..], heads * latent),
-                c: &mut gradient.values[kv_up.offset + start..],
-                c_stride: latent,
-                accumulate: true,
-            }
-            .compute();
-        }
-    }
-
-    /// d_projected from d_query: back out of the latent space and of the rotation; gradient of W_UK.
-    fn unproject_queries(&self, gradient: &mut Gradient<'_, R>, stash: &mut Stash<R>) {
-        let Attention::Mla { kv_up, heads, latent, nope, rope, value, .. } = *self.attention else {
-            return;
-        };
-        let (rows, key) = (self.rows.len(), latent + rope);
-        let d_projected = reserve(&mut stash.d_projected, rows * heads * (nope + rope));
-        for head in 0..heads {
-            let start = head * (nope + value);
-            Product {
-                m: rows,
-                n: nope,
-                k: latent,
-                a: Strided::rows(&stash.d_query[head * key..], heads * key),
-                b: Right::rows(&self.weights.transposed(kv_up)[start..], heads * (nope + value)),
-                c: &mut d_projected[head * (nope + rope)..],
-                c_stride: heads * (nope + rope),
-                accumulate: false,
-            }
-            .compute();
-            Product {
-                m: nope,
-                n: latent,
-                k: rows,
-                a: Strided::transposed(
-                    &stash.projected[head * (nope + rope)..],
-                    heads * (nope + rope),
-                ),
-                b: Right::rows(&stash.d_query[head * key..], heads * key),
-                c: &mut gradient.values[kv_up.offset + start * latent..],
-                c_stride: latent,
-                accumulate: true,
-            }
-            .compute();
-        }
-        for (row, position) in self.rows.positions.iter().enumerate() {
-            for head in 0..heads {
-                let from = (row * heads + head) * key + latent;
-                let to = (row * heads + head) * (nope + rope) + nope;
-                let rotated = &mut d_projected[to..to + rope];
-                rotated.copy_from_slice(&stash.d_query[from..from + rope]);
-                self.rope.rotate(rotated, *position, true);
-            }
-        }
-    }
-
-    fn unproject_mla(
-        &self,
-        normed: &[R],
-        d_normed: &mut [R],
-        gradient: &mut Gradient<'_, R>,
-        stash: &mut Stash<R>,
-    ) {
-        let Attention::Mla { q, kv_down, kv_norm, latent, rope, .. } = *self.attention else {
-            return;
-        };
-        let (rows, weights, key) = (self.rows.len(), self.weights, latent + rope);
-        self.unproject_queries(gradient, stash);
-        match q {
-            LatentQuery::Direct(q) => {
-                let into = (&mut *d_normed, false);
-                linear::backward(weights, q, normed, &stash.d_projected, into, gradient, rows);
-            }
-            LatentQuery::LowRank { down, norm, up } => {
-                let rank = norm.len;
-                let mut d_clean = vec![R::ZERO; rows * rank];
-                let mut d_low = vec![R::ZERO; rows * rank];
-                let (clean, into) = (&stash.query_normed, (&mut d_clean[..], false));
-                linear::backward(weights, up, clean, &stash.d_projected, into, gradient, rows);
-                self.norm_backward(
-                    norm,
-                    (&stash.query_latent, rank),
-                    (&d_clean, rank),
-                    &mut d_low,
-                    gradient,
-                );
-                let into = (&mut *d_normed, false);
-                linear::backward(weights, down, normed, &d_low, into, gradient, rows);
-            }
-        }
-        reserve(&mut stash.d_down, rows * key);
-        let (x, dy) = ((&stash.down[..], key), (&stash.d_context[..], key));
-        self.norm_backward(kv_norm, x, dy, &mut stash.d_down, gradient);
-        for (row, position) in self.rows.positions.iter().enumerate() {
-            let range = row * key + latent..(row + 1) * key;
-            let shared = &mut stash.d_down[range.clone()];
-            shared.copy_from_slice(&stash.d_context[range]);
-            self.rope.rotate(shared, *position, true);
-        }
-        let into = (d_normed, true);
-        linear::backward(weights, kv_down, normed, &stash.d_down, into, gradient, rows);
-    }
-
-    /// Overwrites dx (rows as far apart as x's) and adds the gain's gradient.
-    fn norm_backward(
-        &self,
-        norm: Vector,
-        (x, stride): (&[R], usize),
-        dy: (&[R], usize),
-        dx: &mut [R],
-        gradient: &mut Gradient<'_, R>,
-    ) {
-        let gain = self.weights.vector(norm);
-        let d_gain = &mut gradient.values[norm.offset..norm.offset + norm.len];
-        let rows = self.rows.len();
-        rms_norm_backward((x, stride), gain, self.eps, dy, (dx, stride), d_gain, rows, true);
+        let dy = Strided { data: &*d_projected, stride: all };
+        linear::backward(self.weights, qkv, dy, (d_normed, qkv.columns()), rows, false);
+        let x = Strided { data: normed, stride: qkv.columns() };
+        linear::weight_gradient(qkv, x, dy, gradient, rows);
     }
 }

@@ -4,18 +4,19 @@
 //! the backward pass starts from one number per predicted token.
 
 use r1x_core::plan::{AttentionPlan, ModelPlan};
-use r1x_ops::Real;
 use r1x_ops::kernel::add_scaled;
-use r1x_ops::kernel::attention::Context;
+use r1x_ops::kernel::attention::{Segment, block_len};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
 use r1x_ops::kernel::rope::{Pairing, Rope};
 use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backward};
+use r1x_ops::{Operand, Real};
 
 use super::attention::{self, Block};
-use super::feed_forward::{self, Balance};
-use super::linear::{self, Gradient, reserve};
-use super::{Arena, Rows};
-use crate::layout::{Layer, Layout};
+use super::feed_forward::{self, BackwardScratch, Balance};
+use super::linear::{self, Gradient, Strided, reserve};
+use super::packed::Packed;
+use super::{Rows, Scratch};
+use crate::layout::{Layer, Layout, Vector};
 use crate::weights::Weights;
 
 /// Rows of logits held at a time: `[rows, vocabulary]` never exists for a whole batch.
@@ -23,87 +24,52 @@ const HEAD_ROWS: usize = 64;
 
 /// A model's structure, without its weights.
 #[derive(Clone, Debug)]
-pub struct Decoder<R> {
+pub struct Decoder<E: Operand> {
     /// Where parameters lie.
     pub layout: Layout,
     /// Width of the residual stream.
     pub hidden: usize,
     /// Longest sequence.
     pub context_length: usize,
+    /// Whether the backward pass computes activations again instead of keeping them. Its results are the same.
+    pub recompute: bool,
     eps: f64,
-    rope: Rope<R>,
+    rope: Rope<E::Real>,
 }
 
+/// What one layer leaves for its backward pass.
 #[derive(Clone, Debug, Default)]
-struct LayerStash<R> {
-    input: Vec<R>,
-    normed: Vec<R>,
-    attention: attention::Stash<R>,
-    middle: Vec<R>,
-    middle_normed: Vec<R>,
-    feed_forward: feed_forward::Stash<R>,
+struct LayerStash<E: Operand> {
+    normed: Vec<E>,
+    attention: attention::Stash<E>,
+    middle: Vec<E::Real>,
+    middle_normed: Vec<E>,
+    feed_forward: feed_forward::Stash<E>,
 }
 
 /// Buffers of one thread, reused from pass to pass.
 #[derive(Clone, Debug, Default)]
-pub struct Workspace<R> {
-    layers: Vec<LayerStash<R>>,
+pub struct Workspace<E: Operand> {
+    layers: Vec<LayerStash<E>>,
+    /// Input of every layer.
+    inputs: Vec<Vec<E::Real>>,
     /// The residual stream `[rows, hidden]`.
-    pub x: Vec<R>,
-    dx: Vec<R>,
-    d_normed: Vec<R>,
-    head_input: Vec<R>,
-    head_normed: Vec<R>,
-    d_head: Vec<R>,
-    logits: Vec<R>,
-    gradient: Vec<R>,
+    x: Vec<E::Real>,
+    /// Keys and values of the layer that is being computed, in a pass over whole sequences.
+    blocks: Vec<E>,
+    loads: Vec<Vec<u64>>,
+    dx: Vec<E::Real>,
+    d_normed: Vec<E::Real>,
+    head_input: Vec<E::Real>,
+    head_normed: Vec<E>,
+    logits: Vec<E::Real>,
+    d_logits: Vec<E>,
+    panels: Vec<E>,
+    scratch: Scratch<E>,
+    back: BackwardScratch<E>,
 }
 
-/// Sequences packed row after row, as one forward pass wants them.
-#[derive(Clone, Debug, Default)]
-pub struct Packed {
-    /// Token of each row.
-    pub tokens: Vec<u32>,
-    /// Position of each row in its sequence.
-    pub positions: Vec<usize>,
-    /// Context of each row.
-    pub contexts: Vec<Context>,
-    /// First row of every sequence, and the number of rows.
-    pub boundaries: Vec<usize>,
-    /// Rows whose next token is predicted, in order.
-    pub predicting: Vec<usize>,
-    /// The tokens they predict.
-    pub targets: Vec<u32>,
-}
-
-impl Packed {
-    /// Packs sequences of (tokens, prompt length): completion tokens are the targets.
-    pub fn new<'a>(sequences: impl IntoIterator<Item = (&'a [u32], usize)>) -> Self {
-        let mut packed = Self::default();
-        packed.boundaries.push(0);
-        for (tokens, prompt) in sequences {
-            let start = packed.tokens.len();
-            // The last token predicts nothing, so it needs no row.
-            let rows = tokens.len().saturating_sub(1);
-            packed.tokens.extend(&tokens[..rows]);
-            packed.positions.extend(0..rows);
-            packed
-                .contexts
-                .extend((0..rows).map(|row| Context { prefix: (0, 0), suffix: (start, row + 1) }));
-            packed.predicting.extend((prompt - 1..rows).map(|row| start + row));
-            packed.targets.extend(&tokens[prompt..]);
-            packed.boundaries.push(packed.tokens.len());
-        }
-        packed
-    }
-
-    /// The rows as a pass sees them.
-    pub fn rows(&self) -> Rows<'_> {
-        Rows { positions: &self.positions, contexts: &self.contexts }
-    }
-}
-
-impl<R: Real> Decoder<R> {
+impl<E: Operand> Decoder<E> {
     /// The structure of a planned model.
     pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
         let (width, pairing) = match plan.attention {
@@ -114,61 +80,107 @@ impl<R: Real> Decoder<R> {
             layout: Layout::new(plan, vocabulary),
             hidden: plan.hidden_size,
             context_length: plan.context_length,
+            recompute: false,
             eps: plan.norm_eps,
             rope: Rope::new(width, plan.context_length, plan.rope_theta, pairing),
         }
     }
 
+    /// Elements of a block of keys and values, layer by layer.
+    pub fn block_lens(&self) -> impl Iterator<Item = usize> {
+        let layers = self.layout.layers.iter();
+        layers.map(|layer| block_len::<E>(&attention::heads(&layer.attention)))
+    }
+
     fn block<'a>(
         &'a self,
         layer: &'a Layer,
-        weights: &'a Weights<R>,
+        weights: &'a Weights<E>,
         rows: Rows<'a>,
-    ) -> Block<'a, R> {
+    ) -> Block<'a, E> {
         Block { attention: &layer.attention, weights, rope: &self.rope, eps: self.eps, rows }
     }
 
-    /// Runs tokens through embedding and layers; the residual stream is left in the workspace. `caches` has
-    /// one arena per layer when decoding, with the row each new row is written to.
-    pub fn forward(
+    fn embed<'a>(
         &self,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         tokens: &[u32],
-        rows: Rows<'_>,
-        mut caches: Option<(&mut [Vec<R>], &[usize])>,
-        work: &mut Workspace<R>,
-    ) {
-        let (count, hidden) = (rows.len(), self.hidden);
-        work.layers.resize_with(self.layout.layers.len(), LayerStash::default);
-        let x = reserve(&mut work.x, count * hidden);
-        let embedding = weights.matrix(self.layout.embedding);
+        x: &'a mut Vec<E::Real>,
+    ) -> &'a mut [E::Real] {
+        let hidden = self.hidden;
+        let x = reserve(x, tokens.len() * hidden);
+        let embedding = weights.block(self.layout.embedding);
         for (row, token) in x.chunks_mut(hidden).zip(tokens) {
             row.copy_from_slice(&embedding[*token as usize * hidden..][..hidden]);
         }
-        for (index, (layer, stash)) in self.layout.layers.iter().zip(&mut work.layers).enumerate() {
-            let arena = match &mut caches {
-                None => Arena::Pass,
-                Some((caches, write)) => Arena::Cache { rows: &mut caches[index], write },
-            };
-            self.layer_forward(layer, weights, rows, x, arena, stash);
+        x
+    }
+
+    /// One pass of decoding: tokens through embedding and layers, their keys and values into `caches`, one per
+    /// layer. The residual stream is left in the workspace; nothing is kept for a backward pass.
+    pub fn decode(
+        &self,
+        weights: &Weights<E>,
+        tokens: &[u32],
+        rows: Rows<'_>,
+        caches: &mut [Vec<E>],
+        work: &mut Workspace<E>,
+    ) {
+        work.layers.resize_with(work.layers.len().max(1), LayerStash::default);
+        let Workspace { x, layers, scratch, .. } = work;
+        let x = self.embed(weights, tokens, x);
+        for (layer, cache) in self.layout.layers.iter().zip(caches) {
+            self.layer_forward(layer, weights, rows, x, cache, &mut layers[0], scratch);
         }
+    }
+
+    /// A pass over whole sequences; the residual stream is left in the workspace, with what the backward pass
+    /// needs.
+    pub fn forward(&self, weights: &Weights<E>, packed: &Packed, work: &mut Workspace<E>) {
+        let depth = self.layout.layers.len();
+        let kept = if self.recompute { 1 } else { depth };
+        work.layers.resize_with(kept.max(work.layers.len()), LayerStash::default);
+        work.inputs.resize_with(depth, Vec::new);
+        work.loads.clear();
+        let Workspace { x, layers, inputs, blocks, loads, scratch, .. } = work;
+        let x = self.embed(weights, &packed.tokens, x);
+        for (index, layer) in self.layout.layers.iter().enumerate() {
+            reserve(&mut inputs[index], x.len()).copy_from_slice(x);
+            let stash = &mut layers[if self.recompute { 0 } else { index }];
+            let cache = self.cleared(layer, packed, blocks);
+            self.layer_forward(layer, weights, packed.rows(), x, cache, stash, scratch);
+            if let crate::layout::FeedForward::Moe { plan, .. } = &layer.feed_forward {
+                let mut chosen = vec![0; plan.routed_experts];
+                stash.feed_forward.add_loads(&packed.shares, &mut chosen);
+                loads.push(chosen);
+            }
+        }
+    }
+
+    /// Empty blocks for a pass: what lies behind the end of a sequence must be finite.
+    fn cleared<'a>(&self, layer: &Layer, packed: &Packed, blocks: &'a mut Vec<E>) -> &'a mut [E] {
+        let len = packed.blocks() * block_len::<E>(&attention::heads(&layer.attention));
+        let blocks = reserve(blocks, len);
+        blocks.fill(E::default());
+        blocks
     }
 
     fn layer_forward(
         &self,
         layer: &Layer,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         rows: Rows<'_>,
-        x: &mut [R],
-        arena: Arena<'_, R>,
-        stash: &mut LayerStash<R>,
+        x: &mut [E::Real],
+        cache: &mut [E],
+        stash: &mut LayerStash<E>,
+        scratch: &mut Scratch<E>,
     ) {
         let (count, hidden, len) = (rows.len(), self.hidden, x.len());
-        reserve(&mut stash.input, len).copy_from_slice(x);
         let normed = reserve(&mut stash.normed, len);
         let gain = weights.vector(layer.attention_norm);
         rms_norm((x, hidden), gain, self.eps, (normed, hidden), count);
-        self.block(layer, weights, rows).forward(normed, x, arena, &mut stash.attention);
+        let block = self.block(layer, weights, rows);
+        block.forward(normed, x, cache, &mut stash.attention, scratch);
         reserve(&mut stash.middle, len).copy_from_slice(x);
         let normed = reserve(&mut stash.middle_normed, len);
         let gain = weights.vector(layer.feed_forward_norm);
@@ -180,12 +192,12 @@ impl<R: Real> Decoder<R> {
     /// Log-prob and entropy of each target at its predicting row, from the residual stream in the workspace.
     pub fn logprobs(
         &self,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         predicting: &[usize],
         targets: &[u32],
         temperature: f64,
-        work: &mut Workspace<R>,
-    ) -> Vec<TokenLogprob<R>> {
+        work: &mut Workspace<E>,
+    ) -> Vec<TokenLogprob<E::Real>> {
         let mut result = Vec::with_capacity(targets.len());
         for (rows, targets) in predicting.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {
             let logits = self.logits(weights, rows, work);
@@ -199,10 +211,10 @@ impl<R: Real> Decoder<R> {
     /// Logits `[rows, vocabulary]` at some rows of the residual stream.
     pub fn logits<'a>(
         &self,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         rows: &[usize],
-        work: &'a mut Workspace<R>,
-    ) -> &'a mut [R] {
+        work: &'a mut Workspace<E>,
+    ) -> &'a mut [E::Real] {
         let (hidden, count) = (self.hidden, rows.len());
         let input = reserve(&mut work.head_input, count * hidden);
         for (to, row) in input.chunks_mut(hidden).zip(rows) {
@@ -211,8 +223,10 @@ impl<R: Real> Decoder<R> {
         let normed = reserve(&mut work.head_normed, count * hidden);
         let gain = weights.vector(self.layout.final_norm);
         rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
-        let logits = reserve(&mut work.logits, count * self.layout.vocabulary);
-        linear::forward(weights, self.layout.head, normed, logits, count, false);
+        let vocabulary = self.layout.vocabulary;
+        let logits = reserve(&mut work.logits, count * vocabulary);
+        let x = Strided { data: &*normed, stride: hidden };
+        linear::forward(weights, self.layout.head, x, (logits, vocabulary), count, false);
         logits
     }
 
@@ -220,66 +234,100 @@ impl<R: Real> Decoder<R> {
     /// follow the forward pass of the same rows in the same workspace.
     pub fn backward(
         &self,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         packed: &Packed,
-        token_gradients: &[R],
+        token_gradients: &[E::Real],
         temperature: f64,
         balance_weight: f64,
-        gradient: &mut [R],
-        work: &mut Workspace<R>,
+        gradient: &mut [E::Real],
+        work: &mut Workspace<E>,
     ) -> f64 {
         let (rows, hidden) = (packed.tokens.len(), self.hidden);
-        let mut scratch = std::mem::take(&mut work.gradient);
-        let gradient = &mut Gradient { values: gradient, scratch: &mut scratch };
-        reserve(&mut work.dx, rows * hidden).fill(R::ZERO);
+        let mut panels = std::mem::take(&mut work.panels);
+        let gradient = &mut Gradient { values: gradient, panels: &mut panels };
+        reserve(&mut work.dx, rows * hidden).fill(E::Real::ZERO);
         reserve(&mut work.d_normed, rows * hidden);
         self.head_backward(weights, packed, token_gradients, temperature, gradient, work);
-        let balance = Balance { boundaries: &packed.boundaries, weight: balance_weight };
+        let balance = Balance { sequences: &packed.sequences, weight: balance_weight };
+        let segments = packed.segments();
         let mut loss = 0.0;
-        let Workspace { layers, dx, d_normed, .. } = work;
-        let (dx, d_normed) = (&mut dx[..rows * hidden], &mut d_normed[..rows * hidden]);
-        for (layer, stash) in self.layout.layers.iter().zip(layers).rev() {
-            loss += feed_forward::backward(
-                &layer.feed_forward,
-                weights,
-                &stash.middle_normed[..rows * hidden],
-                dx,
-                d_normed,
-                gradient,
-                balance,
-                &mut stash.feed_forward,
-            );
-            self.norm_backward(
-                weights,
-                layer.feed_forward_norm,
-                &stash.middle,
-                d_normed,
-                dx,
-                gradient,
-            );
-            let block = self.block(layer, weights, packed.rows());
-            let normed = &stash.normed[..rows * hidden];
-            block.backward(normed, dx, d_normed, gradient, &mut stash.attention);
-            self.norm_backward(weights, layer.attention_norm, &stash.input, d_normed, dx, gradient);
+        for index in (0..self.layout.layers.len()).rev() {
+            if self.recompute {
+                self.compute_again(index, weights, packed, work);
+            }
+            loss += self.layer_backward(index, weights, packed, &segments, balance, gradient, work);
         }
         let d_embedding = &mut gradient.values[self.layout.embedding.offset..];
-        for (row, token) in dx.chunks(hidden).zip(&packed.tokens) {
+        for (row, token) in work.dx[..rows * hidden].chunks(hidden).zip(&packed.tokens) {
             let to = &mut d_embedding[*token as usize * hidden..][..hidden];
-            add_scaled(to, R::ONE, row);
+            add_scaled(to, E::Real::ONE, row);
         }
-        work.gradient = scratch;
+        work.panels = panels;
+        loss
+    }
+
+    /// A layer's activations once more, from its input.
+    fn compute_again(
+        &self,
+        index: usize,
+        weights: &Weights<E>,
+        packed: &Packed,
+        work: &mut Workspace<E>,
+    ) {
+        let layer = &self.layout.layers[index];
+        let Workspace { x, layers, inputs, blocks, scratch, .. } = work;
+        let len = packed.tokens.len() * self.hidden;
+        let x = reserve(x, len);
+        x.copy_from_slice(&inputs[index][..len]);
+        let cache = self.cleared(layer, packed, blocks);
+        self.layer_forward(layer, weights, packed.rows(), x, cache, &mut layers[0], scratch);
+    }
+
+    /// One layer: `work.dx` holds the gradient of its output before, of its input after.
+    fn layer_backward(
+        &self,
+        index: usize,
+        weights: &Weights<E>,
+        packed: &Packed,
+        segments: &[Segment<'_>],
+        balance: Balance<'_>,
+        gradient: &mut Gradient<'_, E>,
+        work: &mut Workspace<E>,
+    ) -> f64 {
+        let (layer, len) = (&self.layout.layers[index], packed.tokens.len() * self.hidden);
+        let Workspace { layers, inputs, dx, d_normed, scratch, back, .. } = work;
+        let stash = &mut layers[if self.recompute { 0 } else { index }];
+        let (dx, d_normed) = (&mut dx[..len], &mut d_normed[..len]);
+        let loss = feed_forward::backward(
+            &layer.feed_forward,
+            weights,
+            &stash.middle_normed[..len],
+            dx,
+            d_normed,
+            gradient,
+            balance,
+            &stash.feed_forward,
+            (&mut *scratch, back),
+        );
+        let norm = layer.feed_forward_norm;
+        self.norm_backward(weights, norm, &stash.middle, d_normed, dx, gradient);
+        let block = self.block(layer, weights, packed.rows());
+        let normed = &stash.normed[..len];
+        let stash = &mut stash.attention;
+        block.backward(normed, dx, d_normed, segments, gradient, stash, scratch);
+        self.norm_backward(weights, layer.attention_norm, &inputs[index], d_normed, dx, gradient);
         loss
     }
 
     /// dx += norm's backward of dy at x.
     fn norm_backward(
         &self,
-        weights: &Weights<R>,
-        norm: crate::layout::Vector,
-        x: &[R],
-        dy: &[R],
-        dx: &mut [R],
-        gradient: &mut Gradient<'_, R>,
+        weights: &Weights<E>,
+        norm: Vector,
+        x: &[E::Real],
+        dy: &[E::Real],
+        dx: &mut [E::Real],
+        gradient: &mut Gradient<'_, E>,
     ) {
         let (hidden, rows) = (self.hidden, dx.len() / self.hidden);
         let gain = weights.vector(norm);
@@ -290,43 +338,45 @@ impl<R: Real> Decoder<R> {
 
     fn head_backward(
         &self,
-        weights: &Weights<R>,
+        weights: &Weights<E>,
         packed: &Packed,
-        token_gradients: &[R],
+        token_gradients: &[E::Real],
         temperature: f64,
-        gradient: &mut Gradient<'_, R>,
-        work: &mut Workspace<R>,
+        gradient: &mut Gradient<'_, E>,
+        work: &mut Workspace<E>,
     ) {
         let (hidden, vocabulary) = (self.hidden, self.layout.vocabulary);
         let chunks = packed.predicting.chunks(HEAD_ROWS).zip(packed.targets.chunks(HEAD_ROWS));
         for ((rows, targets), weight) in chunks.zip(token_gradients.chunks(HEAD_ROWS)) {
             // A row whose gradient is 0 everywhere (a group without signal) costs nothing.
-            if weight.iter().all(|g| *g == R::ZERO) {
+            if weight.iter().all(|g| *g == E::Real::ZERO) {
                 continue;
             }
+            let count = rows.len();
             let logits = self.logits(weights, rows, work);
             for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
                 token_logprob_backward(row, *target as usize, temperature, *weight);
             }
-            let count = rows.len();
-            reserve(&mut work.d_head, 2 * count * hidden);
-            let (d_normed, d_input) = work.d_head.split_at_mut(count * hidden);
-            let d_input = &mut d_input[..count * hidden];
-            let (normed, d_logits) = (&work.head_normed, &work.logits);
-            let into = (&mut *d_normed, false);
-            linear::backward(weights, self.layout.head, normed, d_logits, into, gradient, count);
-            d_input.fill(R::ZERO);
+            let Workspace { logits, d_logits, head_normed, head_input, scratch, dx, .. } = work;
+            let d_logits = E::rounded(&logits[..count * vocabulary], d_logits);
+            let dy = Strided { data: d_logits, stride: vocabulary };
+            let d_normed = reserve(&mut scratch.outputs, count * hidden);
+            linear::backward(weights, self.layout.head, dy, (d_normed, hidden), count, false);
+            let x = Strided { data: &head_normed[..], stride: hidden };
+            linear::weight_gradient(self.layout.head, x, dy, gradient, count);
+            let d_input = reserve(&mut scratch.inputs, count * hidden);
+            d_input.fill(E::Real::ZERO);
             let norm = self.layout.final_norm;
-            self.norm_backward(weights, norm, &work.head_input, d_normed, d_input, gradient);
+            self.norm_backward(weights, norm, head_input, d_normed, d_input, gradient);
             for (from, row) in d_input.chunks(hidden).zip(rows) {
-                work.dx[row * hidden..(row + 1) * hidden].copy_from_slice(from);
+                add_scaled(&mut dx[row * hidden..(row + 1) * hidden], E::Real::ONE, from);
             }
         }
     }
 
-    /// Expert loads of the last pass: per layer with experts, rows that chose each expert.
-    pub fn loads(&self, work: &Workspace<R>) -> Vec<Vec<usize>> {
-        let layers = work.layers.iter().map(|stash| stash.feed_forward.loads().collect::<Vec<_>>());
-        layers.filter(|loads| !loads.is_empty()).collect()
+    /// Expert loads of the last pass over whole sequences: per layer with experts, how often each expert was
+    /// chosen.
+    pub fn loads<'a>(&self, work: &'a Workspace<E>) -> &'a [Vec<u64>] {
+        &work.loads
     }
 }

@@ -2,144 +2,158 @@
 //!
 //! Tokens are sorted by expert, so each expert is one product over the rows that chose it; contributions
 //! reach a token in ascending order of expert. Must not know attention or sequences, except where the
-//! balance loss asks for sequence boundaries.
+//! balance loss asks which rows a sequence has.
 
-use r1x_ops::Real;
+use std::ops::Range;
+
+use r1x_core::plan::MoePlan;
 use r1x_ops::kernel::router::Router;
-use r1x_ops::kernel::swiglu::{swiglu, swiglu_backward};
+use r1x_ops::kernel::swiglu::{swiglu_rows, swiglu_rows_backward};
 use r1x_ops::kernel::{add_scaled, dot};
 use r1x_ops::simd::vectorize;
+use r1x_ops::{Operand, Real};
 
-use super::linear::{self, Gradient, reserve};
+use super::linear::{self, Gradient, Strided, reserve};
+use super::Scratch;
 use crate::layout::{FeedForward, Matrix, Swiglu};
 use crate::weights::Weights;
-use r1x_core::plan::MoePlan;
 
 /// Activations of one SwiGLU over some rows.
 #[derive(Clone, Debug, Default)]
-struct SwigluStash<R> {
-    gate: Vec<R>,
-    up: Vec<R>,
-    act: Vec<R>,
-    d_act: Vec<R>,
-    d_gate: Vec<R>,
-    d_up: Vec<R>,
+struct SwigluStash<E: Operand> {
+    gate_up: Vec<E::Real>,
+    act: Vec<E>,
 }
 
-/// What the forward pass leaves for the backward pass, and scratch of both.
+/// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
-pub struct Stash<R> {
-    dense: SwigluStash<R>,
-    routed: SwigluStash<R>,
-    affinities: Vec<R>,
+pub struct Stash<E: Operand> {
+    dense: SwigluStash<E>,
+    routed: SwigluStash<E>,
+    affinities: Vec<E::Real>,
     chosen: Vec<u32>,
-    gates: Vec<R>,
+    gates: Vec<E::Real>,
     /// Slots (token · experts_per_token + rank) sorted by expert.
     order: Vec<u32>,
     /// Where each expert starts in `order`; one more entry for the end.
     starts: Vec<usize>,
-    gathered: Vec<R>,
-    outputs: Vec<R>,
-    d_gathered: Vec<R>,
-    d_outputs: Vec<R>,
-    d_gates: Vec<R>,
-    d_affinities: Vec<R>,
-    d_logits: Vec<R>,
-    scratch: Vec<R>,
+    gathered: Vec<E>,
+    outputs: Vec<E::Real>,
+    scores: Vec<E::Real>,
 }
 
-impl<R: Real> Stash<R> {
-    /// How many rows of the last pass chose each expert; empty after a dense layer.
-    pub fn loads(&self) -> impl Iterator<Item = usize> {
-        self.starts.windows(2).map(|pair| pair[1] - pair[0])
+/// Memory of the backward pass, shared by all layers.
+#[derive(Clone, Debug, Default)]
+pub struct BackwardScratch<E: Operand> {
+    d_act: Vec<E::Real>,
+    d_gate_up: Vec<E>,
+    d_gathered: Vec<E::Real>,
+    d_outputs: Vec<E>,
+    d_gates: Vec<E::Real>,
+    d_affinities: Vec<E::Real>,
+    d_logits: Vec<E::Real>,
+    logits: Vec<E>,
+    sequence: Sequence<E::Real>,
+}
+
+/// One sequence's rows, gathered for the balance loss.
+#[derive(Clone, Debug, Default)]
+struct Sequence<R> {
+    affinities: Vec<R>,
+    d_affinities: Vec<R>,
+    chosen: Vec<u32>,
+}
+
+impl<E: Operand> Stash<E> {
+    /// Adds to `loads` how often each expert was chosen in the last pass, a row counting as many times as
+    /// sequences share it; nothing after a dense layer.
+    pub fn add_loads(&self, shares: &[u32], loads: &mut [u64]) {
+        let per_row = self.chosen.len() / shares.len().max(1);
+        for (chosen, share) in self.chosen.chunks(per_row.max(1)).zip(shares) {
+            for expert in chosen {
+                loads[*expert as usize] += u64::from(*share);
+            }
+        }
     }
 }
 
-fn swiglu_forward<R: Real>(
-    weights: &Weights<R>,
+/// y[rows × hidden] (+)= swiglu(x[rows × hidden]), into the rows of the stash from `first` on.
+fn swiglu_forward<E: Operand>(
+    weights: &Weights<E>,
     block: &Swiglu,
-    x: &[R],
-    (y, accumulate): (&mut [R], bool),
-    (gate, up, act): (&mut [R], &mut [R], &mut [R]),
-    rows: usize,
+    x: &[E],
+    (y, accumulate): (&mut [E::Real], bool),
+    stash: &mut SwigluStash<E>,
+    range: Range<usize>,
 ) {
-    linear::forward(weights, block.gate, x, gate, rows, false);
-    linear::forward(weights, block.up, x, up, rows, false);
-    swiglu(gate, up, act);
-    linear::forward(weights, block.down, act, y, rows, accumulate);
+    let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
+    let gate_up = &mut stash.gate_up[range.start * 2 * inner..range.end * 2 * inner];
+    let act = &mut stash.act[range.start * inner..range.end * inner];
+    let x = Strided { data: x, stride: hidden };
+    linear::forward(weights, block.gate_up, x, (gate_up, 2 * inner), rows, false);
+    swiglu_rows(gate_up, inner, act);
+    let act = Strided { data: &*act, stride: inner };
+    linear::forward(weights, block.down, act, (y, hidden), rows, accumulate);
 }
 
-impl<R: Real> SwigluStash<R> {
-    fn reserve(&mut self, len: usize, backward: bool) {
-        for buffer in [&mut self.gate, &mut self.up, &mut self.act] {
-            reserve(buffer, len);
-        }
-        if backward {
-            for buffer in [&mut self.d_act, &mut self.d_gate, &mut self.d_up] {
-                reserve(buffer, len);
-            }
-        }
+impl<E: Operand> SwigluStash<E> {
+    fn reserve(&mut self, rows: usize, inner: usize) {
+        reserve(&mut self.gate_up, rows * 2 * inner);
+        reserve(&mut self.act, rows * inner);
     }
 
     /// `range` are the rows of this block inside the stash; x, dy and dx are already those rows.
     fn backward(
-        &mut self,
-        weights: &Weights<R>,
+        &self,
+        weights: &Weights<E>,
         block: &Swiglu,
-        (x, dy): (&[R], &[R]),
-        (dx, accumulate): (&mut [R], bool),
-        gradient: &mut Gradient<'_, R>,
-        range: std::ops::Range<usize>,
+        (x, dy): (&[E], &[E]),
+        dx: &mut [E::Real],
+        gradient: &mut Gradient<'_, E>,
+        (d_act, d_gate_up): (&mut Vec<E::Real>, &mut Vec<E>),
+        range: Range<usize>,
     ) {
-        let (rows, inner) = (range.len(), block.gate.rows);
-        let part = range.start * inner..range.end * inner;
-        let act = &self.act[part.clone()];
-        let d_act = &mut self.d_act[part.clone()];
-        linear::backward(weights, block.down, act, dy, (d_act, false), gradient, rows);
-        let (gate, up) = (&self.gate[part.clone()], &self.up[part.clone()]);
-        let (d_gate, d_up) = (&mut self.d_gate[part.clone()], &mut self.d_up[part]);
-        swiglu_backward(gate, up, d_act, d_gate, d_up);
-        linear::backward(weights, block.gate, x, d_gate, (&mut *dx, accumulate), gradient, rows);
-        linear::backward(weights, block.up, x, d_up, (dx, true), gradient, rows);
+        let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
+        let (x, dy) = (Strided { data: x, stride: hidden }, Strided { data: dy, stride: hidden });
+        let d_act = reserve(d_act, rows * inner);
+        linear::backward(weights, block.down, dy, (d_act, inner), rows, false);
+        let act = &self.act[range.start * inner..range.end * inner];
+        linear::weight_gradient(block.down, Strided { data: act, stride: inner }, dy, gradient, rows);
+        let gate_up = &self.gate_up[range.start * 2 * inner..range.end * 2 * inner];
+        let d_gate_up = reserve(d_gate_up, rows * 2 * inner);
+        swiglu_rows_backward(gate_up, inner, d_act, d_gate_up);
+        let dy = Strided { data: &*d_gate_up, stride: 2 * inner };
+        linear::backward(weights, block.gate_up, dy, (dx, hidden), rows, false);
+        linear::weight_gradient(block.gate_up, x, dy, gradient, rows);
     }
 }
 
 /// x[rows × hidden] += feed_forward(normed[rows × hidden]).
-pub fn forward<R: Real>(
+pub fn forward<E: Operand>(
     block: &FeedForward,
-    weights: &Weights<R>,
-    normed: &[R],
-    x: &mut [R],
+    weights: &Weights<E>,
+    normed: &[E],
+    x: &mut [E::Real],
     rows: usize,
-    stash: &mut Stash<R>,
+    stash: &mut Stash<E>,
 ) {
+    let mut whole = |block: &Swiglu, stash: &mut SwigluStash<E>| {
+        stash.reserve(rows, block.gate.rows);
+        swiglu_forward(weights, block, normed, (&mut *x, true), stash, 0..rows);
+    };
     match block {
         FeedForward::Dense(dense) => {
-            stash.starts.clear();
-            shared_forward(dense, weights, normed, x, rows, &mut stash.dense);
+            stash.chosen.clear();
+            whole(dense, &mut stash.dense);
         }
         FeedForward::Moe { router, bias, experts, shared, plan } => {
             if let Some(shared) = shared {
-                shared_forward(shared, weights, normed, x, rows, &mut stash.dense);
+                whole(shared, &mut stash.dense);
             }
             route(plan, *router, &weights.biases()[*bias], weights, normed, rows, stash);
             experts_forward(experts, plan, weights, normed, x, stash);
         }
     }
-}
-
-fn shared_forward<R: Real>(
-    block: &Swiglu,
-    weights: &Weights<R>,
-    normed: &[R],
-    x: &mut [R],
-    rows: usize,
-    stash: &mut SwigluStash<R>,
-) {
-    let len = rows * block.gate.rows;
-    stash.reserve(len, false);
-    let buffers = (&mut stash.gate[..len], &mut stash.up[..len], &mut stash.act[..len]);
-    swiglu_forward(weights, block, normed, (x, true), buffers, rows);
 }
 
 fn kernel(plan: &MoePlan) -> Router {
@@ -154,53 +168,51 @@ fn kernel(plan: &MoePlan) -> Router {
 }
 
 /// Chooses experts for every row and sorts the choices by expert.
-fn route<R: Real>(
+fn route<E: Operand>(
     plan: &MoePlan,
     router: Matrix,
-    bias: &[R],
-    weights: &Weights<R>,
-    normed: &[R],
+    bias: &[E::Real],
+    weights: &Weights<E>,
+    normed: &[E],
     rows: usize,
-    stash: &mut Stash<R>,
+    stash: &mut Stash<E>,
 ) {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
-    stash.affinities.resize(rows * experts, R::ZERO);
-    linear::forward(weights, router, normed, &mut stash.affinities, rows, false);
+    let affinities = reserve(&mut stash.affinities, rows * experts);
+    let x = Strided { data: normed, stride: router.columns() };
+    linear::forward(weights, router, x, (affinities, experts), rows, false);
     stash.chosen.resize(rows * chosen, 0);
-    stash.gates.resize(rows * chosen, R::ZERO);
+    stash.gates.resize(rows * chosen, E::Real::ZERO);
     let kernel = kernel(plan);
-    for row in 0..rows {
-        kernel.choose(
-            &mut stash.affinities[row * experts..(row + 1) * experts],
-            bias,
-            &mut stash.chosen[row * chosen..(row + 1) * chosen],
-            &mut stash.gates[row * chosen..(row + 1) * chosen],
-            &mut stash.scratch,
-        );
+    let choices = stash.chosen.chunks_mut(chosen).zip(stash.gates.chunks_mut(chosen));
+    for (affinities, (picks, gates)) in affinities.chunks_mut(experts).zip(choices) {
+        kernel.choose(affinities, bias, picks, gates, &mut stash.scores);
     }
     stash.starts.clear();
-    stash.starts.resize(experts + 1, 0);
+    stash.starts.resize(experts + 2, 0);
     for expert in &stash.chosen {
-        stash.starts[*expert as usize + 1] += 1;
+        stash.starts[*expert as usize + 2] += 1;
     }
     for expert in 0..experts {
-        stash.starts[expert + 1] += stash.starts[expert];
+        stash.starts[expert + 2] += stash.starts[expert + 1];
     }
-    let mut next = stash.starts.clone();
     stash.order.resize(rows * chosen, 0);
+    // Each expert's start moves up to the next one's, so that the list ends up where it is wanted.
     for (slot, expert) in stash.chosen.iter().enumerate() {
-        stash.order[next[*expert as usize]] = slot as u32;
-        next[*expert as usize] += 1;
+        let next = &mut stash.starts[*expert as usize + 1];
+        stash.order[*next] = slot as u32;
+        *next += 1;
     }
+    stash.starts.truncate(experts + 1);
 }
 
-fn experts_forward<R: Real>(
+fn experts_forward<E: Operand>(
     experts: &[Swiglu],
     plan: &MoePlan,
-    weights: &Weights<R>,
-    normed: &[R],
-    x: &mut [R],
-    stash: &mut Stash<R>,
+    weights: &Weights<E>,
+    normed: &[E],
+    x: &mut [E::Real],
+    stash: &mut Stash<E>,
 ) {
     let slots = stash.order.len();
     let (hidden, inner) = (experts[0].gate.columns, plan.expert_intermediate_size);
@@ -210,154 +222,190 @@ fn experts_forward<R: Real>(
         row.copy_from_slice(&normed[token * hidden..(token + 1) * hidden]);
     }
     let outputs = reserve(&mut stash.outputs, slots * hidden);
-    stash.routed.reserve(slots * inner, false);
+    stash.routed.reserve(slots, inner);
     for (expert, block) in experts.iter().enumerate() {
-        let (start, end) = (stash.starts[expert], stash.starts[expert + 1]);
-        let part = start * inner..end * inner;
-        let routed = &mut stash.routed;
-        let buffers =
-            (&mut routed.gate[part.clone()], &mut routed.up[part.clone()], &mut routed.act[part]);
-        let input = &gathered[start * hidden..end * hidden];
-        let output = &mut outputs[start * hidden..end * hidden];
-        swiglu_forward(weights, block, input, (output, false), buffers, end - start);
+        let range = stash.starts[expert]..stash.starts[expert + 1];
+        let part = range.start * hidden..range.end * hidden;
+        let (input, output) = (&gathered[part.clone()], (&mut outputs[part], false));
+        swiglu_forward(weights, block, input, output, &mut stash.routed, range);
     }
+    let (order, gates) = (&stash.order, &stash.gates);
     vectorize(|| {
-        for (row, slot) in outputs.chunks(hidden).zip(&stash.order) {
+        for (row, slot) in outputs.chunks(hidden).zip(order) {
             let token = *slot as usize / plan.experts_per_token;
-            add_scaled(
-                &mut x[token * hidden..(token + 1) * hidden],
-                stash.gates[*slot as usize],
-                row,
-            );
+            let to = &mut x[token * hidden..(token + 1) * hidden];
+            add_scaled(to, gates[*slot as usize], row);
         }
     });
 }
 
-/// The balance loss of the rows' sequences: where each begins and ends, and the factor per sequence.
+/// The balance loss of the pass's sequences.
 #[derive(Clone, Copy, Debug)]
 pub struct Balance<'a> {
-    /// First row of every sequence, and the number of rows at the end.
-    pub boundaries: &'a [usize],
+    /// The rows of each sequence.
+    pub sequences: &'a [[Range<usize>; 2]],
     /// One over the number of sequences in the whole update.
     pub weight: f64,
 }
 
 /// Adds to the gradient and overwrites `d_normed`, for upstream `dx`. Returns the balance loss.
-pub fn backward<R: Real>(
+pub fn backward<E: Operand>(
     block: &FeedForward,
-    weights: &Weights<R>,
-    normed: &[R],
-    dx: &[R],
-    d_normed: &mut [R],
-    gradient: &mut Gradient<'_, R>,
+    weights: &Weights<E>,
+    normed: &[E],
+    dx: &[E::Real],
+    d_normed: &mut [E::Real],
+    gradient: &mut Gradient<'_, E>,
     balance: Balance<'_>,
-    stash: &mut Stash<R>,
+    stash: &Stash<E>,
+    (scratch, back): (&mut Scratch<E>, &mut BackwardScratch<E>),
 ) -> f64 {
     let hidden = match block {
         FeedForward::Dense(dense) => dense.gate.columns,
-        FeedForward::Moe { router, .. } => router.columns,
+        FeedForward::Moe { router, .. } => router.columns(),
     };
     let rows = dx.len() / hidden;
-    let mut whole = |block: &Swiglu, d_normed: &mut [R], gradient: &mut Gradient<'_, R>| {
-        stash.dense.reserve(rows * block.gate.rows, true);
-        let into = (d_normed, false);
-        stash.dense.backward(weights, block, (normed, dx), into, gradient, 0..rows);
-    };
+    let dy = E::rounded(dx, &mut scratch.upstream);
+    let BackwardScratch { d_act, d_gate_up, .. } = back;
     match block {
         FeedForward::Dense(dense) => {
-            whole(dense, d_normed, gradient);
+            let buffers = (d_act, d_gate_up);
+            let stash = &stash.dense;
+            stash.backward(weights, dense, (normed, dy), d_normed, gradient, buffers, 0..rows);
             0.0
         }
         FeedForward::Moe { router, experts, shared, plan, .. } => {
             match shared {
-                Some(shared) => whole(shared, d_normed, gradient),
-                None => d_normed.fill(R::ZERO),
+                Some(block) => {
+                    let (stash, buffers) = (&stash.dense, (d_act, d_gate_up));
+                    let pair = (normed, dy);
+                    stash.backward(weights, block, pair, d_normed, gradient, buffers, 0..rows);
+                }
+                None => d_normed.fill(E::Real::ZERO),
             }
-            experts_backward(experts, plan, weights, dx, d_normed, gradient, stash);
-            let loss = router_backward(plan, balance, rows, stash);
-            let into = (d_normed, true);
-            linear::backward(weights, *router, normed, &stash.d_logits, into, gradient, rows);
+            experts_backward(experts, plan, weights, dx, d_normed, gradient, stash, back);
+            let loss = router_backward(plan, balance, rows, stash, back);
+            let d_logits = E::rounded(&back.d_logits, &mut back.logits);
+            let dy = Strided { data: d_logits, stride: router.rows() };
+            linear::backward(weights, *router, dy, (d_normed, hidden), rows, true);
+            let x = Strided { data: normed, stride: hidden };
+            linear::weight_gradient(*router, x, dy, gradient, rows);
             loss
         }
     }
 }
 
-fn experts_backward<R: Real>(
+fn experts_backward<E: Operand>(
     experts: &[Swiglu],
     plan: &MoePlan,
-    weights: &Weights<R>,
-    dx: &[R],
-    d_normed: &mut [R],
-    gradient: &mut Gradient<'_, R>,
-    stash: &mut Stash<R>,
+    weights: &Weights<E>,
+    dx: &[E::Real],
+    d_normed: &mut [E::Real],
+    gradient: &mut Gradient<'_, E>,
+    stash: &Stash<E>,
+    back: &mut BackwardScratch<E>,
 ) {
     let slots = stash.order.len();
-    let (hidden, inner) = (experts[0].gate.columns, plan.expert_intermediate_size);
+    let hidden = experts[0].gate.columns;
     let token_of = |slot: u32| slot as usize / plan.experts_per_token;
-    stash.d_gates.resize(slots, R::ZERO);
-    let d_outputs = reserve(&mut stash.d_outputs, slots * hidden);
-    let (gates, d_gates, order) = (&stash.gates, &mut stash.d_gates, &stash.order);
-    let outputs = &stash.outputs;
+    let BackwardScratch { d_act, d_gate_up, d_gathered, d_outputs, d_gates, .. } = back;
+    d_gates.resize(slots, E::Real::ZERO);
+    let d_outputs = reserve(d_outputs, slots * hidden);
+    let (gates, order, outputs) = (&stash.gates, &stash.order, &stash.outputs);
     vectorize(|| {
         for (index, slot) in order.iter().enumerate() {
             let token = token_of(*slot);
             let dy = &dx[token * hidden..(token + 1) * hidden];
             let row = index * hidden..(index + 1) * hidden;
             d_gates[*slot as usize] = dot(dy, &outputs[row.clone()]);
+            let gate = gates[*slot as usize];
             for (d_output, dy) in d_outputs[row].iter_mut().zip(dy) {
-                *d_output = gates[*slot as usize] * *dy;
+                *d_output = E::round(gate * *dy);
             }
         }
     });
-    let d_gathered = reserve(&mut stash.d_gathered, slots * hidden);
-    stash.routed.reserve(slots * inner, true);
+    let d_gathered = reserve(d_gathered, slots * hidden);
     for (expert, block) in experts.iter().enumerate() {
         let range = stash.starts[expert]..stash.starts[expert + 1];
+        if range.is_empty() {
+            continue;
+        }
         let part = range.start * hidden..range.end * hidden;
         let inputs = (&stash.gathered[part.clone()], &d_outputs[part.clone()]);
-        let into = (&mut d_gathered[part], false);
-        stash.routed.backward(weights, block, inputs, into, gradient, range);
+        let (into, buffers) = (&mut d_gathered[part], (&mut *d_act, &mut *d_gate_up));
+        stash.routed.backward(weights, block, inputs, into, gradient, buffers, range);
     }
     vectorize(|| {
         for (row, slot) in d_gathered.chunks(hidden).zip(order) {
             let token = token_of(*slot);
-            add_scaled(&mut d_normed[token * hidden..(token + 1) * hidden], R::ONE, row);
+            add_scaled(&mut d_normed[token * hidden..(token + 1) * hidden], E::Real::ONE, row);
         }
     });
 }
 
-fn router_backward<R: Real>(
+fn router_backward<E: Operand>(
     plan: &MoePlan,
     balance: Balance<'_>,
     rows: usize,
-    stash: &mut Stash<R>,
+    stash: &Stash<E>,
+    back: &mut BackwardScratch<E>,
 ) -> f64 {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let kernel = kernel(plan);
-    stash.d_affinities.clear();
-    stash.d_affinities.resize(rows * experts, R::ZERO);
+    let BackwardScratch { d_gates, d_affinities, d_logits, sequence, .. } = back;
+    d_affinities.clear();
+    d_affinities.resize(rows * experts, E::Real::ZERO);
     let mut loss = 0.0;
     if plan.balance_loss > 0.0 {
-        let alpha = R::from_f64(plan.balance_loss * balance.weight);
-        for pair in balance.boundaries.windows(2) {
-            let part = pair[0] * experts..pair[1] * experts;
-            let affinities = &stash.affinities[part.clone()];
-            let picks = &stash.chosen[pair[0] * chosen..pair[1] * chosen];
-            let d_affinities = &mut stash.d_affinities[part];
-            loss += kernel.balance(affinities, picks, alpha, d_affinities).to_f64();
+        let alpha = E::Real::from_f64(plan.balance_loss * balance.weight);
+        for ranges in balance.sequences {
+            loss += sequence.balance(&kernel, ranges, alpha, stash, d_affinities);
         }
     }
-    stash.d_logits.clear();
-    stash.d_logits.resize(rows * experts, R::ZERO);
+    d_logits.clear();
+    d_logits.resize(rows * experts, E::Real::ZERO);
     for row in 0..rows {
         let (wide, narrow) = (row * experts..(row + 1) * experts, row * chosen..(row + 1) * chosen);
         kernel.backward(
             &stash.affinities[wide.clone()],
             &stash.chosen[narrow.clone()],
-            &stash.d_gates[narrow],
-            &stash.d_affinities[wide.clone()],
-            &mut stash.d_logits[wide],
+            &d_gates[narrow],
+            &d_affinities[wide.clone()],
+            &mut d_logits[wide],
         );
     }
     loss
+}
+
+impl<R: Real> Sequence<R> {
+    /// The balance loss of one sequence; its gradient is added to the rows it consists of.
+    fn balance<E: Operand<Real = R>>(
+        &mut self,
+        kernel: &Router,
+        ranges: &[Range<usize>; 2],
+        alpha: R,
+        stash: &Stash<E>,
+        d_affinities: &mut [R],
+    ) -> f64 {
+        let (experts, chosen) = (kernel.experts, kernel.chosen);
+        self.affinities.clear();
+        self.chosen.clear();
+        for rows in ranges {
+            let (wide, narrow) =
+                (rows.start * experts..rows.end * experts, rows.start * chosen..rows.end * chosen);
+            self.affinities.extend(&stash.affinities[wide]);
+            self.chosen.extend(&stash.chosen[narrow]);
+        }
+        self.d_affinities.clear();
+        self.d_affinities.resize(self.affinities.len(), R::ZERO);
+        let loss = kernel.balance(&self.affinities, &self.chosen, alpha, &mut self.d_affinities);
+        let mut from = &self.d_affinities[..];
+        for rows in ranges {
+            let to = &mut d_affinities[rows.start * experts..rows.end * experts];
+            let (part, rest) = from.split_at(to.len());
+            add_scaled(to, R::ONE, part);
+            from = rest;
+        }
+        loss.to_f64()
+    }
 }

@@ -1,66 +1,93 @@
-//! One linear projection, forward and backward, between weights, rows and a flat gradient.
+//! Linear layers on packed weights, forward and backward.
 //!
-//! Must not know what is projected.
+//! Must not know what the rows are.
 
-use r1x_ops::Real;
-use r1x_ops::kernel::matmul::{matmul, matmul_weight_gradient};
+use r1x_ops::Operand;
+use r1x_ops::kernel::matmul::{Left, Product, matmul_weight_gradient};
 
-use crate::layout::Matrix;
+use crate::layout::{Block, Matrix};
 use crate::weights::Weights;
 
-/// y[rows × out] (+)= x[rows × in] · Wᵀ.
-pub fn forward<R: Real>(
-    weights: &Weights<R>,
+/// Rows of operands, `stride` apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Strided<'a, E> {
+    /// The first row begins with the first element.
+    pub data: &'a [E],
+    /// Distance between rows.
+    pub stride: usize,
+}
+
+/// y[rows × out] (+)= x[rows × in] · Wᵀ; rows of y are `y_stride` apart.
+pub fn forward<E: Operand>(
+    weights: &Weights<E>,
     matrix: Matrix,
-    x: &[R],
-    y: &mut [R],
+    x: Strided<'_, E>,
+    (y, y_stride): (&mut [E::Real], usize),
     rows: usize,
     accumulate: bool,
 ) {
-    let Matrix { rows: out, columns: inp, .. } = matrix;
-    matmul(x, weights.forward(matrix), y, rows, inp, out, accumulate);
+    Product {
+        m: rows,
+        n: matrix.rows(),
+        k: matrix.columns(),
+        a: Left::rows(x.data, x.stride),
+        b: weights.forward(matrix),
+        c: y,
+        c_stride: y_stride,
+        accumulate,
+    }
+    .compute();
+}
+
+/// dx[rows × in] (+)= dy[rows × out] · W; rows of dx are `dx_stride` apart.
+pub fn backward<E: Operand>(
+    weights: &Weights<E>,
+    matrix: Matrix,
+    dy: Strided<'_, E>,
+    (dx, dx_stride): (&mut [E::Real], usize),
+    rows: usize,
+    accumulate: bool,
+) {
+    Product {
+        m: rows,
+        n: matrix.columns(),
+        k: matrix.rows(),
+        a: Left::rows(dy.data, dy.stride),
+        b: weights.backward(matrix),
+        c: dx,
+        c_stride: dx_stride,
+        accumulate,
+    }
+    .compute();
 }
 
 /// Where gradients go: one range for the whole model, in layout order.
 #[derive(Debug)]
-pub struct Gradient<'a, R> {
+pub struct Gradient<'a, E: Operand> {
     /// The sums so far.
-    pub values: &'a mut [R],
+    pub values: &'a mut [E::Real],
     /// Memory of the products.
-    pub scratch: &'a mut Vec<R>,
+    pub panels: &'a mut Vec<E>,
 }
 
-/// dx[rows × in] (+)= dy[rows × out] · W, and dW += dyᵀ · x.
-pub fn backward<R: Real>(
-    weights: &Weights<R>,
-    matrix: Matrix,
-    x: &[R],
-    dy: &[R],
-    (dx, accumulate): (&mut [R], bool),
-    gradient: &mut Gradient<'_, R>,
+/// dW += dyᵀ · x.
+pub fn weight_gradient<E: Operand>(
+    block: impl Into<Block>,
+    x: Strided<'_, E>,
+    dy: Strided<'_, E>,
+    gradient: &mut Gradient<'_, E>,
     rows: usize,
 ) {
-    matmul(dy, weights.backward(matrix), dx, rows, matrix.rows, matrix.columns, accumulate);
-    weight_gradient(matrix, x, (dy, matrix.rows), gradient, rows);
-}
-
-/// dW += dyᵀ · x; rows of dy are `dy_stride` apart.
-pub fn weight_gradient<R: Real>(
-    matrix: Matrix,
-    x: &[R],
-    (dy, dy_stride): (&[R], usize),
-    gradient: &mut Gradient<'_, R>,
-    rows: usize,
-) {
-    let Matrix { offset, rows: out, columns: inp, .. } = matrix;
+    let Block { offset, rows: out, columns: inp } = block.into();
     let dw = &mut gradient.values[offset..offset + out * inp];
-    matmul_weight_gradient((dy, dy_stride), x, dw, rows, inp, out, gradient.scratch);
+    let (dy, x) = ((dy.data, dy.stride), (x.data, x.stride));
+    matmul_weight_gradient(dy, x, dw, rows, inp, out, gradient.panels);
 }
 
 /// Makes a buffer at least `len` long; its contents are whatever was there.
-pub fn reserve<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
+pub fn reserve<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {
-        buffer.resize(len, R::ZERO);
+        buffer.resize(len, T::default());
     }
     &mut buffer[..len]
 }

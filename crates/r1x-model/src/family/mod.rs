@@ -8,17 +8,35 @@ pub mod attention;
 pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
+mod latent;
 pub mod linear;
+pub mod packed;
 
-use r1x_ops::kernel::attention::Context;
+use r1x_ops::Operand;
+use r1x_ops::kernel::attention::{Context, Scratch as AttentionScratch};
+
+/// Where one row's keys and values go: a slot of a block of the layer's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The row of the pass.
+    pub row: u32,
+    /// The block.
+    pub block: u32,
+    /// The position inside the block.
+    pub slot: u32,
+}
 
 /// The rows of one forward pass, which may belong to many sequences.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     /// Position of each row in its sequence.
     pub positions: &'a [usize],
-    /// Context rows each row attends to, in the layer's arena.
+    /// What each row sees.
     pub contexts: &'a [Context],
+    /// The blocks that contexts refer to.
+    pub tables: &'a [u32],
+    /// Where keys and values go before attention.
+    pub writes: &'a [Write],
 }
 
 impl Rows<'_> {
@@ -33,16 +51,20 @@ impl Rows<'_> {
     }
 }
 
-/// Where the context rows of a layer live.
-#[derive(Debug)]
-pub enum Arena<'a, R> {
-    /// In the pass itself: row t of the arena is row t of the pass (training).
-    Pass,
-    /// In a cache; row t of the pass is written to row `write[t]` of it (decoding).
-    Cache {
-        /// Context rows of this layer.
-        rows: &'a mut [R],
-        /// Destination of each row.
-        write: &'a [usize],
-    },
+/// Memory that every layer uses in turn, reused from pass to pass.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch<E: Operand> {
+    attention: AttentionScratch<E>,
+    /// Factors of weight gradients.
+    panels: Vec<E>,
+    /// An upstream gradient as operands.
+    upstream: Vec<E>,
+    /// Gradients with respect to a layer's outputs, inside the layer.
+    outputs: Vec<E::Real>,
+    outputs_rounded: Vec<E>,
+    inputs: Vec<E::Real>,
+    inputs_rounded: Vec<E>,
+    context: Vec<E::Real>,
+    context_rounded: Vec<E>,
+    low: Vec<E::Real>,
 }

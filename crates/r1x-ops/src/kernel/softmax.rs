@@ -2,6 +2,7 @@
 //!
 //! Trainer and sampler both call [`token_logprob`], so they agree bit for bit. Must not know vocabularies.
 
+use super::LANES;
 use crate::real::Real;
 use crate::simd::vectorized;
 
@@ -14,37 +15,85 @@ pub struct TokenLogprob<R> {
     pub entropy: R,
 }
 
-/// The largest scaled logit and the sum of exponentials around it, in sixteen interleaved partial sums.
+/// The largest scaled logit.
 #[inline(always)]
-fn largest_and_sum<R: Real>(logits: &[R], inverse_temperature: R) -> (R, R, R) {
-    const LANES: usize = 16;
+fn largest<R: Real>(logits: &[R], inverse: R) -> R {
     let mut maxima = [R::from_f64(f64::NEG_INFINITY); LANES];
-    for chunk in logits.chunks(LANES) {
-        for (lane, logit) in maxima.iter_mut().zip(chunk) {
-            let scaled = *logit * inverse_temperature;
-            *lane = if scaled > *lane { scaled } else { *lane };
-        }
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    for chunk in chunks {
+        maxima = std::array::from_fn(|lane| {
+            let scaled = chunk[lane] * inverse;
+            if scaled > maxima[lane] { scaled } else { maxima[lane] }
+        });
     }
     let mut largest = maxima[0];
     for lane in &maxima[1..] {
         largest = if *lane > largest { *lane } else { largest };
     }
-    let mut sums = [R::ZERO; LANES];
-    let mut weighted = [R::ZERO; LANES];
-    for chunk in logits.chunks(LANES) {
-        for ((sum, weighted), logit) in sums.iter_mut().zip(&mut weighted).zip(chunk) {
-            let shifted = *logit * inverse_temperature - largest;
+    for logit in rest {
+        let scaled = *logit * inverse;
+        largest = if scaled > largest { scaled } else { largest };
+    }
+    largest
+}
+
+/// Sums of exponentials and of exponentials times their exponents, in interleaved parts.
+struct Sums<R> {
+    plain: [R; LANES],
+    weighted: [R; LANES],
+}
+
+impl<R: Real> Sums<R> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { plain: [R::ZERO; LANES], weighted: [R::ZERO; LANES] }
+    }
+
+    /// Adds up to sixteen logits; `each` learns every exponential with its lane.
+    #[inline(always)]
+    fn add(&mut self, logits: &[R], inverse: R, largest: R, mut each: impl FnMut(usize, R)) {
+        if let Ok(logits) = <&[R; LANES]>::try_from(logits) {
+            let shifted: [R; LANES] =
+                std::array::from_fn(|lane| logits[lane] * inverse - largest);
+            let e: [R; LANES] = std::array::from_fn(|lane| shifted[lane].exp());
+            self.plain = std::array::from_fn(|lane| self.plain[lane] + e[lane]);
+            self.weighted =
+                std::array::from_fn(|lane| self.weighted[lane] + e[lane] * shifted[lane]);
+            for (lane, e) in e.into_iter().enumerate() {
+                each(lane, e);
+            }
+            return;
+        }
+        for (lane, logit) in logits.iter().enumerate() {
+            let shifted = *logit * inverse - largest;
             let e = shifted.exp();
-            *sum += e;
-            *weighted += e * shifted;
+            self.plain[lane] += e;
+            self.weighted[lane] += e * shifted;
+            each(lane, e);
         }
     }
-    let (mut sum, mut weight) = (sums[0], weighted[0]);
-    for lane in 1..LANES {
-        sum += sums[lane];
-        weight += weighted[lane];
+
+    #[inline(always)]
+    fn totals(&self) -> (R, R) {
+        let (mut sum, mut weighted) = (self.plain[0], self.weighted[0]);
+        for lane in 1..LANES {
+            sum += self.plain[lane];
+            weighted += self.weighted[lane];
+        }
+        (sum, weighted)
     }
-    (largest, sum, weight)
+}
+
+/// The largest scaled logit, the sum of exponentials around it, and that of exponentials times exponents.
+#[inline(always)]
+fn largest_and_sum<R: Real>(logits: &[R], inverse: R) -> (R, R, R) {
+    let largest = largest(logits, inverse);
+    let mut sums = Sums::new();
+    for chunk in logits.chunks(LANES) {
+        sums.add(chunk, inverse, largest, |_, _| {});
+    }
+    let (sum, weighted) = sums.totals();
+    (largest, sum, weighted)
 }
 
 vectorized! {
@@ -57,6 +106,67 @@ vectorized! {
             logprob: logits[token] * inverse - largest - log_sum,
             entropy: log_sum - weighted / sum,
         }
+    }
+}
+
+/// Exponentials whose sums [`Exponentials`] keeps.
+pub const CHUNK: usize = 64;
+
+/// A row of logits at a temperature, as a sampler wants it.
+#[derive(Clone, Debug, Default)]
+pub struct Exponentials<R> {
+    /// exp(logit / temperature − largest) of every token.
+    pub values: Vec<R>,
+    /// The sum of every [`CHUNK`] of them.
+    pub sums: Vec<R>,
+    shift: R,
+    inverse: R,
+    log_sum: R,
+    entropy: R,
+}
+
+impl<R: Real> Exponentials<R> {
+    /// Fills it from a row of logits, in one pass of exponentials.
+    pub fn fill(&mut self, logits: &[R], temperature: f64) {
+        self.values.resize(logits.len(), R::ZERO);
+        self.sums.resize(logits.len().div_ceil(CHUNK), R::ZERO);
+        self.inverse = R::from_f64(1.0 / temperature);
+        let (largest, sum, weighted) =
+            exponentials(logits, self.inverse, &mut self.values, &mut self.sums);
+        self.shift = largest;
+        self.log_sum = sum.ln();
+        self.entropy = self.log_sum - weighted / sum;
+    }
+
+    /// The same bits as [`token_logprob`] of that row.
+    pub fn said(&self, logits: &[R], token: usize) -> TokenLogprob<R> {
+        let logprob = logits[token] * self.inverse - self.shift - self.log_sum;
+        TokenLogprob { logprob, entropy: self.entropy }
+    }
+}
+
+vectorized! {
+    fn exponentials<R: Real>(
+        logits: &[R],
+        inverse: R,
+        values: &mut [R],
+        chunk_sums: &mut [R],
+    ) -> (R, R, R) {
+        let largest = largest(logits, inverse);
+        let mut total_sum = Sums::new();
+        let chunks = logits.chunks(CHUNK).zip(values.chunks_mut(CHUNK)).zip(chunk_sums);
+        for ((logits, values), chunk_sum) in chunks {
+            let mut lanes = [R::ZERO; LANES];
+            for (logits, values) in logits.chunks(LANES).zip(values.chunks_mut(LANES)) {
+                total_sum.add(logits, inverse, largest, |lane, e| {
+                    values[lane] = e;
+                    lanes[lane] += e;
+                });
+            }
+            *chunk_sum = super::total(lanes);
+        }
+        let (sum, weighted) = total_sum.totals();
+        (largest, sum, weighted)
     }
 }
 
@@ -87,5 +197,25 @@ vectorized! {
             *logit = (*logit * inverse - largest).exp() * scale;
         }
         logits[token] += weight * inverse;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampler_and_trainer_say_the_same_bits() {
+        let mut row = Exponentials::default();
+        for len in [1usize, 15, 16, 63, 64, 65, 512, 1000] {
+            let logits: Vec<f32> = (0..len).map(|i| ((i * 7919) % 1009) as f32 / 97.0).collect();
+            row.fill(&logits, 0.7);
+            for token in [0, len / 2, len - 1] {
+                assert_eq!(row.said(&logits, token), token_logprob(&logits, token, 0.7));
+            }
+            let sum: f32 = row.values.iter().sum();
+            let chunks: f32 = row.sums.iter().sum();
+            assert!((sum - chunks).abs() < 1e-3 * sum);
+        }
     }
 }

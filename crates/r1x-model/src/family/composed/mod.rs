@@ -18,9 +18,9 @@ use r1x_ops::op::{Rotary, rms_norm, token_logprob};
 
 use self::attention::Segment;
 pub use self::feed_forward::Routing;
-use super::decoder::Packed;
+use super::packed::Packed;
 use crate::error::ModelError;
-use crate::layout::{Layout, Matrix, Vector};
+use crate::layout::{Block, Layout, Vector};
 use crate::weights::Weights;
 
 /// A model on a device.
@@ -86,8 +86,8 @@ impl Parameters {
     }
 
     /// x `[rows, in]` · Wᵀ.
-    fn linear(&self, matrix: Matrix, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(Linear::new(self.at(matrix.offset)?.clone(), None).forward(x)?)
+    fn linear(&self, block: impl Into<Block>, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(Linear::new(self.at(block.into().offset)?.clone(), None).forward(x)?)
     }
 
     /// RMSNorm with this gain.
