@@ -221,7 +221,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Draws the next token of one sample and records its log-prob and entropy.
-fn extend(
+pub(crate) fn extend(
     completion: &mut Completion,
     logits: &[f32],
     (sampling, stream, eos, address): (&SamplingPlan, Stream, u32, u64),
