@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::error::ModelError;
 use crate::layout::Layout;
 use crate::policy::DecoderPolicy;
+use crate::update::Optimizer;
 use crate::weights::Weights;
 
 /// What `state.json` holds.
@@ -51,6 +52,50 @@ impl View for Tensor<'_> {
 
 type Named<'a> = Vec<(String, Tensor<'a>)>;
 
+/// The numbers of a model on the host: parameters in layout order, selection biases by layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Numbers {
+    pub(crate) values: Vec<f32>,
+    pub(crate) biases: Vec<Vec<f32>>,
+}
+
+impl Numbers {
+    pub(crate) fn lend(&self) -> Lent<'_> {
+        Lent { values: &self.values, biases: &self.biases }
+    }
+}
+
+/// [`Numbers`] of somebody else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) biases: &'a [Vec<f32>],
+}
+
+impl<'a> From<&'a Weights<f32>> for Lent<'a> {
+    fn from(weights: &'a Weights<f32>) -> Self {
+        Self { values: weights.values(), biases: weights.biases() }
+    }
+}
+
+/// Everything a checkpoint holds besides the place in the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contents<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) weights: Lent<'a>,
+    pub(crate) optimizer: &'a Optimizer,
+    pub(crate) reference: Option<Lent<'a>>,
+}
+
+/// A checkpoint as read.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) weights: Numbers,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) reference: Option<Numbers>,
+    pub(crate) cursor: Cursor,
+}
+
 fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a> {
     let tensor = |p: &crate::layout::Parameter| Tensor {
         shape: p.shape.clone(),
@@ -59,9 +104,9 @@ fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a>
     layout.parameters.iter().map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect()
 }
 
-fn weights<'a>(layout: &Layout, weights: &'a Weights<f32>, prefix: &str) -> Named<'a> {
-    let mut named = parameters(layout, weights.values(), prefix);
-    for ((name, experts), values) in layout.biases.iter().zip(weights.biases()) {
+fn weights<'a>(layout: &Layout, weights: Lent<'a>, prefix: &str) -> Named<'a> {
+    let mut named = parameters(layout, weights.values, prefix);
+    for ((name, experts), values) in layout.biases.iter().zip(weights.biases) {
         named.push((format!("{prefix}{name}"), Tensor { shape: vec![*experts], values }));
     }
     named
@@ -80,40 +125,41 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// sha256 of the weights as they would be saved.
-pub(crate) fn weights_sha256(policy: &DecoderPolicy) -> Result<String, ModelError> {
-    Ok(sha256(&serialize(weights(&policy.decoder.layout, &policy.weights, ""))?))
+pub(crate) fn weights_sha256(layout: &Layout, lent: Lent<'_>) -> Result<String, ModelError> {
+    Ok(sha256(&serialize(weights(layout, lent, ""))?))
 }
 
-/// See [`r1x_core::Policy::save`].
+/// Writes a checkpoint called `name` under `folder`; see [`r1x_core::Policy::save`].
 pub(crate) fn save(
-    policy: &DecoderPolicy,
+    folder: &Path,
     name: &str,
     cursor: &Cursor,
+    contents: &Contents<'_>,
 ) -> Result<SavedCheckpoint, ModelError> {
-    let layout = &policy.decoder.layout;
-    let model = serialize(weights(layout, &policy.weights, ""))?;
-    let mut state = parameters(layout, &policy.optimizer.first, "first.");
-    state.extend(parameters(layout, &policy.optimizer.second, "second."));
-    if let Some(reference) = &policy.reference {
+    let Contents { layout, optimizer, .. } = *contents;
+    let model = serialize(weights(layout, contents.weights, ""))?;
+    let mut state = parameters(layout, &optimizer.first, "first.");
+    state.extend(parameters(layout, &optimizer.second, "second."));
+    if let Some(reference) = contents.reference {
         state.extend(weights(layout, reference, "reference."));
     }
-    let optimizer = serialize(state)?;
+    let moments = serialize(state)?;
     let model_sha256 = sha256(&model);
     let json = serde_json::to_vec_pretty(&State {
         format: 1,
         cursor: cursor.clone(),
-        updates: policy.optimizer.updates,
+        updates: optimizer.updates,
         model_sha256: model_sha256.clone(),
-        optimizer_sha256: sha256(&optimizer),
+        optimizer_sha256: sha256(&moments),
     });
     let json = json.map_err(|error| ModelError::Checkpoint {
         path: name.to_owned(),
         reason: error.to_string(),
     })?;
     let files =
-        [("model.safetensors", model), ("optimizer.safetensors", optimizer), ("state.json", json)];
+        [("model.safetensors", model), ("optimizer.safetensors", moments), ("state.json", json)];
     let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    write_folder(&policy.folder.join(name), &files)?;
+    write_folder(&folder.join(name), &files)?;
     Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, bytes })
 }
 
@@ -212,29 +258,73 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn weights(&self, layout: &Layout, prefix: &str) -> Result<Weights<f32>, ModelError> {
-        let mut weights = Weights::zeros(layout);
-        weights.edit(layout, |values, biases| {
-            self.fill_parameters(layout, prefix, values)?;
-            for ((name, experts), values) in layout.biases.iter().zip(biases) {
-                self.fill(&format!("{prefix}{name}"), &[*experts], values)?;
-            }
-            Ok::<(), ModelError>(())
-        })?;
-        Ok(weights)
+    fn numbers(&self, layout: &Layout, prefix: &str) -> Result<Numbers, ModelError> {
+        let mut values = vec![0.0; layout.len];
+        self.fill_parameters(layout, prefix, &mut values)?;
+        let bias = |(name, experts): &(String, usize)| {
+            let mut bias = vec![0.0; *experts];
+            self.fill(&format!("{prefix}{name}"), &[*experts], &mut bias)?;
+            Ok(bias)
+        };
+        let biases = layout.biases.iter().map(bias).collect::<Result<_, ModelError>>()?;
+        Ok(Numbers { values, biases })
     }
 }
 
+/// The weights of a checkpoint folder.
+pub(crate) fn load_weights(folder: &Path, layout: &Layout) -> Result<Numbers, ModelError> {
+    let state = read_state(folder)?;
+    let bytes = read(folder, "model.safetensors", Some(&state.model_sha256))?;
+    Source::new(&bytes, &folder.join("model.safetensors"))?.numbers(layout, "")
+}
+
+/// Everything of a checkpoint folder.
+pub(crate) fn load(folder: &Path, layout: &Layout) -> Result<Loaded, ModelError> {
+    let weights = load_weights(folder, layout)?;
+    let state = read_state(folder)?;
+    let bytes = read(folder, "optimizer.safetensors", Some(&state.optimizer_sha256))?;
+    let source = Source::new(&bytes, &folder.join("optimizer.safetensors"))?;
+    let mut optimizer = Optimizer::new(layout);
+    source.fill_parameters(layout, "first.", &mut optimizer.first)?;
+    source.fill_parameters(layout, "second.", &mut optimizer.second)?;
+    optimizer.updates = state.updates;
+    let has_reference = source.tensors.names().iter().any(|name| name.starts_with("reference."));
+    let reference = has_reference.then(|| source.numbers(layout, "reference.")).transpose()?;
+    Ok(Loaded { weights, optimizer, reference, cursor: state.cursor })
+}
+
+/// Packs numbers for the kernels of the CPU.
+fn packed(layout: &Layout, numbers: &Numbers) -> Weights<f32> {
+    let mut weights = Weights::zeros(layout);
+    weights.edit(layout, |values, biases| {
+        values.copy_from_slice(&numbers.values);
+        biases.clone_from_slice(&numbers.biases);
+    });
+    weights
+}
+
 impl DecoderPolicy {
+    pub(crate) fn contents(&self) -> Contents<'_> {
+        Contents {
+            layout: &self.decoder.layout,
+            weights: Lent::from(&self.weights),
+            optimizer: &self.optimizer,
+            reference: self.reference.as_ref().map(Lent::from),
+        }
+    }
+
+    /// The current weights in layout order.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.weights.values()
+    }
+
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
     ///
     /// # Errors
     /// When files are missing, changed, or of another shape.
     pub fn load_weights(&mut self, folder: &Path) -> Result<(), ModelError> {
-        let state = read_state(folder)?;
-        let bytes = read(folder, "model.safetensors", Some(&state.model_sha256))?;
-        let source = Source::new(&bytes, &folder.join("model.safetensors"))?;
-        self.weights = source.weights(&self.decoder.layout, "")?;
+        let layout = &self.decoder.layout;
+        self.weights = packed(layout, &load_weights(folder, layout)?);
         Ok(())
     }
 
@@ -243,18 +333,12 @@ impl DecoderPolicy {
     /// # Errors
     /// When files are missing, changed, or of another shape.
     pub fn load(&mut self, folder: &Path) -> Result<Cursor, ModelError> {
-        self.load_weights(folder)?;
-        let state = read_state(folder)?;
-        let bytes = read(folder, "optimizer.safetensors", Some(&state.optimizer_sha256))?;
-        let source = Source::new(&bytes, &folder.join("optimizer.safetensors"))?;
         let layout = &self.decoder.layout;
-        source.fill_parameters(layout, "first.", &mut self.optimizer.first)?;
-        source.fill_parameters(layout, "second.", &mut self.optimizer.second)?;
-        self.optimizer.updates = state.updates;
-        let has_reference =
-            source.tensors.names().iter().any(|name| name.starts_with("reference."));
-        self.reference = has_reference.then(|| source.weights(layout, "reference.")).transpose()?;
-        Ok(state.cursor)
+        let loaded = load(folder, layout)?;
+        self.weights = packed(layout, &loaded.weights);
+        self.reference = loaded.reference.as_ref().map(|numbers| packed(layout, numbers));
+        self.optimizer = loaded.optimizer;
+        Ok(loaded.cursor)
     }
 }
 

@@ -2,19 +2,24 @@
 //!
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
+pub mod check;
 pub mod checkpoint;
 pub mod error;
 pub mod family;
 pub mod generate;
 pub mod layout;
+pub mod model;
 pub mod policy;
 pub mod sample;
+pub mod tensor;
 pub mod tokenizer;
 pub mod update;
 pub mod weights;
 
 pub use error::ModelError;
+pub use model::Model;
 pub use policy::DecoderPolicy;
+pub use tensor::TensorPolicy;
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, Traini
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel;
 
+use crate::checkpoint::Contents;
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Packed, Workspace};
 use crate::generate::generate;
@@ -268,10 +269,11 @@ impl Policy for DecoderPolicy {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        Ok(crate::checkpoint::save(self, name, cursor)?)
+        Ok(crate::checkpoint::save(&self.folder, name, cursor, &self.contents())?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {
-        Ok(crate::checkpoint::weights_sha256(self)?)
+        let Contents { layout, weights, .. } = self.contents();
+        Ok(crate::checkpoint::weights_sha256(layout, weights)?)
     }
 }

@@ -5,7 +5,7 @@
 use r1x_core::plan::OptimizerPlan;
 use r1x_ops::kernel::adamw::AdamW;
 
-use crate::layout::Layout;
+use crate::layout::{Layout, Parameter};
 
 /// AdamW's state.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Optimizer {
         Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
     }
 
-    /// One step for a gradient of this norm. Only matrices decay.
+    /// One step for a gradient of this norm.
     pub fn step(
         &mut self,
         layout: &Layout,
@@ -35,22 +35,10 @@ impl Optimizer {
         gradient: &[f32],
     ) {
         self.updates += 1;
-        let clip = plan.grad_clip > 0.0 && norm > plan.grad_clip;
-        let power = self.updates as f64;
-        let mut step = AdamW {
-            lr: lr as f32,
-            beta1: plan.beta1 as f32,
-            beta2: plan.beta2 as f32,
-            eps: plan.eps as f32,
-            weight_decay: 0.0,
-            correction1: (1.0 - plan.beta1.powf(power)) as f32,
-            correction2: (1.0 - plan.beta2.powf(power)) as f32,
-            gradient_scale: if clip { (plan.grad_clip / norm) as f32 } else { 1.0 },
-        };
+        let mut step = numbers(plan, lr, norm, self.updates);
         for parameter in &layout.parameters {
             let range = parameter.offset..parameter.offset + parameter.len();
-            let matrix = parameter.shape.len() == 2;
-            step.weight_decay = if matrix { plan.weight_decay as f32 } else { 0.0 };
+            step.weight_decay = decay(plan, parameter);
             step.step(
                 &mut values[range.clone()],
                 &gradient[range.clone()],
@@ -59,6 +47,28 @@ impl Optimizer {
             );
         }
     }
+}
+
+/// The numbers of the update that is the `updates`th, for a gradient of this norm; without decay, which
+/// differs by parameter.
+pub fn numbers(plan: &OptimizerPlan, lr: f64, norm: f64, updates: u64) -> AdamW {
+    let clip = plan.grad_clip > 0.0 && norm > plan.grad_clip;
+    let power = updates as f64;
+    AdamW {
+        lr: lr as f32,
+        beta1: plan.beta1 as f32,
+        beta2: plan.beta2 as f32,
+        eps: plan.eps as f32,
+        weight_decay: 0.0,
+        correction1: (1.0 - plan.beta1.powf(power)) as f32,
+        correction2: (1.0 - plan.beta2.powf(power)) as f32,
+        gradient_scale: if clip { (plan.grad_clip / norm) as f32 } else { 1.0 },
+    }
+}
+
+/// Only matrices decay.
+pub fn decay(plan: &OptimizerPlan, parameter: &Parameter) -> f32 {
+    if parameter.shape.len() == 2 { plan.weight_decay as f32 } else { 0.0 }
 }
 
 /// The global L2 norm, summed in f64 in order.

@@ -2,7 +2,7 @@
 //!
 //! Must not know models. CUDA needs the `cuda` feature and a card; without either the error says which.
 
-use candle_core::Device;
+pub use candle_core::Device;
 
 /// A device that cannot be used.
 #[derive(Debug, thiserror::Error)]

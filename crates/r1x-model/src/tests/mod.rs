@@ -5,6 +5,7 @@ mod composed;
 mod golden;
 mod gradient;
 mod properties;
+mod tensor;
 
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, TokenizerPlan};
 

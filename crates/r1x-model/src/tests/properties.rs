@@ -9,7 +9,7 @@ use super::shapes;
 use crate::DecoderPolicy;
 
 /// −Σ advantage · logprob, enough to drive the gradient.
-struct Weighted;
+pub(super) struct Weighted;
 
 impl Loss for Weighted {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
@@ -19,7 +19,7 @@ impl Loss for Weighted {
     }
 }
 
-fn optimizer() -> OptimizerPlan {
+pub(super) fn optimizer() -> OptimizerPlan {
     OptimizerPlan {
         lr: 1e-2,
         schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
@@ -31,16 +31,16 @@ fn optimizer() -> OptimizerPlan {
     }
 }
 
-fn policy(plan: &ModelPlan, threads: usize) -> (DecoderPolicy, tempfile::TempDir) {
+pub(super) fn policy(plan: &ModelPlan, threads: usize) -> (DecoderPolicy, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (DecoderPolicy::new(plan, 4, threads, folder.path().to_owned()).unwrap(), folder)
 }
 
-fn sampling() -> SamplingPlan {
+pub(super) fn sampling() -> SamplingPlan {
     SamplingPlan { temperature: 0.7, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: 17 }
 }
 
-fn requests() -> Vec<GenerateRequest> {
+pub(super) fn requests() -> Vec<GenerateRequest> {
     (0..5)
         .map(|i| GenerateRequest {
             prompt: (0..=i as u32 + 1).map(|t| (t * 3 + i as u32) % 13).collect(),
@@ -50,11 +50,14 @@ fn requests() -> Vec<GenerateRequest> {
         .collect()
 }
 
-fn stream() -> Stream {
+pub(super) fn stream() -> Stream {
     Rng::new(9).stream("sampling")
 }
 
-fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> TrainingBatch {
+pub(super) fn batch(
+    requests: &[GenerateRequest],
+    completions: &[Vec<Completion>],
+) -> TrainingBatch {
     let mut sequences = Vec::new();
     for (request, completions) in requests.iter().zip(completions) {
         for (index, completion) in completions.iter().enumerate() {
@@ -72,7 +75,7 @@ fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> Train
 }
 
 /// Trains a few updates so that weights, biases and moments are not at their start.
-fn train(policy: &mut DecoderPolicy, batch: &TrainingBatch, updates: usize) {
+pub(super) fn train(policy: &mut DecoderPolicy, batch: &TrainingBatch, updates: usize) {
     for _ in 0..updates {
         policy.accumulate(batch, &Weighted).unwrap();
         policy.update(&optimizer(), 1e-2).unwrap();

@@ -7,7 +7,10 @@
 //! type. The public function picks one, so callers need not know where they run. Half-precision inputs are
 //! widened to `f32` inside the composition and narrowed at its end.
 
+mod adamw;
+pub mod check;
 mod element;
+mod matmul;
 mod rms_norm;
 mod rope;
 mod swiglu;
@@ -15,6 +18,8 @@ mod swiglu;
 mod testing;
 mod token_logprob;
 
+pub use adamw::adamw;
+pub use matmul::{DeviceLoad, KernelLoad};
 pub use rms_norm::rms_norm;
 pub use rope::{Rotary, rope};
 pub use swiglu::swiglu;

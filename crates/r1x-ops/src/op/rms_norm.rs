@@ -3,8 +3,9 @@
 //! Must not know what the rows are.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
 };
@@ -95,11 +96,18 @@ impl CustomOp2 for RmsNorm {
     }
 }
 
+/// The op on a device against its composition in `f64`.
+pub(super) fn check(device: &Device) -> Result<Outcome> {
+    let inputs = [random(1, &[3, 4, 70]), random(2, &[70])];
+    let op = |x: &[Tensor]| rms_norm(&x[0], &x[1], 1e-5);
+    compare(device, &inputs, &op, &|x| composed(&x[0], &x[1], 1e-5))
+}
+
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device, Var};
+    use candle_core::{DType, Var};
 
-    use super::super::testing::{agree, random};
+    use super::super::testing::agree;
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::check::{Outcome, compare, random};
 use super::element::{Element, has_kernel, slice, working_dtype};
 use crate::kernel::rope::{Pairing, Rope};
 
@@ -154,9 +155,23 @@ impl CustomOp1 for Rotation {
     }
 }
 
+/// The op on a device in both pairings against its composition in `f64`.
+pub(super) fn check(device: &Device) -> Result<Outcome> {
+    let (inputs, positions) = ([random(6, &[5, 2, 12])], [0, 3, 1, 0, 9]);
+    let mut worst = Outcome::default();
+    for pairing in [Pairing::Halves, Pairing::Interleaved] {
+        let table = |dtype, device: &Device| Rotary::new((12, 10), 1e4, pairing, dtype, device);
+        let (narrow, wide) = (table(DType::F32, device)?, table(DType::F64, &Device::Cpu)?);
+        let op = |x: &[Tensor]| rope(&x[0], &positions, &narrow);
+        let reference = |x: &[Tensor]| composed(&x[0], &positions, &wide);
+        worst = worst.max(compare(device, &inputs, &op, &reference)?);
+    }
+    Ok(worst)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{agree, random};
+    use super::super::testing::agree;
     use super::*;
 
     const POSITIONS: [usize; 5] = [0, 3, 1, 0, 9];

@@ -3,8 +3,9 @@
 //! Must not know the projections around it.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
 };
@@ -91,11 +92,18 @@ impl CustomOp2 for Swiglu {
     }
 }
 
+/// The op on a device against its composition in `f64`.
+pub(super) fn check(device: &Device) -> Result<Outcome> {
+    // Gates from −6 to 6, where the sigmoid is both flat and steep.
+    let inputs = [(random(3, &[5, 33]) * 6.0)?, random(4, &[5, 33])];
+    compare(device, &inputs, &|x| swiglu(&x[0], &x[1]), &|x| composed(&x[0], &x[1]))
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Var;
 
-    use super::super::testing::{agree, random};
+    use super::super::testing::agree;
     use super::*;
 
     #[test]

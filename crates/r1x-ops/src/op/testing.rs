@@ -1,35 +1,19 @@
-//! What the tests of every op share: inputs, and the comparison of kernel, composition and differences.
+//! What the tests of every op share: the comparison of kernel, composition and finite differences.
 //!
 //! Must not know any particular op.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor};
 
-/// Numbers in [−1, 1) spread by a fixed recurrence, in `f64`.
-pub(super) fn random(seed: u64, shape: &[usize]) -> Tensor {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let values = (0..shape.iter().product::<usize>()).map(|_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    });
-    Tensor::from_vec(values.collect::<Vec<_>>(), shape, &Device::Cpu).unwrap()
+use super::check::{Op, flat, random, value_and_gradients};
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    flat(tensor).unwrap()
 }
 
-type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
-
-fn flat(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-/// Σ weights · op(inputs) and its gradient per input, from candle's tape.
-fn value_and_gradients(inputs: &[Tensor], op: Op<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
-    let variables: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
-    let tracked: Vec<Tensor> = variables.iter().map(|x| x.as_tensor().clone()).collect();
-    let y = op(&tracked).unwrap();
-    let loss = (&y * random(99, y.dims())).unwrap().sum_all().unwrap();
-    let grads = loss.backward().unwrap();
-    let gradient = |x: &Var| flat(grads.get(x).expect("every input has a gradient"));
-    (flat(&y), variables.iter().map(gradient).collect())
+/// The value and the gradient per input, as numbers.
+fn evaluate(inputs: &[Tensor], op: Op<'_>) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let (value, gradients) = value_and_gradients(inputs, op).unwrap();
+    (numbers(&value), gradients.iter().map(numbers).collect())
 }
 
 fn loss(inputs: &[Tensor], op: Op<'_>) -> f64 {
@@ -56,8 +40,8 @@ pub(super) fn agree(
     kernel: impl Fn(&[Tensor]) -> Result<Tensor>,
     composed: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
-    let (value, gradients) = value_and_gradients(inputs, &kernel);
-    let (expected, expected_gradients) = value_and_gradients(inputs, &composed);
+    let (value, gradients) = evaluate(inputs, &kernel);
+    let (expected, expected_gradients) = evaluate(inputs, &composed);
     assert_close("value", &value, &expected, 1e-12);
     for (input, (a, b)) in gradients.iter().zip(&expected_gradients).enumerate() {
         assert_close(&format!("gradient of input {input}"), a, b, 1e-12);
@@ -65,7 +49,7 @@ pub(super) fn agree(
     let step = 1e-5;
     for (input, gradient) in gradients.iter().enumerate() {
         let moved = |element: usize, delta: f64| {
-            let mut values = flat(&inputs[input]);
+            let mut values = numbers(&inputs[input]);
             values[element] += delta;
             let mut inputs = inputs.to_vec();
             let shape = inputs[input].shape().clone();

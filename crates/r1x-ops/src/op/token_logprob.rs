@@ -3,8 +3,9 @@
 //! Must not know vocabularies.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, slice, with_slices, working_dtype,
 };
@@ -93,11 +94,18 @@ impl CustomOp1 for TokenLogprob {
     }
 }
 
+/// The op on a device against its composition in `f64`.
+pub(super) fn check(device: &Device) -> Result<Outcome> {
+    let (inputs, targets) = ([(random(5, &[4, 83]) * 8.0)?], [3, 0, 82, 3]);
+    let op = |x: &[Tensor]| token_logprob(&x[0], &targets, 0.7);
+    compare(device, &inputs, &op, &|x| composed(&x[0], &targets, 0.7))
+}
+
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::DType;
 
-    use super::super::testing::{agree, random};
+    use super::super::testing::agree;
     use super::*;
 
     #[test]

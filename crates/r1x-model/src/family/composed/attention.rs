@@ -1,6 +1,7 @@
 //! Attention out of candle ops: grouped-query, and latent with keys and values expanded.
 //!
-//! Every sequence attends on its own, so nothing is padded. Must not know caches.
+//! Projections are here, and the attention of sequences that are whole; what a decoded token attends to is in
+//! `cache`. Every sequence attends on its own, so nothing is padded.
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -33,32 +34,50 @@ impl Segment {
         let mask = Tensor::from_vec(mask, (length, length), device)?.to_dtype(dtype)?;
         Ok(Self { start, length, mask })
     }
+
+    /// This sequence's part of `[rows, heads, width]`, as `[heads, length, width]`.
+    pub(super) fn by_head(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(x.narrow(0, self.start, self.length)?.transpose(0, 1)?.contiguous()?)
+    }
+
+    /// What its last row says in `[rows, ..]`, as `[1, ..]`.
+    pub(super) fn last_row(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(x.narrow(0, self.start + self.length - 1, 1)?)
+    }
 }
 
-/// One layer's queries `[rows, heads, key]`, keys `[rows, heads, key]` and values `[rows, heads, value]`.
-struct Projected {
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
+/// One layer's queries `[rows, heads, key]`, keys `[rows, kv_heads, key]` and values `[rows, kv_heads, value]`,
+/// rotated. Query head h reads key/value head h / (heads / kv_heads): each serves its neighbours.
+pub(super) struct Projected {
+    pub(super) queries: Tensor,
+    pub(super) keys: Tensor,
+    pub(super) values: Tensor,
+}
+
+impl Projected {
+    /// Softmax attention of whole sequences, `[rows, heads, value]`.
+    pub(super) fn attend(&self, segments: &[Segment]) -> Result<Tensor, ModelError> {
+        let attended = segments.iter().map(|segment| self.attend_one(segment));
+        Ok(Tensor::cat(&attended.collect::<Result<Vec<_>, _>>()?, 0)?)
+    }
+
+    fn attend_one(&self, segment: &Segment) -> Result<Tensor, ModelError> {
+        let (queries, keys) = (segment.by_head(&self.queries)?, segment.by_head(&self.keys)?);
+        let (heads, length, key) = queries.dims3()?;
+        let kv_heads = keys.dim(0)?;
+        // The queries of neighbouring heads go through their common keys in one product.
+        let shared = (kv_heads, heads / kv_heads * length, ());
+        let scores = queries.reshape(shared)?.matmul(&keys.t()?.contiguous()?)?;
+        let scores = (scores.reshape((heads, length, length))? * (1.0 / (key as f64).sqrt()))?;
+        let probabilities = softmax(&scores.broadcast_add(&segment.mask)?, D::Minus1)?;
+        let attended = probabilities.reshape(shared)?.matmul(&segment.by_head(&self.values)?)?;
+        Ok(attended.reshape((heads, length, ()))?.transpose(0, 1)?.contiguous()?)
+    }
 }
 
 impl Composed {
-    /// Output of an attention, `[rows, hidden]`, for normed input of the same shape.
-    pub(super) fn attend(
-        &self,
-        attention: &Attention,
-        normed: &Tensor,
-        positions: &[usize],
-        segments: &[Segment],
-    ) -> Result<Tensor, ModelError> {
-        let (Attention::Gqa { o, .. } | Attention::Mla { o, .. }) = attention;
-        let projected = self.project(attention, normed, positions)?;
-        let attended = segments.iter().map(|segment| softmax_attention(&projected, segment));
-        let attended = Tensor::cat(&attended.collect::<Result<Vec<_>, _>>()?, 0)?;
-        self.parameters.linear(*o, &attended.flatten_from(1)?)
-    }
-
-    fn project(
+    /// Queries, keys and values of rows at these positions, for normed input `[rows, hidden]`.
+    pub(super) fn project(
         &self,
         attention: &Attention,
         normed: &Tensor,
@@ -71,15 +90,10 @@ impl Composed {
                 let split = |matrix, heads: usize| -> Result<Tensor, ModelError> {
                     Ok(weights.linear(matrix, normed)?.reshape((rows, heads, width))?)
                 };
-                // Query head h reads key/value head h / (heads / kv_heads): each serves its neighbours.
-                let share = |x: Tensor| {
-                    let repeated = (rows, kv_heads, heads / kv_heads, width);
-                    x.unsqueeze(2)?.broadcast_as(repeated)?.reshape((rows, heads, width))
-                };
                 Ok(Projected {
                     queries: turn(&split(q, heads)?)?,
-                    keys: share(turn(&split(k, kv_heads)?)?)?,
-                    values: share(split(v, kv_heads)?)?,
+                    keys: turn(&split(k, kv_heads)?)?,
+                    values: split(v, kv_heads)?,
                 })
             }
             Attention::Mla {
@@ -101,6 +115,16 @@ impl Composed {
         }
     }
 
+    /// Back to the residual stream: `[rows, hidden]` from attended values `[rows, heads, value]`.
+    pub(super) fn unproject(
+        &self,
+        attention: &Attention,
+        attended: &Tensor,
+    ) -> Result<Tensor, ModelError> {
+        let (Attention::Gqa { o, .. } | Attention::Mla { o, .. }) = attention;
+        self.parameters.linear(*o, &attended.flatten_from(1)?)
+    }
+
     fn latent_queries(&self, query: LatentQuery, normed: &Tensor) -> Result<Tensor, ModelError> {
         let weights = &self.parameters;
         match query {
@@ -111,17 +135,4 @@ impl Composed {
             }
         }
     }
-}
-
-/// Softmax attention of one sequence: `[length, heads, value]`.
-fn softmax_attention(projected: &Projected, segment: &Segment) -> Result<Tensor, ModelError> {
-    let by_head =
-        |x: &Tensor| x.narrow(0, segment.start, segment.length)?.transpose(0, 1)?.contiguous();
-    let queries = by_head(&projected.queries)?;
-    let keys = by_head(&projected.keys)?;
-    let scale = 1.0 / (keys.dim(D::Minus1)? as f64).sqrt();
-    let scores = (queries.matmul(&keys.t()?.contiguous()?)? * scale)?;
-    let probabilities = softmax(&scores.broadcast_add(&segment.mask)?, D::Minus1)?;
-    let attended = probabilities.matmul(&by_head(&projected.values)?)?;
-    Ok(attended.transpose(0, 1)?.contiguous()?)
 }

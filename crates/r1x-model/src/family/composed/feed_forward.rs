@@ -25,6 +25,17 @@ pub struct Routing {
 }
 
 impl Routing {
+    /// How many rows chose each expert.
+    pub fn loads(&self) -> Vec<u64> {
+        let mut loads = vec![0; self.plan.routed_experts];
+        self.chosen.iter().for_each(|expert| loads[*expert as usize] += 1);
+        loads
+    }
+
+    pub(super) fn has_balance_loss(&self) -> bool {
+        self.plan.balance_loss > 0.0
+    }
+
     /// α · Σ fᵢ·Pᵢ over the rows of one sequence: fᵢ is how often expert i was chosen relative to an even
     /// spread, a constant; Pᵢ is its mean share of a row's affinities.
     pub(super) fn balance(&self, rows: Range<usize>) -> Result<Tensor, ModelError> {
@@ -102,30 +113,37 @@ impl Composed {
         self.parameters.linear(block.down, &swiglu(&gate, &up)?)
     }
 
-    /// Σ gate · expert over the chosen experts of every row.
+    /// Σ gate · expert over the chosen experts of every row. Each expert computes the rows that chose it, and
+    /// every row then sums its own: no two rows are added into one place, so no order is left to chance.
     fn routed(
         &self,
         experts: &[Swiglu],
         routing: &Routing,
         normed: &Tensor,
     ) -> Result<Tensor, ModelError> {
-        let gates = gates(routing)?;
-        let mut output = normed.zeros_like()?;
+        let per_row = routing.plan.experts_per_token;
+        let mut results = Vec::new();
+        let mut place_of_slot = vec![0u32; routing.chosen.len()];
+        let mut placed = 0;
         for (expert, block) in experts.iter().enumerate() {
-            let mine =
-                |(slot, chosen): (usize, &u32)| (*chosen as usize == expert).then_some(slot as u32);
-            let slots: Vec<u32> = routing.chosen.iter().enumerate().filter_map(mine).collect();
+            let mine = |(slot, chosen): (usize, &u32)| (*chosen as usize == expert).then_some(slot);
+            let slots: Vec<usize> = routing.chosen.iter().enumerate().filter_map(mine).collect();
             if slots.is_empty() {
                 continue;
             }
-            let per_row = routing.plan.experts_per_token as u32;
-            let rows: Vec<u32> = slots.iter().map(|slot| slot / per_row).collect();
+            let rows: Vec<u32> = slots.iter().map(|slot| (slot / per_row) as u32).collect();
             let rows = Tensor::new(rows, normed.device())?;
-            let gate = gates.index_select(&Tensor::new(slots, normed.device())?, 0)?;
-            let result = self.swiglu(block, &normed.index_select(&rows, 0)?)?;
-            output = output.index_add(&rows, &result.broadcast_mul(&gate.unsqueeze(1)?)?, 0)?;
+            results.push(self.swiglu(block, &normed.index_select(&rows, 0)?)?);
+            for slot in slots {
+                place_of_slot[slot] = placed;
+                placed += 1;
+            }
         }
-        Ok(output)
+        let place_of_slot = Tensor::new(place_of_slot, normed.device())?;
+        let by_slot = Tensor::cat(&results, 0)?.index_select(&place_of_slot, 0)?;
+        let (rows, hidden) = normed.dims2()?;
+        let weighted = by_slot.broadcast_mul(&gates(routing)?.unsqueeze(1)?)?;
+        Ok(weighted.reshape((rows, per_row, hidden))?.sum(1)?)
     }
 }
 

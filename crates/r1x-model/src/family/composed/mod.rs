@@ -1,10 +1,11 @@
 //! The decoder as a composition of candle tensors: any device candle has, gradients by candle's tape.
 //!
-//! This is the portable form of the family and the reference the hand-written one is checked against: latent
-//! attention is expanded to keys and values, experts are chosen by sorting on the host, and no gradient is
-//! written by hand. Must not know losses, sampling or the kernels' workspaces.
+//! This is the form of the family that devices run and the reference the hand-written one is checked against:
+//! latent attention is expanded to keys and values, experts are chosen by sorting on the host, and no gradient
+//! is written by hand. Must not know losses, sampling or the kernels' workspaces.
 
 mod attention;
+mod cache;
 mod feed_forward;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use r1x_ops::Real;
 use r1x_ops::kernel::rope::Pairing;
 use r1x_ops::op::{Rotary, rms_norm, token_logprob};
 
-use self::attention::Segment;
+use self::attention::{Projected, Segment};
+pub use self::cache::{Cache, Prefilled};
 pub use self::feed_forward::Routing;
 use super::packed::Packed;
 use crate::error::ModelError;
@@ -162,6 +164,45 @@ impl Composed {
         })
     }
 
+    /// The same model over the same numbers, of which no gradient is taken: nothing of a pass is kept for it.
+    pub fn frozen(&self) -> Self {
+        let mut frozen = self.clone();
+        frozen.parameters.by_offset.values_mut().for_each(|tensor| *tensor = tensor.detach());
+        frozen
+    }
+
+    /// The model as it is now, in memory of its own: later updates do not reach it.
+    ///
+    /// # Errors
+    /// When the device's memory does not suffice.
+    pub fn snapshot(&self) -> Result<Self, ModelError> {
+        let mut snapshot = self.frozen();
+        for tensor in snapshot.parameters.by_offset.values_mut() {
+            *tensor = tensor.copy()?;
+        }
+        Ok(snapshot)
+    }
+
+    /// A parameter by its place in the layout.
+    ///
+    /// # Errors
+    /// When the layout has no parameter there.
+    pub fn parameter(&self, offset: usize) -> Result<&Tensor, ModelError> {
+        self.parameters.at(offset)
+    }
+
+    /// Selection biases of every layer with experts.
+    pub fn biases(&self) -> &[Vec<f64>] {
+        &self.biases
+    }
+
+    /// Replaces the selection biases.
+    pub fn set_biases(&mut self, biases: &[Vec<f32>]) {
+        for (to, from) in self.biases.iter_mut().flatten().zip(biases.iter().flatten()) {
+            *to = f64::from(*from);
+        }
+    }
+
     /// Where parameters lie and what they are called.
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -182,18 +223,28 @@ impl Composed {
     /// the device fails.
     pub fn pass(&self, packed: &Packed) -> Result<Pass, ModelError> {
         let segments = self.segments(packed)?;
+        self.run(&packed.tokens, &packed.positions, |_, projected| projected.attend(&segments))
+    }
+
+    /// Runs rows through embedding and layers; `attend` answers for a layer's attention, `[rows, heads, value]`.
+    fn run(
+        &self,
+        tokens: &[u32],
+        positions: &[usize],
+        mut attend: impl FnMut(usize, &Projected) -> Result<Tensor, ModelError>,
+    ) -> Result<Pass, ModelError> {
         let vocabulary = self.layout.vocabulary;
-        if let Some(token) = packed.tokens.iter().find(|token| **token as usize >= vocabulary) {
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             return Err(ModelError::UnknownToken { token: *token, size: vocabulary });
         }
-        let tokens = Tensor::new(&packed.tokens[..], &self.device)?;
+        let tokens = Tensor::new(tokens, &self.device)?;
         let embedding = self.parameters.at(self.layout.embedding.offset)?.clone();
         let mut x = Embedding::new(embedding, self.layout.embedding.columns).forward(&tokens)?;
         let mut routings = Vec::new();
-        for layer in &self.layout.layers {
+        for (index, layer) in self.layout.layers.iter().enumerate() {
             let normed = self.parameters.norm(layer.attention_norm, &x, self.eps)?;
-            let positions = &packed.positions;
-            x = (x + self.attend(&layer.attention, &normed, positions, &segments)?)?;
+            let attended = attend(index, &self.project(&layer.attention, &normed, positions)?)?;
+            x = (x + self.unproject(&layer.attention, &attended)?)?;
             let normed = self.parameters.norm(layer.feed_forward_norm, &x, self.eps)?;
             let (output, routing) = self.feed_forward(&layer.feed_forward, &normed)?;
             x = (x + output)?;
@@ -241,6 +292,10 @@ impl Composed {
     ) -> Result<Tensor, ModelError> {
         let mut loss = Tensor::zeros((), self.dtype, &self.device)?;
         for routing in &pass.routings {
+            // A factor of 0 would only add zeros.
+            if !routing.has_balance_loss() {
+                continue;
+            }
             for pair in packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
                 loss = (loss + (routing.balance(pair[0]..pair[1])? * weight)?)?;
             }

@@ -1,0 +1,209 @@
+//! One small step of training on a device against the CPU's kernels: samples, log-probs, gradient, update.
+//!
+//! This is the last part of `r1x doctor`: kernels that a tensor op cannot reach alone (attention, the router,
+//! packed products) are compared here as parts of a model. Must not know who asks.
+
+use std::path::PathBuf;
+
+use r1x_core::loss::Sft;
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, TokenizerPlan,
+};
+use r1x_core::port::{GenerateRequest, Weights};
+use r1x_core::{Completion, Policy, PortError, Rng, TrainingBatch, TrainingSequence};
+use r1x_ops::device::Device;
+
+use crate::policy::DecoderPolicy;
+use crate::tensor::TensorPolicy;
+
+/// One comparison of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Model and what was compared.
+    pub name: String,
+    /// Largest difference found.
+    pub difference: f64,
+    /// Largest difference allowed.
+    pub tolerance: f64,
+}
+
+/// Largest difference of log-probs and updated weights, in nats and as they are. Both sides compute in `f32`
+/// with sums in another order.
+const TOLERANCE: f64 = 1e-3;
+/// Largest share of samples that may differ: a draw that falls on the edge between two tokens.
+const SAMPLES_DIFFER: f64 = 0.1;
+
+/// Trains one step on a device and on the CPU's kernels, for a dense model with grouped-query attention and
+/// for a mixture of experts with latent attention.
+///
+/// # Errors
+/// When the device fails or its memory does not suffice.
+pub fn compare(device: &Device) -> Result<Vec<Comparison>, PortError> {
+    let mut comparisons = Vec::new();
+    for (name, plan) in [("gqa dense", dense()), ("mla moe", moe())] {
+        let add = |(what, difference, tolerance): (&str, f64, f64)| Comparison {
+            name: format!("{name}: {what}"),
+            difference,
+            tolerance,
+        };
+        comparisons.extend(step(&plan, device)?.map(add));
+    }
+    Ok(comparisons)
+}
+
+fn step(plan: &ModelPlan, device: &Device) -> Result<[(&'static str, f64, f64); 4], PortError> {
+    let mut kernels = DecoderPolicy::new(plan, 1, 1, PathBuf::new())?;
+    let mut tensors = TensorPolicy::new(plan, 1, PathBuf::new(), device)?;
+    let (requests, stream) = (requests(), Rng::new(2).stream("check"));
+    let expected = kernels.generate(&requests, &sampling(), stream)?;
+    let found = tensors.generate(&requests, &sampling(), stream)?;
+    let pairs = || expected.iter().flatten().zip(found.iter().flatten());
+    let differ = pairs().filter(|(a, b)| a.tokens != b.tokens).count() as f64;
+    let batch = batch(&requests, &expected);
+    let scored = [&mut kernels as &mut dyn Policy, &mut tensors]
+        .map(|policy| policy.score(Weights::Current, &batch));
+    let [expected_scores, found_scores] = scored;
+    let (expected_scores, found_scores) = (expected_scores?.concat(), found_scores?.concat());
+    let loss = Sft::new(&batch.sequences);
+    kernels.accumulate(&batch, &loss)?;
+    tensors.accumulate(&batch, &loss)?;
+    let expected_norm = kernels.update(&optimizer(), 1e-3)?.grad_norm;
+    let found_norm = tensors.update(&optimizer(), 1e-3)?.grad_norm;
+    Ok([
+        ("samples that differ", differ / pairs().count() as f64, SAMPLES_DIFFER),
+        ("log-probs", largest_difference(&expected_scores, &found_scores), TOLERANCE),
+        ("gradient norm", finite((found_norm - expected_norm).abs() / expected_norm), TOLERANCE),
+        ("updated weights", largest_difference(kernels.values(), &tensors.values()?), TOLERANCE),
+    ])
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    let differences = a.iter().zip(b).map(|(a, b)| finite(f64::from((a - b).abs())));
+    differences.fold(0.0, f64::max)
+}
+
+/// What is not a number differs as much as anything can.
+fn finite(difference: f64) -> f64 {
+    if difference.is_finite() { difference } else { f64::INFINITY }
+}
+
+fn dense() -> ModelPlan {
+    ModelPlan {
+        tokenizer: TokenizerPlan::Vocabulary { pieces: (0..31).map(|i| i.to_string()).collect() },
+        hidden_size: 64,
+        layers: 2,
+        context_length: 64,
+        attention: AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 16 },
+        feed_forward: FeedForwardPlan::Dense { intermediate_size: 96 },
+        tie_embeddings: true,
+        rope_theta: 1e4,
+        norm_eps: 1e-6,
+        init_std: 0.1,
+    }
+}
+
+fn moe() -> ModelPlan {
+    ModelPlan {
+        attention: AttentionPlan::Mla {
+            heads: 4,
+            q_lora_rank: Some(24),
+            kv_lora_rank: 16,
+            qk_nope_head_dim: 16,
+            qk_rope_head_dim: 8,
+            v_head_dim: 16,
+        },
+        feed_forward: FeedForwardPlan::Moe(MoePlan {
+            routed_experts: 8,
+            shared_experts: 1,
+            experts_per_token: 2,
+            expert_intermediate_size: 32,
+            groups: 4,
+            groups_per_token: 2,
+            normalize_gate: true,
+            routed_scaling: 1.5,
+            bias_update_speed: 0.001,
+            balance_loss: 0.01,
+            dense_layers: 0,
+            dense_intermediate_size: 96,
+        }),
+        tie_embeddings: false,
+        ..dense()
+    }
+}
+
+fn requests() -> Vec<GenerateRequest> {
+    let request = |index: u64| GenerateRequest {
+        prompt: (0..=2 * index as u32).map(|token| (7 * token + index as u32) % 31).collect(),
+        samples: 4,
+        address: index,
+    };
+    (1..7).map(request).collect()
+}
+
+fn sampling() -> SamplingPlan {
+    SamplingPlan { temperature: 0.8, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: 24 }
+}
+
+fn optimizer() -> OptimizerPlan {
+    OptimizerPlan {
+        lr: 1e-3,
+        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
+        beta1: 0.9,
+        beta2: 0.95,
+        // Large enough that a gradient of rounding errors alone moves no weight.
+        eps: 1e-4,
+        weight_decay: 0.01,
+        grad_clip: 1.0,
+    }
+}
+
+fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> TrainingBatch {
+    let mut sequences = Vec::new();
+    for (request, completions) in requests.iter().zip(completions) {
+        sequences.extend(completions.iter().map(|completion| TrainingSequence {
+            tokens: [&request.prompt[..], &completion.tokens].concat(),
+            prompt_len: request.prompt.len(),
+            mask: vec![true; completion.tokens.len()],
+            sampled_logprobs: completion.logprobs.clone(),
+            reference_logprobs: Vec::new(),
+            advantage: 0.0,
+        }));
+    }
+    TrainingBatch { sequences, micro_batch_size: 8, temperature: 0.8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_all(device: &Device) {
+        for found in compare(device).unwrap() {
+            println!("{}: {:.2e}", found.name, found.difference);
+            assert!(found.difference <= found.tolerance, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_on_tensors_is_a_step_on_kernels() {
+        assert_all(&Device::Cpu);
+    }
+
+    #[test]
+    fn a_step_on_a_card_is_a_step_on_kernels() {
+        match r1x_ops::parse_device("cuda:0") {
+            Ok(device) => assert_all(&device),
+            Err(reason) => println!("skipped: {reason}"),
+        }
+    }
+
+    #[test]
+    fn differences_count_what_is_not_a_number_and_what_is_missing() {
+        assert_eq!(largest_difference(&[1.0, 2.0], &[1.5, 2.0]), 0.5);
+        assert_eq!(largest_difference(&[1.0, f32::NAN], &[1.0, 2.0]), f64::INFINITY);
+        assert_eq!(largest_difference(&[1.0], &[]), f64::INFINITY);
+    }
+}

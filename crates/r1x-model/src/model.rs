@@ -1,0 +1,77 @@
+//! A model on whichever device a run uses: the CPU's kernels, or tensors on a card.
+//!
+//! Must not know command lines; the device comes in open.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::plan::ModelPlan;
+use r1x_core::port::Cursor;
+use r1x_core::{Policy, PortError};
+use r1x_ops::device::Device;
+
+use crate::error::ModelError;
+use crate::policy::DecoderPolicy;
+use crate::tensor::TensorPolicy;
+
+/// A policy whose state can be read back from a checkpoint, whichever device wrote it.
+pub trait Model: Policy {
+    /// Trained numbers in the model.
+    fn parameter_count(&self) -> usize;
+    /// Loads the weights of a checkpoint folder, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, changed, or of another shape.
+    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError>;
+    /// Loads everything of a checkpoint folder and returns where to go on.
+    ///
+    /// # Errors
+    /// When files are missing, changed, or of another shape.
+    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError>;
+}
+
+impl Model for DecoderPolicy {
+    fn parameter_count(&self) -> usize {
+        self.parameter_count()
+    }
+
+    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {
+        Ok(self.load_weights(folder)?)
+    }
+
+    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError> {
+        Ok(self.load(folder)?)
+    }
+}
+
+impl Model for TensorPolicy {
+    fn parameter_count(&self) -> usize {
+        self.parameter_count()
+    }
+
+    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {
+        Ok(self.load_weights(folder)?)
+    }
+
+    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError> {
+        Ok(self.load(folder)?)
+    }
+}
+
+/// A model with fresh weights from `seed` on a device; checkpoints go under `folder`. On the CPU it is the
+/// hand-written kernels on this many threads, elsewhere candle's tensors.
+///
+/// # Errors
+/// When the tokenizer cannot be built, or the device's memory does not suffice.
+pub fn fresh(
+    plan: &ModelPlan,
+    seed: u64,
+    threads: usize,
+    folder: PathBuf,
+    device: &Device,
+) -> Result<Box<dyn Model>, ModelError> {
+    if device.is_cpu() {
+        Ok(Box::new(DecoderPolicy::new(plan, seed, threads, folder)?))
+    } else {
+        Ok(Box::new(TensorPolicy::new(plan, seed, folder, device)?))
+    }
+}

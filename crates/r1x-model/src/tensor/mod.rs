@@ -1,0 +1,418 @@
+//! The `Policy` port on candle's tensors: the composed model on any device, with gradients from candle's tape.
+//!
+//! It computes what [`crate::DecoderPolicy`] computes, in `f32`, up to the rounding of the device; weights,
+//! gradients and moments stay on the device. On the CPU it serves as the reference in tests. Must not know
+//! rewards or stages.
+
+mod generate;
+mod optimizer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor, Var};
+use r1x_core::loss::{Loss, LossTotals};
+use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
+use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
+
+use self::optimizer::Moments;
+use crate::checkpoint::{self, Contents, Numbers};
+use crate::error::ModelError;
+use crate::family::composed::{Composed, Pass, variables};
+use crate::family::decoder::Packed;
+use crate::layout::{FeedForward, Layout, Parameter};
+use crate::tokenizer::Tokenizer;
+use crate::update::{balance, load_metrics};
+use crate::weights::Weights;
+
+/// A decoder that can sample, score and learn on a device.
+#[derive(Debug)]
+pub struct TensorPolicy {
+    model: Composed,
+    /// The model's parameters as variables, in layout order.
+    parameters: Vec<Var>,
+    biases: Vec<Vec<f32>>,
+    reference: Option<Composed>,
+    moments: Moments,
+    /// Accumulated gradients in layout order; nothing where there was none since the last update.
+    gradient: Vec<Option<Tensor>>,
+    loads: Vec<Vec<u64>>,
+    bias_speed: f32,
+    tokenizer: Tokenizer,
+    folder: PathBuf,
+    context_length: usize,
+    device: Device,
+}
+
+impl TensorPolicy {
+    /// A policy with fresh weights from `seed`, the same as those of a [`crate::DecoderPolicy`]; checkpoints go
+    /// under `folder`.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built, or the device's memory does not suffice.
+    pub fn new(
+        plan: &ModelPlan,
+        seed: u64,
+        folder: PathBuf,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
+        let layout = Layout::new(plan, tokenizer.len());
+        let weights = Weights::<f32>::random(&layout, &Rng::new(seed));
+        let variables = variables(&layout, &weights, DType::F32, device)?;
+        let biases = weights.biases().to_vec();
+        let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
+        let model = Composed::new(plan, tokenizer.len(), &variables, wide.collect(), device)?;
+        let parameters = in_order(&layout, variables)?;
+        let bias_speed = match &plan.feed_forward {
+            FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
+            FeedForwardPlan::Dense { .. } => 0.0,
+        };
+        Ok(Self {
+            moments: Moments::new(parameters.len()),
+            gradient: vec![None; parameters.len()],
+            loads: layout.biases.iter().map(|(_, experts)| vec![0; *experts]).collect(),
+            reference: None,
+            context_length: plan.context_length,
+            device: device.clone(),
+            model,
+            parameters,
+            biases,
+            bias_speed,
+            tokenizer,
+            folder,
+        })
+    }
+
+    /// Trained numbers in the model.
+    pub fn parameter_count(&self) -> usize {
+        self.model.layout().parameter_count()
+    }
+
+    /// Loads the weights of a checkpoint folder, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, changed, or of another shape.
+    pub fn load_weights(&mut self, folder: &Path) -> Result<(), ModelError> {
+        let numbers = checkpoint::load_weights(folder, self.model.layout())?;
+        self.set_weights(&numbers)
+    }
+
+    /// Loads everything of a checkpoint folder and returns where to go on.
+    ///
+    /// # Errors
+    /// When files are missing, changed, or of another shape.
+    pub fn load(&mut self, folder: &Path) -> Result<Cursor, ModelError> {
+        let loaded = checkpoint::load(folder, self.model.layout())?;
+        // The reference is a snapshot of the model while it holds the reference's numbers.
+        self.reference = match &loaded.reference {
+            Some(reference) => {
+                self.set_weights(reference)?;
+                Some(self.model.snapshot()?)
+            }
+            None => None,
+        };
+        self.set_weights(&loaded.weights)?;
+        self.moments = Moments::upload(&loaded.optimizer, self.model.layout(), &self.device)?;
+        Ok(loaded.cursor)
+    }
+
+    fn set_weights(&mut self, numbers: &Numbers) -> Result<(), ModelError> {
+        let layout = self.model.layout();
+        for (parameter, variable) in layout.parameters.iter().zip(&self.parameters) {
+            variable.set(&upload(parameter, &numbers.values, &self.device)?)?;
+        }
+        self.biases.clone_from(&numbers.biases);
+        self.model.set_biases(&self.biases);
+        Ok(())
+    }
+
+    /// The numbers of the current weights, or of another model of this layout.
+    fn numbers(&self, model: &Composed) -> Result<Numbers, ModelError> {
+        let layout = model.layout();
+        let tensors = layout.parameters.iter().map(|p| model.parameter(p.offset).map(Some));
+        let values = download(layout, tensors.collect::<Result<Vec<_>, _>>()?)?;
+        let narrow = |layer: &Vec<f64>| layer.iter().map(|bias| *bias as f32).collect();
+        Ok(Numbers { values, biases: model.biases().iter().map(narrow).collect() })
+    }
+
+    /// Log-probs of the targets of some sequences, by sequence, and the pass they came from; nothing when no
+    /// token is predicted from any other.
+    fn forward(
+        &self,
+        model: &Composed,
+        packed: &Packed,
+        temperature: f32,
+    ) -> Result<Option<(Tensor, Pass)>, ModelError> {
+        if packed.targets.is_empty() {
+            return Ok(None);
+        }
+        let pass = model.pass(packed)?;
+        let said = model.token_logprobs(&pass, packed, f64::from(temperature))?;
+        Ok(Some((said, pass)))
+    }
+
+    /// Forward, loss and backward over some sequences.
+    fn learn(
+        &mut self,
+        sequences: &[TrainingSequence],
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, ModelError> {
+        let packed = pack(sequences);
+        let forward = self.forward(&self.model, &packed, batch.temperature)?;
+        let said = forward.as_ref().map_or(Ok(Vec::new()), |(said, _)| said.to_vec1::<f32>())?;
+        let mut totals = LossTotals::default();
+        let mut token_gradients = Vec::with_capacity(said.len());
+        for (sequence, logprobs) in sequences.iter().zip(by_sequence(sequences, &said)) {
+            let output = loss.evaluate(sequence, &logprobs);
+            totals.add(&output.totals);
+            token_gradients.extend(output.gradient);
+        }
+        let Some((said, pass)) = forward else { return Ok(totals) };
+        let loads: Vec<_> = pass.routings.iter().map(|routing| routing.loads()).collect();
+        for (sum, load) in self.loads.iter_mut().flatten().zip(loads.iter().flatten()) {
+            *sum += load;
+        }
+        if token_gradients.iter().any(|g| *g != 0.0) {
+            let share = 1.0 / batch.sequences.len() as f64;
+            let balance = self.model.balance_loss(&pass, &packed, share)?;
+            totals.loss += f64::from(balance.to_scalar::<f32>()?);
+            // The tape starts from the loss's derivative by each log-prob; which loss it was, it never learns.
+            let upstream = Tensor::new(token_gradients, &self.device)?;
+            let seed = ((said * upstream)?.sum_all()? + balance)?;
+            self.accumulate_from(&seed, &loads)?;
+        }
+        Ok(totals)
+    }
+
+    /// Adds the gradients of a scalar. A parameter without one is an error, unless it belongs to an expert that
+    /// no row chose: candle drops gradients silently where an op has no backward.
+    fn accumulate_from(&mut self, seed: &Tensor, loads: &[Vec<u64>]) -> Result<(), ModelError> {
+        let mut gradients = seed.backward()?;
+        let layout = self.model.layout();
+        let idle = idle_parameters(layout, loads);
+        let parameters = layout.parameters.iter().zip(&self.parameters);
+        for ((parameter, variable), sum) in parameters.zip(&mut self.gradient) {
+            // Detached at once: a variable's gradient holds on to every activation otherwise.
+            let Some(gradient) = gradients.remove(variable).map(|gradient| gradient.detach())
+            else {
+                if idle.contains(&parameter.offset) {
+                    continue;
+                }
+                return Err(ModelError::Parameter {
+                    name: parameter.name.clone(),
+                    problem: "got no gradient, which is a bug of r1x".to_owned(),
+                });
+            };
+            *sum = Some(match sum.take() {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_lengths(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
+        let limit = self.context_length;
+        match batch.sequences.iter().find(|sequence| sequence.tokens.len() > limit) {
+            Some(sequence) => Err(ModelError::TooLong { length: sequence.tokens.len(), limit }),
+            None => Ok(()),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.gradient.fill(None);
+        self.loads.iter_mut().flatten().for_each(|load| *load = 0);
+    }
+
+    /// The accumulated gradient in layout order.
+    #[cfg(test)]
+    pub(crate) fn gradient(&self) -> Vec<f32> {
+        download(self.model.layout(), self.gradient.iter().map(Option::as_ref)).unwrap()
+    }
+
+    /// Selection biases by layer.
+    #[cfg(test)]
+    pub(crate) fn biases(&self) -> &[Vec<f32>] {
+        &self.biases
+    }
+
+    /// A backward pass in which most parameters take no part.
+    #[cfg(test)]
+    pub(crate) fn lose_a_gradient(&mut self) -> Result<(), ModelError> {
+        let seed = self.parameters[0].as_tensor().sum_all()?;
+        self.accumulate_from(&seed, &[])
+    }
+
+    /// The current weights in layout order.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, ModelError> {
+        Ok(self.numbers(&self.model)?.values)
+    }
+}
+
+/// The variables in the order of the layout.
+fn in_order(layout: &Layout, variables: BTreeMap<String, Var>) -> Result<Vec<Var>, ModelError> {
+    let find = |parameter: &Parameter| {
+        variables.get(&parameter.name).cloned().ok_or_else(|| ModelError::Parameter {
+            name: parameter.name.clone(),
+            problem: "is missing".to_owned(),
+        })
+    };
+    layout.parameters.iter().map(find).collect()
+}
+
+/// A parameter's part of numbers in layout order, as a tensor on a device.
+fn upload(parameter: &Parameter, values: &[f32], device: &Device) -> Result<Tensor, ModelError> {
+    let part = &values[parameter.offset..parameter.offset + parameter.len()];
+    Ok(Tensor::from_slice(part, &parameter.shape[..], device)?)
+}
+
+/// Tensors of every parameter as numbers in layout order; nothing is zeros.
+fn download<'a>(
+    layout: &Layout,
+    tensors: impl IntoIterator<Item = Option<&'a Tensor>>,
+) -> Result<Vec<f32>, ModelError> {
+    let mut values = vec![0.0; layout.len];
+    for (parameter, tensor) in layout.parameters.iter().zip(tensors) {
+        let Some(tensor) = tensor else { continue };
+        let part = tensor.detach().flatten_all()?.to_vec1::<f32>()?;
+        values[parameter.offset..parameter.offset + parameter.len()].copy_from_slice(&part);
+    }
+    Ok(values)
+}
+
+/// Offsets of the parameters of experts that no row chose.
+fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
+    let mut idle = Vec::new();
+    for layer in &layout.layers {
+        let FeedForward::Moe { bias, experts, .. } = &layer.feed_forward else { continue };
+        for (expert, load) in experts.iter().zip(&loads[*bias]) {
+            if *load == 0 {
+                idle.extend([expert.gate.offset, expert.up.offset, expert.down.offset]);
+            }
+        }
+    }
+    idle
+}
+
+fn pack(sequences: &[TrainingSequence]) -> Packed {
+    Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
+}
+
+/// Log-probs of packed sequences, split again.
+fn by_sequence(sequences: &[TrainingSequence], said: &[f32]) -> Vec<Vec<f32>> {
+    let mut said = said.iter().copied();
+    let length = |sequence: &TrainingSequence| sequence.tokens.len() - sequence.prompt_len;
+    sequences.iter().map(|sequence| said.by_ref().take(length(sequence)).collect()).collect()
+}
+
+impl Policy for TensorPolicy {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens)
+    }
+
+    fn eos(&self) -> u32 {
+        self.tokenizer.eos()
+    }
+
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    fn generate(
+        &mut self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let limit = self.context_length;
+        for request in requests {
+            let length = request.prompt.len() + sampling.max_tokens;
+            if length > limit {
+                return Err(ModelError::TooLong { length, limit }.into());
+            }
+        }
+        let eos = self.eos();
+        Ok(generate::generate(&self.model.frozen(), requests, sampling, stream, eos)?)
+    }
+
+    fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
+        self.check_lengths(batch)?;
+        let model = match (&self.reference, weights) {
+            (Some(reference), Which::Reference) => reference.clone(),
+            _ => self.model.frozen(),
+        };
+        let mut scored = Vec::with_capacity(batch.sequences.len());
+        for sequences in batch.sequences.chunks(batch.micro_batch_size) {
+            let forward = self.forward(&model, &pack(sequences), batch.temperature)?;
+            let said = forward.map_or(Ok(Vec::new()), |(said, _)| said.to_vec1::<f32>());
+            scored.extend(by_sequence(sequences, &said.map_err(ModelError::from)?));
+        }
+        Ok(scored)
+    }
+
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError> {
+        self.check_lengths(batch)?;
+        let mut totals = LossTotals::default();
+        for sequences in batch.sequences.chunks(batch.micro_batch_size) {
+            totals.add(&self.learn(sequences, batch, loss)?);
+        }
+        Ok(totals)
+    }
+
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        let norm = optimizer::norm(&self.gradient)?;
+        if norm.is_finite() {
+            let (layout, parameters) = (self.model.layout(), &self.parameters);
+            let gradient = (&self.gradient[..], norm);
+            self.moments.step(layout, parameters, optimizer, lr, gradient)?;
+            balance(&mut self.biases, &self.loads, self.bias_speed);
+            self.model.set_biases(&self.biases);
+        }
+        let facts = UpdateFacts { grad_norm: norm, metrics: load_metrics(&self.loads) };
+        self.clear();
+        Ok(facts)
+    }
+
+    fn reset_optimizer(&mut self) {
+        self.moments = Moments::new(self.parameters.len());
+    }
+
+    fn set_reference(&mut self) -> Result<(), PortError> {
+        self.reference = Some(self.model.snapshot()?);
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        let layout = self.model.layout();
+        let weights = self.numbers(&self.model)?;
+        let optimizer = self.moments.download(layout)?;
+        let reference =
+            self.reference.as_ref().map(|reference| self.numbers(reference)).transpose()?;
+        let contents = Contents {
+            layout,
+            weights: weights.lend(),
+            optimizer: &optimizer,
+            reference: reference.as_ref().map(Numbers::lend),
+        };
+        Ok(checkpoint::save(&self.folder, name, cursor, &contents)?)
+    }
+
+    fn weights_sha256(&self) -> Result<String, PortError> {
+        let numbers = self.numbers(&self.model)?;
+        Ok(checkpoint::weights_sha256(self.model.layout(), numbers.lend())?)
+    }
+}

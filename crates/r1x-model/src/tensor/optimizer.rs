@@ -1,0 +1,90 @@
+//! AdamW over the parameters of a model on a device: moments, the gradient's norm, the step.
+//!
+//! Must not know losses or batches.
+
+use candle_core::{DType, Device, Tensor, Var};
+use r1x_core::plan::OptimizerPlan;
+use r1x_ops::op::adamw;
+
+use super::{download, upload};
+use crate::error::ModelError;
+use crate::layout::Layout;
+use crate::update::{Optimizer, decay, numbers};
+
+/// First and second moments in layout order.
+#[derive(Clone, Debug)]
+pub(super) struct Moments {
+    /// Nothing stands for zeros: moments take memory from the first update on.
+    pairs: Vec<Option<(Tensor, Tensor)>>,
+    updates: u64,
+}
+
+impl Moments {
+    pub(super) fn new(parameters: usize) -> Self {
+        Self { pairs: vec![None; parameters], updates: 0 }
+    }
+
+    /// Moments that were saved.
+    pub(super) fn upload(
+        saved: &Optimizer,
+        layout: &Layout,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let pair = |parameter| {
+            let first = upload(parameter, &saved.first, device)?;
+            Ok(Some((first, upload(parameter, &saved.second, device)?)))
+        };
+        let pairs = layout.parameters.iter().map(pair).collect::<Result<_, ModelError>>()?;
+        Ok(Self { pairs, updates: saved.updates })
+    }
+
+    /// Moments to be saved.
+    pub(super) fn download(&self, layout: &Layout) -> Result<Optimizer, ModelError> {
+        Ok(Optimizer {
+            first: download(layout, self.pairs.iter().map(|p| p.as_ref().map(|p| &p.0)))?,
+            second: download(layout, self.pairs.iter().map(|p| p.as_ref().map(|p| &p.1)))?,
+            updates: self.updates,
+        })
+    }
+
+    /// Updates the parameters for a gradient and its norm. A parameter without a gradient moves on by its
+    /// moments, as one whose gradient is 0 does.
+    pub(super) fn step(
+        &mut self,
+        layout: &Layout,
+        parameters: &[Var],
+        plan: &OptimizerPlan,
+        lr: f64,
+        (gradient, norm): (&[Option<Tensor>], f64),
+    ) -> Result<(), ModelError> {
+        self.updates += 1;
+        let mut step = numbers(plan, lr, norm, self.updates);
+        let state = self.pairs.iter_mut().zip(gradient);
+        for ((parameter, variable), (moments, gradient)) in
+            layout.parameters.iter().zip(parameters).zip(state)
+        {
+            let zeros = || variable.as_detached_tensor().zeros_like();
+            if moments.is_none() {
+                *moments = Some((zeros()?, zeros()?));
+            }
+            let Some((first, second)) = moments else { continue };
+            step.weight_decay = decay(plan, parameter);
+            match gradient {
+                Some(gradient) => adamw(&step, variable, gradient, first, second)?,
+                None => adamw(&step, variable, &zeros()?, first, second)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The global L2 norm, summed in `f64` on the device.
+pub(super) fn norm(gradient: &[Option<Tensor>]) -> Result<f64, ModelError> {
+    let squares =
+        gradient.iter().flatten().map(|gradient| gradient.to_dtype(DType::F64)?.sqr()?.sum_all());
+    let squares = squares.collect::<Result<Vec<_>, _>>()?;
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    Ok(Tensor::stack(&squares, 0)?.sum_all()?.to_scalar::<f64>()?.sqrt())
+}

@@ -1,0 +1,376 @@
+//! The policy on tensors against the policy on kernels, for every shape: log-probs, samples, gradients,
+//! updates, checkpoints, and that it learns. Each comparison runs on candle's CPU device and, where one
+//! answers, on a card.
+//!
+//! Must not know how either policy computes.
+
+use candle_core::Device;
+use r1x_core::advantage::advantages;
+use r1x_core::loss::{Sft, Surrogate};
+use r1x_core::plan::{
+    AdvantageKind, AdvantagePlan, Aggregation, ClipPlan, FeedForwardPlan, KlEstimator, KlPlan,
+    ModelPlan, OptimizerPlan,
+};
+use r1x_core::port::{Cursor, GenerateRequest, Weights};
+use r1x_core::{Completion, Policy, Rng, TrainingBatch};
+
+use super::properties::{Weighted, batch, optimizer, policy, requests, sampling, stream, train};
+use super::shapes;
+use crate::{DecoderPolicy, TensorPolicy};
+
+/// Largest difference of a log-prob or an entropy, in nats. Both sides compute in `f32`, with sums in another
+/// order and latent attention in another form.
+const LOGPROB: f64 = 2e-5;
+/// Largest difference of a gradient, relative to the largest of its parameter.
+const GRADIENT: f64 = 1e-4;
+/// Largest difference of a weight after an update of 0.01 per step.
+const WEIGHT: f64 = 1e-5;
+
+/// candle's CPU device, and a card where one answers; says why there is none.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::Cpu];
+    match r1x_ops::parse_device("cuda:0") {
+        Ok(card) => devices.push(card),
+        Err(reason) => println!("skipped on a card: {reason}"),
+    }
+    devices
+}
+
+/// Both policies in one state that is not their first: trained, with moments, biases and a reference.
+struct Pair {
+    kernels: DecoderPolicy,
+    tensors: TensorPolicy,
+    /// What the kernels sampled from that state.
+    batch: TrainingBatch,
+    completions: Vec<Vec<Completion>>,
+    folders: (tempfile::TempDir, tempfile::TempDir),
+}
+
+fn cursor() -> Cursor {
+    Cursor { stage: 1, step: 3, drawn: 96 }
+}
+
+impl Pair {
+    fn new(plan: &ModelPlan, device: &Device) -> Self {
+        let (mut kernels, folder) = policy(plan, 1);
+        let first = kernels.generate(&requests(), &sampling(), stream()).unwrap();
+        let first = batch(&requests(), &first);
+        train(&mut kernels, &first, 2);
+        kernels.set_reference().unwrap();
+        train(&mut kernels, &first, 1);
+        kernels.save("state", &cursor()).unwrap();
+        let (mut tensors, other) = fresh(plan, device);
+        assert_eq!(tensors.load(&folder.path().join("state")).unwrap(), cursor());
+        let completions = kernels.generate(&requests(), &sampling(), stream()).unwrap();
+        let batch = batch(&requests(), &completions);
+        Self { kernels, tensors, batch, completions, folders: (folder, other) }
+    }
+}
+
+fn fresh(plan: &ModelPlan, device: &Device) -> (TensorPolicy, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (TensorPolicy::new(plan, 4, folder.path().to_owned(), device).unwrap(), folder)
+}
+
+/// Runs a comparison for every shape on every device.
+fn for_every(compare: impl Fn(&str, &ModelPlan, Pair)) {
+    for device in devices() {
+        for (name, plan) in shapes() {
+            let name = format!("{name} on {:?}", device.location());
+            compare(&name, &plan, Pair::new(&plan, &device));
+        }
+    }
+}
+
+fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (a, b)) in found.iter().zip(expected).enumerate() {
+        let difference = f64::from((a - b).abs());
+        assert!(difference <= tolerance, "{what}[{index}]: {a} against {b}");
+    }
+}
+
+#[test]
+fn fresh_weights_are_those_of_the_kernels() {
+    for device in devices() {
+        for (name, plan) in shapes() {
+            let (kernels, _folder) = policy(&plan, 1);
+            let (tensors, _other) = fresh(&plan, &device);
+            let sha256 = tensors.weights_sha256().unwrap();
+            assert_eq!(sha256, kernels.weights_sha256().unwrap(), "{name}");
+            assert_eq!(tensors.parameter_count(), kernels.parameter_count());
+        }
+    }
+}
+
+#[test]
+fn logprobs_are_those_of_the_kernels_for_weights_and_reference() {
+    for_every(|name, _, mut pair| {
+        for which in [Weights::Current, Weights::Reference] {
+            let expected = pair.kernels.score(which, &pair.batch).unwrap();
+            let found = pair.tensors.score(which, &pair.batch).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(&format!("{name}: {which:?}"), found, expected, LOGPROB);
+            }
+        }
+    });
+}
+
+#[test]
+fn samples_are_those_of_the_kernels_for_the_same_stream() {
+    for_every(|name, _, mut pair| {
+        let found = pair.tensors.generate(&requests(), &sampling(), stream()).unwrap();
+        for (found, expected) in found.iter().flatten().zip(pair.completions.iter().flatten()) {
+            assert_eq!(found.tokens, expected.tokens, "{name}");
+            assert_eq!(found.finish, expected.finish, "{name}");
+            assert_close(
+                &format!("{name}: log-probs"),
+                &found.logprobs,
+                &expected.logprobs,
+                LOGPROB,
+            );
+            let entropies = (&found.entropies, &expected.entropies);
+            assert_close(&format!("{name}: entropies"), entropies.0, entropies.1, LOGPROB);
+        }
+        // Its own trainer agrees with its own sampler as closely as with the kernels.
+        let batch = batch(&requests(), &found);
+        let scored = pair.tensors.score(Weights::Current, &batch).unwrap();
+        for (scored, sequence) in scored.iter().zip(&batch.sequences) {
+            assert_close(name, scored, &sequence.sampled_logprobs, LOGPROB);
+        }
+    });
+}
+
+#[test]
+fn a_sample_is_the_same_alone_and_in_another_order() {
+    for_every(|name, _, mut pair| {
+        let tokens = |completions: &[Completion]| -> Vec<Vec<u32>> {
+            completions.iter().map(|completion| completion.tokens.clone()).collect()
+        };
+        let mut reversed = requests();
+        reversed.reverse();
+        let backwards = pair.tensors.generate(&reversed, &sampling(), stream()).unwrap();
+        for (found, expected) in backwards.iter().rev().zip(&pair.completions) {
+            assert_eq!(tokens(found), tokens(expected), "{name}");
+        }
+        let alone = GenerateRequest { samples: 2, ..requests().swap_remove(3) };
+        let found = pair.tensors.generate(&[alone], &sampling(), stream()).unwrap();
+        assert_eq!(tokens(&found[0]), tokens(&pair.completions[3][..2]), "{name}");
+    });
+}
+
+#[test]
+fn every_gradient_and_every_load_is_that_of_the_kernels() {
+    for_every(|name, plan, mut pair| {
+        let expected = pair.kernels.accumulate(&pair.batch, &Weighted).unwrap();
+        let found = pair.tensors.accumulate(&pair.batch, &Weighted).unwrap();
+        assert!((found.loss - expected.loss).abs() < 1e-4 * expected.loss.abs().max(1.0), "{name}");
+        let (found, expected) = (pair.tensors.gradient(), pair.kernels.gradient().to_vec());
+        let layout = crate::layout::Layout::new(plan, 13);
+        for parameter in &layout.parameters {
+            let range = parameter.offset..parameter.offset + parameter.len();
+            let (found, expected) = (&found[range.clone()], &expected[range]);
+            let size = expected.iter().fold(0f32, |size, g| size.max(g.abs()));
+            let idle = parameter.name.contains(".experts.");
+            assert!(size > 0.0 || idle, "{name}: {} has no gradient", parameter.name);
+            let tolerance = GRADIENT * f64::from(size);
+            assert_close(&format!("{name}: {}", parameter.name), found, expected, tolerance);
+        }
+        let expected = pair.kernels.update(&optimizer(), 1e-2).unwrap();
+        let found = pair.tensors.update(&optimizer(), 1e-2).unwrap();
+        assert_eq!(found.metrics, expected.metrics, "{name}");
+        let norms = (found.grad_norm, expected.grad_norm);
+        assert!((norms.0 - norms.1).abs() < GRADIENT * norms.1, "{name}: {norms:?}");
+        assert!(pair.tensors.gradient().iter().all(|g| *g == 0.0), "{name}: not cleared");
+    });
+}
+
+#[test]
+fn updates_move_weights_and_biases_as_the_kernels_do() {
+    for_every(|name, plan, mut pair| {
+        for (policy, _) in [(&mut pair.kernels as &mut dyn Policy, 0), (&mut pair.tensors, 1)] {
+            for _ in 0..2 {
+                policy.accumulate(&pair.batch, &Weighted).unwrap();
+                policy.update(&optimizer(), 1e-2).unwrap();
+            }
+        }
+        let (found, expected) = (pair.tensors.values().unwrap(), pair.kernels.values());
+        assert_close(&format!("{name}: weights"), &found, expected, WEIGHT);
+        let (found, expected) = (pair.tensors.biases(), pair.kernels.weights.biases());
+        assert_eq!(found, expected, "{name}: biases");
+        let moe = matches!(plan.feed_forward, FeedForwardPlan::Moe(_));
+        assert_eq!(found.iter().flatten().any(|bias| *bias != 0.0), moe, "{name}");
+    });
+}
+
+#[test]
+fn a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_nothing() {
+    for device in devices() {
+        let (_, plan) = shapes().swap_remove(4);
+        let mut pair = Pair::new(&plan, &device);
+        for policy in [&mut pair.kernels as &mut dyn Policy, &mut pair.tensors] {
+            policy.reset_optimizer();
+            policy.accumulate(&pair.batch, &Weighted).unwrap();
+            // With an epsilon as large, a first step follows the gradient and not its sign.
+            policy.update(&OptimizerPlan { eps: 1.0, ..optimizer() }, 1e-2).unwrap();
+        }
+        assert_close("weights", &pair.tensors.values().unwrap(), pair.kernels.values(), WEIGHT);
+        let before = pair.tensors.weights_sha256().unwrap();
+        let mut broken = pair.batch.clone();
+        broken.sequences[0].advantage = f64::NAN;
+        pair.tensors.accumulate(&broken, &Weighted).unwrap();
+        assert!(!pair.tensors.update(&optimizer(), 1e-2).unwrap().grad_norm.is_finite());
+        assert_eq!(pair.tensors.weights_sha256().unwrap(), before);
+    }
+}
+
+#[test]
+fn checkpoints_go_from_one_to_the_other_and_back_byte_for_byte() {
+    for_every(|name, plan, mut pair| {
+        let saved = pair.tensors.save("state", &cursor()).unwrap();
+        let (original, copy) = (pair.folders.0.path(), pair.folders.1.path());
+        for file in ["model.safetensors", "optimizer.safetensors", "state.json"] {
+            let [a, b] =
+                [original, copy].map(|f| std::fs::read(f.join("state").join(file)).unwrap());
+            assert!(a == b, "{name}: {file} differs");
+        }
+        assert_eq!(saved.sha256, pair.kernels.weights_sha256().unwrap());
+        let (mut back, _folder) = policy(plan, 1);
+        assert_eq!(back.load(&copy.join("state")).unwrap(), cursor());
+        train(&mut back, &pair.batch, 1);
+        train(&mut pair.kernels, &pair.batch, 1);
+        let sha256 = back.weights_sha256().unwrap();
+        assert_eq!(sha256, pair.kernels.weights_sha256().unwrap(), "{name}");
+        let (mut weights, _folder) = fresh(plan, &Device::Cpu);
+        weights.load_weights(&original.join("state")).unwrap();
+        assert_eq!(weights.weights_sha256().unwrap(), saved.sha256);
+    });
+}
+
+#[test]
+fn the_same_work_gives_the_same_bits() {
+    for device in devices() {
+        let (_, plan) = shapes().swap_remove(4);
+        let run = || {
+            let (mut policy, _folder) = fresh(&plan, &device);
+            let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
+            for _ in 0..2 {
+                policy.accumulate(&batch(&requests(), &completions), &Weighted).unwrap();
+                policy.update(&optimizer(), 1e-2).unwrap();
+            }
+            (policy.weights_sha256().unwrap(), completions)
+        };
+        assert_eq!(run(), run(), "on {:?}", device.location());
+    }
+}
+
+#[test]
+fn micro_batches_add_up_and_sequences_without_a_signal_or_a_target_cost_nothing() {
+    let (_, plan) = shapes().swap_remove(2);
+    let whole = Pair::new(&plan, &Device::Cpu).batch;
+    let gradient = |batch: &TrainingBatch| {
+        let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
+        policy.accumulate(batch, &Weighted).unwrap();
+        policy.gradient()
+    };
+    let expected = gradient(&TrainingBatch { micro_batch_size: 100, ..whole.clone() });
+    let size = expected.iter().fold(0f32, |size, g| size.max(g.abs()));
+    for micro_batch_size in [1, 7] {
+        let found = gradient(&TrainingBatch { micro_batch_size, ..whole.clone() });
+        assert_close("split", &found, &expected, 1e-5 * f64::from(size));
+    }
+    let mut silent = whole;
+    for sequence in &mut silent.sequences {
+        sequence.advantage = 0.0;
+    }
+    let mut empty = silent.sequences[0].clone();
+    empty.tokens.truncate(1);
+    (empty.prompt_len, empty.mask) = (1, Vec::new());
+    silent.sequences.insert(0, empty);
+    silent.micro_batch_size = 1;
+    assert!(gradient(&silent).iter().all(|g| *g == 0.0));
+    let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
+    let scored = policy.score(Weights::Current, &silent).unwrap();
+    assert_eq!(scored.len(), silent.sequences.len());
+    assert!(scored[0].is_empty() && !scored[1].is_empty());
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let (_, plan) = shapes().swap_remove(0);
+    let (mut policy, folder) = fresh(&plan, &Device::Cpu);
+    let long = GenerateRequest { prompt: vec![1; 40], samples: 1, address: 0 };
+    let error = policy.generate(&[long], &sampling(), stream()).unwrap_err();
+    assert!(error.message.contains("57 tokens does not fit the context length 48"), "{error}");
+    policy.save("x", &Cursor::default()).unwrap();
+    let (mut other, _folder) = fresh(&shapes().swap_remove(1).1, &Device::Cpu);
+    let before = other.weights_sha256().unwrap();
+    let error = other.load(&folder.path().join("x")).unwrap_err().to_string();
+    assert!(error.contains("has no tensor `lm_head.weight`"), "{error}");
+    assert_eq!(other.weights_sha256().unwrap(), before);
+    let error = policy.lose_a_gradient().unwrap_err().to_string();
+    assert!(error.contains("got no gradient"), "{error}");
+}
+
+/// Sequences that repeat their prompt's token are worked solutions. By chance the loss is ln 13 = 2.6.
+#[test]
+fn supervised_training_learns() {
+    for (name, plan) in shapes().into_iter().filter(|(name, _)| name.contains("moe")) {
+        let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
+        let sequence = |token: u32| r1x_core::TrainingSequence {
+            tokens: vec![token, token, token, policy.eos()],
+            prompt_len: 1,
+            mask: vec![true; 3],
+            sampled_logprobs: Vec::new(),
+            reference_logprobs: Vec::new(),
+            advantage: 0.0,
+        };
+        let sequences: Vec<_> = (1..13).map(sequence).collect();
+        let batch = TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0 };
+        let loss = Sft::new(&batch.sequences);
+        let mut losses = Vec::new();
+        for _ in 0..60 {
+            losses.push(policy.accumulate(&batch, &loss).unwrap().loss);
+            policy.update(&optimizer(), 1e-2).unwrap();
+        }
+        assert!(losses[0] > 2.0 && losses[59] < 1.2, "{name}: {losses:?}");
+    }
+}
+
+/// The reward is the share of fives in what was sampled; by chance it is 1/13.
+#[test]
+fn grpo_learns() {
+    let (_, plan) = shapes().swap_remove(4);
+    let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
+    let credit = AdvantagePlan { kind: AdvantageKind::GroupNormalized, eps: 1e-4 };
+    let clip = ClipPlan { low: 0.2, high: 0.2, max_ratio: None };
+    let kl = KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None };
+    let requests: Vec<_> =
+        requests().into_iter().map(|r| GenerateRequest { samples: 8, ..r }).collect();
+    let mut rewards = Vec::new();
+    for step in 0..40 {
+        let stream = Rng::new(step).stream("sampling");
+        let completions = policy.generate(&requests, &sampling(), stream).unwrap();
+        let mut batch = batch(&requests, &completions);
+        let mut mean = 0.0;
+        let mut sequences = batch.sequences.iter_mut();
+        for group in &completions {
+            let reward = |completion: &Completion| {
+                let fives = completion.tokens.iter().filter(|token| **token == 5).count();
+                Some(fives as f64 / completion.tokens.len() as f64)
+            };
+            let totals: Vec<_> = group.iter().map(reward).collect();
+            mean += totals.iter().flatten().sum::<f64>() / (group.len() * completions.len()) as f64;
+            for advantage in advantages(&credit, &totals).advantages {
+                sequences.next().unwrap().advantage = advantage;
+            }
+        }
+        rewards.push(mean);
+        let aggregation = Aggregation::TokenMean;
+        let loss = Surrogate::new(&clip, &kl, aggregation, 17, &batch.sequences);
+        policy.accumulate(&batch, &loss).unwrap();
+        policy.update(&optimizer(), 1e-2).unwrap();
+    }
+    assert!(rewards[0] < 0.2 && rewards[39] > 0.6, "{rewards:?}");
+}

@@ -1,0 +1,130 @@
+//! The matrix product on tensors: our kernel on the CPU, candle's product elsewhere; no op of its own.
+//!
+//! Models multiply tensors with candle. This file holds what is asked of a device about it: a check, and the
+//! two loads whose rates say how fast the device is. Must not know clocks: the caller holds the watch.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::check::{Outcome, compare, random};
+use crate::kernel::matmul::{Product, Right, Strided};
+
+/// Rows, shared width and columns of the check: no multiples of a tile.
+const SHAPE: (usize, usize, usize) = (37, 61, 45);
+
+/// Value and gradients of a product; on the CPU the kernel's value as well.
+pub(super) fn check(device: &Device) -> Result<Outcome> {
+    let (m, k, n) = SHAPE;
+    let inputs = [random(71, &[m, k]), random(72, &[k, n])];
+    let mut outcome = compare(device, &inputs, &|x| x[0].matmul(&x[1]), &|x| written_out(x))?;
+    if device.is_cpu() {
+        let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+        let (a, b, mut c) = (flat(&inputs[0])?, flat(&inputs[1])?, vec![0.0f32; m * n]);
+        product(&a, &b, &mut c, SHAPE);
+        let found = Tensor::from_vec(c, (m, n), device)?;
+        outcome.compare(&found, &inputs[0].matmul(&inputs[1])?)?;
+    }
+    Ok(outcome)
+}
+
+/// Σ over the shared width of products, without a matrix product.
+fn written_out(x: &[Tensor]) -> Result<Tensor> {
+    x[0].unsqueeze(2)?.broadcast_mul(&x[1].unsqueeze(0)?)?.sum(1)
+}
+
+fn product(a: &[f32], b: &[f32], c: &mut [f32], (m, k, n): (usize, usize, usize)) {
+    let (a, b) = (Strided::rows(a, k), Right::rows(b, n));
+    Product { m, n, k, a, b, c, c_stride: n, accumulate: false }.compute();
+}
+
+/// A square product of the CPU kernel, to be repeated under a watch.
+#[derive(Debug)]
+pub struct KernelLoad {
+    size: usize,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl KernelLoad {
+    /// Matrices of `size` × `size`.
+    ///
+    /// # Errors
+    /// Never for sizes that fit memory.
+    pub fn new(size: usize) -> Result<Self> {
+        let values = |seed| random(seed, &[size * size]).to_dtype(DType::F32)?.to_vec1::<f32>();
+        Ok(Self { size, a: values(81)?, b: values(82)?, c: vec![0.0; size * size] })
+    }
+
+    /// One product, on this thread; returns its floating-point operations.
+    pub fn run(&mut self) -> f64 {
+        product(&self.a, &self.b, &mut self.c, (self.size, self.size, self.size));
+        2.0 * (self.size as f64).powi(3)
+    }
+}
+
+/// A large bf16 product and a large copy on a device, to be repeated under a watch.
+#[derive(Debug)]
+pub struct DeviceLoad {
+    a: Tensor,
+    b: Tensor,
+    block: Tensor,
+}
+
+impl DeviceLoad {
+    /// Matrices of `size` × `size`, and a block of `bytes`, on the device.
+    ///
+    /// # Errors
+    /// When its memory does not suffice.
+    pub fn new(size: usize, bytes: usize, device: &Device) -> Result<Self> {
+        let matrix = |seed| random(seed, &[size, size]).to_dtype(DType::BF16)?.to_device(device);
+        Ok(Self {
+            a: matrix(83)?,
+            b: matrix(84)?,
+            block: Tensor::zeros(bytes / 4, DType::F32, device)?,
+        })
+    }
+
+    /// Waits until the device has done everything asked of it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn wait(&self) -> Result<()> {
+        self.a.device().synchronize()
+    }
+
+    /// Starts one product; returns its floating-point operations.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn multiply(&self) -> Result<f64> {
+        self.a.matmul(&self.b)?;
+        Ok(2.0 * (self.a.dim(0)? as f64).powi(3))
+    }
+
+    /// Starts one copy; returns the bytes read and written.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn copy(&self) -> Result<f64> {
+        self.block.copy()?;
+        Ok(2.0 * 4.0 * self.block.elem_count() as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_count_their_work() {
+        let mut kernel = KernelLoad::new(8).unwrap();
+        assert_eq!(kernel.run(), 1024.0);
+        let (a, b) = (&kernel.a, &kernel.b);
+        let first: f32 = (0..8).map(|i| a[i] * b[i * 8]).sum();
+        assert!((kernel.c[0] - first).abs() < 1e-6);
+        let device = DeviceLoad::new(8, 64, &Device::Cpu).unwrap();
+        assert_eq!(device.multiply().unwrap(), 1024.0);
+        assert_eq!(device.copy().unwrap(), 128.0);
+        device.wait().unwrap();
+    }
+}
