@@ -25,7 +25,7 @@ const PREFILL_ROWS: usize = 512;
 /// Samples completions for every request; see [`r1x_core::Policy::generate`].
 ///
 /// # Errors
-/// When a prompt and `max_tokens` do not fit the context.
+/// When a prompt and `max_tokens` do not fit the context, or exact lengths are not what they may be.
 pub fn generate(
     decoder: &Decoder<f32>,
     weights: &Weights<f32>,
@@ -40,6 +40,7 @@ pub fn generate(
         if length > decoder.context_length {
             return Err(ModelError::TooLong { length, limit: decoder.context_length });
         }
+        check_lengths(request, sampling.max_tokens)?;
     }
     let share = requests.iter().map(|r| r.samples).sum::<usize>().div_ceil(threads.max(1));
     let batches = split(requests, share.min(BATCH_SAMPLES));
@@ -47,6 +48,21 @@ pub fn generate(
         Batch::new(decoder, weights, requests, sampling, stream, eos).run()
     });
     Ok(results.into_iter().flatten().collect())
+}
+
+/// Exact lengths come one for each sample, and none is 0 or above `limit`.
+fn check_lengths(request: &GenerateRequest, limit: usize) -> Result<(), ModelError> {
+    let GenerateRequest { lengths, samples, .. } = request;
+    let possible = lengths.iter().all(|length| (1..=limit).contains(length));
+    if lengths.is_empty() || (lengths.len() == *samples && possible) {
+        return Ok(());
+    }
+    Err(ModelError::Lengths { lengths: lengths.clone(), samples: *samples, limit })
+}
+
+/// The token that ends the samples of a request; none does when their lengths are given.
+fn end(request: &GenerateRequest, eos: u32) -> Option<u32> {
+    request.lengths.is_empty().then_some(eos)
 }
 
 /// Runs of requests with at most `limit` samples (at least one request each).
@@ -169,7 +185,8 @@ impl<'a> Batch<'a> {
                 let logits = self.decoder.logits(self.weights, &[row], &mut self.work);
                 for sample in 0..self.requests[request].samples {
                     let address = self.requests[request].address;
-                    let place = (self.sampling, self.stream, self.eos, address);
+                    let end = end(&self.requests[request], self.eos);
+                    let place = (self.sampling, self.stream, end, address);
                     let completion = &mut self.completions[request][sample];
                     extend(completion, logits, place, sample, &mut self.scratch);
                 }
@@ -201,8 +218,9 @@ impl<'a> Batch<'a> {
         for (rows, active) in rows.chunks(64).zip(self.active.chunks(64)) {
             let logits = self.decoder.logits(self.weights, rows, &mut self.work);
             for (row, active) in logits.chunks(self.decoder.layout.vocabulary).zip(active) {
-                let address = self.requests[active.request].address;
-                let place = (self.sampling, self.stream, self.eos, address);
+                let request = &self.requests[active.request];
+                let end = end(request, self.eos);
+                let place = (self.sampling, self.stream, end, request.address);
                 let completion = &mut self.completions[active.request][active.sample];
                 extend(completion, row, place, active.sample, &mut self.scratch);
             }
@@ -212,8 +230,11 @@ impl<'a> Batch<'a> {
 
     /// Finished sequences leave the batch.
     fn retire(&mut self) {
-        let (completions, limit) = (&self.completions, self.sampling.max_tokens);
+        let (completions, requests) = (&self.completions, self.requests);
+        let max_tokens = self.sampling.max_tokens;
         self.active.retain(|active| {
+            let lengths = &requests[active.request].lengths;
+            let limit = lengths.get(active.sample).copied().unwrap_or(max_tokens);
             let completion = &completions[active.request][active.sample];
             completion.finish != FinishReason::Stop && completion.tokens.len() < limit
         });
@@ -224,7 +245,7 @@ impl<'a> Batch<'a> {
 fn extend(
     completion: &mut Completion,
     logits: &[f32],
-    (sampling, stream, eos, address): (&SamplingPlan, Stream, u32, u64),
+    (sampling, stream, end, address): (&SamplingPlan, Stream, Option<u32>, u64),
     sample: usize,
     scratch: &mut Scratch,
 ) {
@@ -235,7 +256,7 @@ fn extend(
     completion.tokens.push(token);
     completion.logprobs.push(said.logprob);
     completion.entropies.push(said.entropy);
-    if token == eos {
+    if Some(token) == end {
         completion.finish = FinishReason::Stop;
     }
 }
