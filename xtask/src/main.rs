@@ -2,6 +2,7 @@
 //!
 //! One file per task; this one only finds the task and reports how it ended. Must not know what a task does.
 
+mod bench;
 mod failure;
 mod plugins;
 
@@ -13,12 +14,20 @@ use failure::Failure;
 /// Name, usage after the name, what it is for, and the function.
 type Task = (&'static str, &'static str, &'static str, fn(&Context) -> Result<(), Failure>);
 
-const TASKS: &[Task] = &[(
-    "plugins",
-    "[--check]",
-    "build the reward plugins and lock them; --check verifies the lock without building",
-    plugins::run,
-)];
+const TASKS: &[Task] = &[
+    (
+        "bench",
+        "[PART...] [--threads N] [--quick] [--save FILE] [--compare FILE]",
+        "measure r1x on fixed workloads; --help says more, --list lists them",
+        bench::run,
+    ),
+    (
+        "plugins",
+        "[--check]",
+        "build the reward plugins and lock them; --check verifies the lock without building",
+        plugins::run,
+    ),
+];
 
 /// What every task gets.
 pub struct Context {

@@ -58,6 +58,21 @@ pub struct ModelPlan {
     pub norm_eps: f64,
     /// Standard deviation of the initial weights.
     pub init_std: f64,
+    /// What the factors of matrix products are; sums, master weights and moments are `f32` in both.
+    pub precision: Precision,
+    /// Compute a layer's activations again in the backward pass instead of keeping them. Changes memory and time,
+    /// not results.
+    pub recompute_activations: bool,
+}
+
+/// What the factors of matrix products are rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Nothing is rounded.
+    F32,
+    /// The 8 leading bits: twice the speed where the processor multiplies pairs of them.
+    Bf16,
 }
 
 /// How text becomes tokens.
@@ -358,6 +373,9 @@ pub struct GrpoPlan {
     pub zero_signal: ZeroSignal,
     /// What happens to truncated completions.
     pub truncated: Truncated,
+    /// Compute a group's prompt once for all its completions in training, as in sampling. The gradient is the
+    /// same up to rounding.
+    pub share_prompts: bool,
 }
 
 /// Evaluation only.

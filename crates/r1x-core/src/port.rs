@@ -57,6 +57,9 @@ pub struct GenerateRequest {
     pub samples: usize,
     /// Address of its draws: sample `s` at position `t` draws from `stream.at([address, s, t])`.
     pub address: u64,
+    /// The exact length of each sample, from 1 to `max_tokens`: the end-of-sequence token ends nothing then, it
+    /// is a token like any other. For measurements, which must not depend on what is drawn; empty otherwise.
+    pub lengths: Vec<usize>,
 }
 
 /// Which weights to score with.

@@ -159,4 +159,6 @@ pub struct TrainingBatch {
     pub micro_batch_size: usize,
     /// Softmax temperature of the log-probs.
     pub temperature: f32,
+    /// Neighbours with the same prompt compute it once; changes speed and the rounding of gradients.
+    pub share_prompts: bool,
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use r1x_core::loss::Sft;
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, SamplingPlan, ScheduleKind,
-    SchedulePlan, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
+    ScheduleKind, SchedulePlan, TokenizerPlan,
 };
 use r1x_core::port::{GenerateRequest, Weights};
 use r1x_core::{Completion, Policy, PortError, Rng, TrainingBatch, TrainingSequence};
@@ -53,7 +53,7 @@ pub fn compare(device: &Device) -> Result<Vec<Comparison>, PortError> {
 }
 
 fn step(plan: &ModelPlan, device: &Device) -> Result<[(&'static str, f64, f64); 4], PortError> {
-    let mut kernels = DecoderPolicy::new(plan, 1, 1, PathBuf::new())?;
+    let mut kernels = DecoderPolicy::<f32>::new(plan, 1, 1, PathBuf::new())?;
     let mut tensors = TensorPolicy::new(plan, 1, PathBuf::new(), device)?;
     let (requests, stream) = (requests(), Rng::new(2).stream("check"));
     let expected = kernels.generate(&requests, &sampling(), stream)?;
@@ -103,6 +103,8 @@ fn dense() -> ModelPlan {
         rope_theta: 1e4,
         norm_eps: 1e-6,
         init_std: 0.1,
+        precision: Precision::F32,
+        recompute_activations: false,
     }
 }
 
@@ -140,6 +142,7 @@ fn requests() -> Vec<GenerateRequest> {
         prompt: (0..=2 * index as u32).map(|token| (7 * token + index as u32) % 31).collect(),
         samples: 4,
         address: index,
+        lengths: Vec::new(),
     };
     (1..7).map(request).collect()
 }
@@ -173,7 +176,7 @@ fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> Train
             advantage: 0.0,
         }));
     }
-    TrainingBatch { sequences, micro_batch_size: 8, temperature: 0.8 }
+    TrainingBatch { sequences, micro_batch_size: 8, temperature: 0.8, share_prompts: true }
 }
 
 #[cfg(test)]

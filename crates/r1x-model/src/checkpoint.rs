@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use r1x_core::port::{Cursor, SavedCheckpoint};
+use r1x_ops::Operand;
 use safetensors::{Dtype, SafeTensors, View};
 use sha2::{Digest, Sha256};
 
@@ -72,8 +73,8 @@ pub(crate) struct Lent<'a> {
     pub(crate) biases: &'a [Vec<f32>],
 }
 
-impl<'a> From<&'a Weights<f32>> for Lent<'a> {
-    fn from(weights: &'a Weights<f32>) -> Self {
+impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {
+    fn from(weights: &'a Weights<E>) -> Self {
         Self { values: weights.values(), biases: weights.biases() }
     }
 }
@@ -294,16 +295,16 @@ pub(crate) fn load(folder: &Path, layout: &Layout) -> Result<Loaded, ModelError>
 }
 
 /// Packs numbers for the kernels of the CPU.
-fn packed(layout: &Layout, numbers: &Numbers) -> Weights<f32> {
+fn packed<E: Operand<Real = f32>>(layout: &Layout, numbers: &Numbers) -> Weights<E> {
     let mut weights = Weights::zeros(layout);
-    weights.edit(layout, |values, biases| {
+    weights.edit(layout, 1, |values, biases| {
         values.copy_from_slice(&numbers.values);
         biases.clone_from_slice(&numbers.biases);
     });
     weights
 }
 
-impl DecoderPolicy {
+impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub(crate) fn contents(&self) -> Contents<'_> {
         Contents {
             layout: &self.decoder.layout,

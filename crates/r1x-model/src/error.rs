@@ -52,6 +52,16 @@ pub enum ModelError {
         /// The limit.
         limit: usize,
     },
+    /// Exact lengths that no generation can have.
+    #[error("lengths {lengths:?} were asked of {samples} samples of at most {limit} tokens")]
+    Lengths {
+        /// The lengths.
+        lengths: Vec<usize>,
+        /// How many samples there are.
+        samples: usize,
+        /// The longest possible sample.
+        limit: usize,
+    },
     /// A token id that no embedding has.
     #[error("token {token} is outside the vocabulary of {size}")]
     UnknownToken {
@@ -97,6 +107,9 @@ impl From<ModelError> for PortError {
             },
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
+            }
+            ModelError::Lengths { .. } => {
+                (Boundary::Data, "give one length a sample, each from 1 to `max_tokens`")
             }
             ModelError::UnknownToken { .. } => {
                 (Boundary::Data, "use the tokenizer the model was made with")

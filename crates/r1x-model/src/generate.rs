@@ -55,7 +55,7 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
     /// Samples completions for every request; see [`r1x_core::Policy::generate`].
     ///
     /// # Errors
-    /// When a prompt and `max_tokens` do not fit the context.
+    /// When a prompt and `max_tokens` do not fit the context, or exact lengths are not what they may be.
     pub fn generate(
         &self,
         requests: &[GenerateRequest],
@@ -67,6 +67,7 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
             if length > limit {
                 return Err(ModelError::TooLong { length, limit });
             }
+            check_lengths(request, self.sampling.max_tokens)?;
         }
         let threads = threads.max(1);
         let total: usize = requests.iter().map(|request| request.samples).sum();
@@ -83,6 +84,23 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
         }
         Ok(completions.into_iter().map(|group| group.into_iter().flatten().collect()).collect())
     }
+}
+
+impl<E: Operand> Generator<'_, E> {
+    fn draw<'a>(&'a self, request: &'a GenerateRequest, sample: usize) -> Draw<'a> {
+        let Self { sampling, stream, eos, .. } = *self;
+        Draw { sampling, stream, eos, request, sample }
+    }
+}
+
+/// Exact lengths come one for each sample, and none is 0 or above `limit`.
+pub(crate) fn check_lengths(request: &GenerateRequest, limit: usize) -> Result<(), ModelError> {
+    let GenerateRequest { lengths, samples, .. } = request;
+    let possible = lengths.iter().all(|length| (1..=limit).contains(length));
+    if lengths.is_empty() || (lengths.len() == *samples && possible) {
+        return Ok(());
+    }
+    Err(ModelError::Lengths { lengths: lengths.clone(), samples: *samples, limit })
 }
 
 /// Requests cut so that no part is larger than a thread's share.
@@ -268,8 +286,8 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
                         finish: FinishReason::Length,
                     },
                 };
-                let address = self.requests[request].address;
-                self.generator.extend(&mut active, address, logits, &mut self.scratch);
+                let draw = self.generator.draw(&self.requests[request], sample);
+                draw.extend(&mut active.completion, logits, &mut self.scratch);
                 self.active.push(active);
             }
         }
@@ -298,8 +316,8 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
         for (rows, active) in parts {
             let logits = decoder.logits(weights, rows, &mut self.work);
             for (row, active) in logits.chunks(vocabulary).zip(active) {
-                let address = self.requests[active.request].address;
-                self.generator.extend(active, address, row, &mut self.scratch);
+                let draw = self.generator.draw(&self.requests[active.request], active.sample);
+                draw.extend(&mut active.completion, row, &mut self.scratch);
             }
         }
         self.retire();
@@ -313,10 +331,9 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
 
     /// Finished sequences leave the batch.
     fn retire(&mut self) {
-        let limit = self.generator.sampling.max_tokens;
+        let (generator, requests) = (self.generator, self.requests);
         let over = |active: &mut Active| {
-            let Completion { tokens, finish, .. } = &active.completion;
-            *finish == FinishReason::Stop || tokens.len() >= limit
+            !generator.draw(&requests[active.request], active.sample).goes_on(&active.completion)
         };
         for active in self.active.extract_if(.., over) {
             self.cache.release(&active.table);
@@ -325,18 +342,40 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
     }
 }
 
-impl<E: Operand<Real = f32>> Generator<'_, E> {
-    /// Draws the next token of one sample and records its log-prob and entropy.
-    fn extend(&self, active: &mut Active, address: u64, logits: &[f32], scratch: &mut Scratch) {
-        let completion = &mut active.completion;
+/// How one sample is drawn.
+pub(crate) struct Draw<'a> {
+    /// The distribution.
+    pub(crate) sampling: &'a SamplingPlan,
+    /// Where chance comes from.
+    pub(crate) stream: Stream,
+    /// The end-of-sequence token.
+    pub(crate) eos: u32,
+    /// What the sample answers.
+    pub(crate) request: &'a GenerateRequest,
+    /// Which of the request's samples it is.
+    pub(crate) sample: usize,
+}
+
+impl Draw<'_> {
+    /// Draws the next token from a row of logits and records its log-prob and entropy.
+    pub(crate) fn extend(&self, completion: &mut Completion, logits: &[f32], scratch: &mut Scratch) {
         let position = completion.tokens.len() as u64;
-        let uniform = self.stream.at(&[address, active.sample as u64, position]).uniform();
+        let place = [self.request.address, self.sample as u64, position];
+        let uniform = self.stream.at(&place).uniform();
         let (token, said) = draw_and_say(logits, self.sampling, uniform, scratch);
         completion.tokens.push(token);
         completion.logprobs.push(said.logprob);
         completion.entropies.push(said.entropy);
-        if token == self.eos {
+        // Nothing ends a sample whose length is given.
+        if token == self.eos && self.request.lengths.is_empty() {
             completion.finish = FinishReason::Stop;
         }
+    }
+
+    /// Whether another token is wanted.
+    pub(crate) fn goes_on(&self, completion: &Completion) -> bool {
+        let exact = self.request.lengths.get(self.sample).copied();
+        let limit = exact.unwrap_or(self.sampling.max_tokens);
+        completion.finish != FinishReason::Stop && completion.tokens.len() < limit
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
+mod cache;
 pub mod check;
 pub mod checkpoint;
 pub mod error;

@@ -4,9 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::ModelPlan;
+use half::bf16;
+use r1x_core::plan::{ModelPlan, Precision};
 use r1x_core::port::Cursor;
 use r1x_core::{Policy, PortError};
+use r1x_ops::Operand;
 use r1x_ops::device::Device;
 
 use crate::error::ModelError;
@@ -29,7 +31,7 @@ pub trait Model: Policy {
     fn load(&mut self, folder: &Path) -> Result<Cursor, PortError>;
 }
 
-impl Model for DecoderPolicy {
+impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
     fn parameter_count(&self) -> usize {
         self.parameter_count()
     }
@@ -69,9 +71,9 @@ pub fn fresh(
     folder: PathBuf,
     device: &Device,
 ) -> Result<Box<dyn Model>, ModelError> {
-    if device.is_cpu() {
-        Ok(Box::new(DecoderPolicy::new(plan, seed, threads, folder)?))
-    } else {
-        Ok(Box::new(TensorPolicy::new(plan, seed, folder, device)?))
-    }
+    Ok(match plan.precision {
+        _ if !device.is_cpu() => Box::new(TensorPolicy::new(plan, seed, folder, device)?),
+        Precision::F32 => Box::new(DecoderPolicy::<f32>::new(plan, seed, threads, folder)?),
+        Precision::Bf16 => Box::new(DecoderPolicy::<bf16>::new(plan, seed, threads, folder)?),
+    })
 }

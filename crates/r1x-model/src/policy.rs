@@ -10,43 +10,44 @@ use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
 use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
 use r1x_ops::kernel::add_assign;
-use r1x_ops::parallel;
+use r1x_ops::{Operand, parallel};
 
 use crate::checkpoint::Contents;
 use crate::error::ModelError;
-use crate::family::decoder::{Decoder, Packed, Workspace};
-use crate::generate::generate;
+use crate::family::decoder::{Decoder, Workspace};
+use crate::family::packed::Packed;
+use crate::generate::Generator;
 use crate::tokenizer::Tokenizer;
 use crate::update::Optimizer;
 use crate::weights::Weights;
 
-/// A decoder that can sample, score and learn on the CPU.
+/// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
 #[derive(Debug)]
-pub struct DecoderPolicy {
-    pub(crate) decoder: Decoder<f32>,
-    pub(crate) weights: Weights<f32>,
-    pub(crate) reference: Option<Weights<f32>>,
+pub struct DecoderPolicy<E: Operand = f32> {
+    pub(crate) decoder: Decoder<E>,
+    pub(crate) weights: Weights<E>,
+    pub(crate) reference: Option<Weights<E>>,
     pub(crate) optimizer: Optimizer,
     pub(crate) folder: PathBuf,
     tokenizer: Tokenizer,
     gradient: Vec<f32>,
     loads: Vec<Vec<u64>>,
     bias_speed: f32,
-    workers: Vec<Worker>,
+    workers: Vec<Worker<E>>,
 }
 
 /// What one thread owns.
 #[derive(Clone, Debug, Default)]
-struct Worker {
-    work: Workspace<f32>,
+struct Worker<E: Operand> {
+    work: Workspace<E>,
     gradient: Vec<f32>,
     totals: LossTotals,
     logprobs: Vec<Vec<f32>>,
-    loads: Vec<Vec<usize>>,
+    loads: Vec<Vec<u64>>,
     learned: bool,
 }
 
-impl DecoderPolicy {
+impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// A policy with fresh weights from `seed`; checkpoints go under `folder`.
     ///
     /// # Errors
@@ -97,21 +98,22 @@ impl DecoderPolicy {
     }
 }
 
-fn pack(sequences: &[TrainingSequence]) -> Packed {
-    Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
+fn pack(sequences: &[TrainingSequence], share_prompts: bool) -> Packed {
+    let sequences = sequences.iter().map(|s| (&s.tokens[..], s.prompt_len));
+    if share_prompts { Packed::shared(sequences) } else { Packed::new(sequences) }
 }
 
-impl Worker {
+impl<E: Operand<Real = f32>> Worker<E> {
     /// Forward over some sequences: log-probs by sequence.
     fn score(
         &mut self,
-        decoder: &Decoder<f32>,
-        weights: &Weights<f32>,
+        decoder: &Decoder<E>,
+        weights: &Weights<E>,
         packed: &Packed,
         sequences: &[TrainingSequence],
         temperature: f32,
     ) {
-        decoder.forward(weights, &packed.tokens, packed.rows(), None, &mut self.work);
+        decoder.forward(weights, packed, &mut self.work);
         let temperature = f64::from(temperature);
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let flat = decoder.logprobs(weights, rows, targets, temperature, &mut self.work);
@@ -125,15 +127,15 @@ impl Worker {
     /// Forward, loss and backward over some sequences, into this worker's own gradient.
     fn learn(
         &mut self,
-        decoder: &Decoder<f32>,
-        weights: &Weights<f32>,
+        decoder: &Decoder<E>,
+        weights: &Weights<E>,
         sequences: &[TrainingSequence],
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) {
-        let packed = pack(sequences);
+        let packed = pack(sequences, batch.share_prompts);
         self.score(decoder, weights, &packed, sequences, batch.temperature);
-        self.loads = decoder.loads(&self.work);
+        self.loads = decoder.loads(&self.work).to_vec();
         self.totals = LossTotals::default();
         let mut token_gradients = Vec::with_capacity(packed.targets.len());
         for (sequence, logprobs) in sequences.iter().zip(&self.logprobs) {
@@ -162,7 +164,7 @@ impl Worker {
     }
 }
 
-impl Policy for DecoderPolicy {
+impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         Ok(self.tokenizer.encode(text)?)
     }
@@ -185,8 +187,9 @@ impl Policy for DecoderPolicy {
         sampling: &SamplingPlan,
         stream: Stream,
     ) -> Result<Vec<Vec<Completion>>, PortError> {
-        let (eos, threads) = (self.eos(), self.workers.len());
-        Ok(generate(&self.decoder, &self.weights, requests, sampling, stream, eos, threads)?)
+        let (decoder, weights, eos) = (&self.decoder, &self.weights, self.eos());
+        let generator = Generator { decoder, weights, sampling, stream, eos };
+        Ok(generator.generate(requests, self.workers.len())?)
     }
 
     fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
@@ -202,7 +205,7 @@ impl Policy for DecoderPolicy {
             parts.len(),
             &mut self.workers,
             |part, worker| {
-                let packed = pack(parts[part]);
+                let packed = pack(parts[part], batch.share_prompts);
                 worker.score(decoder, weights, &packed, parts[part], batch.temperature);
             },
             |_, worker| scored.append(&mut worker.logprobs),
@@ -231,7 +234,7 @@ impl Policy for DecoderPolicy {
                 }
                 for (sums, counts) in loads.iter_mut().zip(&worker.loads) {
                     for (sum, count) in sums.iter_mut().zip(counts) {
-                        *sum += *count as u64;
+                        *sum += *count;
                     }
                 }
             },
@@ -241,13 +244,14 @@ impl Policy for DecoderPolicy {
 
     fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
         let layout = &self.decoder.layout;
-        let norm = crate::update::norm(&self.gradient);
+        let threads = self.workers.len();
+        let norm = crate::update::norm(&self.gradient, threads);
         let mut facts = UpdateFacts { grad_norm: norm, metrics: Vec::new() };
         if norm.is_finite() {
             let (state, gradient) = (&mut self.optimizer, &self.gradient);
             let (loads, speed) = (&self.loads, self.bias_speed);
-            self.weights.edit(layout, |values, biases| {
-                state.step(layout, optimizer, lr, norm, values, gradient);
+            self.weights.edit(layout, threads, |values, biases| {
+                state.step(layout, optimizer, lr, norm, (values, gradient), threads);
                 crate::update::balance(biases, loads, speed);
             });
         }

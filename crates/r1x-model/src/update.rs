@@ -4,8 +4,12 @@
 
 use r1x_core::plan::OptimizerPlan;
 use r1x_ops::kernel::adamw::AdamW;
+use r1x_ops::parallel;
 
 use crate::layout::{Layout, Parameter};
+
+/// Numbers that one thread takes at a time.
+const PART: usize = 1 << 16;
 
 /// AdamW's state.
 #[derive(Clone, Debug)]
@@ -24,28 +28,39 @@ impl Optimizer {
         Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
     }
 
-    /// One step for a gradient of this norm.
+    /// One step for a gradient of this norm, on some threads: every number is changed by itself.
     pub fn step(
         &mut self,
         layout: &Layout,
         plan: &OptimizerPlan,
         lr: f64,
         norm: f64,
-        values: &mut [f32],
-        gradient: &[f32],
+        (values, gradient): (&mut [f32], &[f32]),
+        threads: usize,
     ) {
         self.updates += 1;
-        let mut step = numbers(plan, lr, norm, self.updates);
+        let numbers = numbers(plan, lr, norm, self.updates);
+        let (mut values, mut first, mut second) =
+            (values, &mut self.first[..], &mut self.second[..]);
+        let (mut jobs, mut done) = (Vec::new(), 0);
         for parameter in &layout.parameters {
-            let range = parameter.offset..parameter.offset + parameter.len();
-            step.weight_decay = decay(plan, parameter);
-            step.step(
-                &mut values[range.clone()],
-                &gradient[range.clone()],
-                &mut self.first[range.clone()],
-                &mut self.second[range],
-            );
+            let (start, end) = (parameter.offset, parameter.offset + parameter.len());
+            let step = AdamW { weight_decay: decay(plan, parameter), ..numbers };
+            for from in (start..end).step_by(PART) {
+                let range = from..(from + PART).min(end);
+                let parts = [&mut values, &mut first, &mut second].map(|rest| {
+                    let skipped = &mut std::mem::take(rest)[range.start - done..];
+                    let (part, behind) = skipped.split_at_mut(range.len());
+                    *rest = behind;
+                    part
+                });
+                done = range.end;
+                jobs.push((step, parts, &gradient[range]));
+            }
         }
+        parallel::map(jobs, threads, |(step, [values, first, second], gradient)| {
+            step.step(values, gradient, first, second);
+        });
     }
 }
 
@@ -71,15 +86,18 @@ pub fn decay(plan: &OptimizerPlan, parameter: &Parameter) -> f32 {
     if parameter.shape.len() == 2 { plan.weight_decay as f32 } else { 0.0 }
 }
 
-/// The global L2 norm, summed in f64 in order.
-pub fn norm(gradient: &[f32]) -> f64 {
-    let mut lanes = [0.0f64; 8];
-    for chunk in gradient.chunks(8) {
-        for (lane, g) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(*g) * f64::from(*g);
+/// The global L2 norm, summed in f64: parts of a fixed size in order, whatever the number of threads.
+pub fn norm(gradient: &[f32], threads: usize) -> f64 {
+    let sums = parallel::map(gradient.chunks(PART).collect(), threads, |part| {
+        let mut lanes = [0.0f64; 8];
+        for chunk in part.chunks(8) {
+            for (lane, g) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(*g) * f64::from(*g);
+            }
         }
-    }
-    lanes.iter().sum::<f64>().sqrt()
+        lanes.iter().sum::<f64>()
+    });
+    sums.iter().sum::<f64>().sqrt()
 }
 
 /// Loss-free balancing (Wang et al., 2024): an expert below the mean load becomes `speed` easier to choose,
@@ -132,7 +150,7 @@ mod tests {
 
     #[test]
     fn norm_is_euclidean() {
-        assert!((norm(&[3.0; 11]) - (99.0f64).sqrt()).abs() < 1e-12);
-        assert!(norm(&[f32::NAN, 1.0]).is_nan());
+        assert!((norm(&[3.0; 11], 2) - (99.0f64).sqrt()).abs() < 1e-12);
+        assert!(norm(&[f32::NAN, 1.0], 1).is_nan());
     }
 }

@@ -5,11 +5,13 @@
 //! Every kernel computes a row of its output from the same inputs in the same order whatever the number of
 //! rows and threads, so a batch of one and a batch of a thousand agree bit for bit.
 
+pub mod allocations;
 pub mod device;
 pub mod kernel;
 pub mod op;
 pub mod operand;
 pub mod parallel;
+pub mod peak;
 pub mod real;
 pub mod simd;
 

@@ -6,7 +6,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, ScheduleKind, TraceStyle, Truncated,
+    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
+    Truncated,
     ZeroSignal,
 };
 
@@ -88,6 +89,10 @@ record! {
         norm_eps: f64 => default(1e-6), POSITIVE;
         /// Standard deviation of the initial weights.
         init_std: f64 => default(0.02), POSITIVE;
+        /// What the factors of matrix products are; sums, master weights and moments are f32 in both.
+        precision: Precision => default(Precision::Bf16);
+        /// Compute activations again in the backward pass instead of keeping them: less memory, the same results.
+        recompute_activations: bool => default(false);
     }
 }
 
@@ -400,6 +405,8 @@ record! {
         zero_signal: ZeroSignal => default(ZeroSignal::Keep);
         /// What happens to truncated completions.
         truncated: Truncated => default(Truncated::Keep);
+        /// Compute a group's prompt once for all its completions in training, as in sampling.
+        share_prompts: bool => default(true);
     }
 }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, ScheduleKind, TraceStyle, Truncated,
+    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
+    Truncated,
     ZeroSignal,
 };
 use r1x_core::problem::Split;
@@ -55,6 +56,10 @@ words!(Aggregation {
 words!(ZeroSignal {
     "keep" => Keep, "groups without signal stay in the batch with advantage 0";
     "drop" => Drop, "they are left out of the update";
+});
+words!(Precision {
+    "f32" => F32, "nothing is rounded";
+    "bf16" => Bf16, "factors keep 8 leading bits: twice the speed where the processor multiplies pairs of them";
 });
 words!(Truncated {
     "keep" => Keep, "truncated completions are trained on like others";

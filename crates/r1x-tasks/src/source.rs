@@ -49,7 +49,7 @@ impl ProblemSource for Problems {
 mod tests {
     use r1x_core::plan::{
         AttentionPlan, CheckpointPlan, CountdownPlan, DataPlan, FeedForwardPlan, ModelPlan,
-        RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
+        Precision, RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
     };
 
     use super::*;
@@ -85,6 +85,8 @@ mod tests {
                 rope_theta: 1e4,
                 norm_eps: 1e-6,
                 init_std: 0.02,
+                precision: Precision::F32,
+                recompute_activations: false,
             },
             data: BTreeMap::from([("game".to_owned(), data)]),
             rewards: Vec::new(),

@@ -65,6 +65,7 @@ pub(crate) fn generate_groups(
             prompt: encode_prompt(policy, problem, sampler.sampling.max_tokens, sampler.place)?,
             samples: sampler.samples,
             address,
+            lengths: Vec::new(),
         });
     }
     let completions = policy.generate(&requests, sampler.sampling, sampler.stream)?;

@@ -19,7 +19,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The crate it belongs to: `r1x-core`, `xtask`, `plugins`, `tests`.
+    /// The crate it belongs to: `r1x-core`, `bench`, `xtask`, `plugins`, `tests`.
     pub fn home(&self) -> &str {
         let path = self.path.strip_prefix("crates/").unwrap_or(&self.path);
         path.split('/').next().unwrap_or(path)
@@ -59,7 +59,7 @@ impl Source {
 /// All Rust files below the folders that hold ours, sorted by path.
 pub fn all() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["crates", "plugins", "tests", "xtask"] {
+    for folder in ["bench", "crates", "plugins", "tests", "xtask"] {
         collect(&root().join(folder), folder, &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));

@@ -80,7 +80,7 @@ impl<E: Operand> Decoder<E> {
             layout: Layout::new(plan, vocabulary),
             hidden: plan.hidden_size,
             context_length: plan.context_length,
-            recompute: false,
+            recompute: plan.recompute_activations,
             eps: plan.norm_eps,
             rope: Rope::new(width, plan.context_length, plan.rope_theta, pairing),
         }

@@ -55,8 +55,6 @@ impl Rows<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch<E: Operand> {
     attention: AttentionScratch<E>,
-    /// Factors of weight gradients.
-    panels: Vec<E>,
     /// An upstream gradient as operands.
     upstream: Vec<E>,
     /// Gradients with respect to a layer's outputs, inside the layer.
@@ -65,6 +63,5 @@ pub struct Scratch<E: Operand> {
     inputs: Vec<E::Real>,
     inputs_rounded: Vec<E>,
     context: Vec<E::Real>,
-    context_rounded: Vec<E>,
     low: Vec<E::Real>,
 }

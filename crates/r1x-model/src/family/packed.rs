@@ -56,6 +56,17 @@ impl Packed {
         packed
     }
 
+    /// Packs sequences with a row for every token and no targets.
+    pub fn prompts(sequences: &[&[u32]]) -> Self {
+        let mut packed = Self::default();
+        packed.boundaries.push(0);
+        for tokens in sequences {
+            let start = packed.segment(tokens, 0..0, 0, 1);
+            packed.sequences.push([start..start, start..start + tokens.len()]);
+        }
+        packed
+    }
+
     /// Packs sequences so that neighbours with the same prompt share its rows.
     pub fn shared<'a>(sequences: impl IntoIterator<Item = Sequence<'a>>) -> Self {
         let sequences: Vec<Sequence<'a>> = sequences.into_iter().collect();

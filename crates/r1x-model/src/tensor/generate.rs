@@ -11,7 +11,7 @@ use r1x_core::{Completion, FinishReason, Stream};
 
 use crate::error::ModelError;
 use crate::family::composed::{Cache, Composed};
-use crate::generate::extend;
+use crate::generate::{Draw, check_lengths};
 use crate::sample::Scratch;
 
 /// Most samples decoded together.
@@ -39,6 +39,9 @@ pub(super) fn generate(
     stream: Stream,
     eos: u32,
 ) -> Result<Vec<Vec<Completion>>, ModelError> {
+    for request in requests {
+        check_lengths(request, sampling.max_tokens)?;
+    }
     let empty = || Completion {
         tokens: Vec::new(),
         logprobs: Vec::new(),
@@ -125,22 +128,31 @@ impl Session<'_> {
         Ok((residual.index_select(&index, 0)?, cache.select(&of_sample)?))
     }
 
+    fn how(&self, place: Place) -> Draw<'_> {
+        Draw {
+            sampling: self.sampling,
+            stream: self.stream,
+            eos: self.eos,
+            request: &self.requests[place.request],
+            sample: place.sample,
+        }
+    }
+
     /// Draws the next token of every sample from its row of the residual stream.
     fn draw(&mut self, active: &[Place], residual: &Tensor) -> Result<(), ModelError> {
         let logits = self.model.logits(residual)?.flatten_all()?.to_vec1::<f32>()?;
         for (place, logits) in active.iter().zip(logits.chunks(logits.len() / active.len())) {
-            let address = self.requests[place.request].address;
-            let at = (self.sampling, self.stream, self.eos, address);
+            let (sampling, request) = (self.sampling, &self.requests[place.request]);
+            let (stream, eos, sample) = (self.stream, self.eos, place.sample);
+            let draw = Draw { sampling, stream, eos, request, sample };
             let completion = &mut self.completions[place.request][place.sample];
-            extend(completion, logits, at, place.sample, &mut self.scratch);
+            draw.extend(completion, logits, &mut self.scratch);
         }
         Ok(())
     }
 
     fn goes_on(&self, place: Place) -> bool {
-        let completion = &self.completions[place.request][place.sample];
-        completion.finish != FinishReason::Stop
-            && completion.tokens.len() < self.sampling.max_tokens
+        self.how(place).goes_on(&self.completions[place.request][place.sample])
     }
 
     fn last_token(&self, place: Place) -> u32 {

@@ -20,7 +20,7 @@ use self::optimizer::Moments;
 use crate::checkpoint::{self, Contents, Numbers};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
-use crate::family::decoder::Packed;
+use crate::family::packed::Packed;
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, load_metrics};
@@ -293,7 +293,7 @@ fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
         let FeedForward::Moe { bias, experts, .. } = &layer.feed_forward else { continue };
         for (expert, load) in experts.iter().zip(&loads[*bias]) {
             if *load == 0 {
-                idle.extend([expert.gate.offset, expert.up.offset, expert.down.offset]);
+                idle.extend([expert.gate.offset, expert.up.offset, expert.down.block.offset]);
             }
         }
     }

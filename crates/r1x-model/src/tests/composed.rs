@@ -13,7 +13,8 @@ use r1x_ops::Real;
 use super::shapes;
 use crate::error::ModelError;
 use crate::family::composed::{Composed, variables};
-use crate::family::decoder::{Decoder, Packed, Workspace};
+use crate::family::decoder::{Decoder, Workspace};
+use crate::family::packed::Packed;
 use crate::weights::Weights;
 
 const VOCABULARY: usize = 13;
@@ -21,7 +22,7 @@ const TEMPERATURE: f64 = 0.8;
 const BALANCE_WEIGHT: f64 = 1.0 / 3.0;
 
 /// One model twice, and sequences for it.
-struct Case<R> {
+struct Case<R: Real> {
     decoder: Decoder<R>,
     weights: Weights<R>,
     variables: BTreeMap<String, Var>,
@@ -39,10 +40,10 @@ impl<R: Real> Case<R> {
 
     fn seeded(plan: &ModelPlan, dtype: DType, seed: u64) -> Self {
         let decoder = Decoder::new(plan, VOCABULARY);
-        let mut weights = Weights::random(&decoder.layout, &Rng::new(seed));
+        let mut weights = Weights::<R>::random(&decoder.layout, &Rng::new(seed));
         let mut draws = Rng::new(12).stream("case").at(&[]);
         // Gains away from one and biases away from zero, so that a forgotten factor shows.
-        weights.edit(&decoder.layout, |values, biases| {
+        weights.edit(&decoder.layout, 1, |values, biases| {
             values.iter_mut().for_each(|v| *v += R::from_f64(0.1 * draws.normal()));
             biases.iter_mut().flatten().for_each(|b| *b = R::from_f64(0.05 * draws.normal()));
         });
@@ -63,14 +64,14 @@ impl<R: Real> Case<R> {
     /// Experts no row chose.
     fn unreached(&self) -> usize {
         let (mut work, packed) = (Workspace::default(), &self.packed);
-        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.forward(&self.weights, packed, &mut work);
         self.decoder.loads(&work).iter().flatten().filter(|load| **load == 0).count()
     }
 
     fn written_logits(&self) -> Vec<f64> {
         let mut work = Workspace::default();
         let packed = &self.packed;
-        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.forward(&self.weights, packed, &mut work);
         let rows: Vec<usize> = (0..packed.tokens.len()).collect();
         let logits = self.decoder.logits(&self.weights, &rows, &mut work);
         logits.iter().map(|logit| logit.to_f64()).collect()
@@ -85,7 +86,7 @@ impl<R: Real> Case<R> {
     /// Log-probs, balance loss, and the gradient of their weighted sum in layout order.
     fn written_gradient(&self) -> (Vec<f64>, f64, Vec<R>) {
         let (mut work, packed, weights) = (Workspace::default(), &self.packed, &self.weights);
-        self.decoder.forward(weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.forward(weights, packed, &mut work);
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let said = self.decoder.logprobs(weights, rows, targets, TEMPERATURE, &mut work);
         let upstream: Vec<R> = self.token_gradients.iter().map(|g| R::from_f64(*g)).collect();

@@ -11,7 +11,8 @@ use r1x_ops::Real;
 use safetensors::SafeTensors;
 
 use crate::family::composed::{Composed, variables};
-use crate::family::decoder::{Decoder, Packed, Workspace};
+use crate::family::decoder::{Decoder, Workspace};
+use crate::family::packed::Packed;
 use crate::weights::Weights;
 
 const GOLDENS: [(&str, &[u8]); 2] = [
@@ -64,8 +65,13 @@ impl Golden {
             };
             (name.to_owned(), values)
         });
+        let mut read: serde_json::Value = serde_json::from_str(&header["golden"]).unwrap();
+        // The files say what a model is; how r1x computes it is said here.
+        let plan = read["plan"].as_object_mut().unwrap();
+        plan.insert("precision".to_owned(), "f32".into());
+        plan.insert("recompute_activations".to_owned(), false.into());
         Self {
-            header: serde_json::from_str(&header["golden"]).unwrap(),
+            header: serde_json::from_value(read).unwrap(),
             tensors: decoded.collect(),
         }
     }
@@ -80,7 +86,7 @@ impl Golden {
     fn decoder<R: Real>(&self) -> (Decoder<R>, Weights<R>) {
         let decoder = Decoder::<R>::new(&self.header.plan, VOCABULARY);
         let mut weights = Weights::zeros(&decoder.layout);
-        weights.edit(&decoder.layout, |values, biases| {
+        weights.edit(&decoder.layout, 1, |values, biases| {
             for parameter in &decoder.layout.parameters {
                 let to = &mut values[parameter.offset..parameter.offset + parameter.len()];
                 fill(to, &self.tensors[&parameter.name]);
@@ -95,7 +101,7 @@ impl Golden {
     fn written<R: Real>(&self) -> Said {
         let (decoder, weights) = self.decoder::<R>();
         let (packed, mut work) = (self.packed(), Workspace::default());
-        decoder.forward(&weights, &packed.tokens, packed.rows(), None, &mut work);
+        decoder.forward(&weights, &packed, &mut work);
         let rows: Vec<usize> = (0..packed.tokens.len()).collect();
         let logits =
             decoder.logits(&weights, &rows, &mut work).iter().map(|l| l.to_f64()).collect();

@@ -3,7 +3,8 @@
 use r1x_core::Rng;
 
 use super::shapes;
-use crate::family::decoder::{Decoder, Packed, Workspace};
+use crate::family::decoder::{Decoder, Workspace};
+use crate::family::packed::Packed;
 use crate::weights::Weights;
 
 const TEMPERATURE: f64 = 0.8;
@@ -22,7 +23,7 @@ impl Case {
         let reaches_all = |case: &Self| {
             let mut work = Workspace::default();
             let packed = &case.packed;
-            case.decoder.forward(&case.weights, &packed.tokens, packed.rows(), None, &mut work);
+            case.decoder.forward(&case.weights, packed, &mut work);
             case.decoder.loads(&work).iter().flatten().all(|load| *load > 0)
         };
         (0..100).map(|seed| Self::seeded(plan, seed)).find(reaches_all).expect("a seed reaches all")
@@ -33,7 +34,7 @@ impl Case {
         let mut weights = Weights::random(&decoder.layout, &Rng::new(seed));
         let mut draws = Rng::new(5).stream("case").at(&[]);
         // Gains away from one and biases away from zero, so that a forgotten factor shows.
-        weights.edit(&decoder.layout, |values, biases| {
+        weights.edit(&decoder.layout, 1, |values, biases| {
             values.iter_mut().for_each(|v| *v += 0.1 * draws.normal());
             biases.iter_mut().flatten().for_each(|b| *b = 0.05 * draws.normal());
         });
@@ -49,7 +50,7 @@ impl Case {
     fn backward(&self, gradient: &mut [f64]) -> f64 {
         let mut work = Workspace::default();
         let packed = &self.packed;
-        self.decoder.forward(&self.weights, &packed.tokens, packed.rows(), None, &mut work);
+        self.decoder.forward(&self.weights, packed, &mut work);
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let said = self.decoder.logprobs(&self.weights, rows, targets, TEMPERATURE, &mut work);
         let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s.logprob * g).sum();
@@ -68,9 +69,9 @@ impl Case {
 
     fn loss_with(&mut self, index: usize, delta: f64) -> f64 {
         let layout = self.decoder.layout.clone();
-        self.weights.edit(&layout, |values, _| values[index] += delta);
+        self.weights.edit(&layout, 1, |values, _| values[index] += delta);
         let loss = self.backward(&mut vec![0.0; layout.len]);
-        self.weights.edit(&layout, |values, _| values[index] -= delta);
+        self.weights.edit(&layout, 1, |values, _| values[index] -= delta);
         loss
     }
 }

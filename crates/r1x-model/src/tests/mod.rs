@@ -7,7 +7,7 @@ mod gradient;
 mod properties;
 mod tensor;
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, TokenizerPlan};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan};
 
 /// Grouped-query attention.
 pub fn gqa() -> AttentionPlan {
@@ -57,6 +57,8 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
         rope_theta: 100.0,
         norm_eps: 1e-6,
         init_std: 0.3,
+        precision: Precision::F32,
+        recompute_activations: false,
     }
 }
 

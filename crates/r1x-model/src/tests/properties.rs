@@ -46,6 +46,7 @@ pub(super) fn requests() -> Vec<GenerateRequest> {
             prompt: (0..=i as u32 + 1).map(|t| (t * 3 + i as u32) % 13).collect(),
             samples: 3 + i,
             address: 100 + i as u64,
+            lengths: Vec::new(),
         })
         .collect()
 }
@@ -71,7 +72,7 @@ pub(super) fn batch(
             });
         }
     }
-    TrainingBatch { sequences, micro_batch_size: 4, temperature: 0.7 }
+    TrainingBatch { sequences, micro_batch_size: 4, temperature: 0.7, share_prompts: true }
 }
 
 /// Trains a few updates so that weights, biases and moments are not at their start.
@@ -101,6 +102,52 @@ fn the_trainer_gives_the_samplers_logprobs_bit_for_bit() {
             "{name}: {stopped} of {} stopped",
             scored.len()
         );
+    }
+}
+
+#[test]
+fn exact_lengths_are_met_and_only_cut_the_same_samples_elsewhere() {
+    let plan = SamplingPlan { max_tokens: 17, ..sampling() };
+    for (name, shape) in shapes() {
+        let (mut policy, _folder) = policy(&shape, 2);
+        let exact = |lengths: fn(usize) -> usize| -> Vec<GenerateRequest> {
+            let with = |request: GenerateRequest| GenerateRequest {
+                lengths: (0..request.samples).map(lengths).collect(),
+                ..request
+            };
+            requests().into_iter().map(with).collect()
+        };
+        let usual = policy.generate(&requests(), &plan, stream()).unwrap();
+        let full = policy.generate(&exact(|_| 17), &plan, stream()).unwrap();
+        let ragged = policy.generate(&exact(|s| 1 + 3 * s % 17), &plan, stream()).unwrap();
+        let triples = usual.iter().flatten().zip(full.iter().flatten());
+        let mut stopped = 0;
+        for ((usual, full), ragged) in triples.zip(ragged.iter().flatten()) {
+            assert_eq!((full.tokens.len(), full.finish), (17, FinishReason::Length), "{name}");
+            assert_eq!(ragged.finish, FinishReason::Length, "{name}");
+            for shorter in [usual, ragged] {
+                let length = shorter.tokens.len();
+                assert_eq!(shorter.tokens, full.tokens[..length], "{name}");
+                assert_eq!(shorter.logprobs, full.logprobs[..length], "{name}");
+            }
+            stopped += usize::from(usual.finish == FinishReason::Stop);
+        }
+        assert!(stopped > 0, "{name}: no end-of-sequence token was drawn");
+        for (request, group) in requests().iter().zip(&ragged) {
+            let lengths: Vec<_> = group.iter().map(|c| c.tokens.len()).collect();
+            let expected: Vec<_> = (0..request.samples).map(|s| 1 + 3 * s % 17).collect();
+            assert_eq!(lengths, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn impossible_lengths_are_refused() {
+    let (mut policy, _folder) = policy(&shapes()[0].1, 1);
+    for lengths in [vec![3], vec![3, 0, 3], vec![3, 18, 3]] {
+        let request = GenerateRequest { samples: 3, lengths, ..requests().remove(0) };
+        let error = policy.generate(&[request], &sampling(), stream()).unwrap_err();
+        assert!(error.message.contains("3 samples of at most 17 tokens"), "{error}");
     }
 }
 

@@ -300,7 +300,7 @@ fn micro_batches_add_up_and_sequences_without_a_signal_or_a_target_cost_nothing(
 fn what_cannot_be_done_is_said() {
     let (_, plan) = shapes().swap_remove(0);
     let (mut policy, folder) = fresh(&plan, &Device::Cpu);
-    let long = GenerateRequest { prompt: vec![1; 40], samples: 1, address: 0 };
+    let long = GenerateRequest { prompt: vec![1; 40], samples: 1, address: 0, lengths: Vec::new() };
     let error = policy.generate(&[long], &sampling(), stream()).unwrap_err();
     assert!(error.message.contains("57 tokens does not fit the context length 48"), "{error}");
     policy.save("x", &Cursor::default()).unwrap();
@@ -327,7 +327,7 @@ fn supervised_training_learns() {
             advantage: 0.0,
         };
         let sequences: Vec<_> = (1..13).map(sequence).collect();
-        let batch = TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0 };
+        let batch = TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0, share_prompts: true };
         let loss = Sft::new(&batch.sequences);
         let mut losses = Vec::new();
         for _ in 0..60 {

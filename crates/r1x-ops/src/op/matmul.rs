@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::check::{Outcome, compare, random};
-use crate::kernel::matmul::{Product, Right, Strided};
+use crate::kernel::matmul::{Right, matmul, pack_rows, packed_len};
 
 /// Rows, shared width and columns of the check: no multiples of a tile.
 const SHAPE: (usize, usize, usize) = (37, 61, 45);
@@ -19,7 +19,7 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
     if device.is_cpu() {
         let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
         let (a, b, mut c) = (flat(&inputs[0])?, flat(&inputs[1])?, vec![0.0f32; m * n]);
-        product(&a, &b, &mut c, SHAPE);
+        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, false);
         let found = Tensor::from_vec(c, (m, n), device)?;
         outcome.compare(&found, &inputs[0].matmul(&inputs[1])?)?;
     }
@@ -31,9 +31,11 @@ fn written_out(x: &[Tensor]) -> Result<Tensor> {
     x[0].unsqueeze(2)?.broadcast_mul(&x[1].unsqueeze(0)?)?.sum(1)
 }
 
-fn product(a: &[f32], b: &[f32], c: &mut [f32], (m, k, n): (usize, usize, usize)) {
-    let (a, b) = (Strided::rows(a, k), Right::rows(b, n));
-    Product { m, n, k, a, b, c, c_stride: n, accumulate: false }.compute();
+/// A `k` × `n` matrix as the kernel wants its right factor.
+fn packed(b: &[f32], k: usize, n: usize) -> Vec<f32> {
+    let mut panels = vec![0.0; packed_len::<f32>(k, n)];
+    pack_rows(b, n, k, n, &mut panels);
+    panels
 }
 
 /// A square product of the CPU kernel, to be repeated under a watch.
@@ -41,6 +43,7 @@ fn product(a: &[f32], b: &[f32], c: &mut [f32], (m, k, n): (usize, usize, usize)
 pub struct KernelLoad {
     size: usize,
     a: Vec<f32>,
+    /// Packed.
     b: Vec<f32>,
     c: Vec<f32>,
 }
@@ -52,12 +55,14 @@ impl KernelLoad {
     /// Never for sizes that fit memory.
     pub fn new(size: usize) -> Result<Self> {
         let values = |seed| random(seed, &[size * size]).to_dtype(DType::F32)?.to_vec1::<f32>();
-        Ok(Self { size, a: values(81)?, b: values(82)?, c: vec![0.0; size * size] })
+        let b = packed(&values(82)?, size, size);
+        Ok(Self { size, a: values(81)?, b, c: vec![0.0; size * size] })
     }
 
     /// One product, on this thread; returns its floating-point operations.
     pub fn run(&mut self) -> f64 {
-        product(&self.a, &self.b, &mut self.c, (self.size, self.size, self.size));
+        let size = self.size;
+        matmul(&self.a, Right::panels(&self.b, size), &mut self.c, size, size, size, false);
         2.0 * (self.size as f64).powi(3)
     }
 }
@@ -120,7 +125,7 @@ mod tests {
         let mut kernel = KernelLoad::new(8).unwrap();
         assert_eq!(kernel.run(), 1024.0);
         let (a, b) = (&kernel.a, &kernel.b);
-        let first: f32 = (0..8).map(|i| a[i] * b[i * 8]).sum();
+        let first: f32 = a.iter().zip(b.iter().step_by(32)).take(8).map(|(a, b)| a * b).sum();
         assert!((kernel.c[0] - first).abs() < 1e-6);
         let device = DeviceLoad::new(8, 64, &Device::Cpu).unwrap();
         assert_eq!(device.multiply().unwrap(), 1024.0);

@@ -35,6 +35,8 @@ impl Resolver<'_, '_> {
             rope_theta: *spec.rope_theta,
             norm_eps: *spec.norm_eps,
             init_std: *spec.init_std,
+            precision: *spec.precision,
+            recompute_activations: *spec.recompute_activations,
         };
         Some((model, vocabulary_size))
     }

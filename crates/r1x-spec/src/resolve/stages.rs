@@ -107,6 +107,7 @@ impl Resolver<'_, '_> {
             aggregation: *spec.aggregation,
             zero_signal: *spec.zero_signal,
             truncated: *spec.truncated,
+            share_prompts: *spec.share_prompts,
         })
     }
 

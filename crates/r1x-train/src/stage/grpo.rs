@@ -77,6 +77,7 @@ impl<'a> GrpoStage<'a> {
             sequences,
             micro_batch_size: self.plan.micro_batch_size,
             temperature: self.plan.sampling.temperature as f32,
+            share_prompts: self.plan.share_prompts,
         }
     }
 

@@ -115,6 +115,7 @@ impl Training for SftStage<'_> {
             sequences,
             micro_batch_size: self.plan.micro_batch_size,
             temperature: 1.0,
+            share_prompts: false,
         };
         let schedule = &self.plan.optimizer.schedule;
         let optimizer = Optimizer {

@@ -55,6 +55,7 @@ pub fn generate(
             prompt: tokens,
             samples: ask.samples,
             address: address as u64,
+            lengths: Vec::new(),
         });
     }
     let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);

@@ -10,7 +10,7 @@ use candle_nn::ops::softmax;
 use super::attention::{Projected, Segment};
 use super::{Composed, Pass};
 use crate::error::ModelError;
-use crate::family::decoder::Packed;
+use crate::family::packed::Packed;
 use crate::layout::{Attention, Layout};
 
 /// What a group of sequences has said so far, layer by layer.
@@ -125,7 +125,7 @@ impl Composed {
         if let Some(prompt) = prompts.iter().find(|prompt| prompt.len() > columns) {
             return Err(ModelError::TooLong { length: prompt.len(), limit: columns });
         }
-        let packed = whole(prompts);
+        let packed = Packed::prompts(prompts);
         let segments = self.segments(&packed)?;
         if segments.len() != prompts.len() {
             return Err(candle_core::Error::msg("a prompt has no token").into());
@@ -188,15 +188,4 @@ impl Composed {
         let Pass { residual, .. } = pass;
         Ok(residual)
     }
-}
-
-/// Sequences packed with a row for every token.
-fn whole(sequences: &[&[u32]]) -> Packed {
-    let mut packed = Packed { boundaries: vec![0], ..Packed::default() };
-    for tokens in sequences {
-        packed.tokens.extend_from_slice(tokens);
-        packed.positions.extend(0..tokens.len());
-        packed.boundaries.push(packed.tokens.len());
-    }
-    packed
 }

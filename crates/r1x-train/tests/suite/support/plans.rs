@@ -79,6 +79,7 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
         aggregation: Aggregation::TokenMean,
         zero_signal: ZeroSignal::Keep,
         truncated: Truncated::Keep,
+        share_prompts: false,
     }
 }
 
@@ -135,5 +136,7 @@ fn unused_model() -> ModelPlan {
         rope_theta: 1e4,
         norm_eps: 1e-6,
         init_std: 0.02,
+        precision: Precision::F32,
+        recompute_activations: false,
     }
 }

@@ -1,0 +1,32 @@
+//! How a measurement fails: what happened, and how to mend it. Must not know what is measured.
+
+use std::fmt;
+
+use r1x_core::PortError;
+
+/// What a benchmark says when it cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    message: String,
+    hint: String,
+}
+
+impl Failure {
+    /// A failure with the way to mend it.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "error: {}\n  help: {}", self.message, self.hint)
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        let hint = error.hint.unwrap_or_else(|| "this workload is fixed: report a bug".to_owned());
+        Self::new(error.message, hint)
+    }
+}

@@ -1,0 +1,156 @@
+//! The models that are measured, as plans.
+//!
+//! Dense `small` and `big`, and beside each a mixture of experts with latent attention whose token goes
+//! through as many parameters. Must not know workloads.
+
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision as Planned, TokenizerPlan,
+};
+use r1x_ops::peak::Arithmetic;
+
+/// Numbers a model computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 throughout.
+    F32,
+    /// bf16 factors, f32 sums and masters.
+    Bf16,
+}
+
+/// Every precision that is measured; a new one is one more word.
+pub const PRECISIONS: &[Precision] = &[Precision::F32, Precision::Bf16];
+
+impl Precision {
+    /// Its name in ids of rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// The arithmetic whose peak limits it.
+    pub fn arithmetic(self) -> Arithmetic {
+        match self {
+            Precision::F32 => Arithmetic::F32,
+            Precision::Bf16 => Arithmetic::Bf16,
+        }
+    }
+
+    /// Its word in a plan.
+    fn planned(self) -> Planned {
+        match self {
+            Precision::F32 => Planned::F32,
+            Precision::Bf16 => Planned::Bf16,
+        }
+    }
+}
+
+/// A model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Its name in ids of rows.
+    pub name: &'static str,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads of width 64.
+    pub heads: usize,
+    /// Tokens, the end of sequence among them.
+    pub vocabulary: usize,
+    /// Inner width a token goes through.
+    pub intermediate_size: usize,
+    /// Routed experts, two of which a token goes through; `None` is dense with grouped queries.
+    pub routed_experts: Option<usize>,
+}
+
+/// 3.3 M parameters.
+pub const SMALL: Shape = Shape {
+    name: "small",
+    hidden_size: 256,
+    layers: 4,
+    heads: 4,
+    vocabulary: 512,
+    intermediate_size: 768,
+    routed_experts: None,
+};
+
+/// 29 M parameters.
+pub const BIG: Shape = Shape {
+    name: "big",
+    hidden_size: 512,
+    layers: 8,
+    heads: 8,
+    vocabulary: 8192,
+    intermediate_size: 1536,
+    routed_experts: None,
+};
+
+/// `small` as a mixture of experts with latent attention.
+pub const SMALL_MOE: Shape = Shape { name: "small-moe", routed_experts: Some(8), ..SMALL };
+
+/// `big` as a mixture of experts with latent attention.
+pub const BIG_MOE: Shape = Shape { name: "big-moe", routed_experts: Some(8), ..BIG };
+
+/// All of them.
+pub const SHAPES: [Shape; 4] = [SMALL, BIG, SMALL_MOE, BIG_MOE];
+
+/// The plan of a model. The precision enters here and nowhere else.
+pub fn plan(shape: &Shape, context_length: usize, precision: Precision) -> ModelPlan {
+    let pieces = (1..shape.vocabulary).map(piece).collect();
+    ModelPlan {
+        tokenizer: TokenizerPlan::Vocabulary { pieces },
+        hidden_size: shape.hidden_size,
+        layers: shape.layers,
+        context_length,
+        attention: attention(shape),
+        feed_forward: feed_forward(shape),
+        tie_embeddings: true,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-6,
+        init_std: 0.02,
+        precision: precision.planned(),
+        recompute_activations: false,
+    }
+}
+
+/// The text of a token other than the end of sequence.
+pub fn piece(token: usize) -> String {
+    format!("t{token}")
+}
+
+fn attention(shape: &Shape) -> AttentionPlan {
+    let heads = shape.heads;
+    match shape.routed_experts {
+        None => AttentionPlan::Gqa { heads, kv_heads: heads / 2, head_dim: 64 },
+        Some(_) => AttentionPlan::Mla {
+            heads,
+            q_lora_rank: None,
+            kv_lora_rank: shape.hidden_size / 4,
+            qk_nope_head_dim: 48,
+            qk_rope_head_dim: 16,
+            v_head_dim: 64,
+        },
+    }
+}
+
+fn feed_forward(shape: &Shape) -> FeedForwardPlan {
+    let Some(routed_experts) = shape.routed_experts else {
+        return FeedForwardPlan::Dense { intermediate_size: shape.intermediate_size };
+    };
+    FeedForwardPlan::Moe(MoePlan {
+        routed_experts,
+        shared_experts: 1,
+        experts_per_token: 2,
+        expert_intermediate_size: shape.intermediate_size / 3,
+        groups: 1,
+        groups_per_token: 1,
+        normalize_gate: true,
+        routed_scaling: 1.0,
+        bias_update_speed: 0.001,
+        balance_loss: 0.0,
+        dense_layers: 0,
+        dense_intermediate_size: shape.intermediate_size,
+    })
+}
