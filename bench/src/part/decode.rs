@@ -60,9 +60,9 @@ fn run(
     let (first, all) = (of_length(1), of_length(TOKENS));
     let measured = repeat(options, || {
         let tick = options.now();
-        generate(&mut policy, &first, 1)?;
+        generate(&mut *policy, &first, 1)?;
         let prompt = tick.seconds();
-        generate(&mut policy, &all, 1)?;
+        generate(&mut *policy, &all, 1)?;
         Ok(Some(tick.seconds() - 2.0 * prompt))
     })?;
     let batch = prompts * samples;

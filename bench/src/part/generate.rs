@@ -46,7 +46,7 @@ pub fn run(
     let (mut seed, mut count) = (0, 0);
     let samples = repeat(options, || {
         seed += 1;
-        count = generate(&mut policy, &requests_full, seed)?;
+        count = generate(&mut *policy, &requests_full, seed)?;
         Ok(None)
     })?;
     // What a call allocates once cancels when a call for fewer tokens is taken off.
@@ -55,7 +55,7 @@ pub fn run(
         .map(|group| group.iter().map(|length| length.div_ceil(2)).collect())
         .collect();
     let before = ALLOCATOR.large();
-    let shorter = generate(&mut policy, &requests(shape, PROMPT, &half), seed)?;
+    let shorter = generate(&mut *policy, &requests(shape, PROMPT, &half), seed)?;
     let more = samples.large.saturating_sub(since(before).count);
     let limit = limit_seconds(work(&cost, &groups), precision, options);
     let mut row = rate_row(id, "tokens/s", count as f64, &samples, limit);

@@ -41,7 +41,7 @@ fn run(
 ) -> Result<Row, Failure> {
     let (mut policy, cost) = policy(shape, precision, PROMPT + TOKENS, options)?;
     let requests = requests(shape, PROMPT, &[vec![TOKENS; samples]]);
-    let measured = repeat(options, || generate(&mut policy, &requests, 1).map(|_| None))?;
+    let measured = repeat(options, || generate(&mut *policy, &requests, 1).map(|_| None))?;
     let decoded = Work { flops: samples as f64 * cost.decode(PROMPT, TOKENS).flops, bytes: 0.0 };
     let limit = limit_seconds(cost.prefill(PROMPT) + decoded, precision, options);
     Ok(time_row(id, "ms", 1e3, &measured, limit))

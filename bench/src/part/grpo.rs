@@ -63,7 +63,7 @@ fn run(
     let (mut policy, cost) = policy(shape, precision, PROMPT + LONGEST, options)?;
     let groups = lengths.groups();
     let clock = Clock::new(options);
-    let mut timed = ExactPolicy { inner: &mut policy, groups: &groups, clock: &clock };
+    let mut timed = ExactPolicy { inner: &mut *policy, groups: &groups, clock: &clock };
     let ports = Ports {
         policy: &mut timed,
         rewarder: &mut Parity,
@@ -334,5 +334,6 @@ fn grpo_plan() -> GrpoPlan {
         aggregation: Aggregation::TokenMean,
         zero_signal: ZeroSignal::Keep,
         truncated: Truncated::Keep,
+        share_prompts: true,
     }
 }

@@ -37,14 +37,14 @@ fn run(
         let shape = Shape { routed_experts: Some(experts), ..*shape };
         let (mut policy, cost) = policy(&shape, precision, PROMPT + LONGEST, options)?;
         let requests = requests(&shape, PROMPT, &groups);
-        generate(&mut policy, &requests, 0)?;
+        generate(&mut *policy, &requests, 0)?;
         models.push((policy, cost, requests, Samples::default()));
     }
     let (mut count, begun) = (0, std::time::Instant::now());
     for round in 1.. {
         for (policy, _, requests, samples) in &mut models {
             let tick = options.now();
-            count = generate(policy, requests, round)?;
+            count = generate(&mut **policy, requests, round)?;
             samples.seconds.push(tick.seconds());
         }
         if options.enough(round as usize, begun.elapsed().as_secs_f64()) {

@@ -46,7 +46,7 @@ fn run(
 ) -> Result<Row, Failure> {
     let (mut policy, cost) = policy(shape, precision, length + 1, options)?;
     let requests = requests(shape, length, &vec![vec![1]; prompts]);
-    let samples = repeat(options, || generate(&mut policy, &requests, 1).map(|_| None))?;
+    let samples = repeat(options, || generate(&mut *policy, &requests, 1).map(|_| None))?;
     let work = Work { flops: prompts as f64 * cost.prefill(length).flops, bytes: 0.0 };
     let limit = limit_seconds(work, precision, options);
     Ok(rate_row(id, "tokens/s", (prompts * length) as f64, &samples, limit))

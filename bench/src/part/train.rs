@@ -4,7 +4,7 @@
 
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::{OptimizerPlan, ScheduleKind, SchedulePlan};
-use r1x_core::{Policy, TrainingBatch, TrainingSequence};
+use r1x_core::{TrainingBatch, TrainingSequence};
 
 use super::Case;
 use super::sampling::{policy, tokens};
