@@ -74,9 +74,8 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
         let share = total.div_ceil(threads).clamp(1, BATCH_SAMPLES);
         let queue = Mutex::new(units(requests, share));
         let workers = (0..threads).collect();
-        let finished = parallel::map(workers, threads, |_| {
-            Batch::new(self, requests, share).run(&queue)
-        });
+        let finished =
+            parallel::map(workers, threads, |_| Batch::new(self, requests, share).run(&queue));
         let mut completions: Vec<Vec<Option<Completion>>> =
             requests.iter().map(|request| vec![None; request.samples]).collect();
         for (request, sample, completion) in finished.into_iter().flatten() {
@@ -234,7 +233,9 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
     fn prefill(&mut self, units: &[Unit]) {
         let tables: Vec<Vec<u32>> = units
             .iter()
-            .map(|unit| self.cache.allocate(self.requests[unit.request].prompt.len().div_ceil(BLOCK)))
+            .map(|unit| {
+                self.cache.allocate(self.requests[unit.request].prompt.len().div_ceil(BLOCK))
+            })
             .collect();
         let mut ends = Vec::new();
         self.pass.clear();
@@ -358,7 +359,12 @@ pub(crate) struct Draw<'a> {
 
 impl Draw<'_> {
     /// Draws the next token from a row of logits and records its log-prob and entropy.
-    pub(crate) fn extend(&self, completion: &mut Completion, logits: &[f32], scratch: &mut Scratch) {
+    pub(crate) fn extend(
+        &self,
+        completion: &mut Completion,
+        logits: &[f32],
+        scratch: &mut Scratch,
+    ) {
         let position = completion.tokens.len() as u64;
         let place = [self.request.address, self.sample as u64, position];
         let uniform = self.stream.at(&place).uniform();

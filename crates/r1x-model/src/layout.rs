@@ -373,7 +373,8 @@ impl Builder {
         };
         let kv_norm = self.vector(format!("{prefix}.kv_a_layernorm.weight"), latent);
         self.align();
-        let kv_up = self.block(format!("{prefix}.kv_b_proj.weight"), heads * (nope + value), latent);
+        let kv_up =
+            self.block(format!("{prefix}.kv_b_proj.weight"), heads * (nope + value), latent);
         let expansions = (0..heads)
             .map(|head| LatentHead {
                 key: self.packed(kv_up.part(head * (nope + value), nope)),

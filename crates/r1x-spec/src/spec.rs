@@ -7,8 +7,7 @@ use serde_json::json;
 
 use r1x_core::plan::{
     AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
-    Truncated,
-    ZeroSignal,
+    Truncated, ZeroSignal,
 };
 
 use crate::lists::{Dict, IdList, Texts};

@@ -7,8 +7,7 @@ use serde_json::{Value as Json, json};
 
 use r1x_core::plan::{
     AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
-    Truncated,
-    ZeroSignal,
+    Truncated, ZeroSignal,
 };
 use r1x_core::problem::Split;
 

@@ -13,8 +13,8 @@ use r1x_ops::kernel::{add_scaled, dot};
 use r1x_ops::simd::vectorize;
 use r1x_ops::{Operand, Real};
 
-use super::linear::{self, Gradient, Strided, reserve};
 use super::Scratch;
+use super::linear::{self, Gradient, Strided, reserve};
 use crate::layout::{FeedForward, Matrix, Swiglu};
 use crate::weights::Weights;
 
@@ -118,7 +118,13 @@ impl<E: Operand> SwigluStash<E> {
         let d_act = reserve(d_act, rows * inner);
         linear::backward(weights, block.down, dy, (d_act, inner), rows, false);
         let act = &self.act[range.start * inner..range.end * inner];
-        linear::weight_gradient(block.down, Strided { data: act, stride: inner }, dy, gradient, rows);
+        linear::weight_gradient(
+            block.down,
+            Strided { data: act, stride: inner },
+            dy,
+            gradient,
+            rows,
+        );
         let gate_up = &self.gate_up[range.start * 2 * inner..range.end * 2 * inner];
         let d_gate_up = reserve(d_gate_up, rows * 2 * inner);
         swiglu_rows_backward(gate_up, inner, d_act, d_gate_up);

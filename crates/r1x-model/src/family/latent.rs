@@ -58,7 +58,17 @@ impl Shape<'_> {
 
 fn shape<'a, E: Operand>(block: &Block<'a, E>) -> Shape<'a> {
     let Attention::Mla {
-        q, down, kv_norm, ref expansions, o, heads, latent, nope, rope, value, ..
+        q,
+        down,
+        kv_norm,
+        ref expansions,
+        o,
+        heads,
+        latent,
+        nope,
+        rope,
+        value,
+        ..
     } = *block.attention
     else {
         unreachable!("called for latent attention only");
@@ -228,7 +238,13 @@ pub(super) fn unproject<E: Operand>(
     let dy = Strided { data: &*d_rows, stride: all };
     let columns = shape.down.columns();
     linear::backward(weights, shape.down, dy, (d_normed, columns), rows, false);
-    linear::weight_gradient(shape.down, Strided { data: normed, stride: columns }, dy, gradient, rows);
+    linear::weight_gradient(
+        shape.down,
+        Strided { data: normed, stride: columns },
+        dy,
+        gradient,
+        rows,
+    );
     scratch.outputs_rounded = d_projected;
 }
 

@@ -150,8 +150,9 @@ impl Packed {
 
     /// Every segment with the rows its queries attend to, as the backward pass sees them.
     pub fn segments(&self) -> Vec<r1x_ops::kernel::attention::Segment<'_>> {
-        let segment = |(rows, first): &(Range<usize>, usize)| {
-            r1x_ops::kernel::attention::Segment { rows: &self.histories[rows.clone()], first: *first }
+        let segment = |(rows, first): &(Range<usize>, usize)| r1x_ops::kernel::attention::Segment {
+            rows: &self.histories[rows.clone()],
+            first: *first,
         };
         self.segments.iter().map(segment).collect()
     }
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn neighbours_with_one_prompt_share_its_rows() {
-        let sequences: [(&[u32], usize); 3] = [(&[1, 2, 3, 4, 5], 2), (&[1, 2, 6], 2), (&[1, 7, 8], 2)];
+        let sequences: [(&[u32], usize); 3] =
+            [(&[1, 2, 3, 4, 5], 2), (&[1, 2, 6], 2), (&[1, 7, 8], 2)];
         let packed = Packed::shared(sequences);
         // The prompt 1 2, then 3 4 of the first; the second needs no row of its own.
         assert_eq!(packed.tokens, [1, 2, 3, 4, 1, 7]);

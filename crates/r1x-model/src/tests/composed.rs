@@ -235,6 +235,6 @@ fn parameters_and_tokens_that_do_not_fit_are_named() {
 
     let forward = |tokens: &[u32]| case.composed.forward(&Packed::new([(tokens, 1)])).map(|_| ());
     assert!(matches!(forward(&[13, 0]), Err(ModelError::UnknownToken { token: 13, size: 13 })));
-    assert!(matches!(forward(&[0; 50]), Err(ModelError::TooLong { length: 49, limit: 48 })));
+    assert!(matches!(forward(&[0; 66]), Err(ModelError::TooLong { length: 65, limit: 64 })));
     assert!(matches!(forward(&[0]), Err(ModelError::Tensor(_))));
 }

@@ -70,10 +70,7 @@ impl Golden {
         let plan = read["plan"].as_object_mut().unwrap();
         plan.insert("precision".to_owned(), "f32".into());
         plan.insert("recompute_activations".to_owned(), false.into());
-        Self {
-            header: serde_json::from_value(read).unwrap(),
-            tensors: decoded.collect(),
-        }
+        Self { header: serde_json::from_value(read).unwrap(), tensors: decoded.collect() }
     }
 
     fn packed(&self) -> Packed {

@@ -7,7 +7,9 @@ mod gradient;
 mod properties;
 mod tensor;
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan};
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
+};
 
 /// Grouped-query attention.
 pub fn gqa() -> AttentionPlan {
@@ -50,7 +52,7 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
         tokenizer: TokenizerPlan::Vocabulary { pieces: (0..12).map(|i| i.to_string()).collect() },
         hidden_size: 10,
         layers: 2,
-        context_length: 48,
+        context_length: 64,
         attention,
         feed_forward,
         tie_embeddings: tied,

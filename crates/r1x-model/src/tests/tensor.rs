@@ -14,7 +14,8 @@ use r1x_core::plan::{
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
 use r1x_core::{Completion, Policy, Rng, TrainingBatch};
 
-use super::properties::{Weighted, batch, optimizer, policy, requests, sampling, stream, train};
+use super::properties::kernels as policy;
+use super::properties::{Weighted, batch, optimizer, requests, sampling, stream, train};
 use super::shapes;
 use crate::{DecoderPolicy, TensorPolicy};
 
@@ -300,9 +301,9 @@ fn micro_batches_add_up_and_sequences_without_a_signal_or_a_target_cost_nothing(
 fn what_cannot_be_done_is_said() {
     let (_, plan) = shapes().swap_remove(0);
     let (mut policy, folder) = fresh(&plan, &Device::Cpu);
-    let long = GenerateRequest { prompt: vec![1; 40], samples: 1, address: 0, lengths: Vec::new() };
+    let long = GenerateRequest { prompt: vec![1; 60], samples: 1, address: 0, lengths: Vec::new() };
     let error = policy.generate(&[long], &sampling(), stream()).unwrap_err();
-    assert!(error.message.contains("57 tokens does not fit the context length 48"), "{error}");
+    assert!(error.message.contains("77 tokens does not fit the context length 64"), "{error}");
     policy.save("x", &Cursor::default()).unwrap();
     let (mut other, _folder) = fresh(&shapes().swap_remove(1).1, &Device::Cpu);
     let before = other.weights_sha256().unwrap();
@@ -327,7 +328,8 @@ fn supervised_training_learns() {
             advantage: 0.0,
         };
         let sequences: Vec<_> = (1..13).map(sequence).collect();
-        let batch = TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0, share_prompts: true };
+        let batch =
+            TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0, share_prompts: true };
         let loss = Sft::new(&batch.sequences);
         let mut losses = Vec::new();
         for _ in 0..60 {

@@ -40,6 +40,20 @@ pub(crate) fn partial_sums<R: Real>(a: &[R], b: &[R]) -> [R; LANES] {
     lanes
 }
 
+/// Σ aᵢ in the order of [`dot`].
+#[inline(always)]
+pub(crate) fn sum<R: Real>(a: &[R]) -> R {
+    let mut lanes = [R::ZERO; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for chunk in chunks {
+        lanes = std::array::from_fn(|lane| lanes[lane] + chunk[lane]);
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += *value;
+    }
+    total(lanes)
+}
+
 /// The fixed tree of [`dot`].
 #[inline(always)]
 pub(crate) fn total<R: Real>(mut lanes: [R; LANES]) -> R {

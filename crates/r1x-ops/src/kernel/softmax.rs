@@ -49,27 +49,23 @@ impl<R: Real> Sums<R> {
         Self { plain: [R::ZERO; LANES], weighted: [R::ZERO; LANES] }
     }
 
-    /// Adds up to sixteen logits; `each` learns every exponential with its lane.
+    /// Adds a chunk of logits and leaves their exponentials in `values`.
     #[inline(always)]
-    fn add(&mut self, logits: &[R], inverse: R, largest: R, mut each: impl FnMut(usize, R)) {
-        if let Ok(logits) = <&[R; LANES]>::try_from(logits) {
-            let shifted: [R; LANES] =
-                std::array::from_fn(|lane| logits[lane] * inverse - largest);
-            let e: [R; LANES] = std::array::from_fn(|lane| shifted[lane].exp());
-            self.plain = std::array::from_fn(|lane| self.plain[lane] + e[lane]);
-            self.weighted =
-                std::array::from_fn(|lane| self.weighted[lane] + e[lane] * shifted[lane]);
-            for (lane, e) in e.into_iter().enumerate() {
-                each(lane, e);
-            }
-            return;
+    fn add(&mut self, logits: &[R], inverse: R, largest: R, values: &mut [R]) {
+        // A loop of its own, because exponentials need no order and vectorise then.
+        for (value, logit) in values.iter_mut().zip(logits) {
+            *value = (*logit * inverse - largest).exp();
         }
-        for (lane, logit) in logits.iter().enumerate() {
-            let shifted = *logit * inverse - largest;
-            let e = shifted.exp();
-            self.plain[lane] += e;
-            self.weighted[lane] += e * shifted;
-            each(lane, e);
+        let (logits, logits_rest) = logits.as_chunks::<LANES>();
+        let (values, values_rest) = values.as_chunks::<LANES>();
+        for (logits, e) in logits.iter().zip(values) {
+            self.plain = std::array::from_fn(|l| self.plain[l] + e[l]);
+            self.weighted =
+                std::array::from_fn(|l| self.weighted[l] + e[l] * (logits[l] * inverse - largest));
+        }
+        for (lane, (logit, e)) in logits_rest.iter().zip(values_rest).enumerate() {
+            self.plain[lane] += *e;
+            self.weighted[lane] += *e * (*logit * inverse - largest);
         }
     }
 
@@ -89,8 +85,9 @@ impl<R: Real> Sums<R> {
 fn largest_and_sum<R: Real>(logits: &[R], inverse: R) -> (R, R, R) {
     let largest = largest(logits, inverse);
     let mut sums = Sums::new();
-    for chunk in logits.chunks(LANES) {
-        sums.add(chunk, inverse, largest, |_, _| {});
+    let mut values = [R::ZERO; CHUNK];
+    for chunk in logits.chunks(CHUNK) {
+        sums.add(chunk, inverse, largest, &mut values[..chunk.len()]);
     }
     let (sum, weighted) = sums.totals();
     (largest, sum, weighted)
@@ -156,14 +153,8 @@ vectorized! {
         let mut total_sum = Sums::new();
         let chunks = logits.chunks(CHUNK).zip(values.chunks_mut(CHUNK)).zip(chunk_sums);
         for ((logits, values), chunk_sum) in chunks {
-            let mut lanes = [R::ZERO; LANES];
-            for (logits, values) in logits.chunks(LANES).zip(values.chunks_mut(LANES)) {
-                total_sum.add(logits, inverse, largest, |lane, e| {
-                    values[lane] = e;
-                    lanes[lane] += e;
-                });
-            }
-            *chunk_sum = super::total(lanes);
+            total_sum.add(logits, inverse, largest, values);
+            *chunk_sum = super::sum(values);
         }
         let (sum, weighted) = total_sum.totals();
         (largest, sum, weighted)

@@ -153,7 +153,8 @@ impl Head<'_> {
         transposed_product(wide, narrow, (end, dk, m), d_keys);
         // dQ = dS·K.
         let d_scores = E::rounded(d_scores, probabilities);
-        let keys = Right { data: &fixed[ends[0]..ends[1]], panel_stride: packed_len::<E>(len, PANEL) };
+        let keys =
+            Right { data: &fixed[ends[0]..ends[1]], panel_stride: packed_len::<E>(len, PANEL) };
         let dq = &mut dq[row * dk..];
         product(Left::rows(d_scores, end), keys, (m, dk, end), dq, q_stride);
     }
@@ -177,7 +178,8 @@ fn transposed_product<E: Operand>(
     (positions, n, k): (usize, usize, usize),
     c: &mut [E::Real],
 ) {
-    for (first, panel) in (0..positions).step_by(PANEL).zip(left.chunks(packed_len::<E>(k, PANEL))) {
+    for (first, panel) in (0..positions).step_by(PANEL).zip(left.chunks(packed_len::<E>(k, PANEL)))
+    {
         Product {
             m: (positions - first).min(PANEL),
             n,

@@ -110,15 +110,17 @@ vectorized! {
         for value in maxima[1..].iter().chain(rest) {
             largest = if *value > largest { *value } else { largest };
         }
+        // Two loops, because the sum has an order and the exponentials need none.
+        for score in seen.iter_mut() {
+            *score = ((*score - largest) * scale).exp();
+        }
         let mut sums = [R::ZERO; LANES];
-        let (chunks, rest) = seen.as_chunks_mut::<LANES>();
+        let (chunks, rest) = seen.as_chunks::<LANES>();
         for chunk in chunks {
-            *chunk = std::array::from_fn(|l| ((chunk[l] - largest) * scale).exp());
             sums = std::array::from_fn(|l| sums[l] + chunk[l]);
         }
-        for (score, sum) in rest.iter_mut().zip(&mut sums) {
-            *score = ((*score - largest) * scale).exp();
-            *sum += *score;
+        for (sum, e) in sums.iter_mut().zip(rest) {
+            *sum += *e;
         }
         R::ONE / super::total(sums)
     }

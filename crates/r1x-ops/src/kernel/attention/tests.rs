@@ -77,7 +77,9 @@ impl Sequences {
         let mut blocks = whole as u32;
         let mut contexts = vec![Context { table: 0, len: 0 }; self.count];
         let mut cache = vec![E::default(); len * whole];
-        for sequence in [&self.rows[0][..self.prompt]].into_iter().chain(self.rows.iter().map(|r| &r[..])) {
+        for sequence in
+            [&self.rows[0][..self.prompt]].into_iter().chain(self.rows.iter().map(|r| &r[..]))
+        {
             let table = tables.len();
             let own = (sequence.len().div_ceil(BLOCK) - whole) as u32;
             tables.extend((0..whole as u32).chain(blocks..blocks + own));
@@ -107,7 +109,9 @@ fn plain(shape: &Heads, sequences: &Sequences, q: &[f64], rows: &[f64]) -> Vec<f
             for head in 0..shape.heads {
                 let kv = head / shape.group();
                 let q = &q[(t * shape.heads + head) * shape.key_width..][..shape.key_width];
-                let row = |p: usize| &rows[segment.rows[p] as usize * shape.row_width..][..shape.row_width];
+                let row = |p: usize| {
+                    &rows[segment.rows[p] as usize * shape.row_width..][..shape.row_width]
+                };
                 let score = |p: usize| {
                     let key = shape.key(row(p), kv);
                     (q.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() * shape.scale).exp()
@@ -150,7 +154,9 @@ fn outputs_are_the_definition() {
             let q = values(sequences.count * shape.heads * shape.key_width, 1);
             let rows = values(sequences.count * shape.row_width, 2);
             let expected = plain(&shape, &sequences, &q, &rows);
-            for (found, expected) in computed::<f64>(&shape, &sequences, &q, &rows).iter().zip(&expected) {
+            for (found, expected) in
+                computed::<f64>(&shape, &sequences, &q, &rows).iter().zip(&expected)
+            {
                 assert!((found - expected).abs() < 1e-12, "{name}: {found} against {expected}");
             }
             let narrow = |v: &[f64]| v.iter().map(|v| bf16::round(*v as f32)).collect::<Vec<_>>();
@@ -236,11 +242,15 @@ fn gradients_are_finite_differences() {
             check(&rows, &drows, &|rows| loss(&q, rows));
             let narrow = |v: &[f64]| v.iter().map(|v| bf16::round(*v as f32)).collect::<Vec<_>>();
             let (q, rows, dout) = (narrow(&q), narrow(&rows), narrow(&dout));
-            let (dq_narrow, drows_narrow) = gradients::<bf16>(&shape, &sequences, (&q, &rows, &dout));
+            let (dq_narrow, drows_narrow) =
+                gradients::<bf16>(&shape, &sequences, (&q, &rows, &dout));
             for (narrow, wide) in [(dq_narrow, dq), (drows_narrow, drows)] {
                 let largest = wide.iter().fold(0.0f64, |m, g| m.max(g.abs()));
                 for (a, b) in narrow.iter().zip(&wide) {
-                    assert!((f64::from(*a) - b).abs() < 0.03 * largest, "{name} bf16: {a} against {b}");
+                    assert!(
+                        (f64::from(*a) - b).abs() < 0.03 * largest,
+                        "{name} bf16: {a} against {b}"
+                    );
                 }
             }
         }

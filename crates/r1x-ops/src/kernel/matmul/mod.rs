@@ -102,8 +102,7 @@ impl<E: Operand> Product<'_, E> {
         if self.k > 0 {
             let steps = self.k.div_ceil(E::PACK);
             let tail = (self.k - 1) % E::PACK;
-            let last =
-                (self.m - 1) * self.a.row_stride + (steps - 1) * self.a.step_stride + tail;
+            let last = (self.m - 1) * self.a.row_stride + (steps - 1) * self.a.step_stride + tail;
             assert!(last < self.a.data.len(), "A is too short");
             let whole = (self.n - 1) / PANEL * self.b.panel_stride + steps * PANEL * E::PACK;
             assert!(whole <= self.b.data.len(), "B is too short");

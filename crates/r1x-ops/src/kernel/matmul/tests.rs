@@ -48,22 +48,23 @@ fn run<E: Operand<Real = f32>>(
 }
 
 /// The kernels that this machine can run, widest last.
-fn kernels<E: Operand<Real = f32>>(by_level: &[(Level, fn(Product<'_, E>))]) -> Vec<fn(Product<'_, E>)> {
+fn kernels<E: Operand<Real = f32>>(
+    by_level: &[(Level, fn(Product<'_, E>))],
+) -> Vec<fn(Product<'_, E>)> {
     by_level.iter().filter(|(needs, _)| *needs <= level()).map(|(_, kernel)| *kernel).collect()
 }
 
-fn check<E: Operand<Real = f32>>(
-    kernels: &[fn(Product<'_, E>)],
-    tolerance: f32,
-) {
+fn check<E: Operand<Real = f32>>(kernels: &[fn(Product<'_, E>)], tolerance: f32) {
     for m in [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 31, 247] {
         for n in [1, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 97, 128, 200] {
             for k in [1, 19, 32] {
                 for (turned, accumulate) in [(false, false), (true, true), (false, true)] {
                     let shape = (m, n, k);
                     let expected = run(product_portable::<E>, shape, turned, accumulate);
-                    let found: Vec<_> =
-                        kernels.iter().map(|kernel| run(*kernel, shape, turned, accumulate)).collect();
+                    let found: Vec<_> = kernels
+                        .iter()
+                        .map(|kernel| run(*kernel, shape, turned, accumulate))
+                        .collect();
                     for result in &found {
                         for (x, y) in result.iter().zip(&expected) {
                             assert!((x - y).abs() < tolerance, "{shape:?}: {x} against {y}");
