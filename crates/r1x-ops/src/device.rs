@@ -2,7 +2,7 @@
 //!
 //! Must not know models. CUDA needs the `cuda` feature and a card; without either the error says which.
 
-pub use candle_core::Device;
+pub use candle_core::{Device, Error as TensorError};
 
 /// A device that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,47 @@ pub fn parse_device(word: &str) -> Result<Device, DeviceError> {
     }
     Device::new_cuda(ordinal).map_err(|error| DeviceError::Unavailable {
         word: word.to_owned(),
-        reason: error.to_string(),
+        // Where backtraces are asked for, one follows on further lines.
+        reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
     })
+}
+
+/// What a device is, for people.
+pub fn describe(device: &Device) -> String {
+    match device {
+        Device::Cpu => "cpu".to_owned(),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(card) => describe_card(card),
+        other => format!("{:?}", other.location()),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn describe_card(card: &candle_core::CudaDevice) -> String {
+    let stream = card.cuda_stream();
+    let context = stream.context();
+    let name = context.name().unwrap_or_else(|_| "unknown".to_owned());
+    let (major, minor) = context.compute_capability().unwrap_or_default();
+    let gibibytes = context.total_mem().unwrap_or_default() as f64 / (1u64 << 30) as f64;
+    format!("{name}, compute capability {major}.{minor}, {gibibytes:.1} GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_devices_or_refused_with_a_reason() {
+        let cpu = parse_device("cpu").unwrap();
+        assert!(cpu.is_cpu());
+        assert_eq!(describe(&cpu), "cpu");
+        for word in ["abacus", "cuda:", "cuda:one", "cuda:-1", "cpu:0", ""] {
+            let error = parse_device(word).unwrap_err().to_string();
+            assert_eq!(error, format!("unknown device `{word}`: use `cpu` or `cuda:N`"));
+        }
+        // No machine has as many cards.
+        let error = parse_device("cuda:4095").unwrap_err().to_string();
+        assert!(error.starts_with("cannot open `cuda:4095`: "), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
 }

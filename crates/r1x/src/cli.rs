@@ -105,9 +105,14 @@ pub struct ComputeArgs {
 impl ComputeArgs {
     /// The number of threads to use.
     pub fn threads(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        self.threads.map_or_else(all, std::num::NonZeroUsize::get)
+        all_or(self.threads)
     }
+}
+
+/// As many threads as asked for, or one per core.
+fn all_or(threads: Option<std::num::NonZeroUsize>) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    threads.map_or_else(all, std::num::NonZeroUsize::get)
 }
 
 /// How `sql` prints.
@@ -224,6 +229,15 @@ enum Command {
         #[arg(short, long, default_value = "curve.svg")]
         output: PathBuf,
     },
+    /// Check this machine: its speed, and that it computes what it should
+    Doctor {
+        /// Check a card instead of the CPU; N is its number [default: 0]
+        #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "0")]
+        gpu: Option<usize>,
+        /// Threads to measure with [default: all cores]
+        #[arg(long, value_name = "N", conflicts_with = "gpu")]
+        threads: Option<std::num::NonZeroUsize>,
+    },
     /// Print the JSON Schema of specs, for editors
     Schema,
     /// Explain an error code such as R1X0103
@@ -303,6 +317,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Plot { runs, metric, output } => {
             command::plot::plot(&global, &runs, &metric, &output)
         }
+        Command::Doctor { gpu, threads } => command::doctor::doctor(gpu, all_or(threads)),
         Command::Schema => command::info::schema(),
         Command::Explain { code } => command::info::explain(&code),
         Command::Completions { shell } => command::info::completions(shell),

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use r1x_core::plan::{RunPlan, SourcePlan};
-use r1x_model::DecoderPolicy;
+use r1x_model::Model;
+use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 use r1x_spec::{Class, Resolved, Style, resolve};
 use r1x_store::{DatasetInput, Mode, PluginInput, Store};
@@ -48,25 +49,14 @@ pub fn resolved(global: &Global, spec: &SpecArgs, world: &World) -> Result<Resol
     })
 }
 
-/// Refuses devices this build cannot train on.
+/// Opens the device that is asked for.
 ///
 /// # Errors
-/// For every device but the CPU.
-pub fn check_device(compute: &ComputeArgs) -> Result<(), Failure> {
-    let device = r1x_ops::parse_device(&compute.device).map_err(|error| {
+/// When there is no such device, or it does not open.
+pub fn device(compute: &ComputeArgs) -> Result<Device, Failure> {
+    r1x_ops::parse_device(&compute.device).map_err(|error| {
         Failure::new(code::RESOURCE, error.to_string(), "leave `--device` out to use the CPU")
-    })?;
-    if device.is_cpu() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        code::RESOURCE,
-        format!(
-            "`{}` opens, but this version of r1x trains and samples on the CPU only",
-            compute.device
-        ),
-        "leave `--device` out to use the CPU",
-    ))
+    })
 }
 
 /// Loads the problems of a plan.
@@ -77,16 +67,18 @@ pub fn problems(plan: &RunPlan) -> Result<Problems, Failure> {
     Problems::load(plan).map_err(|error| r1x_core::PortError::from(error).into())
 }
 
-/// Builds the policy of a plan; checkpoints go under `folder`.
+/// Builds the policy of a plan on a device; checkpoints go under `folder`.
 ///
 /// # Errors
-/// When the tokenizer cannot be built.
+/// When the tokenizer cannot be built, or the device's memory does not suffice.
 pub fn policy(
     plan: &RunPlan,
     compute: &ComputeArgs,
+    device: &Device,
     folder: &Path,
-) -> Result<DecoderPolicy, Failure> {
-    DecoderPolicy::new(&plan.model, plan.seed, compute.threads(), folder.to_owned())
+) -> Result<Box<dyn Model>, Failure> {
+    let threads = compute.threads();
+    r1x_model::model::fresh(&plan.model, plan.seed, threads, folder.to_owned(), device)
         .map_err(|error| r1x_core::PortError::from(error).into())
 }
 

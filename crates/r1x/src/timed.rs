@@ -46,14 +46,14 @@ impl Stopwatch {
 
 /// A policy with a stopwatch.
 #[derive(Debug)]
-pub struct TimedPolicy<'a, P> {
+pub struct TimedPolicy<'a, P: ?Sized> {
     /// The policy.
     pub inner: &'a mut P,
     /// The stopwatch.
     pub stopwatch: Stopwatch,
 }
 
-impl<P: Policy> Policy for TimedPolicy<'_, P> {
+impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         self.inner.encode(text)
     }

@@ -185,6 +185,91 @@ fn every_experiment_checks_and_plans() {
     assert!(count >= 3, "only {count} experiments found");
 }
 
+/// What `r1x doctor` checks, and how far each may be off.
+const CHECKS: &str = "\
+matmul                          1e-5  ok
+rms_norm                        1e-5  ok
+rope                            1e-5  ok
+swiglu                          1e-5  ok
+token_logprob                   1e-5  ok
+adamw                           1e-5  ok
+gqa dense: samples that differ  1e-1  ok
+gqa dense: log-probs            1e-3  ok
+gqa dense: gradient norm        1e-3  ok
+gqa dense: updated weights      1e-3  ok
+mla moe: samples that differ    1e-1  ok
+mla moe: log-probs              1e-3  ok
+mla moe: gradient norm          1e-3  ok
+mla moe: updated weights        1e-3  ok
+";
+
+/// The table of a doctor without its measurements.
+fn verdicts(report: &str) -> String {
+    let rows = report.lines().skip_while(|line| !line.starts_with('─')).skip(1);
+    let rows = rows.take_while(|line| !line.is_empty()).map(|line| {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let verdict = words.pop().unwrap();
+        let allowed = words.pop().unwrap();
+        words.pop().unwrap().parse::<f64>().unwrap();
+        format!("{:30}  {allowed}  {verdict}\n", words.join(" "))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_doctor_measures_and_checks_the_cpu() {
+    let bench = Bench::new();
+    let report = bench.ok(&["doctor", "--threads", "1"]);
+    for line in ["machine  ", "cpu      ", "memory   ", "kernels  ", "threads  1\n"] {
+        assert!(report.contains(line), "{report}");
+    }
+    assert!(report.contains("GFLOP/s on one thread"), "{report}");
+    assert_eq!(verdicts(&report), CHECKS);
+    assert!(report.ends_with("\nall 14 checks passed on cpu\n"), "{report}");
+    assert!(!bench.folder.path().join("runs").exists(), "the doctor left something behind");
+    bench.fails(2, &["doctor", "--gpu", "0", "--threads", "2"]);
+}
+
+#[test]
+fn without_a_card_or_the_feature_everything_that_wants_one_says_so() {
+    if cfg!(feature = "cuda") {
+        println!("skipped: this build may have a card");
+        return;
+    }
+    let bench = Bench::new();
+    let reason = "this r1x was built without the `cuda` feature";
+    assert_eq!(
+        bench.fails(7, &["doctor", "--gpu"]),
+        format!(
+            "error: cannot open `cuda:0`: {reason}\n  help: a card needs a build with \
+             `--features cuda` and NVIDIA's driver; `r1x doctor` alone checks the CPU\n"
+        )
+    );
+    assert!(bench.fails(7, &["doctor", "--gpu", "3"]).contains("cannot open `cuda:3`"));
+    let spec = experiments().join("countdown.yaml");
+    assert_eq!(
+        bench.fails(7, &["run", spec.to_str().unwrap(), "--device", "cuda:1"]),
+        format!(
+            "error: cannot open `cuda:1`: {reason}\n  help: leave `--device` out to use the CPU\n"
+        )
+    );
+}
+
+#[test]
+fn a_run_on_a_card_goes_on_and_is_sampled_from_on_the_cpu() {
+    let bench = Bench::new();
+    let doctor = bench.r1x(&["doctor", "--gpu"]);
+    if !doctor.status.success() {
+        println!("skipped: {}", text(&doctor.stderr));
+        return;
+    }
+    assert_eq!(verdicts(&text(&doctor.stdout)), CHECKS);
+    let run = bench.run(&["--device", "cuda:0"]);
+    assert_eq!(run["status"], "done");
+    assert!(bench.ok(&["generate", "-n", "2"]).contains("<think>"));
+    assert!(bench.ok(&["generate", "-n", "2", "--device", "cuda:0"]).contains("<think>"));
+}
+
 #[test]
 fn mistakes_are_explained_and_have_their_exit_code() {
     let bench = Bench::new();
@@ -207,7 +292,6 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     bench.fails(4, &["check", "no-such-file.yaml"]);
     bench.fails(2, &["run"]);
     bench.fails(4, &["ls"]);
-    bench.fails(7, &["run", spec, "--device", "cuda:0"]);
     bench.fails(7, &["run", spec, "--device", "abacus"]);
     let other = bench.write("other.sqlite", "not a database, but long enough to look like a file");
     bench.fails(8, &["ls", "--store", &other]);

@@ -212,6 +212,78 @@ fn a_sequence_is_computed_as_if_it_were_alone() {
 }
 
 #[test]
+fn decoding_a_token_at_a_time_gives_the_logits_of_whole_sequences() {
+    for (name, plan) in shapes() {
+        let case = Case::<f64>::new(&plan, DType::F64);
+        let (model, whole) = (case.composed.frozen(), case.composed_logits());
+        let pairs = case.packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]);
+        let sequences: Vec<&[u32]> =
+            pairs.clone().map(|pair| &case.packed.tokens[pair[0]..pair[1]]).collect();
+        // Their last two tokens are decoded; the middle one is named twice, and the first is dropped.
+        let prompts: Vec<&[u32]> = sequences.iter().map(|s| &s[..s.len() - 2]).collect();
+        let prefilled = model.prefill(&prompts, 30).unwrap();
+        let (order, ends) = ([1, 2, 1], pairs.map(|pair| pair[1]).collect::<Vec<_>>());
+        let at = |places: &[usize], back: usize| {
+            let rows = places.iter().map(|place| ends[*place] - back);
+            rows.flat_map(|row| whole[(row - 1) * VOCABULARY..row * VOCABULARY].to_vec()).collect()
+        };
+        let logits = |residual: &Tensor| flat(&model.logits(residual).unwrap());
+        let expected: Vec<f64> = at(&[0, 1, 2], 2);
+        assert_close(name, &logits(&prefilled.residual), &expected, 1e-12);
+        let mut cache = prefilled.cache.select(&order).unwrap();
+        for back in [1, 0] {
+            let tokens: Vec<u32> = order
+                .iter()
+                .map(|place| sequences[*place][sequences[*place].len() - 1 - back])
+                .collect();
+            let residual = model.decode(&tokens, &mut cache).unwrap();
+            let expected: Vec<f64> = at(&order, back);
+            assert_close(name, &logits(&residual), &expected, 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_keeps_its_numbers_and_a_frozen_model_does_not() {
+    let (_, plan) = shapes().swap_remove(0);
+    let case = Case::<f64>::new(&plan, DType::F64);
+    let (snapshot, frozen) = (case.composed.snapshot().unwrap(), case.composed.frozen());
+    let before = case.composed_logits();
+    for variable in case.variables.values() {
+        variable.set(&(variable.as_detached_tensor() * 1.5).unwrap()).unwrap();
+    }
+    let after = case.composed_logits();
+    assert_ne!(before, after);
+    assert_eq!(flat(&snapshot.forward(&case.packed).unwrap()), before);
+    assert_eq!(flat(&frozen.forward(&case.packed).unwrap()), after);
+    assert!(!frozen.forward(&case.packed).unwrap().track_op());
+}
+
+#[test]
+fn decoding_that_makes_no_sense_is_refused() {
+    let (_, plan) = shapes().swap_remove(0);
+    let model = Case::<f64>::new(&plan, DType::F64).composed.frozen();
+    assert!(matches!(
+        model.prefill(&[&[1, 2, 3][..]], 2).map(|_| ()),
+        Err(ModelError::TooLong { length: 3, limit: 2 })
+    ));
+    assert!(matches!(
+        model.prefill(&[&[1, 13][..]], 2).map(|_| ()),
+        Err(ModelError::UnknownToken { token: 13, size: 13 })
+    ));
+    assert!(model.prefill(&[&[1][..], &[]], 1).is_err());
+    let mut cache = model.prefill(&[&[1; 48][..], &[2; 47]], 48).unwrap().cache;
+    assert!(model.decode(&[1], &mut cache.clone()).is_err());
+    assert!(matches!(
+        model.decode(&[1, 1], &mut cache.clone()).map(|_| ()),
+        Err(ModelError::TooLong { length: 49, limit: 48 })
+    ));
+    cache = cache.select(&[1]).unwrap();
+    model.decode(&[1], &mut cache).unwrap();
+    assert!(model.decode(&[1], &mut cache).is_err());
+}
+
+#[test]
 fn parameters_and_tokens_that_do_not_fit_are_named() {
     let (_, plan) = shapes().swap_remove(4);
     let case = Case::<f64>::new(&plan, DType::F64);

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
+use r1x_core::Rng;
 use r1x_core::plan::{RunPlan, SamplingPlan};
 use r1x_core::port::GenerateRequest;
-use r1x_core::{Policy, PortError, Rng};
 use r1x_store::Store;
 
 use crate::cli::{ComputeArgs, Global};
@@ -38,12 +38,12 @@ pub fn generate(
     ask: &Ask,
     compute: &ComputeArgs,
 ) -> Result<i32, Failure> {
-    session::check_device(compute)?;
+    let device = session::device(compute)?;
     let store = session::reading(global)?;
     let plan = session::plan_of(&store, run)?;
     let folder = checkpoint(&store, run, ask.checkpoint.as_deref())?;
-    let mut policy = session::policy(&plan, compute, &folder)?;
-    policy.load_weights(&folder).map_err(PortError::from)?;
+    let mut policy = session::policy(&plan, compute, &device, &folder)?;
+    policy.load_weights(&folder)?;
     let prompts = match &ask.prompt {
         Some(prompt) => vec![prompt.clone()],
         None => heldout(&plan)?,

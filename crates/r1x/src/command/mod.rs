@@ -3,6 +3,7 @@
 //! Must not know argument parsing.
 
 pub mod check;
+pub mod doctor;
 pub mod generate;
 pub mod info;
 pub mod ls;

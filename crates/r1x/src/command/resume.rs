@@ -2,8 +2,6 @@
 //!
 //! Must not change what was recorded: steps after the checkpoint are done again as a new attempt.
 
-use r1x_core::PortError;
-
 use crate::cli::{ComputeArgs, Global};
 use crate::command::run::{Wired, drive};
 use crate::failure::{Failure, code};
@@ -19,7 +17,7 @@ pub fn resume(
     compute: &ComputeArgs,
     json: bool,
 ) -> Result<i32, Failure> {
-    session::check_device(compute)?;
+    let device = session::device(compute)?;
     let store = session::store(global)?;
     let summary = store.run(run)?;
     if matches!(summary.status.as_str(), "done" | "running") {
@@ -42,8 +40,8 @@ pub fn resume(
     let problems = session::problems(&plan)?;
     let (rewarder, _) = session::rewarder(&plan, &world)?;
     let folder = store.run_folder(&summary.name);
-    let mut policy = session::policy(&plan, compute, &folder)?;
-    let from = policy.load(&folder.join(&checkpoint.path)).map_err(PortError::from)?;
+    let mut policy = session::policy(&plan, compute, &device, &folder)?;
+    let from = policy.load(&folder.join(&checkpoint.path))?;
     let mut writer = store.resume_run(run, &from)?;
     eprintln!("going on from {} (stage {}, step {})", checkpoint.path, from.stage, from.step);
     drive(Wired { plan: &plan, policy, rewarder, problems, from }, &mut writer, json)

@@ -27,7 +27,7 @@ pub fn run(
     compute: &ComputeArgs,
     json: bool,
 ) -> Result<i32, Failure> {
-    session::check_device(compute)?;
+    let device = session::device(compute)?;
     let world = session::world(compute.threads())?;
     let resolved = session::resolved(global, spec, &world)?;
     for (path, took) in world.compiled() {
@@ -53,7 +53,7 @@ pub fn run(
             parent: None,
         })
         .map_err(PortError::from)?;
-    let policy = session::policy(plan, compute, writer.folder())?;
+    let policy = session::policy(plan, compute, &device, writer.folder())?;
     let wired = Wired { plan, policy, rewarder, problems, from: Cursor::default() };
     drive(wired, &mut writer, json)
 }
@@ -63,7 +63,7 @@ pub struct Wired<'a> {
     /// What to run.
     pub plan: &'a RunPlan,
     /// The model.
-    pub policy: r1x_model::DecoderPolicy,
+    pub policy: Box<dyn r1x_model::Model>,
     /// The rewards.
     pub rewarder: r1x_reward::WasmRewarder,
     /// The data.
@@ -88,7 +88,7 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
     );
     let mut progress = Progress::new(writer, wired.plan, stopwatch.clone());
     let result = {
-        let mut policy = TimedPolicy { inner: &mut wired.policy, stopwatch: stopwatch.clone() };
+        let mut policy = TimedPolicy { inner: wired.policy.as_mut(), stopwatch: stopwatch.clone() };
         let mut rewarder = TimedRewarder { inner: wired.rewarder, stopwatch };
         let ports = Ports {
             policy: &mut policy,
