@@ -2,6 +2,8 @@
 //!
 //! Must not know values. Matrices are `[out, in]`, row-major.
 
+use std::ops::Range;
+
 use half::bf16;
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
 use r1x_ops::kernel::matmul::packed_len;
@@ -249,6 +251,8 @@ pub struct Layout {
     pub len: usize,
     /// Elements of all packed forms.
     pub panels: usize,
+    /// What a gradient is made of, one after the other: before the layers, every layer, behind them.
+    pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
     /// Token embeddings `[vocabulary, hidden]`.
@@ -445,10 +449,12 @@ impl Layout {
         };
         let mut biases = Vec::new();
         let embedding = build.block("model.embed_tokens.weight", vocabulary, hidden);
-        let layers = (0..plan.layers)
+        build.align();
+        let mut ends = vec![build.len];
+        let layers: Vec<Layer> = (0..plan.layers)
             .map(|index| {
                 let prefix = format!("model.layers.{index}");
-                Layer {
+                let layer = Layer {
                     attention_norm: build
                         .vector(format!("{prefix}.input_layernorm.weight"), hidden),
                     attention: build.attention(
@@ -465,7 +471,10 @@ impl Layout {
                         &plan.feed_forward,
                         &mut biases,
                     ),
-                }
+                };
+                build.align();
+                ends.push(build.len);
+                layer
             })
             .collect();
         let final_norm = build.vector("model.norm.weight", hidden);
@@ -474,9 +483,12 @@ impl Layout {
         } else {
             build.matrix("lm_head.weight", vocabulary, hidden)
         };
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let parts = starts.zip(ends.iter().copied().chain([build.len])).map(|(a, b)| a..b);
         Self {
             len: build.len,
             panels: build.panels,
+            parts: parts.collect(),
             parameters: build.parameters,
             matrices: build.matrices,
             vocabulary,

@@ -3,14 +3,16 @@
 //! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend
 //! on the number of threads. Must not know rewards or stages.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
 use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
+use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
-use r1x_ops::{Operand, parallel};
+use r1x_ops::parallel::{self, InOrder};
 
 use crate::checkpoint::Contents;
 use crate::error::ModelError;
@@ -40,11 +42,9 @@ pub struct DecoderPolicy<E: Operand = f32> {
 #[derive(Clone, Debug, Default)]
 struct Worker<E: Operand> {
     work: Workspace<E>,
-    gradient: Vec<f32>,
     totals: LossTotals,
     logprobs: Vec<Vec<f32>>,
     loads: Vec<Vec<u64>>,
-    learned: bool,
 }
 
 impl<E: Operand<Real = f32>> DecoderPolicy<E> {
@@ -98,6 +98,16 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     }
 }
 
+/// A gradient cut into the layout's parts, which lie one after the other.
+fn split<'a>(mut rest: &'a mut [f32], parts: &[Range<usize>]) -> Vec<&'a mut [f32]> {
+    let cut = |part: &Range<usize>| {
+        let (part, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
+        rest = behind;
+        part
+    };
+    parts.iter().map(cut).collect()
+}
+
 fn pack(sequences: &[TrainingSequence], share_prompts: bool) -> Packed {
     let sequences = sequences.iter().map(|s| (&s.tokens[..], s.prompt_len));
     if share_prompts { Packed::shared(sequences) } else { Packed::new(sequences) }
@@ -124,7 +134,8 @@ impl<E: Operand<Real = f32>> Worker<E> {
             .collect();
     }
 
-    /// Forward, loss and backward over some sequences, into this worker's own gradient.
+    /// Forward, loss and backward over some sequences; each part of the gradient is handed to `deliver`. Parts
+    /// without a gradient are not.
     fn learn(
         &mut self,
         decoder: &Decoder<E>,
@@ -132,35 +143,25 @@ impl<E: Operand<Real = f32>> Worker<E> {
         sequences: &[TrainingSequence],
         batch: &TrainingBatch,
         loss: &dyn Loss,
+        deliver: impl FnMut(usize, &[f32]),
     ) {
         let packed = pack(sequences, batch.share_prompts);
         self.score(decoder, weights, &packed, sequences, batch.temperature);
         self.loads = decoder.loads(&self.work).to_vec();
         self.totals = LossTotals::default();
-        let mut token_gradients = Vec::with_capacity(packed.targets.len());
+        let mut gradients = Vec::with_capacity(packed.targets.len());
         for (sequence, logprobs) in sequences.iter().zip(&self.logprobs) {
             let output = loss.evaluate(sequence, logprobs);
             self.totals.add(&output.totals);
-            token_gradients.extend(output.gradient);
+            gradients.extend(output.gradient);
         }
-        self.learned = token_gradients.iter().any(|g| *g != 0.0);
-        if !self.learned {
+        if gradients.iter().all(|g| *g == 0.0) {
             return;
         }
-        self.gradient.resize(decoder.layout.len, 0.0);
-        self.gradient.fill(0.0);
-        let share = 1.0 / batch.sequences.len() as f64;
+        let (share, work) = (1.0 / batch.sequences.len() as f64, &mut self.work);
         let temperature = f64::from(batch.temperature);
-        let (gradient, work) = (&mut self.gradient, &mut self.work);
-        self.totals.loss += decoder.backward(
-            weights,
-            &packed,
-            &token_gradients,
-            temperature,
-            share,
-            gradient,
-            work,
-        );
+        self.totals.loss +=
+            decoder.backward(weights, &packed, &gradients, temperature, share, deliver, work);
     }
 }
 
@@ -220,18 +221,26 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     ) -> Result<LossTotals, PortError> {
         self.check_lengths(batch)?;
         let (decoder, weights) = (&self.decoder, &self.weights);
-        let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
+        let batches: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
         let mut totals = LossTotals::default();
-        let (gradient, loads) = (&mut self.gradient, &mut self.loads);
+        let loads = &mut self.loads;
+        let parts = InOrder::new(split(&mut self.gradient, &decoder.layout.parts));
+        let learn = |item: usize, worker: &mut Worker<E>| {
+            let mut missing: Vec<bool> = vec![true; decoder.layout.parts.len()];
+            worker.learn(decoder, weights, batches[item], batch, loss, |part, values| {
+                missing[part] = false;
+                parts.turn(part, item, |sum| add_assign(sum, values));
+            });
+            for part in (0..missing.len()).filter(|part| missing[*part]) {
+                parts.turn(part, item, |_| {});
+            }
+        };
         parallel::for_each_ordered(
-            parts.len(),
+            batches.len(),
             &mut self.workers,
-            |part, worker| worker.learn(decoder, weights, parts[part], batch, loss),
+            |item, worker| parts.guard(|| learn(item, worker)),
             |_, worker| {
                 totals.add(&worker.totals);
-                if worker.learned {
-                    add_assign(gradient, &worker.gradient);
-                }
                 for (sums, counts) in loads.iter_mut().zip(&worker.loads) {
                     for (sum, count) in sums.iter_mut().zip(counts) {
                         *sum += *count;

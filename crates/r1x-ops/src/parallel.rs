@@ -55,6 +55,54 @@ pub fn for_each_ordered<S: Send>(
     });
 }
 
+/// Things that items change one after the other: the first item first, whichever thread it falls to. Each thing
+/// has an order of its own, so an item that is done with one does not keep others from it.
+pub struct InOrder<'a, T: ?Sized> {
+    things: Vec<(Mutex<(usize, &'a mut T)>, Condvar)>,
+}
+
+impl<'a, T: ?Sized> InOrder<'a, T> {
+    /// Nothing has been changed yet.
+    pub fn new(things: impl IntoIterator<Item = &'a mut T>) -> Self {
+        let thing = |thing| (Mutex::new((0, thing)), Condvar::new());
+        Self { things: things.into_iter().map(thing).collect() }
+    }
+
+    /// Calls `change` once every earlier item has had its turn with this thing. Each item has one.
+    pub fn turn(&self, thing: usize, item: usize, change: impl FnOnce(&mut T)) {
+        let (held, turned) = &self.things[thing];
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        while held.0 < item {
+            held = turned.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        if held.0 == item {
+            change(held.1);
+            held.0 += 1;
+        }
+        drop(held);
+        turned.notify_all();
+    }
+
+    /// Runs one item's work; if it panics, later items do not wait for turns that never come.
+    pub fn guard<O>(&self, work: impl FnOnce() -> O) -> O {
+        let guard = Abandon(self);
+        let output = work();
+        std::mem::forget(guard);
+        output
+    }
+}
+
+struct Abandon<'b, 'a, T: ?Sized>(&'b InOrder<'a, T>);
+
+impl<T: ?Sized> Drop for Abandon<'_, '_, T> {
+    fn drop(&mut self) {
+        for (held, turned) in &self.0.things {
+            held.lock().unwrap_or_else(PoisonError::into_inner).0 = usize::MAX;
+            turned.notify_all();
+        }
+    }
+}
+
 /// Releases everybody when a worker unwinds; the scope then passes the panic on.
 struct Turn<'a, F> {
     turn: &'a Mutex<(usize, F)>,
@@ -127,6 +175,41 @@ mod tests {
                 (0..50).map(|x| x * 2).collect::<Vec<_>>()
             );
         }
+    }
+
+    #[test]
+    fn every_thing_is_changed_in_item_order() {
+        for threads in 1..4 {
+            let mut things = [Vec::new(), Vec::new(), Vec::new()];
+            let order = InOrder::new(things.iter_mut());
+            map((0..20).collect(), threads, |item: usize| {
+                order.guard(|| {
+                    for thing in [2, 0, 1] {
+                        std::thread::yield_now();
+                        order.turn(thing, item, |seen| seen.push(item));
+                    }
+                });
+            });
+            drop(order);
+            for seen in things {
+                assert_eq!(seen, (0..20).collect::<Vec<_>>(), "{threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_that_panics_keeps_nobody_waiting() {
+        let result = std::panic::catch_unwind(|| {
+            let mut things = [0];
+            let order = InOrder::new(things.iter_mut());
+            map((0..8).collect(), 2, |item: usize| {
+                order.guard(|| {
+                    assert!(item != 3, "item 3");
+                    order.turn(0, item, |sum| *sum += item);
+                });
+            });
+        });
+        assert!(result.is_err());
     }
 
     #[test]

@@ -65,8 +65,17 @@ pub struct Workspace<E: Operand> {
     logits: Vec<E::Real>,
     d_logits: Vec<E>,
     panels: Vec<E>,
+    /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
+    gradients: [Vec<E::Real>; 3],
     scratch: Scratch<E>,
     back: BackwardScratch<E>,
+}
+
+/// The beginning of a buffer, all 0.
+fn cleared<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
+    let part = reserve(buffer, len);
+    part.fill(R::ZERO);
+    part
 }
 
 impl<E: Operand> Decoder<E> {
@@ -147,7 +156,7 @@ impl<E: Operand> Decoder<E> {
         for (index, layer) in self.layout.layers.iter().enumerate() {
             reserve(&mut inputs[index], x.len()).copy_from_slice(x);
             let stash = &mut layers[if self.recompute { 0 } else { index }];
-            let cache = self.cleared(layer, packed, blocks);
+            let cache = self.empty_blocks(layer, packed, blocks);
             self.layer_forward(layer, weights, packed.rows(), x, cache, stash, scratch);
             if let crate::layout::FeedForward::Moe { plan, .. } = &layer.feed_forward {
                 let mut chosen = vec![0; plan.routed_experts];
@@ -158,7 +167,12 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// Empty blocks for a pass: what lies behind the end of a sequence must be finite.
-    fn cleared<'a>(&self, layer: &Layer, packed: &Packed, blocks: &'a mut Vec<E>) -> &'a mut [E] {
+    fn empty_blocks<'a>(
+        &self,
+        layer: &Layer,
+        packed: &Packed,
+        blocks: &'a mut Vec<E>,
+    ) -> &'a mut [E] {
         let len = packed.blocks() * block_len::<E>(&attention::heads(&layer.attention));
         let blocks = reserve(blocks, len);
         blocks.fill(E::default());
@@ -230,8 +244,9 @@ impl<E: Operand> Decoder<E> {
         logits
     }
 
-    /// Adds to the gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Must
-    /// follow the forward pass of the same rows in the same workspace.
+    /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Every part of the
+    /// layout is handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of
+    /// the same rows in the same workspace.
     pub fn backward(
         &self,
         weights: &Weights<E>,
@@ -239,15 +254,22 @@ impl<E: Operand> Decoder<E> {
         token_gradients: &[E::Real],
         temperature: f64,
         balance_weight: f64,
-        gradient: &mut [E::Real],
+        mut deliver: impl FnMut(usize, &[E::Real]),
         work: &mut Workspace<E>,
     ) -> f64 {
-        let (rows, hidden) = (packed.tokens.len(), self.hidden);
+        let (rows, hidden, parts) = (packed.tokens.len(), self.hidden, &self.layout.parts);
+        let last = parts.len() - 1;
         let mut panels = std::mem::take(&mut work.panels);
-        let gradient = &mut Gradient { values: gradient, panels: &mut panels };
+        let mut buffers = std::mem::take(&mut work.gradients);
+        let [front, part, behind] = &mut buffers;
+        let front = cleared(front, parts[0].len());
+        let behind = cleared(behind, parts[last].len());
         reserve(&mut work.dx, rows * hidden).fill(E::Real::ZERO);
         reserve(&mut work.d_normed, rows * hidden);
-        self.head_backward(weights, packed, token_gradients, temperature, gradient, work);
+        let start = parts[last].start;
+        let ends = &mut Gradient { front: &mut *front, part: behind, start, panels: &mut panels };
+        self.head_backward(weights, packed, token_gradients, temperature, ends, work);
+        deliver(last, behind);
         let balance = Balance { sequences: &packed.sequences, weight: balance_weight };
         let segments = packed.segments();
         let mut loss = 0.0;
@@ -255,14 +277,20 @@ impl<E: Operand> Decoder<E> {
             if self.recompute {
                 self.compute_again(index, weights, packed, work);
             }
+            let range = &parts[index + 1];
+            let part = cleared(part, range.len());
+            let (start, front) = (range.start, &mut [][..]);
+            let gradient = &mut Gradient { front, part, start, panels: &mut panels };
             loss += self.layer_backward(index, weights, packed, &segments, balance, gradient, work);
+            deliver(index + 1, part);
         }
-        let d_embedding = &mut gradient.values[self.layout.embedding.offset..];
         for (row, token) in work.dx[..rows * hidden].chunks(hidden).zip(&packed.tokens) {
-            let to = &mut d_embedding[*token as usize * hidden..][..hidden];
+            let to =
+                &mut front[self.layout.embedding.offset + *token as usize * hidden..][..hidden];
             add_scaled(to, E::Real::ONE, row);
         }
-        work.panels = panels;
+        deliver(0, front);
+        (work.panels, work.gradients) = (panels, buffers);
         loss
     }
 
@@ -279,7 +307,7 @@ impl<E: Operand> Decoder<E> {
         let len = packed.tokens.len() * self.hidden;
         let x = reserve(x, len);
         x.copy_from_slice(&inputs[index][..len]);
-        let cache = self.cleared(layer, packed, blocks);
+        let cache = self.empty_blocks(layer, packed, blocks);
         self.layer_forward(layer, weights, packed.rows(), x, cache, &mut layers[0], scratch);
     }
 
@@ -331,7 +359,7 @@ impl<E: Operand> Decoder<E> {
     ) {
         let (hidden, rows) = (self.hidden, dx.len() / self.hidden);
         let gain = weights.vector(norm);
-        let d_gain = &mut gradient.values[norm.offset..norm.offset + norm.len];
+        let d_gain = gradient.at(norm.offset, norm.len);
         let (x, dy, dx) = ((x, hidden), (dy, hidden), (dx, hidden));
         rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, false);
     }

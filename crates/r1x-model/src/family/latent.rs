@@ -284,6 +284,6 @@ fn norm_backward<E: Operand>(
     gradient: &mut Gradient<'_, E>,
 ) {
     let gain = block.weights.vector(norm);
-    let d_gain = &mut gradient.values[norm.offset..norm.offset + norm.len];
+    let d_gain = gradient.at(norm.offset, norm.len);
     rms_norm_backward(x, gain, block.eps, dy, dx, d_gain, block.rows.len(), true);
 }

@@ -61,13 +61,28 @@ pub fn backward<E: Operand>(
     .compute();
 }
 
-/// Where gradients go: one range for the whole model, in layout order.
+/// Where gradients go: some of the layout's parts.
 #[derive(Debug)]
 pub struct Gradient<'a, E: Operand> {
-    /// The sums so far.
-    pub values: &'a mut [E::Real],
+    /// The parameters that the layout starts with, or nothing.
+    pub front: &'a mut [E::Real],
+    /// Another part.
+    pub part: &'a mut [E::Real],
+    /// Where that part starts in the layout.
+    pub start: usize,
     /// Memory of the products.
     pub panels: &'a mut Vec<E>,
+}
+
+impl<E: Operand> Gradient<'_, E> {
+    /// The gradient of a parameter.
+    pub fn at(&mut self, offset: usize, len: usize) -> &mut [E::Real] {
+        if offset < self.front.len() {
+            &mut self.front[offset..offset + len]
+        } else {
+            &mut self.part[offset - self.start..][..len]
+        }
+    }
 }
 
 /// dW += dyᵀ · x.
@@ -79,9 +94,11 @@ pub fn weight_gradient<E: Operand>(
     rows: usize,
 ) {
     let Block { offset, rows: out, columns: inp } = block.into();
-    let dw = &mut gradient.values[offset..offset + out * inp];
+    let mut panels = std::mem::take(gradient.panels);
+    let dw = gradient.at(offset, out * inp);
     let (dy, x) = ((dy.data, dy.stride), (x.data, x.stride));
-    matmul_weight_gradient(dy, x, dw, rows, inp, out, gradient.panels);
+    matmul_weight_gradient(dy, x, dw, rows, inp, out, &mut panels);
+    *gradient.panels = panels;
 }
 
 /// Makes a buffer at least `len` long; its contents are whatever was there.

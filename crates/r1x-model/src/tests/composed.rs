@@ -98,7 +98,7 @@ impl<R: Real> Case<R> {
             &upstream,
             TEMPERATURE,
             BALANCE_WEIGHT,
-            into,
+            super::into(&self.decoder.layout, into),
             &mut work,
         );
         (said.iter().map(|s| s.logprob.to_f64()).collect(), balance, gradient)
@@ -272,11 +272,11 @@ fn decoding_that_makes_no_sense_is_refused() {
         Err(ModelError::UnknownToken { token: 13, size: 13 })
     ));
     assert!(model.prefill(&[&[1][..], &[]], 1).is_err());
-    let mut cache = model.prefill(&[&[1; 48][..], &[2; 47]], 48).unwrap().cache;
+    let mut cache = model.prefill(&[&[1; 64][..], &[2; 63]], 64).unwrap().cache;
     assert!(model.decode(&[1], &mut cache.clone()).is_err());
     assert!(matches!(
         model.decode(&[1, 1], &mut cache.clone()).map(|_| ()),
-        Err(ModelError::TooLong { length: 49, limit: 48 })
+        Err(ModelError::TooLong { length: 65, limit: 64 })
     ));
     cache = cache.select(&[1]).unwrap();
     model.decode(&[1], &mut cache).unwrap();

@@ -114,7 +114,7 @@ impl Golden {
             &upstream,
             self.header.temperature,
             1.0,
-            into,
+            super::into(&decoder.layout, into),
             &mut work,
         );
         let gradients = decoder.layout.parameters.iter().map(|parameter| {

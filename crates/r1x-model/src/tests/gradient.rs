@@ -61,7 +61,7 @@ impl Case {
             gradients,
             TEMPERATURE,
             BALANCE_WEIGHT,
-            gradient,
+            super::into(&self.decoder.layout, gradient),
             &mut work,
         );
         loss + balance

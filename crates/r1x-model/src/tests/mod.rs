@@ -7,6 +7,10 @@ mod gradient;
 mod properties;
 mod tensor;
 
+use r1x_ops::Real;
+use r1x_ops::kernel::add_assign;
+
+use crate::layout::Layout;
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
 };
@@ -78,4 +82,9 @@ pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
         ("mla moe without groups", plan(mla(None), FeedForwardPlan::Moe(flat), true)),
         ("mla moe after a dense layer", plan(mla(None), FeedForwardPlan::Moe(mixed), true)),
     ]
+}
+
+/// Adds the parts of a gradient to one range for the whole model.
+pub fn into<R: Real>(layout: &Layout, gradient: &mut [R]) -> impl FnMut(usize, &[R]) {
+    |part, values| add_assign(&mut gradient[layout.parts[part].clone()], values)
 }
