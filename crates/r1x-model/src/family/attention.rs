@@ -19,8 +19,6 @@ use crate::weights::Weights;
 /// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
 pub struct Stash<E: Operand> {
-    /// What the first product gave: queries, keys and values, or what latent attention starts from.
-    pub(super) projected: Vec<E::Real>,
     pub(super) query: Vec<E>,
     pub(super) context: Vec<E>,
     pub(super) attended: Vec<E>,
@@ -82,7 +80,7 @@ impl<E: Operand> Block<'_, E> {
         reserve(&mut stash.context, rows * shape.row_width);
         reserve(&mut stash.query, rows * shape.heads * shape.key_width);
         match self.attention {
-            Attention::Gqa { .. } => self.project(normed, stash),
+            Attention::Gqa { .. } => self.project(normed, stash, scratch),
             Attention::Mla { .. } => latent::project(self, normed, stash, scratch),
         }
         let len = block_len::<E>(&shape);
@@ -108,12 +106,12 @@ impl<E: Operand> Block<'_, E> {
         }
     }
 
-    fn project(&self, normed: &[E], stash: &mut Stash<E>) {
+    fn project(&self, normed: &[E], stash: &mut Stash<E>, scratch: &mut Scratch<E>) {
         let Attention::Gqa { qkv, heads, kv_heads, width, .. } = *self.attention else {
             return;
         };
         let (rows, all) = (self.rows.len(), qkv.rows());
-        let projected = reserve(&mut stash.projected, rows * all);
+        let projected = reserve(&mut scratch.outputs, rows * all);
         let normed = Strided { data: normed, stride: qkv.columns() };
         linear::forward(self.weights, qkv, normed, (projected, all), rows, false);
         let from = |start| Vectors { start, stride: all, step: width };

@@ -10,6 +10,7 @@ use r1x_core::plan::MoePlan;
 use r1x_ops::kernel::router::Router;
 use r1x_ops::kernel::swiglu::{swiglu_rows, swiglu_rows_backward};
 use r1x_ops::kernel::{add_scaled, dot};
+use r1x_ops::operand::round_all;
 use r1x_ops::simd::vectorize;
 use r1x_ops::{Operand, Real};
 
@@ -21,9 +22,14 @@ use crate::weights::Weights;
 /// Activations of one SwiGLU over some rows.
 #[derive(Clone, Debug, Default)]
 struct SwigluStash<E: Operand> {
-    gate_up: Vec<E::Real>,
+    gate_up: Vec<E>,
     act: Vec<E>,
+    /// Gates and ups of some rows as they leave the product.
+    fresh: Vec<E::Real>,
 }
+
+/// Rows whose gates and ups stay in the second-level cache.
+const ROWS: usize = 64;
 
 /// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
@@ -89,9 +95,15 @@ fn swiglu_forward<E: Operand>(
     let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
     let gate_up = &mut stash.gate_up[range.start * 2 * inner..range.end * 2 * inner];
     let act = &mut stash.act[range.start * inner..range.end * inner];
-    let x = Strided { data: x, stride: hidden };
-    linear::forward(weights, block.gate_up, x, (gate_up, 2 * inner), rows, false);
-    swiglu_rows(gate_up, inner, act);
+    let fresh = reserve(&mut stash.fresh, rows.min(ROWS) * 2 * inner);
+    let chunks = gate_up.chunks_mut(ROWS * 2 * inner).zip(act.chunks_mut(ROWS * inner));
+    for ((gate_up, act), x) in chunks.zip(x.chunks(ROWS * hidden)) {
+        let (x, rows) = (Strided { data: x, stride: hidden }, act.len() / inner);
+        let fresh = &mut fresh[..gate_up.len()];
+        linear::forward(weights, block.gate_up, x, (fresh, 2 * inner), rows, false);
+        swiglu_rows(fresh, inner, act);
+        round_all(fresh, gate_up);
+    }
     let act = Strided { data: &*act, stride: inner };
     linear::forward(weights, block.down, act, (y, hidden), rows, accumulate);
 }

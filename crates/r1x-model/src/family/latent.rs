@@ -16,7 +16,9 @@ use crate::layout::{Attention, LatentHead, LatentQuery, Matrix, Vector};
 
 /// What latent attention leaves for its backward pass beside what every attention does.
 #[derive(Clone, Debug, Default)]
-pub struct LatentStash<E> {
+pub struct LatentStash<E: Operand> {
+    /// What the first product gave: queries or their latent, the context's latent, the shared rotary key.
+    projected: Vec<E::Real>,
     /// The normed query latent.
     query_normed: Vec<E>,
     /// Queries before they enter the latent space.
@@ -85,7 +87,7 @@ pub(super) fn project<E: Operand>(
 ) {
     let (shape, rows, weights) = (shape(block), block.rows.len(), block.weights);
     let (all, start, key) = (shape.down.rows(), shape.start(), shape.key());
-    let projected = reserve(&mut stash.projected, rows * all);
+    let projected = reserve(&mut stash.latent.projected, rows * all);
     let normed = Strided { data: normed, stride: shape.down.columns() };
     linear::forward(weights, shape.down, normed, (projected, all), rows, false);
     let (width, positions) = (shape.heads * shape.query(), block.rows.positions);
@@ -115,7 +117,7 @@ pub(super) fn project<E: Operand>(
     }
     enter_queries(block, &shape, stash, scratch);
     let gain = weights.vector(shape.kv_norm);
-    let (projected, context) = (&stash.projected, &mut stash.context);
+    let (projected, context) = (&stash.latent.projected, &mut stash.context);
     rms_norm((&projected[start..], all), gain, block.eps, (context, key), rows);
     let from = Vectors { start: start + shape.latent, stride: all, step: 0 };
     let to = Vectors { start: shape.latent, stride: key, step: 0 };
@@ -218,7 +220,7 @@ pub(super) fn unproject<E: Operand>(
             let clean = Strided { data: &stash.latent.query_normed[..], stride: norm.len };
             linear::weight_gradient(up, clean, dy, gradient, rows);
             let d_low = reserve(low, rows * norm.len);
-            let x = (&stash.projected[..], all);
+            let x = (&stash.latent.projected[..], all);
             norm_backward(block, norm, x, (d_clean, norm.len), (d_low, norm.len), gradient);
             for (row, d_low) in d_rows.chunks_mut(all).zip(d_low.chunks(norm.len)) {
                 round_all(d_low, &mut row[..norm.len]);
@@ -227,7 +229,7 @@ pub(super) fn unproject<E: Operand>(
     }
     let Scratch { context: d_context, low, .. } = scratch;
     let d_latent = reserve(low, rows * shape.latent);
-    let x = (&stash.projected[start..], all);
+    let x = (&stash.latent.projected[start..], all);
     norm_backward(block, shape.kv_norm, x, (d_context, key), (d_latent, shape.latent), gradient);
     for (row, d_latent) in d_rows.chunks_mut(all).zip(d_latent.chunks(shape.latent)) {
         round_all(d_latent, &mut row[start..start + shape.latent]);

@@ -30,10 +30,16 @@ fn backward<E: Operand>(
     for (((gate, up), dact), (dgate, dup)) in
         gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
     {
-        let s = sigmoid(*gate);
-        *dup = E::round(*dact * *gate * s);
-        *dgate = E::round(*dact * *up * s * (E::Real::ONE + *gate * (E::Real::ONE - s)));
+        (*dgate, *dup) = backward_element(*gate, *up, *dact);
     }
+}
+
+/// (dgate, dup)
+#[inline(always)]
+fn backward_element<E: Operand>(gate: E::Real, up: E::Real, dact: E::Real) -> (E, E) {
+    let s = sigmoid(gate);
+    let dgate = dact * up * s * (E::Real::ONE + gate * (E::Real::ONE - s));
+    (E::round(dgate), E::round(dact * gate * s))
 }
 
 vectorized! {
@@ -66,17 +72,23 @@ vectorized! {
 }
 
 vectorized! {
-    /// d_gate_up (overwritten, laid out as `gate_up`) for upstream dact.
+    /// d_gate_up (overwritten, laid out as `gate_up`) for upstream dact. Gates and ups come as operands, which is
+    /// how they are kept between the passes.
     pub fn swiglu_rows_backward<E: Operand>(
-        gate_up: &[E::Real],
+        gate_up: &[E],
         width: usize,
         dact: &[E::Real],
         d_gate_up: &mut [E],
     ) {
         let rows = gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
         for ((row, d_row), dact) in rows.zip(dact.chunks_exact(width)) {
+            let (gate, up) = row.split_at(width);
             let (dgate, dup) = d_row.split_at_mut(width);
-            backward(&row[..width], &row[width..], dact, dgate, dup);
+            for (((gate, up), dact), (dgate, dup)) in
+                gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
+            {
+                (*dgate, *dup) = backward_element(gate.widen(), up.widen(), *dact);
+            }
         }
     }
 }
