@@ -10,7 +10,7 @@ import common
 if __name__ == "__main__":
     ask = common.parse(common.arguments(__doc__))
     common.require("vllm", "torch")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", f"0-{ask.threads - 1}")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # The engine in this process, so that its memory is counted.
