@@ -9,7 +9,9 @@ import time
 
 import common
 
-ask = common.parse(common.arguments(__doc__, precisions=("f32", "bf16")))
+parser = common.arguments(__doc__, precisions=("f32", "bf16"))
+parser.add_argument("--micro-batch", type=int, default=16, help="sequences trained together")
+ask = common.parse(parser)
 common.require("torch", "transformers", "trl", "datasets")
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
@@ -80,7 +82,8 @@ with tempfile.TemporaryDirectory() as folder:
         output_dir=folder,
         use_cpu=True,
         bf16=ask.precision == "bf16",
-        per_device_train_batch_size=samples,
+        per_device_train_batch_size=ask.micro_batch,
+        gradient_accumulation_steps=samples // ask.micro_batch,
         num_generations=common.GROUP,
         max_completion_length=common.LONGEST,
         temperature=1.0,
