@@ -37,6 +37,14 @@ impl Precision {
         }
     }
 
+    /// Bytes of a number that is multiplied.
+    pub fn bytes(self) -> f64 {
+        match self {
+            Precision::F32 => 4.0,
+            Precision::Bf16 => 2.0,
+        }
+    }
+
     /// Its word in a plan.
     fn planned(self) -> Planned {
         match self {

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_table_shows_figures_limits_and_shares() {
         let expected = "\
-what            figure  unit         spread  limit  share  peak MiB  large allocations
+what            figure  unit        spread  limit  share  peak MiB  large allocations
 generate/small  12 345  tokens/s  -19 +5 %      -      -         -          0 / token
 grpo/big          4.00  s          -0 +0 %   1.50   38 %       300         17 / layer
 ";

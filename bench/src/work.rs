@@ -6,8 +6,7 @@
 use r1x_core::plan::{AttentionPlan, ModelPlan};
 use r1x_spec::parameters;
 
-/// Bytes of a weight or of a cached number.
-const BYTES: f64 = 4.0;
+use crate::shape::Precision;
 
 /// What has to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,11 +38,13 @@ pub struct Cost {
     pub attended: f64,
     /// Numbers cached for each position, over all layers.
     pub cached: f64,
+    /// Bytes of a weight or of a cached number.
+    pub bytes: f64,
 }
 
 impl Cost {
     /// The costs of a planned model with so many tokens in its vocabulary.
-    pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
+    pub fn new(plan: &ModelPlan, vocabulary: usize, precision: Precision) -> Self {
         let head = (vocabulary * plan.hidden_size) as f64;
         let (mut active, mut stored) = (0.0, 0.0);
         for tensor in parameters(plan, vocabulary).tensors {
@@ -72,13 +73,14 @@ impl Cost {
             stored: stored + head,
             attended: attended as f64 * layers,
             cached: cached as f64 * layers,
+            bytes: precision.bytes(),
         }
     }
 
     /// A prompt, and the logits after it.
     pub fn prefill(&self, prompt: usize) -> Work {
         let flops = self.rows(0, prompt) + 2.0 * self.head;
-        Work { flops, bytes: self.stored * BYTES }
+        Work { flops, bytes: self.stored * self.bytes }
     }
 
     /// The tokens of one sample after its first, which the prompt's logits give.
@@ -90,7 +92,7 @@ impl Cost {
 
     /// What `steps` decoding steps read: weights once for the whole batch, and the cache of `positions`.
     pub fn decode_bytes(&self, steps: usize, positions: usize) -> f64 {
-        (self.stored + self.cached * positions as f64) * BYTES * steps as f64
+        (self.stored + self.cached * positions as f64) * self.bytes * steps as f64
     }
 
     /// Forward and backward over a sequence whose tokens after `prompt` are learnt.
@@ -122,10 +124,10 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::{BIG, BIG_MOE, Precision, SMALL, SMALL_MOE, Shape, plan};
+    use crate::shape::{BIG, BIG_MOE, SMALL, SMALL_MOE, Shape, plan};
 
     fn cost(shape: &Shape) -> Cost {
-        Cost::new(&plan(shape, 256, Precision::F32), shape.vocabulary)
+        Cost::new(&plan(shape, 256, Precision::F32), shape.vocabulary, Precision::F32)
     }
 
     /// Millions of operations for each of `tokens`.
