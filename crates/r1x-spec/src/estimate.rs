@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, RunPlan, SftPlan,
-    SourcePlan, StageKind,
+    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, Precision, RunPlan,
+    SftPlan, SourcePlan, StageKind,
 };
 use r1x_core::problem::Split;
 
@@ -352,7 +352,14 @@ impl Cost {
     }
 
     fn memory(&self, plan: &RunPlan) -> u64 {
-        let mut copies = 4; // weights, gradients and two moments
+        // What a factor of a product takes, in halves of a number.
+        let factor = match plan.model.precision {
+            Precision::F32 => 2,
+            Precision::Bf16 => 1,
+        };
+        // In halves of a number: weights with the two forms that are packed, gradients and two moments.
+        let weights = 2 + 2 * factor;
+        let mut copies = weights + 6;
         let (mut micro_batch, mut sampled) = (1u64, 0u64);
         for stage in &plan.stages {
             match &stage.kind {
@@ -361,7 +368,7 @@ impl Cost {
                     micro_batch = micro_batch.max(grpo.micro_batch_size as u64);
                     sampled = sampled.max((grpo.prompts_per_step * grpo.group_size) as u64);
                     if grpo.kl.coef > 0.0 {
-                        copies = 5;
+                        copies = 2 * weights + 6;
                     }
                 }
                 StageKind::Evaluate(_) => {}
@@ -371,13 +378,16 @@ impl Cost {
         // feed-forward, and the attention weights. At the end: logits and their gradient.
         let layer =
             8 * self.hidden + self.attention_width + 3 * self.inner + self.heads * self.context;
-        let position = self.layers.saturating_mul(layer).saturating_add(2 * self.vocabulary_size);
+        let kept = if plan.model.recompute_activations { 1 } else { self.layers };
+        let position = kept.saturating_mul(layer).saturating_add(2 * self.vocabulary_size);
         let activations = micro_batch.saturating_mul(self.context).saturating_mul(position);
         let caches = sampled
             .saturating_mul(self.context)
             .saturating_mul(self.layers)
-            .saturating_mul(self.cached);
-        let weights = self.parameters.total.saturating_mul(copies);
+            .saturating_mul(self.cached)
+            .saturating_mul(factor)
+            / 2;
+        let weights = self.parameters.total.saturating_mul(copies) / 2;
         weights.saturating_add(activations).saturating_add(caches).saturating_mul(F32)
     }
 

@@ -122,8 +122,11 @@ fn costs_grow_with_what_causes_them() {
     let base = cost(&[]);
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
     assert!(penalised.flops > base.flops, "a reference is scored");
-    let reference = 4 * base.parameters.total;
+    // The weights in f32, and packed in bf16 for both directions.
+    let reference = (4 + 2 * 2) * base.parameters.total;
     assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
+    assert!(cost(&["model.precision=f32"]).memory_bytes > base.memory_bytes);
+    assert!(cost(&["model.recompute_activations=true"]).memory_bytes < base.memory_bytes);
     assert!(cost(&["stages.rl.grpo.epochs=2"]).flops > base.flops);
     assert!(cost(&["stages.cold-start.sft.micro_batch_size=64"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["checkpoints.every=null"]).checkpoint_bytes < base.checkpoint_bytes);
