@@ -81,7 +81,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-bench",
         &["r1x-core", "r1x-model", "r1x-ops", "r1x-reward", "r1x-spec", "r1x-store", "r1x-train"],
-        &["clap", "serde", "serde_json", "tempfile"],
+        &["clap", "half", "serde", "serde_json", "tempfile"],
     ),
     ("xtask", &[], &["serde", "serde_json", "sha2", "wit-component"]),
     ("r1x-tests", &[], &["insta", "serde_json", "tempfile"]),

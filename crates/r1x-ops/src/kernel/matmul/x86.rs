@@ -357,7 +357,7 @@ fn block_rows<E: Operand>(k: usize) -> usize {
 }
 
 /// Defines a product out of tiles of one level: of AVX-512, whose 24 vectors of sums are 12 rows by one panel,
-/// 6 by two, or 3 by four. Few rows take several panels, because one row's chain of sums would wait for the
+/// 6 by two. Few rows take several panels, because one row's chain of sums would wait for the
 /// previous addition.
 macro_rules! product_avx512 {
     ($(#[$meta:meta])* $name:ident, $element:ty, $lanes:ident, $features:literal) => {
@@ -372,7 +372,6 @@ macro_rules! product_avx512 {
                     match (rows, panels) {
                         (1, 4) => tile::<$lanes, 1, 8>(t),
                         (2, 4) => tile::<$lanes, 2, 8>(t),
-                        (3, 4) => tile::<$lanes, 3, 8>(t),
                         (1, 2) => tile::<$lanes, 1, 4>(t),
                         (2, 2) => tile::<$lanes, 2, 4>(t),
                         (3, 2) => tile::<$lanes, 3, 4>(t),
@@ -398,7 +397,7 @@ macro_rules! product_avx512 {
             let block = block_rows::<$element>(product.k);
             for first in (0..product.m).step_by(block) {
                 let count = (product.m - first).min(block);
-                let widest = if count <= 3 { 4 } else if count <= 6 { 2 } else { 1 };
+                let widest = if count <= 2 { 4 } else if count <= 6 { 2 } else { 1 };
                 let tiles = count.div_ceil(12);
                 let mut j = 0;
                 while j < product.n {
