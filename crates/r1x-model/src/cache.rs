@@ -1,10 +1,14 @@
-//! Keys and values of the sequences being decoded: a pool of blocks, shared by reference count.
+//! Keys and values of the sequences being decoded: a pool of pages, shared by reference count.
 //!
-//! A block has the same number in every layer. Samples of one prompt share the blocks that it fills; the one it
-//! only begins is copied when they part. Must not know what a block holds.
+//! A page is a few blocks that are neighbours in memory, so that products can read across them. A block has the
+//! same number in every layer. Samples of one prompt share the blocks that it fills; the one it only begins is
+//! copied when they part. Must not know what a block holds.
 
 use r1x_ops::Operand;
 use r1x_ops::kernel::attention::BLOCK;
+
+/// Blocks of a page.
+const PAGE: usize = 4;
 
 /// The pool.
 #[derive(Debug)]
@@ -12,7 +16,7 @@ pub struct Cache<E> {
     layers: Vec<Vec<E>>,
     /// Elements of a block, by layer.
     lens: Vec<usize>,
-    /// How many sequences use each block.
+    /// How many sequences use each page.
     uses: Vec<u32>,
     free: Vec<u32>,
 }
@@ -29,57 +33,65 @@ impl<E: Operand> Cache<E> {
         &mut self.layers
     }
 
-    /// Empty blocks for one user: positions that are not written yet are 0, because they are multiplied by 0.
-    pub fn allocate(&mut self, count: usize) -> Vec<u32> {
-        (0..count).map(|_| self.block(true)).collect()
+    /// At least `count` more blocks for one user. Positions that are not written yet are 0, because they are
+    /// multiplied by 0.
+    pub fn allocate(&mut self, count: usize, table: &mut Vec<u32>) {
+        for _ in 0..count.div_ceil(PAGE) {
+            let first = self.page() as usize * PAGE;
+            table.extend((first..first + PAGE).map(|block| block as u32));
+        }
     }
 
-    fn block(&mut self, cleared: bool) -> u32 {
-        if let Some(block) = self.free.pop() {
-            self.uses[block as usize] = 1;
-            if cleared {
-                for (layer, len) in self.layers.iter_mut().zip(&self.lens) {
-                    layer[block as usize * len..][..*len].fill(E::default());
-                }
+    fn page(&mut self) -> u32 {
+        if let Some(page) = self.free.pop() {
+            self.uses[page as usize] = 1;
+            for (layer, len) in self.layers.iter_mut().zip(&self.lens) {
+                layer[page as usize * PAGE * len..][..PAGE * len].fill(E::default());
             }
-            return block;
+            return page;
         }
-        let block = self.uses.len();
+        let page = self.uses.len();
         self.uses.push(1);
         for (layer, len) in self.layers.iter_mut().zip(&self.lens) {
-            layer.resize((block + 1) * len, E::default());
+            layer.resize((page + 1) * PAGE * len, E::default());
         }
-        block as u32
+        page as u32
     }
 
     /// The blocks of another user that starts with the first `len` positions of a sequence.
     pub fn fork(&mut self, table: &[u32], len: usize) -> Vec<u32> {
         let (shared, begun) = table.split_at(len / BLOCK);
-        for block in shared {
-            self.uses[*block as usize] += 1;
+        for page in pages(shared) {
+            self.uses[page] += 1;
         }
         let mut forked = shared.to_vec();
         if let (Some(from), true) = (begun.first(), !len.is_multiple_of(BLOCK)) {
-            let to = self.block(false);
+            self.allocate(1, &mut forked);
+            let to = forked[shared.len()] as usize;
             for (layer, len) in self.layers.iter_mut().zip(&self.lens) {
                 let from = *from as usize * len;
-                layer.copy_within(from..from + len, to as usize * len);
+                layer.copy_within(from..from + len, to * len);
             }
-            forked.push(to);
         }
         forked
     }
 
-    /// One user less for some blocks; without users they are free.
+    /// One user less for some blocks; pages without users are free.
     pub fn release(&mut self, table: &[u32]) {
-        for block in table {
-            let uses = &mut self.uses[*block as usize];
-            *uses -= 1;
-            if *uses == 0 {
-                self.free.push(*block);
+        for page in pages(table) {
+            self.uses[page] -= 1;
+            if self.uses[page] == 0 {
+                self.free.push(page as u32);
             }
         }
     }
+}
+
+/// The pages of a table, each once.
+fn pages(table: &[u32]) -> impl Iterator<Item = usize> {
+    table
+        .chunk_by(|a, b| *a as usize / PAGE == *b as usize / PAGE)
+        .map(|run| run[0] as usize / PAGE)
 }
 
 #[cfg(test)]
@@ -89,7 +101,8 @@ mod tests {
     #[test]
     fn forks_share_whole_blocks_and_copy_the_begun_one() {
         let mut cache = Cache::<f32>::new([2, 3].into_iter());
-        let prompt = cache.allocate(2);
+        let mut prompt = Vec::new();
+        cache.allocate(2, &mut prompt);
         for layer in cache.layers() {
             for (index, value) in layer.iter_mut().enumerate() {
                 *value = index as f32;
@@ -102,19 +115,19 @@ mod tests {
         for (layer, len) in [2, 3].into_iter().enumerate() {
             let block = |b: u32| cache.layers[layer][b as usize * len..][..len].to_vec();
             assert_eq!(block(first[1]), block(prompt[1]));
+            assert_eq!(block(first[2]), vec![0.0; len], "the next block is new");
         }
         // A prompt that ends with its block leaves nothing to copy.
-        assert_eq!(cache.fork(&prompt, 2 * BLOCK), prompt);
+        assert_eq!(cache.fork(&prompt, 2 * BLOCK), prompt[..2]);
         cache.release(&prompt);
-        cache.release(&prompt);
+        cache.release(&prompt[..2]);
         cache.release(&second);
-        // The shared block is still used by the first; the prompt's second one and the copy are free, and clean
-        // when they are handed out again.
-        let mut again = cache.allocate(2);
-        again.sort_unstable();
-        let mut expected = vec![prompt[1], second[1]];
-        expected.sort_unstable();
-        assert_eq!(again, expected);
+        // The shared page is still used by the first; the second's own is free, and clean when it is handed out
+        // again. The pool grows after that.
+        let mut again = Vec::new();
+        cache.allocate(PAGE + 1, &mut again);
+        assert_eq!(again[..PAGE], second[1..]);
+        assert_eq!(again[PAGE] as usize, 3 * PAGE);
         for (layer, len) in [2, 3].into_iter().enumerate() {
             let block = &cache.layers[layer][again[0] as usize * len..][..len];
             assert!(block.iter().all(|value| *value == 0.0));

@@ -234,7 +234,9 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
         let tables: Vec<Vec<u32>> = units
             .iter()
             .map(|unit| {
-                self.cache.allocate(self.requests[unit.request].prompt.len().div_ceil(BLOCK))
+                let (mut table, prompt) = (Vec::new(), &self.requests[unit.request].prompt);
+                self.cache.allocate(prompt.len().div_ceil(BLOCK), &mut table);
+                table
             })
             .collect();
         let mut ends = Vec::new();
@@ -303,7 +305,7 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
             let drawn = &active.completion.tokens;
             let position = self.requests[active.request].prompt.len() + drawn.len() - 1;
             if position / BLOCK == active.table.len() {
-                active.table.extend(self.cache.allocate(1));
+                self.cache.allocate(1, &mut active.table);
             }
             let table = self.pass.tables.len();
             self.pass.tables.extend(&active.table);

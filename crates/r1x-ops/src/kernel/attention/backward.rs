@@ -153,8 +153,7 @@ impl Head<'_> {
         transposed_product(wide, narrow, (end, dk, m), d_keys);
         // dQ = dS·K.
         let d_scores = E::rounded(d_scores, probabilities);
-        let keys =
-            Right { data: &fixed[ends[0]..ends[1]], panel_stride: packed_len::<E>(len, PANEL) };
+        let keys = Right::panels(&fixed[ends[0]..ends[1]], len);
         let dq = &mut dq[row * dk..];
         product(Left::rows(d_scores, end), keys, (m, dk, end), dq, q_stride);
     }

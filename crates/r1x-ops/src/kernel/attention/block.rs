@@ -27,10 +27,10 @@ pub(super) fn keys<'a, E: Operand>(
     kv_head: usize,
 ) -> Right<'a, E> {
     let len = block_len::<E>(shape);
-    Right { data: &cache[block * len + kv_head * head_len::<E>(shape)..], panel_stride: len }
+    Right::spaced(&cache[block * len + kv_head * head_len::<E>(shape)..], len)
 }
 
-/// Values of a head in a block, as `[32 positions × value width]`.
+/// Values of a head from a block on, as `[positions × value width]`; blocks that follow in memory continue it.
 pub(super) fn values<'a, E: Operand>(
     shape: &Heads,
     cache: &'a [E],
@@ -40,8 +40,12 @@ pub(super) fn values<'a, E: Operand>(
     let start = block * block_len::<E>(shape)
         + kv_head * head_len::<E>(shape)
         + packed_len::<E>(shape.key_width, BLOCK);
-    let len = packed_len::<E>(BLOCK, shape.value_width);
-    Right::panels(&cache[start..start + len], BLOCK)
+    Right {
+        data: &cache[start..],
+        panel_stride: packed_len::<E>(BLOCK, PANEL),
+        segment: BLOCK,
+        segment_stride: block_len::<E>(shape),
+    }
 }
 
 /// Writes the context row of one position into slot `slot` of a block.

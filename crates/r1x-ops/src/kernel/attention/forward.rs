@@ -108,11 +108,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The rows with the blocks that each of them has to itself.
-    fn own(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// The shared blocks, as spans of neighbours in memory: (first block of the row, its number, how many).
+    fn shared(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        spans(&self.tables[self.contexts[0].table..][..self.shared], 0)
+    }
+
+    /// The blocks that a row has to itself, as spans.
+    fn own(&self) -> impl Iterator<Item = (usize, (usize, usize, usize))> {
         self.contexts.iter().enumerate().flat_map(move |(row, context)| {
-            let own = self.shared..context.blocks();
-            own.map(move |block| (row, block, self.tables[context.table + block] as usize))
+            let end = context.blocks().max(self.shared);
+            let own = &self.tables[context.table + self.shared..context.table + end];
+            spans(own, self.shared).map(move |span| (row, span))
         })
     }
 
@@ -126,15 +132,8 @@ impl<'a> Run<'a> {
         scores: &mut [E::Real],
     ) {
         let (group, width, k) = (shape.group(), self.blocks * BLOCK, shape.key_width);
-        let shared = &self.tables[self.contexts[0].table..][..self.shared];
-        let mut block = 0;
-        while block < shared.len() {
-            // Blocks that are neighbours in memory are one right factor.
-            let mut count = 1;
-            while shared.get(block + count).is_some_and(|id| *id == shared[block] + count as u32) {
-                count += 1;
-            }
-            let b = block::keys(shape, cache, shared[block] as usize, kv_head);
+        for (block, id, count) in self.shared() {
+            let b = block::keys(shape, cache, id, kv_head);
             for head in 0..group {
                 Product {
                     m: self.contexts.len(),
@@ -148,12 +147,11 @@ impl<'a> Run<'a> {
                 }
                 .compute();
             }
-            block += count;
         }
-        for (row, block, id) in self.own() {
+        for (row, (block, id, count)) in self.own() {
             Product {
                 m: group,
-                n: BLOCK,
+                n: count * BLOCK,
                 k,
                 a: Left::rows(&q[(row * shape.heads + kv_head * group) * k..], k),
                 b: block::keys(shape, cache, id, kv_head),
@@ -175,13 +173,12 @@ impl<'a> Run<'a> {
         sums: &mut [E::Real],
     ) {
         let (group, width, n) = (shape.group(), self.blocks * BLOCK, shape.value_width);
-        for block in 0..self.shared {
-            let id = self.tables[self.contexts[0].table + block] as usize;
+        for (block, id, count) in self.shared() {
             for head in 0..group {
                 Product {
                     m: self.contexts.len(),
                     n,
-                    k: BLOCK,
+                    k: count * BLOCK,
                     a: Left::rows(&probabilities[head * width + block * BLOCK..], group * width),
                     b: block::values(shape, cache, id, kv_head),
                     c: &mut sums[head * n..],
@@ -191,11 +188,11 @@ impl<'a> Run<'a> {
                 .compute();
             }
         }
-        for (row, block, id) in self.own() {
+        for (row, (block, id, count)) in self.own() {
             Product {
                 m: group,
                 n,
-                k: BLOCK,
+                k: count * BLOCK,
                 a: Left::rows(&probabilities[row * group * width + block * BLOCK..], width),
                 b: block::values(shape, cache, id, kv_head),
                 c: &mut sums[row * group * n..],
@@ -205,6 +202,19 @@ impl<'a> Run<'a> {
             .compute();
         }
     }
+}
+
+/// Blocks of a table as spans whose numbers follow one another: (place in the table, from `first` on; number of
+/// the first; how many).
+fn spans(table: &[u32], first: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let id = *table.get(at)?;
+        let follows = |(offset, next): &(usize, &u32)| **next == id + *offset as u32;
+        let count = table[at..].iter().enumerate().take_while(follows).count();
+        at += count;
+        Some((first + at - count, id as usize, count))
+    })
 }
 
 vectorized! {

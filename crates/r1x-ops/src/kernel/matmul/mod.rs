@@ -41,29 +41,41 @@ impl<'a, E: Operand> Left<'a, E> {
     }
 }
 
-/// The right factor in panels of `PANEL` columns, which are whole: zeros fill the last one. Element (p, j) is
-/// `data[j / PANEL * panel_stride + p / PACK * PANEL * PACK + j % PANEL * PACK + p % PACK]`.
+/// The right factor in panels of `PANEL` columns, which are whole: zeros fill the last one. Rows may come in
+/// segments that lie apart. With s = p / segment and q = p % segment, element (p, j) is
+/// `data[j / PANEL * panel_stride + s * segment_stride + q / PACK * PANEL * PACK + j % PANEL * PACK + q % PACK]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a, E> {
     /// The elements.
     pub data: &'a [E],
     /// Distance between panels.
     pub panel_stride: usize,
+    /// Rows of a segment, a multiple of PACK.
+    pub segment: usize,
+    /// Distance between segments.
+    pub segment_stride: usize,
 }
 
 impl<'a, E: Operand> Right<'a, E> {
     /// A matrix of `k` rows as packing leaves it: panel after panel, so that a tile reads it front to back.
     pub fn panels(data: &'a [E], k: usize) -> Self {
-        Self { data, panel_stride: packed_len::<E>(k, PANEL) }
+        Self::spaced(data, packed_len::<E>(k, PANEL))
+    }
+
+    /// The same with panels further apart than they are long.
+    pub fn spaced(data: &'a [E], panel_stride: usize) -> Self {
+        Self { data, panel_stride, segment: usize::MAX / E::PACK * E::PACK, segment_stride: 0 }
     }
 
     /// Index of element (p, j).
     #[inline(always)]
     fn at(&self, p: usize, j: usize) -> usize {
+        let (s, q) = (p / self.segment, p % self.segment);
         j / PANEL * self.panel_stride
-            + p / E::PACK * PANEL * E::PACK
+            + s * self.segment_stride
+            + q / E::PACK * PANEL * E::PACK
             + j % PANEL * E::PACK
-            + p % E::PACK
+            + q % E::PACK
     }
 }
 
@@ -104,8 +116,9 @@ impl<E: Operand> Product<'_, E> {
             let tail = (self.k - 1) % E::PACK;
             let last = (self.m - 1) * self.a.row_stride + (steps - 1) * self.a.step_stride + tail;
             assert!(last < self.a.data.len(), "A is too short");
-            let whole = (self.n - 1) / PANEL * self.b.panel_stride + steps * PANEL * E::PACK;
-            assert!(whole <= self.b.data.len(), "B is too short");
+            assert!(self.b.segment.is_multiple_of(E::PACK), "a segment of B cuts a pair");
+            let whole = self.b.at(self.k - 1, (self.n - 1) / PANEL * PANEL) / E::PACK * E::PACK;
+            assert!(whole + PANEL * E::PACK <= self.b.data.len(), "B is too short");
         }
         E::product(self);
     }

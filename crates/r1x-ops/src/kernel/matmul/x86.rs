@@ -18,6 +18,8 @@ struct Tile<E: Operand> {
     a_step: usize,
     b: *const E,
     b_panel: usize,
+    /// Steps of a segment of B, and the distance between segments.
+    b_segment: (usize, usize),
     c: *mut E::Real,
     c_row: usize,
     /// Columns of C from the tile's first on; a tile writes no further.
@@ -37,6 +39,7 @@ impl<E: Operand> Tile<E> {
             a_step: product.a.step_stride,
             b: product.b.data[b..].as_ptr(),
             b_panel: product.b.panel_stride,
+            b_segment: (product.b.segment / E::PACK, product.b.segment_stride),
             c: product.c[i * product.c_stride + j..].as_mut_ptr(),
             c_row: product.c_stride,
             columns: product.n - j,
@@ -91,26 +94,32 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile<L::
         }
         let steps = tile.k.div_ceil(pack);
         let mut a = tile.a;
-        let mut b = tile.b;
         let right = |b: *const L::Element, v: usize| {
             let panel = v / per_panel * tile.b_panel;
             L::right(b.add(panel + v % per_panel * L::COUNT * pack))
         };
-        for step in 0..steps {
-            let mut factors = [right(b, 0); VECTORS];
-            for (v, factor) in factors.iter_mut().enumerate().skip(1) {
-                *factor = right(b, v);
-            }
-            let whole = pack == 1 || step * pack + 1 < tile.k;
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let at = a.wrapping_add(i * tile.a_row);
-                let scale = if whole { L::left(at) } else { L::left_last(at) };
-                for (sum, factor) in sums.iter_mut().zip(factors) {
-                    *sum = L::add(*sum, scale, factor);
+        let (segment, stride) = tile.b_segment;
+        let (mut first, mut start) = (0, tile.b);
+        while first < steps {
+            let end = steps.min(first.saturating_add(segment));
+            let mut b = start;
+            for step in first..end {
+                let mut factors = [right(b, 0); VECTORS];
+                for (v, factor) in factors.iter_mut().enumerate().skip(1) {
+                    *factor = right(b, v);
                 }
+                let whole = pack == 1 || step * pack + 1 < tile.k;
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let at = a.wrapping_add(i * tile.a_row);
+                    let scale = if whole { L::left(at) } else { L::left_last(at) };
+                    for (sum, factor) in sums.iter_mut().zip(factors) {
+                        *sum = L::add(*sum, scale, factor);
+                    }
+                }
+                a = a.wrapping_add(tile.a_step);
+                b = b.wrapping_add(PANEL * pack);
             }
-            a = a.wrapping_add(tile.a_step);
-            b = b.wrapping_add(PANEL * pack);
+            (first, start) = (end, start.wrapping_add(stride));
         }
         for (i, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
