@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{RunPlan, SourcePlan};
+use r1x_core::plan::{Precision, RunPlan, SourcePlan};
 use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
@@ -78,6 +78,9 @@ pub fn policy(
     folder: &Path,
 ) -> Result<Box<dyn Model>, Failure> {
     let threads = compute.threads();
+    if !device.is_cpu() && plan.model.precision != Precision::F32 {
+        eprintln!("note: {} computes in f32, not in the plan's precision", compute.device);
+    }
     r1x_model::model::fresh(&plan.model, plan.seed, threads, folder.to_owned(), device)
         .map_err(|error| r1x_core::PortError::from(error).into())
 }

@@ -188,6 +188,7 @@ fn every_experiment_checks_and_plans() {
 /// What `r1x doctor` checks, and how far each may be off.
 const CHECKS: &str = "\
 matmul                          1e-5  ok
+matmul_bf16                     5e-3  ok
 rms_norm                        1e-5  ok
 rope                            1e-5  ok
 swiglu                          1e-5  ok
@@ -225,7 +226,7 @@ fn the_doctor_measures_and_checks_the_cpu() {
     }
     assert!(report.contains("GFLOP/s on one thread"), "{report}");
     assert_eq!(verdicts(&report), CHECKS);
-    assert!(report.ends_with("\nall 14 checks passed on cpu\n"), "{report}");
+    assert!(report.ends_with("\nall 15 checks passed on cpu\n"), "{report}");
     assert!(!bench.folder.path().join("runs").exists(), "the doctor left something behind");
     bench.fails(2, &["doctor", "--gpu", "0", "--threads", "2"]);
 }

@@ -17,6 +17,7 @@ pub struct Check {
 /// Every op, in the order a model meets them.
 pub const CHECKS: &[Check] = &[
     Check { name: "matmul", tolerance: 1e-5, run: super::matmul::check },
+    Check { name: "matmul_bf16", tolerance: 5e-3, run: super::matmul::check_bf16 },
     Check { name: "rms_norm", tolerance: 1e-5, run: super::rms_norm::check },
     Check { name: "rope", tolerance: 1e-5, run: super::rope::check },
     Check { name: "swiglu", tolerance: 1e-5, run: super::swiglu::check },

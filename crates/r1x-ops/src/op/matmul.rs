@@ -4,9 +4,11 @@
 //! two loads whose rates say how fast the device is. Must not know clocks: the caller holds the watch.
 
 use candle_core::{DType, Device, Result, Tensor};
+use half::bf16;
 
 use super::check::{Outcome, compare, random};
 use crate::kernel::matmul::{Right, matmul, pack_rows, packed_len};
+use crate::operand::Operand;
 
 /// Rows, shared width and columns of the check: no multiples of a tile.
 const SHAPE: (usize, usize, usize) = (37, 61, 45);
@@ -26,14 +28,33 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// The value of a product of bf16 numbers: the kernel's on the CPU, whose sums stay in `f32`, else the device's,
+/// which rounds its result to bf16.
+pub(super) fn check_bf16(device: &Device) -> Result<Outcome> {
+    let (m, k, n) = (37, 62, 45);
+    let rounded = |seed, shape: &[usize]| random(seed, shape).to_dtype(DType::BF16);
+    let (a, b) = (rounded(73, &[m, k])?, rounded(74, &[k, n])?);
+    let found = if device.is_cpu() {
+        let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<bf16>();
+        let (a, b, mut c) = (flat(&a)?, flat(&b)?, vec![0.0f32; m * n]);
+        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, false);
+        Tensor::from_vec(c, (m, n), device)?
+    } else {
+        a.to_device(device)?.matmul(&b.to_device(device)?)?
+    };
+    let mut outcome = Outcome::default();
+    outcome.compare(&found, &written_out(&[a.to_dtype(DType::F64)?, b.to_dtype(DType::F64)?])?)?;
+    Ok(outcome)
+}
+
 /// Σ over the shared width of products, without a matrix product.
 fn written_out(x: &[Tensor]) -> Result<Tensor> {
     x[0].unsqueeze(2)?.broadcast_mul(&x[1].unsqueeze(0)?)?.sum(1)
 }
 
 /// A `k` × `n` matrix as the kernel wants its right factor.
-fn packed(b: &[f32], k: usize, n: usize) -> Vec<f32> {
-    let mut panels = vec![0.0; packed_len::<f32>(k, n)];
+fn packed<E: Operand>(b: &[E], k: usize, n: usize) -> Vec<E> {
+    let mut panels = vec![E::default(); packed_len::<E>(k, n)];
     pack_rows(b, n, k, n, &mut panels);
     panels
 }

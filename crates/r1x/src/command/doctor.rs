@@ -40,7 +40,7 @@ fn cpu(threads: usize) -> Result<i32, Failure> {
     let cores = facts.cores.map_or("unknown".to_owned(), |cores| cores.to_string());
     println!("cpu      {}, {cores} cores", known(facts.cpu));
     println!("memory   {}", facts.ram_bytes.map_or("unknown".to_owned(), table::bytes));
-    println!("kernels  {:?}", r1x_ops::simd::level());
+    println!("kernels  {}", r1x_ops::simd::level().name());
     println!("threads  {threads}");
     println!(
         "matmul   {:.0} GFLOP/s on one thread, {:.0} on {threads} (f32, {CPU_SIZE} x {CPU_SIZE})",

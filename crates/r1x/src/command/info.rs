@@ -51,8 +51,8 @@ pub fn version() -> Result<i32, Failure> {
     println!("commit   {commit}{dirty}");
     println!("compiler {}", env!("R1X_RUSTC"));
     println!(
-        "devices  cpu ({:?}){}",
-        r1x_ops::simd::level(),
+        "devices  cpu ({}){}",
+        r1x_ops::simd::level().name(),
         if cfg!(feature = "cuda") { ", cuda" } else { "" }
     );
     println!("spec     1");
