@@ -28,45 +28,33 @@ pub trait Operand:
     fn product(product: Product<'_, Self>);
 }
 
-impl Operand for f32 {
-    type Real = f32;
-    const PACK: usize = 1;
-    const NAME: &'static str = "f32";
-    #[inline(always)]
-    fn round(value: f32) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self
-    }
-    fn rounded<'a>(values: &'a [f32], _: &'a mut Vec<Self>) -> &'a [Self] {
-        values
-    }
-    fn product(product: Product<'_, Self>) {
-        product_f32(product);
-    }
+/// A type whose sums are of the same type, so that nothing is rounded.
+macro_rules! exact {
+    ($type:ident, $product:ident) => {
+        impl Operand for $type {
+            type Real = $type;
+            const PACK: usize = 1;
+            const NAME: &'static str = stringify!($type);
+            #[inline(always)]
+            fn round(value: $type) -> Self {
+                value
+            }
+            #[inline(always)]
+            fn widen(self) -> $type {
+                self
+            }
+            fn rounded<'a>(values: &'a [$type], _: &'a mut Vec<Self>) -> &'a [Self] {
+                values
+            }
+            fn product(product: Product<'_, Self>) {
+                $product(product);
+            }
+        }
+    };
 }
 
-impl Operand for f64 {
-    type Real = f64;
-    const PACK: usize = 1;
-    const NAME: &'static str = "f64";
-    #[inline(always)]
-    fn round(value: f64) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn widen(self) -> f64 {
-        self
-    }
-    fn rounded<'a>(values: &'a [f64], _: &'a mut Vec<Self>) -> &'a [Self] {
-        values
-    }
-    fn product(product: Product<'_, Self>) {
-        product_portable(product);
-    }
-}
+exact!(f32, product_f32);
+exact!(f64, product_portable);
 
 impl Operand for bf16 {
     type Real = f32;
@@ -117,23 +105,9 @@ pub trait Source<E>: Copy {
     fn operand(self) -> E;
 }
 
-impl Source<f32> for f32 {
+impl<E: Operand> Source<E> for E {
     #[inline(always)]
-    fn operand(self) -> f32 {
-        self
-    }
-}
-
-impl Source<f64> for f64 {
-    #[inline(always)]
-    fn operand(self) -> f64 {
-        self
-    }
-}
-
-impl Source<bf16> for bf16 {
-    #[inline(always)]
-    fn operand(self) -> bf16 {
+    fn operand(self) -> E {
         self
     }
 }
