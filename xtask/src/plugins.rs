@@ -26,6 +26,7 @@ pub struct Plugin {
 pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "countdown", component: "plugins/countdown.wasm" },
     Plugin { name: "format", component: "plugins/format.wasm" },
+    Plugin { name: "gsm8k", component: "plugins/gsm8k.wasm" },
     // Not a reward: the misbehaving guest of the host's tests.
     Plugin { name: "hostile", component: "crates/r1x-reward/tests/fixtures/hostile.wasm" },
 ];
