@@ -5,6 +5,7 @@
 //! types here are made from it, so they cannot drift apart.
 
 pub mod integer;
+pub mod language;
 pub mod rational;
 pub mod settings;
 #[cfg(not(target_arch = "wasm32"))]

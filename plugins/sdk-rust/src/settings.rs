@@ -102,7 +102,8 @@ impl Kind {
             Self::Text => (!value.is_string()).then(|| "a text".to_owned()),
             Self::Number(low, high) => {
                 let fits = value.as_f64().is_some_and(|number| (low..=high).contains(&number));
-                (!fits).then(|| format!("a number from {low} to {high}"))
+                (!fits)
+                    .then(|| format!("a number from {} to {}", Value::from(low), Value::from(high)))
             }
             Self::Whole(low, high) => {
                 let fits = value.as_u64().is_some_and(|number| (low..=high).contains(&number));
@@ -202,7 +203,7 @@ mod tests {
             ("{}", "`mode` is missing: how"),
             (r#"{"mode":"z"}"#, "`mode` must be one of x, y, not \"z\""),
             (r#"{"mode":"x","strict":1}"#, "`strict` must be true or false, not 1"),
-            (r#"{"mode":"x","scale":3}"#, "`scale` must be a number from 0 to 2, not 3"),
+            (r#"{"mode":"x","scale":3}"#, "`scale` must be a number from 0.0 to 2.0, not 3"),
             (r#"{"mode":"x","size":0}"#, "`size` must be a whole number from 1 to 9, not 0"),
             (r#"{"mode":"x","parts":[]}"#, "`parts` must be a list of a, b, not a list"),
             (
