@@ -26,6 +26,14 @@ pub struct Plugin {
 pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "countdown", component: "plugins/countdown.wasm" },
     Plugin { name: "format", component: "plugins/format.wasm" },
+    Plugin { name: "gsm8k", component: "plugins/gsm8k.wasm" },
+    Plugin { name: "ifeval", component: "plugins/ifeval.wasm" },
+    Plugin { name: "language", component: "plugins/language.wasm" },
+    Plugin { name: "length", component: "plugins/length.wasm" },
+    Plugin { name: "match", component: "plugins/match.wasm" },
+    Plugin { name: "math", component: "plugins/math.wasm" },
+    Plugin { name: "multiple-choice", component: "plugins/multiple-choice.wasm" },
+    Plugin { name: "repetition", component: "plugins/repetition.wasm" },
     // Not a reward: the misbehaving guest of the host's tests.
     Plugin { name: "hostile", component: "crates/r1x-reward/tests/fixtures/hostile.wasm" },
 ];
@@ -58,7 +66,7 @@ fn build_all(root: &Path) -> Result<(), Failure> {
             wasm_sha256: lock::sha256(&component),
             compiler: toolchain.version.clone(),
         };
-        println!("{:<10} {:>7} bytes  {}", plugin.name, component.len(), entry.wasm_sha256);
+        println!("{:<15} {:>7} bytes  {}", plugin.name, component.len(), entry.wasm_sha256);
         lock.plugins.insert(plugin.name.to_owned(), entry);
     }
     write_whole(&root.join(LOCK), lock.to_text()?.as_bytes())

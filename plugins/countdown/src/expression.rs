@@ -5,10 +5,12 @@
 //! The text comes from a model that is rewarded for finding holes here. The grammar is closed, both length
 //! and depth are limited, and every operation is checked.
 
-use crate::rational::Rational;
+use r1x_plugin::rational::Rational;
 
 /// Longest expression, bytes.
 pub const MAX_LENGTH: usize = 512;
+/// Largest value on the way, bits above or below the line: far beyond any problem, and cheap.
+const MAX_BITS: u64 = 127;
 /// Deepest nesting of parentheses.
 pub const MAX_DEPTH: usize = 32;
 
@@ -137,7 +139,7 @@ impl Parser<'_> {
         match token {
             Token::Number(number) => {
                 self.numbers.push(number);
-                Ok(Ok(Rational::integer(number)))
+                Ok(Ok(Rational::from(number)))
             }
             Token::Open if depth == MAX_DEPTH => {
                 Err(format!("more than {MAX_DEPTH} parentheses inside each other"))
@@ -161,14 +163,14 @@ impl Parser<'_> {
 
 fn apply(operator: char, left: Value, right: Value) -> Value {
     let (left, right) = (left?, right?);
-    match operator {
-        '+' => left.plus(right),
-        '-' => left.minus(right),
-        '*' => left.times(right),
+    let value = match operator {
+        '+' => left.plus(&right),
+        '-' => left.minus(&right),
+        '*' => left.times(&right),
         _ if right.is_zero() => return Err(ZERO_DIVISION),
-        _ => left.over(right),
-    }
-    .ok_or(OVERFLOW)
+        _ => left.over(&right),
+    };
+    value.filter(|value| value.bits() <= MAX_BITS).ok_or(OVERFLOW)
 }
 
 #[cfg(test)]

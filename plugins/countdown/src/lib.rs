@@ -1,21 +1,35 @@
 //! Reward `countdown`: 1 when the answer is an expression that uses every given number once and hits the
-//! target exactly, else 0.
+//! target exactly, else 0. With `compat` it scores as a public recipe does, holes included.
 //!
 //! Must not know how problems are made, nor the form of the completion outside the answer's tags.
 
+pub mod compat;
 pub mod expression;
-pub mod rational;
+pub mod python;
 
 use expression::Expression;
+use r1x_plugin::rational::Rational;
+use r1x_plugin::settings::{Key, Kind, Settings, schema};
+use r1x_plugin::text::only_between;
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
-use rational::Rational;
 
-const ANSWER: &str = "<answer>";
-const ANSWER_END: &str = "</answer>";
+const KEYS: &[Key] = &[Key {
+    name: "compat",
+    kind: Kind::Choice(&["none", "mini-r1", "tinyzero"]),
+    default: "\"none\"",
+    about: "Score as this public recipe does, its holes included.",
+}];
 
-/// The reward; it takes no configuration.
+/// The configured reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Countdown;
+pub enum Countdown {
+    /// Exact, and closed to tricks.
+    Strict,
+    /// As Mini-R1 scores its equations.
+    MiniR1,
+    /// As TinyZero scores.
+    TinyZero,
+}
 
 /// What a problem asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,30 +53,24 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// The text of the only answer in a completion.
-pub fn answer(completion: &str) -> Result<&str, &'static str> {
-    let mut opened = completion.split(ANSWER).skip(1);
-    let Some(rest) = opened.next() else {
-        return Err("no <answer>");
-    };
-    if opened.next().is_some() {
-        return Err("more than one <answer>");
+impl Verdict {
+    /// Nothing is right.
+    fn unparsed(reason: impl Into<String>) -> Self {
+        Self { parsed: false, numbers: false, value_correct: false, reason: reason.into() }
     }
-    match rest.split_once(ANSWER_END) {
-        None => Err("no </answer>"),
-        Some((_, after)) if after.contains(ANSWER_END) => Err("more than one </answer>"),
-        Some((answer, _)) => Ok(answer),
+
+    /// Everything is right.
+    pub fn right(&self) -> bool {
+        self.parsed && self.numbers && self.value_correct
     }
 }
 
-/// Judges a completion.
+/// Judges a completion strictly.
 pub fn judge(completion: &str, problem: &Problem) -> Verdict {
-    let parsed = answer(completion).map_err(str::to_owned).and_then(expression::parse);
-    let expression = match parsed {
+    let answer = only_between(completion, "<answer>", "</answer>");
+    let expression = match answer.and_then(expression::parse) {
         Ok(expression) => expression,
-        Err(reason) => {
-            return Verdict { parsed: false, numbers: false, value_correct: false, reason };
-        }
+        Err(reason) => return Verdict::unparsed(reason),
     };
     let numbers = check_numbers(&expression, &problem.nums);
     let value = check_value(&expression, problem.target);
@@ -76,8 +84,8 @@ pub fn judge(completion: &str, problem: &Problem) -> Verdict {
 
 fn check_value(expression: &Expression, target: i128) -> Result<(), String> {
     match expression.value {
-        Ok(value) if value == Rational::integer(target) => Ok(()),
-        Ok(value) => Err(format!("gives {value}, not {target}")),
+        Ok(ref value) if *value == Rational::from(target) => Ok(()),
+        Ok(ref value) => Err(format!("gives {value}, not {target}")),
         Err(reason) => Err(reason.to_owned()),
     }
 }
@@ -132,12 +140,9 @@ fn read_problem(rollout: &Rollout) -> Result<Problem, String> {
 
 fn integer(value: &Value, column: &str) -> Result<i128, String> {
     value.as_i64().map(i128::from).ok_or_else(|| {
-        format!("column `{column}`: {} is not a whole number", shorten(&value.to_string()))
+        let value = r1x_plugin::text::shorten(&value.to_string(), 40);
+        format!("column `{column}`: {value} is not a whole number")
     })
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 impl Reward for Countdown {
@@ -154,23 +159,30 @@ impl Reward for Countdown {
             parts: ["parsed", "numbers", "value_correct"].map(str::to_owned).to_vec(),
             min: Some(0.0),
             max: Some(1.0),
-            config_schema: Some(r#"{"type":"object","additionalProperties":false}"#.to_owned()),
+            config_schema: Some(schema(KEYS)),
         }
     }
 
     fn configure(config: &Map<String, Value>) -> Result<Self, String> {
-        r1x_plugin::refuse_unknown_keys(config, &[])?;
-        Ok(Self)
+        Ok(match Settings::read(config, KEYS)?.text("compat") {
+            "mini-r1" => Self::MiniR1,
+            "tinyzero" => Self::TinyZero,
+            _ => Self::Strict,
+        })
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
         let problem = read_problem(rollout)?;
-        let mut verdict = judge(&rollout.completion, &problem);
+        let whole = |verdict: Verdict| (f64::from(verdict.right()), verdict);
+        let (reward, mut verdict) = match self {
+            Self::Strict => whole(judge(&rollout.completion, &problem)),
+            Self::MiniR1 => whole(compat::mini_r1(&rollout.completion, &problem)),
+            Self::TinyZero => compat::tiny_zero(&rollout.completion, &problem),
+        };
         if !verdict.parsed && rollout.truncated {
             verdict.reason.push_str(" (cut at the token limit)");
         }
-        let right = verdict.parsed && verdict.numbers && verdict.value_correct;
-        Ok(Score::new(f64::from(right), verdict.reason)
+        Ok(Score::new(reward, verdict.reason)
             .part("parsed", verdict.parsed)
             .part("numbers", verdict.numbers)
             .part("value_correct", verdict.value_correct))
@@ -182,29 +194,34 @@ r1x_plugin::export_reward!(Countdown);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use r1x_plugin::testing::{check_adversarial, check_cases, check_holes};
 
     /// The cases are shared with the tests of the host, which run them through the component.
     const CASES: &str = include_str!("../cases.jsonl");
 
     #[test]
     fn every_case_of_the_table() {
-        for line in CASES.lines() {
-            let case: Value = line.parse().unwrap();
-            let completion = case["completion"].as_str().unwrap();
-            let rollout = r1x_plugin::test_rollout(completion, &case["columns"].to_string());
-            let score = Countdown.score(&rollout).unwrap();
-            assert_eq!(score.reward, case["reward"].as_f64(), "{line}");
-            assert_eq!(score.info.as_deref(), case["info"].as_str(), "{line}");
-            for part in &score.parts {
-                assert_eq!(Some(part.value), case["parts"][&part.name].as_f64(), "{line}");
-            }
+        check_cases::<Countdown>(CASES);
+        for compat in ["none", "mini-r1", "tinyzero"] {
+            let config = format!(r#"{{"compat":"{compat}"}}"#);
+            check_adversarial::<Countdown>(&config, r#"{"nums":[1,9],"target":9}"#);
         }
+    }
+
+    #[test]
+    fn the_recipe_is_met_row_by_row_and_its_holes_can_be_closed() {
+        let table = include_str!("../compat/table.jsonl");
+        assert!(table.lines().count() >= 200);
+        check_cases::<Countdown>(table);
+        check_holes::<Countdown>(table, "{}");
     }
 
     #[test]
     fn columns_of_another_type_cannot_be_judged() {
         let score = |columns: &str| {
-            Countdown.score(&r1x_plugin::test_rollout("<answer>1</answer>", columns)).unwrap_err()
+            Countdown::Strict
+                .score(&r1x_plugin::test_rollout("<answer>1</answer>", columns))
+                .unwrap_err()
         };
         assert!(score(r#"{"nums":[1]}"#).contains("`target` is missing"));
         assert!(score(r#"{"nums":1,"target":1}"#).contains("`nums` must be a list"));
@@ -216,14 +233,16 @@ mod tests {
     fn truncation_is_told() {
         let mut rollout = r1x_plugin::test_rollout("<answer> 1 +", r#"{"nums":[1,2],"target":3}"#);
         rollout.truncated = true;
-        let score = Countdown.score(&rollout).unwrap();
+        let score = Countdown::Strict.score(&rollout).unwrap();
         assert_eq!(score.info.as_deref(), Some("no </answer> (cut at the token limit)"));
     }
 
     #[test]
-    fn configuration_is_empty() {
-        let config = r1x_plugin::parse_config(r#"{"weight":2}"#).unwrap();
-        assert!(Countdown::configure(&config).unwrap_err().contains("`weight`"));
-        assert!(Countdown::configure(&Map::new()).is_ok());
+    fn configuration_is_strict() {
+        let read = |text: &str| Countdown::configure(&r1x_plugin::parse_config(text).unwrap());
+        assert!(read(r#"{"weight":2}"#).unwrap_err().contains("`weight`"));
+        assert!(read(r#"{"compat":"mini"}"#).unwrap_err().contains("mini-r1"));
+        assert_eq!(read("{}"), Ok(Countdown::Strict));
+        assert_eq!(read(r#"{"compat":"tinyzero"}"#), Ok(Countdown::TinyZero));
     }
 }

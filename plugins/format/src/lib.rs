@@ -1,7 +1,8 @@
 //! Reward `format`: 1 when the completion is thinking, then one answer, then nothing.
 //!
-//! Must not know what a good answer is.
+//! With `compat` it scores as a public recipe does. Must not know what a good answer is.
 
+use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
 
 const THINK: &str = "<think>";
@@ -9,11 +10,28 @@ const THINK_END: &str = "</think>";
 const ANSWER: &str = "<answer>";
 const ANSWER_END: &str = "</answer>";
 
+const KEYS: &[Key] = &[
+    Key {
+        name: "prefilled",
+        kind: Kind::Flag,
+        default: "true",
+        about: "The prompt already ends with <think>.",
+    },
+    Key {
+        name: "compat",
+        kind: Kind::Choice(&["none", "mini-r1"]),
+        default: "\"none\"",
+        about: "Score as this public recipe does (it takes the prompt to end with <think>).",
+    },
+];
+
 /// The configured reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
     /// The prompt already ends with `<think>`, so the completion must not open it again.
     pub prefilled: bool,
+    /// Score as Mini-R1 does.
+    pub mini_r1: bool,
 }
 
 /// What is right about a completion, and the first thing that is not.
@@ -47,6 +65,22 @@ pub fn judge(text: &str, prefilled: bool) -> Verdict {
         whole: first_wrong.is_ok(),
         reason: first_wrong.err().unwrap_or("well formed"),
     }
+}
+
+/// Mini-R1's form: `</think>`, one line break, `<answer>`, and `</answer>` at the end or before a last line
+/// break. What stands between the answer's tags is free, more tags included.
+pub fn judge_mini_r1(text: &str) -> Verdict {
+    let (thought, rest) = text.split_once(THINK_END).unwrap_or((text, ""));
+    let think = thought.len() < text.len() && !thought.contains(THINK);
+    let answer = rest
+        .strip_prefix("\n<answer>")
+        .is_some_and(|rest| rest.strip_suffix('\n').unwrap_or(rest).ends_with(ANSWER_END));
+    let reason = match (think, answer) {
+        (false, _) => "the thought is not closed once",
+        (true, false) => "not one line break and one answer after </think>",
+        (true, true) => "well formed",
+    };
+    Verdict { think, answer, whole: think && answer, reason }
 }
 
 fn check_thinking(text: &str, prefilled: bool) -> Result<(), &'static str> {
@@ -104,26 +138,25 @@ impl Reward for Format {
             parts: vec!["think".to_owned(), "answer".to_owned()],
             min: Some(0.0),
             max: Some(1.0),
-            config_schema: Some(
-                r#"{"type":"object","additionalProperties":false,"properties":{"prefilled":{"type":"boolean","default":true,"description":"The prompt already ends with <think>."}}}"#
-                    .to_owned(),
-            ),
+            config_schema: Some(schema(KEYS)),
         }
     }
 
     fn configure(config: &Map<String, Value>) -> Result<Self, String> {
-        r1x_plugin::refuse_unknown_keys(config, &["prefilled"])?;
-        match config.get("prefilled") {
-            None => Ok(Self { prefilled: true }),
-            Some(Value::Bool(prefilled)) => Ok(Self { prefilled: *prefilled }),
-            Some(other) => {
-                Err(format!("`prefilled` must be true or false, not {}", r1x_plugin::kind(other)))
-            }
+        let settings = Settings::read(config, KEYS)?;
+        let mini_r1 = settings.text("compat") == "mini-r1";
+        if mini_r1 && !settings.flag("prefilled") {
+            return Err("`prefilled` must be true with `compat: mini-r1`".to_owned());
         }
+        Ok(Self { prefilled: settings.flag("prefilled"), mini_r1 })
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let verdict = judge(&rollout.completion, self.prefilled);
+        let verdict = if self.mini_r1 {
+            judge_mini_r1(&rollout.completion)
+        } else {
+            judge(&rollout.completion, self.prefilled)
+        };
         let reason = match (verdict.whole, rollout.truncated) {
             (false, true) => format!("{} (cut at the token limit)", verdict.reason),
             _ => verdict.reason.to_owned(),
@@ -139,40 +172,42 @@ r1x_plugin::export_reward!(Format);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use r1x_plugin::testing::{check_adversarial, check_cases, check_holes};
 
     /// The cases are shared with the tests of the host, which run them through the component.
     const CASES: &str = include_str!("../cases.jsonl");
 
     #[test]
     fn every_case_of_the_table() {
-        for line in CASES.lines() {
-            let case: Value = line.parse().unwrap();
-            let config = case["config"].as_object().cloned().unwrap_or_default();
-            let reward = Format::configure(&config).unwrap();
-            let completion = case["completion"].as_str().unwrap();
-            let score = reward.score(&r1x_plugin::test_rollout(completion, "{}")).unwrap();
-            assert_eq!(score.reward, case["reward"].as_f64(), "{line}");
-            assert_eq!(score.info.as_deref(), case["info"].as_str(), "{line}");
-            for part in &score.parts {
-                assert_eq!(Some(part.value), case["parts"][&part.name].as_f64(), "{line}");
-            }
-        }
+        check_cases::<Format>(CASES);
+        check_adversarial::<Format>("{}", "{}");
+        check_adversarial::<Format>(r#"{"compat":"mini-r1"}"#, "{}");
+    }
+
+    #[test]
+    fn the_recipe_is_met_row_by_row_and_its_holes_can_be_closed() {
+        let table = include_str!("../compat/table.jsonl");
+        assert!(table.lines().count() >= 200);
+        check_cases::<Format>(table);
+        check_holes::<Format>(table, "{}");
     }
 
     #[test]
     fn truncation_is_told() {
         let mut rollout = r1x_plugin::test_rollout("1 + 2", "{}");
         rollout.truncated = true;
-        let score = Format { prefilled: true }.score(&rollout).unwrap();
+        let score = Format { prefilled: true, mini_r1: false }.score(&rollout).unwrap();
         assert_eq!(score.info.as_deref(), Some("no </think> (cut at the token limit)"));
     }
 
     #[test]
     fn configuration_is_strict() {
         let read = |text: &str| Format::configure(&r1x_plugin::parse_config(text).unwrap());
-        assert_eq!(read("{}"), Ok(Format { prefilled: true }));
-        assert_eq!(read(r#"{"prefilled":false}"#), Ok(Format { prefilled: false }));
-        assert!(read(r#"{"prefilled":1}"#).unwrap_err().contains("a number"));
+        assert_eq!(read("{}"), Ok(Format { prefilled: true, mini_r1: false }));
+        assert!(!read(r#"{"prefilled":false}"#).unwrap().prefilled);
+        assert!(read(r#"{"compat":"mini-r1"}"#).unwrap().mini_r1);
+        assert!(read(r#"{"compat":"mini-r1","prefilled":false}"#).is_err());
+        assert!(read(r#"{"prefilled":1}"#).unwrap_err().contains("true or false"));
         assert!(read(r#"{"prefiled":true}"#).unwrap_err().contains("`prefiled`"));
     }
 }

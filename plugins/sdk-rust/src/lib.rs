@@ -1,7 +1,16 @@
 //! What every r1x reward plugin written in Rust shares: the types of the contract, one trait, one macro.
 //!
+//! Beside them stand exact arithmetic, readers of text and of configurations, and the tests' tables of cases.
 //! Must not know any particular reward. The contract itself is the WIT file of the r1x-reward crate; the
 //! types here are made from it, so they cannot drift apart.
+
+pub mod integer;
+pub mod language;
+pub mod rational;
+pub mod settings;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod text;
 
 use std::sync::Once;
 
@@ -20,6 +29,9 @@ pub mod bindings {
 }
 
 pub use bindings::r1x::reward::log::Level;
+#[cfg(not(target_arch = "wasm32"))]
+pub use testing::test_rollout;
+
 pub use bindings::r1x::reward::types::{Error, Needs, Part, PluginInfo, Rollout, Score};
 
 /// A reward. Implement it, then name the type in [`export_reward!`].
@@ -119,19 +131,15 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A rollout for native tests: the completion, and the columns as JSON.
-pub fn test_rollout(completion: &str, columns: &str) -> Rollout {
-    Rollout {
-        id: 0,
-        group: 0,
-        prompt: None,
-        completion: completion.to_owned(),
-        prompt_tokens: 1,
-        completion_tokens: 1,
-        truncated: false,
-        stop_reason: Some("stop".to_owned()),
-        columns: columns.to_owned(),
-        metadata: None,
+/// The text of a column: a text as it is, a number as it is written.
+pub fn column_text(columns: &Map<String, Value>, name: &str) -> Result<String, String> {
+    match columns.get(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(other) => {
+            Err(format!("column `{name}` must be a text or a number, not {}", kind(other)))
+        }
+        None => Err(format!("column `{name}` is missing")),
     }
 }
 

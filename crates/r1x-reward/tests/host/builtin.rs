@@ -1,53 +1,15 @@
-//! The plugins of r1x through the host: the tables of their own tests, and independence of batching.
+//! Two of the plugins of r1x through the host: what they say of themselves, errors, and many batches.
 //!
-//! The tables live beside the plugins; the native tests there read the same lines.
+//! What holds for every plugin is in `conformance.rs`.
 
-use r1x_core::{RewardOutcome, RewardStatus, Rewarder, RolloutGroup};
-use r1x_reward::{Plugin, WasmRewarder};
+use r1x_core::{RewardOutcome, Rewarder, RolloutGroup};
+use r1x_reward::WasmRewarder;
 use serde_json::Value;
 
+use crate::conformance::{bits, case_group};
 use crate::support::*;
 
 const COUNTDOWN: &str = include_str!("../../../../plugins/countdown/cases.jsonl");
-const FORMAT: &str = include_str!("../../../../plugins/format/cases.jsonl");
-
-fn case_group(case: &Value) -> RolloutGroup {
-    let columns: Vec<(String, String)> = case["columns"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), value.to_string()))
-        .collect();
-    let columns: Vec<(&str, &str)> =
-        columns.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    group(&columns, &[case["completion"].as_str().unwrap()])
-}
-
-fn check_table(plugin: &Plugin, table: &str) {
-    for line in table.lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
-        let mut plan = plan(plugin);
-        plan.config = case["config"].to_string();
-        let outcome = score(plugin, &plan, &[case_group(&case)]).unwrap().remove(0).remove(0);
-        assert_eq!(outcome.status, RewardStatus::Ok, "{line}: {outcome:?}");
-        assert_eq!(outcome.value, case["reward"].as_f64(), "{line}");
-        assert_eq!(outcome.info.as_deref(), case["info"].as_str(), "{line}");
-        assert_eq!(outcome.parts.len(), plugin.info().parts.len(), "{line}");
-        for (name, value) in &outcome.parts {
-            assert_eq!(Some(*value), case["parts"][name].as_f64(), "{line}: {name}");
-        }
-    }
-}
-
-#[test]
-fn countdown_gives_what_its_table_says() {
-    check_table(&countdown(), COUNTDOWN);
-}
-
-#[test]
-fn format_gives_what_its_table_says() {
-    check_table(&format(), FORMAT);
-}
 
 #[test]
 fn plugins_say_what_they_are() {
@@ -89,19 +51,6 @@ fn many_groups() -> Vec<RolloutGroup> {
         group
     };
     cases.iter().map(repeated).collect()
-}
-
-fn bits(outcomes: &[Vec<RewardOutcome>]) -> Vec<Vec<(Option<u64>, String)>> {
-    let one = |outcome: &RewardOutcome| {
-        let parts: Vec<String> = outcome
-            .parts
-            .iter()
-            .map(|(name, value)| format!("{name}={:x}", value.to_bits()))
-            .collect();
-        let rest = format!("{:?} {:?} {parts:?}", outcome.status, outcome.info);
-        (outcome.value.map(f64::to_bits), rest)
-    };
-    outcomes.iter().map(|group| group.iter().map(one).collect()).collect()
 }
 
 #[test]

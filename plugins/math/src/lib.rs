@@ -1,0 +1,221 @@
+//! Reward `math`: 1 when the answer is the same mathematics as the expected one, else 0.
+//!
+//! Answers are found in a box, in the answer's tags, or as the last number; read as LaTeX or plain text; and
+//! compared by value. Must not know how problems are made.
+
+pub mod clean;
+pub mod double;
+pub mod equal;
+pub mod node;
+pub mod read;
+pub mod value;
+
+use equal::Strictness;
+use node::Node;
+use r1x_plugin::settings::{Key, Kind, Settings, schema};
+use r1x_plugin::text::{last_between, last_boxed, last_number, shorten, split_thought};
+use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
+
+const EXTRACTORS: &[&str] = &["boxed", "answer_tag", "last_number", "whole"];
+
+const KEYS: &[Key] = &[
+    Key {
+        name: "extract",
+        kind: Kind::Choices(EXTRACTORS),
+        default: r#"["boxed","answer_tag","last_number"]"#,
+        about: "Where to look for the answer; the first place that has one decides.",
+    },
+    Key {
+        name: "prefilled",
+        kind: Kind::Flag,
+        default: "false",
+        about: "The prompt already ends with <think>: before </think> there is no answer.",
+    },
+    Key {
+        name: "strict_units",
+        kind: Kind::Flag,
+        default: "false",
+        about: "A unit, percent sign or base that only one side has makes them unequal.",
+    },
+    Key {
+        name: "tolerance",
+        kind: Kind::Number(0.0, 0.1),
+        default: "0",
+        about: "Relative difference that does not count where a side is written in decimals.",
+    },
+];
+
+/// The configured reward.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Math {
+    extract: Vec<&'static str>,
+    prefilled: bool,
+    strictness: Strictness,
+}
+
+/// Longest answer that is read, bytes; a longer one equals itself only.
+const MAX_ANSWER: usize = 8192;
+
+/// An answer as text, and as mathematics where it is some.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    words: String,
+    node: Option<Node>,
+}
+
+impl Answer {
+    /// Reads an answer.
+    pub fn new(text: &str) -> Self {
+        if text.len() > MAX_ANSWER {
+            return Self { words: text.to_owned(), node: None };
+        }
+        Self { words: clean::words(text), node: read::read(text) }
+    }
+
+    /// Whether it is understood as mathematics rather than words.
+    pub fn is_mathematics(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| !matches!(node, Node::Text(_)))
+    }
+}
+
+/// Whether an answer is the same as the expected one: as mathematics where both are, else as words.
+pub fn same(gold: &Answer, answer: &Answer, strictness: Strictness) -> bool {
+    match (&gold.node, &answer.node) {
+        (Some(expected), Some(given)) if gold.is_mathematics() && answer.is_mathematics() => {
+            equal::equal(expected, given, strictness)
+        }
+        _ => !gold.words.is_empty() && gold.words == answer.words,
+    }
+}
+
+impl Math {
+    /// How strict comparisons are.
+    pub fn strictness(&self) -> Strictness {
+        self.strictness
+    }
+
+    /// The answer's text and where it was found.
+    fn extract<'a>(&self, completion: &'a str) -> Option<(&'a str, &'static str)> {
+        let (_, text) = split_thought(completion, self.prefilled);
+        self.extract.iter().find_map(|&place| {
+            let found = match place {
+                "boxed" => last_boxed(text),
+                "answer_tag" => last_between(text, "<answer>", "</answer>"),
+                "last_number" => last_number(text),
+                _ => Some(text),
+            };
+            let found = found.map(str::trim).filter(|found| !found.is_empty());
+            // A box inside the tags is the answer.
+            let inside = found.map(|found| {
+                if place == "answer_tag" { last_boxed(found).unwrap_or(found) } else { found }
+            });
+            inside.map(|found| (found, place))
+        })
+    }
+}
+
+/// The expected answers: one, or several of which each will do.
+fn golds(columns: &Map<String, Value>) -> Result<Vec<String>, String> {
+    match columns.get("answer") {
+        Some(Value::Array(items)) if !items.is_empty() => items
+            .iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text.clone()),
+                Value::Number(number) => Ok(number.to_string()),
+                other => Err(format!("column `answer`: {} is no answer", r1x_plugin::kind(other))),
+            })
+            .collect(),
+        _ => Ok(vec![r1x_plugin::column_text(columns, "answer")?]),
+    }
+}
+
+impl Reward for Math {
+    fn info() -> PluginInfo {
+        PluginInfo {
+            name: "math".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: "1 when the answer is the same mathematics as the expected one, else 0"
+                .to_owned(),
+            needs: Needs::empty(),
+            columns: vec!["answer".to_owned()],
+            optional_columns: Vec::new(),
+            parts: vec!["found".to_owned(), "understood".to_owned()],
+            min: Some(0.0),
+            max: Some(1.0),
+            config_schema: Some(schema(KEYS)),
+        }
+    }
+
+    fn configure(config: &Map<String, Value>) -> Result<Self, String> {
+        let settings = Settings::read(config, KEYS)?;
+        let places = settings.texts("extract");
+        let known = |place: &&str| EXTRACTORS.iter().find(|known| *known == place).copied();
+        Ok(Self {
+            extract: places.iter().filter_map(known).collect(),
+            prefilled: settings.flag("prefilled"),
+            strictness: Strictness {
+                units: settings.flag("strict_units"),
+                tolerance: settings.number("tolerance"),
+            },
+        })
+    }
+
+    fn score(&self, rollout: &Rollout) -> Result<Score, String> {
+        let golds = golds(&r1x_plugin::parse_columns(rollout)?)?;
+        let Some((text, place)) = self.extract(&rollout.completion) else {
+            let cut = if rollout.truncated { " (cut at the token limit)" } else { "" };
+            return Ok(Score::new(0.0, format!("no answer found{cut}"))
+                .part("found", false)
+                .part("understood", false));
+        };
+        let answer = Answer::new(text);
+        let right = golds.iter().any(|gold| same(&Answer::new(gold), &answer, self.strictness));
+        let verb = if right { "is" } else { "is not" };
+        let info =
+            format!("{place}: {} {verb} {}", shorten(text, 60), shorten(&golds.join(" or "), 60));
+        Ok(Score::new(f64::from(right), info)
+            .part("found", true)
+            .part("understood", answer.is_mathematics()))
+    }
+}
+
+r1x_plugin::export_reward!(Math);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use r1x_plugin::testing::{check_adversarial, check_cases, give};
+
+    #[test]
+    fn every_case_of_the_table() {
+        check_cases::<Math>(include_str!("../cases.jsonl"));
+        for answer in ["9", r"\frac{x^2+1}{x}", r"\{1,2\}", r"\text{no}"] {
+            let columns =
+                Value::from(Map::from_iter([("answer".to_owned(), answer.into())])).to_string();
+            check_adversarial::<Math>("{}", &columns);
+            check_adversarial::<Math>(r#"{"extract":["answer_tag","whole"]}"#, &columns);
+        }
+    }
+
+    #[test]
+    fn expensive_answers_are_cheap() {
+        let tower = format!("9{}", "^{9".repeat(30) + &"}".repeat(30));
+        let product = (0..250).map(|n| format!("(x+{n})")).collect::<String>();
+        let powers = format!("({}1)^{{4000}}", "x^{60}+".repeat(60));
+        for answer in [tower, product, powers, "200!".repeat(40), "1/".repeat(300) + "7"] {
+            let columns =
+                Value::from(Map::from_iter([("answer".to_owned(), answer.clone().into())]));
+
+            give::<Math>("{}", &format!("\\boxed{{{answer}}}"), &columns.to_string());
+        }
+    }
+
+    #[test]
+    fn columns_of_another_type_cannot_be_judged() {
+        let math = Math::configure(&Map::new()).unwrap();
+        let score = |columns| math.score(&r1x_plugin::test_rollout(r"\boxed{1}", columns));
+        assert!(score("{}").unwrap_err().contains("`answer` is missing"));
+        assert!(score(r#"{"answer":[]}"#).unwrap_err().contains("not a list"));
+        assert!(score(r#"{"answer":[true]}"#).unwrap_err().contains("a boolean"));
+    }
+}
