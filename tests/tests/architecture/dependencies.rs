@@ -33,6 +33,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tokenizers",
         ],
     ),
+    (
+        "r1x-build",
+        &[],
+        &["serde", "serde_json", "sha2", "strsim", "thiserror", "toml", "wit-component"],
+    ),
     ("r1x-reward", &["r1x-core"], &["serde_json", "sha2", "thiserror", "tracing", "wasmtime"]),
     ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
@@ -55,6 +60,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x",
         &[
+            "r1x-build",
             "r1x-core",
             "r1x-model",
             "r1x-ops",
@@ -77,7 +83,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tracing-subscriber",
         ],
     ),
-    ("xtask", &[], &["serde", "serde_json", "sha2", "wit-component"]),
+    ("xtask", &["r1x-build"], &["serde", "serde_json", "sha2"]),
     ("r1x-tests", &[], &["insta", "serde_json", "tempfile"]),
 ];
 
