@@ -100,7 +100,7 @@ impl<'a> Instance<'a> {
         ticker: &'a Ticker,
         limits: &LimitsPlan,
     ) -> Result<Self, Failure> {
-        let state = State { limiter: Limiter::new(limits.memory_bytes), log: CallLog::default() };
+        let state = State { limiter: Limiter::new(limits.memory_bytes), ..State::default() };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(MAX_RETURNED_BYTES);
@@ -112,7 +112,7 @@ impl<'a> Instance<'a> {
         };
         match started {
             Ok(reward) => Ok(Self { store, reward, ticker, limits: limits.clone() }),
-            Err(error) => Err(explain(&error, &store, deadline, limits)),
+            Err(error) => Err(explain(&error, &mut store, deadline, limits)),
         }
     }
 
@@ -146,7 +146,9 @@ impl<'a> Instance<'a> {
 
     /// The messages since the last time they were taken.
     pub(crate) fn take_log(&mut self) -> CallLog {
-        std::mem::take(&mut self.store.data_mut().log)
+        let State { system, log, .. } = self.store.data_mut();
+        system.flush(log);
+        std::mem::take(log)
     }
 
     fn call<T>(
@@ -159,7 +161,7 @@ impl<'a> Instance<'a> {
         self.store.set_epoch_deadline(ticks(deadline));
         let _running = self.ticker.running();
         function(&self.reward, &mut self.store)
-            .map_err(|error| explain(&error, &self.store, deadline, &self.limits))
+            .map_err(|error| explain(&error, &mut self.store, deadline, &self.limits))
     }
 }
 
@@ -172,12 +174,13 @@ pub(crate) fn deadline(limits: &LimitsPlan, rollouts: usize) -> Duration {
 
 fn explain(
     error: &wasmtime::Error,
-    store: &Store<State>,
+    store: &mut Store<State>,
     deadline: Duration,
     limits: &LimitsPlan,
 ) -> Failure {
     let trap = error.downcast_ref::<Trap>();
-    let state = store.data();
+    let state = store.data_mut();
+    state.system.flush(&mut state.log);
     if trap == Some(&Trap::Interrupt) {
         return Failure::Timeout { deadline };
     }

@@ -16,6 +16,7 @@ mod limits;
 mod recover;
 mod score;
 mod verdict;
+mod wasi;
 
 pub use abi::{LogLevel, LogLine, Needs, PluginInfo};
 pub use error::{Fault, RewardError};

@@ -2,6 +2,7 @@
 //!
 //! Must not know manifests beyond the entry, nor the cache.
 
+pub mod python;
 pub mod rust;
 
 use crate::build::Environment;
@@ -21,8 +22,14 @@ pub(crate) struct Builder {
 }
 
 /// Every language with a builder.
-const BUILDERS: &[Builder] =
-    &[Builder { language: Language::Rust, fingerprint: None, compile: rust::compile }];
+const BUILDERS: &[Builder] = &[
+    Builder { language: Language::Rust, fingerprint: None, compile: rust::compile },
+    Builder {
+        language: Language::Python,
+        fingerprint: Some(python::fingerprint),
+        compile: python::compile,
+    },
+];
 
 /// The builder of a language.
 pub(crate) fn find(language: Language) -> Option<&'static Builder> {
