@@ -54,16 +54,10 @@ pub struct BuiltPlugin {
 /// # Errors
 /// When the sources, the tools or the disk do not allow it.
 pub fn build(source: &Source, environment: &Environment) -> Result<BuiltPlugin, BuildError> {
-    let language = source.manifest.build.language;
-    if language == Language::Prebuilt {
-        return prebuilt(source);
-    }
-    let builder =
-        language::find(language).ok_or(BuildError::UnsupportedLanguage(language.as_str()))?;
-    let known = remembered(source, environment, builder)?;
-    if let Some(built) = known.as_deref().and_then(|path| read_pair(path, environment)) {
+    if let Some(built) = find(source, environment)? {
         return Ok(built);
     }
+    let builder = builder(source)?;
     let component = (builder.compile)(source, environment)?;
     let sha256 = files::sha256(&component);
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm"))?;
@@ -73,6 +67,30 @@ pub fn build(source: &Source, environment: &Environment) -> Result<BuiltPlugin, 
         files::write_whole(&path, sha256.as_bytes())?;
     }
     Ok(BuiltPlugin { wasm, sha256, cached: false })
+}
+
+/// The component made earlier from the same sources and tools, or none. Nothing is built.
+///
+/// # Errors
+/// When the sources cannot be read, or no builder knows their language.
+pub fn find(source: &Source, environment: &Environment) -> Result<Option<BuiltPlugin>, BuildError> {
+    if source.manifest.build.language == Language::Prebuilt {
+        return prebuilt(source).map(Some);
+    }
+    let known = remembered(source, environment, builder(source)?)?;
+    Ok(known.as_deref().and_then(|path| read_pair(path, environment)))
+}
+
+/// The component with these bytes, if it was built on this machine.
+pub fn find_component(sha256: &str, environment: &Environment) -> Option<Vec<u8>> {
+    let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
+    let bytes = std::fs::read(wasm).ok()?;
+    (files::sha256(&bytes) == sha256).then_some(bytes)
+}
+
+fn builder(source: &Source) -> Result<&'static Builder, BuildError> {
+    let language = source.manifest.build.language;
+    language::find(language).ok_or(BuildError::UnsupportedLanguage(language.as_str()))
 }
 
 fn prebuilt(source: &Source) -> Result<BuiltPlugin, BuildError> {

@@ -11,7 +11,7 @@ mod manifest;
 mod source;
 mod units;
 
-pub use build::{BuiltPlugin, Environment, build};
+pub use build::{BuiltPlugin, Environment, build, find, find_component};
 pub use error::{BuildError, ManifestError};
 pub use manifest::{
     About, Asset, BuildSection, Capabilities, Case, Expectation, Language, Limits, Manifest,

@@ -22,6 +22,15 @@ fn cache_dir() -> Option<PathBuf> {
     base.or_else(home).map(|base| base.join("r1x").join("plugins"))
 }
 
+/// What builds of plugins may know of this machine.
+pub fn build_environment() -> r1x_build::Environment {
+    let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
+    let variables = std::env::vars_os().filter_map(named).collect();
+    // Without a home there is still a place for a build, if not for the next one.
+    let cache_folder = cache_dir().unwrap_or_else(|| std::env::temp_dir().join("r1x-plugins"));
+    r1x_build::Environment { variables, cache_folder: cache_folder.with_file_name("build") }
+}
+
 /// The world with a plugin host of this many workers.
 ///
 /// # Errors
