@@ -169,7 +169,13 @@ fn constant(
     name: &str,
     answer: Val,
 ) -> wasmtime::Result<()> {
-    instance.func_new(name, move |_, _, _, results| {
+    instance.func_new(name, move |mut store, _, parameters, results| {
+        for parameter in parameters {
+            // A handle that was lent has to be given back.
+            if let Val::Resource(lent) = parameter {
+                lent.resource_drop(&mut store)?;
+            }
+        }
         for result in results {
             *result = answer.clone();
         }

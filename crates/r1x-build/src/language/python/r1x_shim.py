@@ -211,7 +211,7 @@ def declared_parts(module):
                         for name in value.keys:
                             if isinstance(getattr(name, "value", None), str):
                                 names[name.value] = None
-    return list(names)
+    return sorted(names)
 
 
 class Signature:
