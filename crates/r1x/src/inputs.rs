@@ -6,35 +6,48 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use r1x_build::Source;
 use r1x_core::plan::{DataPlan, LimitsPlan};
 use r1x_reward::{Host, Origin, Plugin};
 use r1x_spec::{Inputs, PluginFacts};
 use sha2::{Digest, Sha256};
 
-/// What a plugin may use while a spec is checked; its own limits hold when it scores.
-const CHECK_LIMITS: LimitsPlan =
-    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 };
+/// The limits of a spec that names none; while a spec is checked they hold for every plugin.
+pub const DEFAULT_LIMITS: LimitsPlan =
+    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20, fuel: None };
 
 /// Files, tasks and the plugin host of this machine.
 pub struct World {
     /// The plugin host.
     pub host: Host,
     plugins: RefCell<BTreeMap<String, Plugin>>,
+    /// Sources of plugins, by the sha256 of their component.
+    sources: RefCell<BTreeMap<String, Source>>,
     compiled: RefCell<Vec<(String, Duration)>>,
 }
 
 impl World {
     /// A world with this plugin host.
     pub fn new(host: Host) -> Self {
-        Self { host, plugins: RefCell::default(), compiled: RefCell::default() }
+        Self {
+            host,
+            plugins: RefCell::default(),
+            sources: RefCell::default(),
+            compiled: RefCell::default(),
+        }
     }
 
     /// The plugin with these bytes, by their sha256.
     pub fn loaded(&self, sha256: &str) -> Option<Plugin> {
         self.plugins.borrow().get(sha256).cloned()
+    }
+
+    /// The sources of the plugin with these bytes, where a spec names sources.
+    pub fn source(&self, sha256: &str) -> Option<Source> {
+        self.sources.borrow().get(sha256).cloned()
     }
 
     /// Plugins that had to be compiled, and how long that took.
@@ -75,6 +88,18 @@ impl Inputs for World {
         Ok(r1x_tasks::columns(data))
     }
 
+    fn component(&self, path: &Path) -> Result<PathBuf, String> {
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            return Ok(path.to_owned());
+        }
+        let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
+        let source = Source::open(path).map_err(told)?;
+        let built = r1x_build::build(&source, &crate::session::build_environment());
+        let built = built.map_err(told)?;
+        self.sources.borrow_mut().insert(built.sha256, source);
+        Ok(built.wasm)
+    }
+
     fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
         let hash = sha256(bytes);
         let known = self.loaded(&hash);
@@ -91,7 +116,7 @@ impl Inputs for World {
                 plugin
             }
         };
-        plugin.check_config(config_json, &CHECK_LIMITS).map_err(|error| error.to_string())?;
+        plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(|error| error.to_string())?;
         let info = plugin.info();
         Ok(PluginFacts {
             name: info.name.clone(),
