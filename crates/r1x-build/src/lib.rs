@@ -9,11 +9,13 @@ pub mod files;
 pub mod language;
 mod manifest;
 mod source;
+pub mod template;
 mod units;
 
 pub use build::{BuiltPlugin, Environment, build, find, find_component};
 pub use error::{BuildError, ManifestError};
 pub use manifest::{
     About, Asset, BuildSection, Capabilities, Case, Expectation, Language, Limits, Manifest,
+    is_name,
 };
 pub use source::{MANIFEST_NAME, Source};

@@ -507,7 +507,7 @@ impl Reader<'_> {
 }
 
 /// Whether a name is good for a plugin, its folder and its crate.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }

@@ -19,8 +19,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 },
+        limits: LimitsPlan {
+            time_ms: 10_000,
+            time_per_rollout_ms: 20,
+            memory_bytes: 256 << 20,
+            fuel: None,
+        },
         on_failure: OnFailure::Fail,
+        max_failed_share: 1.0,
     };
     let bytes = std::env::args().nth(1).map_or(Ok(2000), |bytes| bytes.parse::<usize>())?;
     let groups: Vec<RolloutGroup> = (0..125).map(|_| group(bytes)).collect();

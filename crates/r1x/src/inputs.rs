@@ -15,9 +15,9 @@ use r1x_reward::{Host, Origin, Plugin};
 use r1x_spec::{Inputs, PluginFacts};
 use sha2::{Digest, Sha256};
 
-/// What a plugin may use while a spec is checked; its own limits hold when it scores.
-const CHECK_LIMITS: LimitsPlan =
-    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 };
+/// The limits of a spec that names none; while a spec is checked they hold for every plugin.
+pub const DEFAULT_LIMITS: LimitsPlan =
+    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20, fuel: None };
 
 /// A component of this size takes seconds to compile.
 const SLOW_BYTES: usize = 4 << 20;
@@ -29,6 +29,8 @@ pub struct World {
     plugins: RefCell<BTreeMap<String, Plugin>>,
     /// What the user calls a component that was built from sources, by its path.
     built: RefCell<BTreeMap<PathBuf, String>>,
+    /// Sources of plugins, by the sha256 of their component.
+    sources: RefCell<BTreeMap<String, Source>>,
     compiled: RefCell<Vec<(String, Duration)>>,
 }
 
@@ -39,6 +41,7 @@ impl World {
             host,
             plugins: RefCell::default(),
             built: RefCell::default(),
+            sources: RefCell::default(),
             compiled: RefCell::default(),
         }
     }
@@ -46,6 +49,11 @@ impl World {
     /// The plugin with these bytes, by their sha256.
     pub fn loaded(&self, sha256: &str) -> Option<Plugin> {
         self.plugins.borrow().get(sha256).cloned()
+    }
+
+    /// The sources of the plugin with these bytes, where a spec names sources.
+    pub fn source(&self, sha256: &str) -> Option<Source> {
+        self.sources.borrow().get(sha256).cloned()
     }
 
     /// Plugins that had to be compiled, and how long that took.
@@ -99,6 +107,7 @@ impl Inputs for World {
         }
         let built = r1x_build::build(&source, &environment).map_err(told)?;
         self.built.borrow_mut().insert(built.wasm.clone(), path.display().to_string());
+        self.sources.borrow_mut().insert(built.sha256, source);
         Ok(built.wasm)
     }
 
@@ -122,7 +131,7 @@ impl Inputs for World {
                 plugin
             }
         };
-        plugin.check_config(config_json, &CHECK_LIMITS).map_err(|error| error.to_string())?;
+        plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(|error| error.to_string())?;
         let info = plugin.info();
         Ok(PluginFacts {
             name: info.name.clone(),

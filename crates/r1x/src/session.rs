@@ -16,7 +16,7 @@ use crate::failure::{Failure, code};
 use crate::inputs::World;
 
 /// Where compiled plugins are kept: `$XDG_CACHE_HOME/r1x/plugins`, or `~/.cache/r1x/plugins`.
-fn cache_dir() -> Option<PathBuf> {
+pub fn cache_dir() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     base.or_else(home).map(|base| base.join("r1x").join("plugins"))

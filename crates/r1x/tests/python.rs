@@ -59,8 +59,14 @@ fn plan(plugin: &Plugin) -> RewardPlan {
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 3_000, time_per_rollout_ms: 5, memory_bytes: 128 << 20 },
+        limits: LimitsPlan {
+            time_ms: 3_000,
+            time_per_rollout_ms: 5,
+            memory_bytes: 128 << 20,
+            fuel: None,
+        },
         on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
     }
 }
 

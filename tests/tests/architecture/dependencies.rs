@@ -38,7 +38,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["serde", "serde_json", "sha2", "strsim", "thiserror", "toml", "wit-component"],
     ),
-    ("r1x-reward", &["r1x-core"], &["serde_json", "sha2", "thiserror", "tracing", "wasmtime"]),
+    (
+        "r1x-reward",
+        &["r1x-core"],
+        &["serde", "serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
+    ),
     ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (

@@ -4,6 +4,7 @@
 
 mod builtin;
 mod cache;
+mod conformance;
 mod hostile;
 mod load;
 mod support;

@@ -99,8 +99,10 @@ impl Resolver<'_, '_> {
                 time_ms: *spec.limits.time_ms,
                 time_per_rollout_ms: *spec.limits.time_per_rollout_ms,
                 memory_bytes: spec.limits.memory_bytes.0,
+                fuel: spec.limits.fuel.as_deref().copied(),
             },
             on_failure: *spec.on_failure,
+            max_failed_share: *spec.max_failed_share,
         });
         reward
     }
