@@ -11,7 +11,6 @@ use std::path::Path;
 
 use crate::Context;
 use crate::failure::Failure;
-use build::Toolchain;
 use lock::{Entry, Lock};
 
 /// One plugin of the workspace under `plugins/`.
@@ -54,7 +53,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
 }
 
 fn build_all(root: &Path) -> Result<(), Failure> {
-    let toolchain = Toolchain::find()?;
+    let toolchain = build::toolchain(root)?;
     let mut lock = Lock::default();
     for plugin in PLUGINS {
         let component = build::component(root, plugin, &toolchain)?;

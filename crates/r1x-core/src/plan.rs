@@ -253,6 +253,14 @@ pub struct RewardPlan {
     pub limits: LimitsPlan,
     /// What a failure counts as.
     pub on_failure: OnFailure,
+    /// Share of the rollouts scored together that may fail before the run stops; one always may. Plans made
+    /// before there was such a bound had none.
+    #[serde(default = "no_bound")]
+    pub max_failed_share: f64,
+}
+
+fn no_bound() -> f64 {
+    1.0
 }
 
 /// What one reward plugin may use.
@@ -264,6 +272,9 @@ pub struct LimitsPlan {
     pub time_per_rollout_ms: u64,
     /// Bytes of linear memory.
     pub memory_bytes: u64,
+    /// Units of work for a call, the same on every machine; `None` counts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
 }
 
 /// What a failed score counts as.

@@ -43,8 +43,14 @@ fn measure(host: &Host, name: &str, bytes: usize) -> Result<(), Box<dyn Error>> 
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: case["config"].to_string(),
-        limits: LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 },
+        limits: LimitsPlan {
+            time_ms: 10_000,
+            time_per_rollout_ms: 20,
+            memory_bytes: 256 << 20,
+            fuel: None,
+        },
         on_failure: OnFailure::Fail,
+        max_failed_share: 1.0,
     };
     let groups = vec![group(&case, bytes); 125];
     let mut rewarder = WasmRewarder::new(host, &[(plan.clone(), plugin)])?;

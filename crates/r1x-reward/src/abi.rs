@@ -103,7 +103,7 @@ pub(crate) struct CallLog {
 }
 
 impl CallLog {
-    fn push(&mut self, level: LogLevel, message: String) {
+    pub(crate) fn push(&mut self, level: LogLevel, message: String) {
         if self.lines.len() >= MAX_LOG_LINES {
             self.dropped += 1;
             return;

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,9 +39,8 @@ impl Cache {
     pub(crate) fn load(&self, engine: &Engine, key: &str) -> Option<Component> {
         let path = self.path(key);
         private::check_file(&path).ok()?;
-        let bytes = fs::read(&path).ok()?;
         let noted = fs::read_to_string(self.note_path(key)).ok()?;
-        if noted.trim() != sha256(&bytes) {
+        if noted.trim() != sha256_of_file(&path).ok()? {
             return None;
         }
         deserialize(engine, &path)
@@ -92,6 +91,19 @@ pub(crate) fn key(engine: &Engine, wasm_sha256: &str) -> String {
 /// Lower-case hex sha256.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes).as_slice())
+}
+
+/// The same of a file, a piece at a time: entries are large, and touching fresh memory costs as much as hashing.
+fn sha256_of_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(hasher.finalize().as_slice())),
+            length => hasher.update(&piece[..length]),
+        }
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

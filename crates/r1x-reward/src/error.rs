@@ -39,7 +39,7 @@ pub enum Fault {
         exports: String,
     },
     /// It wants the operating system.
-    #[error("imports {0}: a reward has no files, clocks, network or random numbers")]
+    #[error("imports {0}, which is no part of the system that a reward may have")]
     Wasi(String),
     /// It wants something this host does not offer.
     #[error("imports {0}, which this r1x does not offer")]
@@ -91,7 +91,7 @@ impl Fault {
                 "build it against the world `reward` in crates/r1x-reward/wit/reward.wit"
             }
             Fault::Wasi(_) => {
-                "build for wasm32-unknown-unknown, which imports nothing from a system"
+                "a reward may import wasi 0.2: cli, clocks, filesystem, io, random and sockets (deterministic, and with nothing behind them); Rust needs none of it when built for wasm32-unknown-unknown"
             }
             Fault::UnknownImport(_) => "a reward may import r1x:reward/log and nothing else",
             Fault::OtherVersion(_) => "use the r1x it was built for, or build it against this one",

@@ -11,7 +11,10 @@ use wasmtime::{Store, Trap};
 
 use crate::abi::v0_1::{self, Reward, RewardPre, State};
 use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
-use crate::limits::{Limiter, MAX_RETURNED_BYTES, Ticker, ticks};
+use crate::limits::{Limiter, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks};
+
+/// How wasmtime words that a guest handed over too much; there is no type to ask for.
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
 
 /// How a call into a guest can fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,12 @@ pub(crate) enum Failure {
     Timeout { deadline: Duration },
     /// It asked for more memory than it may have.
     Memory { limit_bytes: u64 },
+    /// It asked for more table rows than it may have.
+    Table,
+    /// Its work cost more than it may.
+    Fuel { limit: u64 },
+    /// It handed more data to the host than it may.
+    Returned,
     /// It trapped; the reason in words, and its last message if there was one.
     Trap { reason: String, last_message: Option<String> },
     /// It returned an error.
@@ -32,11 +41,13 @@ impl Failure {
     /// The outcome's status.
     pub(crate) fn status(&self) -> RewardStatus {
         match self {
-            Failure::Timeout { .. } => RewardStatus::Timeout,
+            Failure::Timeout { .. } | Failure::Fuel { .. } => RewardStatus::Timeout,
             Failure::WrongLength { .. } => RewardStatus::Invalid,
-            Failure::Memory { .. } | Failure::Trap { .. } | Failure::Refused(_) => {
-                RewardStatus::Trap
-            }
+            Failure::Memory { .. }
+            | Failure::Table
+            | Failure::Returned
+            | Failure::Trap { .. }
+            | Failure::Refused(_) => RewardStatus::Trap,
         }
     }
 
@@ -48,6 +59,13 @@ impl Failure {
             }
             Failure::Memory { limit_bytes } => {
                 format!("wanted more memory than {limit_bytes} bytes (limits.memory_bytes)")
+            }
+            Failure::Table => format!("wanted more than {MAX_TABLE_ROWS} rows in its tables"),
+            Failure::Fuel { limit } => {
+                format!("no answer within {limit} units of work (limits.fuel)")
+            }
+            Failure::Returned => {
+                format!("handed over more than {} MiB in one call", MAX_RETURNED_BYTES >> 20)
             }
             Failure::Trap { reason, last_message: None } => format!("trapped: {reason}"),
             Failure::Trap { reason, last_message: Some(message) } => {
@@ -75,6 +93,13 @@ impl Failure {
             Failure::Memory { .. } => {
                 "raise the reward's memory limit if the plugin is right, or set on_failure to mask or zero"
             }
+            Failure::Fuel { .. } => {
+                "raise the reward's limits.fuel if the plugin is right; `r1x plugin bench` tells what a rollout costs"
+            }
+            Failure::Table => {
+                "a reward needs no tables of that size: look for calls through functions made at run time"
+            }
+            Failure::Returned => "shorten what the plugin writes into parts and info",
             Failure::Refused(GuestError::BadConfig(_)) => {
                 "mend the `config` block of this reward in the spec"
             }
@@ -100,10 +125,11 @@ impl<'a> Instance<'a> {
         ticker: &'a Ticker,
         limits: &LimitsPlan,
     ) -> Result<Self, Failure> {
-        let state = State { limiter: Limiter::new(limits.memory_bytes), log: CallLog::default() };
+        let state = State { limiter: Limiter::new(limits.memory_bytes), ..State::default() };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(MAX_RETURNED_BYTES);
+        refuel(&mut store, limits);
         let deadline = Duration::from_millis(limits.time_ms);
         store.set_epoch_deadline(ticks(deadline));
         let started = {
@@ -112,7 +138,7 @@ impl<'a> Instance<'a> {
         };
         match started {
             Ok(reward) => Ok(Self { store, reward, ticker, limits: limits.clone() }),
-            Err(error) => Err(explain(&error, &store, deadline, limits)),
+            Err(error) => Err(explain(&error, &mut store, deadline, limits)),
         }
     }
 
@@ -144,9 +170,22 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// Units of work since the last call began; `None` when they are not counted.
+    pub(crate) fn fuel_used(&self) -> Option<u64> {
+        let left = self.store.get_fuel().ok()?;
+        self.limits.fuel.map(|fuel| fuel.saturating_sub(left))
+    }
+
+    /// The most linear memory it ever had, bytes.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.store.data().limiter.memory_used()
+    }
+
     /// The messages since the last time they were taken.
     pub(crate) fn take_log(&mut self) -> CallLog {
-        std::mem::take(&mut self.store.data_mut().log)
+        let State { system, log, .. } = self.store.data_mut();
+        system.flush(log);
+        std::mem::take(log)
     }
 
     fn call<T>(
@@ -157,9 +196,19 @@ impl<'a> Instance<'a> {
     ) -> Result<T, Failure> {
         let deadline = deadline(&self.limits, rollouts).saturating_mul(patience);
         self.store.set_epoch_deadline(ticks(deadline));
+        refuel(&mut self.store, &self.limits);
         let _running = self.ticker.running();
         function(&self.reward, &mut self.store)
-            .map_err(|error| explain(&error, &self.store, deadline, &self.limits))
+            .map_err(|error| explain(&error, &mut self.store, deadline, &self.limits))
+    }
+}
+
+/// Gives a metered instance what it may use in its next call. An engine that does not meter refuses, which is
+/// what `None` asks for.
+fn refuel(store: &mut Store<State>, limits: &LimitsPlan) {
+    if let Some(fuel) = limits.fuel {
+        let metered = store.set_fuel(fuel);
+        debug_assert!(metered.is_ok(), "a limit on fuel needs the metering engine");
     }
 }
 
@@ -172,17 +221,27 @@ pub(crate) fn deadline(limits: &LimitsPlan, rollouts: usize) -> Duration {
 
 fn explain(
     error: &wasmtime::Error,
-    store: &Store<State>,
+    store: &mut Store<State>,
     deadline: Duration,
     limits: &LimitsPlan,
 ) -> Failure {
     let trap = error.downcast_ref::<Trap>();
-    let state = store.data();
+    let state = store.data_mut();
+    state.system.flush(&mut state.log);
     if trap == Some(&Trap::Interrupt) {
         return Failure::Timeout { deadline };
     }
+    if trap == Some(&Trap::OutOfFuel) {
+        return Failure::Fuel { limit: limits.fuel.unwrap_or_default() };
+    }
     if state.limiter.memory_denied() {
         return Failure::Memory { limit_bytes: limits.memory_bytes };
+    }
+    if state.limiter.table_denied() {
+        return Failure::Table;
+    }
+    if trap.is_none() && error.root_cause().to_string().contains(HOSTCALL_FUEL) {
+        return Failure::Returned;
     }
     let reason = match trap {
         // Rust and C guests keep a stack of their own in linear memory and run off its end.

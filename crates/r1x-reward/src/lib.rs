@@ -5,21 +5,30 @@
 //! or the store.
 //!
 //! [`Host`] loads a [`Plugin`]; [`WasmRewarder`] is the port the training loop talks to. The binary contract
-//! is `wit/reward.wit`; `abi` holds one adapter per version of it.
+//! is `wit/reward.wit`; `abi` holds one adapter per version of it. [`Probe`] and [`conformance`] try a plugin
+//! outside a run.
 
 mod abi;
 mod cache;
+mod conformance;
 mod error;
 mod guest;
 mod host;
 mod limits;
+mod policy;
+mod probe;
 mod recover;
+mod sample;
 mod score;
 mod verdict;
+mod wasi;
 
 pub use abi::{LogLevel, LogLine, Needs, PluginInfo};
+pub use conformance::{Finding, Verdict, conformance};
 pub use error::{Fault, RewardError};
 pub use host::{Host, HostOptions, Origin, Plugin};
+pub use probe::{Probe, ProbeError};
+pub use sample::{Replay, Sample};
 pub use score::{PluginLog, WasmRewarder};
 
 /// The interface this host speaks, as runs record it.

@@ -1,7 +1,7 @@
 //! What a guest may use: memory, time, and the sizes of what it says.
 //!
-//! Must not know what guests compute. Deadlines are counted in ticks of the engine's epoch; a thread per
-//! engine advances it, and only while a guest runs.
+//! Must not know what guests compute. Deadlines are counted in ticks of the engine's epoch; one thread
+//! advances it, and only while a guest runs.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +22,7 @@ pub(crate) const MAX_STACK_BYTES: usize = 1 << 20;
 /// Most bytes a guest may hand to the host in one call.
 pub(crate) const MAX_RETURNED_BYTES: usize = 32 << 20;
 /// Most rows of all tables of an instance together.
-const MAX_TABLE_ROWS: usize = 100_000;
+pub(crate) const MAX_TABLE_ROWS: usize = 100_000;
 /// A component holds a few core instances, memories and tables; adapters for other languages hold more.
 const MAX_INSTANCES: usize = 64;
 
@@ -34,6 +34,7 @@ pub(crate) struct Limiter {
     memory_used: usize,
     table_rows: usize,
     memory_denied: bool,
+    table_denied: bool,
 }
 
 impl Limiter {
@@ -46,6 +47,16 @@ impl Limiter {
     /// Whether the guest asked for more memory than it may have.
     pub(crate) fn memory_denied(&self) -> bool {
         self.memory_denied
+    }
+
+    /// Whether the guest asked for more table rows than it may have.
+    pub(crate) fn table_denied(&self) -> bool {
+        self.table_denied
+    }
+
+    /// Bytes of all linear memories. They never shrink, so this is the most there ever was.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.memory_used
     }
 }
 
@@ -73,6 +84,7 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let total = self.table_rows.saturating_add(desired.saturating_sub(current));
         if total > MAX_TABLE_ROWS {
+            self.table_denied = true;
             return Ok(false);
         }
         self.table_rows = total;
@@ -98,7 +110,7 @@ pub(crate) fn ticks(deadline: Duration) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
 
-/// The thread that advances the epoch of one engine. It ends when this value is dropped.
+/// The thread that advances the epochs of the engines. It ends when this value is dropped.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -121,7 +133,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn advance(&self, engine: &Engine) {
+    fn advance(&self, engines: &[Engine]) {
         let mut state = self.lock();
         while !state.stop {
             if state.running == 0 {
@@ -132,7 +144,7 @@ impl Shared {
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = guard;
             if timeout.timed_out() {
-                engine.increment_epoch();
+                engines.iter().for_each(Engine::increment_epoch);
             }
         }
     }
@@ -140,12 +152,12 @@ impl Shared {
 
 impl Ticker {
     /// Starts the thread.
-    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub(crate) fn start(engines: &[Engine]) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
-        let (theirs, engine) = (Arc::clone(&shared), engine.clone());
+        let (theirs, engines) = (Arc::clone(&shared), engines.to_vec());
         let thread = std::thread::Builder::new()
             .name("r1x-epoch".to_owned())
-            .spawn(move || theirs.advance(&engine))?;
+            .spawn(move || theirs.advance(&engines))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -201,7 +213,9 @@ mod tests {
     fn tables_are_limited() {
         let mut limiter = Limiter::new(0);
         assert!(limiter.table_growing(0, MAX_TABLE_ROWS, None).unwrap());
+        assert!(!limiter.table_denied());
         assert!(!limiter.table_growing(0, 1, None).unwrap());
+        assert!(limiter.table_denied());
     }
 
     #[test]
@@ -214,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_stopped_ticker_joins_at_once() {
-        let ticker = Ticker::start(&Engine::default()).unwrap();
+        let ticker = Ticker::start(&[Engine::default()]).unwrap();
         drop(ticker.running());
         drop(ticker);
     }

@@ -3,12 +3,13 @@
 //! A call that fails is split in two, each half in a fresh instance, until the rollouts at fault stand alone:
 //! one bad completion costs itself and nothing else. Must not know threads or other batches.
 
-use r1x_core::RewardOutcome;
 use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{CallLog, Question};
 use crate::guest::Failure;
 use crate::host::Plugin;
+use crate::sample::{Replay, Sample};
 use crate::verdict;
 
 /// Failing calls of one batch after which failures are no longer narrowed down. The counts are of calls, not
@@ -25,6 +26,8 @@ pub(crate) struct BatchResult {
     pub(crate) log: CallLog,
     /// How to mend the first failing rollout, when there is one.
     pub(crate) hint: Option<&'static str>,
+    /// The first call that failed and could not be narrowed down any further.
+    pub(crate) replay: Option<Replay>,
 }
 
 /// Scores a batch with fresh instances.
@@ -34,9 +37,15 @@ pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) 
         plan,
         failed_calls: 0,
         timeouts: 0,
-        result: BatchResult { outcomes: Vec::new(), log: CallLog::default(), hint: None },
+        result: BatchResult {
+            outcomes: Vec::new(),
+            log: CallLog::default(),
+            hint: None,
+            replay: None,
+        },
     };
     recovery.score(batch);
+    recovery.note_invalid(batch);
     recovery.result
 }
 
@@ -94,12 +103,43 @@ impl Recovery<'_> {
     }
 
     fn give_up(&mut self, batch: &[Question<'_>], sentence: String, failure: Option<&Failure>) {
-        let status = failure.map_or(r1x_core::RewardStatus::Trap, Failure::status);
+        let status = failure.map_or(RewardStatus::Trap, Failure::status);
         if let (None, Some(failure)) = (self.result.hint, failure) {
             self.result.hint = Some(failure.hint());
+            self.result.replay = Some(self.replay(batch, status, sentence.clone()));
         }
         let outcome = verdict::failed(status, sentence, self.plan.on_failure);
         self.result.outcomes.extend(std::iter::repeat_n(outcome, batch.len()));
+    }
+
+    /// A value that is refused is a failure too, of a call that went well.
+    fn note_invalid(&mut self, batch: &[Question<'_>]) {
+        if self.result.replay.is_some() {
+            return;
+        }
+        let found = self.result.outcomes.iter().position(verdict::is_failure);
+        if let Some(position) = found
+            && let Some(question) = batch.get(position)
+        {
+            let outcome = &self.result.outcomes[position];
+            let sentence = outcome.info.clone().unwrap_or_default();
+            let replay = self.replay(std::slice::from_ref(question), outcome.status, sentence);
+            self.result.replay = Some(replay);
+        }
+    }
+
+    fn replay(&self, batch: &[Question<'_>], status: RewardStatus, sentence: String) -> Replay {
+        Replay {
+            r1x_replay: Replay::VERSION,
+            reward: self.plan.id.clone(),
+            plugin: self.plan.plugin.clone(),
+            sha256: self.plan.sha256.clone(),
+            config: self.plan.config.clone(),
+            limits: self.plan.limits.clone(),
+            status,
+            sentence,
+            rollouts: batch.iter().map(Sample::of).collect(),
+        }
     }
 
     /// One call in a fresh instance; adds the outcomes if it succeeds.

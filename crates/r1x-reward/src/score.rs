@@ -5,6 +5,7 @@
 //! guest is called.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use r1x_core::plan::{OnFailure, RewardPlan};
@@ -14,7 +15,9 @@ use r1x_core::{Boundary, PortError, Problem, RewardOutcome, Rewarder, RolloutGro
 use crate::abi::{LogLevel, LogLine, PluginInfo, Question};
 use crate::error::{Fault, RewardError};
 use crate::host::{Host, Plugin};
+use crate::policy::{self, FailureFolder};
 use crate::recover::{self, BatchResult};
+use crate::sample::Replay;
 use crate::verdict;
 
 /// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
@@ -29,6 +32,7 @@ pub struct WasmRewarder {
     host: Host,
     plugins: Vec<(String, Plugin)>,
     logs: Vec<PluginLog>,
+    failures: Option<FailureFolder>,
 }
 
 /// What one reward wrote during the last call of `score`.
@@ -58,13 +62,18 @@ impl WasmRewarder {
         }
         let plugins =
             rewards.iter().map(|(plan, plugin)| (plan.id.clone(), plugin.clone())).collect();
-        Ok(Self { host: host.clone(), plugins, logs: Vec::new() })
+        Ok(Self { host: host.clone(), plugins, logs: Vec::new(), failures: None })
     }
 
     /// What the plugins wrote during the last call of `score`, in the order of its rewards. The messages
     /// have gone to `tracing` too.
     pub fn logs(&self) -> &[PluginLog] {
         &self.logs
+    }
+
+    /// Keeps calls that fail as replay files in this folder, which is made when needed.
+    pub fn keep_failures(&mut self, folder: PathBuf) {
+        self.failures = Some(FailureFolder::new(folder));
     }
 
     fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
@@ -111,6 +120,7 @@ impl Rewarder for WasmRewarder {
         let stop = first_fatal(&jobs, &outcomes, batches.len());
         drop(jobs);
         self.logs = logs;
+        let stop = policy::apply(rewards, &outcomes, self.failures.as_mut(), stop);
         match stop {
             Some(error) => Err(error),
             None => Ok(outcomes.into_iter().map(|reward| reward.groups).collect()),
@@ -208,7 +218,12 @@ fn run(
     let one = |job: &Job<'_>| {
         let questions = questions(job, groups, &first_ids);
         if questions.is_empty() {
-            return BatchResult { outcomes: Vec::new(), log: Default::default(), hint: None };
+            return BatchResult {
+                outcomes: Vec::new(),
+                log: Default::default(),
+                hint: None,
+                replay: None,
+            };
         }
         recover::score(job.plugin, job.plan, &questions)
     };
@@ -295,10 +310,12 @@ fn saturate(number: usize) -> u32 {
 }
 
 /// All outcomes of one reward.
-struct Scored {
-    groups: Vec<Vec<RewardOutcome>>,
+pub(crate) struct Scored {
+    pub(crate) groups: Vec<Vec<RewardOutcome>>,
     /// One per batch.
     hints: Vec<Option<&'static str>>,
+    /// The first failing call of the reward.
+    pub(crate) replay: Option<Replay>,
 }
 
 fn assemble(
@@ -311,13 +328,14 @@ fn assemble(
     rewards
         .iter()
         .map(|_| {
-            let of_reward: Vec<BatchResult> = results.by_ref().take(batches).collect();
+            let mut of_reward: Vec<BatchResult> = results.by_ref().take(batches).collect();
+            let replay = of_reward.iter_mut().find_map(|result| result.replay.take());
             let hints = of_reward.iter().map(|result| result.hint).collect();
             let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
             let per_group = |group: &RolloutGroup| {
                 outcomes.by_ref().take(group.rollouts.len()).collect::<Vec<_>>()
             };
-            Scored { groups: groups.iter().map(per_group).collect(), hints }
+            Scored { groups: groups.iter().map(per_group).collect(), hints, replay }
         })
         .collect()
 }

@@ -46,7 +46,10 @@ pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
 fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
     if let Some(reward) = answer.reward {
         if !reward.is_finite() {
-            return Err(format!("the reward is {reward}: it must be a finite number"));
+            // The record has no word for "this one rollout cannot be judged", so guests that judge the others
+            // of a batch say it with a number that is none, and why in `info`.
+            let reason = answer.info.as_deref().unwrap_or("it must be a finite number");
+            return Err(format!("the reward is {reward}: {reason}"));
         }
         if info.min.is_some_and(|min| reward < min) || info.max.is_some_and(|max| reward > max) {
             let bound =
@@ -115,6 +118,14 @@ mod tests {
             assert_eq!(outcome.value, None);
             assert!(outcome.info.as_deref().unwrap_or("").contains(expected), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_rollout_that_cannot_be_judged_keeps_its_reason() {
+        let answer = Answer { info: Some("no target".to_owned()), ..answer(Some(f64::NAN), &[]) };
+        let outcome = judge(&info(), answer, OnFailure::Mask);
+        assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None));
+        assert_eq!(outcome.info.as_deref(), Some("the reward is NaN: no target"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Must not know files, data formats or plugins themselves.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use r1x_core::plan::DataPlan;
 
@@ -50,6 +50,14 @@ pub trait Inputs {
     /// # Errors
     /// When the data set cannot be read or built.
     fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String>;
+
+    /// The component of a plugin: the path itself, or what its sources are built to.
+    ///
+    /// # Errors
+    /// When it does not build.
+    fn component(&self, path: &Path) -> Result<PathBuf, String> {
+        Ok(path.to_owned())
+    }
 
     /// Loads a plugin, configures it, and tells what it says about itself.
     ///

@@ -266,7 +266,7 @@ record! {
 record! {
     /// A reward plugin and its place in the total.
     pub struct RewardSpec {
-        /// Path of the WebAssembly component.
+        /// Path of the WebAssembly component, or of a plugin's sources: a folder with a plugin.toml, a .py file.
         plugin: String => required;
         /// Weight in the total.
         weight: f64 => default(1.0);
@@ -276,6 +276,8 @@ record! {
         limits: LimitsSpec => nested;
         /// What a failed score counts as.
         on_failure: OnFailure => default(OnFailure::Mask);
+        /// Share of the rollouts scored together that may fail before the run stops; one always may.
+        max_failed_share: f64 => default(0.01), SHARE;
     }
 }
 
@@ -288,6 +290,8 @@ record! {
         time_per_rollout_ms: u64 => default(20), Range::from(0.0).to(3_600_000.0);
         /// Memory of the plugin, in bytes or as 256MiB.
         memory_bytes: Bytes => default(Bytes(268_435_456)), Range::from(65_536.0).to(4_294_967_296.0);
+        /// Units of work for a call, the same on every machine; costs a third of the speed.
+        fuel: u64 => optional, Range::from(1.0).to(1e15);
     }
 }
 

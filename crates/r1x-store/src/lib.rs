@@ -11,6 +11,7 @@ mod names;
 mod open;
 mod read;
 mod record;
+mod rescore;
 mod run_writer;
 mod sql;
 mod start;
@@ -30,6 +31,7 @@ pub use read::rollout::{
     GroupCard, GroupDetail, Metric, RewardCard, RewardSummary, RolloutCard, RolloutDetail, StepCard,
 };
 pub use record::StepTiming;
+pub use rescore::{RolloutStep, StoredGroup, StoredRollout};
 pub use run_writer::{Level, RunStatus, RunWriter};
 pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value};
 pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart};

@@ -359,7 +359,10 @@ async fn insert_inputs(tx: &mut Tx<'_>, run_id: i64, start: &RunStart) -> Result
     Ok(())
 }
 
-async fn upsert_plugin(tx: &mut Tx<'_>, plugin: &PluginInput) -> Result<i64, StoreError> {
+pub(crate) async fn upsert_plugin(
+    tx: &mut Tx<'_>,
+    plugin: &PluginInput,
+) -> Result<i64, StoreError> {
     tx.execute(
         "INSERT INTO plugin (sha256, name, version, wit_world, source_sha256, bytes, wasm)
          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING",

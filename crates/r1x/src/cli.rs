@@ -10,6 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::command;
 use crate::failure::{Failure, code};
 
+mod plugin;
+
+pub use plugin::{AgainstArgs, PluginArgs};
+
 const AFTER_HELP: &str = "\
 Exit codes:
   0 ok                      6 a reward plugin failed beyond its policy
@@ -217,6 +221,22 @@ enum Command {
         #[command(flatten)]
         compute: ComputeArgs,
     },
+    /// Write, build, test and measure reward plugins
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+    /// Score a run's recorded rollouts with a plugin, and keep that beside the original
+    Rescore {
+        /// The run
+        run: String,
+        /// The plugin: its folder, a .py file or a .wasm component
+        #[arg(long)]
+        plugin: PathBuf,
+        /// What it is configured with, as in a spec's `with` [default: as in the run]
+        #[arg(long = "with", value_name = "JSON")]
+        with: Option<String>,
+        #[command(flatten)]
+        against: AgainstArgs,
+    },
     /// Draw a run's curve as SVG
     Plot {
         /// Runs; several are drawn over each other
@@ -313,6 +333,10 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Generate { run, prompt, samples, temperature, seed, checkpoint, compute } => {
             let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
             command::generate::generate(&global, &run, &ask, &compute)
+        }
+        Command::Plugin(verb) => plugin::dispatch(&global, verb),
+        Command::Rescore { run, plugin, with, against } => {
+            command::rescore::rescore(&global, &run, &PluginArgs { plugin, with }, &against)
         }
         Command::Plot { runs, metric, output } => {
             command::plot::plot(&global, &runs, &metric, &output)

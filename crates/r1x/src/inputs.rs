@@ -6,35 +6,54 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use r1x_build::Source;
 use r1x_core::plan::{DataPlan, LimitsPlan};
 use r1x_reward::{Host, Origin, Plugin};
 use r1x_spec::{Inputs, PluginFacts};
 use sha2::{Digest, Sha256};
 
-/// What a plugin may use while a spec is checked; its own limits hold when it scores.
-const CHECK_LIMITS: LimitsPlan =
-    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 };
+/// The limits of a spec that names none; while a spec is checked they hold for every plugin.
+pub const DEFAULT_LIMITS: LimitsPlan =
+    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20, fuel: None };
+
+/// A component of this size takes seconds to compile.
+const SLOW_BYTES: usize = 4 << 20;
 
 /// Files, tasks and the plugin host of this machine.
 pub struct World {
     /// The plugin host.
     pub host: Host,
     plugins: RefCell<BTreeMap<String, Plugin>>,
+    /// What the user calls a component that was built from sources, by its path.
+    built: RefCell<BTreeMap<PathBuf, String>>,
+    /// Sources of plugins, by the sha256 of their component.
+    sources: RefCell<BTreeMap<String, Source>>,
     compiled: RefCell<Vec<(String, Duration)>>,
 }
 
 impl World {
     /// A world with this plugin host.
     pub fn new(host: Host) -> Self {
-        Self { host, plugins: RefCell::default(), compiled: RefCell::default() }
+        Self {
+            host,
+            plugins: RefCell::default(),
+            built: RefCell::default(),
+            sources: RefCell::default(),
+            compiled: RefCell::default(),
+        }
     }
 
     /// The plugin with these bytes, by their sha256.
     pub fn loaded(&self, sha256: &str) -> Option<Plugin> {
         self.plugins.borrow().get(sha256).cloned()
+    }
+
+    /// The sources of the plugin with these bytes, where a spec names sources.
+    pub fn source(&self, sha256: &str) -> Option<Source> {
+        self.sources.borrow().get(sha256).cloned()
     }
 
     /// Plugins that had to be compiled, and how long that took.
@@ -75,13 +94,34 @@ impl Inputs for World {
         Ok(r1x_tasks::columns(data))
     }
 
+    fn component(&self, path: &Path) -> Result<PathBuf, String> {
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            return Ok(path.to_owned());
+        }
+        let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
+        let environment = crate::session::build_environment();
+        let source = Source::open(path).map_err(told)?;
+        if r1x_build::find(&source, &environment).map_err(told)?.is_none() {
+            // The first build of a language's runtime takes long enough to look like a hang.
+            eprintln!("building {}", path.display());
+        }
+        let built = r1x_build::build(&source, &environment).map_err(told)?;
+        self.built.borrow_mut().insert(built.wasm.clone(), path.display().to_string());
+        self.sources.borrow_mut().insert(built.sha256, source);
+        Ok(built.wasm)
+    }
+
     fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
         let hash = sha256(bytes);
         let known = self.loaded(&hash);
         let plugin = match known {
             Some(plugin) => plugin,
             None => {
-                let name = path.display().to_string();
+                let built = self.built.borrow().get(path).cloned();
+                let name = built.unwrap_or_else(|| path.display().to_string());
+                if bytes.len() > SLOW_BYTES && !self.host.is_cached(bytes) {
+                    eprintln!("compiling {name} for this machine; later runs find it compiled");
+                }
                 let loaded = self.host.load_bytes(name.clone(), bytes.to_vec());
                 let plugin = loaded.map_err(|error| error.to_string())?;
                 if plugin.origin() == Origin::Compiled {
@@ -91,7 +131,7 @@ impl Inputs for World {
                 plugin
             }
         };
-        plugin.check_config(config_json, &CHECK_LIMITS).map_err(|error| error.to_string())?;
+        plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(|error| error.to_string())?;
         let info = plugin.info();
         Ok(PluginFacts {
             name: info.name.clone(),

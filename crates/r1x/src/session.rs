@@ -17,10 +17,19 @@ use crate::failure::{Failure, code};
 use crate::inputs::World;
 
 /// Where compiled plugins are kept: `$XDG_CACHE_HOME/r1x/plugins`, or `~/.cache/r1x/plugins`.
-fn cache_dir() -> Option<PathBuf> {
+pub fn cache_dir() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     base.or_else(home).map(|base| base.join("r1x").join("plugins"))
+}
+
+/// What builds of plugins may know of this machine.
+pub fn build_environment() -> r1x_build::Environment {
+    let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
+    let variables = std::env::vars_os().filter_map(named).collect();
+    // Without a home there is still a place for a build, if not for the next one.
+    let cache_folder = cache_dir().unwrap_or_else(|| std::env::temp_dir().join("r1x-plugins"));
+    r1x_build::Environment { variables, cache_folder: cache_folder.with_file_name("build") }
 }
 
 /// The world with a plugin host of this many workers.

@@ -50,7 +50,16 @@ impl Reward for Hostile {
         let mut score = Score::new(if order == "give" { number } else { 0.0 }, order);
         match order {
             "loop" => spin(),
+            "backtrack" => score.reward = Some(f64::from(backtrack(&"a".repeat(number as usize)))),
             "panic" => panic!("asked to panic with {number}"),
+            "trap" => trap(),
+            "exit" => std::process::exit(7),
+            "file" => score.info = Some(outcome(std::fs::read("/etc/passwd"))),
+            "write" => score.info = Some(outcome(std::fs::write("left-behind", "x"))),
+            "socket" => score.info = Some(outcome(std::net::TcpStream::connect("127.0.0.1:22"))),
+            "thread" => score.info = Some(outcome(std::thread::Builder::new().spawn(|| 1))),
+            "environment" => score.info = Some(format!("{} variables", std::env::vars().count())),
+            "clock" => score.info = Some(format!("{:?}", std::time::SystemTime::now())),
             "bomb" => bomb(),
             "recurse" => score.reward = Some(recurse(1) as f64),
             "refuse" => return Err("asked to refuse".to_owned()),
@@ -77,6 +86,7 @@ impl Reward for Hostile {
         for (position, rollout) in batch.iter().enumerate() {
             match rollout.completion.as_str() {
                 "short" => {}
+                "many" => scores.resize_with(5_000_000, || Score::new(0.0, "")),
                 "fail" => return Err(Error::Other("asked to fail".to_owned())),
                 _ => scores.push(
                     self.score(rollout)
@@ -108,6 +118,28 @@ fn spin() {
     let mut turns = 0u64;
     loop {
         turns = black_box(turns).wrapping_add(1);
+    }
+}
+
+/// Matches `(a|aa)+b` the way a backtracking engine does: every way to cut the text is tried.
+fn backtrack(text: &str) -> bool {
+    let rest =
+        |start: &str| text.strip_prefix(start).is_some_and(|rest| backtrack(black_box(rest)));
+    text.starts_with('b') || rest("a") | rest("aa")
+}
+
+fn trap() -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    std::process::abort();
+}
+
+/// What came of trying to leave the sandbox, in words.
+fn outcome<T>(result: std::io::Result<T>) -> String {
+    match result {
+        Ok(_) => "reached".to_owned(),
+        Err(error) => format!("denied: {error}"),
     }
 }
 

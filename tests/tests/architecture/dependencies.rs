@@ -34,7 +34,16 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tokenizers",
         ],
     ),
-    ("r1x-reward", &["r1x-core"], &["serde_json", "sha2", "thiserror", "tracing", "wasmtime"]),
+    (
+        "r1x-build",
+        &[],
+        &["serde", "serde_json", "sha2", "strsim", "thiserror", "toml", "wit-component"],
+    ),
+    (
+        "r1x-reward",
+        &["r1x-core"],
+        &["serde", "serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
+    ),
     ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (
@@ -56,6 +65,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x",
         &[
+            "r1x-build",
             "r1x-core",
             "r1x-model",
             "r1x-ops",
@@ -83,7 +93,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["r1x-core", "r1x-model", "r1x-ops", "r1x-reward", "r1x-spec", "r1x-store", "r1x-train"],
         &["clap", "half", "serde", "serde_json", "tempfile"],
     ),
-    ("xtask", &[], &["serde", "serde_json", "sha2", "wit-component"]),
+    ("xtask", &["r1x-build"], &["serde", "serde_json", "sha2"]),
     ("r1x-tests", &[], &["insta", "serde_json", "tempfile"]),
 ];
 

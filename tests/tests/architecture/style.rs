@@ -25,7 +25,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("eprintln!", &["bench", "r1x", "xtask"]),
     ("eprint!", &["bench", "r1x", "xtask"]),
     ("process::exit", &["r1x"]),
-    ("std::fs", &["bench", "r1x", "r1x-model", "r1x-reward", "r1x-store", "r1x-tasks", "xtask"]),
+    (
+        "std::fs",
+        &["bench", "r1x", "r1x-build", "r1x-model", "r1x-reward", "r1x-store", "r1x-tasks", "xtask"],
+    ),
     ("std::net", &[]),
     ("std::thread", &["bench", "r1x", "r1x-ops", "r1x-reward", "r1x-store"]),
     ("static mut", &[]),

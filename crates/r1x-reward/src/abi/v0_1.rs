@@ -7,6 +7,7 @@ use wasmtime::{Engine, Store};
 
 use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question};
 use crate::limits::Limiter;
+use crate::wasi::{self, System};
 
 #[allow(clippy::all, missing_docs)]
 mod generated {
@@ -32,6 +33,7 @@ pub(crate) const EXPORTS: [&str; 3] = ["info", "configure", "score-batch"];
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) log: CallLog,
+    pub(crate) system: System,
 }
 
 impl log::Host for State {
@@ -54,6 +56,7 @@ pub(crate) fn prepare(
 ) -> wasmtime::Result<RewardPre<State>> {
     let mut linker = Linker::new(engine);
     Reward::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    wasi::link(&mut linker, engine, component)?;
     RewardPre::new(linker.instantiate_pre(component)?)
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Orders to the guest are the first words of completions; see `plugins/hostile`.
 
+use std::path::Path;
+
 use r1x_core::plan::OnFailure;
 use r1x_core::{Boundary, FinishReason, RewardOutcome, RewardStatus, Rewarder};
-use r1x_reward::WasmRewarder;
+use r1x_reward::{Replay, WasmRewarder};
 
 use crate::support::*;
 
@@ -25,6 +27,143 @@ fn one_bad(order: &str, status: RewardStatus, sentence: &str) {
 #[test]
 fn an_endless_loop_is_a_timeout() {
     one_bad("loop", RewardStatus::Timeout, "no answer in 100 ms (limits.time_ms)");
+}
+
+#[test]
+fn a_pattern_that_backtracks_for_ever_is_a_timeout() {
+    one_bad("backtrack 60", RewardStatus::Timeout, "no answer in 100 ms (limits.time_ms)");
+}
+
+#[test]
+fn a_trap_and_an_exit_are_named_as_far_as_they_can_be() {
+    one_bad("trap", RewardStatus::Trap, "trapped: it gave up (unreachable)");
+    one_bad("exit", RewardStatus::Trap, "trapped: it gave up (unreachable)");
+}
+
+#[test]
+fn files_sockets_threads_and_the_environment_do_not_exist() {
+    let outcomes = outcomes(&plan(&hostile()), &["file", "write", "socket", "thread"]);
+    for outcome in &outcomes {
+        assert_eq!(outcome.status, RewardStatus::Ok);
+        assert!(info(outcome).starts_with("denied: "), "{outcome:?}");
+    }
+    assert!(!std::path::Path::new("left-behind").exists());
+    let variables = self::outcomes(&plan(&hostile()), &["environment"]);
+    assert_eq!(info(&variables[0]), "0 variables");
+    one_bad("clock", RewardStatus::Trap, "time not implemented on this platform");
+}
+
+#[test]
+fn a_list_without_end_ends_at_the_limits() {
+    let mut plan = plan(&hostile());
+    plan.limits.time_ms = 10_000;
+    let outcomes = outcomes(&plan, &["give 1", "many", "give 0.5"]);
+    assert_eq!(outcomes[0].value, Some(1.0), "{outcomes:?}");
+    assert_eq!(outcomes[2].value, Some(0.5), "{outcomes:?}");
+    assert_eq!(outcomes[1].status, RewardStatus::Trap);
+    assert!(info(&outcomes[1]).contains("limits.memory_bytes"), "{outcomes:?}");
+}
+
+#[test]
+fn a_storm_of_host_calls_is_counted_and_survived() {
+    let plugin = hostile();
+    let plan = plan(&plugin);
+    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin)]).unwrap();
+    let outcomes =
+        rewarder.score(std::slice::from_ref(&plan), &[orders(&["flood 200000"])]).unwrap();
+    assert_eq!(outcomes[0][0][0].status, RewardStatus::Ok, "{outcomes:?}");
+    assert_eq!(rewarder.logs()[0].dropped, 199_900);
+}
+
+#[test]
+fn fuel_cuts_at_the_same_place_whatever_the_clock_says() {
+    let plugin = hostile();
+    let mut plan = plan(&plugin);
+    plan.limits.fuel = Some(3_000_000);
+    let scored = outcomes(&plan, &["give 0.25", "loop", "give 0.5"]);
+    assert_eq!((scored[0].value, scored[2].value), (Some(0.25), Some(0.5)));
+    assert_eq!(scored[1].status, RewardStatus::Timeout);
+    assert_eq!(info(&scored[1]), "no answer within 3000000 units of work (limits.fuel)");
+    assert_eq!(outcomes(&plan, &["give 0.25", "loop", "give 0.5"]), scored);
+}
+
+#[test]
+fn too_many_failures_stop_the_run_and_leave_the_call_behind() {
+    let folder = Folder::new();
+    let plugin = hostile();
+    let mut plan = plan(&plugin);
+    plan.max_failed_share = 0.25;
+    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
+    rewarder.keep_failures(folder.0.join("failures"));
+    let rewards = std::slice::from_ref(&plan);
+    let good = vec!["give 1"; 6];
+    let with = |bad: &[&'static str]| [orders(&[good.as_slice(), bad].concat())];
+    assert!(rewarder.score(rewards, &with(&["panic", "nan"])).is_ok(), "a quarter may fail");
+    let error = rewarder.score(rewards, &with(&["panic", "nan", "trap"])).unwrap_err();
+    assert_eq!(error.boundary, Boundary::Reward);
+    for piece in ["`tested`", "3 of 9 rollouts", "max_failed_share", "asked to panic"] {
+        assert!(error.message.contains(piece), "{error:?}");
+    }
+    let hint = error.hint.unwrap();
+    let file = hint.split("--replay ").nth(1).unwrap().trim_end_matches('`');
+    let replay = Replay::read(Path::new(file)).unwrap();
+    assert_eq!((replay.rollouts.len(), replay.status), (1, RewardStatus::Trap));
+    assert_eq!(replay.rollouts[0].completion, "panic");
+    assert_eq!(replay.rollouts[0].id, 6);
+    let again = plugin.probe(&replay.config, &replay.limits).unwrap().score(&replay.rollouts);
+    assert!(again.unwrap_err().sentence.contains("asked to panic"));
+}
+
+#[test]
+fn a_plugin_that_may_not_fail_leaves_its_call_behind_too() {
+    let folder = Folder::new();
+    let plugin = hostile();
+    let mut plan = plan(&plugin);
+    plan.on_failure = OnFailure::Fail;
+    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin)]).unwrap();
+    rewarder.keep_failures(folder.0.join("failures"));
+    let error = rewarder
+        .score(std::slice::from_ref(&plan), &[orders(&["give 1", "nan", "give 1"])])
+        .unwrap_err();
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("r1x plugin test --replay ") && hint.contains("tested-1.json"), "{hint}");
+    let replay = Replay::read(&folder.0.join("failures/tested-1.json")).unwrap();
+    assert_eq!(replay.rollouts[0].completion, "nan");
+}
+
+/// Every attack above, one after the other in one process.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_attack_costs_the_host_much_memory() {
+    let attacks = [
+        "loop",
+        "backtrack 60",
+        "panic",
+        "trap",
+        "exit",
+        "bomb",
+        "recurse",
+        "many",
+        "nan",
+        "infinite",
+        "give 2",
+        "undeclared",
+        "short",
+        "flood 100000",
+        "talk 40000000",
+        "file",
+        "socket",
+        "thread",
+    ];
+    let mut plan = hasty(&hostile());
+    plan.limits.memory_bytes = 256 << 20;
+    for attack in attacks {
+        assert_eq!(outcomes(&plan, &["give 1", attack])[0].value, Some(1.0), "{attack}");
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches("kB").trim().parse().unwrap();
+    assert!(kib < 600 << 10, "{kib} KiB");
 }
 
 #[test]
@@ -191,8 +330,10 @@ fn a_long_info_is_cut() {
 fn too_much_returned_data_is_a_trap() {
     let mut plan = plan(&hostile());
     plan.limits.memory_bytes = 512 << 20;
+    plan.limits.time_ms = 10_000;
     let outcomes = outcomes(&plan, &["talk 40000000", "give 1"]);
     assert_eq!(outcomes[0].status, RewardStatus::Trap);
+    assert_eq!(info(&outcomes[0]), "handed over more than 32 MiB in one call");
     assert_eq!(outcomes[1].value, Some(1.0));
 }
 

@@ -52,8 +52,14 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 2_000, time_per_rollout_ms: 5, memory_bytes: 16 << 20 },
+        limits: LimitsPlan {
+            time_ms: 2_000,
+            time_per_rollout_ms: 5,
+            memory_bytes: 16 << 20,
+            fuel: None,
+        },
         on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
     }
 }
 

@@ -80,9 +80,7 @@ impl Resolver<'_, '_> {
     ) -> RewardFacts {
         let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None };
         let Some(spec) = spec else { return reward };
-        let Some((plugin, bytes)) = self.read_file(&spec.plugin, MAX_INPUT_BYTES) else {
-            return reward;
-        };
+        let Some((plugin, bytes)) = self.read_plugin(&spec.plugin) else { return reward };
         let config = spec.with.0.to_string();
         match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
             Ok(facts) => reward.facts = Some(facts),
@@ -101,10 +99,25 @@ impl Resolver<'_, '_> {
                 time_ms: *spec.limits.time_ms,
                 time_per_rollout_ms: *spec.limits.time_per_rollout_ms,
                 memory_bytes: spec.limits.memory_bytes.0,
+                fuel: spec.limits.fuel.as_deref().copied(),
             },
             on_failure: *spec.on_failure,
+            max_failed_share: *spec.max_failed_share,
         });
         reward
+    }
+
+    /// The component of a plugin, built from its sources where those are named.
+    fn read_plugin(&mut self, path: &At<String>) -> Option<(String, Vec<u8>)> {
+        let written = self.reader.sources.path(path.span.source, path);
+        match self.inputs.component(&written) {
+            Ok(component) => self.read_path(&component, path.span, MAX_INPUT_BYTES),
+            Err(error) => {
+                let message = format!("{} gives no component: {error}", written.display());
+                self.error(codes::PLUGIN, path.span, message).input();
+                None
+            }
+        }
     }
 
     /// Looks up the problems a stage or suite names.

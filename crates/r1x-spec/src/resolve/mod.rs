@@ -7,6 +7,8 @@ mod evals;
 mod model;
 mod stages;
 
+use std::path::Path;
+
 use serde_json::Value as Json;
 
 use r1x_core::plan::{CheckpointPlan, RecordPlan, RunPlan};
@@ -146,18 +148,28 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// Reads a file the spec names, as seen from the current folder.
     fn read_file(&mut self, path: &At<String>, limit_bytes: u64) -> Option<(String, Vec<u8>)> {
         let file = self.reader.sources.path(path.span.source, path);
+        self.read_path(&file, path.span, limit_bytes)
+    }
+
+    /// Reads a file that something at `span` stands for.
+    fn read_path(
+        &mut self,
+        file: &Path,
+        span: Span,
+        limit_bytes: u64,
+    ) -> Option<(String, Vec<u8>)> {
         let shown = file.display().to_string();
-        let read = self.inputs.read(&file, limit_bytes.saturating_add(1));
+        let read = self.inputs.read(file, limit_bytes.saturating_add(1));
         match read {
             Ok(bytes) if bytes.len() as u64 > limit_bytes => {
                 let message = format!("{shown} is larger than {limit_bytes} bytes");
-                self.error(codes::MISSING_FILE, path.span, message).input();
+                self.error(codes::MISSING_FILE, span, message).input();
                 None
             }
             Ok(bytes) => Some((shown, bytes)),
             Err(error) => {
                 let message = format!("cannot read {shown}: {error}");
-                let diagnostic = self.error(codes::MISSING_FILE, path.span, message);
+                let diagnostic = self.error(codes::MISSING_FILE, span, message);
                 diagnostic.input();
                 diagnostic
                     .help("relative paths start at the folder of the spec that mentions them");

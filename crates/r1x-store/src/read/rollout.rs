@@ -222,7 +222,7 @@ struct RolloutRow {
     advantage: Option<f64>,
 }
 
-fn u32_list(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn u32_list(bytes: &[u8]) -> Vec<u32> {
     bytes
         .chunks_exact(4)
         .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))

@@ -9,6 +9,8 @@ pub mod info;
 pub mod ls;
 pub mod plan;
 pub mod plot;
+pub mod plugin;
+pub mod rescore;
 pub mod resume;
 pub mod run;
 pub mod show;

@@ -37,8 +37,9 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
         sha256: String::new(),
         weight,
         config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1 },
+        limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
         on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
     }
 }
 

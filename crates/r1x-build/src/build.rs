@@ -1,0 +1,155 @@
+//! Building a plugin: finds the language's builder, and keeps what it made in a cache folder.
+//!
+//! Must not know any language.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::error::BuildError;
+use crate::files;
+use crate::language::{self, Builder};
+use crate::manifest::Language;
+use crate::source::Source;
+
+/// What a build may know of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Environment variables. Tools inherit the process's own; these decide which tools are used.
+    pub variables: BTreeMap<String, OsString>,
+    /// A folder for components and intermediate files. It is made when needed.
+    pub cache_folder: PathBuf,
+}
+
+impl Environment {
+    /// A variable that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// A file in a folder of [`Environment::cache_folder`], with the folder made.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn cache_path(&self, folder: &str, file: &str) -> Result<PathBuf, BuildError> {
+        let folder = self.cache_folder.join(folder);
+        std::fs::create_dir_all(&folder).map_err(|error| BuildError::io(&folder, error))?;
+        Ok(folder.join(file))
+    }
+}
+
+/// A component on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltPlugin {
+    /// The component: in the cache folder, or where it was for `prebuilt`.
+    pub wasm: PathBuf,
+    /// sha256 of its bytes, lower-case hex.
+    pub sha256: String,
+    /// Whether nothing had to be built.
+    pub cached: bool,
+}
+
+/// Makes the component of a plugin, or finds the one made earlier from the same sources and tools.
+///
+/// # Errors
+/// When the sources, the tools or the disk do not allow it.
+pub fn build(source: &Source, environment: &Environment) -> Result<BuiltPlugin, BuildError> {
+    if let Some(built) = find(source, environment)? {
+        return Ok(built);
+    }
+    let builder = builder(source)?;
+    let component = (builder.compile)(source, environment)?;
+    let sha256 = files::sha256(&component);
+    let wasm = environment.cache_path("components", &format!("{sha256}.wasm"))?;
+    files::write_whole(&wasm, &component)?;
+    // A build may complete its own sources, with a lock file for instance, so they are hashed again.
+    if let Some(path) = remembered(source, environment, builder)? {
+        files::write_whole(&path, sha256.as_bytes())?;
+    }
+    Ok(BuiltPlugin { wasm, sha256, cached: false })
+}
+
+/// The component made earlier from the same sources and tools, or none. Nothing is built.
+///
+/// # Errors
+/// When the sources cannot be read, or no builder knows their language.
+pub fn find(source: &Source, environment: &Environment) -> Result<Option<BuiltPlugin>, BuildError> {
+    if source.manifest.build.language == Language::Prebuilt {
+        return prebuilt(source).map(Some);
+    }
+    let known = remembered(source, environment, builder(source)?)?;
+    Ok(known.as_deref().and_then(|path| read_pair(path, environment)))
+}
+
+/// The component with these bytes, if it was built on this machine.
+pub fn find_component(sha256: &str, environment: &Environment) -> Option<Vec<u8>> {
+    let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
+    let bytes = std::fs::read(wasm).ok()?;
+    (files::sha256(&bytes) == sha256).then_some(bytes)
+}
+
+fn builder(source: &Source) -> Result<&'static Builder, BuildError> {
+    let language = source.manifest.build.language;
+    language::find(language).ok_or(BuildError::UnsupportedLanguage(language.as_str()))
+}
+
+fn prebuilt(source: &Source) -> Result<BuiltPlugin, BuildError> {
+    let entry = source.manifest.build.entry.as_deref().unwrap_or_default();
+    let wasm = source.folder.join(entry);
+    let bytes = std::fs::read(&wasm).map_err(|error| BuildError::io(&wasm, error))?;
+    Ok(BuiltPlugin { sha256: files::sha256(&bytes), wasm, cached: true })
+}
+
+/// The file that remembers which component these sources gave, where the builder wants that.
+fn remembered(
+    source: &Source,
+    environment: &Environment,
+    builder: &Builder,
+) -> Result<Option<PathBuf>, BuildError> {
+    let Some(fingerprint) = builder.fingerprint else { return Ok(None) };
+    let sources = match (&source.manifest_path, &source.manifest.build.entry) {
+        // A single file is its own source; its neighbours are none of its business.
+        (None, Some(entry)) => files::digest(&source.folder, &[PathBuf::from(entry)])?,
+        _ => files::digest(&source.folder, &files::sources(&source.folder)?)?,
+    };
+    let key = files::sha256(format!("{sources}\n{}", fingerprint(environment)?).as_bytes());
+    environment.cache_path("built", &format!("{key}.sha256")).map(Some)
+}
+
+/// The component a remembered file names, if it is still there and whole.
+fn read_pair(path: &Path, environment: &Environment) -> Option<BuiltPlugin> {
+    let sha256 = std::fs::read_to_string(path).ok()?;
+    let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
+    let bytes = std::fs::read(&wasm).ok()?;
+    (files::sha256(&bytes) == sha256).then_some(BuiltPlugin { wasm, sha256, cached: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(folder: &Path) -> Environment {
+        Environment { variables: BTreeMap::new(), cache_folder: folder.join("cache") }
+    }
+
+    #[test]
+    fn a_prebuilt_component_is_taken_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.wasm");
+        std::fs::write(&path, b"\0asm").unwrap();
+        let built = build(&Source::open(&path).unwrap(), &environment(folder.path())).unwrap();
+        assert_eq!((built.wasm, built.cached), (path, true));
+        assert_eq!(built.sha256, files::sha256(b"\0asm"));
+        assert!(!folder.path().join("cache").exists());
+    }
+
+    #[test]
+    fn a_missing_component_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = "[plugin]\nname = \"a\"\nversion = \"1\"\n[build]\nprebuilt = \"b.wasm\"\n";
+        std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+        let source = Source::open(folder.path()).unwrap();
+        let error = build(&source, &environment(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("b.wasm"), "{error}");
+    }
+}

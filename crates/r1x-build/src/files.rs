@@ -1,0 +1,108 @@
+//! Hashes of files and trees, and writing whole files. Must not know plugins.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::BuildError;
+
+/// Folders that hold what tools left behind.
+const NOT_SOURCES: &[&str] = &["target", "node_modules", "__pycache__", "build", "dist"];
+
+/// sha256, lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every source file below a folder, sorted, relative to it. Hidden files, components and what tools leave
+/// behind are none.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn sources(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let mut files = Vec::new();
+    collect(folder, Path::new(""), &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+    let folder = root.join(below);
+    let listed = std::fs::read_dir(&folder).map_err(|error| BuildError::io(&folder, error))?;
+    for entry in listed {
+        let entry = entry.map_err(|error| BuildError::io(&folder, error))?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text.starts_with('.') || text.ends_with(".wasm") {
+            continue;
+        }
+        let relative = below.join(&name);
+        if !entry.path().is_dir() {
+            files.push(relative);
+        } else if !NOT_SOURCES.contains(&text.as_ref()) {
+            collect(root, &relative, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// sha256 over names, lengths and bytes of files, in the order given.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn digest(root: &Path, files: &[PathBuf]) -> Result<String, BuildError> {
+    let mut hasher = Sha256::new();
+    for file in files {
+        let path = root.join(file);
+        let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+        let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+        hasher.update(format!("{}\0{}\0", parts.join("/"), bytes.len()));
+        hasher.update(bytes);
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Writes a file so that a reader sees the old bytes or the new ones, and nothing between.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}-{number}.part", std::process::id()));
+    let written =
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // The write's own error is the one worth telling.
+        let _ = std::fs::remove_file(&temporary);
+        BuildError::io(path, error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_leave_out_what_tools_made_and_digests_see_names_and_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for file in ["b.py", "a/c.py", "target/x", ".git/y", "out.wasm", "a/__pycache__/z"] {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        let files = sources(root).unwrap();
+        assert_eq!(files, [PathBuf::from("a/c.py"), PathBuf::from("b.py")]);
+        let first = digest(root, &files).unwrap();
+        assert_eq!(digest(root, &files).unwrap(), first);
+        write_whole(&root.join("b.py"), b"changed").unwrap();
+        assert_ne!(digest(root, &files).unwrap(), first);
+        assert!(digest(root, &[PathBuf::from("gone")]).is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! Rust: cargo compiles a crate to a WebAssembly module, `wit-component` wraps it.
+//!
+//! Must not know which plugins there are; the repository's own are built through here as well.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wit_component::ComponentEncoder;
+
+use crate::build::Environment;
+use crate::error::BuildError;
+use crate::source::Source;
+
+/// What plugins in Rust are compiled for: it imports nothing from any system.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// A compiler that can make WebAssembly.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    /// First line of `rustc --version`.
+    pub version: String,
+    /// Root of its installation, whose path must not end up in a component.
+    pub sysroot: PathBuf,
+    /// A compiler without the target's library, and a linker: the library is built along.
+    from_source: Option<(OsString, OsString)>,
+    cargo: OsString,
+    cargo_home: Option<PathBuf>,
+}
+
+/// What cargo is asked to compile.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// Where cargo is started.
+    pub folder: &'a Path,
+    /// The package, where the folder has several.
+    pub package: Option<&'a str>,
+    /// Where cargo keeps what it compiles.
+    pub target_folder: &'a Path,
+    /// The name that stands in panic messages for the folder above the sources.
+    pub remap: (&'a Path, &'a str),
+    /// Whether the lock file must be there and must fit.
+    pub locked: bool,
+    /// Whether cargo's messages go to standard error as they come; otherwise they are part of the error.
+    pub show_messages: bool,
+}
+
+/// Builds the crate of a plugin.
+pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<u8>, BuildError> {
+    if !source.folder.join("Cargo.toml").is_file() {
+        return Err(BuildError::NotAPlugin {
+            path: source.folder.clone(),
+            reason: "says `language = \"rust\"`, but has no Cargo.toml".to_owned(),
+        });
+    }
+    let toolchain = Toolchain::find(environment)?;
+    let folder =
+        source.folder.canonicalize().map_err(|error| BuildError::io(&source.folder, error))?;
+    // One folder for all plugins, so that what they share is compiled once. Two of the same name would
+    // overwrite each other's module, so builds take turns until theirs is read.
+    let lock = environment.cache_path("rust", "lock")?;
+    let lock_file = std::fs::File::create(&lock).map_err(|error| BuildError::io(&lock, error))?;
+    lock_file.lock().map_err(|error| BuildError::io(&lock, error))?;
+    let module = toolchain.module(&Job {
+        folder: &folder,
+        package: None,
+        target_folder: &environment.cache_folder.join("rust"),
+        remap: (&folder, "/plugin"),
+        locked: false,
+        show_messages: false,
+    })?;
+    drop(lock_file);
+    componentise(&module)
+}
+
+/// Wraps a core module whose WIT is embedded.
+///
+/// # Errors
+/// When it is not such a module.
+pub fn componentise(module: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let encoded = ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode());
+    encoded.map_err(|error| BuildError::Failed {
+        what: "the module cannot be made a component".to_owned(),
+        output: format!("{error:#}"),
+        hint: "does the crate end with `r1x_plugin::export_reward!(...)`?".to_owned(),
+    })
+}
+
+impl Toolchain {
+    /// The installed target, else the compiler that `R1X_WASM_RUSTC` names.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn find(environment: &Environment) -> Result<Self, BuildError> {
+        let installed = environment.variable("RUSTC").unwrap_or(OsStr::new("rustc"));
+        let library = print(installed, &["--print", "target-libdir", "--target", TARGET]);
+        if library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
+            return Self::describe(environment, installed, None);
+        }
+        let named = ["R1X_WASM_RUSTC", "R1X_WASM_LINKER"].map(|name| environment.variable(name));
+        match named {
+            [Some(rustc), Some(linker)] => {
+                let from_source = Some((rustc.to_owned(), linker.to_owned()));
+                Self::describe(environment, rustc, from_source)
+            }
+            _ => Err(BuildError::NoToolchain {
+                missing: format!("no compiler for {TARGET}"),
+                hint: format!(
+                    "either `rustup target add {TARGET}`, or set R1X_WASM_RUSTC to a rustc that has \
+                     its library sources and R1X_WASM_LINKER to a wasm linker such as rust-lld"
+                ),
+            }),
+        }
+    }
+
+    fn describe(
+        environment: &Environment,
+        rustc: &OsStr,
+        from_source: Option<(OsString, OsString)>,
+    ) -> Result<Self, BuildError> {
+        let home = || {
+            let home = environment.variable("HOME").or(environment.variable("USERPROFILE"))?;
+            Some(PathBuf::from(home).join(".cargo"))
+        };
+        Ok(Self {
+            version: print(rustc, &["--version"])?,
+            sysroot: PathBuf::from(print(rustc, &["--print", "sysroot"])?),
+            from_source,
+            cargo: environment.variable("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
+            cargo_home: environment.variable("CARGO_HOME").map(PathBuf::from).or_else(home),
+        })
+    }
+
+    /// Compiles a crate and returns its core module.
+    ///
+    /// # Errors
+    /// When cargo does not start, does not compile it, or makes no module.
+    pub fn module(&self, job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
+        let output = self.command(job).output().map_err(|error| BuildError::NoToolchain {
+            missing: format!("cannot start {}: {error}", self.cargo.to_string_lossy()),
+            hint: "is cargo on the PATH?".to_owned(),
+        })?;
+        if !output.status.success() {
+            return Err(BuildError::Failed {
+                what: format!("{} does not build for {TARGET}", job.folder.display()),
+                output: String::from_utf8_lossy(&output.stderr).into_owned(),
+                hint: "see the compiler's messages above".to_owned(),
+            });
+        }
+        let path = module_path(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+            BuildError::Failed {
+                what: format!("{} makes no WebAssembly module", job.folder.display()),
+                output: String::new(),
+                hint: "its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`".to_owned(),
+            }
+        })?;
+        std::fs::read(&path).map_err(|error| BuildError::io(&path, error))
+    }
+
+    fn command(&self, job: &Job<'_>) -> Command {
+        let mut command = Command::new(&self.cargo);
+        // Wrappers and flags of the caller would change the bytes.
+        for variable in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+            command.env_remove(variable);
+        }
+        command
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(job.remap).join("\u{1f}"))
+            .env("CARGO_TARGET_DIR", job.target_folder)
+            .current_dir(job.folder)
+            .args(["build", "--release", "--lib", "--target", TARGET])
+            .arg("--message-format=json-render-diagnostics")
+            .stdin(Stdio::null());
+        if let Some(package) = job.package {
+            command.args(["--package", package]);
+        }
+        if job.locked {
+            command.arg("--locked");
+        }
+        if job.show_messages {
+            command.stderr(Stdio::inherit());
+        }
+        if let Some((rustc, linker)) = &self.from_source {
+            command
+                .arg("-Zbuild-std=std,panic_abort")
+                .env("RUSTC", rustc)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        }
+        command
+    }
+
+    /// Panic messages carry the paths of source files: without this the bytes would depend on where the
+    /// sources and the compiler are.
+    fn flags(&self, (root, name): (&Path, &str)) -> Vec<String> {
+        let registry = self.cargo_home.iter().map(|home| (home.clone(), "/cargo"));
+        // The last match wins, so the narrower folders come later.
+        let sysroot = (self.sysroot.clone(), "/rust");
+        let mut folders: Vec<(PathBuf, &str)> = registry.chain([sysroot]).collect();
+        if let Some(real) = self.cargo_home.as_deref().and_then(registry_sources) {
+            folders.extend(real.into_iter().map(|folder| (folder, "/cargo")));
+        }
+        folders.push((root.to_owned(), name));
+        folders
+            .into_iter()
+            .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+            .collect()
+    }
+}
+
+/// The folders of registry sources, whose names contain a hash of the registry's address.
+fn registry_sources(cargo_home: &Path) -> Option<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(cargo_home.join("registry/src")).ok()?;
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    Some(folders)
+}
+
+/// The last module among the artefacts that cargo reports: dependencies come first.
+fn module_path(messages: &str) -> Option<PathBuf> {
+    let mut artefacts = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let files = message["filenames"].as_array()?;
+        let names = files.iter().filter_map(serde_json::Value::as_str);
+        names.filter(|name| name.ends_with(".wasm")).map(PathBuf::from).next_back()
+    });
+    artefacts.next_back()
+}
+
+fn print(rustc: &OsStr, arguments: &[&str]) -> Result<String, BuildError> {
+    let failed = |output: String| BuildError::Failed {
+        what: format!("{} {} fails", rustc.to_string_lossy(), arguments.join(" ")),
+        output,
+        hint: "is it a Rust compiler?".to_owned(),
+    };
+    let output =
+        Command::new(rustc).args(arguments).output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_last_module_counts() {
+        let messages = "noise\n\
+             {\"reason\":\"compiler-artifact\",\"filenames\":[\"/t/dep.wasm\"]}\n\
+             {\"reason\":\"compiler-artifact\",\"filenames\":[\"/t/own.rlib\",\"/t/own.wasm\"]}\n\
+             {\"reason\":\"build-finished\",\"success\":true}";
+        assert_eq!(module_path(messages), Some(PathBuf::from("/t/own.wasm")));
+        assert_eq!(module_path("{}"), None);
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused_with_a_hint() {
+        let error = componentise(b"no module").unwrap_err();
+        assert!(error.hint().contains("export_reward"), "{}", error.hint());
+    }
+
+    #[test]
+    fn a_missing_compiler_is_told_with_two_remedies() {
+        let variables = BTreeMap::from([("RUSTC".to_owned(), "/nowhere/rustc".into())]);
+        let environment = Environment { variables, cache_folder: PathBuf::from("unused") };
+        let error = Toolchain::find(&environment).unwrap_err();
+        assert!(error.hint().contains("rustup target add"), "{}", error.hint());
+        assert!(error.hint().contains("R1X_WASM_RUSTC"), "{}", error.hint());
+    }
+}

@@ -1,0 +1,21 @@
+//! From a plugin's sources to its component: the manifest `plugin.toml`, and one builder per language.
+//!
+//! Must not know the host that runs components, specs or runs. Environment variables and folders are
+//! parameters ([`Environment`]); nothing is printed.
+
+mod build;
+mod error;
+pub mod files;
+pub mod language;
+mod manifest;
+mod source;
+pub mod template;
+mod units;
+
+pub use build::{BuiltPlugin, Environment, build, find, find_component};
+pub use error::{BuildError, ManifestError};
+pub use manifest::{
+    About, Asset, BuildSection, Capabilities, Case, Expectation, Language, Limits, Manifest,
+    is_name,
+};
+pub use source::{MANIFEST_NAME, Source};

@@ -1,0 +1,170 @@
+//! What failures of a reward mean for the run: how many are too many, and where the evidence is kept.
+//!
+//! Must not know batches or instances.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::{Boundary, PortError};
+
+use crate::sample::Replay;
+use crate::score::Scored;
+use crate::verdict;
+
+/// Replay files kept of one reward; more would tell nothing new.
+const MAX_REPLAYS: u32 = 8;
+
+/// Where failing calls are kept.
+#[derive(Debug)]
+pub(crate) struct FailureFolder {
+    folder: PathBuf,
+    written: BTreeMap<String, u32>,
+}
+
+impl FailureFolder {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder, written: BTreeMap::new() }
+    }
+
+    /// Writes a failing call, unless there are enough of this reward. The path, when there is one.
+    fn keep(&mut self, replay: &Replay) -> Option<PathBuf> {
+        let written = self.written.entry(replay.reward.clone()).or_default();
+        if *written >= MAX_REPLAYS {
+            return None;
+        }
+        *written += 1;
+        // An earlier attempt of a resumed run may have left files of its own.
+        let name = |number| self.folder.join(format!("{}-{number}.json", replay.reward));
+        let free = (1..=10_000).map(name).find(|path| !path.exists())?;
+        match replay.write(&free) {
+            Ok(()) => Some(free),
+            Err(error) => {
+                let path = free.display();
+                tracing::warn!("a failing call of a reward could not be kept in {path}: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Reports the failures of each reward, keeps one call of each, and decides whether the run goes on: `stop`
+/// is the error of a reward that may not fail at all.
+pub(crate) fn apply(
+    rewards: &[RewardPlan],
+    scored: &[Scored],
+    mut folder: Option<&mut FailureFolder>,
+    mut stop: Option<PortError>,
+) -> Option<PortError> {
+    for (plan, scored) in rewards.iter().zip(scored) {
+        let Some(replay) = &scored.replay else { continue };
+        let kept = folder.as_deref_mut().and_then(|folder| folder.keep(replay));
+        let command = kept.map(|path| format!("r1x plugin test --replay {}", path.display()));
+        let outcomes = || scored.groups.iter().flatten();
+        let failed = outcomes().filter(|outcome| verdict::is_failure(outcome)).count();
+        let total = outcomes().count();
+        let first = outcomes().find(|outcome| verdict::is_failure(outcome));
+        let first = first.and_then(|outcome| outcome.info.as_deref()).unwrap_or("no reason given");
+        if plan.on_failure == OnFailure::Fail {
+            if let (Some(error), Some(command)) = (&mut stop, command) {
+                add_hint(error, &command);
+            }
+        } else if failed > tolerated(plan, total) {
+            stop = stop.or_else(|| Some(too_many(plan, failed, total, first, command)));
+        } else {
+            let counted =
+                if plan.on_failure == OnFailure::Zero { "count 0" } else { "are left out" };
+            tracing::warn!(
+                "reward `{}`: {failed} of {total} rollouts {counted}; the first: {first}{}",
+                plan.id,
+                command.map_or_else(String::new, |command| format!("; replay: {command}"))
+            );
+        }
+    }
+    stop
+}
+
+/// How many of so many rollouts may fail: one, or the plan's share.
+fn tolerated(plan: &RewardPlan, total: usize) -> usize {
+    ((plan.max_failed_share * total as f64).floor() as usize).max(1)
+}
+
+fn too_many(
+    plan: &RewardPlan,
+    failed: usize,
+    total: usize,
+    first: &str,
+    command: Option<String>,
+) -> PortError {
+    let mut error = PortError::new(
+        Boundary::Reward,
+        format!(
+            "reward `{}`: {failed} of {total} rollouts failed, more than the share {} it may \
+             (max_failed_share); the first: {first}",
+            plan.id, plan.max_failed_share
+        ),
+        "mend the plugin, or raise the reward's max_failed_share",
+    );
+    if let Some(command) = command {
+        add_hint(&mut error, &command);
+    }
+    error
+}
+
+fn add_hint(error: &mut PortError, command: &str) {
+    let hint = error.hint.take().unwrap_or_default();
+    error.hint = Some(format!("{hint}; try it again with `{command}`"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use r1x_core::RewardStatus;
+    use r1x_core::plan::LimitsPlan;
+
+    fn plan(share: f64) -> RewardPlan {
+        RewardPlan {
+            id: "tested".to_owned(),
+            plugin: "x.wasm".to_owned(),
+            sha256: String::new(),
+            weight: 1.0,
+            config: "{}".to_owned(),
+            limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
+            on_failure: OnFailure::Mask,
+            max_failed_share: share,
+        }
+    }
+
+    #[test]
+    fn one_may_always_fail_and_a_share_of_many() {
+        for (share, total, expected) in
+            [(0.01, 8, 1), (0.01, 100, 1), (0.01, 1024, 10), (0.0, 1024, 1), (1.0, 5, 5)]
+        {
+            assert_eq!(tolerated(&plan(share), total), expected, "{share} of {total}");
+        }
+    }
+
+    #[test]
+    fn replay_files_are_numbered_and_bounded() {
+        let folder = std::env::temp_dir().join(format!("r1x-policy-{}", std::process::id()));
+        let mut kept = FailureFolder::new(folder.clone());
+        let replay = Replay {
+            r1x_replay: Replay::VERSION,
+            reward: "tested".to_owned(),
+            plugin: "x.wasm".to_owned(),
+            sha256: "0".to_owned(),
+            config: "{}".to_owned(),
+            limits: plan(0.0).limits,
+            status: RewardStatus::Trap,
+            sentence: "trapped".to_owned(),
+            rollouts: Vec::new(),
+        };
+        let paths: Vec<_> = (0..10).filter_map(|_| kept.keep(&replay)).collect();
+        assert_eq!(paths.len(), MAX_REPLAYS as usize);
+        assert!(paths[0].ends_with("tested-1.json") && paths[7].ends_with("tested-8.json"));
+        assert_eq!(Replay::read(&paths[0]).unwrap(), replay);
+        let error = Replay::read(&folder).unwrap_err();
+        assert!(error.contains("r1x-policy"), "{error}");
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}

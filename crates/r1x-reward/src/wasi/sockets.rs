@@ -1,0 +1,36 @@
+//! A network that refuses every socket and every name. Must not open a connection.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{LinkerInstance, Val};
+
+use super::{constant, handle, handle_type};
+use crate::abi::v0_1::State;
+
+/// The network; there is only one, and it leads nowhere.
+struct Network;
+
+pub(super) fn network(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    handle_type::<Network>(instance, "network")
+}
+
+pub(super) fn instance_network(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.func_wrap("instance-network", |mut store: StoreContextMut<'_, State>, (): ()| {
+        Ok((handle::<Network>(store.data_mut(), 0)?,))
+    })
+}
+
+pub(super) fn ip_name_lookup(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    constant(instance, "resolve-addresses", denied())
+}
+
+pub(super) fn tcp_create_socket(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    constant(instance, "create-tcp-socket", denied())
+}
+
+pub(super) fn udp_create_socket(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    constant(instance, "create-udp-socket", denied())
+}
+
+fn denied() -> Val {
+    Val::Result(Err(Some(Box::new(Val::Enum("access-denied".to_owned())))))
+}

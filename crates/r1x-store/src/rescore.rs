@@ -1,0 +1,202 @@
+//! Judging a run's recorded rollouts again: reading them with what was said of them, keeping what is said now.
+//!
+//! Must not know who judges. The run's own rows stay as they are.
+
+use std::collections::BTreeMap;
+
+use r1x_core::{Problem, RewardOutcome};
+use sqlx::{FromRow, query_as};
+
+use crate::error::StoreError;
+use crate::read::rollout::u32_list;
+use crate::record::parts_json;
+use crate::start::{PluginInput, now_ms, upsert_plugin};
+use crate::store::Store;
+use crate::writer::Rows;
+
+/// A step of a run that has rollouts.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct RolloutStep {
+    /// Id of the stage in the spec.
+    pub stage: String,
+    /// The step.
+    pub step: i64,
+    stage_id: i64,
+}
+
+/// A recorded group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredGroup {
+    /// Position in the step.
+    pub group: i64,
+    /// The problem asked.
+    pub problem: Problem,
+    /// Its prompt tokens.
+    pub prompt_tokens: Vec<u32>,
+    /// Its rollouts.
+    pub rollouts: Vec<StoredRollout>,
+}
+
+/// A recorded rollout with the original judgement of one reward.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRollout {
+    /// Position in the group.
+    pub sample: i64,
+    /// What it said; none when the run does not record text.
+    pub text: Option<String>,
+    /// Length, tokens.
+    pub n_tokens: i64,
+    /// Whether the token limit ended it.
+    pub truncated: bool,
+    /// What the reward was.
+    pub value: Option<f64>,
+    /// How that scoring ended; none when the reward did not score it.
+    pub status: Option<String>,
+    rollout_id: i64,
+}
+
+impl StoredRollout {
+    /// Its number in the store.
+    pub fn rollout_id(&self) -> i64 {
+        self.rollout_id
+    }
+}
+
+#[derive(FromRow)]
+struct Row {
+    grp: i64,
+    sample: i64,
+    rollout_id: i64,
+    key: String,
+    prompt: String,
+    answer: Option<String>,
+    solution: Option<String>,
+    columns: String,
+    prompt_ids: Vec<u8>,
+    text: Option<String>,
+    n_tokens: i64,
+    finish: String,
+    value: Option<f64>,
+    status: Option<String>,
+}
+
+impl Store {
+    /// The steps of a run that have rollouts, in order.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn rollout_steps(&self, reference: &str) -> Result<Vec<RolloutStep>, StoreError> {
+        let run = self.run(reference)?;
+        let query = query_as::<_, RolloutStep>(
+            "SELECT DISTINCT st.stage_id, st.name AS stage, g.step
+               FROM stage st JOIN rollout_group g USING (stage_id)
+              WHERE st.run_id = ?1 AND (st.superseded_from IS NULL OR g.step < st.superseded_from)
+              ORDER BY st.idx, g.step",
+        );
+        self.reader()?.all(query.bind(run.run_id))
+    }
+
+    /// The groups of a step, with what the reward `reward` said of each rollout.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored_groups(
+        &self,
+        step: &RolloutStep,
+        reward: &str,
+    ) -> Result<Vec<StoredGroup>, StoreError> {
+        let query = query_as::<_, Row>(
+            "SELECT o.grp, o.sample, o.rollout_id, p.key, p.text AS prompt, p.answer, p.solution, p.columns,
+                    g.prompt_ids, x.text, o.n_tokens, o.finish, w.value, w.status
+               FROM rollout o JOIN prompt p USING (prompt_id)
+                    JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
+                    LEFT JOIN rollout_payload x USING (rollout_id)
+                    LEFT JOIN (reward w JOIN reward_key k USING (key_id))
+                           ON w.rollout_id = o.rollout_id AND k.name = ?3
+              WHERE o.stage_id = ?1 AND o.step = ?2
+              ORDER BY o.grp, o.sample",
+        );
+        let query = query.bind(step.stage_id).bind(step.step).bind(reward.to_owned());
+        let rows: Vec<Row> = self.reader()?.all(query)?;
+        let mut groups: Vec<StoredGroup> = Vec::new();
+        for row in rows {
+            let rollout = StoredRollout {
+                sample: row.sample,
+                text: row.text,
+                n_tokens: row.n_tokens,
+                truncated: row.finish == "length",
+                value: row.value,
+                status: row.status,
+                rollout_id: row.rollout_id,
+            };
+            match groups.last_mut().filter(|group| group.group == row.grp) {
+                Some(group) => group.rollouts.push(rollout),
+                None => groups.push(StoredGroup {
+                    group: row.grp,
+                    problem: Problem {
+                        key: row.key,
+                        prompt: row.prompt,
+                        solution: row.solution,
+                        answer: row.answer,
+                        columns: columns(&row.columns),
+                    },
+                    prompt_tokens: u32_list(&row.prompt_ids),
+                    rollouts: vec![rollout],
+                }),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Keeps a judgement of a run's rollouts beside the original one, whole or not at all, and returns its
+    /// number. `plugin.reward_id` is the reward it is compared with.
+    ///
+    /// # Errors
+    /// When there is no such run, or the store cannot be written.
+    pub fn add_rescore(
+        &self,
+        reference: &str,
+        plugin: PluginInput,
+        outcomes: Vec<(i64, RewardOutcome)>,
+    ) -> Result<i64, StoreError> {
+        let run = self.run(reference)?;
+        self.writer()?.call(move |writer| {
+            writer.transaction(async |tx| {
+                let plugin_id = upsert_plugin(tx, &plugin).await?;
+                let rescore_id = tx
+                    .insert(
+                        "INSERT INTO rescore (run_id, reward, plugin_id, settings, scored_ms)
+                         VALUES (?, ?, ?, ?, ?)",
+                        [
+                            run.run_id.into(),
+                            (&plugin.reward_id).into(),
+                            plugin_id.into(),
+                            (&plugin.config_json).into(),
+                            now_ms().into(),
+                        ],
+                    )
+                    .await?;
+                let mut rows = Rows::new(
+                    "INSERT INTO rescored (rescore_id, rollout_id, value, status, parts, info)",
+                );
+                for (rollout_id, outcome) in outcomes {
+                    rows.push([
+                        rescore_id.into(),
+                        rollout_id.into(),
+                        outcome.value.into(),
+                        outcome.status.as_str().into(),
+                        parts_json(&outcome.parts).into(),
+                        outcome.info.into(),
+                    ]);
+                }
+                tx.insert_rows(rows).await?;
+                Ok(rescore_id)
+            })
+        })
+    }
+}
+
+/// Column name to JSON text, as a problem has it.
+fn columns(json: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(json).unwrap_or_default()
+}

@@ -1,0 +1,154 @@
+//! `r1x plugin bench`: what a plugin costs.
+//!
+//! Must not judge the plugin; a failing one is reported and not measured.
+
+use std::time::Instant;
+
+use r1x_core::plan::LimitsPlan;
+use r1x_reward::{Origin, ProbeError, Sample};
+use serde_json::Value;
+
+use super::{Opened, config, open};
+use crate::cli::{Global, PluginArgs};
+use crate::failure::{Failure, code};
+use crate::{session, table};
+
+/// Fuel enough for anything that ends within the deadline.
+const PLENTY: u64 = 1 << 50;
+
+/// What is measured.
+pub struct Work {
+    /// Completions in a batch.
+    pub n: usize,
+    /// Length of a completion, bytes.
+    pub bytes: usize,
+    /// Batches that are timed.
+    pub rounds: usize,
+    /// Length of a step to compare with, milliseconds.
+    pub step_ms: Option<f64>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When the plugin cannot score the batch.
+pub fn bench(global: &Global, arguments: &PluginArgs, work: &Work) -> Result<i32, Failure> {
+    if work.n == 0 || work.rounds == 0 {
+        let message = "-n and --rounds must be at least 1";
+        return Err(Failure::new(code::INPUT, message, "leave them out for the defaults"));
+    }
+    let config = config(arguments.with.as_deref())?;
+    let opened = open(&arguments.plugin)?;
+    let limits = LimitsPlan { fuel: None, ..opened.limits() };
+    let batch = batch(&opened, work)?;
+    let failed = |error: ProbeError| {
+        let message = format!("the batch cannot be scored: {}", error.sentence);
+        Failure::new(code::REWARD, message, error.hint)
+    };
+    let began = Instant::now();
+    let mut probe = opened.plugin.probe(&config, &limits).map_err(failed)?;
+    let started = began.elapsed();
+    let mut times = Vec::with_capacity(work.rounds);
+    for _ in 0..work.rounds {
+        let began = Instant::now();
+        probe.score(&batch).map_err(failed)?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let memory = probe.memory_bytes();
+    let metered = LimitsPlan { fuel: Some(PLENTY), ..limits };
+    let mut counting = opened.plugin.probe(&config, &metered).map_err(failed)?;
+    counting.score(&batch).map_err(failed)?;
+    let fuel = counting.fuel_used().unwrap_or_default();
+
+    let median = times[times.len() / 2];
+    let per_sample = median * 1e3 / work.n as f64;
+    let info = opened.plugin.info();
+    let load = match opened.plugin.origin() {
+        Origin::Cache => "compiled before",
+        Origin::Compiled => "compiled just now, once for this machine",
+    };
+    println!("{} {}  {} completions of {} bytes", info.name, info.version, work.n, work.bytes);
+    let rows = [
+        ("load", format!("{}  ({load})", seconds(opened.plugin.load_time().as_secs_f64()))),
+        ("instance", seconds(started.as_secs_f64())),
+        ("batch", format!("{median:.2} ms median, {:.2} ms fastest of {}", times[0], work.rounds)),
+        (
+            "rollout",
+            format!("{per_sample:.2} µs, {} units of work", table::count(fuel / work.n as u64)),
+        ),
+        ("memory", table::bytes(memory)),
+        ("step", share(global, work, per_sample)),
+    ];
+    for (name, value) in rows {
+        println!("{name:<9} {value}");
+    }
+    Ok(0)
+}
+
+fn seconds(value: f64) -> String {
+    if value < 1e-3 { format!("{:.0} µs", value * 1e6) } else { table::seconds(value) }
+}
+
+/// Completions like those of the plugin's first case, of the length asked for.
+fn batch(opened: &Opened, work: &Work) -> Result<Vec<Sample>, Failure> {
+    let cases = &opened.source.manifest.tests;
+    let model = cases.iter().find(|case| case.expected.reward.is_some());
+    let columns = model.map(|case| Value::Object(case.columns.clone()).to_string());
+    let needed = &opened.plugin.info().columns;
+    let Some(columns) = columns.or_else(|| needed.is_empty().then(|| "{}".to_owned())) else {
+        return Err(Failure::new(
+            code::INPUT,
+            format!(
+                "the plugin needs the columns {}, and there is no case with them",
+                needed.join(", ")
+            ),
+            "add a [[test]] with `columns` and `reward` to its plugin.toml, or a cases.jsonl beside it",
+        ));
+    };
+    let end = model.map_or("", |case| case.completion.as_str());
+    let filler = "3 + 5 = 8 ; that is not it . ";
+    let missing = work.bytes.saturating_sub(end.len());
+    let thought: String = filler.chars().cycle().take(missing).collect();
+    let prompt = model.and_then(|case| case.prompt.clone());
+    let sample = Sample { prompt, ..Sample::new(format!("{thought}{end}"), columns) };
+    let numbered = (0..work.n as u64).map(|id| Sample {
+        id,
+        group: u32::try_from(id / 8).unwrap_or(u32::MAX),
+        ..sample.clone()
+    });
+    Ok(numbered.collect())
+}
+
+/// What part of a step goes to this plugin, where a step is known.
+fn share(global: &Global, work: &Work, per_sample_us: f64) -> String {
+    let given = work.step_ms.map(|step_ms| (step_ms, work.n as f64, "the given step".to_owned()));
+    let Some((step_ms, rollouts, of)) = given.or_else(|| newest_step(global)) else {
+        return "no run in the store to compare with; give --step-ms".to_owned();
+    };
+    let reward_ms = per_sample_us * rollouts / 1e3;
+    format!(
+        "{reward_ms:.2} ms for {rollouts} rollouts, {:.2} % of {step_ms:.0} ms, {of}",
+        100.0 * reward_ms / step_ms
+    )
+}
+
+/// Mean length and rollouts of a step of the newest run that has some.
+fn newest_step(global: &Global) -> Option<(f64, f64, String)> {
+    let store = session::reading(global).ok()?;
+    let query = "SELECT avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms, s.run,
+                        (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
+                          / CAST(count(*) AS REAL) AS rollouts
+                   FROM v_steps s WHERE s.kind = 'grpo' AND s.run_id =
+                        (SELECT max(run_id) FROM v_steps WHERE kind = 'grpo') GROUP BY s.run_id";
+    let table = store.sql_table(&r1x_store::SqlQuery::new(query)).ok()?;
+    let row = table.rows.first()?;
+    match row.as_slice() {
+        [
+            r1x_store::Value::Real(ms),
+            r1x_store::Value::Text(run),
+            r1x_store::Value::Real(rollouts),
+        ] => Some((*ms, rollouts.round(), format!("a step of {run}"))),
+        _ => None,
+    }
+}

@@ -1,0 +1,39 @@
+//! `r1x plugin build`: from sources to a component beside them.
+//!
+//! Must not know any language.
+
+use std::path::Path;
+
+use r1x_build::{Language, Source};
+
+use super::{built, told};
+use crate::failure::{Failure, code};
+use crate::table;
+
+/// Builds a plugin and puts its component where it is wanted.
+///
+/// # Errors
+/// When it does not build or cannot be written.
+pub fn build(path: &Path, output: Option<&Path>) -> Result<i32, Failure> {
+    let source = Source::open(path).map_err(told)?;
+    if source.manifest.build.language == Language::Prebuilt {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("{}: is a component already", path.display()),
+            "`r1x plugin inspect` shows what is in it",
+        ));
+    }
+    let component = built(&source)?;
+    let bytes =
+        std::fs::read(&component.wasm).map_err(|error| Failure::io(&component.wasm, &error))?;
+    let beside = source.folder.join(format!("{}.wasm", source.manifest.plugin.name));
+    let output = output.unwrap_or(&beside);
+    r1x_build::files::write_whole(output, &bytes).map_err(told)?;
+    println!(
+        "{}  {}  sha256 {}",
+        output.display(),
+        table::bytes(bytes.len() as u64),
+        component.sha256
+    );
+    Ok(0)
+}

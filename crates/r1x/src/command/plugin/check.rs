@@ -1,0 +1,87 @@
+//! `r1x plugin check`: do a spec and its plugins fit together?
+//!
+//! Must not run anything but the plugins' `info` and `configure`.
+
+use std::path::Path;
+
+use r1x_build::{Limits, Source};
+use r1x_core::plan::{LimitsPlan, RewardPlan};
+
+use crate::cli::{Global, SpecArgs};
+use crate::failure::{Failure, code};
+use crate::{session, table};
+
+/// Resolves the spec, which checks columns and configurations, and compares limits.
+///
+/// # Errors
+/// When anything does not fit.
+pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
+    let world = session::world(1)?;
+    let resolved = session::resolved(global, spec, &world)?;
+    let mut rows = Vec::new();
+    let mut complaints = Vec::new();
+    for reward in &resolved.plan.rewards {
+        let Some(plugin) = world.loaded(&reward.sha256) else { continue };
+        let info = plugin.info();
+        let list =
+            |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
+        rows.push(vec![
+            reward.id.clone(),
+            format!("{} {}", info.name, info.version),
+            reward.sha256.chars().take(12).collect(),
+            list(&info.columns),
+            limits(&reward.limits),
+        ]);
+        complaints.extend(above_ceiling(reward, world.source(&reward.sha256).as_ref()));
+    }
+    let header = ["reward", "plugin", "sha256", "columns", "limits"];
+    print!("{}", table::render(&header, &rows));
+    if complaints.is_empty() {
+        println!("\nok  {}  {} rewards", spec.spec.display(), rows.len());
+        return Ok(0);
+    }
+    Err(Failure::new(
+        code::SPEC,
+        complaints.join("\n       "),
+        "lower the spec's limits: those of a plugin.toml are what its author stands for",
+    ))
+}
+
+fn limits(limits: &LimitsPlan) -> String {
+    let fuel =
+        limits.fuel.map_or_else(String::new, |fuel| format!(", fuel {}", table::count(fuel)));
+    format!(
+        "{} + {} ms a rollout, {}{fuel}",
+        table::seconds(limits.time_ms as f64 / 1e3),
+        limits.time_per_rollout_ms,
+        table::bytes(limits.memory_bytes)
+    )
+}
+
+/// Limits of the spec above those of the plugin's manifest.
+fn above_ceiling(reward: &RewardPlan, source: Option<&Source>) -> Vec<String> {
+    let Some(source) = source else { return Vec::new() };
+    let Limits { time_ms, time_per_rollout_ms, memory_bytes, fuel } = source.manifest.limits;
+    let asked = &reward.limits;
+    let path = source.manifest_path.as_deref().unwrap_or(Path::new("plugin.toml"));
+    [
+        ("time_ms", time_ms, Some(asked.time_ms)),
+        ("time_per_rollout_ms", time_per_rollout_ms, Some(asked.time_per_rollout_ms)),
+        ("memory_bytes", memory_bytes, Some(asked.memory_bytes)),
+        // A spec without a limit asks for any amount.
+        ("fuel", fuel, asked.fuel.or(Some(u64::MAX))),
+    ]
+    .into_iter()
+    .filter_map(|(name, own, asked)| {
+        let (own, asked) = (own?, asked?);
+        let asked_text = if asked == u64::MAX { "no limit".to_owned() } else { asked.to_string() };
+        (asked > own).then(|| {
+            format!(
+                "reward `{}`: limits.{name} is {asked_text}, and {} allows {own}",
+                reward.id,
+                path.display()
+            )
+        })
+    })
+    .collect()
+}

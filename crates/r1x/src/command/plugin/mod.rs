@@ -1,0 +1,103 @@
+//! `r1x plugin`: the verbs, one file each, and the way they open a plugin.
+//!
+//! Must not know argument parsing.
+
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod inspect;
+pub mod new;
+pub mod replay;
+pub mod run;
+pub mod test;
+
+use std::path::Path;
+
+use r1x_build::{BuildError, BuiltPlugin, Environment, Language, Source};
+use r1x_core::PortError;
+use r1x_core::plan::LimitsPlan;
+use r1x_reward::{Host, HostOptions, Plugin};
+use serde_json::Value;
+
+use crate::failure::{Failure, code};
+use crate::inputs::DEFAULT_LIMITS;
+use crate::{session, table};
+
+/// A plugin with all that is known of it.
+pub struct Opened {
+    /// Its sources.
+    pub source: Source,
+    /// Its component on disk.
+    pub built: BuiltPlugin,
+    /// Its component, loaded.
+    pub plugin: Plugin,
+}
+
+/// Builds a plugin where it must be built, and loads it.
+///
+/// # Errors
+/// When it is none, does not build, or does not load.
+pub fn open(path: &Path) -> Result<Opened, Failure> {
+    let source = Source::open(path).map_err(told)?;
+    let built = built(&source)?;
+    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
+    let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
+    let plugin = load(&host, &built.wasm)?;
+    Ok(Opened { source, built, plugin })
+}
+
+/// Builds a plugin, saying so: the first build of a machine takes a minute.
+///
+/// # Errors
+/// When it does not build.
+pub fn built(source: &Source) -> Result<BuiltPlugin, Failure> {
+    let about = &source.manifest;
+    if about.build.language != Language::Prebuilt {
+        eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
+    }
+    r1x_build::build(source, &session::build_environment()).map_err(told)
+}
+
+fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {
+    let plugin = host.load(wasm).map_err(|error| Failure::from(PortError::from(error)))?;
+    if plugin.origin() == r1x_reward::Origin::Compiled {
+        let took = table::seconds(plugin.load_time().as_secs_f64());
+        eprintln!("compiled {} in {took}", plugin.info().name);
+    }
+    Ok(plugin)
+}
+
+/// A build's error as a command tells it.
+pub fn told(error: BuildError) -> Failure {
+    Failure::new(code::INPUT, error.to_string(), error.hint())
+}
+
+impl Opened {
+    /// The limits a spec would give it by default, lowered to its own.
+    pub fn limits(&self) -> LimitsPlan {
+        let own = &self.source.manifest.limits;
+        let lower = |default: u64, own: Option<u64>| own.map_or(default, |own| own.min(default));
+        LimitsPlan {
+            time_ms: lower(DEFAULT_LIMITS.time_ms, own.time_ms),
+            time_per_rollout_ms: lower(DEFAULT_LIMITS.time_per_rollout_ms, own.time_per_rollout_ms),
+            memory_bytes: lower(DEFAULT_LIMITS.memory_bytes, own.memory_bytes),
+            fuel: own.fuel,
+        }
+    }
+}
+
+/// The configuration given on the command line as JSON text; nothing is an empty object.
+///
+/// # Errors
+/// When it is no JSON object.
+pub fn config(with: Option<&str>) -> Result<String, Failure> {
+    let Some(text) = with else { return Ok("{}".to_owned()) };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(Value::Object(object).to_string()),
+        _ => Err(Failure::new(
+            code::INPUT,
+            format!("--with: `{text}` is not a JSON object"),
+            "quote it for the shell: --with '{\"prefilled\": false}'",
+        )),
+    }
+}

@@ -1,0 +1,77 @@
+//! `r1x plugin test --replay FILE`: one failed call of a run, made again.
+//!
+//! Must not know runs: all it takes is in the file.
+
+use std::path::Path;
+
+use r1x_core::PortError;
+use r1x_reward::{Host, HostOptions, Replay};
+
+use super::{built, config, told};
+use crate::cli::PluginArgs;
+use crate::failure::{Failure, code};
+use crate::{session, table};
+
+/// Makes the call again, with the recorded build or another one.
+///
+/// # Errors
+/// When the file or the plugin cannot be read, or the call fails again.
+pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
+    let replay = Replay::read(file).map_err(|message| {
+        Failure::new(code::INPUT, message, "give a file that a run wrote into its failures folder")
+    })?;
+    let recorded = arguments.plugin == Path::new(".");
+    let path = if recorded { Path::new(&replay.plugin) } else { &arguments.plugin };
+    let source = r1x_build::Source::open(path).map_err(told)?;
+    let component = built(&source)?;
+    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
+    let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
+    let plugin = super::load(&host, &component.wasm)?;
+    if plugin.sha256() != replay.sha256 {
+        eprintln!("note: this is another build than the one that failed");
+    }
+    let config = match &arguments.with {
+        Some(_) => config(arguments.with.as_deref())?,
+        None => replay.config.clone(),
+    };
+    println!("reward    {}", replay.reward);
+    println!("recorded  {}: {}", replay.status.as_str(), replay.sentence);
+    let mut log = Vec::new();
+    let scored = plugin.probe(&config, &replay.limits).and_then(|mut probe| {
+        let scored = probe.score(&replay.rollouts);
+        log = probe.take_log();
+        scored
+    });
+    for line in log {
+        println!("log       {}", line.message);
+    }
+    let outcomes = match scored {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            println!("now       {}: {}", error.status.as_str(), error.sentence);
+            return Err(Failure::new(code::REWARD, "it fails again", error.hint));
+        }
+    };
+    let rows: Vec<Vec<String>> = replay
+        .rollouts
+        .iter()
+        .zip(&outcomes)
+        .map(|(sample, outcome)| {
+            vec![
+                sample.id.to_string(),
+                outcome.value.map_or("-".to_owned(), |value| value.to_string()),
+                outcome.status.as_str().to_owned(),
+                outcome.info.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    print!("\n{}", table::render(&["rollout", "value", "status", "info"], &rows));
+    match outcomes.iter().find(|o| o.status == r1x_core::RewardStatus::Invalid) {
+        None => Ok(0),
+        Some(_) => Err(Failure::new(
+            code::REWARD,
+            "it gives scores that break its own declaration",
+            "mend the plugin's scores or its `info`",
+        )),
+    }
+}

@@ -1,0 +1,262 @@
+//! `r1x plugin run --replay RUN`: a run's recorded rollouts judged by another build, and what changes.
+//!
+//! Generates nothing and writes nothing; `r1x rescore` keeps what is computed here.
+
+use std::fmt::Write as _;
+
+use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::{
+    Completion, FinishReason, PortError, RewardOutcome, Rewarder, Rollout, RolloutGroup,
+};
+use r1x_reward::WasmRewarder;
+use r1x_store::{RolloutStep, Store, StoredGroup};
+use serde_json::json;
+
+use super::{Opened, config, open};
+use crate::cli::{AgainstArgs, Global, PluginArgs};
+use crate::failure::{Failure, code};
+use crate::{session, table};
+
+/// One rollout judged twice.
+pub struct Pair {
+    /// `stage step.group.sample`.
+    pub place: String,
+    /// Its number in the store.
+    pub rollout_id: i64,
+    /// What the run recorded.
+    pub before: Option<f64>,
+    /// How that ended.
+    pub before_status: String,
+    /// What the build says now.
+    pub now: RewardOutcome,
+    /// Beginning of the completion.
+    pub text: String,
+}
+
+impl Pair {
+    fn changed(&self) -> bool {
+        self.before.map(f64::to_bits) != self.now.value.map(f64::to_bits)
+    }
+}
+
+/// A run judged again.
+pub struct Judged {
+    /// Name of the run.
+    pub run: String,
+    /// Id of the reward compared with.
+    pub reward: String,
+    /// What the plugin was configured with.
+    pub config: String,
+    /// Every rollout.
+    pub pairs: Vec<Pair>,
+}
+
+/// Scores and prints.
+///
+/// # Errors
+/// When the run or the plugin cannot be read, or the run records no text.
+pub fn run(
+    global: &Global,
+    arguments: &PluginArgs,
+    run: &str,
+    against: &AgainstArgs,
+) -> Result<i32, Failure> {
+    let store = session::reading(global)?;
+    let opened = open(&arguments.plugin)?;
+    let judged = judge(&store, &opened, arguments, run, against.reward.as_deref())?;
+    print!("{}", report(&judged, against));
+    Ok(0)
+}
+
+/// Scores every recorded rollout of a run.
+///
+/// # Errors
+/// When the run or the plugin does not allow it.
+pub fn judge(
+    store: &Store,
+    opened: &Opened,
+    arguments: &PluginArgs,
+    run: &str,
+    reward: Option<&str>,
+) -> Result<Judged, Failure> {
+    let name = store.run_card(run)?.run.name;
+    let original = original(store, run, opened, reward)?;
+    let config = match &arguments.with {
+        Some(_) => config(arguments.with.as_deref())?,
+        None => original.config.clone(),
+    };
+    let plan = RewardPlan {
+        plugin: opened.plugin.source().to_owned(),
+        sha256: opened.plugin.sha256().to_owned(),
+        config: config.clone(),
+        on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
+        ..original
+    };
+    let wired = [(plan.clone(), opened.plugin.clone())];
+    let port = |error| Failure::from(PortError::from(error));
+    let mut rewarder = WasmRewarder::new(opened.plugin.host(), &wired).map_err(port)?;
+    let steps = store.rollout_steps(run)?;
+    if steps.is_empty() {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("run `{name}` has no rollouts to score"),
+            "only stages of the kind `grpo` record rollouts",
+        ));
+    }
+    let mut pairs = Vec::new();
+    for step in &steps {
+        let groups = store.stored_groups(step, &plan.id)?;
+        let asked =
+            groups.iter().map(|group| asked(group, &name)).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = rewarder.score(std::slice::from_ref(&plan), &asked)?.remove(0);
+        collect(step, groups, outcomes, &mut pairs);
+    }
+    Ok(Judged { run: name, reward: plan.id, config, pairs })
+}
+
+/// The reward of the run's plan that the plugin is compared with.
+fn original(
+    store: &Store,
+    run: &str,
+    opened: &Opened,
+    reward: Option<&str>,
+) -> Result<RewardPlan, Failure> {
+    let plan = session::plan_of(store, run)?;
+    let card = store.run_card(run)?;
+    let name = &opened.plugin.info().name;
+    let id = match reward {
+        Some(id) => Some(id.to_owned()),
+        None => card.plugins.iter().find(|p| p.plugin == *name).map(|p| p.reward.clone()),
+    };
+    let known: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
+    let found = id.as_deref().and_then(|id| plan.rewards.iter().find(|reward| reward.id == id));
+    found.cloned().ok_or_else(|| {
+        let message = match reward {
+            Some(id) => format!("run `{}` has no reward `{id}`", card.run.name),
+            None => format!("no reward of run `{}` uses a plugin named `{name}`", card.run.name),
+        };
+        Failure::new(
+            code::INPUT,
+            message,
+            format!("say which to compare with: --reward {}", known.join(" or --reward ")),
+        )
+    })
+}
+
+fn asked(group: &StoredGroup, run: &str) -> Result<RolloutGroup, Failure> {
+    let rollouts = group.rollouts.iter().map(|rollout| {
+        let text = rollout.text.clone().ok_or_else(|| {
+            Failure::new(
+                code::INPUT,
+                format!("run `{run}` does not record what its rollouts say"),
+                "its spec needs `record: {text: true}`, and the run has to be made again",
+            )
+        })?;
+        let tokens = usize::try_from(rollout.n_tokens).unwrap_or_default();
+        let finish = if rollout.truncated { FinishReason::Length } else { FinishReason::Stop };
+        // A reward sees how many tokens there are, never which.
+        let completion = Completion {
+            tokens: vec![0; tokens],
+            logprobs: Vec::new(),
+            entropies: Vec::new(),
+            finish,
+        };
+        Ok(Rollout { completion, text })
+    });
+    Ok(RolloutGroup {
+        problem: group.problem.clone(),
+        prompt_tokens: group.prompt_tokens.clone(),
+        rollouts: rollouts.collect::<Result<_, Failure>>()?,
+    })
+}
+
+fn collect(
+    step: &RolloutStep,
+    groups: Vec<StoredGroup>,
+    outcomes: Vec<Vec<RewardOutcome>>,
+    pairs: &mut Vec<Pair>,
+) {
+    for (group, outcomes) in groups.into_iter().zip(outcomes) {
+        for (rollout, now) in group.rollouts.into_iter().zip(outcomes) {
+            pairs.push(Pair {
+                place: format!("{}.{}.{}", step.step, group.group, rollout.sample),
+                rollout_id: rollout.rollout_id(),
+                before: rollout.value,
+                before_status: rollout.status.unwrap_or_else(|| "not scored".to_owned()),
+                now,
+                text: rollout.text.unwrap_or_default(),
+            });
+        }
+    }
+}
+
+/// The text, or the JSON object, about what changes.
+pub fn report(judged: &Judged, against: &AgainstArgs) -> String {
+    let changed: Vec<&Pair> = judged.pairs.iter().filter(|pair| pair.changed()).collect();
+    let (before, now) = (
+        mean(judged.pairs.iter().map(|p| p.before)),
+        mean(judged.pairs.iter().map(|p| p.now.value)),
+    );
+    let rose = changed.iter().filter(|pair| pair.before < pair.now.value).count();
+    let shown = changed.iter().take(against.show);
+    if against.json {
+        let object = json!({
+            "run": judged.run,
+            "reward": judged.reward,
+            "rollouts": judged.pairs.len(),
+            "changed": changed.len(),
+            "higher": rose,
+            "mean_before": before,
+            "mean_now": now,
+            "examples": shown.map(|pair| json!({
+                "rollout": pair.place,
+                "before": pair.before,
+                "before_status": pair.before_status,
+                "now": pair.now.value,
+                "status": pair.now.status.as_str(),
+                "info": pair.now.info,
+                "completion": pair.text,
+            })).collect::<Vec<_>>(),
+        });
+        return format!("{object}\n");
+    }
+    let mut text = format!("{}  reward `{}`\n", judged.run, judged.reward);
+    let _ = writeln!(
+        text,
+        "{} of {} rollouts change: {rose} higher, {} lower or without a value",
+        table::count(changed.len() as u64),
+        table::count(judged.pairs.len() as u64),
+        changed.len() - rose,
+    );
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let _ = writeln!(text, "mean {} before, {} now", number(before), number(now));
+    let rows: Vec<Vec<String>> = shown
+        .map(|pair| {
+            vec![
+                pair.place.clone(),
+                pair.before.map_or(pair.before_status.clone(), |value| value.to_string()),
+                pair.now.value.map_or(pair.now.status.as_str().to_owned(), |v| v.to_string()),
+                pair.now.info.clone().unwrap_or_default(),
+                excerpt(&pair.text),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        let header = ["rollout", "before", "now", "why", "completion"];
+        let _ = write!(text, "\n{}", table::render(&header, &rows));
+    }
+    text
+}
+
+fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let (sum, count) = values.flatten().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+fn excerpt(text: &str) -> String {
+    // Answers stand at the end.
+    let count = text.chars().count();
+    let end: String = text.chars().skip(count.saturating_sub(48)).collect();
+    format!("{}{}", if count > 48 { "…" } else { "" }, end.replace('\n', " "))
+}

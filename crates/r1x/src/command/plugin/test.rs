@@ -1,0 +1,226 @@
+//! `r1x plugin test`: a plugin's own cases, then the suite every plugin passes.
+//!
+//! Must not know any plugin.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use r1x_build::{Case, Expectation};
+use r1x_core::plan::LimitsPlan;
+use r1x_core::{RewardOutcome, RewardStatus};
+use r1x_reward::{Plugin, Sample, Verdict, conformance};
+use serde_json::{Map, Value};
+
+use super::{Opened, config, open};
+use crate::cli::PluginArgs;
+use crate::failure::{Failure, code};
+
+/// Runs cases and suite; any failure is exit code 5.
+///
+/// # Errors
+/// When the plugin cannot be tried at all.
+pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure> {
+    let given = config(arguments.with.as_deref())?;
+    let mut opened = open(&arguments.plugin)?;
+    if let Some(path) = cases {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?;
+        let read = Case::parse_lines(path, &text)
+            .map_err(|error| super::told(r1x_build::BuildError::from(error)))?;
+        opened.source.manifest.tests.extend(read);
+    }
+    let limits = opened.limits();
+    let (cases, cases_failed) = run_cases(&opened, &given, &limits);
+    print!("{cases}");
+    let samples = samples(&opened, &given);
+    let findings = conformance(&opened.plugin, &suite_config(&opened, &given), &limits, &samples);
+    let mut failed = cases_failed;
+    println!("\nconformance, with {} samples", samples.len());
+    for finding in &findings {
+        match &finding.verdict {
+            Verdict::Passed => println!("  ok    {}", finding.rule),
+            Verdict::Skipped(reason) => println!("  skip  {}: {reason}", finding.rule),
+            Verdict::Failed(reason) => {
+                failed += 1;
+                println!("  FAIL  {}\n        {reason}", finding.rule);
+            }
+        }
+    }
+    let info = opened.plugin.info();
+    if failed == 0 {
+        println!("\nok  {} {}", info.name, info.version);
+        return Ok(0);
+    }
+    Err(Failure::new(
+        code::GATE,
+        format!("{} {}: {failed} failed", info.name, info.version),
+        "each line above that begins with FAIL says what was expected and what came",
+    ))
+}
+
+fn run_cases(opened: &Opened, given: &str, limits: &LimitsPlan) -> (String, usize) {
+    let cases = &opened.source.manifest.tests;
+    let mut text = String::new();
+    if cases.is_empty() {
+        let _ = writeln!(
+            text,
+            "no cases: add [[test]] to plugin.toml, with `completion` and `reward`, or give --cases"
+        );
+        return (text, 0);
+    }
+    let mut failed = 0;
+    for case in cases {
+        if let Err(reasons) = run_case(&opened.plugin, case, given, limits) {
+            failed += 1;
+            let _ = writeln!(text, "FAIL  line {}: {}", case.line, title(case));
+            for reason in reasons {
+                let _ = writeln!(text, "      {reason}");
+            }
+        }
+    }
+    let _ = writeln!(text, "{} of {} cases pass", cases.len() - failed, cases.len());
+    (text, failed)
+}
+
+fn title(case: &Case) -> String {
+    case.name.clone().unwrap_or_else(|| {
+        let start: String = case.completion.chars().take(60).collect();
+        let more = if start.len() < case.completion.len() { "…" } else { "" };
+        format!("`{}{more}`", start.escape_debug())
+    })
+}
+
+/// The configuration of the command line, with the case's own keys over it.
+fn case_config(case: &Case, given: &str) -> String {
+    let mut config: Map<String, Value> = serde_json::from_str(given).unwrap_or_default();
+    config.extend(case.config.clone());
+    Value::Object(config).to_string()
+}
+
+fn sample(case: &Case) -> Sample {
+    let columns = Value::Object(case.columns.clone()).to_string();
+    Sample {
+        prompt: case.prompt.clone(),
+        truncated: case.truncated,
+        ..Sample::new(case.completion.clone(), columns)
+    }
+}
+
+fn run_case(
+    plugin: &Plugin,
+    case: &Case,
+    given: &str,
+    limits: &LimitsPlan,
+) -> Result<(), Vec<String>> {
+    let scored = plugin
+        .probe(&case_config(case, given), limits)
+        .and_then(|mut probe| probe.score(&[sample(case)]));
+    let expected = &case.expected;
+    match (&expected.error, scored) {
+        (Some(words), Err(error)) if error.sentence.contains(words) => Ok(()),
+        (Some(words), Err(error)) => {
+            Err(vec![format!("expected an error with `{words}`, got: {}", error.sentence)])
+        }
+        (Some(words), Ok(outcomes)) => {
+            Err(vec![format!("expected an error with `{words}`, got {}", shown(&outcomes[0]))])
+        }
+        (None, Err(error)) => {
+            Err(vec![format!("expected {}, got: {}", wanted(expected), error.sentence)])
+        }
+        (None, Ok(outcomes)) => {
+            let differences = differences(expected, &outcomes[0]);
+            if differences.is_empty() { Ok(()) } else { Err(differences) }
+        }
+    }
+}
+
+fn wanted(expected: &Expectation) -> String {
+    expected.reward.map_or_else(|| "abstain".to_owned(), |reward| reward.to_string())
+}
+
+fn shown(outcome: &RewardOutcome) -> String {
+    let value = outcome.value.map_or_else(|| outcome.status.as_str().to_owned(), |v| v.to_string());
+    match &outcome.info {
+        Some(info) => format!("{value} ({info})"),
+        None => value,
+    }
+}
+
+fn differences(expected: &Expectation, outcome: &RewardOutcome) -> Vec<String> {
+    let mut found = Vec::new();
+    let as_wanted = match expected.reward {
+        Some(reward) => outcome.value == Some(reward),
+        None => outcome.status == RewardStatus::Abstain,
+    };
+    if !as_wanted {
+        found.push(format!("expected {}, got {}", wanted(expected), shown(outcome)));
+    }
+    for (name, value) in &expected.parts {
+        let part = outcome.parts.iter().find(|(known, _)| known == name).map(|(_, v)| *v);
+        if part != Some(*value) {
+            let part = part.map_or("none".to_owned(), |part| part.to_string());
+            found.push(format!("part `{name}`: expected {value}, got {part}"));
+        }
+    }
+    if let Some(info) = &expected.info
+        && outcome.info.as_ref() != Some(info)
+    {
+        let got = outcome.info.as_deref().unwrap_or("none");
+        found.push(format!("info: expected `{info}`, got `{got}`"));
+    }
+    found
+}
+
+/// The suite runs with one configuration: that of the first case that expects no error.
+fn suite_config(opened: &Opened, given: &str) -> String {
+    let cases = &opened.source.manifest.tests;
+    let usable = cases.iter().find(|case| case.expected.error.is_none());
+    usable.map_or_else(|| given.to_owned(), |case| case_config(case, given))
+}
+
+/// What the suite judges: the completions of the cases that share that configuration.
+fn samples(opened: &Opened, given: &str) -> Vec<Sample> {
+    let config = suite_config(opened, given);
+    let cases = opened.source.manifest.tests.iter();
+    let usable =
+        cases.filter(|case| case.expected.error.is_none() && case_config(case, given) == config);
+    let numbered = usable.zip(0u32..).map(|(case, index)| Sample {
+        id: u64::from(index),
+        group: index,
+        ..sample(case)
+    });
+    numbered.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(value: Option<f64>, status: RewardStatus) -> RewardOutcome {
+        let parts = vec![("a".to_owned(), 1.0)];
+        RewardOutcome { value, status, parts, info: Some("why".to_owned()) }
+    }
+
+    #[test]
+    fn every_difference_is_told() {
+        let expected = Expectation {
+            reward: Some(1.0),
+            parts: [("a".to_owned(), 0.5), ("b".to_owned(), 1.0)].into(),
+            info: Some("because".to_owned()),
+            ..Expectation::default()
+        };
+        let found = differences(&expected, &outcome(Some(0.0), RewardStatus::Ok));
+        assert_eq!(
+            found,
+            [
+                "expected 1, got 0 (why)",
+                "part `a`: expected 0.5, got 1",
+                "part `b`: expected 1, got none",
+                "info: expected `because`, got `why`",
+            ]
+        );
+        let abstains = Expectation { abstain: true, ..Expectation::default() };
+        assert!(differences(&abstains, &outcome(None, RewardStatus::Abstain)).is_empty());
+        let found = differences(&abstains, &outcome(Some(0.0), RewardStatus::Ok));
+        assert_eq!(found, ["expected abstain, got 0 (why)"]);
+    }
+}

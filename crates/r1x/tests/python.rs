@@ -1,0 +1,344 @@
+//! Rewards in Python from source to score: what the shim adapts, and what a hostile function gets.
+//!
+//! Needs componentize-py; without it every test says so and passes. Built components stay below `target/`, so
+//! only the first run takes the minute. Must not test the command line.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use r1x_build::language::python;
+use r1x_build::{Environment, Source};
+use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
+use r1x_core::{
+    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup,
+};
+use r1x_reward::{Host, HostOptions, LogLevel, Plugin, WasmRewarder};
+
+fn environment() -> Environment {
+    let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
+    let cache_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    Environment { variables: std::env::vars_os().filter_map(named).collect(), cache_folder }
+}
+
+/// Whether the packager is there; says why nothing is tested where it is not.
+fn has_tool() -> bool {
+    match python::find(&environment()) {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("skipped: {error} ({})", error.hint());
+            false
+        }
+    }
+}
+
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let cache_dir = Some(environment().cache_folder.join("compiled"));
+        Host::new(HostOptions { cache_dir, workers: 1 }).unwrap()
+    })
+}
+
+/// The plugin that does what completions order.
+fn obedient() -> Option<&'static Plugin> {
+    static PLUGIN: OnceLock<Option<Plugin>> = OnceLock::new();
+    let load = || {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/obedient");
+        let source = Source::open(&folder).unwrap();
+        let built = r1x_build::build(&source, &environment()).unwrap_or_else(|e| panic!("{e}"));
+        host().load(built.wasm).unwrap()
+    };
+    PLUGIN.get_or_init(|| has_tool().then(load)).as_ref()
+}
+
+fn plan(plugin: &Plugin) -> RewardPlan {
+    RewardPlan {
+        id: "tested".to_owned(),
+        plugin: plugin.source().to_owned(),
+        sha256: plugin.sha256().to_owned(),
+        weight: 1.0,
+        config: "{}".to_owned(),
+        limits: LimitsPlan {
+            time_ms: 3_000,
+            time_per_rollout_ms: 5,
+            memory_bytes: 128 << 20,
+            fuel: None,
+        },
+        on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
+    }
+}
+
+fn group(completions: &[&str]) -> RolloutGroup {
+    let rollout = |text: &&str| Rollout {
+        completion: Completion {
+            tokens: vec![1],
+            logprobs: vec![0.0],
+            entropies: vec![0.0],
+            finish: FinishReason::Stop,
+        },
+        text: (*text).to_owned(),
+    };
+    RolloutGroup {
+        problem: Problem {
+            key: "key".to_owned(),
+            prompt: "prompt".to_owned(),
+            solution: None,
+            answer: None,
+            columns: BTreeMap::from([("nums".to_owned(), "[1, 2]".to_owned())]),
+        },
+        prompt_tokens: vec![1],
+        rollouts: completions.iter().map(rollout).collect(),
+    }
+}
+
+fn score(plan: &RewardPlan, plugin: &Plugin, completions: &[&str]) -> Vec<RewardOutcome> {
+    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
+    rewarder.score(std::slice::from_ref(plan), &[group(completions)]).unwrap().remove(0).remove(0)
+}
+
+fn info(outcome: &RewardOutcome) -> &str {
+    outcome.info.as_deref().unwrap_or_default()
+}
+
+/// Each order stands between two good ones: only it may fail, and its sentence says why.
+fn fails(plan: &RewardPlan, plugin: &Plugin, orders: &[(&str, RewardStatus, &str)]) {
+    for (order, status, sentence) in orders {
+        let outcomes = score(plan, plugin, &["give 0.25", order, "give 0.5"]);
+        let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.value).collect();
+        assert_eq!(values, [Some(0.25), None, Some(0.5)], "{order}: {outcomes:?}");
+        assert_eq!(outcomes[1].status, *status, "{order}: {outcomes:?}");
+        assert!(info(&outcomes[1]).contains(sentence), "{order}: {}", info(&outcomes[1]));
+    }
+}
+
+#[test]
+fn the_signature_and_the_docstring_describe_the_plugin() {
+    let Some(plugin) = obedient() else { return };
+    let info = plugin.info();
+    assert_eq!((info.name.as_str(), info.version.as_str()), ("obedient", "1.2.3"));
+    assert_eq!(info.description, "Obeys.");
+    assert_eq!(info.columns, ["nums"]);
+    assert_eq!(info.optional_columns, ["target"]);
+    assert_eq!(info.parts, ["form", "surprise"]);
+    assert!(!info.needs.prompt && !info.needs.groups && !info.needs.metadata);
+}
+
+#[test]
+fn numbers_none_and_dicts_are_scores() {
+    let Some(plugin) = obedient() else { return };
+    let outcomes = score(&plan(plugin), plugin, &["give 0.5", "abstain", "parts", "late", "words"]);
+    assert_eq!((outcomes[0].status, outcomes[0].value), (RewardStatus::Ok, Some(0.5)));
+    assert_eq!((outcomes[1].status, outcomes[1].value), (RewardStatus::Abstain, None));
+    assert_eq!(outcomes[2].value, Some(1.0));
+    assert_eq!(outcomes[2].parts, [("form".to_owned(), 0.25)]);
+    assert_eq!(info(&outcomes[2]), "because");
+    assert_eq!(outcomes[3].value, Some(1.0), "an import inside a function was loaded before");
+    assert_eq!(outcomes[4].value, Some(2.0), "a file beside the module was read before");
+}
+
+#[test]
+fn what_is_no_score_costs_only_itself() {
+    let Some(plugin) = obedient() else { return };
+    let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            invalid("return nan", "the reward is NaN: it must be a finite number"),
+            invalid("return infinity", "the reward is inf"),
+            invalid("return text", "TypeError: '1.0' is str, not a number"),
+            invalid("return list", "[1.0] is list, not a number"),
+            invalid("return huge", "OverflowError"),
+            invalid("return keys", "it has 'rewards'"),
+            invalid("do short", "the function returned 2 scores for 1 completions"),
+        ],
+    );
+    let outcomes = score(&plan(plugin), plugin, &["return undeclared"]);
+    assert_eq!(outcomes[0].value, Some(1.0), "a literal `parts` declares its names");
+}
+
+#[test]
+fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
+    let Some(plugin) = obedient() else { return };
+    let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            invalid("do key", "KeyError: 'missing'"),
+            invalid("do key", "reward.py:59, in exceptional: return {}[\"missing\"]"),
+            invalid("do exit", "SystemExit: 3"),
+            invalid("do recursion", "RecursionError: maximum recursion depth"),
+            invalid("do recursion", "in deeper: return deeper(depth + 1) + 1"),
+            invalid("do memory", "MemoryError"),
+            invalid("tell surrogate", "UnicodeEncodeError"),
+        ],
+    );
+}
+
+#[test]
+fn many_exceptions_cost_little() {
+    let Some(plugin) = obedient() else { return };
+    let orders: Vec<&str> =
+        (0..400).map(|at| if at % 2 == 0 { "do key" } else { "give 1" }).collect();
+    let outcomes = score(&plan(plugin), plugin, &orders);
+    for (at, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.value, (at % 2 == 1).then_some(1.0), "{at}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_never_ends_is_a_timeout() {
+    let Some(plugin) = obedient() else { return };
+    let mut plan = plan(plugin);
+    plan.limits.time_ms = 150;
+    plan.limits.time_per_rollout_ms = 0;
+    let timeout = |order| (order, RewardStatus::Timeout, "no answer in 300 ms (limits.time_ms)");
+    fails(&plan, plugin, &[timeout("do loop"), timeout("do regex"), timeout("do power")]);
+}
+
+#[test]
+fn ending_the_program_ends_one_rollout() {
+    let Some(plugin) = obedient() else { return };
+    let trap = |order, sentence| (order, RewardStatus::Trap, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[trap("do hard exit", "it called exit with status"), trap("do abort", "trapped")],
+    );
+}
+
+#[test]
+fn nothing_outside_is_within_reach() {
+    let Some(plugin) = obedient() else { return };
+    let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            invalid("reach file", "Error: "),
+            invalid("reach own file", "Error: "),
+            invalid("reach write", "Error: "),
+            invalid("reach folder", "Error: "),
+            invalid("reach connect", "Error: "),
+            invalid("reach udp", "Error: "),
+            invalid("reach name", "rror: "),
+            invalid("reach process", "Error: "),
+            invalid("reach thread", "RuntimeError: can't start new thread"),
+            invalid("reach input", "EOFError"),
+            invalid("reach module", "ModuleNotFoundError: No module named 'numpy'"),
+        ],
+    );
+}
+
+#[test]
+fn every_instance_lives_in_the_same_world() {
+    let Some(plugin) = obedient() else { return };
+    let plan = plan(plugin);
+    let orders = ["environment", "time", "slept", "calls", "guarded", "changed", "changed"];
+    let outcomes = score(&plan, plugin, &orders);
+    let values: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.value).collect();
+    assert_eq!(values, [0.0, 1_704_067_200.0, 1.0, 1.0, 0.5, 3.0, 3.0], "{outcomes:?}");
+    assert_eq!(score(&plan, plugin, &["calls"])[0].value, Some(1.0), "state does not survive");
+    let drawn = score(&plan, plugin, &["random"]);
+    assert!(drawn[0].value.is_some(), "{drawn:?}");
+    assert_eq!(score(&plan, plugin, &["random"]), drawn);
+}
+
+#[test]
+fn printing_goes_to_the_log_within_its_limits() {
+    let Some(plugin) = obedient() else { return };
+    let plan = plan(plugin);
+    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
+    let mut log = |order: &str| {
+        let scored = rewarder.score(std::slice::from_ref(&plan), &[group(&[order])]).unwrap();
+        assert_eq!(scored[0][0][0].value, Some(1.0), "{order}: {scored:?}");
+        rewarder.logs()[0].clone()
+    };
+    let flood = log("tell flood");
+    assert_eq!((flood.lines.len(), flood.dropped), (100, 9_900));
+    assert_eq!(flood.lines[99].message, "line 99");
+    let long = log("tell long");
+    assert!(long.lines[0].message.len() <= 4096 && long.lines[0].message.ends_with("x…"));
+    let errors = log("tell stderr");
+    assert_eq!(errors.lines[0].message, "to stderr");
+    assert_eq!(errors.lines[0].level, LogLevel::Warn);
+}
+
+#[test]
+fn a_config_needs_the_parameter_and_an_object() {
+    let Some(plugin) = obedient() else { return };
+    let mut plan = plan(plugin);
+    plan.config = "{\"instead\": 0.75}".to_owned();
+    assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
+    let error = plugin.check_config("[1]", &plan.limits).unwrap_err().to_string();
+    assert!(error.contains("the configuration must be an object"), "{error}");
+}
+
+#[test]
+fn batches_may_be_cut_anywhere() {
+    let Some(plugin) = obedient() else { return };
+    let plan = plan(plugin);
+    let orders: Vec<String> = (0..600).map(|at| format!("give {}", f64::from(at) / 7.0)).collect();
+    let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
+    let whole = score(&plan, plugin, &orders);
+    let halves = [score(&plan, plugin, &orders[..100]), score(&plan, plugin, &orders[100..])];
+    assert_eq!(whole, halves.concat());
+}
+
+/// What building a single file says.
+fn refusal(code: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my-reward.py");
+    std::fs::write(&path, code).unwrap();
+    let built = r1x_build::build(&Source::open(&path).unwrap(), &environment());
+    built.expect_err("it builds").to_string()
+}
+
+#[test]
+fn sources_that_cannot_become_a_plugin_are_told_why() {
+    if !has_tool() {
+        return;
+    }
+    for (code, sentences) in [
+        (
+            "def reward(completions):\n    import numpy as np\n    return [np.nan]\n",
+            [
+                "my-reward.py:2: the import of `numpy` inside a function",
+                "cannot run in the sandbox",
+            ],
+        ),
+        (
+            "def format_reward(completions):\n    return []\n",
+            ["has no function `reward`", "my-reward.py:format_reward"],
+        ),
+        (
+            "def reward(completions)\n    return []\n",
+            ["my-reward.py:1: expected ':'", "def reward("],
+        ),
+    ] {
+        let told = refusal(code);
+        for sentence in sentences {
+            assert!(told.contains(sentence), "{code}\n{told}");
+        }
+    }
+}
+
+#[test]
+fn without_the_tool_the_error_is_the_command_that_installs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("nothing").into_os_string();
+    let variables = BTreeMap::from([(python::VARIABLE.to_owned(), missing)]);
+    let environment = Environment { variables, cache_folder: PathBuf::from("/cache") };
+    let path = folder.path().join("reward.py");
+    std::fs::write(&path, "def reward(completions):\n    return []\n").unwrap();
+    let error = r1x_build::build(&Source::open(&path).unwrap(), &environment).unwrap_err();
+    assert!(error.to_string().contains("R1X_COMPONENTIZE_PY names no componentize-py"), "{error}");
+    let command = format!(
+        "python3 -m venv /cache/python && /cache/python/bin/pip install componentize-py=={}",
+        python::VERSION
+    );
+    assert!(error.hint().contains(&command), "{}", error.hint());
+}
