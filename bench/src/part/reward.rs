@@ -35,8 +35,14 @@ fn run(options: &Options) -> Result<Row, Failure> {
         sha256: plugin.sha256().to_owned(),
         weight: 1.0,
         config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20 },
+        limits: LimitsPlan {
+            time_ms: 10_000,
+            time_per_rollout_ms: 20,
+            memory_bytes: 256 << 20,
+            fuel: None,
+        },
         on_failure: OnFailure::Fail,
+        max_failed_share: 1.0,
     };
     let mut rewarder =
         WasmRewarder::new(&host, &[(plan.clone(), plugin)]).map_err(PortError::from)?;

@@ -27,7 +27,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("process::exit", &["r1x"]),
     (
         "std::fs",
-        &["bench", "r1x", "r1x-build", "r1x-model", "r1x-reward", "r1x-store", "r1x-tasks", "xtask"],
+        &[
+            "bench",
+            "r1x",
+            "r1x-build",
+            "r1x-model",
+            "r1x-reward",
+            "r1x-store",
+            "r1x-tasks",
+            "xtask",
+        ],
     ),
     ("std::net", &[]),
     ("std::thread", &["bench", "r1x", "r1x-ops", "r1x-reward", "r1x-store"]),

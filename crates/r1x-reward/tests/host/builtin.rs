@@ -6,7 +6,7 @@ use r1x_core::{RewardOutcome, Rewarder, RolloutGroup};
 use r1x_reward::WasmRewarder;
 use serde_json::Value;
 
-use crate::conformance::{bits, case_group};
+use crate::components::{bits, case_group};
 use crate::support::*;
 
 const COUNTDOWN: &str = include_str!("../../../../plugins/countdown/cases.jsonl");
