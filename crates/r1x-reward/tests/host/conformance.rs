@@ -37,9 +37,7 @@ fn countdown_keeps_every_rule() {
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .filter(|case| case["config"].is_null())
-        .map(|case| {
-            Sample::new(case["completion"].as_str().unwrap(), case["columns"].to_string())
-        })
+        .map(|case| Sample::new(case["completion"].as_str().unwrap(), case["columns"].to_string()))
         .collect();
     assert!(samples.len() > 5);
     let findings = run(&countdown(), &samples);
@@ -51,9 +49,11 @@ fn countdown_keeps_every_rule() {
 fn what_is_kept_between_calls_is_found() {
     let findings = run(&hostile(), &orders(&["seen", "seen"]));
     let rules: Vec<&str> = failures(&findings).into_iter().map(|(rule, _)| rule).collect();
-    for rule in
-        ["a fresh and a used instance agree", "one by one, as in a batch", "in two halves, as in one"]
-    {
+    for rule in [
+        "a fresh and a used instance agree",
+        "one by one, as in a batch",
+        "in two halves, as in one",
+    ] {
         assert!(rules.contains(&rule), "{rules:?}");
     }
     let (_, reason) = failures(&findings)[0];
@@ -62,11 +62,12 @@ fn what_is_kept_between_calls_is_found() {
 
 #[test]
 fn values_out_of_range_and_undeclared_parts_are_found() {
-    for (order, words) in [("give 2", "outside the declared range"), ("undeclared", "not declared")] {
+    for (order, words) in [("give 2", "outside the declared range"), ("undeclared", "not declared")]
+    {
         let findings = run(&hostile(), &orders(&["give 1", order]));
-        let told = failures(&findings).iter().any(|(rule, reason)| {
-            rule.starts_with("rewards are finite") && reason.contains(words)
-        });
+        let told = failures(&findings)
+            .iter()
+            .any(|(rule, reason)| rule.starts_with("rewards are finite") && reason.contains(words));
         assert!(told, "{order}: {findings:?}");
     }
 }

@@ -136,8 +136,24 @@ fn a_plugin_that_may_not_fail_leaves_its_call_behind_too() {
 #[test]
 fn no_attack_costs_the_host_much_memory() {
     let attacks = [
-        "loop", "backtrack 60", "panic", "trap", "exit", "bomb", "recurse", "many", "nan", "infinite",
-        "give 2", "undeclared", "short", "flood 100000", "talk 40000000", "file", "socket", "thread",
+        "loop",
+        "backtrack 60",
+        "panic",
+        "trap",
+        "exit",
+        "bomb",
+        "recurse",
+        "many",
+        "nan",
+        "infinite",
+        "give 2",
+        "undeclared",
+        "short",
+        "flood 100000",
+        "talk 40000000",
+        "file",
+        "socket",
+        "thread",
     ];
     let mut plan = hasty(&hostile());
     plan.limits.memory_bytes = 256 << 20;
