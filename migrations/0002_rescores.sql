@@ -34,5 +34,6 @@ SELECT r.run_id, r.name AS run, s.rescore_id, s.reward, p.name AS plugin, p.vers
        d.parts, d.info
   FROM rescore s JOIN run r USING (run_id) JOIN plugin p USING (plugin_id) JOIN rescored d USING (rescore_id)
        JOIN rollout o USING (rollout_id) JOIN stage st USING (stage_id)
-       LEFT JOIN (reward w JOIN reward_key k USING (key_id)) ON w.rollout_id = o.rollout_id AND k.name = s.reward
+       LEFT JOIN reward w ON w.rollout_id = o.rollout_id
+             AND w.key_id IN (SELECT k.key_id FROM reward_key k WHERE k.name = s.reward)
  WHERE st.superseded_from IS NULL OR o.step < st.superseded_from;

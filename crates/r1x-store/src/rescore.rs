@@ -111,8 +111,8 @@ impl Store {
                FROM rollout o JOIN prompt p USING (prompt_id)
                     JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
                     LEFT JOIN rollout_payload x USING (rollout_id)
-                    LEFT JOIN (reward w JOIN reward_key k USING (key_id))
-                           ON w.rollout_id = o.rollout_id AND k.name = ?3
+                    LEFT JOIN reward w ON w.rollout_id = o.rollout_id
+                          AND w.key_id IN (SELECT k.key_id FROM reward_key k WHERE k.name = ?3)
               WHERE o.stage_id = ?1 AND o.step = ?2
               ORDER BY o.grp, o.sample",
         );

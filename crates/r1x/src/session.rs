@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{Precision, RunPlan, SourcePlan};
+use r1x_core::plan::{OnFailure, Precision, RewardPlan, RunPlan, SourcePlan, StageKind};
+use r1x_core::{
+    Completion, FinishReason, PortError, ProblemSource, Rewarder, Rollout, RolloutGroup,
+};
 use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
@@ -141,6 +144,53 @@ pub fn rewarder(
     let rewarder = WasmRewarder::new(&world.host, &wired)
         .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
     Ok((rewarder, inputs))
+}
+
+/// Where a run keeps the calls of its rewards that failed.
+pub fn failures(run_folder: &Path) -> PathBuf {
+    run_folder.join("failures")
+}
+
+/// Lets every reward judge one empty completion of the first problem it will meet: a plugin that cannot do
+/// its work stops the run here, whatever its policy on failures, and not after hours.
+///
+/// # Errors
+/// When a plugin fails.
+pub fn rehearse(
+    plan: &RunPlan,
+    problems: &Problems,
+    rewarder: &mut WasmRewarder,
+) -> Result<(), Failure> {
+    for stage in &plan.stages {
+        let StageKind::Grpo(grpo) = &stage.kind else { continue };
+        let known = problems.problems(&grpo.data.data, grpo.data.split)?;
+        let Some(problem) = known.get(grpo.data.skip) else { continue };
+        let completion = Completion {
+            tokens: vec![0],
+            logprobs: vec![0.0],
+            entropies: vec![0.0],
+            finish: FinishReason::Stop,
+        };
+        let group = RolloutGroup {
+            problem: problem.clone(),
+            prompt_tokens: vec![0],
+            rollouts: vec![Rollout { completion, text: String::new() }],
+        };
+        let strict = plan.rewards.iter().filter(|reward| grpo.rewards.contains(&reward.id));
+        let strict: Vec<RewardPlan> = strict
+            .map(|reward| RewardPlan { on_failure: OnFailure::Fail, ..reward.clone() })
+            .collect();
+        rewarder.score(&strict, &[group]).map_err(|error| {
+            let hint = "before its first step, a run asks each reward about an empty completion, which \
+                 every model gives at times; `r1x plugin test` tries more";
+            PortError {
+                message: format!("before stage `{}`: {}", stage.id, error.message),
+                hint: Some(hint.to_owned()),
+                ..error
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// The data sets of a plan, for the record.

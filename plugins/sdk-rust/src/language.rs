@@ -3,6 +3,9 @@
 //! Deterministic, and made for judging what a model wrote, not for the web: where nothing speaks for a language,
 //! there is no answer. Must not know rewards.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 /// A writing system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
@@ -311,21 +314,36 @@ pub fn detect(text: &str) -> Option<&'static Language> {
     counts.iter().position(|count| *count == most).map(|at| &LANGUAGES[at])
 }
 
+/// For every small word, the languages that have it: bit n stands for the nth of [`LANGUAGES`].
+fn small_words() -> &'static BTreeMap<&'static str, u64> {
+    static TABLE: OnceLock<BTreeMap<&'static str, u64>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table = BTreeMap::new();
+        for (at, language) in LANGUAGES.iter().enumerate() {
+            for word in language.words.split(' ') {
+                *table.entry(word).or_insert(0) |= 1 << at;
+            }
+        }
+        table
+    })
+}
+
 /// The language that most small words speak for, among those of a script; `None` without any, or in a tie.
 fn spoken_in(words: &[(Script, &str)], script: Script) -> Option<&'static str> {
-    let mut best: (usize, Option<&'static str>) = (0, None);
-    let here: Vec<String> = words
-        .iter()
-        .filter(|(other, _)| *other == script)
-        .take(200)
-        .map(|(_, word)| word.to_lowercase())
-        .collect();
-    if here.is_empty() {
-        return None;
+    let table = small_words();
+    let mut counts = [0usize; 64];
+    for (_, word) in words.iter().filter(|(other, _)| *other == script).take(200) {
+        let mut languages = table.get(word.to_lowercase().as_str()).copied().unwrap_or(0);
+        while languages != 0 {
+            counts[languages.trailing_zeros() as usize] += 1;
+            languages &= languages - 1;
+        }
     }
-    for language in LANGUAGES.iter().filter(|language| language.script == script) {
-        let small = |word: &&String| language.words.split(' ').any(|small| small == word.as_str());
-        let count = here.iter().filter(small).count();
+    let mut best: (usize, Option<&'static str>) = (0, None);
+    for (language, count) in LANGUAGES.iter().zip(counts) {
+        if language.script != script || count == 0 {
+            continue;
+        }
         if count > best.0 {
             best = (count, Some(language.code));
         } else if count == best.0 {

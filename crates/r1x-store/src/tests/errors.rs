@@ -17,7 +17,7 @@ fn refused(place: &Place, mode: Mode) -> StoreError {
 }
 
 /// Changes a store through the writer's own connection.
-fn change(place: &Place, statement: &'static str) {
+pub fn change(place: &Place, statement: &'static str) {
     place.write().writer().unwrap().call(move |writer| writer.execute(statement)).unwrap();
 }
 

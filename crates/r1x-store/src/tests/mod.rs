@@ -4,6 +4,7 @@ mod errors;
 mod fixtures;
 mod power;
 mod questions;
+mod rescore;
 mod resume;
 mod round_trip;
 mod speed;

@@ -38,8 +38,9 @@ pub fn resume(
     };
     let world = session::world(compute.threads())?;
     let problems = session::problems(&plan)?;
-    let (rewarder, _) = session::rewarder(&plan, &world)?;
+    let (mut rewarder, _) = session::rewarder(&plan, &world)?;
     let folder = store.run_folder(&summary.name);
+    rewarder.keep_failures(session::failures(&folder));
     let mut policy = session::policy(&plan, compute, &device, &folder)?;
     let from = policy.load(&folder.join(&checkpoint.path))?;
     let mut writer = store.resume_run(run, &from)?;

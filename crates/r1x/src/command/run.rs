@@ -35,7 +35,8 @@ pub fn run(
     }
     let plan = &resolved.plan;
     let problems = session::problems(plan)?;
-    let (rewarder, plugins) = session::rewarder(plan, &world)?;
+    let (mut rewarder, plugins) = session::rewarder(plan, &world)?;
+    session::rehearse(plan, &problems, &mut rewarder)?;
     let (plan_json, plan_sha256) = session::plan_json(plan)?;
     let store = session::store(global)?;
     let mut writer = store
@@ -53,6 +54,7 @@ pub fn run(
             parent: None,
         })
         .map_err(PortError::from)?;
+    rewarder.keep_failures(session::failures(writer.folder()));
     let policy = session::policy(plan, compute, &device, writer.folder())?;
     let wired = Wired { plan, policy, rewarder, problems, from: Cursor::default() };
     drive(wired, &mut writer, json)

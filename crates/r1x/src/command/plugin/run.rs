@@ -94,7 +94,7 @@ pub fn judge(
         ..original
     };
     let wired = [(plan.clone(), opened.plugin.clone())];
-    let port = |error| Failure::from(PortError::from(error));
+    let port = |error: r1x_reward::RewardError| Failure::from(PortError::from(error));
     let mut rewarder = WasmRewarder::new(opened.plugin.host(), &wired).map_err(port)?;
     let steps = store.rollout_steps(run)?;
     if steps.is_empty() {
