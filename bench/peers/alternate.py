@@ -1,5 +1,6 @@
 """Alternates r1x and the installed peers, and prints medians and ratios.
 
+    bench/peers/install.sh DIR
     python3 bench/peers/alternate.py --peers DIR [--rounds 5] [--precision bf16] [PAIR...]
 
 In every round each side of a pair is measured once, one after the other, so that what else the machine does
@@ -63,6 +64,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--program", type=Path, metavar="PATH", help="this r1x-bench, instead of building it")
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep every round as JSON")
     parser.add_argument("--list", action="store_true", help="list the pairs instead")
     return parser.parse_args()
@@ -136,7 +138,7 @@ def ratio(one):
 
 
 def line(pair, rounds):
-    middle = lambda values: statistics.median(values)
+    middle = statistics.median
     ours = [one["ours"]["figure"] for one in rounds]
     theirs = [one["theirs"]["figure"] for one in rounds]
     ratios = [ratio(one) for one in rounds]
@@ -171,7 +173,7 @@ def main():
         return
     if ask.peers is None:
         sys.exit("error: where are the peers?\n  help: `--peers DIR`, after `bench/peers/install.sh DIR`")
-    program, lines, kept = build(), [], {}
+    program, lines, kept = ask.program or build(), [], {}
     for pair in selected:
         rounds, reason = alternate(pair, ask, program)
         if rounds:

@@ -105,19 +105,26 @@ pub fn peak(arithmetic: Arithmetic, threads: usize) -> Option<Peak> {
     Some(best)
 }
 
-/// Bytes a second that `threads` cores read together from blocks of `bytes` altogether, best of several passes.
+/// Bytes a second that `threads` cores read together from blocks of `bytes` altogether, best of several passes;
+/// by processor time, so that other processes do not lower it.
 pub fn read_bandwidth(bytes: usize, threads: usize) -> f64 {
     let share = (bytes / threads / size_of::<f32>()).max(1);
     let blocks: Vec<Vec<f32>> = (0..threads).map(|_| vec![1.0; share]).collect();
-    // Small blocks are read often enough to outlast the start of a thread.
-    let passes = (64_usize << 20).div_ceil(bytes.max(1)).clamp(1, 4096);
-    best_rate(threads * share * size_of::<f32>() * passes, || {
-        parallel::map(blocks.iter().collect(), threads, |block: &Vec<f32>| {
+    // Small blocks are read often enough to be timed well.
+    let passes = (256_usize << 20).div_ceil(bytes.max(1)).clamp(1, 16_384);
+    let mut best = 0.0_f64;
+    for _ in 0..BURSTS {
+        let start = Instant::now();
+        let rates = parallel::map(blocks.iter().collect(), threads, |block: &Vec<f32>| {
+            let before = thread_seconds(start);
             for _ in 0..passes {
                 black_box(peak::read(black_box(block)));
             }
+            (passes * size_of_val(&block[..])) as f64 / (thread_seconds(start) - before)
         });
-    })
+        best = best.max(rates.iter().sum());
+    }
+    best
 }
 
 /// Bytes a second that `threads` cores copy together between blocks too large for any cache; a byte that is
@@ -127,19 +134,13 @@ pub fn copy_bandwidth(threads: usize) -> f64 {
     let share = LENGTH / threads;
     let mut blocks: Vec<(Vec<u8>, Vec<u8>)> =
         (0..threads).map(|_| (vec![1; share], vec![2; share])).collect();
-    best_rate(2 * threads * share, || {
-        parallel::map(blocks.iter_mut().collect(), threads, |block: &mut (Vec<u8>, Vec<u8>)| {
-            black_box(&mut block.1).copy_from_slice(black_box(&block.0));
-        });
-    })
-}
-
-fn best_rate(bytes: usize, mut pass: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..BURSTS {
         let start = Instant::now();
-        pass();
+        parallel::map(blocks.iter_mut().collect(), threads, |block: &mut (Vec<u8>, Vec<u8>)| {
+            black_box(&mut block.1).copy_from_slice(black_box(&block.0));
+        });
         best = best.min(start.elapsed().as_secs_f64());
     }
-    bytes as f64 / best
+    (2 * threads * share) as f64 / best
 }

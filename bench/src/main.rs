@@ -22,6 +22,7 @@ use failure::Failure;
 use machine::Machine;
 use measure::Options;
 use row::{Row, Saved};
+use table::Style;
 
 /// Counts allocations of tensor memory.
 #[global_allocator]
@@ -49,6 +50,9 @@ struct Ask {
     /// Compare with a saved table.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
+    /// Print the table as Markdown.
+    #[arg(long)]
+    markdown: bool,
     /// List parts and workloads instead.
     #[arg(long)]
     list: bool,
@@ -136,11 +140,17 @@ fn run(ask: &Ask) -> Result<bool, Failure> {
     for (index, id) in ids.iter().enumerate() {
         eprintln!("[{}/{}] {id}", index + 1, ids.len());
         match start(id, ask, &options) {
-            Ok(found) => rows.extend(found),
+            Ok(found) => {
+                for row in &found {
+                    eprintln!("    {}", table::brief(row));
+                }
+                rows.extend(found);
+            }
             Err(failure) => failed.push((id, failure)),
         }
     }
-    print!("{}", table::measured(&rows));
+    let style = if ask.markdown { Style::Markdown } else { Style::Plain };
+    print!("{}", table::measured(&rows, style));
     if let Some(saved) = &saved {
         println!("\nbeside the saved table ({}, {} threads)", saved.machine.cpu, saved.threads);
         print!("{}", table::compared(&rows, saved));

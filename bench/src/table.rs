@@ -4,8 +4,17 @@
 
 use crate::row::{Row, Saved};
 
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Columns in line, for a terminal.
+    Plain,
+    /// For documents.
+    Markdown,
+}
+
 /// The table of a run.
-pub fn measured(rows: &[Row]) -> String {
+pub fn measured(rows: &[Row], style: Style) -> String {
     let header =
         ["what", "figure", "unit", "spread", "limit", "share", "peak MiB", "large allocations"];
     let lines = rows.iter().map(|row| {
@@ -20,7 +29,17 @@ pub fn measured(rows: &[Row]) -> String {
             allocations(row),
         ]
     });
-    aligned(&header, &lines.collect::<Vec<_>>())
+    let lines: Vec<_> = lines.collect();
+    match style {
+        Style::Plain => aligned(&header, &lines),
+        Style::Markdown => markdown(&header, &lines),
+    }
+}
+
+/// One figure, for who waits.
+pub fn brief(row: &Row) -> String {
+    let share = row.share().map_or_else(String::new, |share| format!(", {}", percent(share)));
+    format!("{}: {} {}{share}", row.id, number(row.figure), row.unit)
 }
 
 /// A run beside a saved one: how many times as good each figure is now.
@@ -96,6 +115,15 @@ fn spread(row: &Row) -> String {
     format!("-{:.0} +{:.0} %", below * 100.0, above * 100.0)
 }
 
+/// A table of Markdown; ids are code.
+fn markdown(header: &[&str], lines: &[Vec<String>]) -> String {
+    let mut text = format!("| {} |\n|{}\n", header.join(" | "), " --- |".repeat(header.len()));
+    for line in lines {
+        text.push_str(&format!("| `{}` | {} |\n", line[0], line[1..].join(" | ")));
+    }
+    text
+}
+
 /// Columns two blanks apart; those of numbers end in line.
 fn aligned(header: &[&str], lines: &[Vec<String>]) -> String {
     let length = |cell: &str| cell.chars().count();
@@ -147,7 +175,11 @@ what            figure  unit        spread  limit  share  peak MiB  large alloca
 generate/small  12 345  tokens/s  -19 +5 %      -      -         -          0 / token
 grpo/big          4.00  s          -0 +0 %   1.50   38 %       300         17 / layer
 ";
-        assert_eq!(measured(&rows()), expected);
+        assert_eq!(measured(&rows(), Style::Plain), expected);
+        let lines = measured(&rows()[1..], Style::Markdown);
+        let last = "| `grpo/big` | 4.00 | s | -0 +0 % | 1.50 | 38 % | 300 | 17 / layer |";
+        let rule = format!("|{}", " --- |".repeat(8));
+        assert_eq!(lines.lines().skip(1).collect::<Vec<_>>(), [&rule, last]);
     }
 
     #[test]
