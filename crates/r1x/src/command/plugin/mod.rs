@@ -13,7 +13,7 @@ pub mod test;
 
 use std::path::Path;
 
-use r1x_build::{BuildError, BuiltPlugin, Environment, Language, Source};
+use r1x_build::{BuildError, BuiltPlugin, Language, Source};
 use r1x_core::PortError;
 use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Host, HostOptions, Plugin};
