@@ -112,7 +112,7 @@ fn broken_promises_are_told_one_by_one() {
           expected 0.5, got 1 (give)
           info: expected `take`, got `give`
     FAIL  line 4: `panic 3`
-          expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:58:24:
+          expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:54:24:
     asked to panic with 3
     2 of 4 cases pass
     ");
@@ -131,8 +131,8 @@ fn a_component_can_be_looked_into() {
     Misbehaves on request
 
     component  crates/r1x-reward/tests/fixtures/hostile.wasm
-    imports    r1x:reward/log@0.1.0
-    exports    r1x:reward/types@0.1.0, info, configure, score-batch
+    imports    r1x:reward/log@0.1.0, r1x:reward/types@0.1.0
+    exports    info, configure, score-batch
     columns    wanted
     optional   maybe
     needs      prompt, metadata
@@ -196,7 +196,7 @@ fn a_failed_call_can_be_made_again() {
     assert!(told.contains("asked to panic with 2"), "{told}");
     assert!(told.contains("error: it fails again\n  help: mend the plugin"), "{told}");
     let told = bench.ok(&["plugin", "test", "--replay", &replay("give 0.5")]);
-    assert!(told.contains("0.5    ok      give"), "{told}");
+    assert!(told.contains("0.5  ok      give"), "{told}");
     bench.fails(6, &["plugin", "test", "--replay", &replay("nan")]);
 }
 
@@ -246,8 +246,10 @@ fn a_recorded_run_can_be_judged_again() {
         "data.countdown.countdown.heldout=20",
         "stages.cold-start.sft.limit=100",
         "stages.cold-start.sft.steps=10",
+        "stages.cold-start.sft.schedule.warmup_steps=2",
         "stages.rl.grpo.skip=100",
         "stages.rl.grpo.steps=3",
+        "stages.rl.grpo.schedule.warmup_steps=1",
         "stages.rl.grpo.prompts_per_step=6",
         "stages.rl.grpo.group_size=4",
         "evals.heldout.limit=20",

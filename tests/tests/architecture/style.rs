@@ -16,7 +16,7 @@ const HEADER_LINES: usize = 3;
 /// only runs in tests and builds may use them.
 const HOMES: &[(&str, &[&str])] = &[
     ("SystemTime", &["r1x", "r1x-store", "r1x-reward", "xtask"]),
-    ("Instant", &["bench", "r1x", "r1x-store", "r1x-reward", "xtask"]),
+    ("Instant", &["bench", "r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
     ("env::var", &["r1x", "r1x-ops", "xtask"]),
     ("env::var_os", &["r1x", "xtask"]),
     ("env::vars", &["r1x", "xtask"]),
@@ -39,7 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("std::net", &[]),
-    ("std::thread", &["bench", "r1x", "r1x-ops", "r1x-reward", "r1x-store"]),
+    ("std::thread", &["bench", "r1x", "r1x-build", "r1x-ops", "r1x-reward", "r1x-store"]),
     ("static mut", &[]),
     ("thread_rng", &[]),
 ];

@@ -74,7 +74,7 @@ fn too_many_random_bytes_are_refused() {
     let lowered = "(core module $alloc (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) i32.const 64))
         (core instance $alloc (instantiate $alloc))
         (core func $f (canon lower (func $i \"get-random-bytes\") (memory $mem)
-          (realloc (func $alloc \"realloc\"))))
+          (realloc (core func $alloc \"realloc\"))))
         (core instance $host (export \"f\" (func $f)))";
     let module = |length: u64| {
         format!(
