@@ -276,7 +276,7 @@ fn a_recorded_run_can_be_judged_again() {
     assert_eq!(rows[0]["lost"], 0);
     assert_eq!(rows[0]["changed"], changes["changed"]);
     let card: Value = serde_json::from_str(&bench.ok(&["show", name, "--json"])).unwrap();
-    assert_eq!(card["run"]["digest"], run["digest"], "the run itself is as it was");
+    assert_eq!(card["digest"], run["digest"], "the run itself is as it was");
 }
 
 /// Whether this machine can compile Rust to WebAssembly.
