@@ -303,7 +303,7 @@ fn refused(entry: &Entry, status: Option<ExitStatus>, output: &str) -> BuildErro
         Some(sentence) => BuildError::Failed {
             what,
             output: sentence,
-            hint: "the top level runs once, when the plugin is built; docs/reward-python.md tells what \
+            hint: "the top level runs once, when the plugin is built; docs/plugins.md tells what \
                    it may use"
                 .to_owned(),
         },
