@@ -15,7 +15,9 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let root = Path::new(&manifest.unwrap_or_else(|| panic!("cargo sets CARGO_MANIFEST_DIR")))
+        .join("../..");
     let mut table = String::from(
         "/// Paths below `sdk/`, and texts.\npub(super) const SDK: &[(&str, &str)] = &[\n",
     );

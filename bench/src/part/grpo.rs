@@ -13,11 +13,13 @@ use r1x_core::plan::{
     KlEstimator, KlPlan, LimitsPlan, OnFailure, OptimizerPlan, RecordPlan, RewardPlan, RunPlan,
     SamplingPlan, StageKind, StagePlan, Truncated, ZeroSignal,
 };
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
+use r1x_core::port::{
+    Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
+};
 use r1x_core::{
-    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Problem, ProblemSource, Recorder,
-    RewardOutcome, RewardStatus, Rewarder, RolloutGroup, Split, StageFacts, StepFacts, Stream,
-    TrainingBatch,
+    CheckpointFacts, Completion, EvalFacts, PendingGroup, Policy, PortError, Problem,
+    ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts,
+    Stream, TrainingBatch,
 };
 use r1x_train::{Ports, run as train};
 
@@ -174,18 +176,19 @@ impl Policy for ExactPolicy<'_> {
     fn context_length(&self) -> usize {
         self.inner.context_length()
     }
-    fn generate(
-        &mut self,
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError> {
         let mut requests = requests.to_vec();
         for (request, lengths) in requests.iter_mut().zip(self.groups) {
             request.lengths.clone_from(lengths);
         }
-        let inner = &mut self.inner;
-        self.clock.time(|step| &mut step.generate, || inner.generate(&requests, sampling, stream))
+        let generate = || self.inner.generate_each(&requests, sampling, stream, each);
+        self.clock.time(|step| &mut step.generate, generate)
     }
     fn score(
         &mut self,
@@ -226,18 +229,20 @@ impl Policy for ExactPolicy<'_> {
 struct Parity;
 
 impl Rewarder for Parity {
-    fn score(
+    fn score_arriving(
         &mut self,
         _: &[RewardPlan],
-        groups: &[RolloutGroup],
-    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        groups: &[PendingGroup],
+        arrivals: &mut Arrivals<'_>,
+    ) -> Result<Outcomes, PortError> {
+        arrivals(&mut |_| {})?;
         let outcome = |index: usize| RewardOutcome {
             value: Some((index % 2) as f64),
             status: RewardStatus::Ok,
             parts: Vec::new(),
             info: None,
         };
-        let of_group = |group: &RolloutGroup| (0..group.rollouts.len()).map(outcome).collect();
+        let of_group = |group: &PendingGroup| (0..group.samples).map(outcome).collect();
         Ok(vec![groups.iter().map(of_group).collect()])
     }
 }

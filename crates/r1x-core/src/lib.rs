@@ -20,6 +20,6 @@ pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{
-    Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardedGroup,
-    RewardedRollout, Rollout, RolloutGroup, TrainingBatch, TrainingSequence,
+    Completion, CreditedGroup, FinishReason, PendingGroup, RewardOutcome, RewardStatus,
+    RewardedGroup, RewardedRollout, Rollout, RolloutGroup, TrainingBatch, TrainingSequence,
 };

@@ -8,7 +8,7 @@ use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use crate::problem::{Problem, Split};
 use crate::rng::Stream;
-use crate::rollout::{Completion, RewardOutcome, RolloutGroup, TrainingBatch};
+use crate::rollout::{Completion, PendingGroup, RewardOutcome, RolloutGroup, TrainingBatch};
 
 /// Which side of r1x an error belongs to; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +102,28 @@ pub trait Policy {
     fn eos(&self) -> u32;
     /// The longest prompt plus completion the model can take, tokens.
     fn context_length(&self) -> usize;
-    /// Samples completions, one list per request in order. The result depends on weights, requests,
-    /// sampling and stream only: not on batching, order or threads.
-    fn generate(
-        &mut self,
+    /// Samples completions and hands each request's over as soon as the last of them has ended: calls
+    /// `each(request, completions)` once per request, on the calling thread, in any order. The completions
+    /// depend on weights, requests, sampling and stream only: not on batching, order or threads.
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError>;
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError>;
+    /// Samples completions: one list per request, in order.
+    fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let mut completions = vec![Vec::new(); requests.len()];
+        let mut each = |request: usize, group| completions[request] = group;
+        self.generate_each(requests, sampling, stream, &mut each)?;
+        Ok(completions)
+    }
     /// Log-probs of the completion tokens of each sequence, at the batch's temperature.
     fn score(
         &mut self,
@@ -145,15 +159,37 @@ pub struct SavedCheckpoint {
     pub bytes: u64,
 }
 
+/// Outcomes of rewards as `[reward][group][rollout]`.
+pub type Outcomes = Vec<Vec<Vec<RewardOutcome>>>;
+
+/// Makes groups complete and says the position of each when it is: `arrivals(&mut |group| ...)`.
+pub type Arrivals<'a> = dyn FnMut(&mut dyn FnMut(usize)) -> Result<(), PortError> + 'a;
+
 /// Judges completions.
 pub trait Rewarder {
-    /// Scores every rollout with every reward named: `[reward][group][rollout]`. A failing reward is an
-    /// outcome; an `Err` means the plan says to stop.
+    /// Scores every rollout with every reward named, while others are still being sampled: calls `arrivals`
+    /// once, on the calling thread, and may begin with a group when it is said to be complete. The outcomes
+    /// depend on rewards and groups only, not on the order in which the groups arrive. A failing reward is an
+    /// outcome; an `Err` means the plan says to stop, or is that of `arrivals`.
+    fn score_arriving(
+        &mut self,
+        rewards: &[RewardPlan],
+        groups: &[PendingGroup],
+        arrivals: &mut Arrivals<'_>,
+    ) -> Result<Outcomes, PortError>;
+    /// Scores groups that are all there.
     fn score(
         &mut self,
         rewards: &[RewardPlan],
         groups: &[RolloutGroup],
-    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError>;
+    ) -> Result<Outcomes, PortError> {
+        let groups: Vec<PendingGroup> = groups.iter().map(PendingGroup::from).collect();
+        let mut all = |arrived: &mut dyn FnMut(usize)| {
+            (0..groups.len()).for_each(arrived);
+            Ok(())
+        };
+        self.score_arriving(rewards, &groups, &mut all)
+    }
 }
 
 /// Problems by data set and split, in a fixed order.

@@ -1,7 +1,9 @@
 //! The pipeline of one step as types: each stage of it has a type of its own.
 //!
-//! `Problem ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`. Must not know how any of the
+//! `Problem ▶ PendingGroup ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`. Must not know how any of the
 //! steps between them is done.
+
+use std::sync::OnceLock;
 
 use crate::problem::Problem;
 
@@ -45,6 +47,52 @@ pub struct Rollout {
     pub completion: Completion,
     /// The completion decoded without the end-of-sequence token.
     pub text: String,
+}
+
+/// A prompt whose rollouts are being sampled. What was asked is known from the beginning; the rollouts arrive
+/// once, all together, and may be read while other groups are still waiting for theirs.
+#[derive(Clone, Debug)]
+pub struct PendingGroup {
+    /// The problem asked.
+    pub problem: Problem,
+    /// Its tokenised prompt.
+    pub prompt_tokens: Vec<u32>,
+    /// How many rollouts there will be.
+    pub samples: usize,
+    rollouts: OnceLock<Vec<Rollout>>,
+}
+
+impl PendingGroup {
+    /// A group that waits for its rollouts.
+    pub fn new(problem: Problem, prompt_tokens: Vec<u32>, samples: usize) -> Self {
+        Self { problem, prompt_tokens, samples, rollouts: OnceLock::new() }
+    }
+
+    /// The rollouts are here. False when they are not as many as were asked for, or came before.
+    pub fn arrive(&self, rollouts: Vec<Rollout>) -> bool {
+        rollouts.len() == self.samples && self.rollouts.set(rollouts).is_ok()
+    }
+
+    /// The rollouts, if they are here.
+    pub fn rollouts(&self) -> Option<&[Rollout]> {
+        self.rollouts.get().map(Vec::as_slice)
+    }
+
+    /// The group as a whole, if its rollouts are here.
+    pub fn complete(self) -> Option<RolloutGroup> {
+        let Self { problem, prompt_tokens, rollouts, .. } = self;
+        let rollouts = rollouts.into_inner()?;
+        Some(RolloutGroup { problem, prompt_tokens, rollouts })
+    }
+}
+
+impl From<&RolloutGroup> for PendingGroup {
+    fn from(group: &RolloutGroup) -> Self {
+        let RolloutGroup { problem, prompt_tokens, rollouts } = group.clone();
+        let pending = Self::new(problem, prompt_tokens, rollouts.len());
+        pending.arrive(rollouts);
+        pending
+    }
 }
 
 /// All rollouts of one prompt in one step.

@@ -5,6 +5,7 @@
 //! shares its batch, nor on which thread it falls to. Must not know rewards or training.
 
 use std::collections::VecDeque;
+use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 
 use r1x_core::plan::SamplingPlan;
@@ -12,7 +13,6 @@ use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, FinishReason, Stream};
 use r1x_ops::Operand;
 use r1x_ops::kernel::attention::{BLOCK, Context};
-use r1x_ops::parallel;
 
 use crate::cache::Cache;
 use crate::error::ModelError;
@@ -52,7 +52,7 @@ struct Unit {
 }
 
 impl<E: Operand<Real = f32>> Generator<'_, E> {
-    /// Samples completions for every request; see [`r1x_core::Policy::generate`].
+    /// Samples completions for every request; see [`r1x_core::Policy::generate_each`].
     ///
     /// # Errors
     /// When a prompt and `max_tokens` do not fit the context, or exact lengths are not what they may be.
@@ -60,7 +60,8 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
         &self,
         requests: &[GenerateRequest],
         threads: usize,
-    ) -> Result<Vec<Vec<Completion>>, ModelError> {
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), ModelError> {
         let limit = self.decoder.context_length;
         for request in requests {
             let length = request.prompt.len() + self.sampling.max_tokens;
@@ -73,16 +74,53 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
         let total: usize = requests.iter().map(|request| request.samples).sum();
         let share = total.div_ceil(threads).clamp(1, BATCH_SAMPLES);
         let queue = Mutex::new(units(requests, share));
-        let workers = (0..threads).collect();
-        let finished =
-            parallel::map(workers, threads, |_| Batch::new(self, requests, share).run(&queue));
-        let mut completions: Vec<Vec<Option<Completion>>> =
-            requests.iter().map(|request| vec![None; request.samples]).collect();
-        for (request, sample, completion) in finished.into_iter().flatten() {
-            completions[request][sample] = Some(completion);
+        let mut gather = gather(requests, each);
+        if threads == 1 {
+            Batch::new(self, requests, share, gather).run(&queue);
+            return Ok(());
         }
-        Ok(completions.into_iter().map(|group| group.into_iter().flatten().collect()).collect())
+        std::thread::scope(|scope| {
+            let (sender, arriving) = mpsc::channel();
+            for _ in 0..threads {
+                let (sender, queue) = (sender.clone(), &queue);
+                // Nobody listens only when the caller is unwinding.
+                let finished = move |ended| drop(sender.send(ended));
+                scope.spawn(move || Batch::new(self, requests, share, finished).run(queue));
+            }
+            // The last thread to end closes the channel.
+            drop(sender);
+            arriving.into_iter().for_each(&mut gather);
+        });
+        Ok(())
     }
+}
+
+/// Takes samples as they end, and hands over those of a request when the last of them has.
+fn gather(
+    requests: &[GenerateRequest],
+    each: &mut dyn FnMut(usize, Vec<Completion>),
+) -> impl FnMut(Ended) {
+    let mut groups: Vec<(usize, Vec<Option<Completion>>)> =
+        requests.iter().map(|r| (r.samples, vec![None; r.samples])).collect();
+    for (request, _) in requests.iter().enumerate().filter(|(_, request)| request.samples == 0) {
+        each(request, Vec::new());
+    }
+    move |Ended { request, sample, completion }| {
+        let (waiting, group) = &mut groups[request];
+        group[sample] = Some(completion);
+        *waiting -= 1;
+        if *waiting == 0 {
+            each(request, std::mem::take(group).into_iter().flatten().collect());
+        }
+    }
+}
+
+/// A sample that has ended.
+#[derive(Debug)]
+struct Ended {
+    request: usize,
+    sample: usize,
+    completion: Completion,
 }
 
 impl<E: Operand> Generator<'_, E> {
@@ -166,23 +204,24 @@ impl Pass {
 }
 
 /// One thread's batch.
-struct Batch<'a, E: Operand> {
+struct Batch<'a, E: Operand, F> {
     generator: &'a Generator<'a, E>,
     requests: &'a [GenerateRequest],
     capacity: usize,
     cache: Cache<E>,
     active: Vec<Active>,
-    finished: Vec<(usize, usize, Completion)>,
+    finished: F,
     pass: Pass,
     work: Workspace<E>,
     scratch: Scratch,
 }
 
-impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
+impl<'a, E: Operand<Real = f32>, F: FnMut(Ended)> Batch<'a, E, F> {
     fn new(
         generator: &'a Generator<'a, E>,
         requests: &'a [GenerateRequest],
         capacity: usize,
+        finished: F,
     ) -> Self {
         Self {
             generator,
@@ -190,7 +229,7 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
             capacity,
             cache: Cache::new(generator.decoder.block_lens()),
             active: Vec::new(),
-            finished: Vec::new(),
+            finished,
             pass: Pass::default(),
             work: Workspace::default(),
             scratch: Scratch::default(),
@@ -198,12 +237,12 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
     }
 
     /// Works until the queue is empty and every sequence has ended.
-    fn run(mut self, queue: &Mutex<VecDeque<Unit>>) -> Vec<(usize, usize, Completion)> {
+    fn run(mut self, queue: &Mutex<VecDeque<Unit>>) {
         loop {
             let units = self.admit(queue);
             self.prefill(&units);
             if self.active.is_empty() && units.is_empty() {
-                return self.finished;
+                return;
             }
             if !self.active.is_empty() {
                 self.decode();
@@ -340,7 +379,8 @@ impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
         };
         for active in self.active.extract_if(.., over) {
             self.cache.release(&active.table);
-            self.finished.push((active.request, active.sample, active.completion));
+            let Active { request, sample, completion, .. } = active;
+            (self.finished)(Ended { request, sample, completion });
         }
     }
 }

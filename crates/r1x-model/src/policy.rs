@@ -182,15 +182,16 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
         self.decoder.context_length
     }
 
-    fn generate(
-        &mut self,
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError> {
         let (decoder, weights, eos) = (&self.decoder, &self.weights, self.eos());
         let generator = Generator { decoder, weights, sampling, stream, eos };
-        Ok(generator.generate(requests, self.workers.len())?)
+        Ok(generator.generate(requests, self.workers.len(), each)?)
     }
 
     fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {

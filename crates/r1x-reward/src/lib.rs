@@ -22,6 +22,7 @@ mod sample;
 mod score;
 mod verdict;
 mod wasi;
+mod workers;
 
 pub use abi::{LogLevel, LogLine, Needs, PluginInfo};
 pub use conformance::{Finding, Verdict, conformance};

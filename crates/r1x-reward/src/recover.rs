@@ -19,6 +19,7 @@ const MAX_FAILED_CALLS: u32 = 1024;
 const MAX_TIMEOUTS: u32 = 24;
 
 /// What became of a batch.
+#[derive(Default)]
 pub(crate) struct BatchResult {
     /// One outcome per rollout.
     pub(crate) outcomes: Vec<RewardOutcome>,
@@ -32,18 +33,8 @@ pub(crate) struct BatchResult {
 
 /// Scores a batch with fresh instances.
 pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) -> BatchResult {
-    let mut recovery = Recovery {
-        plugin,
-        plan,
-        failed_calls: 0,
-        timeouts: 0,
-        result: BatchResult {
-            outcomes: Vec::new(),
-            log: CallLog::default(),
-            hint: None,
-            replay: None,
-        },
-    };
+    let mut recovery =
+        Recovery { plugin, plan, failed_calls: 0, timeouts: 0, result: BatchResult::default() };
     recovery.score(batch);
     recovery.note_invalid(batch);
     recovery.result

@@ -1,16 +1,17 @@
 //! The port: groups of rollouts in, one outcome per reward and rollout out.
 //!
-//! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance, and
-//! threads merely choose batches: so no outcome depends on how many threads there are. Must not know how a
+//! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance when its
+//! last group has arrived, and threads merely choose batches: so no outcome depends on how many threads there
+//! are, nor on the order of arrival. Must not know how a
 //! guest is called.
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::port::{Arrivals, Outcomes};
 use r1x_core::rollout::FinishReason;
-use r1x_core::{Boundary, PortError, Problem, RewardOutcome, Rewarder, RolloutGroup};
+use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, Rewarder};
 
 use crate::abi::{LogLevel, LogLine, PluginInfo, Question};
 use crate::error::{Fault, RewardError};
@@ -19,12 +20,11 @@ use crate::policy::{self, FailureFolder};
 use crate::recover::{self, BatchResult};
 use crate::sample::Replay;
 use crate::verdict;
+use crate::workers;
 
 /// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
 /// at its neighbours, so it is no option.
 const BATCH_ROLLOUTS: usize = 512;
-/// Stack of a scoring thread, bytes: the guest's share and as much again for the host.
-const THREAD_STACK_BYTES: usize = 4 << 20;
 
 /// Scores rollouts with plugins.
 #[derive(Debug)]
@@ -91,11 +91,12 @@ impl WasmRewarder {
 }
 
 impl Rewarder for WasmRewarder {
-    fn score(
+    fn score_arriving(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[RolloutGroup],
-    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        groups: &[PendingGroup],
+        arrivals: &mut Arrivals<'_>,
+    ) -> Result<Outcomes, PortError> {
         self.logs.clear();
         let batches = batches(groups);
         let mut jobs = Vec::with_capacity(rewards.len() * batches.len());
@@ -114,7 +115,7 @@ impl Rewarder for WasmRewarder {
                 texts: std::sync::Arc::clone(&texts),
             }));
         }
-        let results = run(&jobs, groups, self.host.workers())?;
+        let results = run(&jobs, &batches, groups, self.host.workers(), arrivals)?;
         let logs = collect_logs(rewards, &results, batches.len());
         let outcomes = assemble(rewards, groups, results, batches.len());
         let stop = first_fatal(&jobs, &outcomes, batches.len());
@@ -184,11 +185,11 @@ fn missing_column(plan: &RewardPlan, problem: &Problem, name: &str) -> PortError
 }
 
 /// Ranges of groups, each with about [`BATCH_ROLLOUTS`] rollouts. Groups stay whole.
-fn batches(groups: &[RolloutGroup]) -> Vec<Range<usize>> {
+fn batches(groups: &[PendingGroup]) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut start, mut rollouts) = (0, 0);
     for (index, group) in groups.iter().enumerate() {
-        rollouts += group.rollouts.len();
+        rollouts += group.samples;
         if rollouts >= BATCH_ROLLOUTS {
             batches.push(start..index + 1);
             (start, rollouts) = (index + 1, 0);
@@ -200,93 +201,68 @@ fn batches(groups: &[RolloutGroup]) -> Vec<Range<usize>> {
     batches
 }
 
-/// Runs all jobs on up to `workers` threads; results come back in the order of the jobs.
+/// Runs the jobs, the first of a batch's when its last group arrives; results come back in the order of the
+/// jobs.
 fn run(
     jobs: &[Job<'_>],
-    groups: &[RolloutGroup],
-    workers: usize,
+    batches: &[Range<usize>],
+    groups: &[PendingGroup],
+    threads: usize,
+    arrivals: &mut Arrivals<'_>,
 ) -> Result<Vec<BatchResult>, PortError> {
     // Position of each group's first rollout in the step.
     let first_ids: Vec<u64> = groups
         .iter()
         .scan(0u64, |next, group| {
             let first = *next;
-            *next += group.rollouts.len() as u64;
+            *next += group.samples as u64;
             Some(first)
         })
         .collect();
-    let one = |job: &Job<'_>| {
+    let one = |job: usize| {
+        let job = &jobs[job];
         let questions = questions(job, groups, &first_ids);
         if questions.is_empty() {
-            return BatchResult {
-                outcomes: Vec::new(),
-                log: Default::default(),
-                hint: None,
-                replay: None,
-            };
+            return BatchResult::default();
         }
         recover::score(job.plugin, job.plan, &questions)
     };
-    let threads = workers.min(jobs.len());
-    if threads <= 1 {
-        return Ok(jobs.iter().map(one).collect());
-    }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index) else {
-                return done;
-            };
-            done.push((index, one(job)));
-        }
-    };
-    let mut results = std::thread::scope(|scope| {
-        let spawned: Result<Vec<_>, _> = (0..threads)
-            .map(|_| {
-                std::thread::Builder::new()
-                    .name("r1x-reward".to_owned())
-                    .stack_size(THREAD_STACK_BYTES)
-                    .spawn_scoped(scope, work)
-            })
-            .collect();
-        let mut results = Vec::with_capacity(jobs.len());
-        for thread in spawned.map_err(|error| no_thread(&error))? {
-            results.extend(thread.join().map_err(|_| lost_thread())?);
-        }
-        Ok::<_, PortError>(results)
+    let batch_of: Vec<usize> = batches
+        .iter()
+        .enumerate()
+        .flat_map(|(batch, range)| range.clone().map(move |_| batch))
+        .collect();
+    let mut waiting: Vec<usize> = batches.iter().map(ExactSizeIterator::len).collect();
+    let results = workers::run(jobs.len(), threads, one, |ready| {
+        arrivals(&mut |group| {
+            let batch = batch_of[group];
+            waiting[batch] -= 1;
+            if waiting[batch] == 0 {
+                (batch..jobs.len()).step_by(batches.len()).for_each(&mut *ready);
+            }
+        })
     })?;
-    results.sort_by_key(|(index, _)| *index);
-    Ok(results.into_iter().map(|(_, result)| result).collect())
+    results.into_iter().map(|result| result.ok_or_else(never_arrived)).collect()
 }
 
-fn no_thread(error: &std::io::Error) -> PortError {
-    PortError::new(
-        Boundary::Device,
-        format!("cannot start a scoring thread: {error}"),
-        "use fewer with --threads, or raise the limit on threads",
-    )
-}
-
-fn lost_thread() -> PortError {
+fn never_arrived() -> PortError {
     PortError::new(
         Boundary::Reward,
-        "a scoring thread ended with a panic",
-        "this is a bug in r1x: please report it with the message above",
+        "a group of rollouts to be scored never arrived",
+        "this is a bug in r1x: please report it",
     )
 }
 
 fn questions<'a>(
     job: &'a Job<'a>,
-    groups: &'a [RolloutGroup],
+    groups: &'a [PendingGroup],
     first_ids: &[u64],
 ) -> Vec<Question<'a>> {
     let needs = job.plugin.info().needs;
     let mut questions = Vec::new();
     for index in job.batch.clone() {
         let (group, texts) = (&groups[index], &job.texts[index]);
-        for (sample, rollout) in group.rollouts.iter().enumerate() {
+        for (sample, rollout) in group.rollouts().unwrap_or_default().iter().enumerate() {
             let finish = rollout.completion.finish;
             questions.push(Question {
                 id: first_ids[index] + sample as u64,
@@ -320,7 +296,7 @@ pub(crate) struct Scored {
 
 fn assemble(
     rewards: &[RewardPlan],
-    groups: &[RolloutGroup],
+    groups: &[PendingGroup],
     results: Vec<BatchResult>,
     batches: usize,
 ) -> Vec<Scored> {
@@ -332,9 +308,8 @@ fn assemble(
             let replay = of_reward.iter_mut().find_map(|result| result.replay.take());
             let hints = of_reward.iter().map(|result| result.hint).collect();
             let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
-            let per_group = |group: &RolloutGroup| {
-                outcomes.by_ref().take(group.rollouts.len()).collect::<Vec<_>>()
-            };
+            let per_group =
+                |group: &PendingGroup| outcomes.by_ref().take(group.samples).collect::<Vec<_>>();
             Scored { groups: groups.iter().map(per_group).collect(), hints, replay }
         })
         .collect()

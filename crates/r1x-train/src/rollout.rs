@@ -1,15 +1,16 @@
-//! From problems to rewarded groups: tokenise, sample, score, sum.
+//! From problems to rewarded groups: tokenise, sample, score, sum. Groups are scored while others are sampled.
 //!
 //! Used by training and by evaluations alike. Must not know losses, advantages or what the groups are for.
 
 use r1x_core::plan::{AdvantagePlan, RewardPlan, SamplingPlan};
-use r1x_core::port::GenerateRequest;
+use r1x_core::port::{GenerateRequest, Outcomes};
 use r1x_core::{
-    CreditedGroup, Policy, PortError, Problem, RewardOutcome, RewardedGroup, RewardedRollout,
-    Rewarder, Rollout, RolloutGroup, Stream,
+    Completion, CreditedGroup, PendingGroup, Policy, PortError, Problem, RewardOutcome,
+    RewardedGroup, RewardedRollout, Rollout, RolloutGroup, Stream,
 };
 
 use crate::error::TrainError;
+use crate::run::Ports;
 
 /// How the rollouts of one step or one evaluation are drawn.
 #[derive(Clone, Copy)]
@@ -52,54 +53,57 @@ pub(crate) fn encode_prompt(
     Ok(tokens)
 }
 
-/// Samples a group of rollouts for every problem; problem `i` draws from address `first_address + i`.
-pub(crate) fn generate_groups(
-    policy: &mut dyn Policy,
+/// Samples a group of rollouts for every problem, scores every rollout with every reward, in the order given,
+/// and sums the weighted values; problem `i` draws from address `first_address + i`.
+pub(crate) fn rewarded_groups(
+    ports: &mut Ports<'_>,
     sampler: Sampler<'_>,
     problems: &[&Problem],
     first_address: u64,
-) -> Result<Vec<RolloutGroup>, PortError> {
-    let mut requests = Vec::with_capacity(problems.len());
+    rewards: &[RewardPlan],
+) -> Result<Vec<RewardedGroup>, PortError> {
+    let (policy, place) = (&*ports.policy, sampler.place);
+    let (mut requests, mut pending) = (Vec::new(), Vec::new());
     for (problem, address) in problems.iter().zip(first_address..) {
-        requests.push(GenerateRequest {
-            prompt: encode_prompt(policy, problem, sampler.sampling.max_tokens, sampler.place)?,
-            samples: sampler.samples,
-            address,
-            lengths: Vec::new(),
-        });
+        let prompt = encode_prompt(policy, problem, sampler.sampling.max_tokens, place)?;
+        let (samples, lengths) = (sampler.samples, Vec::new());
+        pending.push(PendingGroup::new((*problem).clone(), prompt.clone(), samples));
+        requests.push(GenerateRequest { prompt, samples, address, lengths });
     }
-    let completions = policy.generate(&requests, sampler.sampling, sampler.stream)?;
-    check_shape(
-        sampler.place,
-        "policy",
-        "groups of completions",
-        completions.len(),
-        requests.len(),
-    )?;
-    let mut groups = Vec::with_capacity(problems.len());
-    for ((problem, request), completions) in problems.iter().zip(requests).zip(completions) {
-        check_shape(sampler.place, "policy", "completions", completions.len(), sampler.samples)?;
-        let rollouts = completions
-            .into_iter()
-            .map(|completion| Rollout { text: policy.decode(&completion.tokens), completion })
-            .collect();
-        groups.push(RolloutGroup {
-            problem: (*problem).clone(),
-            prompt_tokens: request.prompt,
-            rollouts,
-        });
-    }
-    Ok(groups)
+    let mut arrivals = |arrived: &mut dyn FnMut(usize)| {
+        let mut wrong = None;
+        let mut each = |index: usize, completions: Vec<Completion>| {
+            let got = completions.len();
+            let text = |completion| rollout(policy, completion);
+            if pending[index].arrive(completions.into_iter().map(text).collect()) {
+                arrived(index);
+            } else {
+                wrong = Some(got);
+            }
+        };
+        policy.generate_each(&requests, sampler.sampling, sampler.stream, &mut each)?;
+        if let Some(got) = wrong {
+            check_shape(place, "policy", "completions", got, sampler.samples)?;
+        }
+        let here = pending.iter().filter(|group| group.rollouts().is_some()).count();
+        check_shape(place, "policy", "groups of completions", here, requests.len())
+    };
+    let scores = ports.rewarder.score_arriving(rewards, &pending, &mut arrivals)?;
+    let groups = pending.into_iter().filter_map(PendingGroup::complete).collect();
+    with_totals(rewards, groups, scores, place)
 }
 
-/// Scores every rollout with every reward, in the order given, and sums the weighted values.
-pub(crate) fn reward_groups(
-    rewarder: &mut dyn Rewarder,
+fn rollout(policy: &dyn Policy, completion: Completion) -> Rollout {
+    Rollout { text: policy.decode(&completion.tokens), completion }
+}
+
+/// Joins groups with what the rewards said about them.
+fn with_totals(
     rewards: &[RewardPlan],
     groups: Vec<RolloutGroup>,
+    scores: Outcomes,
     place: &str,
 ) -> Result<Vec<RewardedGroup>, PortError> {
-    let scores = rewarder.score(rewards, &groups)?;
     check_shape(place, "rewarder", "lists of scores", scores.len(), rewards.len())?;
     let mut scores: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
     let mut rewarded = Vec::with_capacity(groups.len());

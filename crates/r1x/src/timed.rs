@@ -2,23 +2,23 @@
 //!
 //! The loop reads no clock; these wrappers do, outside of it. Must not change what the ports answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
-use r1x_core::{
-    Completion, Policy, PortError, RewardOutcome, Rewarder, RolloutGroup, Stream, TrainingBatch,
+use r1x_core::port::{
+    Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
 };
+use r1x_core::{Completion, PendingGroup, Policy, PortError, Rewarder, Stream, TrainingBatch};
 
 /// Seconds spent in each part, and tokens generated, since the last reset or the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Split {
     /// Sampling.
     pub generate: f64,
-    /// Rewards.
+    /// Rewards, as long as sampling waited for them: what is scored meanwhile costs no time of its own.
     pub reward: f64,
     /// Scoring, gradients, updates.
     pub train: f64,
@@ -66,19 +66,20 @@ impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn context_length(&self) -> usize {
         self.inner.context_length()
     }
-    fn generate(
-        &mut self,
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError> {
-        let inner = &mut self.inner;
-        let result = self
-            .stopwatch
-            .time(|split| &mut split.generate, || inner.generate(requests, sampling, stream))?;
-        let tokens: usize = result.iter().flatten().map(|c| c.tokens.len()).sum();
-        self.stopwatch.0.borrow_mut().tokens += tokens as u64;
-        Ok(result)
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError> {
+        let mut counted = |request: usize, completions: Vec<Completion>| {
+            let tokens: usize = completions.iter().map(|c| c.tokens.len()).sum();
+            self.stopwatch.0.borrow_mut().tokens += tokens as u64;
+            each(request, completions);
+        };
+        let generate = || self.inner.generate_each(requests, sampling, stream, &mut counted);
+        self.stopwatch.time(|split| &mut split.generate, generate)
     }
     fn score(
         &mut self,
@@ -124,12 +125,23 @@ pub struct TimedRewarder<R> {
 }
 
 impl<R: Rewarder> Rewarder for TimedRewarder<R> {
-    fn score(
+    fn score_arriving(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[RolloutGroup],
-    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        groups: &[PendingGroup],
+        arrivals: &mut Arrivals<'_>,
+    ) -> Result<Outcomes, PortError> {
+        let arriving = Cell::new(0.0);
+        let mut timed = |arrived: &mut dyn FnMut(usize)| {
+            let start = Instant::now();
+            let result = arrivals(arrived);
+            arriving.set(start.elapsed().as_secs_f64());
+            result
+        };
         let inner = &mut self.inner;
-        self.stopwatch.time(|split| &mut split.reward, || inner.score(rewards, groups))
+        let score = || inner.score_arriving(rewards, groups, &mut timed);
+        let result = self.stopwatch.time(|split| &mut split.reward, score);
+        self.stopwatch.0.borrow_mut().reward -= arriving.get();
+        result
     }
 }

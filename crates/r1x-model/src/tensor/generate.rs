@@ -28,7 +28,7 @@ struct Place {
     sample: usize,
 }
 
-/// Samples completions for every request; see [`r1x_core::Policy::generate`].
+/// Samples completions for every request; see [`r1x_core::Policy::generate_each`].
 ///
 /// # Errors
 /// When the device fails or its memory does not suffice.
@@ -36,9 +36,9 @@ pub(super) fn generate(
     model: &Composed,
     requests: &[GenerateRequest],
     sampling: &SamplingPlan,
-    stream: Stream,
-    eos: u32,
-) -> Result<Vec<Vec<Completion>>, ModelError> {
+    (stream, eos): (Stream, u32),
+    each: &mut dyn FnMut(usize, Vec<Completion>),
+) -> Result<(), ModelError> {
     for request in requests {
         check_lengths(request, sampling.max_tokens)?;
     }
@@ -56,6 +56,8 @@ pub(super) fn generate(
         stream,
         eos,
         completions: completions.collect(),
+        waiting: requests.iter().map(|request| request.samples).collect(),
+        each,
         scratch: Scratch::default(),
     };
     let samples = |(request, r): (usize, &GenerateRequest)| {
@@ -65,10 +67,13 @@ pub(super) fn generate(
     let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
     let bytes = (longest + sampling.max_tokens) * Cache::bytes_per_token(model.layout());
     let limit = (CACHE_BYTES / bytes.max(1)).clamp(1, BATCH_SAMPLES);
+    for (request, _) in requests.iter().enumerate().filter(|(_, request)| request.samples == 0) {
+        (session.each)(request, Vec::new());
+    }
     for batch in places.chunks(limit) {
         session.run(batch.to_vec())?;
     }
-    Ok(session.completions)
+    Ok(())
 }
 
 struct Session<'a> {
@@ -78,6 +83,9 @@ struct Session<'a> {
     stream: Stream,
     eos: u32,
     completions: Vec<Vec<Completion>>,
+    /// By request: samples that have not ended.
+    waiting: Vec<usize>,
+    each: &'a mut dyn FnMut(usize, Vec<Completion>),
     scratch: Scratch,
 }
 
@@ -87,12 +95,15 @@ impl Session<'_> {
         let (residual, mut cache) = self.prefill(&active)?;
         self.draw(&active, &residual)?;
         loop {
-            let going: Vec<usize> =
-                (0..active.len()).filter(|index| self.goes_on(active[*index])).collect();
+            let (going, ended): (Vec<usize>, Vec<usize>) =
+                (0..active.len()).partition(|index| self.goes_on(active[*index]));
+            for index in &ended {
+                self.end(active[*index].request);
+            }
             if going.is_empty() {
                 return Ok(());
             }
-            if going.len() < active.len() {
+            if !ended.is_empty() {
                 cache = cache.select(&going)?;
                 active = going.iter().map(|index| active[*index]).collect();
             }
@@ -153,6 +164,14 @@ impl Session<'_> {
 
     fn goes_on(&self, place: Place) -> bool {
         self.how(place).goes_on(&self.completions[place.request][place.sample])
+    }
+
+    /// A sample of the request has ended; the last one takes the others with it.
+    fn end(&mut self, request: usize) {
+        self.waiting[request] -= 1;
+        if self.waiting[request] == 0 {
+            (self.each)(request, std::mem::take(&mut self.completions[request]));
+        }
     }
 
     fn last_token(&self, place: Place) -> u32 {

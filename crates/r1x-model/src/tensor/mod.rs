@@ -328,12 +328,13 @@ impl Policy for TensorPolicy {
         self.context_length
     }
 
-    fn generate(
-        &mut self,
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError> {
         let limit = self.context_length;
         for request in requests {
             let length = request.prompt.len() + sampling.max_tokens;
@@ -342,7 +343,7 @@ impl Policy for TensorPolicy {
             }
         }
         let eos = self.eos();
-        Ok(generate::generate(&self.model.frozen(), requests, sampling, stream, eos)?)
+        Ok(generate::generate(&self.model.frozen(), requests, sampling, (stream, eos), each)?)
     }
 
     fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {

@@ -133,7 +133,7 @@ fn the_trainer_gives_the_samplers_logprobs_bit_for_bit() {
 fn exact_lengths_are_met_and_only_cut_the_same_samples_elsewhere() {
     let plan = SamplingPlan { max_tokens: 17, ..sampling() };
     for (name, shape) in models() {
-        let (mut policy, _folder) = policy(&shape, 2);
+        let (policy, _folder) = policy(&shape, 2);
         let exact = |lengths: fn(usize) -> usize| -> Vec<GenerateRequest> {
             let with = |request: GenerateRequest| GenerateRequest {
                 lengths: (0..request.samples).map(lengths).collect(),
@@ -166,8 +166,36 @@ fn exact_lengths_are_met_and_only_cut_the_same_samples_elsewhere() {
 }
 
 #[test]
+fn a_request_is_handed_over_when_its_last_sample_ends() {
+    let plan = SamplingPlan { max_tokens: 17, ..sampling() };
+    // The last request is done after two tokens, the first not before the seventeenth.
+    let ends = [17, 9, 0, 2];
+    let requests: Vec<GenerateRequest> = requests()
+        .into_iter()
+        .zip(ends)
+        .map(|(request, end)| {
+            let samples = if end == 0 { 0 } else { request.samples };
+            let lengths = (0..samples).map(|sample| if sample == 0 { end } else { 1 }).collect();
+            GenerateRequest { samples, lengths, ..request }
+        })
+        .collect();
+    assert_eq!(requests.len(), ends.len());
+    for (name, shape) in models() {
+        let (policy, _folder) = policy(&shape, 1);
+        let expected = policy.generate(&requests, &plan, stream()).unwrap();
+        let mut order = Vec::new();
+        let mut each = |request: usize, completions: Vec<Completion>| {
+            assert_eq!(completions, expected[request], "{name}");
+            order.push(request);
+        };
+        policy.generate_each(&requests, &plan, stream(), &mut each).unwrap();
+        assert_eq!(order, [2, 3, 1, 0], "{name}");
+    }
+}
+
+#[test]
 fn impossible_lengths_are_refused() {
-    let (mut policy, _folder) = policy(&shapes()[0].1, 1);
+    let (policy, _folder) = policy(&shapes()[0].1, 1);
     for lengths in [vec![3], vec![3, 0, 3], vec![3, 18, 3]] {
         let request = GenerateRequest { samples: 3, lengths, ..requests().remove(0) };
         let error = policy.generate(&[request], &sampling(), stream()).unwrap_err();
@@ -178,9 +206,9 @@ fn impossible_lengths_are_refused() {
 #[test]
 fn samples_do_not_depend_on_batch_order_or_threads() {
     for (name, plan) in models() {
-        let (mut policy, _folder) = policy(&plan, 1);
+        let (policy, _folder) = policy(&plan, 1);
         let together = policy.generate(&requests(), &sampling(), stream()).unwrap();
-        let (mut threaded, _folder) = self::policy(&plan, 3);
+        let (threaded, _folder) = self::policy(&plan, 3);
         assert_eq!(
             together,
             threaded.generate(&requests(), &sampling(), stream()).unwrap(),

@@ -145,7 +145,7 @@ fn samples_are_those_of_the_kernels_for_the_same_stream() {
 
 #[test]
 fn a_sample_is_the_same_alone_and_in_another_order() {
-    for_every(|name, _, mut pair| {
+    for_every(|name, _, pair| {
         let tokens = |completions: &[Completion]| -> Vec<Vec<u32>> {
             completions.iter().map(|completion| completion.tokens.clone()).collect()
         };

@@ -13,7 +13,7 @@ use super::{reward_by_id, suite_place};
 use crate::draw::limited;
 use crate::error::TrainError;
 use crate::metrics::{mean, share};
-use crate::rollout::{Sampler, encode_prompt, generate_groups, reward_groups};
+use crate::rollout::{Sampler, encode_prompt, rewarded_groups};
 use crate::run::Ports;
 
 /// Problems that are sampled and graded together; bounds the memory of the key-value cache and of plugins.
@@ -76,8 +76,7 @@ pub(crate) fn evaluate(
     let mut items = Vec::with_capacity(problems.len());
     for (chunk, problems) in problems.chunks(CHUNK_PROBLEMS).enumerate() {
         let first = (chunk * CHUNK_PROBLEMS) as u64;
-        let groups = generate_groups(ports.policy, sampler, problems, first)?;
-        for group in reward_groups(ports.rewarder, &grade, groups, &place)? {
+        for group in rewarded_groups(ports, sampler, problems, first, &grade)? {
             let samples = group.rollouts.into_iter();
             let samples = samples.map(|rollout| graded(rollout, suite.threshold)).collect();
             items.push((group.problem, samples));

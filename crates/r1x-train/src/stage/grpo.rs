@@ -17,9 +17,7 @@ use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
 use crate::pack::{Packed, pack, split};
-use crate::rollout::{
-    Sampler, assign_credit, check_shape, encode_prompt, generate_groups, reward_groups,
-};
+use crate::rollout::{Sampler, assign_credit, check_shape, encode_prompt, rewarded_groups};
 use crate::run::Ports;
 
 /// A GRPO stage in progress.
@@ -186,8 +184,7 @@ impl Training for GrpoStage<'_> {
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
-        let groups = generate_groups(ports.policy, self.sampler(), &problems, at.drawn)?;
-        let rewarded = reward_groups(ports.rewarder, &self.rewards, groups, &self.place)?;
+        let rewarded = rewarded_groups(ports, self.sampler(), &problems, at.drawn, &self.rewards)?;
         let credited = assign_credit(&self.plan.advantage, rewarded);
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed)?;

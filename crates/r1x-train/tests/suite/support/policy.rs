@@ -179,18 +179,22 @@ impl Policy for TablePolicy {
         self.context.unwrap_or(8)
     }
 
-    fn generate(
-        &mut self,
+    /// The last request first, because the loop must not count on an order.
+    fn generate_each(
+        &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
         stream: Stream,
-    ) -> Result<Vec<Vec<Completion>>, PortError> {
-        let group = |request: &GenerateRequest| {
-            (0..request.samples as u64)
-                .map(|sample| self.sample(request, sample, sampling, stream))
-                .collect()
-        };
-        Ok(requests.iter().map(group).collect())
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError> {
+        for (index, request) in requests.iter().enumerate().rev() {
+            let samples = 0..request.samples as u64;
+            each(
+                index,
+                samples.map(|sample| self.sample(request, sample, sampling, stream)).collect(),
+            );
+        }
+        Ok(())
     }
 
     fn score(

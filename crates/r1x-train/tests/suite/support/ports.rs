@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
+use r1x_core::port::{Arrivals, Outcomes};
 use r1x_core::{
-    CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
-    RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup, Split, StageFacts, StepFacts,
+    CheckpointFacts, EvalFacts, FinishReason, PendingGroup, PortError, Problem, ProblemSource,
+    Recorder, RewardOutcome, RewardStatus, Rewarder, Rollout, Split, StageFacts, StepFacts,
 };
 
 /// Anything a recorder was told.
@@ -81,15 +82,19 @@ pub struct Rules {
 }
 
 impl Rewarder for Rules {
-    fn score(
+    fn score_arriving(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[RolloutGroup],
-    ) -> Result<Vec<Vec<Vec<RewardOutcome>>>, PortError> {
+        groups: &[PendingGroup],
+        arrivals: &mut Arrivals<'_>,
+    ) -> Result<Outcomes, PortError> {
+        arrivals(&mut |index| {
+            assert!(groups[index].rollouts().is_some(), "group {index} is here")
+        })?;
         let groups = &groups[..groups.len() - usize::from(self.forget_a_group)];
         let one = |reward: &RewardPlan| {
-            let group = |group: &RolloutGroup| {
-                let rollouts = group.rollouts.iter();
+            let group = |group: &PendingGroup| {
+                let rollouts = group.rollouts().expect("every group has arrived").iter();
                 rollouts.map(|rollout| rule(&reward.id, &group.problem, rollout)).collect()
             };
             groups.iter().map(group).collect()
