@@ -82,11 +82,12 @@ with tempfile.TemporaryDirectory() as folder:
 assert model, "llama.cpp refuses the model"
 samples = common.PROMPTS * common.GROUP
 params = lib.llama_context_default_params()
-params.n_ctx = common.PROMPTS * common.PROMPT + samples * common.LONGEST
+params.n_ctx = samples * (common.PROMPT + common.LONGEST)
 params.n_batch = params.n_ubatch = max(samples, common.PROMPTS * common.PROMPT)
 params.n_seq_max = samples
 params.n_threads = params.n_threads_batch = ask.threads
-params.kv_unified = True
+# A cache for each sequence: in a common one, attention goes over the positions of all sequences.
+params.kv_unified = False
 if ask.precision == "f32":
     params.type_k = params.type_v = 0
 context = lib.llama_init_from_model(model, params)

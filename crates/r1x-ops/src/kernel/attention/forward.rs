@@ -10,8 +10,9 @@ use crate::operand::{Operand, round_all};
 use crate::real::Real;
 use crate::simd::vectorized;
 
-/// Scores held at a time, unless a single row needs more.
-const SCORES: usize = 1 << 15;
+/// Scores held at a time, unless a single row needs more. Three megabytes with their roundings: more rows read a
+/// long cache together than would fit the second-level cache, and that is the better bargain.
+const SCORES: usize = 1 << 19;
 /// Rows of a run at most.
 const ROWS: usize = 64;
 
