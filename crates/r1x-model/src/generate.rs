@@ -5,7 +5,6 @@
 //! shares its batch, nor on which thread it falls to. Must not know rewards or training.
 
 use std::collections::VecDeque;
-use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 
 use r1x_core::plan::SamplingPlan;
@@ -13,6 +12,7 @@ use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, FinishReason, Stream};
 use r1x_ops::Operand;
 use r1x_ops::kernel::attention::{BLOCK, Context};
+use r1x_ops::parallel;
 
 use crate::cache::Cache;
 use crate::error::ModelError;
@@ -74,23 +74,9 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
         let total: usize = requests.iter().map(|request| request.samples).sum();
         let share = total.div_ceil(threads).clamp(1, BATCH_SAMPLES);
         let queue = Mutex::new(units(requests, share));
-        let mut gather = gather(requests, each);
-        if threads == 1 {
-            Batch::new(self, requests, share, gather).run(&queue);
-            return Ok(());
-        }
-        std::thread::scope(|scope| {
-            let (sender, arriving) = mpsc::channel();
-            for _ in 0..threads {
-                let (sender, queue) = (sender.clone(), &queue);
-                // Nobody listens only when the caller is unwinding.
-                let finished = move |ended| drop(sender.send(ended));
-                scope.spawn(move || Batch::new(self, requests, share, finished).run(queue));
-            }
-            // The last thread to end closes the channel.
-            drop(sender);
-            arriving.into_iter().for_each(&mut gather);
-        });
+        let work =
+            |ended: &mut dyn FnMut(Ended)| Batch::new(self, requests, share, ended).run(&queue);
+        parallel::emit(threads, work, gather(requests, each));
         Ok(())
     }
 }
@@ -204,24 +190,24 @@ impl Pass {
 }
 
 /// One thread's batch.
-struct Batch<'a, E: Operand, F> {
+struct Batch<'a, E: Operand> {
     generator: &'a Generator<'a, E>,
     requests: &'a [GenerateRequest],
     capacity: usize,
     cache: Cache<E>,
     active: Vec<Active>,
-    finished: F,
+    ended: &'a mut dyn FnMut(Ended),
     pass: Pass,
     work: Workspace<E>,
     scratch: Scratch,
 }
 
-impl<'a, E: Operand<Real = f32>, F: FnMut(Ended)> Batch<'a, E, F> {
+impl<'a, E: Operand<Real = f32>> Batch<'a, E> {
     fn new(
         generator: &'a Generator<'a, E>,
         requests: &'a [GenerateRequest],
         capacity: usize,
-        finished: F,
+        ended: &'a mut dyn FnMut(Ended),
     ) -> Self {
         Self {
             generator,
@@ -229,7 +215,7 @@ impl<'a, E: Operand<Real = f32>, F: FnMut(Ended)> Batch<'a, E, F> {
             capacity,
             cache: Cache::new(generator.decoder.block_lens()),
             active: Vec::new(),
-            finished,
+            ended,
             pass: Pass::default(),
             work: Workspace::default(),
             scratch: Scratch::default(),
@@ -380,7 +366,7 @@ impl<'a, E: Operand<Real = f32>, F: FnMut(Ended)> Batch<'a, E, F> {
         for active in self.active.extract_if(.., over) {
             self.cache.release(&active.table);
             let Active { request, sample, completion, .. } = active;
-            (self.finished)(Ended { request, sample, completion });
+            (self.ended)(Ended { request, sample, completion });
         }
     }
 }

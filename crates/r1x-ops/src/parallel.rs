@@ -4,7 +4,7 @@
 //! is folded in item order. Must not know what the items are.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
 /// Calls `work(item, state)` for every item and `fold(item, state)` in item order. Each thread has a state of
 /// its own from `states`, whose length is the number of threads; a thread starts its next item only after its
@@ -144,6 +144,30 @@ pub fn map<I: Send, T: Send>(
     results.into_iter().flatten().collect()
 }
 
+/// Calls `work(emit)` once on each of the given number of threads, and `take` on the calling thread with
+/// everything they emit, in the order of emission.
+pub fn emit<T: Send>(
+    threads: usize,
+    work: impl Fn(&mut dyn FnMut(T)) + Sync,
+    mut take: impl FnMut(T),
+) {
+    if threads <= 1 {
+        work(&mut take);
+        return;
+    }
+    std::thread::scope(|scope| {
+        let (sender, arriving) = mpsc::channel();
+        for _ in 0..threads {
+            let (sender, work) = (sender.clone(), &work);
+            // Nobody listens only when the caller is unwinding.
+            scope.spawn(move || work(&mut |emitted| drop(sender.send(emitted))));
+        }
+        // The last thread to end closes the channel.
+        drop(sender);
+        arriving.into_iter().for_each(take);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +198,27 @@ mod tests {
                 map((0..50).collect(), threads, |x: i32| x * 2),
                 (0..50).map(|x| x * 2).collect::<Vec<_>>()
             );
+        }
+    }
+
+    #[test]
+    fn what_is_emitted_is_taken_while_others_still_work() {
+        for threads in 1..4 {
+            let taken = AtomicUsize::new(0);
+            let mut sum = 0;
+            let work = |emit: &mut dyn FnMut(usize)| {
+                emit(1);
+                // Every thread waits until all first emissions were taken, which needs the caller.
+                while threads > 1 && taken.load(Ordering::Relaxed) < threads {
+                    std::thread::yield_now();
+                }
+                emit(10);
+            };
+            emit(threads, work, |emitted| {
+                sum += emitted;
+                taken.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(sum, 11 * threads);
         }
     }
 

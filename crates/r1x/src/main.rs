@@ -2,6 +2,9 @@
 //!
 //! Must not know anything else.
 
+#[macro_use]
+mod output;
+
 mod cli;
 mod command;
 mod environment;

@@ -205,6 +205,24 @@ mla moe: updated weights        1e-3  ok
 ";
 
 /// The table of a doctor without its measurements.
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
+    let bench = Bench::new();
+    let spec = experiments().join("countdown.yaml");
+    let plan = ["plan", spec.to_str().unwrap()];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = bench.command(&plan).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("skipped the full disk: this system has no /dev/full");
+        return;
+    };
+    let output = bench.command(&plan).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(text(&output.stderr).contains("cannot write the output"), "{output:?}");
+}
+
 fn verdicts(report: &str) -> String {
     let rows = report.lines().skip_while(|line| !line.starts_with('─')).skip(1);
     let rows = rows.take_while(|line| !line.is_empty()).map(|line| {
