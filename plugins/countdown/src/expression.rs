@@ -35,7 +35,8 @@ pub fn parse(text: &str) -> Result<Expression, String> {
     if tokens.is_empty() {
         return Err("the answer is empty".to_owned());
     }
-    let mut parser = Parser { tokens: &tokens, position: 0, numbers: Vec::new() };
+    let mut parser =
+        Parser { tokens: &tokens, position: 0, numbers: Vec::with_capacity(tokens.len()) };
     let value = parser.sum(0)?;
     match parser.peek() {
         None => Ok(Expression { numbers: parser.numbers, value }),
@@ -64,7 +65,7 @@ impl Token {
 }
 
 fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let mut tokens = Vec::new();
+    let mut tokens = Vec::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
         let token = match character {
@@ -77,11 +78,12 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             }
             '*' | '/' => Token::Operator(character),
             '0'..='9' => {
-                let mut digits = String::from(character);
+                let value = |digit: char| i128::from(u32::from(digit) - u32::from('0'));
+                let mut number = value(character);
                 while let Some(digit) = rest.next_if(char::is_ascii_digit) {
-                    digits.push(digit);
+                    let longer = number.checked_mul(10).and_then(|n| n.checked_add(value(digit)));
+                    number = longer.ok_or("a number is too large")?;
                 }
-                let number = digits.parse().map_err(|_| "a number is too large".to_owned())?;
                 Token::Number(number)
             }
             '.' => return Err("decimals are not allowed".to_owned()),

@@ -92,14 +92,14 @@ fn check_value(expression: &Expression, target: i128) -> Result<(), String> {
 
 fn check_numbers(expression: &Expression, given: &[i128]) -> Result<(), String> {
     let count = |numbers: &[i128], wanted: i128| numbers.iter().filter(|&&n| n == wanted).count();
+    let used = &expression.numbers;
+    let first = |numbers: &[i128], at: usize| !numbers[..at].contains(&numbers[at]);
+    let ours = (0..used.len()).filter(|&at| first(used, at)).map(|at| used[at]);
+    let missing = (0..given.len()).filter(|&at| first(given, at)).map(|at| given[at]);
+    let missing = missing.filter(|number| !used.contains(number));
     let mut wrong: Vec<String> = Vec::new();
-    let mut seen: Vec<i128> = Vec::new();
-    for &number in expression.numbers.iter().chain(given) {
-        if seen.contains(&number) {
-            continue;
-        }
-        seen.push(number);
-        match (count(&expression.numbers, number), count(given, number)) {
+    for number in ours.chain(missing) {
+        match (count(used, number), count(given, number)) {
             (used, given) if used == given => {}
             (_, 0) => wrong.push(format!("{number} is not given")),
             (0, _) => wrong.push(format!("does not use {number}")),

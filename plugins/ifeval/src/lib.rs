@@ -91,7 +91,8 @@ impl Reward for IfEval {
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let instructions = instruction::read(&r1x_plugin::parse_columns(rollout)?)?;
+        let columns = r1x_plugin::parse_columns(rollout)?;
+        let instructions = instruction::read(&columns)?;
         let response = match self.whole {
             true => rollout.completion.as_str(),
             false => split_thought(&rollout.completion, self.prefilled).1.trim_start(),

@@ -161,7 +161,8 @@ impl Reward for Math {
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let golds = golds(&r1x_plugin::parse_columns(rollout)?)?;
+        let columns = r1x_plugin::parse_columns(rollout)?;
+        let golds = golds(&columns)?;
         let Some((text, place)) = self.extract(&rollout.completion) else {
             let cut = if rollout.truncated { " (cut at the token limit)" } else { "" };
             return Ok(Score::new(0.0, format!("no answer found{cut}"))

@@ -4,6 +4,7 @@
 //! the largest penalty. Must not know what is right.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
@@ -49,14 +50,14 @@ impl Repetition {
         // The hash of each window follows from that of the one before, whatever its length.
         let leaving = (0..self.ngram).fold(1_u64, |power, _| power.wrapping_mul(BASE));
         let mut window = 0_u64;
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<u64, BuildHasherDefault<Mixed>> = HashSet::default();
         for (at, piece) in pieces.iter().enumerate() {
             window = window.wrapping_mul(BASE).wrapping_add(*piece);
             if at >= self.ngram {
                 window = window.wrapping_sub(pieces[at - self.ngram].wrapping_mul(leaving));
             }
             if at + 1 >= self.ngram {
-                seen.insert(window);
+                seen.insert(mixed(window));
             }
         }
         (seen.len(), all)
@@ -65,6 +66,26 @@ impl Repetition {
 
 /// Weight of one place in the hash of a window.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The hash of a number that [`mixed`] made is that number.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = mixed(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Spreads a number over 64 bits. Two windows that collide would only look more repetitive, and are not to be
 /// expected among the few million of a completion.

@@ -16,6 +16,17 @@ pub struct Integer {
 const LIMB_BITS: u64 = 32;
 
 impl Integer {
+    /// A number of a machine's size, without the work that longer ones are.
+    pub(crate) fn machine(value: i64) -> Self {
+        let magnitude = value.unsigned_abs();
+        let limbs = match (magnitude as u32, (magnitude >> LIMB_BITS) as u32) {
+            (0, 0) => Vec::new(),
+            (low, 0) => vec![low],
+            (low, high) => vec![low, high],
+        };
+        Self { negative: value < 0, limbs }
+    }
+
     fn from_parts(negative: bool, mut limbs: Vec<u32>) -> Self {
         while limbs.last() == Some(&0) {
             limbs.pop();
@@ -249,8 +260,12 @@ impl Integer {
 
 impl From<i128> for Integer {
     fn from(value: i128) -> Self {
+        if let Ok(value) = i64::try_from(value) {
+            return Self::machine(value);
+        }
         let magnitude = value.unsigned_abs();
-        let limbs = (0..4).map(|at| (magnitude >> (32 * at)) as u32).collect();
+        let count = (u128::BITS - magnitude.leading_zeros()).div_ceil(u32::BITS);
+        let limbs = (0..count).map(|at| (magnitude >> (32 * at)) as u32).collect();
         Self::from_parts(value < 0, limbs)
     }
 }

@@ -3,7 +3,9 @@
 //! Deterministic, and made for judging what a model wrote, not for the web: where nothing speaks for a language,
 //! there is no answer. Must not know rewards.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 /// A writing system.
@@ -232,6 +234,9 @@ const BLOCKS: &[(u32, u32, Script)] = &[
 
 /// The script of a letter; `None` for digits, marks, and scripts that no language here uses.
 pub fn script(c: char) -> Option<Script> {
+    if c.is_ascii() {
+        return c.is_ascii_alphabetic().then_some(Script::Latin);
+    }
     let code = u32::from(c);
     let at = BLOCKS.partition_point(|(_, last, _)| *last < code);
     let (first, _, script) = BLOCKS.get(at)?;
@@ -264,8 +269,8 @@ pub fn share(text: &str, language: &Language) -> Share {
     for sentence in sentences(text) {
         let words: Vec<(Script, &str)> = words(sentence).collect();
         let has_kana = words.iter().any(|(script, _)| *script == Script::Kana);
-        for script in SHARED {
-            if let Some(code) = spoken_in(&words, script) {
+        for (script, code) in SHARED.into_iter().zip(spoken_in(&words)) {
+            if let Some(code) = code {
                 spoken.retain(|(other, _)| *other != script);
                 spoken.push((script, code));
             }
@@ -294,7 +299,7 @@ pub fn detect(text: &str) -> Option<&'static Language> {
     for sentence in sentences(text) {
         let words: Vec<(Script, &str)> = words(sentence).collect();
         let has_kana = words.iter().any(|(script, _)| *script == Script::Kana);
-        let spoken = SHARED.map(|script| spoken_in(&words, script));
+        let spoken = spoken_in(&words);
         for (script, _) in &words {
             let code = match script {
                 Script::Han if has_kana => Some("ja"),
@@ -314,13 +319,38 @@ pub fn detect(text: &str) -> Option<&'static Language> {
     counts.iter().position(|count| *count == most).map(|at| &LANGUAGES[at])
 }
 
+/// FNV-1a: the words are short and come from nobody who wants them to collide.
+#[derive(Clone, Copy)]
+struct ShortWords(u64);
+
+impl Default for ShortWords {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for ShortWords {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// By small word, a bit for each language that has it.
+type SmallWords = HashMap<&'static str, u64, BuildHasherDefault<ShortWords>>;
+
 /// For every small word, the languages that have it: bit n stands for the nth of [`LANGUAGES`].
-fn small_words() -> &'static BTreeMap<&'static str, u64> {
-    static TABLE: OnceLock<BTreeMap<&'static str, u64>> = OnceLock::new();
+fn small_words() -> &'static SmallWords {
+    static TABLE: OnceLock<SmallWords> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let mut table = BTreeMap::new();
+        let mut table = SmallWords::default();
         for (at, language) in LANGUAGES.iter().enumerate() {
-            for word in language.words.split(' ') {
+            for word in language.words.split(' ').filter(|word| !word.is_empty()) {
                 *table.entry(word).or_insert(0) |= 1 << at;
             }
         }
@@ -328,33 +358,56 @@ fn small_words() -> &'static BTreeMap<&'static str, u64> {
     })
 }
 
-/// The language that most small words speak for, among those of a script; `None` without any, or in a tie.
-fn spoken_in(words: &[(Script, &str)], script: Script) -> Option<&'static str> {
+/// The languages that have this small word.
+fn speaks_for(word: &str) -> u64 {
     let table = small_words();
-    let mut counts = [0usize; 64];
-    for (_, word) in words.iter().filter(|(other, _)| *other == script).take(200) {
-        let mut languages = table.get(word.to_lowercase().as_str()).copied().unwrap_or(0);
-        while languages != 0 {
-            counts[languages.trailing_zeros() as usize] += 1;
-            languages &= languages - 1;
-        }
-    }
-    let mut best: (usize, Option<&'static str>) = (0, None);
-    for (language, count) in LANGUAGES.iter().zip(counts) {
-        if language.script != script || count == 0 {
+    let lower = word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let found = if lower { table.get(word) } else { table.get(word.to_lowercase().as_str()) };
+    found.copied().unwrap_or(0)
+}
+
+/// For each of the shared scripts, the language that most small words speak for; `None` without any, or in a tie.
+fn spoken_in(words: &[(Script, &str)]) -> [Option<&'static str>; SHARED.len()] {
+    let (mut counts, mut heard) = ([0_usize; 64], 0_u64);
+    let mut looked = [0_usize; SHARED.len()];
+    for (script, word) in words {
+        let Some(at) = SHARED.iter().position(|shared| shared == script) else { continue };
+        if looked[at] == 200 {
             continue;
         }
-        if count > best.0 {
-            best = (count, Some(language.code));
-        } else if count == best.0 {
-            best.1 = None;
+        looked[at] += 1;
+        for language in bits(speaks_for(word)) {
+            counts[language] += 1;
+            heard |= 1 << language;
         }
     }
-    best.1
+    let mut best = [(0, None); SHARED.len()];
+    for language in bits(heard) {
+        let (Language { script, code, .. }, count) = (LANGUAGES[language], counts[language]);
+        for (best, _) in best.iter_mut().zip(SHARED).filter(|(_, shared)| *shared == script) {
+            match count.cmp(&best.0) {
+                Ordering::Greater => *best = (count, Some(code)),
+                Ordering::Equal => best.1 = None,
+                Ordering::Less => {}
+            }
+        }
+    }
+    best.map(|(_, code)| code)
+}
+
+/// Which bits are set, from the lowest on.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (set != 0).then(|| set.trailing_zeros() as usize);
+        set &= set.wrapping_sub(1);
+        lowest
+    })
 }
 
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['.', '!', '?', '\n', ';', '。', '！', '？', '；', '।', '؟'])
+    let ends =
+        |c| matches!(c, '.' | '!' | '?' | '\n' | ';' | '。' | '！' | '？' | '；' | '।' | '؟');
+    text.split(ends)
 }
 
 /// Words with their scripts.

@@ -12,6 +12,8 @@ pub mod settings;
 pub mod testing;
 pub mod text;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Once;
 
 pub use serde_json::{Map, Value};
@@ -110,13 +112,27 @@ pub fn refuse_unknown_keys(config: &Map<String, Value>, known: &[&str]) -> Resul
     }
 }
 
-/// The columns of a rollout.
-pub fn parse_columns(rollout: &Rollout) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(&rollout.columns) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!("the columns must be an object, not {}", kind(&other))),
-        Err(error) => Err(format!("the columns are not JSON: {error}")),
+/// The columns of a rollout. Rollouts of a group have the same and stand side by side, so the last ones read are
+/// kept.
+pub fn parse_columns(rollout: &Rollout) -> Result<Rc<Map<String, Value>>, String> {
+    type Last = (String, Rc<Map<String, Value>>);
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     }
+    let known = LAST.with_borrow(|last| {
+        let (text, columns) = last.as_ref()?;
+        (*text == rollout.columns).then(|| Rc::clone(columns))
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let columns = match serde_json::from_str(&rollout.columns) {
+        Ok(Value::Object(object)) => Rc::new(object),
+        Ok(other) => return Err(format!("the columns must be an object, not {}", kind(&other))),
+        Err(error) => return Err(format!("the columns are not JSON: {error}")),
+    };
+    LAST.set(Some((rollout.columns.clone(), Rc::clone(&columns))));
+    Ok(columns)
 }
 
 /// The JSON type of a value, in words.

@@ -24,6 +24,17 @@ impl Rational {
         if denominator.is_zero() {
             return None;
         }
+        let machine = (numerator.to_i64(), denominator.to_i64());
+        if let (Some(above), Some(below)) = machine
+            && let Some(small) = Self::small(above.into(), below.into())
+        {
+            return Some(small);
+        }
+        Self::large(numerator, denominator)
+    }
+
+    /// The same for numbers of any size and a denominator other than 0.
+    fn large(numerator: Integer, denominator: Integer) -> Option<Self> {
         let divisor = numerator.common_divisor(&denominator);
         let (mut numerator, _) = numerator.divided(&divisor)?;
         let (mut denominator, _) = denominator.divided(&divisor)?;
@@ -32,6 +43,39 @@ impl Rational {
         }
         let fits = numerator.bits() <= MAX_BITS && denominator.bits() <= MAX_BITS;
         fits.then_some(Self { numerator, denominator })
+    }
+
+    /// The same for numbers of a machine's size, which most are: without memory for every step of the division.
+    /// `None` where the result is none, or is too large for this way.
+    fn small(above: i128, below: i128) -> Option<Self> {
+        if let (Ok(above), Ok(below)) = (i64::try_from(above), i64::try_from(below)) {
+            let (mut divisor, mut rest) = (above.unsigned_abs(), below.unsigned_abs());
+            while rest != 0 {
+                (divisor, rest) = (rest, divisor % rest);
+            }
+            // Only the least of all numbers has no such divisor or quotient; the other way has room for it.
+            if let Ok(divisor) = i64::try_from(divisor)
+                && let (Some(above), Some(below)) = (
+                    above.checked_div(divisor * below.signum()),
+                    below.checked_div(divisor * below.signum()),
+                )
+            {
+                let (numerator, denominator) = (Integer::machine(above), Integer::machine(below));
+                return Some(Self { numerator, denominator });
+            }
+        }
+        let (mut divisor, mut rest) = (above.unsigned_abs(), below.unsigned_abs());
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        let divisor = i128::try_from(divisor).ok()?.checked_mul(below.signum())?;
+        let above = above.checked_div(divisor)?;
+        Some(Self { numerator: above.into(), denominator: (below / divisor).into() })
+    }
+
+    /// Numerator and denominator, where both are of a machine's size.
+    fn machine(&self) -> Option<(i128, i128)> {
+        Some((self.numerator.to_i64()?.into(), self.denominator.to_i64()?.into()))
     }
 
     /// The exact value of a finite double.
@@ -105,6 +149,12 @@ impl Rational {
 
     /// `self + other`.
     pub fn plus(&self, other: &Self) -> Option<Self> {
+        if let (Some((a, b)), Some((c, d))) = (self.machine(), other.machine())
+            && let Some(sum) =
+                (a * d).checked_add(c * b).and_then(|above| Self::small(above, b * d))
+        {
+            return Some(sum);
+        }
         let left = self.numerator.times(&other.denominator);
         let right = other.numerator.times(&self.denominator);
         Self::new(left.plus(&right), self.denominator.times(&other.denominator))
@@ -117,6 +167,11 @@ impl Rational {
 
     /// `self * other`.
     pub fn times(&self, other: &Self) -> Option<Self> {
+        if let (Some((a, b)), Some((c, d))) = (self.machine(), other.machine())
+            && let Some(product) = Self::small(a * c, b * d)
+        {
+            return Some(product);
+        }
         Self::new(
             self.numerator.times(&other.numerator),
             self.denominator.times(&other.denominator),
@@ -125,6 +180,11 @@ impl Rational {
 
     /// `self / other`; `None` also when `other` is 0.
     pub fn over(&self, other: &Self) -> Option<Self> {
+        if let (Some((a, b)), Some((c, d))) = (self.machine(), other.machine())
+            && let Some(quotient) = Self::small(a * d, b * c)
+        {
+            return Some(quotient);
+        }
         Self::new(
             self.numerator.times(&other.denominator),
             self.denominator.times(&other.numerator),
@@ -208,6 +268,30 @@ mod tests {
         assert_eq!(third.times(&fraction("1/2")).unwrap().to_string(), "1/6");
         assert_eq!(fraction("2/3").power(-3).unwrap().to_string(), "27/8");
         assert!(fraction("-1/2") < fraction("1/3"));
+    }
+
+    #[test]
+    fn small_numbers_give_what_large_ones_do() {
+        let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
+        let numbers = [0, 1, -1, 2, 6, -15, 64, 1 << 40, -(3 << 41), most - 1, most, least];
+        let mut fractions = Vec::new();
+        for (above, below) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
+            let new = Rational::new(above.into(), below.into());
+            let large = (below != 0).then(|| Rational::large(above.into(), below.into())).flatten();
+            assert_eq!(new, large, "{above}/{below}");
+            fractions.extend(new);
+        }
+        for (one, other) in fractions.iter().flat_map(|a| fractions.iter().map(move |b| (a, b))) {
+            let ((a, b), (c, d)) =
+                ((&one.numerator, &one.denominator), (&other.numerator, &other.denominator));
+            let sum = Rational::large(a.times(d).plus(&c.times(b)), b.times(d));
+            assert_eq!(one.plus(other), sum, "{one} + {other}");
+            let product = Rational::large(a.times(c), b.times(d));
+            assert_eq!(one.times(other), product, "{one} * {other}");
+            let divisor = b.times(c);
+            let quotient = (!other.is_zero()).then(|| Rational::large(a.times(d), divisor));
+            assert_eq!(one.over(other), quotient.flatten(), "{one} / {other}");
+        }
     }
 
     #[test]

@@ -11,7 +11,12 @@ use crate::wasi::{self, System};
 
 #[allow(clippy::all, missing_docs)]
 mod generated {
-    wasmtime::component::bindgen!({ path: "wit", world: "reward" });
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "reward",
+        // Rollouts are lowered from where they are; an owned copy of every completion would only be read once.
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
 }
 
 use generated::r1x::reward::{log, types};
@@ -96,7 +101,7 @@ pub(crate) fn score_batch(
     store: &mut Store<State>,
     batch: &[Question<'_>],
 ) -> wasmtime::Result<Result<Vec<Answer>, GuestError>> {
-    let rollouts: Vec<types::Rollout> = batch.iter().map(rollout).collect();
+    let rollouts: Vec<types::Rollout<'_>> = batch.iter().map(rollout).collect();
     let scores = reward.call_score_batch(store, &rollouts)?;
     Ok(match scores {
         Ok(scores) => Ok(scores.into_iter().map(answer).collect()),
@@ -104,18 +109,18 @@ pub(crate) fn score_batch(
     })
 }
 
-fn rollout(question: &Question<'_>) -> types::Rollout {
+fn rollout<'a>(question: &Question<'a>) -> types::Rollout<'a> {
     types::Rollout {
         id: question.id,
         group: question.group,
-        prompt: question.prompt.map(str::to_owned),
-        completion: question.completion.to_owned(),
+        prompt: question.prompt,
+        completion: question.completion,
         prompt_tokens: question.prompt_tokens,
         completion_tokens: question.completion_tokens,
         truncated: question.truncated,
-        stop_reason: Some(question.stop_reason.to_owned()),
-        columns: question.columns.to_owned(),
-        metadata: question.metadata.map(str::to_owned),
+        stop_reason: Some(question.stop_reason),
+        columns: question.columns,
+        metadata: question.metadata,
     }
 }
 
