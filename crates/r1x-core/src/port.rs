@@ -148,7 +148,8 @@ pub struct SavedCheckpoint {
 /// Judges completions.
 pub trait Rewarder {
     /// Scores every rollout with every reward named: `[reward][group][rollout]`. A failing reward is an
-    /// outcome; an `Err` means the plan says to stop.
+    /// outcome; an `Err` means the plan says to stop. A reward is not asked about problems it does not judge
+    /// ([`crate::reward::applies`]): their outcome is [`RewardOutcome::unasked`].
     fn score(
         &mut self,
         rewards: &[RewardPlan],

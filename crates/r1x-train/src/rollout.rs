@@ -2,13 +2,14 @@
 //!
 //! Used by training and by evaluations alike. Must not know losses, advantages or what the groups are for.
 
-use r1x_core::plan::{AdvantagePlan, RewardPlan, SamplingPlan};
+use r1x_core::plan::SamplingPlan;
 use r1x_core::port::GenerateRequest;
+use r1x_core::reward::Combination;
 use r1x_core::{
-    CreditedGroup, Policy, PortError, Problem, RewardOutcome, RewardedGroup, RewardedRollout,
-    Rewarder, Rollout, RolloutGroup, Stream,
+    Policy, PortError, Problem, RewardedGroup, Rewarder, Rollout, RolloutGroup, Stream,
 };
 
+use crate::credit;
 use crate::error::TrainError;
 
 /// How the rollouts of one step or one evaluation are drawn.
@@ -92,13 +93,14 @@ pub(crate) fn generate_groups(
     Ok(groups)
 }
 
-/// Scores every rollout with every reward, in the order given, and sums the weighted values.
+/// Scores every rollout with every reward, in the order given, and puts the values together.
 pub(crate) fn reward_groups(
     rewarder: &mut dyn Rewarder,
-    rewards: &[RewardPlan],
+    combination: &Combination<'_>,
     groups: Vec<RolloutGroup>,
     place: &str,
 ) -> Result<Vec<RewardedGroup>, PortError> {
+    let rewards = combination.rewards();
     let scores = rewarder.score(rewards, &groups)?;
     check_shape(place, "rewarder", "lists of scores", scores.len(), rewards.len())?;
     let mut scores: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
@@ -118,17 +120,9 @@ pub(crate) fn reward_groups(
         }
         let mut rollouts = Vec::with_capacity(group.rollouts.len());
         for rollout in group.rollouts {
-            let outcomes: Vec<_> = columns.iter_mut().filter_map(Iterator::next).collect();
-            let total = weighted_total(rewards, &outcomes);
-            if let Some(total) = total.filter(|total| !total.is_finite()) {
-                return Err(TrainError::TotalNotFinite {
-                    place: place.to_owned(),
-                    problem: group.problem.key,
-                    total,
-                }
-                .into());
-            }
-            rollouts.push(RewardedRollout { rollout, outcomes, total });
+            let outcomes = columns.iter_mut().filter_map(Iterator::next).collect();
+            let problem = &group.problem.key;
+            rollouts.push(credit::rewarded(combination, rollout, outcomes, place, problem)?);
         }
         rewarded.push(RewardedGroup {
             problem: group.problem,
@@ -137,29 +131,6 @@ pub(crate) fn reward_groups(
         });
     }
     Ok(rewarded)
-}
-
-/// Turns the totals of every group into advantages.
-pub(crate) fn assign_credit(
-    plan: &AdvantagePlan,
-    groups: Vec<RewardedGroup>,
-) -> Vec<CreditedGroup> {
-    groups
-        .into_iter()
-        .map(|group| {
-            let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
-            let credit = r1x_core::advantage::advantages(plan, &totals);
-            CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
-        })
-        .collect()
-}
-
-/// Σ weight · value over the outcomes that have a value; `None` when none has one.
-fn weighted_total(rewards: &[RewardPlan], outcomes: &[RewardOutcome]) -> Option<f64> {
-    let terms = rewards.iter().zip(outcomes);
-    terms
-        .filter_map(|(reward, outcome)| Some(reward.weight * outcome.value?))
-        .reduce(|sum, term| sum + term)
 }
 
 /// An error unless a port returned as many things as were asked for.
