@@ -258,6 +258,7 @@ impl Problems {
                 .map(|token| piece(token as usize))
                 .collect();
             Problem {
+                data: String::new(),
                 key: index.to_string(),
                 prompt: words.join(" "),
                 solution: None,
@@ -314,6 +315,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
             limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
             on_failure: OnFailure::Fail,
             max_failed_share: 1.0,
+            shaping: Default::default(),
         }],
         stages: vec![StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(grpo_plan()) }],
         evals: Vec::new(),
@@ -325,6 +327,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
 fn grpo_plan() -> GrpoPlan {
     GrpoPlan {
         data: DataRef { data: "bench".to_owned(), split: Split::Train, skip: 0, limit: None },
+        mixed: Vec::new(),
         rewards: vec![REWARD.to_owned()],
         steps: 1_000_000,
         prompts_per_step: GROUPS,
@@ -334,7 +337,11 @@ fn grpo_plan() -> GrpoPlan {
         updates_per_epoch: 1,
         micro_batch_size: MICRO_BATCH,
         optimizer: optimizer(),
-        advantage: AdvantagePlan { kind: AdvantageKind::GroupNormalized, eps: 1e-4 },
+        advantage: AdvantagePlan {
+            kind: AdvantageKind::GroupNormalized,
+            eps: 1e-4,
+            combine: Default::default(),
+        },
         clip: ClipPlan { low: 0.2, high: 0.2, max_ratio: None },
         kl: KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None },
         aggregation: Aggregation::TokenMean,

@@ -43,6 +43,7 @@ fn run(options: &Options) -> Result<Row, Failure> {
         },
         on_failure: OnFailure::Fail,
         max_failed_share: 1.0,
+        shaping: Default::default(),
     };
     let mut rewarder =
         WasmRewarder::new(&host, &[(plan.clone(), plugin)]).map_err(PortError::from)?;
@@ -64,6 +65,7 @@ fn group() -> RolloutGroup {
     let columns: BTreeMap<String, String> =
         columns.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let problem = Problem {
+        data: String::new(),
         key: "key".to_owned(),
         prompt: "prompt".to_owned(),
         solution: None,

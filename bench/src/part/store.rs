@@ -4,7 +4,7 @@
 
 use r1x_core::{
     Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardOutcome,
-    RewardStatus, RewardedGroup, RewardedRollout, Rollout, StageFacts, StepFacts,
+    RewardStatus, RewardTerm, RewardedGroup, RewardedRollout, Rollout, StageFacts, StepFacts,
 };
 use r1x_store::{Environment, Mode, PluginInput, RunStart, Store, StoreError};
 
@@ -80,6 +80,7 @@ fn start() -> RunStart {
 
 fn group(index: usize) -> CreditedGroup {
     let problem = Problem {
+        data: String::new(),
         key: format!("key-{index}"),
         prompt: format!("numbers 1 2 {index} target 7 ="),
         solution: None,
@@ -112,9 +113,18 @@ fn rollout(index: usize) -> RewardedRollout {
         parts: Vec::new(),
         info: None,
     };
+    let term = |value: f64| RewardTerm {
+        clipped: Some(value),
+        gate: None,
+        counted: Some(value),
+        weight: 1.0,
+        normalized: None,
+    };
     RewardedRollout {
         rollout: Rollout { completion, text: words.join(" ") },
         outcomes: vec![outcome((index % 2) as f64), outcome(1.0)],
+        terms: vec![term((index % 2) as f64), term(1.0)],
+        unclipped: Some((index % 2) as f64 + 1.0),
         total: Some((index % 2) as f64 + 1.0),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know how they are stored, and holds no times: the recorder stamps those.
 
-use crate::rollout::{CreditedGroup, FinishReason, RewardStatus};
+use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardStatus};
 
 /// A stage begins or ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,11 @@ pub struct EvalSample {
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: FinishReason,
-    /// The grading reward's value.
+    /// What the grading reward said.
+    pub value: Option<f64>,
+    /// What its gate says; `None` without a gate.
+    pub gate: Option<GateState>,
+    /// Its value as it counts: inside its bounds, and behind its gate.
     pub score: Option<f64>,
     /// How grading ended.
     pub status: RewardStatus,

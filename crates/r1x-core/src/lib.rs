@@ -11,6 +11,7 @@ pub mod loss;
 pub mod plan;
 pub mod port;
 pub mod problem;
+pub mod reward;
 pub mod rng;
 pub mod rollout;
 pub mod schedule;
@@ -20,6 +21,7 @@ pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{
-    Completion, CreditedGroup, FinishReason, PendingGroup, RewardOutcome, RewardStatus,
-    RewardedGroup, RewardedRollout, Rollout, RolloutGroup, TrainingBatch, TrainingSequence,
+    Completion, CreditedGroup, FinishReason, GateState, PendingGroup, RewardOutcome, RewardStatus,
+    RewardTerm, RewardedGroup, RewardedRollout, Rollout, RolloutGroup, TrainingBatch,
+    TrainingSequence,
 };

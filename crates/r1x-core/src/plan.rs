@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Split;
 
+mod shaping;
+
+pub use shaping::{
+    AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan, GatePlan, Otherwise,
+    ShapingPlan, WeightPoint,
+};
+
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunPlan {
@@ -245,7 +252,7 @@ pub struct RewardPlan {
     pub plugin: String,
     /// sha256 of the component, hex.
     pub sha256: String,
-    /// Weight in the total.
+    /// Weight in the total; where that has a course, its peak or its first point.
     pub weight: f64,
     /// JSON text handed to the plugin's `configure`.
     pub config: String,
@@ -257,6 +264,9 @@ pub struct RewardPlan {
     /// before there was such a bound had none.
     #[serde(default = "no_bound")]
     pub max_failed_share: f64,
+    /// How its values enter the total.
+    #[serde(default, skip_serializing_if = "ShapingPlan::is_plain")]
+    pub shaping: ShapingPlan,
 }
 
 fn no_bound() -> f64 {
@@ -354,6 +364,9 @@ pub struct SftPlan {
 pub struct GrpoPlan {
     /// Problems.
     pub data: DataRef,
+    /// Further problems, mixed with those: a pass over the data has every one of all of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixed: Vec<DataRef>,
     /// Ids of the rewards that are summed.
     pub rewards: Vec<String>,
     /// Steps: one batch of rollouts each.
@@ -460,6 +473,9 @@ pub struct AdvantagePlan {
     pub kind: AdvantageKind,
     /// Added to the standard deviation.
     pub eps: f64,
+    /// How the rewards of a rollout are put together.
+    #[serde(default, skip_serializing_if = "CombinePlan::is_plain")]
+    pub combine: CombinePlan,
 }
 
 /// The estimator of advantages.

@@ -170,7 +170,8 @@ pub trait Rewarder {
     /// Scores every rollout with every reward named, while others are still being sampled: calls `arrivals`
     /// once, on the calling thread, and may begin with a group when it is said to be complete. The outcomes
     /// depend on rewards and groups only, not on the order in which the groups arrive. A failing reward is an
-    /// outcome; an `Err` means the plan says to stop, or is that of `arrivals`.
+    /// outcome; an `Err` means the plan says to stop, or is that of `arrivals`. A reward is not asked about
+    /// problems it does not judge ([`crate::reward::applies`]): their outcome is [`RewardOutcome::unasked`].
     fn score_arriving(
         &mut self,
         rewards: &[RewardPlan],

@@ -29,6 +29,8 @@ impl Split {
 /// One problem, rendered and ready to be tokenised.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Problem {
+    /// Id of the data set it comes from, in the plan of the run. No part of its identity.
+    pub data: String,
     /// Stable identity: equal keys mean the same problem in every run (a hash of its canonical form).
     pub key: String,
     /// The prompt after the template was applied.

@@ -120,6 +120,8 @@ pub enum RewardStatus {
     Trap,
     /// NaN, infinite, out of the declared range, or a list of the wrong length.
     Invalid,
+    /// The reward does not judge this problem, and was not asked.
+    Unasked,
 }
 
 impl RewardStatus {
@@ -131,6 +133,7 @@ impl RewardStatus {
             RewardStatus::Timeout => "timeout",
             RewardStatus::Trap => "trap",
             RewardStatus::Invalid => "invalid",
+            RewardStatus::Unasked => "unasked",
         }
     }
 }
@@ -148,6 +151,51 @@ pub struct RewardOutcome {
     pub info: Option<String>,
 }
 
+impl RewardOutcome {
+    /// That of a reward that does not judge the problem.
+    pub fn unasked() -> Self {
+        Self { value: None, status: RewardStatus::Unasked, parts: Vec::new(), info: None }
+    }
+}
+
+/// What a reward's gate says about a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// The deciding reward reaches the bound.
+    Open,
+    /// It does not.
+    Closed,
+    /// It has no value, so nobody knows.
+    Unknown,
+}
+
+impl GateState {
+    /// The word used in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GateState::Open => "open",
+            GateState::Closed => "closed",
+            GateState::Unknown => "unknown",
+        }
+    }
+}
+
+/// How one reward's outcome enters a rollout's total.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RewardTerm {
+    /// The outcome's value, moved into the reward's bounds.
+    pub clipped: Option<f64>,
+    /// What its gate says; `None` without a gate.
+    pub gate: Option<GateState>,
+    /// What is weighted: the clipped value, or what a gate makes of it.
+    pub counted: Option<f64>,
+    /// The reward's weight at this step.
+    pub weight: f64,
+    /// The counted value compared with the others of its group; `None` where totals are compared instead.
+    pub normalized: Option<f64>,
+}
+
 /// A rollout with one outcome per reward of the stage and their weighted total.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RewardedRollout {
@@ -155,7 +203,11 @@ pub struct RewardedRollout {
     pub rollout: Rollout,
     /// One outcome per reward, in the order of the stage's list.
     pub outcomes: Vec<RewardOutcome>,
-    /// Σ weight · value over the rewards that have a value; `None` when none has one (not the same as 0).
+    /// What becomes of each outcome, in the same order.
+    pub terms: Vec<RewardTerm>,
+    /// Σ weight · counted value over the rewards that have one; `None` when none has (not the same as 0).
+    pub unclipped: Option<f64>,
+    /// The same, moved into the stage's bounds of totals.
     pub total: Option<f64>,
 }
 
@@ -177,7 +229,8 @@ pub struct CreditedGroup {
     pub group: RewardedGroup,
     /// One advantage per rollout.
     pub advantages: Vec<f64>,
-    /// True when all totals are equal, so the group teaches nothing.
+    /// True when all totals (or, where rewards are compared one by one, all values of each) are equal, so the
+    /// group teaches nothing.
     pub zero_signal: bool,
 }
 

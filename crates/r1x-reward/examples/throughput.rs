@@ -51,6 +51,7 @@ fn measure(host: &Host, name: &str, bytes: usize) -> Result<(), Box<dyn Error>> 
         },
         on_failure: OnFailure::Fail,
         max_failed_share: 1.0,
+        shaping: Default::default(),
     };
     let groups = vec![group(&case, bytes); 125];
     let mut rewarder = WasmRewarder::new(host, &[(plan.clone(), plugin)])?;
@@ -75,6 +76,7 @@ fn group(case: &Value, bytes: usize) -> RolloutGroup {
         .map(|(name, value)| (name.clone(), value.to_string()))
         .collect();
     let problem = Problem {
+        data: String::new(),
         key: "key".to_owned(),
         prompt: "prompt".to_owned(),
         solution: None,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use r1x_core::plan::{OnFailure, RewardPlan};
-use r1x_core::{Boundary, PortError};
+use r1x_core::{Boundary, PortError, RewardOutcome, RewardStatus};
 
 use crate::sample::Replay;
 use crate::score::Scored;
@@ -62,7 +62,8 @@ pub(crate) fn apply(
         let command = kept.map(|path| format!("r1x plugin test --replay {}", path.display()));
         let outcomes = || scored.groups.iter().flatten();
         let failed = outcomes().filter(|outcome| verdict::is_failure(outcome)).count();
-        let total = outcomes().count();
+        let asked = |outcome: &&RewardOutcome| outcome.status != RewardStatus::Unasked;
+        let total = outcomes().filter(asked).count();
         let first = outcomes().find(|outcome| verdict::is_failure(outcome));
         let first = first.and_then(|outcome| outcome.info.as_deref()).unwrap_or("no reason given");
         if plan.on_failure == OnFailure::Fail {
@@ -132,6 +133,7 @@ mod tests {
             limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
             on_failure: OnFailure::Mask,
             max_failed_share: share,
+            shaping: Default::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::port::{Arrivals, Outcomes};
+use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
 use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, Rewarder};
 
@@ -104,7 +105,10 @@ impl Rewarder for WasmRewarder {
             let plugin = self.plugin(&plan.id)?;
             let texts = groups
                 .iter()
-                .map(|group| GroupTexts::new(plan, plugin.info(), &group.problem))
+                .map(|group| {
+                    let asked = applies(plan, &group.problem);
+                    asked.then(|| GroupTexts::new(plan, plugin.info(), &group.problem)).transpose()
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             // Shared by the batches of this reward.
             let texts = std::sync::Arc::new(texts);
@@ -134,7 +138,8 @@ struct Job<'a> {
     plan: &'a RewardPlan,
     plugin: &'a Plugin,
     batch: Range<usize>,
-    texts: std::sync::Arc<Vec<GroupTexts>>,
+    /// `None` for groups that the reward does not judge.
+    texts: std::sync::Arc<Vec<Option<GroupTexts>>>,
 }
 
 /// What all rollouts of a group hand to one plugin.
@@ -261,7 +266,8 @@ fn questions<'a>(
     let needs = job.plugin.info().needs;
     let mut questions = Vec::new();
     for index in job.batch.clone() {
-        let (group, texts) = (&groups[index], &job.texts[index]);
+        let group = &groups[index];
+        let Some(texts) = &job.texts[index] else { continue };
         for (sample, rollout) in group.rollouts().unwrap_or_default().iter().enumerate() {
             let finish = rollout.completion.finish;
             questions.push(Question {
@@ -303,13 +309,17 @@ fn assemble(
     let mut results = results.into_iter();
     rewards
         .iter()
-        .map(|_| {
+        .map(|plan| {
             let mut of_reward: Vec<BatchResult> = results.by_ref().take(batches).collect();
             let replay = of_reward.iter_mut().find_map(|result| result.replay.take());
             let hints = of_reward.iter().map(|result| result.hint).collect();
             let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
-            let per_group =
-                |group: &PendingGroup| outcomes.by_ref().take(group.samples).collect::<Vec<_>>();
+            let per_group = |group: &PendingGroup| {
+                if !applies(plan, &group.problem) {
+                    return vec![RewardOutcome::unasked(); group.samples];
+                }
+                outcomes.by_ref().take(group.samples).collect::<Vec<_>>()
+            };
             Scored { groups: groups.iter().map(per_group).collect(), hints, replay }
         })
         .collect()

@@ -40,7 +40,7 @@ pub(crate) fn failed(
 
 /// Whether an outcome is one that `on_failure` speaks about.
 pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
-    !matches!(outcome.status, RewardStatus::Ok | RewardStatus::Abstain)
+    !matches!(outcome.status, RewardStatus::Ok | RewardStatus::Abstain | RewardStatus::Unasked)
 }
 
 fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {

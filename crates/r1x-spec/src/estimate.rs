@@ -16,7 +16,7 @@ const F32: u64 = 4;
 const STORED_TOKEN: u64 = 4 + F32 + 4;
 /// Bytes of a stored rollout besides its tokens, and of one reward of it.
 const STORED_ROLLOUT: u64 = 200;
-const STORED_REWARD: u64 = 100;
+const STORED_REWARD: u64 = 140;
 
 /// One kind of tensor of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

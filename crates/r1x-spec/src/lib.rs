@@ -16,6 +16,7 @@ mod resolve;
 mod schema;
 mod set;
 mod shape;
+mod shaping_terms;
 mod source;
 pub mod spec;
 pub mod terms;

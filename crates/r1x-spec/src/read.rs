@@ -343,6 +343,11 @@ pub(crate) fn absent_record<T: Record>(span: Span, reader: &mut Reader) -> Optio
     value
 }
 
+/// The key a field stands for: some keys are words of Rust's own.
+pub(crate) fn plain(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// The shape of a record.
 pub(crate) fn record_shape<T: Record>(doc: &'static str) -> RecordShape {
     let mut shape = RecordShape { doc, ..RecordShape::default() };
@@ -436,7 +441,7 @@ macro_rules! record {
     };
     (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, $need:ident $default:tt, $range:expr) => {
         crate::read::describe_field::<$ty>(
-            $shape, stringify!($field), $doc, $range, record!(@need $need $default))
+            $shape, crate::read::plain(stringify!($field)), $doc, $range, record!(@need $need $default))
     };
 
     (@need required ()) => { crate::shape::Need::Required };
@@ -451,20 +456,20 @@ macro_rules! record {
         crate::read::Record::take($fields, $reader)
     };
     (@take $fields:ident, $reader:ident, $field:ident, required (), $range:expr) => {
-        $fields.required($reader, stringify!($field), $range)
+        $fields.required($reader, crate::read::plain(stringify!($field)), $range)
     };
     (@take $fields:ident, $reader:ident, $field:ident, part (), $range:expr) => {
-        Some($fields.required($reader, stringify!($field), $range))
+        Some($fields.required($reader, crate::read::plain(stringify!($field)), $range))
     };
     (@take $fields:ident, $reader:ident, $field:ident, optional (), $range:expr) => {
-        $fields.optional($reader, stringify!($field), $range)
+        $fields.optional($reader, crate::read::plain(stringify!($field)), $range)
     };
     (@take $fields:ident, $reader:ident, $field:ident, nested (), $range:expr) => {
-        $fields.nested($reader, stringify!($field))
+        $fields.nested($reader, crate::read::plain(stringify!($field)))
     };
     (@take $fields:ident, $reader:ident, $field:ident, default ($default:expr), $range:expr) => {
         $fields.default(
-            $reader, stringify!($field), $range, $default, serde_json::json!($default))
+            $reader, crate::read::plain(stringify!($field)), $range, $default, serde_json::json!($default))
     };
     (@take $fields:ident, $reader:ident, $field:ident, soft ($default:expr), $range:expr) => {
         Some(record!(@take $fields, $reader, $field, default ($default), $range)

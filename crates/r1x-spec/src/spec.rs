@@ -6,13 +6,14 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
-    Truncated, ZeroSignal,
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, OnFailure, Otherwise, Precision,
+    ScheduleKind, TraceStyle, Truncated, ZeroSignal,
 };
 
 use crate::lists::{Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
 use crate::shape::Range;
+use crate::shaping_terms::{Between, DataNames, Weight};
 use crate::terms::{
     Bytes, Counts, DataName, Free, Gate, Interval, Moment, Name, Operations, PassAt,
 };
@@ -268,8 +269,17 @@ record! {
     pub struct RewardSpec {
         /// Path of the WebAssembly component, or of a plugin's sources: a folder with a plugin.toml, a .py file.
         plugin: String => required;
-        /// Weight in the total.
-        weight: f64 => default(1.0);
+        /// Weight in the total: a number, or points `[{step, weight}, ...]` of a stage with straight lines
+        /// between them.
+        weight: Weight => default(Weight::Constant(1.0));
+        /// Course of the weight over a stage, from which it is the peak; not beside points.
+        schedule: ScheduleSpec => optional;
+        /// Problems it judges, all when left out. It is not asked about others.
+        r#for: ForSpec => optional;
+        /// Bounds its value is moved into, `[lowest, highest]`; none when left out.
+        clip: Between => optional;
+        /// Another reward that decides whether it counts; it always does when left out.
+        only_if: OnlyIfSpec => optional;
         /// What the plugin is configured with.
         with: Free => default(Free(json!({})));
         /// What it may use.
@@ -278,6 +288,30 @@ record! {
         on_failure: OnFailure => default(OnFailure::Mask);
         /// Share of the rollouts scored together that may fail before the run stops; one always may.
         max_failed_share: f64 => default(0.01), SHARE;
+    }
+}
+
+record! {
+    /// Problems a reward judges: those that meet every condition given.
+    pub struct ForSpec {
+        /// Ids of data sets they come from.
+        data: Vec<At<Name>> => optional;
+        /// A column that tells, beside `values`.
+        column: String => optional;
+        /// What it holds; a column with a list holds each of its entries.
+        values: Texts => optional;
+    }
+}
+
+record! {
+    /// A gate: a reward counts only if another one reaches a bound.
+    pub struct OnlyIfSpec {
+        /// Id of the deciding reward. Where it has no value, the gated reward has none either.
+        reward: Name => required;
+        /// What it has to count at least.
+        at_least: f64 => required;
+        /// What the gated reward is when the deciding one counts less.
+        otherwise: Otherwise => default(Otherwise::Zero);
     }
 }
 
@@ -338,13 +372,13 @@ record! {
 }
 
 record! {
-    /// Course of the learning rate: a linear warm-up, then a decay to `final_ratio`.
+    /// Course of a learning rate or weight: a linear warm-up, then a decay to `final_ratio`.
     pub struct ScheduleSpec {
         /// Shape after the warm-up.
         kind: ScheduleKind => default(ScheduleKind::Constant);
         /// Steps of the warm-up.
         warmup_steps: u64 => default(0), MAYBE;
-        /// Learning rate at the end, as a share of the peak; `constant` does not use it.
+        /// Where it ends, as a share of the peak; `constant` does not use it.
         final_ratio: f64 => default(0.0), SHARE;
     }
 }
@@ -372,11 +406,11 @@ record! {
 record! {
     /// Group-relative policy optimisation (DeepSeekMath, DeepSeek-R1).
     pub struct GrpoSpec {
-        /// Problems, `<data id>.train`.
-        data: DataName => required;
-        /// Leave out so many problems from the start of the split; none when left out.
+        /// Problems, `<data id>.train`, or a list of such data sets, which are mixed.
+        data: DataNames => required;
+        /// Leave out so many problems from the start of the split; none when left out. For one data set only.
         skip: usize => optional, COUNT;
-        /// Use only the first so many problems of the rest; all when left out.
+        /// Use only the first so many problems of the rest; all when left out. For one data set only.
         limit: usize => optional, COUNT;
         /// Ids of the rewards that are summed.
         rewards: Vec<At<Name>> => required;
@@ -444,6 +478,12 @@ record! {
         kind: AdvantageKind => default(AdvantageKind::GroupNormalized);
         /// Added to the standard deviation.
         eps: f64 => default(1e-4), NOT_NEGATIVE;
+        /// Whether the rewards of a rollout are summed or compared first.
+        combine: CombineOrder => default(CombineOrder::SumThenNormalize);
+        /// Divide a step's advantages by their standard deviation; when left out, with normalize_then_sum only.
+        whiten: bool => optional;
+        /// Bounds totals are moved into, `[lowest, highest]`; none when left out.
+        clip_total: Between => optional;
     }
 }
 

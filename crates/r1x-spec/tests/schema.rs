@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::experiment;
+use common::{EXPERIMENTS, experiment};
 use r1x_spec::schema;
 use serde_json::{Value as Json, json};
 
@@ -84,7 +84,7 @@ fn yaml(text: &str) -> Json {
 #[test]
 fn the_schema_accepts_the_shipped_experiments() {
     let schema = schema();
-    for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
+    for name in EXPERIMENTS {
         assert!(valid(&schema, &yaml(&experiment(name))), "{name}");
     }
 }

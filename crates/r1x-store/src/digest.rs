@@ -6,7 +6,7 @@
 //! and machines are left out too. Must not depend on what of a rollout is kept.
 
 use r1x_core::facts::{EvalFacts, StepFacts};
-use r1x_core::rollout::CreditedGroup;
+use r1x_core::rollout::{CreditedGroup, GateState, RewardOutcome, RewardTerm, RewardedRollout};
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
@@ -49,14 +49,42 @@ impl Facts {
                 self.text(outcome.status.as_str());
                 self.optional(outcome.value);
             }
+            self.terms(rewarded);
             self.optional(rewarded.total);
             self.real(*advantage);
+        }
+    }
+
+    /// What became of the values. Where nothing did, nothing is added: such steps have the hash they had before
+    /// there were terms.
+    fn terms(&mut self, rewarded: &RewardedRollout) {
+        for (index, (outcome, term)) in rewarded.outcomes.iter().zip(&rewarded.terms).enumerate() {
+            if is_plain(outcome, term) {
+                continue;
+            }
+            self.text("term");
+            self.number(index as u64);
+            self.text(term.gate.map_or("none", GateState::as_str));
+            self.optional(term.clipped);
+            self.optional(term.counted);
+            self.real(term.weight);
+            self.optional(term.normalized);
+        }
+        if rewarded.unclipped != rewarded.total {
+            self.text("unclipped");
+            self.optional(rewarded.unclipped);
         }
     }
 
     fn finish(self) -> String {
         self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Whether a reward's value counts as it is, and is compared as part of the total.
+fn is_plain(outcome: &RewardOutcome, term: &RewardTerm) -> bool {
+    let as_it_is = term.clipped == outcome.value && term.counted == outcome.value;
+    as_it_is && term.gate.is_none() && term.normalized.is_none()
 }
 
 /// The hash of one step.
@@ -79,6 +107,10 @@ pub(crate) fn evaluation(facts: &EvalFacts) -> String {
             hash.tokens(&sample.tokens, &sample.logprobs);
             hash.text(sample.status.as_str());
             hash.optional(sample.score);
+            if sample.gate.is_some() || sample.value != sample.score {
+                hash.text(sample.gate.map_or("none", GateState::as_str));
+                hash.optional(sample.value);
+            }
         }
     }
     for figure in &facts.metrics {

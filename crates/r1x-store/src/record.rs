@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalSample, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
 use r1x_core::problem::Problem;
-use r1x_core::rollout::{CreditedGroup, RewardOutcome, RewardedRollout};
+use r1x_core::rollout::{
+    CreditedGroup, GateState, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
+};
 
 use crate::digest;
 use crate::error::StoreError;
@@ -214,8 +216,9 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
                     "rollout {g}.{s}: one reference log-prob per token is needed"
                 ));
             }
-            if rollout.outcomes.len() != facts.rewards.len() {
-                return Some(format!("rollout {g}.{s}: one outcome per reward is needed"));
+            let lists = [rollout.outcomes.len(), rollout.terms.len()];
+            if lists.iter().any(|&len| len != facts.rewards.len()) {
+                return Some(format!("rollout {g}.{s}: one outcome and term per reward is needed"));
             }
         }
     }
@@ -311,17 +314,18 @@ impl<'a> StepRows<'a> {
             keys,
             next_rollout,
             groups: Rows::new(
-                "INSERT INTO rollout_group (stage_id, step, grp, prompt_id, zero_signal, prompt_ids)",
+                "INSERT INTO rollout_group (stage_id, step, grp, prompt_id, zero_signal, prompt_ids, data)",
             ),
             rollouts: Rows::new(
                 "INSERT INTO rollout (rollout_id, stage_id, step, grp, sample, prompt_id, n_tokens, finish, \
-                 reward, advantage, logp_sum, ref_diff, entropy_mean)",
+                 reward, advantage, logp_sum, ref_diff, entropy_mean, unclipped)",
             ),
             payloads: Rows::new(
                 "INSERT INTO rollout_payload (rollout_id, text, token_ids, logp, ref_logp, entropy)",
             ),
             rewards: Rows::new(
-                "INSERT INTO reward (rollout_id, key_id, value, status, parts, info)",
+                "INSERT INTO reward (rollout_id, key_id, value, status, parts, info, clipped, gate, counted, \
+                 weight, normalized)",
             ),
         }
     }
@@ -334,6 +338,7 @@ impl<'a> StepRows<'a> {
             prompt_id.into(),
             group.zero_signal.into(),
             u32_bytes(&group.group.prompt_tokens).into(),
+            (&group.group.problem.data).into(),
         ]);
         let step = self.step;
         for (s, rollout) in group.group.rollouts.iter().enumerate() {
@@ -372,6 +377,7 @@ impl<'a> StepRows<'a> {
             completion.logprobs.iter().copied().map(f64::from).sum::<f64>().into(),
             ref_diff.into(),
             mean(completion.entropies.iter().copied().map(f64::from)).into(),
+            rollout.unclipped.into(),
         ]);
         let RecordPlan { text, tokens, logprobs } = *self.record;
         if text || tokens || logprobs {
@@ -384,8 +390,13 @@ impl<'a> StepRows<'a> {
                 logprobs.then(|| f32_bytes(&completion.entropies)).into(),
             ]);
         }
-        for (&key, outcome) in self.keys.iter().zip(&rollout.outcomes) {
+        let outcomes = rollout.outcomes.iter().zip(&rollout.terms);
+        for (&key, (outcome, term)) in self.keys.iter().zip(outcomes) {
             let RewardOutcome { value, status, parts, info } = outcome;
+            if *status == RewardStatus::Unasked {
+                continue;
+            }
+            let RewardTerm { clipped, gate, counted, weight, normalized } = term;
             self.rewards.push([
                 id.into(),
                 key.into(),
@@ -393,6 +404,11 @@ impl<'a> StepRows<'a> {
                 status.as_str().into(),
                 parts_json(parts).into(),
                 info.as_ref().into(),
+                (*clipped).into(),
+                gate.map(GateState::as_str).into(),
+                (*counted).into(),
+                (*weight).into(),
+                (*normalized).into(),
             ]);
         }
     }
@@ -439,7 +455,7 @@ pub(crate) async fn evaluation(
     let prompts = prompt_ids(tx, facts.items.iter().map(|(problem, _)| problem)).await?;
     let mut rows = Rows::new(
         "INSERT INTO eval_sample (eval_id, item, sample, prompt_id, score, status, correct, n_tokens, finish, \
-         text, token_ids, logp)",
+         text, token_ids, logp, value, gate)",
     );
     for (item, (_, samples)) in facts.items.iter().enumerate() {
         for (index, sample) in samples.iter().enumerate() {
@@ -471,7 +487,7 @@ fn sample_row(
     prompt_id: i64,
     record: &RecordPlan,
     sample: &EvalSample,
-) -> [Cell; 12] {
+) -> [Cell; 14] {
     [
         eval_id.into(),
         item.into(),
@@ -485,6 +501,8 @@ fn sample_row(
         record.text.then_some(&sample.text).into(),
         record.tokens.then(|| u32_bytes(&sample.tokens)).into(),
         record.logprobs.then(|| f32_bytes(&sample.logprobs)).into(),
+        sample.value.into(),
+        sample.gate.map(GateState::as_str).into(),
     ]
 }
 

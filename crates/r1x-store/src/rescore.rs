@@ -72,6 +72,7 @@ struct Row {
     answer: Option<String>,
     solution: Option<String>,
     columns: String,
+    data: Option<String>,
     prompt_ids: Vec<u8>,
     text: Option<String>,
     n_tokens: i64,
@@ -107,7 +108,7 @@ impl Store {
     ) -> Result<Vec<StoredGroup>, StoreError> {
         let query = query_as::<_, Row>(
             "SELECT o.grp, o.sample, o.rollout_id, p.key, p.text AS prompt, p.answer, p.solution, p.columns,
-                    g.prompt_ids, x.text, o.n_tokens, o.finish, w.value, w.status
+                    g.data, g.prompt_ids, x.text, o.n_tokens, o.finish, w.value, w.status
                FROM rollout o JOIN prompt p USING (prompt_id)
                     JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
                     LEFT JOIN rollout_payload x USING (rollout_id)
@@ -134,6 +135,7 @@ impl Store {
                 None => groups.push(StoredGroup {
                     group: row.grp,
                     problem: Problem {
+                        data: row.data.unwrap_or_default(),
                         key: row.key,
                         prompt: row.prompt,
                         solution: row.solution,

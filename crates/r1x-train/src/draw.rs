@@ -30,7 +30,7 @@ pub(crate) fn limited<'a>(
 
 /// An endless stream of problems.
 pub(crate) struct Draw<'a> {
-    problems: &'a [Problem],
+    problems: Vec<&'a Problem>,
     stream: Stream,
     /// The pass whose permutation is at hand, and the permutation.
     pass: Option<(u64, Vec<usize>)>,
@@ -38,8 +38,13 @@ pub(crate) struct Draw<'a> {
 
 impl<'a> Draw<'a> {
     /// A stream over at least one problem; `stream` decides the permutations.
-    pub(crate) fn new(problems: &'a [Problem], stream: Stream) -> Self {
-        Self { problems, stream, pass: None }
+    pub(crate) fn new(problems: impl IntoIterator<Item = &'a Problem>, stream: Stream) -> Self {
+        Self { problems: problems.into_iter().collect(), stream, pass: None }
+    }
+
+    /// The different problems, in their order.
+    pub(crate) fn problems(&self) -> &[&'a Problem] {
+        &self.problems
     }
 
     /// How many different problems there are.
@@ -51,7 +56,7 @@ impl<'a> Draw<'a> {
     pub(crate) fn ahead(&mut self, steps: u64, per_step: usize) -> Vec<&'a Problem> {
         let draws = steps.saturating_mul(per_step as u64);
         if draws >= self.problems.len() as u64 {
-            return self.problems.iter().collect();
+            return self.problems.clone();
         }
         self.take(0, draws as usize)
     }
@@ -71,7 +76,7 @@ impl<'a> Draw<'a> {
             self.pass = Some((pass, order));
         }
         let order = self.pass.as_ref().map_or(&[][..], |(_, order)| order);
-        &self.problems[order[(position % length) as usize]]
+        self.problems[order[(position % length) as usize]]
     }
 }
 
@@ -83,6 +88,7 @@ mod tests {
     fn problems(count: usize) -> Vec<Problem> {
         (0..count)
             .map(|key| Problem {
+                data: String::new(),
                 key: key.to_string(),
                 prompt: String::new(),
                 solution: None,

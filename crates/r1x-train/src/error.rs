@@ -137,6 +137,32 @@ pub enum TrainError {
         /// How many were due.
         expected: usize,
     },
+    /// A reward whose gate cannot be followed.
+    #[error("{place}: {error}")]
+    Gate {
+        /// Who asked.
+        place: String,
+        /// Why not.
+        error: r1x_core::reward::GateError,
+    },
+    /// A problem that no reward judges.
+    #[error("{place}: no reward judges the problem `{problem}` of the data `{data}`")]
+    NotJudged {
+        /// Who asked.
+        place: String,
+        /// Data set id.
+        data: String,
+        /// Key of the problem.
+        problem: String,
+    },
+    /// A reward that judges none of the problems.
+    #[error("{place}: the reward `{reward}` judges none of the problems")]
+    NeverJudges {
+        /// Who asked.
+        place: String,
+        /// Id of the reward.
+        reward: String,
+    },
     /// A weighted sum of finite rewards that overflows.
     #[error("{place}: the weighted total of a rollout of problem `{problem}` is {total}")]
     TotalNotFinite {
@@ -177,6 +203,9 @@ impl TrainError {
             | TrainError::NoSolution { .. }
             | TrainError::BeyondPlan { .. } => Boundary::Data,
             TrainError::Unknown { .. }
+            | TrainError::Gate { .. }
+            | TrainError::NotJudged { .. }
+            | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
             TrainError::Shape { port: "rewarder", .. } | TrainError::TotalNotFinite { .. } => {
@@ -207,6 +236,10 @@ impl TrainError {
                 "name the column with the solutions, or train this stage on another data set"
             }
             TrainError::Unknown { .. } => "define it in the spec, or correct the id",
+            TrainError::Gate { .. } => "correct the reward's only_if, or score that reward too",
+            TrainError::NotJudged { .. } | TrainError::NeverJudges { .. } => {
+                "compare the `for` of the rewards with the data sets and the values of the column"
+            }
             TrainError::GreedyRollouts { .. } => {
                 "set a temperature above 0; evaluations may stay greedy"
             }

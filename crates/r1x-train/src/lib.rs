@@ -4,6 +4,7 @@
 //! reading at `stage/grpo.rs`, whose `step` is the whole method in one screen.
 
 mod check;
+mod credit;
 mod draw;
 mod error;
 mod metrics;

@@ -4,14 +4,15 @@
 //! how the numbers are stored or shown.
 
 use r1x_core::estimate::deviation;
-use r1x_core::{CreditedGroup, FinishReason};
+use r1x_core::plan::RewardPlan;
+use r1x_core::{CreditedGroup, FinishReason, GateState, RewardTerm};
 
 use crate::optimize::Updates;
 
-/// Metrics of a GRPO step. `rewards` are the ids of its rewards, in the order of the outcomes; `has_reference`
-/// says whether a KL term exists.
+/// Metrics of a GRPO step. `rewards` are its rewards, in the order of the outcomes; `has_reference` says whether
+/// a KL term exists.
 pub(crate) fn of_grpo_step(
-    rewards: &[String],
+    rewards: &[RewardPlan],
     groups: &[CreditedGroup],
     updates: &Updates,
     has_reference: bool,
@@ -27,9 +28,10 @@ pub(crate) fn of_grpo_step(
     metrics.put("loss", updates.loss());
     metrics.put_some("reward.mean", mean(totals.iter().copied()));
     metrics.put_some("reward.std", (!totals.is_empty()).then(|| deviation(&totals)));
-    for (index, id) in rewards.iter().enumerate() {
+    for (index, reward) in rewards.iter().enumerate() {
         let values = rollouts().filter_map(|rewarded| rewarded.outcomes.get(index)?.value);
-        metrics.put_some(&format!("reward.{id}.mean"), mean(values));
+        metrics.put_some(&format!("reward.{}.mean", reward.id), mean(values));
+        metrics.shaping(reward, rollouts().filter_map(|rewarded| rewarded.terms.get(index)));
     }
     let unscored = rollouts().map(|rewarded| share(rewarded.total.is_none()));
     metrics.put_some("reward.unscored", mean(unscored));
@@ -69,6 +71,29 @@ pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String
 struct Metrics(Vec<(String, f64)>);
 
 impl Metrics {
+    /// What bounds, gate and course of one reward did, where it has them.
+    fn shaping<'a>(
+        &mut self,
+        reward: &RewardPlan,
+        terms: impl Iterator<Item = &'a RewardTerm> + Clone,
+    ) {
+        let (id, shaping) = (&reward.id, &reward.shaping);
+        if !shaping.changes_values() {
+            return;
+        }
+        let counted = terms.clone().filter_map(|term| term.counted);
+        self.put_some(&format!("reward.{id}.counted"), mean(counted));
+        if shaping.gate.is_some() {
+            let open = terms.clone().filter_map(|term| term.gate);
+            let open = open.map(|gate| share(gate == GateState::Open));
+            self.put_some(&format!("reward.{id}.open"), mean(open));
+        }
+        if shaping.course.is_some() {
+            let weight = terms.map(|term| term.weight).next();
+            self.put_some(&format!("reward.{id}.weight"), weight);
+        }
+    }
+
     fn put(&mut self, name: &str, value: f64) {
         self.0.push((name.to_owned(), value));
     }

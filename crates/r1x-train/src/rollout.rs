@@ -2,13 +2,15 @@
 //!
 //! Used by training and by evaluations alike. Must not know losses, advantages or what the groups are for.
 
-use r1x_core::plan::{AdvantagePlan, RewardPlan, SamplingPlan};
+use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, Outcomes};
+use r1x_core::reward::Combination;
 use r1x_core::{
-    Completion, CreditedGroup, PendingGroup, Policy, PortError, Problem, RewardOutcome,
-    RewardedGroup, RewardedRollout, Rollout, RolloutGroup, Stream,
+    Completion, PendingGroup, Policy, PortError, Problem, RewardedGroup, Rollout, RolloutGroup,
+    Stream,
 };
 
+use crate::credit;
 use crate::error::TrainError;
 use crate::run::Ports;
 
@@ -54,13 +56,13 @@ pub(crate) fn encode_prompt(
 }
 
 /// Samples a group of rollouts for every problem, scores every rollout with every reward, in the order given,
-/// and sums the weighted values; problem `i` draws from address `first_address + i`.
+/// and puts the values together; problem `i` draws from address `first_address + i`.
 pub(crate) fn rewarded_groups(
     ports: &mut Ports<'_>,
     sampler: Sampler<'_>,
     problems: &[&Problem],
     first_address: u64,
-    rewards: &[RewardPlan],
+    combination: &Combination<'_>,
 ) -> Result<Vec<RewardedGroup>, PortError> {
     let (policy, place) = (&*ports.policy, sampler.place);
     let (mut requests, mut pending) = (Vec::new(), Vec::new());
@@ -88,22 +90,23 @@ pub(crate) fn rewarded_groups(
         let here = pending.iter().filter(|group| group.rollouts().is_some()).count();
         check_shape(place, "policy", "groups of completions", here, requests.len())
     };
-    let scores = ports.rewarder.score_arriving(rewards, &pending, &mut arrivals)?;
+    let scores = ports.rewarder.score_arriving(combination.rewards(), &pending, &mut arrivals)?;
     let groups = pending.into_iter().filter_map(PendingGroup::complete).collect();
-    with_totals(rewards, groups, scores, place)
+    with_totals(combination, groups, scores, place)
 }
 
 fn rollout(policy: &dyn Policy, completion: Completion) -> Rollout {
     Rollout { text: policy.decode(&completion.tokens), completion }
 }
 
-/// Joins groups with what the rewards said about them.
+/// Joins groups with what the rewards said about them, and puts the values together.
 fn with_totals(
-    rewards: &[RewardPlan],
+    combination: &Combination<'_>,
     groups: Vec<RolloutGroup>,
     scores: Outcomes,
     place: &str,
 ) -> Result<Vec<RewardedGroup>, PortError> {
+    let rewards = combination.rewards();
     check_shape(place, "rewarder", "lists of scores", scores.len(), rewards.len())?;
     let mut scores: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
     let mut rewarded = Vec::with_capacity(groups.len());
@@ -122,17 +125,9 @@ fn with_totals(
         }
         let mut rollouts = Vec::with_capacity(group.rollouts.len());
         for rollout in group.rollouts {
-            let outcomes: Vec<_> = columns.iter_mut().filter_map(Iterator::next).collect();
-            let total = weighted_total(rewards, &outcomes);
-            if let Some(total) = total.filter(|total| !total.is_finite()) {
-                return Err(TrainError::TotalNotFinite {
-                    place: place.to_owned(),
-                    problem: group.problem.key,
-                    total,
-                }
-                .into());
-            }
-            rollouts.push(RewardedRollout { rollout, outcomes, total });
+            let outcomes = columns.iter_mut().filter_map(Iterator::next).collect();
+            let problem = &group.problem.key;
+            rollouts.push(credit::rewarded(combination, rollout, outcomes, place, problem)?);
         }
         rewarded.push(RewardedGroup {
             problem: group.problem,
@@ -141,29 +136,6 @@ fn with_totals(
         });
     }
     Ok(rewarded)
-}
-
-/// Turns the totals of every group into advantages.
-pub(crate) fn assign_credit(
-    plan: &AdvantagePlan,
-    groups: Vec<RewardedGroup>,
-) -> Vec<CreditedGroup> {
-    groups
-        .into_iter()
-        .map(|group| {
-            let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
-            let credit = r1x_core::advantage::advantages(plan, &totals);
-            CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
-        })
-        .collect()
-}
-
-/// Σ weight · value over the outcomes that have a value; `None` when none has one.
-fn weighted_total(rewards: &[RewardPlan], outcomes: &[RewardOutcome]) -> Option<f64> {
-    let terms = rewards.iter().zip(outcomes);
-    terms
-        .filter_map(|(reward, outcome)| Some(reward.weight * outcome.value?))
-        .reduce(|sum, term| sum + term)
 }
 
 /// An error unless a port returned as many things as were asked for.

@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{OnFailure, Precision, RewardPlan, RunPlan, SourcePlan, StageKind};
+use r1x_core::plan::{GrpoPlan, OnFailure, Precision, RewardPlan, RunPlan, SourcePlan, StageKind};
+use r1x_core::reward::applies;
 use r1x_core::{
-    Completion, FinishReason, PortError, ProblemSource, Rewarder, Rollout, RolloutGroup,
+    Completion, FinishReason, PortError, Problem, ProblemSource, Rewarder, Rollout, RolloutGroup,
 };
 use r1x_model::Model;
 use r1x_ops::device::Device;
@@ -163,34 +164,49 @@ pub fn rehearse(
 ) -> Result<(), Failure> {
     for stage in &plan.stages {
         let StageKind::Grpo(grpo) = &stage.kind else { continue };
-        let known = problems.problems(&grpo.data.data, grpo.data.split)?;
-        let Some(problem) = known.get(grpo.data.skip) else { continue };
-        let completion = Completion {
-            tokens: vec![0],
-            logprobs: vec![0.0],
-            entropies: vec![0.0],
-            finish: FinishReason::Stop,
-        };
-        let group = RolloutGroup {
-            problem: problem.clone(),
-            prompt_tokens: vec![0],
-            rollouts: vec![Rollout { completion, text: String::new() }],
-        };
-        let strict = plan.rewards.iter().filter(|reward| grpo.rewards.contains(&reward.id));
-        let strict: Vec<RewardPlan> = strict
-            .map(|reward| RewardPlan { on_failure: OnFailure::Fail, ..reward.clone() })
-            .collect();
-        rewarder.score(&strict, &[group]).map_err(|error| {
-            let hint = "before its first step, a run asks each reward about an empty completion, which \
-                 every model gives at times; `r1x plugin test` tries more";
-            PortError {
-                message: format!("before stage `{}`: {}", stage.id, error.message),
-                hint: Some(hint.to_owned()),
-                ..error
-            }
-        })?;
+        for reward in plan.rewards.iter().filter(|reward| grpo.rewards.contains(&reward.id)) {
+            let Some(problem) = first_judged(grpo, reward, problems)? else { continue };
+            let strict = RewardPlan { on_failure: OnFailure::Fail, ..reward.clone() };
+            let group = empty_completion(problem.clone());
+            rewarder.score(&[strict], &[group]).map_err(|error| {
+                let hint = "before its first step, a run asks each reward about an empty completion, which \
+                     every model gives at times; `r1x plugin test` tries more";
+                PortError {
+                    message: format!("before stage `{}`: {}", stage.id, error.message),
+                    hint: Some(hint.to_owned()),
+                    ..error
+                }
+            })?;
+        }
     }
     Ok(())
+}
+
+/// The first problem of a stage that a reward judges, if there is one.
+fn first_judged<'p>(
+    grpo: &GrpoPlan,
+    reward: &RewardPlan,
+    problems: &'p Problems,
+) -> Result<Option<&'p Problem>, PortError> {
+    for data in std::iter::once(&grpo.data).chain(&grpo.mixed) {
+        let known = problems.problems(&data.data, data.split)?;
+        let mut drawn = known.iter().skip(data.skip);
+        if let Some(problem) = drawn.find(|problem| applies(reward, problem)) {
+            return Ok(Some(problem));
+        }
+    }
+    Ok(None)
+}
+
+fn empty_completion(problem: Problem) -> RolloutGroup {
+    let completion = Completion {
+        tokens: vec![0],
+        logprobs: vec![0.0],
+        entropies: vec![0.0],
+        finish: FinishReason::Stop,
+    };
+    let rollouts = vec![Rollout { completion, text: String::new() }];
+    RolloutGroup { problem, prompt_tokens: vec![0], rollouts }
 }
 
 /// The data sets of a plan, for the record.

@@ -67,6 +67,7 @@ fn plan(plugin: &Plugin) -> RewardPlan {
         },
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
+        shaping: Default::default(),
     }
 }
 
@@ -82,6 +83,7 @@ fn group(completions: &[&str]) -> RolloutGroup {
     };
     RolloutGroup {
         problem: Problem {
+            data: String::new(),
             key: "key".to_owned(),
             prompt: "prompt".to_owned(),
             solution: None,

@@ -2,9 +2,12 @@
 //!
 //! Must not know where totals come from, nor what a loss does with advantages.
 
+mod decoupled;
 mod group_centered;
 mod group_normalized;
 mod leave_one_out;
+
+pub use decoupled::{Decoupled, decoupled, whitening};
 
 use crate::plan::{AdvantageKind, AdvantagePlan};
 
@@ -55,12 +58,14 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::CombinePlan;
 
     const KINDS: [AdvantageKind; 3] =
         [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut];
 
     fn credit(kind: AdvantageKind, totals: &[Option<f64>]) -> Credit {
-        advantages(&AdvantagePlan { kind, eps: 1e-4 }, totals)
+        let plan = AdvantagePlan { kind, eps: 1e-4, combine: CombinePlan::default() };
+        advantages(&plan, totals)
     }
 
     #[test]

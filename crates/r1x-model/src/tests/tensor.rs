@@ -345,7 +345,11 @@ fn supervised_training_learns() {
 fn grpo_learns() {
     let (_, plan) = shapes().swap_remove(4);
     let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
-    let credit = AdvantagePlan { kind: AdvantageKind::GroupNormalized, eps: 1e-4 };
+    let credit = AdvantagePlan {
+        kind: AdvantageKind::GroupNormalized,
+        eps: 1e-4,
+        combine: Default::default(),
+    };
     let clip = ClipPlan { low: 0.2, high: 0.2, max_ratio: None };
     let kl = KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None };
     let requests: Vec<_> =

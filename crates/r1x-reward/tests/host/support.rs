@@ -60,6 +60,7 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
         },
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
+        shaping: Default::default(),
     }
 }
 
@@ -87,6 +88,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
         columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     RolloutGroup {
         problem: Problem {
+            data: String::new(),
             key: "a \"key\"".to_owned(),
             prompt: "the prompt".to_owned(),
             solution: None,

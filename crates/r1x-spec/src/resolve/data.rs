@@ -9,10 +9,9 @@ use r1x_core::problem::Split;
 
 use super::{MAX_INPUT_BYTES, Resolver};
 use crate::codes;
-use crate::diagnostic::{all_words, quoted};
+use crate::diagnostic::quoted;
 use crate::inputs::PluginFacts;
 use crate::read::At;
-use crate::source::Span;
 use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
 use crate::terms::{DataName, Name};
 
@@ -32,6 +31,8 @@ pub(crate) struct RewardFacts {
     pub id: String,
     pub plan: Option<RewardPlan>,
     pub facts: Option<PluginFacts>,
+    /// The reward that decides whether it counts, as written.
+    pub gate: Option<At<Name>>,
 }
 
 impl Resolver<'_, '_> {
@@ -78,8 +79,10 @@ impl Resolver<'_, '_> {
         id: &At<Name>,
         spec: Option<&At<RewardSpec>>,
     ) -> RewardFacts {
-        let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None };
+        let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None, gate: None };
         let Some(spec) = spec else { return reward };
+        reward.gate = spec.only_if.as_ref().map(|gate| gate.reward.clone());
+        let (weight, shaping) = self.shaping(&id.0, spec);
         let Some((plugin, bytes)) = self.read_plugin(&spec.plugin) else { return reward };
         let config = spec.with.0.to_string();
         match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
@@ -93,7 +96,7 @@ impl Resolver<'_, '_> {
             id: id.0.clone(),
             plugin,
             sha256: self.inputs.sha256(&bytes),
-            weight: *spec.weight,
+            weight,
             config,
             limits: LimitsPlan {
                 time_ms: *spec.limits.time_ms,
@@ -103,6 +106,7 @@ impl Resolver<'_, '_> {
             },
             on_failure: *spec.on_failure,
             max_failed_share: *spec.max_failed_share,
+            shaping,
         });
         reward
     }
@@ -179,34 +183,6 @@ impl Resolver<'_, '_> {
             diagnostic.label(format!("did you mean `{}.train`?", name.data));
         }
         self.data_ref(name, skip, limit)
-    }
-
-    /// Whether the reward exists and finds its columns in the data it scores.
-    pub(super) fn check_reward(&mut self, id: &str, span: Span, data: &DataName) {
-        let Some(reward) = self.rewards.iter().find(|reward| reward.id == id) else {
-            let known: Vec<String> = self.rewards.iter().map(|reward| reward.id.clone()).collect();
-            self.unknown("reward", id, span, &known);
-            return;
-        };
-        let facts = self.data.iter().find(|facts| facts.id == data.data);
-        let (Some(plugin), Some(columns)) = (&reward.facts, facts.and_then(|f| f.columns.as_ref()))
-        else {
-            return;
-        };
-        let lacking: Vec<&str> =
-            plugin.columns.iter().filter(|c| !columns.contains(c)).map(String::as_str).collect();
-        if lacking.is_empty() {
-            return;
-        }
-        let noun = if lacking.len() == 1 { "column" } else { "columns" };
-        let message = format!(
-            "the reward {} needs the {noun} {}, which the data {} lacks",
-            quoted(id),
-            all_words(lacking),
-            quoted(&data.data)
-        );
-        let help = format!("the data has {}", all_words(columns.iter().map(String::as_str)));
-        self.error(codes::COLUMNS, span, message).input().help(help);
     }
 }
 

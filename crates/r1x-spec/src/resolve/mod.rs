@@ -5,6 +5,7 @@
 mod data;
 mod evals;
 mod model;
+mod rewards;
 mod stages;
 
 use std::path::Path;
@@ -76,6 +77,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .iter()
             .map(|(id, reward)| self.read_reward(id, reward.as_ref()))
             .collect();
+        self.check_gates();
         let model = spec.model.as_ref().and_then(|model| self.model(model));
         let stages = spec.stages.as_ref().and_then(|stages| self.stages(stages));
         let evals = self.evals(&spec.evals);

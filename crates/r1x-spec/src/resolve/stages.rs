@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    AdvantagePlan, ClipPlan, EvaluatePlan, GrpoPlan, KlPlan, OptimizerPlan, SamplingPlan,
-    SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan,
+    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlPlan, OptimizerPlan, SamplingPlan, SchedulePlan,
+    SftPlan, SourcePlan, StageKind, StagePlan,
 };
 
 use super::{MICRO_BATCH, Resolver};
@@ -64,7 +64,7 @@ impl Resolver<'_, '_> {
     }
 
     fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
-        let data = self.training_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
+        let data = self.mixed_data(spec);
         self.check_rewards(spec);
         self.check_group(spec);
         let sampling = self.sampling(&spec.sampling);
@@ -86,8 +86,12 @@ impl Resolver<'_, '_> {
                 format!("the ratio is cut at {} before it is clipped at {}", **cap, 1.0 + high);
             self.error(codes::COUNTS, cap.span, message).help("raise max_ratio, or lower high");
         }
+        let advantage = self.advantage(&spec.advantage);
+        let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
+        let (data, mixed) = data?;
         Some(GrpoPlan {
-            data: data?,
+            data,
+            mixed,
             rewards: spec.rewards.iter().map(|id| id.0.clone()).collect(),
             steps: *spec.steps,
             prompts_per_step: *spec.prompts_per_step,
@@ -96,8 +100,8 @@ impl Resolver<'_, '_> {
             epochs: *spec.epochs,
             updates_per_epoch: *spec.updates_per_epoch,
             micro_batch_size,
-            optimizer: self.optimizer(&spec.optimizer, *spec.steps),
-            advantage: AdvantagePlan { kind: *spec.advantage.kind, eps: *spec.advantage.eps },
+            optimizer,
+            advantage,
             clip: ClipPlan { low, high, max_ratio: max_ratio.map(|cap| **cap) },
             kl: KlPlan {
                 coef: *spec.kl.coef,
@@ -111,23 +115,27 @@ impl Resolver<'_, '_> {
         })
     }
 
-    fn check_rewards(&mut self, spec: &GrpoSpec) {
-        self.check_list(&spec.rewards, "reward");
-        for id in spec.rewards.iter() {
-            self.check_reward(&id.0, id.span, &spec.data);
+    /// The problems of a stage: those of its first data set, then those mixed with them.
+    fn mixed_data(&mut self, spec: &GrpoSpec) -> Option<(DataRef, Vec<DataRef>)> {
+        let names = &spec.data.0;
+        let (skip, limit) = (spec.skip.as_ref(), spec.limit.as_ref());
+        let part = skip.or(limit).filter(|_| names.len() > 1);
+        if let Some(part) = part {
+            let message = "`skip` and `limit` are about one data set, and this stage has several";
+            let help = "leave them out; a data set of its own can hold fewer problems";
+            self.error(codes::COUNTS, part.span, message.to_owned()).help(help);
         }
-        let weights: Option<Vec<f64>> = spec
-            .rewards
-            .iter()
-            .map(|id| {
-                let reward = self.rewards.iter().find(|reward| reward.id == id.0);
-                Some(reward?.plan.as_ref()?.weight)
-            })
-            .collect();
-        if weights.is_some_and(|weights| !weights.is_empty() && weights.iter().all(|w| *w == 0.0)) {
-            let message = "every reward of this stage has weight 0, so there is nothing to learn";
-            self.error(codes::COUNTS, spec.rewards.span, message.to_owned());
+        for (position, name) in names.iter().enumerate() {
+            if names[..position].iter().any(|earlier| earlier.data == name.data) {
+                let message = format!("the data set `{}` is named twice", name.data);
+                self.error(codes::DUPLICATE_ID, name.span, message);
+            }
         }
+        let (skip, limit) = if part.is_some() { (None, None) } else { (skip, limit) };
+        let read: Vec<Option<DataRef>> =
+            names.iter().map(|name| self.training_data(name, skip, limit)).collect();
+        let mut read = read.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
+        Some((read.next()?, read.collect()))
     }
 
     fn check_group(&mut self, spec: &GrpoSpec) {

@@ -14,6 +14,10 @@ use r1x_spec::{Inputs, PluginFacts, Report, Resolved, Style, resolve};
 /// The name under which tests give their spec.
 pub const SPEC: &str = "experiments/spec.yaml";
 
+/// The shipped experiments.
+pub const EXPERIMENTS: [&str; 4] =
+    ["countdown", "countdown-dense", "countdown-sft-control", "countdown-shaped"];
+
 /// Files in memory.
 #[derive(Clone, Default)]
 pub struct World {
@@ -27,7 +31,7 @@ impl World {
         for plugin in ["format", "countdown"] {
             world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
         }
-        for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
+        for name in EXPERIMENTS {
             world.add(&format!("experiments/{name}.yaml"), &experiment(name));
         }
         world

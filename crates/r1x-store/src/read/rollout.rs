@@ -127,10 +127,20 @@ pub struct GroupDetail {
 pub struct RewardCard {
     /// Id in the spec.
     pub name: String,
-    /// Weight in the total.
+    /// Weight in the total at this step.
     pub weight: Option<f64>,
-    /// The value; none is not zero.
+    /// What the plugin said; none is not zero.
     pub value: Option<f64>,
+    /// The value inside the reward's bounds.
+    pub clipped: Option<f64>,
+    /// `open`, `closed` or `unknown`; none without a gate.
+    pub gate: Option<String>,
+    /// What is weighted: the clipped value, or what the gate makes of it.
+    pub counted: Option<f64>,
+    /// Its part of the total: weight times what is weighted.
+    pub contribution: Option<f64>,
+    /// What is weighted, compared with the group; none where totals are compared.
+    pub normalized: Option<f64>,
     /// How scoring ended.
     pub status: String,
     /// Named sub-scores.
@@ -180,8 +190,12 @@ pub struct RolloutDetail {
     pub finish: String,
     /// Weighted total of the rewards; none when no reward had a value.
     pub reward: Option<f64>,
+    /// The total before its bounds.
+    pub unclipped: Option<f64>,
     /// Its advantage.
     pub advantage: Option<f64>,
+    /// Id of the data set, in the plan; none in runs that did not record it.
+    pub data: Option<String>,
     /// What each reward said.
     pub rewards: Vec<RewardCard>,
 }
@@ -219,7 +233,24 @@ struct RolloutRow {
     n_tokens: i64,
     finish: String,
     reward: Option<f64>,
+    unclipped: Option<f64>,
     advantage: Option<f64>,
+    data: Option<String>,
+}
+
+#[derive(FromRow)]
+struct RewardRow {
+    name: String,
+    weight: Option<f64>,
+    value: Option<f64>,
+    clipped: Option<f64>,
+    gate: Option<String>,
+    counted: Option<f64>,
+    contribution: Option<f64>,
+    normalized: Option<f64>,
+    status: String,
+    parts: Option<String>,
+    info: Option<String>,
 }
 
 pub(crate) fn u32_list(bytes: &[u8]) -> Vec<u32> {
@@ -393,7 +424,7 @@ impl Store {
         let query = query_as::<_, RolloutRow>(
             "SELECT o.rollout_id, p.key AS prompt_key, p.text AS prompt, p.answer AS gold, p.solution, p.columns,
                     g.prompt_ids, x.text, x.token_ids, x.logp, x.ref_logp, x.entropy, o.n_tokens, o.finish,
-                    o.reward, o.advantage
+                    o.reward, coalesce(o.unclipped, o.reward) AS unclipped, o.advantage, g.data
                FROM rollout o
                JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
                JOIN prompt p ON p.prompt_id = o.prompt_id LEFT JOIN rollout_payload x USING (rollout_id)
@@ -431,22 +462,34 @@ impl Store {
             n_tokens: row.n_tokens,
             finish: row.finish,
             reward: row.reward,
+            unclipped: row.unclipped,
             advantage: row.advantage,
+            data: row.data,
         })
     }
 
     fn rewards_of(&self, rollout_id: i64) -> Result<Vec<RewardCard>, StoreError> {
-        type Row = (String, Option<f64>, Option<f64>, String, Option<String>, Option<String>);
-        let query = "SELECT k.name, k.weight, w.value, w.status, w.parts, w.info
+        // One rollout's rows; the view's other columns would read its run.
+        let query = "SELECT k.name, coalesce(w.weight, k.weight) AS weight, w.value, w.gate, w.normalized,
+                            iif(w.weight IS NULL, w.value, w.clipped) AS clipped,
+                            iif(w.weight IS NULL, w.value, w.counted) AS counted,
+                            coalesce(w.weight, k.weight) * iif(w.weight IS NULL, w.value, w.counted)
+                                AS contribution,
+                            w.status, w.parts, w.info
                        FROM reward w JOIN reward_key k USING (key_id) WHERE w.rollout_id = ? ORDER BY k.key_id";
-        let rows: Vec<Row> = self.reader()?.all(query_as(query).bind(rollout_id))?;
-        let card = |(name, weight, value, status, parts, info): Row| RewardCard {
-            name,
-            weight,
-            value,
-            status,
-            parts: parts_list(parts.as_deref()),
-            info,
+        let rows: Vec<RewardRow> = self.reader()?.all(query_as(query).bind(rollout_id))?;
+        let card = |row: RewardRow| RewardCard {
+            name: row.name,
+            weight: row.weight,
+            value: row.value,
+            clipped: row.clipped,
+            gate: row.gate,
+            counted: row.counted,
+            contribution: row.contribution,
+            normalized: row.normalized,
+            status: row.status,
+            parts: parts_list(row.parts.as_deref()),
+            info: row.info,
         };
         Ok(rows.into_iter().map(card).collect())
     }

@@ -6,8 +6,8 @@ use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageF
 use r1x_core::port::Recorder;
 use r1x_core::problem::Problem;
 use r1x_core::rollout::{
-    Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardedGroup,
-    RewardedRollout, Rollout,
+    Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardTerm,
+    RewardedGroup, RewardedRollout, Rollout,
 };
 use tempfile::TempDir;
 
@@ -97,6 +97,7 @@ pub fn start() -> RunStart {
 
 pub fn problem(index: u64) -> Problem {
     Problem {
+        data: "numbers".into(),
         key: format!("key-{index}"),
         prompt: format!("numbers 1 2 {index} target 7 ="),
         solution: index.is_multiple_of(2).then(|| format!("1 + 2 = {index}")),
@@ -128,6 +129,11 @@ pub fn outcome(value: Option<f64>) -> RewardOutcome {
     }
 }
 
+/// The term of an outcome that counts as it is.
+pub fn term(value: Option<f64>, weight: f64) -> RewardTerm {
+    RewardTerm { clipped: value, gate: None, counted: value, weight, normalized: None }
+}
+
 /// A rollout with the rewards `equation` and `format`, and their weighted total.
 pub fn rollout(
     tokens: usize,
@@ -149,6 +155,8 @@ pub fn rollout(
             text: format!("<think>{salt}</think> 1 + 2"),
         },
         outcomes: vec![outcome(equation), outcome(format)],
+        terms: vec![term(equation, 1.0), term(format, 0.5)],
+        unclipped: total,
         total,
     }
 }
@@ -222,6 +230,8 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
         tokens: vec![salt, 2, 0],
         logprobs: vec![-0.5, -0.25, -f32::MIN_POSITIVE],
         finish: FinishReason::Stop,
+        value: score,
+        gate: None,
         score,
         status: if score.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
         correct: score.is_some_and(|score| score >= 1.0),

@@ -137,6 +137,7 @@ impl Layout<'_> {
             Some(name) => self.text(row, name, line),
         };
         Ok(Problem {
+            data: String::new(),
             key: problem_key(&self.canonical(row)),
             prompt: template
                 .render(&variables)

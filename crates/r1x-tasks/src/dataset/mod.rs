@@ -34,6 +34,16 @@ impl DataSet {
     }
 }
 
+impl DataSet {
+    /// The same problems as those of the data set `id`.
+    fn named(mut self, id: &str) -> Self {
+        for problem in self.train.iter_mut().chain(&mut self.heldout) {
+            id.clone_into(&mut problem.data);
+        }
+        self
+    }
+}
+
 fn add_problem(fields: &mut Fields, problem: &Problem) {
     fields.text(&problem.key);
     fields.text(&problem.prompt);
@@ -56,6 +66,7 @@ pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
         SourcePlan::Countdown(rules) => countdown::generate(rules, &plan.prompt),
         SourcePlan::Jsonl { .. } => jsonl::read(plan),
     };
+    let set = set.map(|set| set.named(id));
     set.map_err(|error| TaskError::InData { id: id.to_owned(), error: Box::new(error) })
 }
 

@@ -4,12 +4,13 @@
 //! when evaluations happen, nor change the policy.
 
 use r1x_core::estimate::{estimate, pass_at_k};
-use r1x_core::plan::{EvalPlan, RunPlan};
+use r1x_core::plan::{EvalPlan, RewardPlan, RunPlan};
 use r1x_core::{
     EvalFacts, EvalMetric, EvalSample, FinishReason, PortError, Problem, RewardedRollout, Rng,
 };
 
 use super::{reward_by_id, suite_place};
+use crate::credit::{check_coverage, unweighted};
 use crate::draw::limited;
 use crate::error::TrainError;
 use crate::metrics::{mean, share};
@@ -44,17 +45,33 @@ pub(crate) fn suite_by_id<'a>(
 /// Finds out before the run what would make a suite fail at its end.
 pub(crate) fn check(run: &RunPlan, suite: &EvalPlan, ports: &Ports<'_>) -> Result<(), PortError> {
     let place = suite_place(&suite.id);
-    reward_by_id(run, &suite.grade, &place)?;
+    let grades = grades(run, suite, &place)?;
+    unweighted(&grades, &place)?;
     for &k in &suite.pass_at {
         if k == 0 || k > suite.samples {
             let samples = suite.samples;
             return Err(TrainError::PassAt { place, k, samples }.into());
         }
     }
-    for problem in limited(ports.problems, &suite.data, &place)? {
+    let problems = limited(ports.problems, &suite.data, &place)?;
+    check_coverage(&grades[..1], &problems.iter().collect::<Vec<_>>(), &place)?;
+    for problem in problems {
         encode_prompt(ports.policy, problem, suite.sampling.max_tokens, &place)?;
     }
     Ok(())
+}
+
+/// The grade, then the rewards that decide whether it counts.
+fn grades(run: &RunPlan, suite: &EvalPlan, place: &str) -> Result<Vec<RewardPlan>, PortError> {
+    let mut grades = vec![reward_by_id(run, &suite.grade, place)?];
+    while let Some(gate) = grades.last().and_then(|reward| reward.shaping.gate.as_ref()) {
+        if grades.iter().any(|known| known.id == gate.reward) {
+            break;
+        }
+        let decider = reward_by_id(run, &gate.reward, place)?;
+        grades.push(decider);
+    }
+    Ok(grades)
 }
 
 /// Runs one suite on the current weights.
@@ -65,7 +82,8 @@ pub(crate) fn evaluate(
     moment: Moment<'_>,
 ) -> Result<EvalFacts, PortError> {
     let place = suite_place(&suite.id);
-    let grade = [reward_by_id(run, &suite.grade, &place)?];
+    let grades = grades(run, suite, &place)?;
+    let combination = unweighted(&grades, &place)?;
     let problems: Vec<&Problem> = limited(ports.problems, &suite.data, &place)?.iter().collect();
     let sampler = Sampler {
         samples: suite.samples,
@@ -76,7 +94,7 @@ pub(crate) fn evaluate(
     let mut items = Vec::with_capacity(problems.len());
     for (chunk, problems) in problems.chunks(CHUNK_PROBLEMS).enumerate() {
         let first = (chunk * CHUNK_PROBLEMS) as u64;
-        for group in rewarded_groups(ports, sampler, problems, first, &grade)? {
+        for group in rewarded_groups(ports, sampler, problems, first, &combination)? {
             let samples = group.rollouts.into_iter();
             let samples = samples.map(|rollout| graded(rollout, suite.threshold)).collect();
             items.push((group.problem, samples));
@@ -95,13 +113,16 @@ pub(crate) fn evaluate(
 /// A sample without a grade is not correct.
 fn graded(rewarded: RewardedRollout, threshold: f64) -> EvalSample {
     let outcome = rewarded.outcomes.into_iter().next();
-    let score = outcome.as_ref().and_then(|outcome| outcome.value);
+    let term = rewarded.terms.into_iter().next();
+    let score = term.as_ref().and_then(|term| term.counted);
     let completion = rewarded.rollout.completion;
     EvalSample {
         text: rewarded.rollout.text,
         tokens: completion.tokens,
         logprobs: completion.logprobs,
         finish: completion.finish,
+        value: outcome.as_ref().and_then(|outcome| outcome.value),
+        gate: term.and_then(|term| term.gate),
         score,
         status: outcome.map_or(r1x_core::RewardStatus::Abstain, |outcome| outcome.status),
         correct: score.is_some_and(|score| score >= threshold),

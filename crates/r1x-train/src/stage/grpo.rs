@@ -12,12 +12,13 @@ use r1x_core::{
 };
 
 use super::{Training, check_batch, reward_by_id, stage_place};
+use crate::credit::{assign_credit, at_step, check_coverage};
 use crate::draw::{Draw, limited};
 use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
 use crate::pack::{Packed, pack, split};
-use crate::rollout::{Sampler, assign_credit, check_shape, encode_prompt, rewarded_groups};
+use crate::rollout::{Sampler, check_shape, encode_prompt, rewarded_groups};
 use crate::run::Ports;
 
 /// A GRPO stage in progress.
@@ -43,7 +44,10 @@ impl<'a> GrpoStage<'a> {
         if plan.sampling.temperature <= 0.0 {
             return Err(TrainError::GreedyRollouts { place }.into());
         }
-        let problems = limited(source, &plan.data, &place)?;
+        let mut problems = Vec::new();
+        for data in std::iter::once(&plan.data).chain(&plan.mixed) {
+            problems.extend(limited(source, data, &place)?);
+        }
         check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
         let rewards = plan.rewards.iter().map(|reward| reward_by_id(run, reward, &place));
         let rng = Rng::new(run.seed);
@@ -167,6 +171,8 @@ impl Training for GrpoStage<'_> {
     }
 
     fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError> {
+        at_step(self.plan, &self.rewards, 0, &self.place)?;
+        check_coverage(&self.rewards, self.draw.problems(), &self.place)?;
         for problem in self.draw.ahead(self.plan.steps, self.plan.prompts_per_step) {
             encode_prompt(policy, problem, self.plan.sampling.max_tokens, &self.place)?;
         }
@@ -184,8 +190,9 @@ impl Training for GrpoStage<'_> {
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
-        let rewarded = rewarded_groups(ports, self.sampler(), &problems, at.drawn, &self.rewards)?;
-        let credited = assign_credit(&self.plan.advantage, rewarded);
+        let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
+        let rewarded = rewarded_groups(ports, self.sampler(), &problems, at.drawn, &combination)?;
+        let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed)?;
         let optimizer = &self.plan.optimizer;
@@ -194,7 +201,13 @@ impl Training for GrpoStage<'_> {
         self.refresh_reference(ports.policy, at.step + 1)?;
         let rewards = self.plan.rewards.clone();
         Ok(StepFacts {
-            metrics: metrics::of_grpo_step(&rewards, &credited, &updates, self.has_reference(), lr),
+            metrics: metrics::of_grpo_step(
+                &self.rewards,
+                &credited,
+                &updates,
+                self.has_reference(),
+                lr,
+            ),
             reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
             stage: at.stage,
             step: at.step,

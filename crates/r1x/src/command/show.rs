@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use r1x_store::{GroupDetail, RolloutDetail, RunCard, StepCard, Store};
+use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, StepCard, Store};
 
 use crate::cli::Global;
 use crate::failure::{Failure, code};
@@ -224,29 +224,16 @@ fn rollout_text(card: &RolloutDetail) -> String {
         "{}  {} step {} group {} sample {}\n",
         card.run, card.stage, card.step, card.group, card.sample
     );
+    if let Some(data) = card.data.as_deref().filter(|data| !data.is_empty()) {
+        let _ = writeln!(text, "data        {data}");
+    }
     let _ = writeln!(text, "prompt      {}", card.prompt);
     let _ = writeln!(text, "gold        {}", card.gold.as_deref().unwrap_or("-"));
     let _ = writeln!(text, "completion  {}", card.text.as_deref().unwrap_or("(not recorded)"));
     let _ = writeln!(text, "finish      {} after {} tokens", card.finish, card.n_tokens);
-    let _ = writeln!(text, "reward      {}", number(card.reward));
+    let _ = writeln!(text, "reward      {}{}", number(card.reward), cut_from(card));
     let _ = writeln!(text, "advantage   {}\n", number(card.advantage));
-    let rows: Vec<Vec<String>> = card
-        .rewards
-        .iter()
-        .map(|r| {
-            let parts: Vec<String> =
-                r.parts.iter().map(|(name, v)| format!("{name} {v}")).collect();
-            vec![
-                r.name.clone(),
-                number(r.value),
-                r.weight.map_or("-".to_owned(), |w| w.to_string()),
-                r.status.clone(),
-                parts.join(", "),
-                r.info.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    text.push_str(&table::render(&["reward", "value", "weight", "status", "parts", "info"], &rows));
+    text.push_str(&rewards(card));
     if let (Some(tokens), Some(logprobs)) = (&card.tokens, &card.logprobs) {
         let mean =
             logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
@@ -259,6 +246,37 @@ fn rollout_text(card: &RolloutDetail) -> String {
         );
     }
     text
+}
+
+/// What the total was before its bounds, when they changed it.
+fn cut_from(card: &RolloutDetail) -> String {
+    if card.unclipped == card.reward {
+        return String::new();
+    }
+    format!(" (clipped from {})", number(card.unclipped))
+}
+
+/// What each reward said and what became of it; columns for gates and comparisons only where there are any.
+fn rewards(card: &RolloutDetail) -> String {
+    let gated = card.rewards.iter().any(|r| r.gate.is_some());
+    let compared = card.rewards.iter().any(|r| r.normalized.is_some());
+    let mut header = vec!["reward", "value"];
+    header.extend(gated.then_some("gate"));
+    header.extend(["counted", "weight", "adds"]);
+    header.extend(compared.then_some("normalized"));
+    header.extend(["status", "parts", "info"]);
+    let row = |r: &RewardCard| {
+        let parts: Vec<String> = r.parts.iter().map(|(name, v)| format!("{name} {v}")).collect();
+        let mut row = vec![r.name.clone(), number(r.value)];
+        row.extend(gated.then(|| r.gate.clone().unwrap_or_else(|| "-".to_owned())));
+        let weight = r.weight.map_or("-".to_owned(), |w| w.to_string());
+        row.extend([number(r.counted), weight, number(r.contribution)]);
+        row.extend(compared.then(|| number(r.normalized)));
+        row.extend([r.status.clone(), parts.join(", "), r.info.clone().unwrap_or_default()]);
+        row
+    };
+    let rows: Vec<Vec<String>> = card.rewards.iter().map(row).collect();
+    table::render(&header, &rows)
 }
 
 #[cfg(test)]

@@ -188,6 +188,7 @@ fn finish(
     let table = Table::new(&sorted, &rules.operations, rules.bound);
     let solution = trace::worked(&table, &drawn.numbers, target, plan.trace, &mut chance);
     Ok(Problem {
+        data: String::new(),
         key,
         prompt: render(template, &drawn.numbers, target)?,
         solution: Some(solution),

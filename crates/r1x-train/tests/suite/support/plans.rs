@@ -40,6 +40,7 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
         limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
+        shaping: Default::default(),
     }
 }
 
@@ -65,6 +66,7 @@ pub fn evaluate_stage() -> StagePlan {
 pub fn grpo_plan(steps: u64) -> GrpoPlan {
     GrpoPlan {
         data: data(),
+        mixed: Vec::new(),
         rewards: vec!["first".to_owned(), "stops".to_owned()],
         steps,
         prompts_per_step: 5,
@@ -74,7 +76,11 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
         updates_per_epoch: 1,
         micro_batch_size: 16,
         optimizer: optimizer(0.2),
-        advantage: AdvantagePlan { kind: AdvantageKind::GroupNormalized, eps: 1e-4 },
+        advantage: AdvantagePlan {
+            kind: AdvantageKind::GroupNormalized,
+            eps: 1e-4,
+            combine: Default::default(),
+        },
         clip: ClipPlan { low: 0.2, high: 0.28, max_ratio: None },
         kl: KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None },
         aggregation: Aggregation::TokenMean,

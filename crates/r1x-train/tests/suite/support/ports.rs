@@ -143,6 +143,7 @@ impl FixedProblems {
     /// One problem.
     pub fn digit(digit: u32) -> Problem {
         Problem {
+            data: String::new(),
             key: format!("digit-{digit}"),
             prompt: digit.to_string(),
             solution: Some(digit.to_string()),

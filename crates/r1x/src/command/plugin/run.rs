@@ -1,12 +1,14 @@
 //! `r1x plugin run --replay RUN`: a run's recorded rollouts judged by another build, and what changes.
 //!
-//! Generates nothing and writes nothing; `r1x rescore` keeps what is computed here.
+//! What is compared is what the plugin says, before bounds, gate and weight. Generates nothing and writes
+//! nothing; `r1x rescore` keeps what is computed here.
 
 use std::fmt::Write as _;
 
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{
-    Completion, FinishReason, PortError, RewardOutcome, Rewarder, Rollout, RolloutGroup,
+    Completion, FinishReason, PortError, RewardOutcome, RewardStatus, Rewarder, Rollout,
+    RolloutGroup,
 };
 use r1x_reward::WasmRewarder;
 use r1x_store::{RolloutStep, Store, StoredGroup};
@@ -179,6 +181,10 @@ fn collect(
 ) {
     for (group, outcomes) in groups.into_iter().zip(outcomes) {
         for (rollout, now) in group.rollouts.into_iter().zip(outcomes) {
+            // The reward did not judge this problem in the run, and does not now.
+            if now.status == RewardStatus::Unasked {
+                continue;
+            }
             pairs.push(Pair {
                 place: format!("{}.{}.{}", step.step, group.group, rollout.sample),
                 rollout_id: rollout.rollout_id(),

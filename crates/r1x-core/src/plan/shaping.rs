@@ -1,0 +1,140 @@
+//! The part of the plan that says how rewards become totals: whom a reward judges, its bounds, its gate, the
+//! course of its weight, and how the rewards of a rollout are put together.
+//!
+//! Must not know the mathematics: `crate::reward` and `crate::advantage` have it.
+
+use serde::{Deserialize, Serialize};
+
+use super::SchedulePlan;
+
+/// How one reward enters the total. The default judges everything and changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShapingPlan {
+    /// Problems it judges; `None` judges all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applies: Option<AppliesPlan>,
+    /// Bounds its value is moved into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Bounds>,
+    /// Another reward that decides whether it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GatePlan>,
+    /// Course of its weight; `None` keeps the weight of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<CoursePlan>,
+}
+
+impl ShapingPlan {
+    /// Whether it says nothing.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether what counts can differ from what the reward says, or its weight from step to step.
+    pub fn changes_values(&self) -> bool {
+        self.clip.is_some() || self.gate.is_some() || self.course.is_some()
+    }
+}
+
+/// Which problems a reward judges: those that meet every condition given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AppliesPlan {
+    /// Ids of data sets; `None` takes any.
+    pub data: Option<Vec<String>>,
+    /// What a column holds; `None` takes any.
+    pub column: Option<ColumnPlan>,
+}
+
+/// What a column of a problem must hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnPlan {
+    /// Its name.
+    pub name: String,
+    /// JSON texts, one of which it holds or (when it is a list) has among its entries.
+    pub values: Vec<String>,
+}
+
+/// A low and a high bound.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// The lowest value.
+    pub low: f64,
+    /// The highest value, above `low`.
+    pub high: f64,
+}
+
+impl Bounds {
+    /// The nearest value inside.
+    pub fn clip(self, value: f64) -> f64 {
+        value.max(self.low).min(self.high)
+    }
+}
+
+/// A reward that decides whether another one counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GatePlan {
+    /// Id of the deciding reward.
+    pub reward: String,
+    /// The gate is open when that reward counts at least this.
+    pub at_least: f64,
+    /// What the gated reward is when the gate is closed.
+    pub otherwise: Otherwise,
+}
+
+/// What a reward behind a closed gate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// The value 0, which is compared with the others of its group.
+    Zero,
+    /// No value: it is left out.
+    Mask,
+}
+
+/// Course of a weight over the steps of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoursePlan {
+    /// The weight is the peak of a schedule, as a learning rate is.
+    Schedule(SchedulePlan),
+    /// Straight lines between points, in ascending order of steps, at least one.
+    Points(Vec<WeightPoint>),
+}
+
+/// The weight at one step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightPoint {
+    /// Step of the stage, from 0.
+    pub step: u64,
+    /// Weight at that step.
+    pub weight: f64,
+}
+
+/// How the rewards of a rollout are put together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CombinePlan {
+    /// What comes first.
+    pub order: CombineOrder,
+    /// Divide the advantages of a step by their standard deviation over the whole step.
+    pub whiten: bool,
+    /// Bounds totals are moved into.
+    pub clip: Option<Bounds>,
+}
+
+impl CombinePlan {
+    /// Whether it is the plain weighted sum.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether rewards are summed or compared first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CombineOrder {
+    /// Totals are weighted sums; the estimator compares the totals of a group (GRPO).
+    #[default]
+    SumThenNormalize,
+    /// The estimator compares each reward in its group; the advantage is the weighted sum of these (GDPO).
+    NormalizeThenSum,
+}

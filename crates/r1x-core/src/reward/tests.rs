@@ -1,0 +1,145 @@
+//! Totals by value: tables worked by hand.
+//!
+//! Must not know plans beyond the rewards in them.
+
+use super::*;
+use crate::plan::{GatePlan, LimitsPlan, OnFailure, ShapingPlan};
+use crate::rollout::RewardStatus;
+
+/// A reward that changes nothing.
+pub(crate) fn plan(id: &str) -> RewardPlan {
+    RewardPlan {
+        id: id.to_owned(),
+        plugin: String::new(),
+        sha256: String::new(),
+        weight: 1.0,
+        config: "{}".to_owned(),
+        limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
+        on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
+        shaping: ShapingPlan::default(),
+    }
+}
+
+fn gated(id: &str, by: &str, at_least: f64, otherwise: Otherwise) -> RewardPlan {
+    let gate = Some(GatePlan { reward: by.to_owned(), at_least, otherwise });
+    RewardPlan { shaping: ShapingPlan { gate, ..Default::default() }, ..plan(id) }
+}
+
+fn clipped(id: &str, low: f64, high: f64) -> RewardPlan {
+    let clip = Some(Bounds { low, high });
+    RewardPlan { shaping: ShapingPlan { clip, ..Default::default() }, ..plan(id) }
+}
+
+fn said(values: &[Option<f64>]) -> Vec<RewardOutcome> {
+    let outcome = |&value: &Option<f64>| RewardOutcome {
+        value,
+        status: if value.is_some() { RewardStatus::Ok } else { RewardStatus::Abstain },
+        parts: Vec::new(),
+        info: None,
+    };
+    values.iter().map(outcome).collect()
+}
+
+fn combine(rewards: &[RewardPlan], weights: &[f64], values: &[Option<f64>]) -> Combined {
+    Combination::new(rewards, weights.to_vec(), None).unwrap().combine(&said(values))
+}
+
+fn counted(combined: &Combined) -> Vec<Option<f64>> {
+    combined.terms.iter().map(|term| term.counted).collect()
+}
+
+#[test]
+fn a_total_is_the_weighted_sum_of_what_has_a_value() {
+    let rewards = [plan("a"), plan("b"), plan("c")];
+    let weights = [0.5, -2.0, 3.0];
+    assert_eq!(combine(&rewards, &weights, &[Some(4.0), Some(0.25), Some(1.0)]).total, Some(4.5));
+    assert_eq!(combine(&rewards, &weights, &[None, Some(0.25), Some(1.0)]).total, Some(2.5));
+    let nothing = combine(&rewards, &weights, &[None, None, None]);
+    assert_eq!((nothing.total, nothing.unclipped), (None, None), "nothing is not 0");
+    let weights: Vec<f64> = nothing.terms.iter().map(|term| term.weight).collect();
+    assert_eq!(weights, [0.5, -2.0, 3.0]);
+}
+
+#[test]
+fn values_and_totals_are_moved_into_their_bounds() {
+    let rewards = [clipped("a", -1.0, 2.0), plan("b")];
+    let combination =
+        Combination::new(&rewards, vec![2.0, 1.0], Some(Bounds { low: -2.5, high: 3.0 })).unwrap();
+    let of = |a: f64, b: f64| {
+        let combined = combination.combine(&said(&[Some(a), Some(b)]));
+        (combined.terms[0].clipped.unwrap(), combined.unclipped.unwrap(), combined.total.unwrap())
+    };
+    assert_eq!(of(5.0, 0.5), (2.0, 4.5, 3.0));
+    assert_eq!(of(-5.0, -1.0), (-1.0, -3.0, -2.5));
+    assert_eq!(of(0.5, 1.0), (0.5, 2.0, 2.0));
+}
+
+#[test]
+fn a_gate_is_open_from_its_bound_on() {
+    let rewards = [gated("answer", "format", 0.5, Otherwise::Zero), plan("format")];
+    let weights = [1.0, 0.25];
+    let of = |format: f64| combine(&rewards, &weights, &[Some(3.0), Some(format)]);
+    let open = of(0.5);
+    assert_eq!((open.terms[0].gate, open.terms[0].counted), (Some(GateState::Open), Some(3.0)));
+    assert_eq!(open.total, Some(3.125));
+    let closed = of(0.25);
+    assert_eq!(closed.terms[0].gate, Some(GateState::Closed));
+    assert_eq!((closed.terms[0].clipped, closed.terms[0].counted), (Some(3.0), Some(0.0)));
+    assert_eq!((closed.total, closed.terms[1].gate), (Some(0.0625), None));
+}
+
+#[test]
+fn a_closed_gate_can_leave_the_reward_out() {
+    let rewards = [plan("format"), gated("answer", "format", 1.0, Otherwise::Mask)];
+    assert_eq!(
+        counted(&combine(&rewards, &[0.0, 1.0], &[Some(0.0), Some(3.0)])),
+        [Some(0.0), None]
+    );
+}
+
+#[test]
+fn a_gate_without_a_value_leaves_the_reward_without_one() {
+    for otherwise in [Otherwise::Zero, Otherwise::Mask] {
+        let rewards = [plan("format"), gated("answer", "format", 1.0, otherwise)];
+        let combined = combine(&rewards, &[1.0, 1.0], &[None, Some(3.0)]);
+        assert_eq!(combined.terms[1].gate, Some(GateState::Unknown));
+        assert_eq!((counted(&combined), combined.total), (vec![None, None], None));
+    }
+}
+
+#[test]
+fn a_gate_gives_no_value_to_a_reward_that_has_none() {
+    let rewards = [plan("format"), gated("answer", "format", 1.0, Otherwise::Zero)];
+    assert_eq!(counted(&combine(&rewards, &[1.0, 1.0], &[Some(0.0), None])), [Some(0.0), None]);
+}
+
+/// `a` behind `b` behind `c`: a closed gate of `b` makes `b` 0, which closes that of `a`. Bounds come first.
+#[test]
+fn gates_look_at_what_counts_in_any_order_of_the_list() {
+    let mut b = gated("b", "c", 1.0, Otherwise::Zero);
+    b.shaping.clip = Some(Bounds { low: 0.0, high: 0.5 });
+    let rewards = [gated("a", "b", 0.5, Otherwise::Zero), b, plan("c")];
+    let of = |c: f64| counted(&combine(&rewards, &[1.0; 3], &[Some(7.0), Some(9.0), Some(c)]));
+    assert_eq!(of(1.0), [Some(7.0), Some(0.5), Some(1.0)]);
+    assert_eq!(of(0.0), [Some(0.0), Some(0.0), Some(0.0)]);
+}
+
+#[test]
+fn gates_that_cannot_be_followed_are_refused() {
+    let error = |rewards: &[RewardPlan]| {
+        Combination::new(rewards, vec![1.0; rewards.len()], None).unwrap_err().to_string()
+    };
+    let behind = |id, by| gated(id, by, 1.0, Otherwise::Zero);
+    assert_eq!(
+        error(&[behind("a", "b")]),
+        "the reward `a` counts only if `b` does, which is not scored with it"
+    );
+    assert_eq!(error(&[behind("a", "a")]), "the reward `a` counts only if it counts itself");
+    // `first` is only led into the circle.
+    let circle = error(&[behind("first", "a"), behind("a", "b"), behind("b", "a")]);
+    assert!(
+        circle.starts_with("the reward `a`") || circle.starts_with("the reward `b`"),
+        "{circle}"
+    );
+}

@@ -1,0 +1,146 @@
+//! From outcomes to totals and from totals to advantages: the mathematics of core applied to groups.
+//!
+//! Must not know how rollouts are sampled or scored, nor what advantages are used for.
+
+use r1x_core::advantage::{advantages, decoupled, whitening};
+use r1x_core::plan::{AdvantagePlan, CombineOrder, GrpoPlan, RewardPlan};
+use r1x_core::reward::{Combination, GateError, applies, weight};
+use r1x_core::{
+    CreditedGroup, PortError, Problem, RewardOutcome, RewardedGroup, RewardedRollout, Rollout,
+};
+
+use crate::error::TrainError;
+
+/// How a stage puts its rewards together at one step.
+pub(crate) fn at_step<'a>(
+    plan: &GrpoPlan,
+    rewards: &'a [RewardPlan],
+    step: u64,
+    place: &str,
+) -> Result<Combination<'a>, PortError> {
+    let weights = rewards.iter().map(|reward| weight(reward, step, plan.steps)).collect();
+    let combination = Combination::new(rewards, weights, plan.advantage.combine.clip);
+    combination.map_err(|error| gate(error, place))
+}
+
+/// How an evaluation reads its grade and the rewards that decide about it: a grade is no part of a sum, so
+/// nothing is weighted.
+pub(crate) fn unweighted<'a>(
+    rewards: &'a [RewardPlan],
+    place: &str,
+) -> Result<Combination<'a>, PortError> {
+    let combination = Combination::new(rewards, vec![1.0; rewards.len()], None);
+    combination.map_err(|error| gate(error, place))
+}
+
+fn gate(error: GateError, place: &str) -> PortError {
+    TrainError::Gate { place: place.to_owned(), error }.into()
+}
+
+/// A rollout with its outcomes and what they come to. Errors when the total is not finite.
+pub(crate) fn rewarded(
+    combination: &Combination<'_>,
+    rollout: Rollout,
+    outcomes: Vec<RewardOutcome>,
+    place: &str,
+    problem: &str,
+) -> Result<RewardedRollout, PortError> {
+    let combined = combination.combine(&outcomes);
+    if let Some(total) = combined.unclipped.filter(|total| !total.is_finite()) {
+        return Err(TrainError::TotalNotFinite {
+            place: place.to_owned(),
+            problem: problem.to_owned(),
+            total,
+        }
+        .into());
+    }
+    Ok(RewardedRollout {
+        rollout,
+        outcomes,
+        terms: combined.terms,
+        unclipped: combined.unclipped,
+        total: combined.total,
+    })
+}
+
+/// Turns the rewards of every group of a step into advantages.
+pub(crate) fn assign_credit(
+    plan: &AdvantagePlan,
+    weights: &[f64],
+    groups: Vec<RewardedGroup>,
+) -> Vec<CreditedGroup> {
+    let mut credited: Vec<CreditedGroup> = match plan.combine.order {
+        CombineOrder::SumThenNormalize => {
+            groups.into_iter().map(|group| by_total(plan, group)).collect()
+        }
+        CombineOrder::NormalizeThenSum => {
+            groups.into_iter().map(|group| by_reward(plan, weights, group)).collect()
+        }
+    };
+    if plan.combine.whiten {
+        whiten(plan, &mut credited);
+    }
+    credited
+}
+
+fn by_total(plan: &AdvantagePlan, group: RewardedGroup) -> CreditedGroup {
+    let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
+    let credit = advantages(plan, &totals);
+    CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
+}
+
+fn by_reward(plan: &AdvantagePlan, weights: &[f64], mut group: RewardedGroup) -> CreditedGroup {
+    let of_reward = |index: usize| {
+        let terms = group.rollouts.iter().map(|rollout| rollout.terms.get(index));
+        terms.map(|term| term.and_then(|term| term.counted)).collect()
+    };
+    let counted: Vec<Vec<Option<f64>>> = (0..weights.len()).map(of_reward).collect();
+    let found = decoupled(plan, weights, &counted, group.rollouts.len());
+    for (index, of_reward) in found.normalized.iter().enumerate() {
+        for (rollout, normalized) in group.rollouts.iter_mut().zip(of_reward) {
+            if let Some(term) = rollout.terms.get_mut(index) {
+                term.normalized = *normalized;
+            }
+        }
+    }
+    let credit = found.credit;
+    CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
+}
+
+/// Rollouts without a total take no part, groups without signal do: they are part of the batch.
+fn whiten(plan: &AdvantagePlan, groups: &mut [CreditedGroup]) {
+    let scored = groups.iter().flat_map(|credited| {
+        let rollouts = credited.group.rollouts.iter().zip(&credited.advantages);
+        rollouts.filter(|(rollout, _)| rollout.total.is_some()).map(|(_, advantage)| *advantage)
+    });
+    let divisor = whitening(scored, plan.eps);
+    for advantage in groups.iter_mut().flat_map(|credited| &mut credited.advantages) {
+        *advantage /= divisor;
+    }
+}
+
+/// An error when a problem is judged by no reward, or a reward judges no problem: a value of a condition that
+/// no problem has is a slip of the pen.
+pub(crate) fn check_coverage(
+    rewards: &[RewardPlan],
+    problems: &[&Problem],
+    place: &str,
+) -> Result<(), PortError> {
+    let judged = |problem: &&&Problem| rewards.iter().any(|reward| applies(reward, problem));
+    if let Some(problem) = problems.iter().find(|problem| !judged(problem)) {
+        return Err(TrainError::NotJudged {
+            place: place.to_owned(),
+            data: problem.data.clone(),
+            problem: problem.key.clone(),
+        }
+        .into());
+    }
+    let idle = |reward: &&RewardPlan| !problems.iter().any(|problem| applies(reward, problem));
+    match rewards.iter().find(idle) {
+        None => Ok(()),
+        Some(reward) => {
+            Err(TrainError::NeverJudges { place: place.to_owned(), reward: reward.id.clone() }
+                .into())
+        }
+    }
+}
