@@ -309,6 +309,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
             limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
             on_failure: OnFailure::Fail,
             max_failed_share: 1.0,
+            grant: Vec::new(),
         }],
         stages: vec![StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(grpo_plan()) }],
         evals: Vec::new(),

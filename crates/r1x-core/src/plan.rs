@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capability;
 use crate::problem::Split;
 
 /// A whole run.
@@ -257,6 +258,9 @@ pub struct RewardPlan {
     /// before there was such a bound had none.
     #[serde(default = "no_bound")]
     pub max_failed_share: f64,
+    /// What it may ask for beyond text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<Capability>,
 }
 
 fn no_bound() -> f64 {

@@ -132,6 +132,7 @@ mod tests {
             limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
             on_failure: OnFailure::Mask,
             max_failed_share: share,
+            grant: Vec::new(),
         }
     }
 

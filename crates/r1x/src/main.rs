@@ -2,6 +2,7 @@
 //!
 //! Must not know anything else.
 
+mod capability;
 mod cli;
 mod command;
 mod environment;

@@ -67,6 +67,7 @@ fn plan(plugin: &Plugin) -> RewardPlan {
         },
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
+        grant: Vec::new(),
     }
 }
 

@@ -40,6 +40,7 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
         limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
+        grant: Vec::new(),
     }
 }
 
