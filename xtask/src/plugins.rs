@@ -23,6 +23,7 @@ pub struct Plugin {
 
 /// Every plugin; a new one is one more row.
 pub const PLUGINS: &[Plugin] = &[
+    Plugin { name: "code", component: "plugins/code.wasm" },
     Plugin { name: "countdown", component: "plugins/countdown.wasm" },
     Plugin { name: "format", component: "plugins/format.wasm" },
     Plugin { name: "gsm8k", component: "plugins/gsm8k.wasm" },
@@ -35,6 +36,9 @@ pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "repetition", component: "plugins/repetition.wasm" },
     // Not a reward: the misbehaving guest of the host's tests.
     Plugin { name: "hostile", component: "crates/r1x-reward/tests/fixtures/hostile.wasm" },
+    // Nor are these: a guest with every capability, and the interpreter it runs programs with.
+    Plugin { name: "capable", component: "crates/r1x-reward/tests/fixtures/capable.wasm" },
+    Plugin { name: "parrot", component: "crates/r1x-reward/tests/fixtures/parrot.wasm" },
 ];
 
 /// The lock file.

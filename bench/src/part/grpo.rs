@@ -316,6 +316,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
             on_failure: OnFailure::Fail,
             max_failed_share: 1.0,
             shaping: Default::default(),
+            grant: Vec::new(),
         }],
         stages: vec![StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(grpo_plan()) }],
         evals: Vec::new(),

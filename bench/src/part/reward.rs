@@ -44,6 +44,7 @@ fn run(options: &Options) -> Result<Row, Failure> {
         on_failure: OnFailure::Fail,
         max_failed_share: 1.0,
         shaping: Default::default(),
+        grant: Vec::new(),
     };
     let mut rewarder =
         WasmRewarder::new(&host, &[(plan.clone(), plugin)]).map_err(PortError::from)?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::assets;
 use crate::error::BuildError;
 use crate::files;
 use crate::language::{self, Builder};
@@ -59,6 +60,7 @@ pub fn build(source: &Source, environment: &Environment) -> Result<BuiltPlugin, 
     }
     let builder = builder(source)?;
     let component = (builder.compile)(source, environment)?;
+    let component = assets::add(component, &source.folder, &source.manifest.capabilities.assets)?;
     let sha256 = files::sha256(&component);
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm"))?;
     files::write_whole(&wasm, &component)?;
@@ -75,7 +77,7 @@ pub fn build(source: &Source, environment: &Environment) -> Result<BuiltPlugin, 
 /// When the sources cannot be read, or no builder knows their language.
 pub fn find(source: &Source, environment: &Environment) -> Result<Option<BuiltPlugin>, BuildError> {
     if source.manifest.build.language == Language::Prebuilt {
-        return prebuilt(source).map(Some);
+        return prebuilt(source, environment).map(Some);
     }
     let known = remembered(source, environment, builder(source)?)?;
     Ok(known.as_deref().and_then(|path| read_pair(path, environment)))
@@ -93,10 +95,18 @@ fn builder(source: &Source) -> Result<&'static Builder, BuildError> {
     language::find(language).ok_or(BuildError::UnsupportedLanguage(language.as_str()))
 }
 
-fn prebuilt(source: &Source) -> Result<BuiltPlugin, BuildError> {
+fn prebuilt(source: &Source, environment: &Environment) -> Result<BuiltPlugin, BuildError> {
     let entry = source.manifest.build.entry.as_deref().unwrap_or_default();
     let wasm = source.folder.join(entry);
     let bytes = std::fs::read(&wasm).map_err(|error| BuildError::io(&wasm, error))?;
+    let pinned = &source.manifest.capabilities.assets;
+    if !pinned.is_empty() {
+        let component = assets::add(bytes, &source.folder, pinned)?;
+        let sha256 = files::sha256(&component);
+        let wasm = environment.cache_path("components", &format!("{sha256}.wasm"))?;
+        files::write_whole(&wasm, &component)?;
+        return Ok(BuiltPlugin { wasm, sha256, cached: true });
+    }
     Ok(BuiltPlugin { sha256: files::sha256(&bytes), wasm, cached: true })
 }
 

@@ -3,9 +3,11 @@
 //! Must not know the host that runs components, specs or runs. Environment variables and folders are
 //! parameters ([`Environment`]); nothing is printed.
 
+mod assets;
 mod build;
 mod error;
 pub mod files;
+pub mod interpreter;
 pub mod language;
 mod manifest;
 mod source;

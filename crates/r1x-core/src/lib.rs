@@ -4,6 +4,7 @@
 //! any order and tested in milliseconds.
 
 pub mod advantage;
+pub mod capability;
 pub mod estimate;
 pub mod facts;
 pub mod kl;
@@ -16,6 +17,7 @@ pub mod rng;
 pub mod rollout;
 pub mod schedule;
 
+pub use capability::{Capability, Judge, JudgeRequest};
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};
 pub use problem::{Problem, Split};

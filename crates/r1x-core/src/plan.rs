@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capability;
 use crate::problem::Split;
 
 mod shaping;
@@ -267,6 +268,9 @@ pub struct RewardPlan {
     /// How its values enter the total.
     #[serde(default, skip_serializing_if = "ShapingPlan::is_plain")]
     pub shaping: ShapingPlan,
+    /// What it may ask for beyond text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<Capability>,
 }
 
 fn no_bound() -> f64 {

@@ -52,6 +52,7 @@ fn measure(host: &Host, name: &str, bytes: usize) -> Result<(), Box<dyn Error>> 
         on_failure: OnFailure::Fail,
         max_failed_share: 1.0,
         shaping: Default::default(),
+        grant: Vec::new(),
     };
     let groups = vec![group(&case, bytes); 125];
     let mut rewarder = WasmRewarder::new(host, &[(plan.clone(), plugin)])?;

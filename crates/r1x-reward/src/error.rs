@@ -2,7 +2,7 @@
 //!
 //! Failures while scoring are outcomes of rollouts and live elsewhere. Must not know how anything is loaded.
 
-use r1x_core::{Boundary, PortError};
+use r1x_core::{Boundary, Capability, PortError};
 
 /// What is wrong with which plugin.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum Fault {
     /// Names fit, types do not.
     #[error("does not fit the reward interface: {0}")]
     WrongTypes(String),
+    /// It asks for what nobody granted.
+    #[error("asks for `{name}` (to {about}), which is not granted", name = .0.as_str(), about = .0.about())]
+    NotGranted(Capability),
     /// Calling `info` failed.
     #[error("cannot say what it is: {0}")]
     InfoFailed(String),
@@ -93,7 +96,16 @@ impl Fault {
             Fault::Wasi(_) => {
                 "a reward may import wasi 0.2: cli, clocks, filesystem, io, random and sockets (deterministic, and with nothing behind them); Rust needs none of it when built for wasm32-unknown-unknown"
             }
-            Fault::UnknownImport(_) => "a reward may import r1x:reward/log and nothing else",
+            Fault::UnknownImport(_) => {
+                "a reward may import the interfaces of r1x:reward@0.1 (log, assets, exec, judge) and nothing else"
+            }
+            Fault::NotGranted(Capability::Assets) => {
+                "add `grant: [assets]` to this reward in the spec"
+            }
+            Fault::NotGranted(Capability::Exec) => "add `grant: [exec]` to this reward in the spec",
+            Fault::NotGranted(Capability::Judge) => {
+                "add `grant: [judge]` to this reward in the spec, and the model under `judges`"
+            }
             Fault::OtherVersion(_) => "use the r1x it was built for, or build it against this one",
             Fault::WrongTypes(_) => {
                 "rebuild it against this version's crates/r1x-reward/wit/reward.wit"
@@ -112,7 +124,7 @@ impl Fault {
 
     fn boundary(&self) -> Boundary {
         match self {
-            Fault::BadConfig(_) => Boundary::Spec,
+            Fault::BadConfig(_) | Fault::NotGranted(_) => Boundary::Spec,
             Fault::InfoFailed(_) | Fault::ConfigureFailed(_) => Boundary::Reward,
             Fault::Engine(_) => Boundary::Device,
             _ => Boundary::Data,

@@ -3,7 +3,8 @@
 //! Turns everything that can happen inside a guest into [`Failure`]. Must not know batches, retries or what
 //! a failure counts as.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use r1x_core::RewardStatus;
 use r1x_core::plan::LimitsPlan;
@@ -11,6 +12,8 @@ use wasmtime::{Store, Trap};
 
 use crate::abi::v0_1::{self, Reward, RewardPre, State};
 use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
+use crate::capability::Grants;
+use crate::capability::assets::Assets;
 use crate::limits::{Limiter, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks};
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
@@ -119,13 +122,19 @@ pub(crate) struct Instance<'a> {
 }
 
 impl<'a> Instance<'a> {
-    /// Starts an instance; `configure` has not been called.
+    /// Starts an instance with what it is granted; `configure` has not been called.
     pub(crate) fn start(
         pre: &RewardPre<State>,
         ticker: &'a Ticker,
         limits: &LimitsPlan,
+        (grants, assets): (&Grants, &Arc<Assets>),
     ) -> Result<Self, Failure> {
-        let state = State { limiter: Limiter::new(limits.memory_bytes), ..State::default() };
+        let state = State {
+            limiter: Limiter::new(limits.memory_bytes),
+            grants: grants.clone(),
+            assets: Arc::clone(assets),
+            ..State::default()
+        };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(MAX_RETURNED_BYTES);
@@ -197,6 +206,8 @@ impl<'a> Instance<'a> {
         let deadline = deadline(&self.limits, rollouts).saturating_mul(patience);
         self.store.set_epoch_deadline(ticks(deadline));
         refuel(&mut self.store, &self.limits);
+        let state = self.store.data_mut();
+        (state.capability_calls, state.ends) = (0, Instant::now().checked_add(deadline));
         let _running = self.ticker.running();
         function(&self.reward, &mut self.store)
             .map_err(|error| explain(&error, &mut self.store, deadline, &self.limits))

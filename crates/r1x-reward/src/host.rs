@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use r1x_core::Capability;
 use r1x_core::plan::LimitsPlan;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
@@ -14,6 +15,8 @@ use wasmtime::{Config, Engine};
 use crate::abi::v0_1::{self, RewardPre, State};
 use crate::abi::{GuestError, PluginInfo};
 use crate::cache::{self, Cache};
+use crate::capability::assets::{self, Assets};
+use crate::capability::{self, Grants};
 use crate::error::{Fault, RewardError};
 use crate::guest::{Failure, Instance};
 use crate::limits::{MAX_STACK_BYTES, Ticker};
@@ -61,7 +64,7 @@ pub enum Origin {
 
 /// A plugin ready to run. Clones share everything.
 #[derive(Clone)]
-pub struct Plugin(Arc<Loaded>);
+pub struct Plugin(Arc<Loaded>, Grants);
 
 struct Loaded {
     host: Host,
@@ -72,6 +75,8 @@ struct Loaded {
     info: PluginInfo,
     sha256: String,
     bytes: Vec<u8>,
+    asks: Vec<Capability>,
+    assets: Arc<Assets>,
     origin: Origin,
     load_time: Duration,
 }
@@ -126,23 +131,39 @@ impl Host {
     ) -> Result<Plugin, RewardError> {
         let source = source.into();
         match self.prepare(&bytes) {
-            Ok(prepared) => Ok(Plugin(Arc::new(Loaded {
-                host: self.clone(),
-                pre: prepared.pre,
-                metered: OnceLock::new(),
-                source,
-                info: prepared.info,
-                sha256: prepared.sha256,
-                bytes,
-                origin: prepared.origin,
-                load_time: prepared.load_time,
-            }))),
+            Ok(prepared) => {
+                let loaded = Loaded {
+                    host: self.clone(),
+                    pre: prepared.pre,
+                    metered: OnceLock::new(),
+                    source,
+                    info: prepared.info,
+                    sha256: prepared.sha256,
+                    bytes,
+                    asks: prepared.asks,
+                    assets: prepared.assets,
+                    origin: prepared.origin,
+                    load_time: prepared.load_time,
+                };
+                Ok(Plugin(Arc::new(loaded), Grants::default()))
+            }
             Err(fault) => Err(RewardError::new(source, fault)),
         }
     }
 
     pub(crate) fn workers(&self) -> usize {
         self.0.workers
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    /// A component for the engine that counts work.
+    pub(crate) fn compile_metered(&self, bytes: &[u8]) -> Result<(&Engine, Component), Fault> {
+        let engine = &self.0.metered;
+        let (component, _) = self.compile(engine, bytes, &cache::sha256(bytes))?;
+        Ok((engine, component))
     }
 
     fn prepare(&self, bytes: &[u8]) -> Result<Prepared, Fault> {
@@ -154,11 +175,15 @@ impl Host {
         check_exports(&self.0.engine, &component)?;
         let pre = v0_1::prepare(&self.0.engine, &component)
             .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
-        let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS)
+        let asks = capability::asked(&self.0.engine, &component);
+        let assets = Arc::new(assets::read(bytes));
+        let nothing = (&Grants::default(), &assets);
+        let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS, nothing)
             .and_then(|mut instance| instance.info())
             .map_err(|failure| Fault::InfoFailed(failure.sentence()))?;
         check_info(&info).map_err(Fault::BadInfo)?;
-        Ok(Prepared { pre, info, sha256, origin, load_time: started.elapsed() })
+        let load_time = started.elapsed();
+        Ok(Prepared { pre, info, sha256, asks, assets, origin, load_time })
     }
 
     fn compile(
@@ -188,6 +213,8 @@ struct Prepared {
     pre: RewardPre<State>,
     info: PluginInfo,
     sha256: String,
+    asks: Vec<Capability>,
+    assets: Arc<Assets>,
     origin: Origin,
     load_time: Duration,
 }
@@ -250,7 +277,8 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
         if !same_minor {
             return Err(Fault::OtherVersion(version.to_owned()));
         }
-        if ![v0_1::LOG, v0_1::TYPES].contains(&interface) {
+        let known = [v0_1::LOG, v0_1::TYPES].contains(&interface);
+        if !known && capability::of_interface(interface).is_none() {
             return Err(Fault::UnknownImport(name.to_owned()));
         }
     }
@@ -308,6 +336,27 @@ impl Plugin {
         &self.0.bytes
     }
 
+    /// The capabilities that the component imports.
+    pub fn asks(&self) -> &[Capability] {
+        &self.0.asks
+    }
+
+    /// The same plugin, with these grants and no others.
+    pub fn with(&self, grants: Grants) -> Self {
+        Self(Arc::clone(&self.0), grants)
+    }
+
+    /// Whether everything it asks for is granted.
+    ///
+    /// # Errors
+    /// For the first capability that is not.
+    pub fn check_grants(&self) -> Result<(), RewardError> {
+        match self.asks().iter().find(|asked| !self.1.has(**asked)) {
+            None => Ok(()),
+            Some(missing) => Err(RewardError::new(self.source(), Fault::NotGranted(*missing))),
+        }
+    }
+
     /// The host it was loaded by.
     pub fn host(&self) -> &Host {
         &self.0.host
@@ -349,7 +398,7 @@ impl Plugin {
                 last_message: None,
             })?,
         };
-        Instance::start(pre, &self.0.host.0.ticker, limits)
+        Instance::start(pre, self.0.host.ticker(), limits, (&self.1, &self.0.assets))
     }
 
     fn metered(&self) -> Result<&RewardPre<State>, String> {

@@ -10,6 +10,7 @@
 
 mod abi;
 mod cache;
+mod capability;
 mod conformance;
 mod error;
 mod guest;
@@ -25,6 +26,8 @@ mod wasi;
 mod workers;
 
 pub use abi::{LogLevel, LogLine, Needs, PluginInfo};
+pub use capability::Grants;
+pub use capability::exec::Exec;
 pub use conformance::{Finding, Verdict, conformance};
 pub use error::{Fault, RewardError};
 pub use host::{Host, HostOptions, Origin, Plugin};

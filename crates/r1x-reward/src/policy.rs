@@ -134,6 +134,7 @@ mod tests {
             on_failure: OnFailure::Mask,
             max_failed_share: share,
             shaping: Default::default(),
+            grant: Vec::new(),
         }
     }
 

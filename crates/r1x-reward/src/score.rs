@@ -59,6 +59,7 @@ impl WasmRewarder {
                 };
                 return Err(RewardError::new(plugin.source(), fault));
             }
+            plugin.check_grants()?;
             plugin.check_config(&plan.config, &plan.limits)?;
         }
         let plugins =

@@ -117,6 +117,10 @@ codes! {
     TOKENIZER = "R1X0205", "the tokenizer cannot be used",
         "The tokenizer file is no `tokenizer.json` or lacks the end-of-sequence token, or the vocabulary is \
          empty or has a piece twice.";
+    CAPABILITY = "R1X0206", "a plugin asks for more than it is granted",
+        "A plugin sees text and nothing else, unless the spec grants what its component asks for: the key \
+         `grant` of the reward lists `assets`, `exec` or `judge`. What is granted must also be had on this \
+         machine, an interpreter for instance.";
 }
 
 /// The explanation of a code, e.g. of `R1X0103`; case does not matter.

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use r1x_core::Capability;
 use r1x_core::plan::DataPlan;
 
 /// What a reward plugin says about itself.
@@ -20,6 +21,8 @@ pub struct PluginFacts {
     pub optional_columns: Vec<String>,
     /// Names of its sub-scores.
     pub parts: Vec<String>,
+    /// What it asks for beyond text.
+    pub asks: Vec<Capability>,
 }
 
 /// The world outside the spec. Errors that are text say in one sentence what is wrong.
@@ -57,6 +60,14 @@ pub trait Inputs {
     /// When it does not build.
     fn component(&self, path: &Path) -> Result<PathBuf, String> {
         Ok(path.to_owned())
+    }
+
+    /// Whether a capability can be had on this machine.
+    ///
+    /// # Errors
+    /// When it cannot, with what to do about it.
+    fn ready(&self, _: Capability) -> Result<(), String> {
+        Ok(())
     }
 
     /// Loads a plugin, configures it, and tells what it says about itself.

@@ -7,6 +7,7 @@
 mod codes;
 mod diagnostic;
 mod estimate;
+mod grant;
 mod inputs;
 mod layer;
 pub mod lists;

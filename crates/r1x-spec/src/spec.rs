@@ -10,6 +10,7 @@ use r1x_core::plan::{
     ScheduleKind, TraceStyle, Truncated, ZeroSignal,
 };
 
+use crate::grant::Grant;
 use crate::lists::{Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
 use crate::shape::Range;
@@ -288,6 +289,8 @@ record! {
         on_failure: OnFailure => default(OnFailure::Mask);
         /// Share of the rollouts scored together that may fail before the run stops; one always may.
         max_failed_share: f64 => default(0.01), SHARE;
+        /// What its plugin may ask for beyond text.
+        grant: Grant => default(Grant::default());
     }
 }
 

@@ -234,6 +234,9 @@ enum Command {
         /// What it is configured with, as in a spec's `with` [default: as in the run]
         #[arg(long = "with", value_name = "JSON")]
         with: Option<String>,
+        /// What it may ask for beyond text, as in a spec's `grant`: assets,exec
+        #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+        grant: Vec<String>,
         #[command(flatten)]
         against: AgainstArgs,
     },
@@ -335,8 +338,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             command::generate::generate(&global, &run, &ask, &compute)
         }
         Command::Plugin(verb) => plugin::dispatch(&global, verb),
-        Command::Rescore { run, plugin, with, against } => {
-            command::rescore::rescore(&global, &run, &PluginArgs { plugin, with }, &against)
+        Command::Rescore { run, plugin, with, grant, against } => {
+            command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)
         }
         Command::Plot { runs, metric, output } => {
             command::plot::plot(&global, &runs, &metric, &output)

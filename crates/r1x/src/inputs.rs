@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use r1x_build::Source;
+use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, LimitsPlan};
 use r1x_reward::{Host, Origin, Plugin};
 use r1x_spec::{Inputs, PluginFacts};
@@ -111,8 +112,21 @@ impl Inputs for World {
         Ok(built.wasm)
     }
 
+    fn ready(&self, capability: Capability) -> Result<(), String> {
+        if capability != Capability::Exec {
+            return Ok(());
+        }
+        let environment = crate::session::build_environment();
+        let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
+        let languages = r1x_build::interpreter::languages();
+        languages
+            .into_iter()
+            .try_for_each(|word| r1x_build::interpreter::ready(word, &environment).map_err(told))
+    }
+
     fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
         let hash = sha256(bytes);
+        let source = self.source(&hash);
         let known = self.loaded(&hash);
         let plugin = match known {
             Some(plugin) => plugin,
@@ -131,6 +145,11 @@ impl Inputs for World {
                 plugin
             }
         };
+        if let Some(disagreement) =
+            source.and_then(|source| crate::capability::disagreement(&source, plugin.asks()))
+        {
+            return Err(disagreement);
+        }
         plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(|error| error.to_string())?;
         let info = plugin.info();
         Ok(PluginFacts {
@@ -139,6 +158,7 @@ impl Inputs for World {
             columns: info.columns.clone(),
             optional_columns: info.optional_columns.clone(),
             parts: info.parts.clone(),
+            asks: plugin.asks().to_vec(),
         })
     }
 }

@@ -5,6 +5,7 @@
 #[macro_use]
 mod output;
 
+mod capability;
 mod cli;
 mod command;
 mod environment;

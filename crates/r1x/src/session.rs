@@ -140,6 +140,7 @@ pub fn rewarder(
             config_json: reward.config.clone(),
             weight: reward.weight,
         });
+        let plugin = crate::capability::granted(&plugin, &reward.grant)?;
         wired.push((reward.clone(), plugin));
     }
     let rewarder = WasmRewarder::new(&world.host, &wired)

@@ -68,6 +68,7 @@ fn plan(plugin: &Plugin) -> RewardPlan {
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
         shaping: Default::default(),
+        grant: Vec::new(),
     }
 }
 

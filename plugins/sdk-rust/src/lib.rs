@@ -4,7 +4,13 @@
 //! Must not know any particular reward. The contract itself is the WIT file of the r1x-reward crate; the
 //! types here are made from it, so they cannot drift apart.
 
+#[cfg(feature = "assets")]
+pub mod assets;
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod integer;
+#[cfg(feature = "judge")]
+pub mod judge;
 pub mod language;
 pub mod rational;
 pub mod settings;

@@ -18,6 +18,7 @@ pub(crate) fn plan(id: &str) -> RewardPlan {
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
         shaping: ShapingPlan::default(),
+        grant: Vec::new(),
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Must not know limits, deadlines or policies. The next version gets a file of its own beside this one.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
 use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question};
+use crate::capability::assets::Assets;
+use crate::capability::{self, Grants};
 use crate::limits::Limiter;
 use crate::wasi::{self, System};
 
@@ -26,7 +31,7 @@ pub(crate) use generated::{Reward, RewardPre};
 pub(crate) const PACKAGE: &str = "r1x:reward/";
 /// The version that this file speaks: any patch of it.
 pub(crate) const VERSION: &str = "0.1";
-/// The only interface a guest may import functions from.
+/// The only interface every guest may import functions from.
 pub(crate) const LOG: &str = "log";
 /// The interface that holds types only.
 pub(crate) const TYPES: &str = "types";
@@ -39,6 +44,12 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) log: CallLog,
     pub(crate) system: System,
+    pub(crate) grants: Grants,
+    pub(crate) assets: Arc<Assets>,
+    /// Uses of capabilities since the call began.
+    pub(crate) capability_calls: u32,
+    /// When the call under way must have ended.
+    pub(crate) ends: Option<Instant>,
 }
 
 impl log::Host for State {
@@ -62,6 +73,7 @@ pub(crate) fn prepare(
     let mut linker = Linker::new(engine);
     Reward::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
     wasi::link(&mut linker, engine, component)?;
+    capability::link(&mut linker, engine, component)?;
     RewardPre::new(linker.instantiate_pre(component)?)
 }
 

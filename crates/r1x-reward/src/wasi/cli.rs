@@ -12,7 +12,7 @@ use crate::abi::v0_1::State;
 /// The guest ended its program, which ends the call it was in.
 #[derive(Debug, thiserror::Error)]
 #[error("it called exit with status {0}")]
-struct Exited(u8);
+pub(crate) struct Exited(pub(crate) u8);
 
 pub(super) fn environment(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     constant(instance, "get-environment", Val::List(Vec::new()))?;

@@ -13,6 +13,7 @@ mod io;
 mod random;
 mod sockets;
 
+pub(crate) use cli::Exited;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};

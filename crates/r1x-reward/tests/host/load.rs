@@ -101,7 +101,7 @@ fn imports_are_named() {
     assert!(matches!(error.fault, Fault::Wasi(_)), "{error}");
     let error = load(&importing("acme:tools/hammer@1.0.0"));
     assert!(matches!(error.fault, Fault::UnknownImport(_)), "{error}");
-    let error = load(&importing("r1x:reward/judge@0.1.0"));
+    let error = load(&importing("r1x:reward/crystal-ball@0.1.0"));
     assert!(matches!(error.fault, Fault::UnknownImport(_)), "{error}");
 }
 

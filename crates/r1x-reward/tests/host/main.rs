@@ -4,6 +4,7 @@
 
 mod builtin;
 mod cache;
+mod capability;
 mod components;
 mod conformance;
 mod hostile;

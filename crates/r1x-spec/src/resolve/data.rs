@@ -92,6 +92,8 @@ impl Resolver<'_, '_> {
                 self.error(codes::PLUGIN, spec.plugin.span, message).input();
             }
         }
+        let asks = reward.facts.as_ref().map_or(Vec::new(), |facts| facts.asks.clone());
+        let grant = self.grant(&id.0, spec, &asks);
         reward.plan = Some(RewardPlan {
             id: id.0.clone(),
             plugin,
@@ -107,6 +109,7 @@ impl Resolver<'_, '_> {
             on_failure: *spec.on_failure,
             max_failed_share: *spec.max_failed_share,
             shaping,
+            grant,
         });
         reward
     }

@@ -4,6 +4,7 @@
 
 mod data;
 mod evals;
+mod grant;
 mod model;
 mod rewards;
 mod stages;

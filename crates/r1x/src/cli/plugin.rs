@@ -19,6 +19,9 @@ pub struct PluginArgs {
     /// What it is configured with, as in a spec's `with`
     #[arg(long = "with", value_name = "JSON")]
     pub with: Option<String>,
+    /// What it may ask for beyond text, as in a spec's `grant`: assets,exec
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub grant: Vec<String>,
 }
 
 /// The verbs.

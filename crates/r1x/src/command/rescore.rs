@@ -5,7 +5,7 @@
 use r1x_store::PluginInput;
 
 use crate::cli::{AgainstArgs, Global, PluginArgs};
-use crate::command::plugin::{open, run};
+use crate::command::plugin::{granted, run};
 use crate::failure::Failure;
 use crate::session;
 
@@ -19,7 +19,7 @@ pub fn rescore(
     arguments: &PluginArgs,
     against: &AgainstArgs,
 ) -> Result<i32, Failure> {
-    let opened = open(&arguments.plugin)?;
+    let opened = granted(arguments)?;
     let store = session::store(global)?;
     let judged = run::judge(&store, &opened, arguments, reference, against.reward.as_deref())?;
     let plugin = &opened.plugin;

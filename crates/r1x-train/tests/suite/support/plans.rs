@@ -41,6 +41,7 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
         shaping: Default::default(),
+        grant: Vec::new(),
     }
 }
 

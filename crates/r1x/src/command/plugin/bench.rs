@@ -8,7 +8,7 @@ use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Origin, ProbeError, Sample};
 use serde_json::Value;
 
-use super::{Opened, config, open};
+use super::{Opened, config, granted};
 use crate::cli::{Global, PluginArgs};
 use crate::failure::{Failure, code};
 use crate::{session, table};
@@ -38,7 +38,7 @@ pub fn bench(global: &Global, arguments: &PluginArgs, work: &Work) -> Result<i32
         return Err(Failure::new(code::INPUT, message, "leave them out for the defaults"));
     }
     let config = config(arguments.with.as_deref())?;
-    let opened = open(&arguments.plugin)?;
+    let opened = granted(arguments)?;
     let limits = LimitsPlan { fuel: None, ..opened.limits() };
     let batch = batch(&opened, work)?;
     let failed = |error: ProbeError| {

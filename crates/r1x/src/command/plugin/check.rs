@@ -30,11 +30,12 @@ pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
             format!("{} {}", info.name, info.version),
             reward.sha256.chars().take(12).collect(),
             list(&info.columns),
+            grants(reward),
             limits(&reward.limits),
         ]);
         complaints.extend(above_ceiling(reward, world.source(&reward.sha256).as_ref()));
     }
-    let header = ["reward", "plugin", "sha256", "columns", "limits"];
+    let header = ["reward", "plugin", "sha256", "columns", "grant", "limits"];
     print!("{}", table::render(&header, &rows));
     if complaints.is_empty() {
         println!("\nok  {}  {} rewards", spec.spec.display(), rows.len());
@@ -45,6 +46,11 @@ pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
         complaints.join("\n       "),
         "lower the spec's limits: those of a plugin.toml are what its author stands for",
     ))
+}
+
+fn grants(reward: &RewardPlan) -> String {
+    let words: Vec<&str> = reward.grant.iter().map(|one| one.as_str()).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 fn limits(limits: &LimitsPlan) -> String {

@@ -35,6 +35,16 @@ fn needs(info: &PluginInfo) -> Vec<&'static str> {
     all.into_iter().filter(|(_, needed)| *needed).map(|(name, _)| name).collect()
 }
 
+/// What it asks for, and whether its manifest says so.
+fn asks(opened: &Opened) -> String {
+    let asks = opened.plugin.asks();
+    if let Some(disagreement) = crate::capability::disagreement(&opened.source, asks) {
+        return disagreement;
+    }
+    let words: Vec<&str> = asks.iter().map(|one| one.as_str()).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
 fn object(opened: &Opened) -> Value {
     let (plugin, info) = (&opened.plugin, opened.plugin.info());
     json!({
@@ -55,7 +65,7 @@ fn object(opened: &Opened) -> Value {
             .config_schema
             .as_deref()
             .and_then(|schema| serde_json::from_str::<Value>(schema).ok()),
-        "capabilities": opened.source.manifest.capabilities.names(),
+        "capabilities": plugin.asks().iter().map(|one| one.as_str()).collect::<Vec<_>>(),
     })
 }
 
@@ -73,6 +83,7 @@ fn text(opened: &Opened) -> String {
         ("size", table::bytes(plugin.bytes().len() as u64)),
         ("imports", list(&plugin.imports())),
         ("exports", list(&plugin.exports())),
+        ("asks for", asks(opened)),
         ("columns", list(&info.columns)),
         ("optional", list(&info.optional_columns)),
         ("needs", if needs.is_empty() { "-".to_owned() } else { needs }),

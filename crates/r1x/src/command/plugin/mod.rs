@@ -19,6 +19,8 @@ use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Host, HostOptions, Plugin};
 use serde_json::Value;
 
+use crate::capability;
+use crate::cli::PluginArgs;
 use crate::failure::{Failure, code};
 use crate::inputs::DEFAULT_LIMITS;
 use crate::{session, table};
@@ -44,6 +46,27 @@ pub fn open(path: &Path) -> Result<Opened, Failure> {
     let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
     let plugin = load(&host, &built.wasm)?;
     Ok(Opened { source, built, plugin })
+}
+
+/// The same for a plugin that is going to be asked: with what the command line grants, which must be what it
+/// asks for.
+///
+/// # Errors
+/// When it cannot be opened, or asks for more.
+pub fn granted(arguments: &PluginArgs) -> Result<Opened, Failure> {
+    let grant = capability::read(&arguments.grant)?;
+    let mut opened = open(&arguments.plugin)?;
+    if let Some(disagreement) = capability::disagreement(&opened.source, opened.plugin.asks()) {
+        let hint = "the manifest and the component must ask for the same";
+        return Err(Failure::new(code::INPUT, disagreement, hint));
+    }
+    opened.plugin = capability::granted(&opened.plugin, &grant)?;
+    opened.plugin.check_grants().map_err(|error| {
+        let asks: Vec<&str> = opened.plugin.asks().iter().map(|one| one.as_str()).collect();
+        let hint = format!("if it may, add: --grant {}", asks.join(","));
+        Failure::new(code::INPUT, error.to_string(), hint)
+    })?;
+    Ok(opened)
 }
 
 /// Builds a plugin, saying so: the first build of a machine takes a minute.

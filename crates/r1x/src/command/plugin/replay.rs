@@ -8,6 +8,7 @@ use r1x_core::PortError;
 use r1x_reward::{Host, HostOptions, Replay};
 
 use super::{built, config, told};
+use crate::capability;
 use crate::cli::PluginArgs;
 use crate::failure::{Failure, code};
 use crate::{session, table};
@@ -27,6 +28,7 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
     let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
     let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
     let plugin = super::load(&host, &component.wasm)?;
+    let plugin = capability::granted(&plugin, &capability::read(&arguments.grant)?)?;
     if plugin.sha256() != replay.sha256 {
         eprintln!("note: this is another build than the one that failed");
     }

@@ -14,7 +14,7 @@ use r1x_reward::WasmRewarder;
 use r1x_store::{RolloutStep, Store, StoredGroup};
 use serde_json::json;
 
-use super::{Opened, config, open};
+use super::{Opened, config, granted};
 use crate::cli::{AgainstArgs, Global, PluginArgs};
 use crate::failure::{Failure, code};
 use crate::{session, table};
@@ -64,7 +64,7 @@ pub fn run(
     against: &AgainstArgs,
 ) -> Result<i32, Failure> {
     let store = session::reading(global)?;
-    let opened = open(&arguments.plugin)?;
+    let opened = granted(arguments)?;
     let judged = judge(&store, &opened, arguments, run, against.reward.as_deref())?;
     print!("{}", report(&judged, against));
     Ok(0)

@@ -11,7 +11,7 @@ use r1x_core::{RewardOutcome, RewardStatus};
 use r1x_reward::{Plugin, Sample, Verdict, conformance};
 use serde_json::{Map, Value};
 
-use super::{Opened, config, open};
+use super::{Opened, config, granted};
 use crate::cli::PluginArgs;
 use crate::failure::{Failure, code};
 
@@ -21,7 +21,7 @@ use crate::failure::{Failure, code};
 /// When the plugin cannot be tried at all.
 pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure> {
     let given = config(arguments.with.as_deref())?;
-    let mut opened = open(&arguments.plugin)?;
+    let mut opened = granted(arguments)?;
     if let Some(path) = cases {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?;
         let read = Case::parse_lines(path, &text)

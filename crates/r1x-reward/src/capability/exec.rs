@@ -1,0 +1,313 @@
+//! Programs that a model wrote, run in sandboxes of their own: an interpreter is a component without imports
+//! but the deterministic system, and every program gets an instance nobody used before.
+//!
+//! Work is counted, not timed, so that a program is cut at the same place on every machine. What is expected
+//! of a program never comes here. Must not know languages beyond their word, nor rewards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use r1x_core::Capability;
+use wasmtime::component::{
+    ComponentType, InstancePre, Lift, Linker, LinkerInstance, Lower, TypedFunc,
+};
+use wasmtime::{Store, StoreContextMut, Trap};
+
+use super::{count, not_granted, off_the_clock};
+use crate::abi::v0_1::State;
+use crate::error::{Fault, RewardError};
+use crate::host::Host;
+use crate::limits::{Limiter, ticks};
+use crate::wasi::{self, Exited};
+
+/// Units of work in a nominal millisecond.
+const UNITS_PER_MS: u64 = 5_000_000;
+/// A sandbox that is counted cannot hang, but a machine can be so slow that nobody would wait: this much more
+/// than the nominal time ends it too.
+const PATIENCE: u32 = 50;
+/// Most that one run may take.
+const MAX_TIME_MS: u32 = 600_000;
+const MAX_MEMORY_BYTES: u64 = 4 << 30;
+/// Most runs in one batch.
+const MAX_RUNS: usize = 100_000;
+/// Most bytes a program may hand over in one run.
+const MAX_OUTPUT_BYTES: usize = 4 << 20;
+/// Stack of a thread that runs programs, bytes: the guest's share and as much again for the host.
+const THREAD_STACK_BYTES: usize = 4 << 20;
+/// How wasmtime words that a guest handed over too much; there is no type to ask for.
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
+
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+struct Input {
+    function: Option<String>,
+    text: String,
+}
+
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+struct Job {
+    language: String,
+    code: String,
+    inputs: Vec<Input>,
+    #[component(name = "time-ms")]
+    time_ms: u32,
+    #[component(name = "memory-bytes")]
+    memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, ComponentType, Lower)]
+#[component(record)]
+struct Exit {
+    status: i32,
+    output: String,
+}
+
+#[derive(Clone, Debug, PartialEq, ComponentType, Lower)]
+#[component(variant)]
+enum Outcome {
+    #[component(name = "ok")]
+    Ok(String),
+    #[component(name = "failed")]
+    Failed(String),
+    #[component(name = "exited")]
+    Exited(Exit),
+    #[component(name = "timed-out")]
+    TimedOut,
+    #[component(name = "out-of-memory")]
+    OutOfMemory,
+    #[component(name = "crashed")]
+    Crashed(String),
+    #[component(name = "unsupported-import")]
+    UnsupportedImport(String),
+}
+
+/// Interpreters by the word of their language, and threads to run them on. Clones share everything.
+#[derive(Clone)]
+pub struct Exec(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    languages: BTreeMap<String, InstancePre<State>>,
+}
+
+impl Exec {
+    /// Loads interpreters: components of the world `interpreter`, by the word of their language.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn new(host: &Host, languages: &[(&str, &[u8])]) -> Result<Self, RewardError> {
+        let mut loaded = BTreeMap::new();
+        for (language, bytes) in languages {
+            let pre = prepare(host, bytes).map_err(|fault| RewardError::new(*language, fault))?;
+            loaded.insert((*language).to_owned(), pre);
+        }
+        Ok(Self(Arc::new(Inner { host: host.clone(), languages: loaded })))
+    }
+}
+
+fn prepare(host: &Host, bytes: &[u8]) -> Result<InstancePre<State>, Fault> {
+    let (engine, component) = host.compile_metered(bytes)?;
+    for (name, _) in component.component_type().imports(engine) {
+        if !wasi::is_offered(name) {
+            return Err(Fault::UnknownImport(name.to_owned()));
+        }
+    }
+    if component.get_export_index(None, "run").is_none() {
+        let exports: Vec<String> =
+            component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+        let exports = if exports.is_empty() { "none".to_owned() } else { exports.join(", ") };
+        return Err(Fault::WrongExports { missing: "run".to_owned(), exports });
+    }
+    let mut linker = Linker::new(engine);
+    let linked = wasi::link(&mut linker, engine, &component);
+    linked
+        .and_then(|()| linker.instantiate_pre(&component))
+        .map_err(|error| Fault::WrongTypes(format!("{error:#}")))
+}
+
+/// The functions of the interface.
+pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.func_wrap(
+        "run",
+        |mut store: StoreContextMut<'_, State>,
+         (jobs,): (Vec<Job>,)|
+         -> wasmtime::Result<(Result<Vec<Vec<Outcome>>, String>,)> {
+            count(store.data_mut(), Capability::Exec)?;
+            let exec = store.data().grants.exec.clone();
+            let exec = exec.ok_or_else(|| not_granted(Capability::Exec))?;
+            Ok((off_the_clock(&mut store, || exec.run(&jobs)),))
+        },
+    )
+}
+
+impl Exec {
+    /// Runs jobs on the threads of the host; outcomes come back in the order of the jobs, and none depends on
+    /// how many threads there are.
+    fn run(&self, jobs: &[Job]) -> Result<Vec<Vec<Outcome>>, String> {
+        self.check(jobs)?;
+        let threads = self.0.host.workers().min(jobs.len());
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(index) else { return done };
+                done.push((index, self.job(job)));
+            }
+        };
+        let results = std::thread::scope(|scope| {
+            // All of them start before any is waited for.
+            let spawned: Result<Vec<_>, _> = (0..threads)
+                .map(|_| {
+                    std::thread::Builder::new()
+                        .name("r1x-exec".to_owned())
+                        .stack_size(THREAD_STACK_BYTES)
+                        .spawn_scoped(scope, work)
+                })
+                .collect();
+            let mut results = Vec::with_capacity(jobs.len());
+            for thread in spawned.map_err(|error| format!("cannot start a thread: {error}"))? {
+                results.extend(thread.join().map_err(|_| "a thread ended with a panic")?);
+            }
+            Ok::<_, String>(results)
+        });
+        let mut results = results?;
+        results.sort_by_key(|(index, _)| *index);
+        Ok(results.into_iter().map(|(_, outcomes)| outcomes).collect())
+    }
+
+    fn check(&self, jobs: &[Job]) -> Result<(), String> {
+        if jobs.iter().map(|job| job.inputs.len()).sum::<usize>() > MAX_RUNS {
+            return Err(format!("more than {MAX_RUNS} runs in one batch"));
+        }
+        for job in jobs {
+            if !self.0.languages.contains_key(&job.language) {
+                let known: Vec<&str> = self.0.languages.keys().map(String::as_str).collect();
+                let (language, known) = (&job.language, known.join(", "));
+                return Err(format!("`{language}` cannot be run here; there are: {known}"));
+            }
+            if !(1..=MAX_TIME_MS).contains(&job.time_ms) {
+                return Err(format!(
+                    "time-ms must be from 1 to {MAX_TIME_MS}, not {}",
+                    job.time_ms
+                ));
+            }
+            if job.memory_bytes > MAX_MEMORY_BYTES {
+                return Err(format!("memory-bytes must be at most {MAX_MEMORY_BYTES}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn job(&self, job: &Job) -> Vec<Outcome> {
+        let Some(pre) = self.0.languages.get(&job.language) else { return Vec::new() };
+        let mut sandbox = None;
+        let mut outcomes = Vec::with_capacity(job.inputs.len());
+        for input in &job.inputs {
+            let usable = match sandbox.take() {
+                Some(sandbox) => Ok(sandbox),
+                None => Sandbox::start(&self.0.host, pre, job),
+            };
+            outcomes.push(match usable {
+                Err(outcome) => outcome,
+                Ok(mut used) => {
+                    let outcome = used.run(&self.0.host, job, input);
+                    // Whatever did not end by itself may have left anything behind.
+                    let whole = matches!(outcome, Outcome::Ok(_)) && !used.denied();
+                    sandbox = whole.then_some(used);
+                    outcome
+                }
+            });
+        }
+        outcomes
+    }
+}
+
+type Run = TypedFunc<(String, Option<String>, String), ((String, i32, String),)>;
+
+/// An interpreter nobody else uses.
+struct Sandbox {
+    store: Store<State>,
+    run: Run,
+}
+
+impl Sandbox {
+    fn start(host: &Host, pre: &InstancePre<State>, job: &Job) -> Result<Self, Outcome> {
+        let state = State { limiter: Limiter::new(job.memory_bytes), ..State::default() };
+        let mut store = Store::new(pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        arm(&mut store, job).map_err(|error| Outcome::Crashed(error.to_string()))?;
+        let _running = host.ticker().running();
+        let started = pre.instantiate(&mut store).and_then(|instance| {
+            instance.get_typed_func::<_, ((String, i32, String),)>(&mut store, "run")
+        });
+        match started {
+            Ok(run) => Ok(Self { store, run }),
+            Err(error) => Err(explain(&error, &store)),
+        }
+    }
+
+    fn run(&mut self, host: &Host, job: &Job, input: &Input) -> Outcome {
+        if let Err(error) = arm(&mut self.store, job) {
+            return Outcome::Crashed(error.to_string());
+        }
+        let arguments = (job.code.clone(), input.function.clone(), input.text.clone());
+        let _running = host.ticker().running();
+        match self.run.call(&mut self.store, arguments) {
+            Ok(((word, status, text),)) => self.told(&word, status, text),
+            Err(error) => explain(&error, &self.store),
+        }
+    }
+
+    fn told(&self, word: &str, status: i32, text: String) -> Outcome {
+        match word {
+            "ok" => Outcome::Ok(text),
+            "exit" => Outcome::Exited(Exit { status, output: text }),
+            "import" => Outcome::UnsupportedImport(text),
+            // An exception for want of memory is about memory.
+            "failed" if self.denied() => Outcome::OutOfMemory,
+            "failed" => Outcome::Failed(text),
+            other => Outcome::Crashed(format!("the interpreter said `{}`", other.escape_debug())),
+        }
+    }
+
+    fn denied(&self) -> bool {
+        self.store.data().limiter.memory_denied()
+    }
+}
+
+/// Gives an instance what it may use in its next run.
+fn arm(store: &mut Store<State>, job: &Job) -> wasmtime::Result<()> {
+    store.set_fuel(u64::from(job.time_ms) * UNITS_PER_MS)?;
+    let nominal = Duration::from_millis(u64::from(job.time_ms)) + Duration::from_secs(1);
+    store.set_epoch_deadline(ticks(nominal * PATIENCE));
+    store.set_hostcall_fuel(MAX_OUTPUT_BYTES);
+    Ok(())
+}
+
+fn explain(error: &wasmtime::Error, store: &Store<State>) -> Outcome {
+    let trap = error.downcast_ref::<Trap>();
+    if matches!(trap, Some(Trap::OutOfFuel | Trap::Interrupt)) {
+        return Outcome::TimedOut;
+    }
+    if store.data().limiter.memory_denied() {
+        return Outcome::OutOfMemory;
+    }
+    if let Some(exited) = error.downcast_ref::<Exited>() {
+        return Outcome::Exited(Exit { status: i32::from(exited.0), output: String::new() });
+    }
+    let reason = error.root_cause().to_string();
+    if trap.is_none() && reason.contains(HOSTCALL_FUEL) {
+        let most = MAX_OUTPUT_BYTES >> 20;
+        return Outcome::Failed(format!("its output is longer than {most} MiB"));
+    }
+    Outcome::Crashed(match trap {
+        Some(Trap::StackOverflow) => "stack overflow".to_owned(),
+        Some(Trap::UnreachableCodeReached) => "it gave up (unreachable)".to_owned(),
+        Some(trap) => trap.to_string(),
+        None => reason,
+    })
+}

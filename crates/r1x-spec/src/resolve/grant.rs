@@ -1,0 +1,45 @@
+//! What a reward is granted, compared with what its plugin asks for.
+//!
+//! Must not know what a capability does.
+
+use r1x_core::Capability;
+
+use super::Resolver;
+use crate::codes;
+use crate::diagnostic::quoted;
+use crate::read::At;
+use crate::spec::RewardSpec;
+
+impl Resolver<'_, '_> {
+    /// What the reward is granted; everything its plugin asks for must be among it, and must be had here.
+    pub(super) fn grant(
+        &mut self,
+        id: &str,
+        spec: &At<RewardSpec>,
+        asks: &[Capability],
+    ) -> Vec<Capability> {
+        let granted = spec.grant.capabilities();
+        for asked in asks.iter().filter(|asked| !granted.contains(asked)) {
+            let (name, about) = (asked.as_str(), asked.about());
+            let message = format!(
+                "the plugin of the reward {} asks for `{name}`: to {about}, which is not granted",
+                quoted(id)
+            );
+            let mut words: Vec<&str> = granted.iter().map(|known| known.as_str()).collect();
+            words.push(name);
+            let help = format!(
+                "if it may, add `grant: [{}]` to this reward; docs/plugins.md says what it means",
+                words.join(", ")
+            );
+            self.error(codes::CAPABILITY, spec.plugin.span, message).help(help);
+        }
+        for asked in asks.iter().filter(|asked| granted.contains(asked)) {
+            if let Err(error) = self.inputs.ready(*asked) {
+                let name = asked.as_str();
+                let message = format!("`{name}` cannot be had here: {error}");
+                self.error(codes::CAPABILITY, spec.grant.span, message).input();
+            }
+        }
+        granted
+    }
+}

@@ -1,0 +1,82 @@
+//! What rewards are granted, made from what this machine has: interpreters.
+//!
+//! Must not know specs beyond the words of a grant, nor arguments.
+
+use r1x_build::{Source, interpreter};
+use r1x_core::{Capability, PortError};
+use r1x_reward::{Exec, Grants, Host, Plugin};
+
+use crate::command::plugin::told;
+use crate::failure::{Failure, code};
+use crate::session;
+
+/// Where the manifest of a plugin and its component disagree about what it asks for.
+pub fn disagreement(source: &Source, asks: &[Capability]) -> Option<String> {
+    let path = source.manifest_path.as_ref()?;
+    let written = source.manifest.capabilities.names();
+    let says = |names: &[&str]| match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
+    let asks: Vec<&str> = asks.iter().map(|asked| asked.as_str()).collect();
+    let differ = asks.iter().any(|name| !written.contains(name))
+        || written.iter().any(|name| !asks.contains(name));
+    differ.then(|| {
+        format!(
+            "{} asks for {} under [capabilities], and the component for {}; write what it uses",
+            path.display(),
+            says(&written),
+            says(&asks)
+        )
+    })
+}
+
+/// Interpreters for every language that programs can be in, built and compiled where that is still to be done.
+///
+/// # Errors
+/// When a tool for that is missing.
+pub fn exec(host: &Host) -> Result<Exec, Failure> {
+    let environment = session::build_environment();
+    let mut components = Vec::new();
+    for language in interpreter::languages() {
+        if !interpreter::is_built(language, &environment) {
+            eprintln!("building the interpreter for programs in {language}, once for this machine");
+        }
+        if let Some(bytes) = interpreter::component(language, &environment).map_err(told)? {
+            components.push((language, bytes));
+        }
+    }
+    let lent: Vec<(&str, &[u8])> =
+        components.iter().map(|(language, bytes)| (*language, bytes.as_slice())).collect();
+    Exec::new(host, &lent).map_err(|error| PortError::from(error).into())
+}
+
+/// The plugin with the grants that these words stand for.
+///
+/// # Errors
+/// When one of them cannot be had here.
+pub fn granted(plugin: &Plugin, grant: &[Capability]) -> Result<Plugin, Failure> {
+    let wants = |one: Capability| grant.contains(&one) && plugin.asks().contains(&one);
+    let exec = match wants(Capability::Exec) {
+        true => Some(exec(plugin.host())?),
+        false => None,
+    };
+    Ok(plugin.with(Grants { assets: wants(Capability::Assets), exec, judge: None }))
+}
+
+/// Reads the words of a command line.
+///
+/// # Errors
+/// For the first that is none.
+pub fn read(words: &[String]) -> Result<Vec<Capability>, Failure> {
+    let known = |word: &String| {
+        Capability::ALL.into_iter().find(|one| one.as_str() == word).ok_or_else(|| {
+            Failure::new(
+                code::INPUT,
+                format!("--grant: `{word}` is no capability"),
+                format!("there are: {}", Capability::ALL.map(Capability::as_str).join(", ")),
+            )
+        })
+    };
+    words.iter().map(known).collect()
+}
