@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
+use r1x_core::reward::applies;
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
     RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup, Split, StageFacts, StepFacts,
@@ -90,6 +91,9 @@ impl Rewarder for Rules {
         let one = |reward: &RewardPlan| {
             let group = |group: &RolloutGroup| {
                 let rollouts = group.rollouts.iter();
+                if !applies(reward, &group.problem) {
+                    return vec![RewardOutcome::unasked(); rollouts.len()];
+                }
                 rollouts.map(|rollout| rule(&reward.id, &group.problem, rollout)).collect()
             };
             groups.iter().map(group).collect()
@@ -125,20 +129,23 @@ fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
 }
 
 /// Problems in a list, the same for both splits.
+#[derive(Default)]
 pub struct FixedProblems {
     pub problems: Vec<Problem>,
+    /// Those of the data set `more`.
+    pub more: Vec<Problem>,
 }
 
 impl FixedProblems {
     /// Ten problems: each digit wants itself.
     pub fn digits() -> Self {
-        Self { problems: (0..10).map(Self::digit).collect() }
+        Self { problems: (0..10).map(Self::digit).collect(), more: Vec::new() }
     }
 
     /// One problem.
     pub fn digit(digit: u32) -> Problem {
         Problem {
-            data: String::new(),
+            data: "digits".to_owned(),
             key: format!("digit-{digit}"),
             prompt: digit.to_string(),
             solution: Some(digit.to_string()),
@@ -149,7 +156,7 @@ impl FixedProblems {
 }
 
 impl ProblemSource for FixedProblems {
-    fn problems(&self, _data: &str, _split: Split) -> Result<&[Problem], PortError> {
-        Ok(&self.problems)
+    fn problems(&self, data: &str, _split: Split) -> Result<&[Problem], PortError> {
+        Ok(if data == "more" { &self.more } else { &self.problems })
     }
 }
