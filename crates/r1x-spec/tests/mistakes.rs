@@ -122,6 +122,106 @@ const CASES: &[Case] = &[
             "gqa: {heads: 4, kv_heads: 3, head_dim: 31}",
         )],
     ),
+    edit("weight that is no weight", &[("weight: 0.1", "weight: {step: 0}")]),
+    edit(
+        "points out of order",
+        &[("weight: 0.1", "weight: [{step: 10, weight: 1}, {step: 10, weight: 0}]")],
+    ),
+    edit("no points", &[("weight: 0.1", "weight: []")]),
+    edit("point without a weight", &[("weight: 0.1", "weight: [{step: 10, wieght: 1}]")]),
+    edit(
+        "points and a schedule",
+        &[("weight: 0.1", "weight: [{step: 0, weight: 1}], schedule: {kind: linear}")],
+    ),
+    edit(
+        "weights all zero at every point",
+        &[
+            ("weight: 0.1", "weight: [{step: 0, weight: 0}, {step: 9, weight: 0}]"),
+            ("[format, equation]", "[format]"),
+        ],
+    ),
+    edit(
+        "weight that warms up longer than the stage",
+        &[("weight: 0.1", "schedule: {warmup_steps: 500}")],
+    ),
+    edit("bounds without room", &[("weight: 0.1", "clip: [1, 1]")]),
+    edit("one bound", &[("weight: 0.1", "clip: [1]")]),
+    edit(
+        "gate on an unknown reward",
+        &[("countdown.wasm}", "countdown.wasm, only_if: {reward: fromat, at_least: 1}}")],
+    ),
+    edit(
+        "gate without a bound",
+        &[("countdown.wasm}", "countdown.wasm, only_if: {reward: format}}")],
+    ),
+    edit(
+        "gate on itself",
+        &[("countdown.wasm}", "countdown.wasm, only_if: {reward: equation, at_least: 1}}")],
+    ),
+    edit(
+        "gates in a circle",
+        &[
+            ("weight: 0.1", "only_if: {reward: equation, at_least: 1}"),
+            ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
+        ],
+    ),
+    edit(
+        "gate that is not scored",
+        &[
+            ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
+            ("[format, equation]", "[equation]"),
+        ],
+    ),
+    edit(
+        "gate that cannot open",
+        &[
+            ("weight: 0.1", "clip: [0, 0.5]"),
+            ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
+        ],
+    ),
+    edit("for an unknown data set", &[("weight: 0.1", "for: {data: [cuontdown]}")]),
+    edit("for nothing", &[("weight: 0.1", "for: {}")]),
+    edit("for a column without values", &[("weight: 0.1", "for: {column: target}")]),
+    edit(
+        "for values of a column with none",
+        &[("weight: 0.1", "for: {column: target, values: []}")],
+    ),
+    edit("for data of no stage", &[("countdown.wasm}", "countdown.wasm, for: {data: [file]}}")]),
+    edit("for a column the data lacks", &[("weight: 0.1", "for: {column: kind, values: [a]}")]),
+    edit(
+        "data that no reward judges",
+        &[
+            ("weight: 0.1", "for: {data: [countdown]}"),
+            ("countdown.wasm}", "countdown.wasm, for: {data: [countdown]}}"),
+            ("      data: countdown.train", "      data: [countdown.train, file.train]"),
+        ],
+    ),
+    edit(
+        "column that one of several data sets lacks",
+        &[("      data: countdown.train", "      data: [countdown.train, file.train]")],
+    ),
+    edit(
+        "limit of several data sets",
+        &[
+            ("countdown.wasm}", "countdown.wasm, for: {data: [countdown]}}"),
+            (
+                "      data: countdown.train",
+                "      data: [countdown.train, file.train]\n      limit: 10",
+            ),
+        ],
+    ),
+    edit(
+        "data set twice",
+        &[("      data: countdown.train", "      data: [countdown.train, countdown.train]")],
+    ),
+    edit("no data set", &[("      data: countdown.train", "      data: []")]),
+    edit(
+        "clipped totals that are not compared",
+        &[(
+            "lr: 3e-4",
+            "lr: 3e-4\n      advantage: {combine: normalize_then_sum, clip_total: [0, 1]}",
+        )],
+    ),
     edit("odd rotary width", &[("qk_rope_head_dim: 16", "qk_rope_head_dim: 15")]),
     edit(
         "groups that do not divide",

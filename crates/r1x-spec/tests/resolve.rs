@@ -259,3 +259,69 @@ fn origins_read_like_places() {
     let file = Origin::File { file: "a.yaml".to_owned(), line: 3 };
     assert_eq!(file.to_string(), "a.yaml:3");
 }
+
+#[test]
+fn shaped_rewards_become_their_plan() {
+    let resolved = shipped("countdown-shaped", &[]);
+    let [format, equation, length] = resolved.plan.rewards.as_slice() else {
+        panic!("{:?}", resolved.plan.rewards);
+    };
+    let points = [(0, 0.3), (300, 0.1)].map(|(step, weight)| WeightPoint { step, weight });
+    assert_eq!(format.weight, 0.3);
+    assert_eq!(format.shaping.course, Some(CoursePlan::Points(points.to_vec())));
+    let gate = GatePlan { reward: "format".to_owned(), at_least: 1.0, otherwise: Otherwise::Zero };
+    assert_eq!(equation.shaping, ShapingPlan { gate: Some(gate), ..Default::default() });
+    let schedule =
+        SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 100, final_ratio: 0.0 };
+    assert_eq!(length.weight, 0.2);
+    assert_eq!(
+        length.shaping,
+        ShapingPlan {
+            applies: Some(AppliesPlan { data: Some(vec!["countdown".to_owned()]), column: None }),
+            clip: Some(Bounds { low: -0.5, high: 0.0 }),
+            gate: None,
+            course: Some(CoursePlan::Schedule(schedule)),
+        }
+    );
+    let combine = CombinePlan { order: CombineOrder::NormalizeThenSum, whiten: true, clip: None };
+    assert_eq!(grpo(&resolved).advantage.combine, combine);
+    let whiten = origin(&resolved, "stages.rl.grpo.advantage.whiten");
+    assert_eq!(whiten, ("true".to_owned(), "default".to_owned()));
+}
+
+#[test]
+fn plain_rewards_leave_no_trace_in_the_plan() {
+    let resolved = shipped("countdown", &["rewards.format.schedule={kind: constant}"]);
+    let json = serde_json::to_string(&resolved.plan).unwrap();
+    for word in ["shaping", "combine", "mixed"] {
+        assert!(!json.contains(word), "{word}: earlier plans have to keep their hash");
+    }
+}
+
+#[test]
+fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
+    let text = experiment("countdown").replace(
+        "rewards:\n",
+        "  chat:\n    jsonl: {path: rows.jsonl, columns: [question, kind]}\n    \
+         prompt: \"{{ question }}\"\nrewards:\n",
+    );
+    let world = World::new().with(SPEC, &text).with("experiments/rows.jsonl", "{}");
+    let set = [
+        "stages.rl.grpo.data=[countdown.train, chat.train]",
+        "stages.rl.grpo.skip=null",
+        "rewards.equation.for={data: [countdown]}",
+        "rewards.format.for={data: [chat], column: kind, values: [math, \"5\"]}",
+    ];
+    let resolved = match world.resolve(&set) {
+        Ok(resolved) => resolved,
+        Err(report) => panic!("{}", render(&report)),
+    };
+    let StageKind::Grpo(grpo) = &resolved.plan.stages[1].kind else { panic!("rl is grpo") };
+    assert_eq!(grpo.data.data, "countdown");
+    let chat = DataRef { data: "chat".to_owned(), split: Split::Train, skip: 0, limit: None };
+    assert_eq!(grpo.mixed, [chat]);
+    let values = ["\"math\"", "\"5\""].map(str::to_owned).to_vec();
+    let column = Some(ColumnPlan { name: "kind".to_owned(), values });
+    let data = Some(vec!["chat".to_owned()]);
+    assert_eq!(resolved.plan.rewards[0].shaping.applies, Some(AppliesPlan { data, column }));
+}

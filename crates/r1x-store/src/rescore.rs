@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::{Problem, RewardOutcome};
+use r1x_core::{Problem, RewardOutcome, RewardStatus};
 use sqlx::{FromRow, query_as};
 
 use crate::error::StoreError;
@@ -181,7 +181,8 @@ impl Store {
                 let mut rows = Rows::new(
                     "INSERT INTO rescored (rescore_id, rollout_id, value, status, parts, info)",
                 );
-                for (rollout_id, outcome) in outcomes {
+                let asked = |outcome: &RewardOutcome| outcome.status != RewardStatus::Unasked;
+                for (rollout_id, outcome) in outcomes.into_iter().filter(|(_, o)| asked(o)) {
                     rows.push([
                         rescore_id.into(),
                         rollout_id.into(),

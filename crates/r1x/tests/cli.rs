@@ -69,7 +69,11 @@ impl Bench {
     }
 
     fn run(&self, extra: &[&str]) -> Value {
-        let spec = experiments().join("countdown.yaml");
+        self.run_experiment("countdown.yaml", extra)
+    }
+
+    fn run_experiment(&self, name: &str, extra: &[&str]) -> Value {
+        let spec = experiments().join(name);
         let mut arguments = vec!["run", spec.to_str().unwrap(), "--json"];
         SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
         arguments.extend(extra);
@@ -138,6 +142,42 @@ fn a_run_can_be_listed_shown_queried_and_sampled_from() {
     bench.fails(4, &["show", "no-such-run"]);
     bench.fails(4, &["generate", "--prompt", "what is this"]);
     bench.fails(4, &["resume", name]);
+}
+
+/// The shaped experiment leaves every number between a plugin's value and the advantage, and they add up.
+#[test]
+fn shaped_rewards_can_be_followed_in_the_store() {
+    let bench = Bench::new();
+    let one = bench.run_experiment("countdown-shaped.yaml", &["--threads", "1"]);
+    let two = bench.run_experiment("countdown-shaped.yaml", &["--threads", "2"]);
+    assert_eq!((&one["status"], &one["digest"]), (&"done".into(), &two["digest"]));
+    let ask = |sql: &str| -> Value {
+        let answer = bench.ok(&["sql", sql, "--format", "json", "--run", "latest"]);
+        serde_json::from_str::<Value>(&answer).unwrap()[0].clone()
+    };
+    let sums = ask("WITH said AS (SELECT rollout_id, sum(contribution) AS total FROM v_rewards
+                        WHERE run = :run GROUP BY rollout_id)
+         SELECT count(*) AS rollouts, max(abs(total - unclipped)) AS off
+           FROM v_rollouts JOIN said USING (rollout_id)");
+    assert_eq!(sums["rollouts"], 12 * 6 * 4);
+    assert!(sums["off"].as_f64().unwrap() < 1e-12, "{sums}");
+    let gates = ask(
+        "SELECT sum(e.gate = 'closed' AND e.counted <> 0) + sum((e.gate = 'open') <> (f.value >= 1)) AS wrong,
+                sum(e.gate = 'closed') AS closed, min(f.weight) AS last, max(f.weight) AS first
+           FROM v_rewards e JOIN v_rewards f USING (rollout_id)
+          WHERE e.run = :run AND e.reward = 'equation' AND f.reward = 'format'",
+    );
+    assert_eq!(gates["wrong"], 0);
+    assert!(gates["closed"].as_i64().unwrap() > 0);
+    let last = gates["last"].as_f64().unwrap();
+    assert!((last - (0.3 - 0.2 * 11.0 / 300.0)).abs() < 1e-12 && gates["first"] == 0.3);
+    let shown = bench.ok(&["show", "latest@3.1.2"]);
+    for word in ["gate", "counted", "normalized", "length", "data        countdown"] {
+        assert!(shown.contains(word), "{word} is not in\n{shown}");
+    }
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/length.wasm");
+    let told = bench.ok(&["plugin", "run", plugin.to_str().unwrap(), "--replay", "latest"]);
+    assert!(told.contains("0 of 288 rollouts change"), "what is compared is not clipped: {told}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! What holds for every plugin is in `conformance.rs`.
 
+use r1x_core::plan::AppliesPlan;
 use r1x_core::{RewardOutcome, Rewarder, RolloutGroup};
 use r1x_reward::WasmRewarder;
 use serde_json::Value;
@@ -104,4 +105,44 @@ fn nothing_to_score_is_nothing() {
     assert!(score(&plugin, &plan(&plugin), &[]).unwrap().is_empty());
     let empty = group::<&str>(&[], &[]);
     assert_eq!(score(&plugin, &plan(&plugin), &[empty]).unwrap(), [Vec::new()]);
+}
+
+/// The second group lacks the columns the plugin needs, and is none of its business.
+#[test]
+fn a_plugin_is_not_asked_about_problems_it_does_not_judge() {
+    let mut plan = plan(&countdown());
+    let data = Some(vec!["game".to_owned()]);
+    plan.shaping.applies = Some(AppliesPlan { data, column: None });
+    let judged = |data: &str, columns: &[(&str, &str)]| {
+        let mut group = group(columns, &["<answer>1+2</answer>", "</think>"]);
+        group.problem.data = data.to_owned();
+        group
+    };
+    let columns = [("nums", "[1,2]"), ("target", "3")];
+    let groups = [judged("chat", &[]), judged("game", &columns), judged("chat", &[])];
+    let outcomes = score(&countdown(), &plan, &groups).unwrap();
+    assert_eq!(outcomes[0], vec![RewardOutcome::unasked(); 2]);
+    assert_eq!(outcomes[2], vec![RewardOutcome::unasked(); 2]);
+    assert_eq!(outcomes[1][0].value, Some(1.0));
+    let alone = score(&countdown(), &plan, &groups[1..2]).unwrap();
+    assert_eq!(outcomes[1], alone[0]);
+    plan.shaping.applies = None;
+    assert!(score(&countdown(), &plan, &groups).unwrap_err().message.contains("column `nums`"));
+}
+
+/// The share of failures is that among the rollouts a plugin was asked about.
+#[test]
+fn rollouts_that_are_not_judged_excuse_no_failures() {
+    let mut plan = plan(&hostile());
+    plan.max_failed_share = 0.5;
+    let data = Some(vec!["game".to_owned()]);
+    plan.shaping.applies = Some(AppliesPlan { data, column: None });
+    let of = |data: &str, words: &[&str]| {
+        let mut group = orders(words);
+        group.problem.data = data.to_owned();
+        group
+    };
+    let groups = [of("game", &["nan", "nan", "give 1"]), of("chat", &["give 1"; 9])];
+    let error = score(&hostile(), &plan, &groups).unwrap_err();
+    assert!(error.message.contains("2 of 3 rollouts failed"), "{error}");
 }

@@ -28,7 +28,7 @@ impl World {
     /// The plugins of the shipped experiments.
     pub fn new() -> Self {
         let mut world = World::default();
-        for plugin in ["format", "countdown"] {
+        for plugin in ["format", "countdown", "length"] {
             world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
         }
         for name in EXPERIMENTS {
@@ -97,7 +97,7 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
-            "format" => &[],
+            "format" | "length" => &[],
             _ => return Err("it is no WebAssembly component".to_owned()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();

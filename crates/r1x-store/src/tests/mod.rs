@@ -8,4 +8,5 @@ mod rescore;
 mod resume;
 mod round_trip;
 mod speed;
+mod terms;
 mod user_sql;

@@ -4,6 +4,7 @@ use r1x_core::{RewardOutcome, RewardStatus};
 
 use super::errors::change;
 use super::fixtures::*;
+use super::terms::TO_SCHEMA_2;
 use crate::{SqlQuery, Store, StoreError, Value};
 
 fn judged(value: f64) -> RewardOutcome {
@@ -73,13 +74,14 @@ fn a_rollout_that_is_not_there_keeps_nothing() {
 fn a_store_of_the_first_schema_is_brought_up_to_date_with_its_runs() {
     let place = Place::new();
     let name = run_of_steps(&place.write(), 1).name().to_owned();
-    for statement in [
+    let to_schema_1 = [
         "DROP VIEW v_rescores",
         "DROP TABLE rescored",
         "DROP TABLE rescore",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
         "PRAGMA user_version = 1",
-    ] {
+    ];
+    for statement in TO_SCHEMA_2.into_iter().chain(to_schema_1) {
         change(&place, statement);
     }
     let error = Store::open(&place.path(), crate::Mode::Read).err().unwrap();

@@ -125,7 +125,10 @@ fn a_failed_grade_is_not_correct() {
 fn large_suites_are_evaluated_in_pieces_with_the_same_draws() {
     let run = |count: usize| {
         let problems = (0..count).map(|index| FixedProblems::digit(index as u32 % 10)).collect();
-        let world = World { problems: FixedProblems { problems }, ..World::default() };
+        let world = World {
+            problems: FixedProblems { problems, ..FixedProblems::default() },
+            ..World::default()
+        };
         world.run(&with_suite(run_plan(vec![evaluate_stage()]), false, false, None))
     };
     let (small, large) = (run(250), run(600));

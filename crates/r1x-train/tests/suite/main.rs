@@ -10,4 +10,5 @@ mod learning;
 mod masks;
 mod reference;
 mod resume;
+mod shaping;
 mod support;

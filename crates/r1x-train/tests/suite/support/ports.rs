@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
 use r1x_core::port::{Arrivals, Outcomes};
+use r1x_core::reward::applies;
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PendingGroup, PortError, Problem, ProblemSource,
     Recorder, RewardOutcome, RewardStatus, Rewarder, Rollout, Split, StageFacts, StepFacts,
@@ -94,6 +95,9 @@ impl Rewarder for Rules {
         let groups = &groups[..groups.len() - usize::from(self.forget_a_group)];
         let one = |reward: &RewardPlan| {
             let group = |group: &PendingGroup| {
+                if !applies(reward, &group.problem) {
+                    return vec![RewardOutcome::unasked(); group.samples];
+                }
                 let rollouts = group.rollouts().expect("every group has arrived").iter();
                 rollouts.map(|rollout| rule(&reward.id, &group.problem, rollout)).collect()
             };
@@ -130,20 +134,23 @@ fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
 }
 
 /// Problems in a list, the same for both splits.
+#[derive(Default)]
 pub struct FixedProblems {
     pub problems: Vec<Problem>,
+    /// Those of the data set `more`.
+    pub more: Vec<Problem>,
 }
 
 impl FixedProblems {
     /// Ten problems: each digit wants itself.
     pub fn digits() -> Self {
-        Self { problems: (0..10).map(Self::digit).collect() }
+        Self { problems: (0..10).map(Self::digit).collect(), more: Vec::new() }
     }
 
     /// One problem.
     pub fn digit(digit: u32) -> Problem {
         Problem {
-            data: String::new(),
+            data: "digits".to_owned(),
             key: format!("digit-{digit}"),
             prompt: digit.to_string(),
             solution: Some(digit.to_string()),
@@ -154,7 +161,7 @@ impl FixedProblems {
 }
 
 impl ProblemSource for FixedProblems {
-    fn problems(&self, _data: &str, _split: Split) -> Result<&[Problem], PortError> {
-        Ok(&self.problems)
+    fn problems(&self, data: &str, _split: Split) -> Result<&[Problem], PortError> {
+        Ok(if data == "more" { &self.more } else { &self.problems })
     }
 }
