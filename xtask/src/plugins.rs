@@ -28,6 +28,7 @@ pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "format", component: "plugins/format.wasm" },
     Plugin { name: "gsm8k", component: "plugins/gsm8k.wasm" },
     Plugin { name: "ifeval", component: "plugins/ifeval.wasm" },
+    Plugin { name: "judge", component: "plugins/judge.wasm" },
     Plugin { name: "language", component: "plugins/language.wasm" },
     Plugin { name: "length", component: "plugins/length.wasm" },
     Plugin { name: "match", component: "plugins/match.wasm" },

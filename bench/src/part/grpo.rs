@@ -306,6 +306,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
         tags: Vec::new(),
         model: plan(shape, PROMPT + LONGEST, precision),
         data: BTreeMap::new(),
+        judges: BTreeMap::new(),
         rewards: vec![RewardPlan {
             id: REWARD.to_owned(),
             plugin: String::new(),

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::ModelPlan;
 use crate::port::PortError;
 
 /// Something a plugin asks for and a spec grants.
@@ -39,6 +40,22 @@ impl Capability {
             Capability::Judge => "ask the models under `judges`",
         }
     }
+}
+
+/// A frozen model that rewards may ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JudgePlan {
+    /// Its checkpoint, a folder.
+    pub checkpoint: String,
+    /// sha256 of its weights, hex.
+    pub sha256: String,
+    /// Its shape and its tokenizer.
+    pub model: ModelPlan,
+}
+
+impl JudgePlan {
+    /// The file of a checkpoint that holds the weights.
+    pub const WEIGHTS: &str = "model.safetensors";
 }
 
 /// One question to a frozen model.

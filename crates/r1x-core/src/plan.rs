@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capability::Capability;
+use crate::capability::{Capability, JudgePlan};
 use crate::problem::Split;
 
 mod shaping;
@@ -31,6 +31,9 @@ pub struct RunPlan {
     pub model: ModelPlan,
     /// Data sets by id.
     pub data: BTreeMap<String, DataPlan>,
+    /// Frozen models that rewards may ask, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub judges: BTreeMap<String, JudgePlan>,
     /// Rewards in the order of the spec.
     pub rewards: Vec<RewardPlan>,
     /// Stages in order.

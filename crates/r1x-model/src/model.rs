@@ -71,8 +71,23 @@ pub fn fresh(
     folder: PathBuf,
     device: &Device,
 ) -> Result<Box<dyn Model>, ModelError> {
+    if !device.is_cpu() {
+        return Ok(Box::new(TensorPolicy::new(plan, seed, folder, device)?));
+    }
+    Ok(on_cpu(plan, seed, threads, folder)?)
+}
+
+/// The same on the CPU, where a model may go from thread to thread.
+///
+/// # Errors
+/// When the tokenizer cannot be built.
+pub fn on_cpu(
+    plan: &ModelPlan,
+    seed: u64,
+    threads: usize,
+    folder: PathBuf,
+) -> Result<Box<dyn Model + Send>, ModelError> {
     Ok(match plan.precision {
-        _ if !device.is_cpu() => Box::new(TensorPolicy::new(plan, seed, folder, device)?),
         Precision::F32 => Box::new(DecoderPolicy::<f32>::new(plan, seed, threads, folder)?),
         Precision::Bf16 => Box::new(DecoderPolicy::<bf16>::new(plan, seed, threads, folder)?),
     })

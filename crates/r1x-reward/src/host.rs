@@ -151,7 +151,8 @@ impl Host {
         }
     }
 
-    pub(crate) fn workers(&self) -> usize {
+    /// Threads that score.
+    pub fn workers(&self) -> usize {
         self.0.workers
     }
 

@@ -56,6 +56,8 @@ record! {
         data: Dict<DataSpec> => nested;
         /// Reward plugins by id.
         rewards: Dict<RewardSpec> => nested;
+        /// Frozen models that rewards may ask, by name.
+        judges: Dict<JudgeSpec> => nested;
         /// Stages in order.
         stages: IdList<StageSpec> => part;
         /// Evaluation suites in order.
@@ -262,6 +264,16 @@ record! {
         solution: String => optional;
         /// Column with the short gold answer.
         answer: String => optional;
+    }
+}
+
+record! {
+    /// A frozen model that rewards may ask.
+    pub struct JudgeSpec {
+        /// Its checkpoint: a folder that a run of r1x wrote.
+        checkpoint: String => required;
+        /// Its shape and tokenizer; those of the policy when left out.
+        model: ModelSpec => optional;
     }
 }
 

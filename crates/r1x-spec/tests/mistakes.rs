@@ -53,6 +53,11 @@ const CASES: &[Case] = &[
         "byte size without a unit",
         &[("countdown.wasm}", "countdown.wasm, limits: {memory_bytes: 256M}}")],
     ),
+    edit("capability without a grant", &[("plugins/countdown.wasm}", "plugins/code.wasm}")]),
+    edit(
+        "capability that is none",
+        &[("countdown.wasm}", "countdown.wasm, grant: [exec, files]}")],
+    ),
     edit("yes for true", &[("evals:", "record: {text: yes}\nevals:")]),
     edit("name with a slash", &[("name: countdown", "name: count/down")]),
     edit(

@@ -89,6 +89,7 @@ mod tests {
                 recompute_activations: false,
             },
             data: BTreeMap::from([("game".to_owned(), data)]),
+            judges: BTreeMap::new(),
             rewards: Vec::new(),
             stages: Vec::new(),
             evals: Vec::new(),

@@ -1,13 +1,17 @@
-//! What rewards are granted, made from what this machine has: interpreters.
+//! What rewards are granted, made from what this machine has: interpreters, checkpoints.
 //!
 //! Must not know specs beyond the words of a grant, nor arguments.
 
+use std::sync::Arc;
+
 use r1x_build::{Source, interpreter};
-use r1x_core::{Capability, PortError};
+use r1x_core::plan::RunPlan;
+use r1x_core::{Capability, Judge, PortError};
 use r1x_reward::{Exec, Grants, Host, Plugin};
 
 use crate::command::plugin::told;
 use crate::failure::{Failure, code};
+use crate::judge::Judges;
 use crate::session;
 
 /// Where the manifest of a plugin and its component disagree about what it asks for.
@@ -51,17 +55,36 @@ pub fn exec(host: &Host) -> Result<Exec, Failure> {
     Exec::new(host, &lent).map_err(|error| PortError::from(error).into())
 }
 
+/// What judges answer through, shared by the rewards of a run.
+pub type SharedJudge = Arc<dyn Judge>;
+
+/// The models of a plan, when a reward may ask them.
+///
+/// # Errors
+/// When a checkpoint does not load.
+pub fn judges(plan: &RunPlan, threads: usize) -> Result<Option<SharedJudge>, Failure> {
+    if !plan.rewards.iter().any(|reward| reward.grant.contains(&Capability::Judge)) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Judges::load(&plan.judges, threads)?)))
+}
+
 /// The plugin with the grants that these words stand for.
 ///
 /// # Errors
 /// When one of them cannot be had here.
-pub fn granted(plugin: &Plugin, grant: &[Capability]) -> Result<Plugin, Failure> {
+pub fn granted(
+    plugin: &Plugin,
+    grant: &[Capability],
+    judge: Option<&SharedJudge>,
+) -> Result<Plugin, Failure> {
     let wants = |one: Capability| grant.contains(&one) && plugin.asks().contains(&one);
     let exec = match wants(Capability::Exec) {
         true => Some(exec(plugin.host())?),
         false => None,
     };
-    Ok(plugin.with(Grants { assets: wants(Capability::Assets), exec, judge: None }))
+    let judge = judge.filter(|_| wants(Capability::Judge)).cloned();
+    Ok(plugin.with(Grants { assets: wants(Capability::Assets), exec, judge }))
 }
 
 /// Reads the words of a command line.

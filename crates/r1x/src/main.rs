@@ -12,6 +12,7 @@ mod environment;
 mod failure;
 mod inputs;
 mod interrupt;
+mod judge;
 mod progress;
 mod session;
 mod table;

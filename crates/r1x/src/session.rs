@@ -106,6 +106,7 @@ pub fn rewarder(
     plan: &RunPlan,
     world: &World,
 ) -> Result<(WasmRewarder, Vec<PluginInput>), Failure> {
+    let judge = crate::capability::judges(plan, world.host.workers())?;
     let mut wired = Vec::new();
     let mut inputs = Vec::new();
     for reward in &plan.rewards {
@@ -140,7 +141,7 @@ pub fn rewarder(
             config_json: reward.config.clone(),
             weight: reward.weight,
         });
-        let plugin = crate::capability::granted(&plugin, &reward.grant)?;
+        let plugin = crate::capability::granted(&plugin, &reward.grant, judge.as_ref())?;
         wired.push((reward.clone(), plugin));
     }
     let rewarder = WasmRewarder::new(&world.host, &wired)

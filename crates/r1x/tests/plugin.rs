@@ -133,6 +133,7 @@ fn a_component_can_be_looked_into() {
     component  crates/r1x-reward/tests/fixtures/hostile.wasm
     imports    r1x:reward/log@0.1.0, r1x:reward/types@0.1.0
     exports    info, configure, score-batch
+    asks for   -
     columns    wanted
     optional   maybe
     needs      prompt, metadata

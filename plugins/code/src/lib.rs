@@ -243,12 +243,14 @@ mod tests {
 
     #[test]
     fn a_job_has_inputs_and_nothing_that_is_expected() {
-        let rollout = test_rollout("<answer>print(1)</answer>", TESTS);
+        let tests =
+            r#"{"tests":[{"input":"1","output":"hidden"},{"input":"5","output":"hidden"}]}"#;
+        let rollout = test_rollout("<answer>print(1)</answer>", tests);
         let code = code(r#"{"time_ms":5}"#);
         let job = code.job(&code.question(&rollout).unwrap()).unwrap();
         assert_eq!((job.code.as_str(), job.time_ms, job.inputs.len()), ("print(1)", 5, 2));
         assert_eq!(job.inputs[1].text, "5");
-        assert!(!format!("{job:?}").contains('6'), "{job:?}");
+        assert!(!format!("{job:?}").contains("hidden"), "{job:?}");
     }
 
     #[test]

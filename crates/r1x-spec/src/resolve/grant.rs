@@ -33,6 +33,11 @@ impl Resolver<'_, '_> {
             );
             self.error(codes::CAPABILITY, spec.plugin.span, message).help(help);
         }
+        if granted.contains(&Capability::Judge) && self.judges.is_empty() {
+            let message = "`judge` is granted, and there are no `judges` to ask".to_owned();
+            let help = "name one: `judges: {critic: {checkpoint: PATH}}`";
+            self.error(codes::CAPABILITY, spec.grant.span, message).help(help);
+        }
         for asked in asks.iter().filter(|asked| granted.contains(asked)) {
             if let Err(error) = self.inputs.ready(*asked) {
                 let name = asked.as_str();

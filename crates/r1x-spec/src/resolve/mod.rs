@@ -5,6 +5,7 @@
 mod data;
 mod evals;
 mod grant;
+mod judge;
 mod model;
 mod rewards;
 mod stages;
@@ -45,6 +46,8 @@ pub(crate) struct Resolver<'r, 'a> {
     data: Vec<DataFacts>,
     /// The spec's rewards, with those whose reading failed.
     rewards: Vec<RewardFacts>,
+    /// Names of the spec's judges.
+    judges: Vec<String>,
     /// Ids of the spec's suites.
     evals: Vec<String>,
     /// Ids of suites that `evaluate` stages run.
@@ -60,6 +63,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             inputs,
             data: Vec::new(),
             rewards: Vec::new(),
+            judges: Vec::new(),
             evals: Vec::new(),
             evaluated: Vec::new(),
             context_length: None,
@@ -72,6 +76,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         self.context_length = spec.model.as_ref().map(|model| *model.context_length);
         self.data =
             spec.data.0.iter().map(|(id, data)| self.read_data(id, data.as_ref())).collect();
+        self.judges = spec.judges.0.iter().map(|(id, _)| id.0.clone()).collect();
         self.rewards = spec
             .rewards
             .0
@@ -80,6 +85,13 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .collect();
         self.check_gates();
         let model = spec.model.as_ref().and_then(|model| self.model(model));
+        let policy = model.as_ref().map(|(model, _)| model);
+        let judges: Vec<_> = spec
+            .judges
+            .0
+            .iter()
+            .map(|(id, judge)| Some((id.0.clone(), self.judge(judge.as_ref()?, policy)?)))
+            .collect();
         let stages = spec.stages.as_ref().and_then(|stages| self.stages(stages));
         let evals = self.evals(&spec.evals);
         let (model, vocabulary_size) = model?;
@@ -96,6 +108,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
                 .iter()
                 .map(|d| Some((d.id.clone(), d.plan.clone()?)))
                 .collect::<Option<_>>()?,
+            judges: judges.into_iter().collect::<Option<_>>()?,
             rewards: self.rewards.iter().map(|r| r.plan.clone()).collect::<Option<_>>()?,
             stages: stages?,
             evals: evals?,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, SourcePlan};
 use r1x_spec::{Inputs, PluginFacts, Report, Resolved, Style, resolve};
 
@@ -28,7 +29,7 @@ impl World {
     /// The plugins of the shipped experiments.
     pub fn new() -> Self {
         let mut world = World::default();
-        for plugin in ["format", "countdown", "length"] {
+        for plugin in ["format", "countdown", "length", "code"] {
             world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
         }
         for name in EXPERIMENTS {
@@ -97,11 +98,13 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
-            "format" | "length" => &[],
+            "format" | "length" | "code" => &[],
             _ => return Err("it is no WebAssembly component".to_owned()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        Ok(PluginFacts { name, version: "0.1.0".to_owned(), columns, ..PluginFacts::default() })
+        let asks = if name == "code" { vec![Capability::Exec] } else { Vec::new() };
+        let version = "0.1.0".to_owned();
+        Ok(PluginFacts { name, version, columns, asks, ..PluginFacts::default() })
     }
 }
 

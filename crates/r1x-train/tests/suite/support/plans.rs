@@ -15,6 +15,7 @@ pub fn run_plan(stages: Vec<StagePlan>) -> RunPlan {
         tags: Vec::new(),
         model: unused_model(),
         data: BTreeMap::new(),
+        judges: BTreeMap::new(),
         rewards: vec![
             reward_plan("first", 1.0),
             reward_plan("stops", 0.5),

@@ -60,10 +60,14 @@ pub fn granted(arguments: &PluginArgs) -> Result<Opened, Failure> {
         let hint = "the manifest and the component must ask for the same";
         return Err(Failure::new(code::INPUT, disagreement, hint));
     }
-    opened.plugin = capability::granted(&opened.plugin, &grant)?;
+    opened.plugin = capability::granted(&opened.plugin, &grant, None)?;
     opened.plugin.check_grants().map_err(|error| {
         let asks: Vec<&str> = opened.plugin.asks().iter().map(|one| one.as_str()).collect();
-        let hint = format!("if it may, add: --grant {}", asks.join(","));
+        // The models are those of a spec, and there is none here.
+        let hint = match asks.contains(&"judge") {
+            true => "models are named by the `judges` of a spec: try it with `r1x run`".to_owned(),
+            false => format!("if it may, add: --grant {}", asks.join(",")),
+        };
         Failure::new(code::INPUT, error.to_string(), hint)
     })?;
     Ok(opened)

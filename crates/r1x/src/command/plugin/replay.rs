@@ -28,7 +28,7 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
     let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
     let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
     let plugin = super::load(&host, &component.wasm)?;
-    let plugin = capability::granted(&plugin, &capability::read(&arguments.grant)?)?;
+    let plugin = capability::granted(&plugin, &capability::read(&arguments.grant)?, None)?;
     if plugin.sha256() != replay.sha256 {
         eprintln!("note: this is another build than the one that failed");
     }

@@ -1,0 +1,37 @@
+//! Frozen models that rewards may ask.
+//!
+//! Must not know rewards.
+
+use std::path::Path;
+
+use r1x_core::capability::JudgePlan;
+use r1x_core::plan::ModelPlan;
+
+use super::Resolver;
+use crate::read::At;
+use crate::spec::JudgeSpec;
+
+/// Weights are hashed whole.
+const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
+
+impl Resolver<'_, '_> {
+    /// The plan of a judge; `policy` is the model that is trained.
+    pub(super) fn judge(
+        &mut self,
+        spec: &At<JudgeSpec>,
+        policy: Option<&ModelPlan>,
+    ) -> Option<JudgePlan> {
+        let model = match &spec.model {
+            Some(model) => self.model(model).map(|(model, _)| model),
+            None => policy.cloned(),
+        };
+        let written = self.reader.sources.path(spec.checkpoint.span.source, &spec.checkpoint);
+        let weights = written.join(JudgePlan::WEIGHTS);
+        let (_, bytes) = self.read_path(&weights, spec.checkpoint.span, MAX_WEIGHTS_BYTES)?;
+        Some(JudgePlan {
+            checkpoint: Path::new(&written).display().to_string(),
+            sha256: self.inputs.sha256(&bytes),
+            model: model?,
+        })
+    }
+}
