@@ -318,6 +318,10 @@ pub struct StagePlan {
 /// What a stage does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has a few stages, and they are never moved in bulk"
+)]
 pub enum StageKind {
     /// Supervised fine-tuning on worked solutions.
     Sft(SftPlan),

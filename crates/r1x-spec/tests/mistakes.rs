@@ -184,6 +184,15 @@ const CASES: &[Case] = &[
             ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
         ],
     ),
+    edit(
+        "grade whose gate does not judge the data",
+        &[
+            ("weight: 0.1", "for: {data: [file]}"),
+            ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
+            ("[format, equation]", "[length]"),
+            ("rewards:\n", "rewards:\n  length: {plugin: ../plugins/length.wasm}\n"),
+        ],
+    ),
     edit("for an unknown data set", &[("weight: 0.1", "for: {data: [cuontdown]}")]),
     edit("for nothing", &[("weight: 0.1", "for: {}")]),
     edit("for a column without values", &[("weight: 0.1", "for: {column: target}")]),

@@ -26,7 +26,7 @@ impl Resolver<'_, '_> {
 
     fn eval(&mut self, spec: &At<EvalSpec>) -> Option<EvalPlan> {
         let data = self.data_ref(&spec.data, None, spec.limit.as_ref());
-        self.check_reward(&spec.grade.0, spec.grade.span, &[&spec.data.data]);
+        self.check_grade(&spec.grade, &spec.data.data);
         let sampling = self.sampling(&spec.sampling);
         if sampling.temperature == 0.0 && *spec.samples > 1 {
             let message = format!("all {} samples at temperature 0 are equal", *spec.samples);

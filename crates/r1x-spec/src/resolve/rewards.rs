@@ -51,8 +51,13 @@ impl Resolver<'_, '_> {
         let known: Vec<String> = self.data.iter().map(|data| data.id.clone()).collect();
         if let Some(data) = &spec.data {
             self.check_list(data, "data set");
-            for id in data.iter().filter(|id| !known.contains(&id.0)) {
+            let unknown: Vec<&At<Name>> = data.iter().filter(|id| !known.contains(&id.0)).collect();
+            for id in &unknown {
                 self.unknown("data set", &id.0, id.span, &known);
+            }
+            if !unknown.is_empty() {
+                // Judging nothing would be a second message about the same slip.
+                return None;
             }
         }
         let column = match (&spec.column, &spec.values) {
@@ -86,6 +91,20 @@ impl Resolver<'_, '_> {
         let help = "a condition on a column is `for: {column: source, values: [math]}`";
         self.error(codes::MISSING_KEY, span, message).help(help);
         None
+    }
+
+    /// Whether the grade of an eval, and the rewards that decide about it, fit the data it is read on.
+    pub(super) fn check_grade(&mut self, grade: &At<Name>, data: &str) {
+        let mut chain = vec![grade.0.clone()];
+        while let Some(gate) = chain.last().and_then(|id| self.reward(id)?.gate.clone()) {
+            if chain.contains(&gate.0) || self.reward(&gate.0).is_none() {
+                break;
+            }
+            chain.push(gate.0.clone());
+        }
+        for id in chain {
+            self.check_reward(&id, grade.span, &[data]);
+        }
     }
 
     /// Reports gates that name no reward, that can never open, and gates in a circle.

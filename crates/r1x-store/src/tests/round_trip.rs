@@ -358,7 +358,10 @@ fn facts_that_do_not_fit_are_refused_whole() {
     cases.push((facts, "one advantage per rollout"));
     let mut facts = grpo_step(1, 1);
     facts.groups[1].group.rollouts[0].outcomes.pop();
-    cases.push((facts, "one outcome per reward"));
+    cases.push((facts, "one outcome and term per reward"));
+    let mut facts = grpo_step(1, 1);
+    facts.groups[1].group.rollouts[0].terms.pop();
+    cases.push((facts, "one outcome and term per reward"));
     let mut facts = grpo_step(1, 1);
     facts.reference_logprobs[0][1].pop();
     cases.push((facts, "one reference log-prob per token"));
