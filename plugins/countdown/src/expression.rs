@@ -77,12 +77,11 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             }
             '*' | '/' => Token::Operator(character),
             '0'..='9' => {
-                let mut digits = String::from(character);
+                let mut number = Some(value_of(character));
                 while let Some(digit) = rest.next_if(char::is_ascii_digit) {
-                    digits.push(digit);
+                    number = number.and_then(|number| appended(number, value_of(digit)));
                 }
-                let number = digits.parse().map_err(|_| "a number is too large".to_owned())?;
-                Token::Number(number)
+                Token::Number(number.ok_or("a number is too large")?)
             }
             '.' => return Err("decimals are not allowed".to_owned()),
             '=' => return Err("`=` is not allowed, only the expression itself".to_owned()),
@@ -91,6 +90,19 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         tokens.push(token);
     }
     Ok(tokens)
+}
+
+fn value_of(digit: char) -> i128 {
+    i128::from(digit.to_digit(10).unwrap_or_default())
+}
+
+/// A number with one more digit at its end.
+fn appended(number: i128, digit: i128) -> Option<i128> {
+    // Checked products of 128 bits are slow, and these are short nearly always.
+    match i64::try_from(number) {
+        Ok(short) if short < i64::MAX / 10 - 1 => Some(i128::from(short * 10) + digit),
+        _ => number.checked_mul(10)?.checked_add(digit),
+    }
 }
 
 struct Parser<'a> {

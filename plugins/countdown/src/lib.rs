@@ -78,7 +78,15 @@ pub fn judge(completion: &str, problem: &Problem) -> Verdict {
         parsed: true,
         numbers: numbers.is_ok(),
         value_correct: value.is_ok(),
-        reason: numbers.and(value).err().unwrap_or_else(|| format!("gives {}", problem.target)),
+        reason: numbers.and(value).err().unwrap_or_else(|| gives(problem.target)),
+    }
+}
+
+fn gives(target: i128) -> String {
+    // Numbers of 128 bits are slow to write, and no problem has such a target.
+    match i64::try_from(target) {
+        Ok(short) => format!("gives {short}"),
+        Err(_) => format!("gives {target}"),
     }
 }
 

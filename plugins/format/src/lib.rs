@@ -2,6 +2,7 @@
 //!
 //! With `compat` it scores as a public recipe does. Must not know what a good answer is.
 
+use r1x_plugin::scan;
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
 
@@ -51,7 +52,7 @@ pub struct Verdict {
 pub fn judge(text: &str, prefilled: bool) -> Verdict {
     let thinking = check_thinking(text, prefilled);
     let answering = check_answer(text);
-    let order = match (text.find(THINK_END), text.find(ANSWER)) {
+    let order = match (scan::find(text, THINK_END), scan::find(text, ANSWER)) {
         (Some(end), Some(start)) if start < end => Err("the answer starts before </think>"),
         (Some(end), Some(start)) if !text[end + THINK_END.len()..start].trim().is_empty() => {
             Err("text between </think> and <answer>")
@@ -70,8 +71,8 @@ pub fn judge(text: &str, prefilled: bool) -> Verdict {
 /// Mini-R1's form: `</think>`, one line break, `<answer>`, and `</answer>` at the end or before a last line
 /// break. What stands between the answer's tags is free, more tags included.
 pub fn judge_mini_r1(text: &str) -> Verdict {
-    let (thought, rest) = text.split_once(THINK_END).unwrap_or((text, ""));
-    let think = thought.len() < text.len() && !thought.contains(THINK);
+    let (thought, rest) = scan::split_once(text, THINK_END).unwrap_or((text, ""));
+    let think = thought.len() < text.len() && !scan::find(thought, THINK).is_some();
     let answer = rest
         .strip_prefix("\n<answer>")
         .is_some_and(|rest| rest.strip_suffix('\n').unwrap_or(rest).ends_with(ANSWER_END));
@@ -84,7 +85,7 @@ pub fn judge_mini_r1(text: &str) -> Verdict {
 }
 
 fn check_thinking(text: &str, prefilled: bool) -> Result<(), &'static str> {
-    match (text.matches(THINK).count(), prefilled) {
+    match (scan::count(text, THINK), prefilled) {
         (0, true) => {}
         (_, true) => return Err("<think> again, though the prompt opened it"),
         (0, false) => return Err("no <think>"),
@@ -92,7 +93,7 @@ fn check_thinking(text: &str, prefilled: bool) -> Result<(), &'static str> {
         (1, false) => return Err("text before <think>"),
         (_, false) => return Err("more than one <think>"),
     }
-    match text.matches(THINK_END).count() {
+    match scan::count(text, THINK_END) {
         0 => Err("no </think>"),
         1 => Ok(()),
         _ => Err("more than one </think>"),
@@ -100,20 +101,20 @@ fn check_thinking(text: &str, prefilled: bool) -> Result<(), &'static str> {
 }
 
 fn check_answer(text: &str) -> Result<(), &'static str> {
-    match text.matches(ANSWER).count() {
+    match scan::count(text, ANSWER) {
         0 => return Err("no <answer>"),
         1 => {}
         _ => return Err("more than one <answer>"),
     }
-    match text.matches(ANSWER_END).count() {
+    match scan::count(text, ANSWER_END) {
         0 => return Err("no </answer>"),
         1 => {}
         _ => return Err("more than one </answer>"),
     }
-    let Some((_, rest)) = text.split_once(ANSWER) else {
+    let Some((_, rest)) = scan::split_once(text, ANSWER) else {
         return Err("no <answer>");
     };
-    let Some((answer, after)) = rest.split_once(ANSWER_END) else {
+    let Some((answer, after)) = scan::split_once(rest, ANSWER_END) else {
         return Err("</answer> before <answer>");
     };
     if answer.trim().is_empty() {

@@ -44,6 +44,11 @@ impl Integer {
         self.limbs.is_empty()
     }
 
+    /// Whether the value is 1.
+    pub fn is_one(&self) -> bool {
+        !self.negative && self.limbs == [1]
+    }
+
     /// Whether the value is below 0.
     pub fn is_negative(&self) -> bool {
         self.negative

@@ -3,7 +3,6 @@
 //! Deterministic, and made for judging what a model wrote, not for the web: where nothing speaks for a language,
 //! there is no answer. Must not know rewards.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// A writing system.
@@ -232,6 +231,9 @@ const BLOCKS: &[(u32, u32, Script)] = &[
 
 /// The script of a letter; `None` for digits, marks, and scripts that no language here uses.
 pub fn script(c: char) -> Option<Script> {
+    if c.is_ascii() {
+        return c.is_ascii_alphabetic().then_some(Script::Latin);
+    }
     let code = u32::from(c);
     let at = BLOCKS.partition_point(|(_, last, _)| *last < code);
     let (first, _, script) = BLOCKS.get(at)?;
@@ -314,16 +316,65 @@ pub fn detect(text: &str) -> Option<&'static Language> {
     counts.iter().position(|count| *count == most).map(|at| &LANGUAGES[at])
 }
 
-/// For every small word, the languages that have it: bit n stands for the nth of [`LANGUAGES`].
-fn small_words() -> &'static BTreeMap<&'static str, u64> {
-    static TABLE: OnceLock<BTreeMap<&'static str, u64>> = OnceLock::new();
+/// Small words by a hash, each with the languages that have it: bit n stands for the nth of [`LANGUAGES`].
+struct SmallWords {
+    buckets: Vec<Vec<(&'static str, u64)>>,
+    /// The longest of them, bytes.
+    longest: usize,
+}
+
+/// Some times as many as there are small words.
+const BUCKETS: usize = 4096;
+
+fn bucket(word: &[u8]) -> usize {
+    let hash = word
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 15)) as usize % BUCKETS
+}
+
+impl SmallWords {
+    /// The languages of a word that is in lower case.
+    fn languages(&self, word: &[u8]) -> u64 {
+        let found = self.buckets[bucket(word)].iter().find(|(own, _)| own.as_bytes() == word);
+        found.map_or(0, |(_, languages)| *languages)
+    }
+
+    /// The languages of a word, whatever its capitals.
+    fn spoken(&self, word: &str) -> u64 {
+        let mut lower = [0_u8; 32];
+        match lower.get_mut(..word.len()) {
+            Some(lower) if word.is_ascii() => {
+                if word.len() > self.longest {
+                    return 0;
+                }
+                lower.copy_from_slice(word.as_bytes());
+                lower.make_ascii_lowercase();
+                self.languages(lower)
+            }
+            // A longer word in ASCII is none of them: no lower case of it is any shorter.
+            None if word.is_ascii() => 0,
+            _ => self.languages(word.to_lowercase().as_bytes()),
+        }
+    }
+}
+
+fn small_words() -> &'static SmallWords {
+    static TABLE: OnceLock<SmallWords> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let mut table = BTreeMap::new();
+        let mut table = SmallWords { buckets: vec![Vec::new(); BUCKETS], longest: 0 };
         for (at, language) in LANGUAGES.iter().enumerate() {
             for word in language.words.split(' ') {
-                *table.entry(word).or_insert(0) |= 1 << at;
+                table.longest = table.longest.max(word.len());
+                let bucket = &mut table.buckets[bucket(word.as_bytes())];
+                match bucket.iter_mut().find(|(own, _)| *own == word) {
+                    Some((_, languages)) => *languages |= 1 << at,
+                    None => bucket.push((word, 1 << at)),
+                }
             }
         }
+        // The buffer for a word in lower case has room for every one of them.
+        debug_assert!(table.longest <= 32);
         table
     })
 }
@@ -332,12 +383,17 @@ fn small_words() -> &'static BTreeMap<&'static str, u64> {
 fn spoken_in(words: &[(Script, &str)], script: Script) -> Option<&'static str> {
     let table = small_words();
     let mut counts = [0usize; 64];
+    let mut told = false;
     for (_, word) in words.iter().filter(|(other, _)| *other == script).take(200) {
-        let mut languages = table.get(word.to_lowercase().as_str()).copied().unwrap_or(0);
+        let mut languages = table.spoken(word);
+        told |= languages != 0;
         while languages != 0 {
             counts[languages.trailing_zeros() as usize] += 1;
             languages &= languages - 1;
         }
+    }
+    if !told {
+        return None;
     }
     let mut best: (usize, Option<&'static str>) = (0, None);
     for (language, count) in LANGUAGES.iter().zip(counts) {

@@ -13,6 +13,7 @@ pub mod integer;
 pub mod judge;
 pub mod language;
 pub mod rational;
+pub mod scan;
 pub mod settings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -24,6 +24,9 @@ impl Rational {
         if denominator.is_zero() {
             return None;
         }
+        if denominator.is_one() {
+            return (numerator.bits() <= MAX_BITS).then_some(Self { numerator, denominator });
+        }
         let divisor = numerator.common_divisor(&denominator);
         let (mut numerator, _) = numerator.divided(&divisor)?;
         let (mut denominator, _) = denominator.divided(&divisor)?;

@@ -2,26 +2,25 @@
 //!
 //! Must not know what a right answer is. Every function is linear in the length of the text.
 
-/// How often a mark occurs, without overlaps.
-pub fn count(text: &str, mark: &str) -> usize {
-    text.matches(mark).count()
-}
+use crate::scan;
+pub use crate::scan::count;
 
 /// The text between the last `open` and the first `close` after it; without `close`, `None`.
 pub fn last_between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
-    let (_, rest) = text.rsplit_once(open)?;
-    rest.split_once(close).map(|(inside, _)| inside)
+    let rest = &text[scan::rfind(text, open)? + open.len()..];
+    scan::split_once(rest, close).map(|(inside, _)| inside)
 }
 
 /// The text between the only `open` and the only `close`; the error says what is wrong, in a few words.
 pub fn only_between<'a>(text: &'a str, open: &str, close: &str) -> Result<&'a str, String> {
-    let (before, rest) = text.split_once(open).ok_or_else(|| format!("no {open}"))?;
-    if rest.contains(open) {
+    let (before, rest) = scan::split_once(text, open).ok_or_else(|| format!("no {open}"))?;
+    let has = |text: &str, mark: &str| scan::find(text, mark).is_some();
+    if has(rest, open) {
         return Err(format!("more than one {open}"));
     }
-    match rest.split_once(close) {
+    match scan::split_once(rest, close) {
         None => Err(format!("no {close}")),
-        Some((_, after)) if after.contains(close) || before.contains(close) => {
+        Some((_, after)) if has(after, close) || has(before, close) => {
             Err(format!("more than one {close}"))
         }
         Some((inside, _)) => Ok(inside),
@@ -32,9 +31,9 @@ pub fn only_between<'a>(text: &'a str, open: &str, close: &str) -> Result<&'a st
 /// where thinking was opened, nothing but thought. `prefilled` says that the prompt opened it.
 pub fn split_thought(text: &str, prefilled: bool) -> (&str, &str) {
     const OPEN: &str = "<think>";
-    let opened = text.find(OPEN).map(|at| at + OPEN.len());
+    let opened = scan::find(text, OPEN).map(|at| at + OPEN.len());
     let start = opened.unwrap_or(0);
-    match text[start..].split_once("</think>") {
+    match scan::split_once(&text[start..], "</think>") {
         Some((thought, rest)) => (thought, rest),
         None if opened.is_some() || prefilled => (&text[start..], ""),
         None => ("", text),
