@@ -72,7 +72,7 @@ pub fn judge(text: &str, prefilled: bool) -> Verdict {
 /// break. What stands between the answer's tags is free, more tags included.
 pub fn judge_mini_r1(text: &str) -> Verdict {
     let (thought, rest) = scan::split_once(text, THINK_END).unwrap_or((text, ""));
-    let think = thought.len() < text.len() && !scan::find(thought, THINK).is_some();
+    let think = thought.len() < text.len() && scan::find(thought, THINK).is_none();
     let answer = rest
         .strip_prefix("\n<answer>")
         .is_some_and(|rest| rest.strip_suffix('\n').unwrap_or(rest).ends_with(ANSWER_END));
