@@ -50,7 +50,7 @@ impl Verdicts {
     pub fn last(&self, text: &str) -> Option<f64> {
         let inside = |c: char| c.is_alphanumeric() || c == '.' || c == '-' || c == '_';
         let words = text.split(|c| !inside(c)).map(|word| word.trim_matches('.'));
-        words.filter_map(|word| self.reward(word)).last()
+        words.filter_map(|word| self.reward(word)).next_back()
     }
 
     /// The mean of the rewards, weighed by how likely each word is among them.

@@ -107,6 +107,13 @@ impl Match {
         }
     }
 
+    /// Whether word by word is all there is to compare, which needs no copy and ends at the first difference.
+    fn by_words(&self) -> bool {
+        self.mode == Mode::Exact
+            && self.settings.flag("ignore_space")
+            && !self.settings.flag("ignore_case")
+    }
+
     fn holds(&self, text: &str, expected: &Expected) -> bool {
         match expected {
             Expected::Text(expected) if self.mode == Mode::Exact => text == expected,
@@ -133,6 +140,13 @@ impl Match {
             Some(_) => vec![r1x_plugin::column_text(&columns, "answer")?],
         };
         texts.iter().map(|text| self.expected(text)).collect()
+    }
+}
+
+fn same_words(text: &str, expected: &Expected) -> bool {
+    match expected {
+        Expected::Text(expected) => text.split_whitespace().eq(expected.split_whitespace()),
+        Expected::Pattern(_) => false,
     }
 }
 
@@ -181,9 +195,14 @@ impl Reward for Match {
             let name = self.settings.text("part");
             return Ok(Score::new(0.0, format!("no {name}")).part("found", false));
         };
-        let text = self.plain(part);
-        let holds =
-            self.pattern.iter().chain(&of_problem).any(|expected| self.holds(&text, expected));
+        let expected = self.pattern.iter().chain(&of_problem);
+        let holds = match self.by_words() {
+            true => expected.into_iter().any(|expected| same_words(part, expected)),
+            false => {
+                let text = self.plain(part);
+                expected.into_iter().any(|expected| self.holds(&text, expected))
+            }
+        };
         let info = if holds { "matches" } else { "does not match" };
         Ok(Score::new(f64::from(holds), info).part("found", true))
     }

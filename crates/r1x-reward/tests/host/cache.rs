@@ -63,6 +63,20 @@ fn a_damaged_entry_is_compiled_again() {
     assert_eq!(load(), Origin::Cache);
 }
 
+/// Native code of another plugin in the place of this one's, with the note that belonged to it.
+#[test]
+fn a_forged_entry_is_not_run() {
+    let folder = Folder::new();
+    let (cache, other) = (folder.0.join("cache"), folder.0.join("other"));
+    new_host(Some(other.clone()), 1).load(hostile_path()).unwrap();
+    let load = || new_host(Some(cache.clone()), 1).load(path("plugins/format.wasm")).unwrap();
+    assert_eq!(load().origin(), Origin::Compiled);
+    fs::copy(entry(&other, "cwasm"), entry(&cache, "cwasm")).unwrap();
+    let plugin = load();
+    assert_eq!((plugin.origin(), plugin.info().name.as_str()), (Origin::Compiled, "format"));
+    assert_eq!(load().origin(), Origin::Cache);
+}
+
 #[test]
 fn a_folder_open_to_others_is_not_used() {
     let folder = Folder::new();

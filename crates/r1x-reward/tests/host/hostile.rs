@@ -175,6 +175,48 @@ fn a_memory_bomb_is_stopped_and_named() {
     one_bad("bomb", RewardStatus::Trap, "more memory than 16777216 bytes (limits.memory_bytes)");
 }
 
+/// The guest with one more core module in it, which is instantiated with every instance.
+fn with_module(text: &str) -> Vec<u8> {
+    let mut component = std::fs::read(hostile_path()).unwrap();
+    let module = wat::parse_str(text).unwrap();
+    // Sections: number, length, content. Core modules are numbered in their order; number 1 holds one of them.
+    let (mut at, mut modules) = (8, 0u8);
+    while at < component.len() {
+        let id = component[at];
+        let (mut length, mut shift) = (0usize, 0);
+        at += 1;
+        loop {
+            let byte = component[at];
+            (length, shift, at) = (length | usize::from(byte & 0x7f) << shift, shift + 7, at + 1);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        modules += u8::from(id == 1);
+        at += length;
+    }
+    component.extend([1, module.len() as u8]);
+    component.extend(module);
+    // One core instance: of that module, with nothing given to it.
+    component.extend([2, 4, 1, 0, modules, 0]);
+    component
+}
+
+#[test]
+fn a_table_bomb_is_stopped_and_named() {
+    let harmless = with_module("(module (table 1 funcref))");
+    assert!(host().load_bytes("padded", harmless).is_ok());
+    for bomb in [
+        "(module (table 200000 funcref))",
+        "(module (table $t 1 funcref) (func $s
+           (if (i32.eq (table.grow $t (ref.null func) (i32.const 200000)) (i32.const -1))
+             (then unreachable))) (start $s))",
+    ] {
+        let error = host().load_bytes("bomb", with_module(bomb)).unwrap_err().to_string();
+        assert!(error.contains("wanted more than 100000 rows in its tables"), "{error}");
+    }
+}
+
 #[test]
 fn endless_recursion_is_a_trap() {
     one_bad("recurse", RewardStatus::Trap, "stack overflow");

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::Policy;
-use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, Precision, TokenizerPlan,
-};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, Precision, TokenizerPlan};
 use r1x_core::port::Cursor;
 
 use super::*;
@@ -18,7 +15,7 @@ fn plan(precision: Precision) -> ModelPlan {
         hidden_size: 16,
         layers: 2,
         context_length: 24,
-        attention: AttentionPlan::Gqa(GqaPlan { heads: 2, kv_heads: 1, head_dim: 8 }),
+        attention: AttentionPlan::Gqa { heads: 2, kv_heads: 1, head_dim: 8 },
         feed_forward: FeedForwardPlan::Dense { intermediate_size: 24 },
         tie_embeddings: true,
         rope_theta: 100.0,
@@ -39,7 +36,7 @@ fn critic(precision: Precision) -> (tempfile::TempDir, JudgePlan, Box<dyn Model 
     (folder, JudgePlan { checkpoint, sha256: saved.sha256, model }, policy)
 }
 
-fn judges(plan: &JudgePlan, threads: usize) -> Result<Judges, PortError> {
+fn load(plan: &JudgePlan, threads: usize) -> Result<Judges, PortError> {
     Judges::load(&BTreeMap::from([("critic".to_owned(), plan.clone())]), threads)
 }
 
@@ -57,8 +54,8 @@ fn an_answer_depends_on_the_request_alone() {
                 [request(prompt, 0.0, 1), request(prompt, 1.0, 1), request(prompt, 1.0, 2)]
             })
             .collect();
-        let together = judges(&plan, 3).unwrap().complete("critic", &batch).unwrap();
-        let one = judges(&plan, 1).unwrap();
+        let together = load(&plan, 3).unwrap().complete("critic", &batch).unwrap();
+        let one = load(&plan, 1).unwrap();
         for (request, answer) in batch.iter().zip(&together) {
             let alone = one.complete("critic", std::slice::from_ref(request)).unwrap();
             assert_eq!(alone, std::slice::from_ref(answer), "{request:?}");
@@ -71,7 +68,7 @@ fn an_answer_depends_on_the_request_alone() {
 #[test]
 fn log_probs_are_those_of_what_the_model_writes() {
     let (_folder, plan, mut policy) = critic(Precision::F32);
-    let judges = judges(&plan, 2).unwrap();
+    let judges = load(&plan, 2).unwrap();
     let prompt = policy.encode("is it good ?").unwrap();
     let asked = GenerateRequest { prompt, samples: 4, address: 0, lengths: vec![3; 4] };
     let sampling =
@@ -100,7 +97,7 @@ fn log_probs_are_those_of_what_the_model_writes() {
 #[test]
 fn mistakes_are_told() {
     let (_folder, plan, _) = critic(Precision::F32);
-    let judges = judges(&plan, 1).unwrap();
+    let judges = load(&plan, 1).unwrap();
     let error = judges.complete("nobody", &[]).unwrap_err();
     assert!(error.message.contains("no judge `nobody`") && error.hint.unwrap().contains("critic"));
     let long = "good ".repeat(30);
@@ -110,10 +107,10 @@ fn mistakes_are_told() {
     assert!(error.message.contains("a text of 0 tokens"), "{error}");
 
     let other = JudgePlan { sha256: "0".repeat(64), ..plan.clone() };
-    let error = super::tests::judges(&other, 1).err().unwrap();
+    let error = load(&other, 1).err().unwrap();
     assert!(error.message.contains("judge `critic`"), "{error}");
     assert!(error.message.contains("not the weights that the plan names"), "{error}");
     let missing = JudgePlan { checkpoint: "nowhere".to_owned(), ..plan };
-    let error = super::tests::judges(&missing, 1).err().unwrap();
+    let error = load(&missing, 1).err().unwrap();
     assert!(error.message.contains("nowhere"), "{error}");
 }
