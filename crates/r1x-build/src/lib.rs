@@ -4,11 +4,13 @@
 //! parameters ([`Environment`]); nothing is printed.
 
 mod build;
+mod contract;
 mod error;
 pub mod files;
 pub mod language;
 mod manifest;
 mod source;
+mod stage;
 pub mod template;
 mod units;
 

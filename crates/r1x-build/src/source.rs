@@ -1,4 +1,4 @@
-//! What a user may point at: a plugin's folder, its manifest, a single `.py` file, or a component.
+//! What a user may point at: a plugin's folder, its manifest, a single source file, or a component.
 //!
 //! Must not know how anything is built.
 
@@ -43,9 +43,12 @@ impl Source {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let language = match extension {
             Some("py") => Language::Python,
+            Some("js" | "mjs") => Language::JavaScript,
+            Some("c") => Language::C,
             Some("wasm") => Language::Prebuilt,
             _ => {
-                let reason = "is neither a folder with a plugin.toml, nor a .py or .wasm file";
+                let reason =
+                    "is neither a folder with a plugin.toml, nor a .py, .js, .c or .wasm file";
                 return Err(not_a_plugin(path, reason));
             }
         };
@@ -92,6 +95,9 @@ mod tests {
             ("My_Reward.py", Language::Python, "my-reward"),
             ("count.wasm", Language::Prebuilt, "count"),
             ("1.py", Language::Python, "plugin"),
+            ("a.mjs", Language::JavaScript, "a"),
+            ("b.js", Language::JavaScript, "b"),
+            ("c.c", Language::C, "c"),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, "").unwrap();
