@@ -53,7 +53,6 @@ const FLAGS: &[&str] = &[
     "-Wl,--no-entry",
     "-Wl,--gc-sections",
     "-Wl,--strip-debug",
-    "-Wl,--stack-first",
     "-Wl,-z,stack-size=262144",
     "-I../sdk",
 ];
@@ -72,7 +71,8 @@ pub struct Compiler {
     pub version: String,
 }
 
-const CLANG: &[&str] = &["--target=wasm32", "-nostdlibinc"];
+/// Zig's linker puts the stack first by itself, and does not know the word for it.
+const CLANG: &[&str] = &["--target=wasm32", "-nostdlibinc", "-Wl,--stack-first"];
 const ZIG: &[&str] = &["cc", "-target", "wasm32-freestanding", "-fno-sanitize=undefined"];
 const ZIG_MODULE: &[&str] =
     &["-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-fno-sanitize=undefined"];

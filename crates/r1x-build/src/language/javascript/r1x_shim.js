@@ -11,6 +11,7 @@ const FRAMES = 6;
 // Characters of an explanation: the host keeps 4096 bytes.
 const LONGEST = 3500;
 const NO_PARTS = [];
+const COLUMNS = note.about.columns;
 
 const takes = (name) => note.reserved.includes(name);
 const TAKES = {
@@ -64,8 +65,8 @@ export function scoreBatch(batch) {
 
 function columns(rollout) {
   const values = JSON.parse(rollout.columns);
-  for (const name of note.about.columns) {
-    if (!Object.hasOwn(values, name)) throw new Error(`the column \`${name}\` is missing`);
+  for (let at = 0; at < COLUMNS.length; at++) {
+    if (!(COLUMNS[at] in values)) throw new Error(`the column \`${COLUMNS[at]}\` is missing`);
   }
   return values;
 }
@@ -140,6 +141,7 @@ function number(value) {
   throw new TypeError(`${shown(value)} is ${kind}, not a number`);
 }
 
+/** One thing the author returned, as a score. Written for an interpreter: loops, and no iterators. */
 function score(value) {
   try {
     if (value === null) return { reward: undefined, parts: NO_PARTS, info: undefined };
@@ -147,21 +149,30 @@ function score(value) {
       throw new TypeError('the function returned nothing; `return null` says "no opinion"');
     }
     if (typeof value !== 'object') return { reward: number(value), parts: NO_PARTS, info: undefined };
-    const keys = Object.keys(value);
-    if (value.reward === undefined || !keys.every((key) => ['reward', 'parts', 'info'].includes(key))) {
-      const there = keys.length > 0 ? keys.join(', ') : 'nothing';
-      throw new TypeError(
-        `a score may have \`reward\`, \`parts\` and \`info\`, and needs \`reward\`; it has ${there}`,
-      );
+    for (const key in value) {
+      if (key !== 'reward' && key !== 'parts' && key !== 'info') unknown(value);
     }
+    const { reward, info } = value;
+    if (reward === undefined) unknown(value);
     return {
-      reward: value.reward === null ? undefined : number(value.reward),
-      parts: Object.entries(value.parts ?? {}).map(([name, part]) => ({ name, value: number(part) })),
-      info: value.info == null ? undefined : String(value.info).slice(0, LONGEST),
+      reward: reward === null ? undefined : number(reward),
+      parts: value.parts ? parts(value.parts) : NO_PARTS,
+      info: info === undefined || info === null ? undefined : String(info).slice(0, LONGEST),
     };
   } catch (error) {
     return failed(`${error.name}: ${error.message}`);
   }
+}
+
+function unknown(value) {
+  const there = Object.keys(value).join(', ') || 'nothing';
+  throw new TypeError(`a score may have \`reward\`, \`parts\` and \`info\`, and needs \`reward\`; it has ${there}`);
+}
+
+function parts(given) {
+  const list = [];
+  for (const name in given) list.push({ name, value: number(given[name]) });
+  return list;
 }
 
 // --- words ---------------------------------------------------------------------------------------------
