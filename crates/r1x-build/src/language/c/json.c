@@ -153,7 +153,7 @@ static uint32_t read_escape(r1x_json text, size_t *at) {
 }
 
 bool r1x_as_text(r1x_json value, r1x_text *text) {
-    if (r1x_kind(value) != 's' || value.length < 2) return false;
+    if (r1x_kind(value) != 's' || value.length < 2 || value.data[value.length - 1] != '"') return false;
     r1x_text inside = r1x_slice(value, 1, value.length - 1);
     if (r1x_find(inside, R1X("\\"), 0) == R1X_NOWHERE) {
         *text = inside;
