@@ -78,7 +78,7 @@ impl BuildError {
             BuildError::Manifest(error) => error.hint.clone(),
             BuildError::Io { .. } => "check the path and its permissions".to_owned(),
             BuildError::NotAPlugin { .. } => {
-                "give a folder with a plugin.toml, a reward.py, or a .wasm component; \
+                "give a folder with a plugin.toml, a reward.py, .js or .c, or a .wasm component; \
                  `r1x plugin new NAME` makes a folder"
                     .to_owned()
             }

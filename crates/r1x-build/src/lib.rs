@@ -5,12 +5,14 @@
 
 mod assets;
 mod build;
+mod contract;
 mod error;
 pub mod files;
 pub mod interpreter;
 pub mod language;
 mod manifest;
 mod source;
+mod stage;
 pub mod template;
 mod units;
 

@@ -1,4 +1,4 @@
-//! What a user may point at: a plugin's folder, its manifest, a single `.py` file, or a component.
+//! What a user may point at: a plugin's folder, its manifest, a single source file, or a component.
 //!
 //! Must not know how anything is built.
 
@@ -11,6 +11,8 @@ use crate::manifest::{Case, Language, Manifest, is_name};
 pub const MANIFEST_NAME: &str = "plugin.toml";
 /// Further cases of a plugin, beside its manifest.
 const CASES_NAME: &str = "cases.jsonl";
+/// The ending of the file with the cases of a single file: those of `reward.py` stand in `reward.cases.jsonl`.
+const SINGLE_CASES: &str = "cases.jsonl";
 
 /// A plugin's sources and its manifest, written or synthesised.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,9 +45,12 @@ impl Source {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let language = match extension {
             Some("py") => Language::Python,
+            Some("js" | "mjs") => Language::JavaScript,
+            Some("c") => Language::C,
             Some("wasm") => Language::Prebuilt,
             _ => {
-                let reason = "is neither a folder with a plugin.toml, nor a .py or .wasm file";
+                let reason =
+                    "is neither a folder with a plugin.toml, nor a .py, .js, .c or .wasm file";
                 return Err(not_a_plugin(path, reason));
             }
         };
@@ -54,8 +59,23 @@ impl Source {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let name = stem.to_lowercase().replace(['_', ' ', '.'], "-");
         let name = if is_name(&name) { name.as_str() } else { "plugin" };
-        let manifest = Manifest::synthesised(name, language, entry);
+        let mut manifest = Manifest::synthesised(name, language, entry);
+        manifest.tests.extend(read_cases(&path.with_extension(SINGLE_CASES))?);
         Ok(Self { folder: folder.to_owned(), manifest_path: None, manifest })
+    }
+
+    /// Where an author adds a case, in words.
+    pub fn where_cases_go(&self) -> String {
+        const KEYS: &str = "with `completion`, `columns` and `reward`";
+        match (&self.manifest_path, &self.manifest.build.entry) {
+            (None, Some(entry)) => {
+                let cases = self.folder.join(entry).with_extension(SINGLE_CASES);
+                format!("write JSON lines {KEYS} to {}", cases.display())
+            }
+            _ => format!(
+                "add [[test]] {KEYS} to plugin.toml, or JSON lines to a {CASES_NAME} beside it"
+            ),
+        }
     }
 
     fn with_manifest(folder: &Path, path: &Path) -> Result<Self, BuildError> {
@@ -67,13 +87,17 @@ impl Source {
             Err(error) => return Err(BuildError::io(path, error)),
         };
         let mut manifest = Manifest::parse(path, &text)?;
-        let cases = folder.join(CASES_NAME);
-        match std::fs::read_to_string(&cases) {
-            Ok(text) => manifest.tests.extend(Case::parse_lines(&cases, &text)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(BuildError::io(&cases, error)),
-        }
+        manifest.tests.extend(read_cases(&folder.join(CASES_NAME))?);
         Ok(Self { folder: folder.to_owned(), manifest_path: Some(path.to_owned()), manifest })
+    }
+}
+
+/// The cases of a file; none when it is not there.
+fn read_cases(path: &Path) -> Result<Vec<Case>, BuildError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Case::parse_lines(path, &text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(BuildError::io(path, error)),
     }
 }
 
@@ -92,6 +116,9 @@ mod tests {
             ("My_Reward.py", Language::Python, "my-reward"),
             ("count.wasm", Language::Prebuilt, "count"),
             ("1.py", Language::Python, "plugin"),
+            ("a.mjs", Language::JavaScript, "a"),
+            ("b.js", Language::JavaScript, "b"),
+            ("c.c", Language::C, "c"),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, "").unwrap();
@@ -101,6 +128,18 @@ mod tests {
             assert_eq!(source.manifest.plugin.name, plugin);
             assert_eq!((source.folder.as_path(), source.manifest_path), (folder.path(), None));
         }
+    }
+
+    #[test]
+    fn a_single_file_has_its_cases_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reward.py");
+        std::fs::write(&path, "").unwrap();
+        let told = Source::open(&path).unwrap().where_cases_go();
+        let cases = folder.path().join("reward.cases.jsonl");
+        assert!(told.contains(cases.to_str().unwrap()), "{told}");
+        std::fs::write(cases, "{\"completion\":\"x\",\"reward\":1}").unwrap();
+        assert_eq!(Source::open(&path).unwrap().manifest.tests.len(), 1);
     }
 
     #[test]

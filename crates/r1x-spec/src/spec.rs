@@ -280,7 +280,7 @@ record! {
 record! {
     /// A reward plugin and its place in the total.
     pub struct RewardSpec {
-        /// Path of the WebAssembly component, or of a plugin's sources: a folder with a plugin.toml, a .py file.
+        /// Path of the WebAssembly component, or of a plugin's sources: a folder with a plugin.toml, or one file.
         plugin: String => required;
         /// Weight in the total: a number, or points `[{step, weight}, ...]` of a stage with straight lines
         /// between them.

@@ -228,7 +228,7 @@ enum Command {
     Rescore {
         /// The run
         run: String,
-        /// The plugin: its folder, a .py file or a .wasm component
+        /// The plugin: its folder, one source file or a .wasm component
         #[arg(long)]
         plugin: PathBuf,
         /// What it is configured with, as in a spec's `with` [default: as in the run]

@@ -37,7 +37,16 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-build",
         &[],
-        &["serde", "serde_json", "sha2", "strsim", "thiserror", "toml", "wit-component"],
+        &[
+            "serde",
+            "serde_json",
+            "sha2",
+            "strsim",
+            "thiserror",
+            "toml",
+            "wit-component",
+            "wit-parser",
+        ],
     ),
     (
         "r1x-reward",

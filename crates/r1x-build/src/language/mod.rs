@@ -2,6 +2,9 @@
 //!
 //! Must not know manifests beyond the entry, nor the cache.
 
+pub mod c;
+mod entry;
+pub mod javascript;
 pub mod python;
 pub mod rust;
 
@@ -29,6 +32,12 @@ const BUILDERS: &[Builder] = &[
         fingerprint: Some(python::fingerprint),
         compile: python::compile,
     },
+    Builder { language: Language::C, fingerprint: Some(c::fingerprint), compile: c::compile },
+    Builder {
+        language: Language::JavaScript,
+        fingerprint: Some(javascript::fingerprint),
+        compile: javascript::compile,
+    },
 ];
 
 /// The builder of a language.
@@ -39,4 +48,15 @@ pub(crate) fn find(language: Language) -> Option<&'static Builder> {
 /// The words of the languages that [`crate::build()`] takes.
 pub fn supported() -> Vec<&'static str> {
     BUILDERS.iter().map(|builder| builder.language.as_str()).collect()
+}
+
+/// How a shim starts the line with which it refuses sources; a JSON string follows.
+const REFUSED: &str = "r1x-refused:";
+
+/// The sentence with which a shim refused sources, if it did.
+fn sentence(output: &str) -> Option<String> {
+    output.lines().find_map(|line| {
+        let (_, json) = line.split_once(REFUSED)?;
+        serde_json::from_str(json.trim()).ok()
+    })
 }

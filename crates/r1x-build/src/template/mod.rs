@@ -2,6 +2,9 @@
 //!
 //! Must not know where files are written.
 
+mod c;
+mod javascript;
+mod python;
 mod rust;
 
 /// A new plugin of one language.
@@ -15,8 +18,12 @@ pub struct Template {
 }
 
 /// Every template; a new one is one more row.
-const TEMPLATES: &[Template] =
-    &[Template { language: "rust", start: "src/lib.rs", files: rust::files }];
+const TEMPLATES: &[Template] = &[
+    Template { language: "python", start: "reward.py", files: python::files },
+    Template { language: "rust", start: "src/lib.rs", files: rust::files },
+    Template { language: "c", start: "reward.c", files: c::files },
+    Template { language: "js", start: "reward.js", files: javascript::files },
+];
 
 /// The template of a language.
 pub fn find(language: &str) -> Option<&'static Template> {

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// A plugin and how it is configured.
 #[derive(Clone, Debug, Args)]
 pub struct PluginArgs {
-    /// The plugin: its folder, a .py file or a .wasm component
+    /// The plugin: its folder, one source file or a .wasm component
     #[arg(default_value = ".")]
     pub plugin: PathBuf,
     /// What it is configured with, as in a spec's `with`
@@ -31,8 +31,8 @@ pub enum Verb {
     New {
         /// Its name: lower-case letters, digits and `-`
         name: String,
-        /// What it is written in
-        #[arg(long, default_value = "rust")]
+        /// What it is written in: python, rust, c or js
+        #[arg(long, default_value = "python")]
         lang: String,
         /// Where its folder goes
         #[arg(long = "in", value_name = "FOLDER", default_value = ".")]
@@ -40,7 +40,7 @@ pub enum Verb {
     },
     /// Build the component
     Build {
-        /// The plugin's folder or .py file
+        /// The plugin's folder or source file
         #[arg(default_value = ".")]
         plugin: PathBuf,
         /// Where the component goes [default: NAME.wasm in the plugin's folder]
@@ -82,7 +82,7 @@ pub enum Verb {
     },
     /// Show what a plugin says about itself, its imports, exports, size and hash
     Inspect {
-        /// The plugin: its folder, a .py file or a .wasm component
+        /// The plugin: its folder, one source file or a .wasm component
         #[arg(default_value = ".")]
         plugin: PathBuf,
         /// Print a JSON object

@@ -103,7 +103,7 @@ fn batch(opened: &Opened, work: &Work) -> Result<Vec<Sample>, Failure> {
                 "the plugin needs the columns {}, and there is no case with them",
                 needed.join(", ")
             ),
-            "add a [[test]] with `columns` and `reward` to its plugin.toml, or a cases.jsonl beside it",
+            opened.source.where_cases_go(),
         ));
     };
     let end = model.map_or("", |case| case.completion.as_str());

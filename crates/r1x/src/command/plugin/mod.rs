@@ -13,7 +13,7 @@ pub mod test;
 
 use std::path::Path;
 
-use r1x_build::{BuildError, BuiltPlugin, Language, Source};
+use r1x_build::{BuildError, BuiltPlugin, Source};
 use r1x_core::PortError;
 use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Host, HostOptions, Plugin};
@@ -73,16 +73,18 @@ pub fn granted(arguments: &PluginArgs) -> Result<Opened, Failure> {
     Ok(opened)
 }
 
-/// Builds a plugin, saying so: the first build of a machine takes a minute.
+/// Builds a plugin where it must be built, saying so: the first build of a machine takes a minute.
 ///
 /// # Errors
 /// When it does not build.
 pub fn built(source: &Source) -> Result<BuiltPlugin, Failure> {
-    let about = &source.manifest;
-    if about.build.language != Language::Prebuilt {
-        eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
+    let environment = session::build_environment();
+    if let Some(known) = r1x_build::find(source, &environment).map_err(told)? {
+        return Ok(known);
     }
-    r1x_build::build(source, &session::build_environment()).map_err(told)
+    let about = &source.manifest;
+    eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
+    r1x_build::build(source, &environment).map_err(told)
 }
 
 fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {

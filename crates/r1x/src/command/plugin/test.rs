@@ -61,10 +61,8 @@ fn run_cases(opened: &Opened, given: &str, limits: &LimitsPlan) -> (String, usiz
     let cases = &opened.source.manifest.tests;
     let mut text = String::new();
     if cases.is_empty() {
-        let _ = writeln!(
-            text,
-            "no cases: add [[test]] to plugin.toml, with `completion` and `reward`, or give --cases"
-        );
+        let place = opened.source.where_cases_go();
+        let _ = writeln!(text, "no cases, so little can be tried: {place}, or give --cases");
         return (text, 0);
     }
     let mut failed = 0;

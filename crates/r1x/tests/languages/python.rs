@@ -1,119 +1,25 @@
 //! Rewards in Python from source to score: what the shim adapts, and what a hostile function gets.
 //!
-//! Needs componentize-py; without it every test says so and passes. Built components stay below `target/`, so
-//! only the first run takes the minute. Must not test the command line.
+//! Needs componentize-py; without it every test says so and passes. Must not test the command line.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use r1x_build::language::python;
 use r1x_build::{Environment, Source};
-use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
-use r1x_core::{
-    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup,
-};
-use r1x_reward::{Host, HostOptions, LogLevel, Plugin, WasmRewarder};
+use r1x_core::RewardStatus;
+use r1x_reward::{LogLevel, Plugin};
 
-fn environment() -> Environment {
-    let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
-    let cache_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    Environment { variables: std::env::vars_os().filter_map(named).collect(), cache_folder }
-}
+use crate::support::{self, environment, fails, info, logged, plan, refusal, score, there};
 
-/// Whether the packager is there; says why nothing is tested where it is not.
 fn has_tool() -> bool {
-    match python::find(&environment()) {
-        Ok(_) => true,
-        Err(error) => {
-            eprintln!("skipped: {error} ({})", error.hint());
-            false
-        }
-    }
+    there(python::find(&environment()))
 }
 
-fn host() -> &'static Host {
-    static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| {
-        let cache_dir = Some(environment().cache_folder.join("compiled"));
-        Host::new(HostOptions { cache_dir, workers: 1 }).unwrap()
-    })
-}
-
-/// The plugin that does what completions order.
 fn obedient() -> Option<&'static Plugin> {
     static PLUGIN: OnceLock<Option<Plugin>> = OnceLock::new();
-    let load = || {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/obedient");
-        let source = Source::open(&folder).unwrap();
-        let built = r1x_build::build(&source, &environment()).unwrap_or_else(|e| panic!("{e}"));
-        host().load(built.wasm).unwrap()
-    };
-    PLUGIN.get_or_init(|| has_tool().then(load)).as_ref()
-}
-
-fn plan(plugin: &Plugin) -> RewardPlan {
-    RewardPlan {
-        id: "tested".to_owned(),
-        plugin: plugin.source().to_owned(),
-        sha256: plugin.sha256().to_owned(),
-        weight: 1.0,
-        config: "{}".to_owned(),
-        limits: LimitsPlan {
-            time_ms: 3_000,
-            time_per_rollout_ms: 5,
-            memory_bytes: 128 << 20,
-            fuel: None,
-        },
-        on_failure: OnFailure::Mask,
-        max_failed_share: 1.0,
-        shaping: Default::default(),
-        grant: Vec::new(),
-    }
-}
-
-fn group(completions: &[&str]) -> RolloutGroup {
-    let rollout = |text: &&str| Rollout {
-        completion: Completion {
-            tokens: vec![1],
-            logprobs: vec![0.0],
-            entropies: vec![0.0],
-            finish: FinishReason::Stop,
-        },
-        text: (*text).to_owned(),
-    };
-    RolloutGroup {
-        problem: Problem {
-            data: String::new(),
-            key: "key".to_owned(),
-            prompt: "prompt".to_owned(),
-            solution: None,
-            answer: None,
-            columns: BTreeMap::from([("nums".to_owned(), "[1, 2]".to_owned())]),
-        },
-        prompt_tokens: vec![1],
-        rollouts: completions.iter().map(rollout).collect(),
-    }
-}
-
-fn score(plan: &RewardPlan, plugin: &Plugin, completions: &[&str]) -> Vec<RewardOutcome> {
-    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
-    rewarder.score(std::slice::from_ref(plan), &[group(completions)]).unwrap().remove(0).remove(0)
-}
-
-fn info(outcome: &RewardOutcome) -> &str {
-    outcome.info.as_deref().unwrap_or_default()
-}
-
-/// Each order stands between two good ones: only it may fail, and its sentence says why.
-fn fails(plan: &RewardPlan, plugin: &Plugin, orders: &[(&str, RewardStatus, &str)]) {
-    for (order, status, sentence) in orders {
-        let outcomes = score(plan, plugin, &["give 0.25", order, "give 0.5"]);
-        let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.value).collect();
-        assert_eq!(values, [Some(0.25), None, Some(0.5)], "{order}: {outcomes:?}");
-        assert_eq!(outcomes[1].status, *status, "{order}: {outcomes:?}");
-        assert!(info(&outcomes[1]).contains(sentence), "{order}: {}", info(&outcomes[1]));
-    }
+    PLUGIN.get_or_init(|| has_tool().then(|| support::obedient("python"))).as_ref()
 }
 
 #[test]
@@ -253,13 +159,7 @@ fn every_instance_lives_in_the_same_world() {
 #[test]
 fn printing_goes_to_the_log_within_its_limits() {
     let Some(plugin) = obedient() else { return };
-    let plan = plan(plugin);
-    let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
-    let mut log = |order: &str| {
-        let scored = rewarder.score(std::slice::from_ref(&plan), &[group(&[order])]).unwrap();
-        assert_eq!(scored[0][0][0].value, Some(1.0), "{order}: {scored:?}");
-        rewarder.logs()[0].clone()
-    };
+    let log = |order: &str| logged(plugin, order);
     let flood = log("tell flood");
     assert_eq!((flood.lines.len(), flood.dropped), (100, 9_900));
     assert_eq!(flood.lines[99].message, "line 99");
@@ -291,15 +191,6 @@ fn batches_may_be_cut_anywhere() {
     assert_eq!(whole, halves.concat());
 }
 
-/// What building a single file says.
-fn refusal(code: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("my-reward.py");
-    std::fs::write(&path, code).unwrap();
-    let built = r1x_build::build(&Source::open(&path).unwrap(), &environment());
-    built.expect_err("it builds").to_string()
-}
-
 #[test]
 fn sources_that_cannot_become_a_plugin_are_told_why() {
     if !has_tool() {
@@ -322,7 +213,7 @@ fn sources_that_cannot_become_a_plugin_are_told_why() {
             ["my-reward.py:1: expected ':'", "def reward("],
         ),
     ] {
-        let told = refusal(code);
+        let told = refusal("my-reward.py", code);
         for sentence in sentences {
             assert!(told.contains(sentence), "{code}\n{told}");
         }

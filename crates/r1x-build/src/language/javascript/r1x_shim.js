@@ -1,0 +1,210 @@
+// The plugin around an author's function: r1x puts it into every reward written in JavaScript.
+//
+// Its top level, and the author's, run once, when the component is built. What runs for each batch is
+// `scoreBatch`. Must not know what a reward means.
+
+import { connected } from './r1x_world.js';
+import { judge, note } from './r1x_note.js';
+
+// Frames shown of an exception; the first ones are nearest to its cause.
+const FRAMES = 6;
+// Characters of an explanation: the host keeps 4096 bytes.
+const LONGEST = 3500;
+const NO_PARTS = [];
+const COLUMNS = note.about.columns;
+
+const takes = (name) => note.reserved.includes(name);
+const TAKES = {
+  prompt: takes('prompt') || takes('prompts'),
+  groups: takes('groups'),
+  config: takes('config'),
+};
+const LINES = Object.fromEntries(Object.entries(note.files).map(([name, text]) => [name, text.split('\n')]));
+
+let config = '{}';
+
+// --- exports -------------------------------------------------------------------------------------------
+
+export function info() {
+  connected();
+  return {
+    ...note.about,
+    needs: { prompt: TAKES.prompt, metadata: false, groups: TAKES.groups },
+    min: undefined,
+    max: undefined,
+    configSchema: undefined,
+  };
+}
+
+export function configure(text) {
+  connected();
+  const refuse = (sentence) => {
+    throw { tag: 'bad-config', val: sentence };
+  };
+  let given;
+  try {
+    given = (text.trim() === '' ? null : JSON.parse(text)) ?? {};
+  } catch (error) {
+    refuse(`the configuration is not JSON: ${error.message}`);
+  }
+  if (typeof given !== 'object' || Array.isArray(given)) refuse('the configuration must be an object');
+  const keys = Object.keys(given);
+  if (keys.length > 0 && !TAKES.config) {
+    refuse(`this reward takes none, but got ${keys.join(', ')}: let its function take \`config\``);
+  }
+  // Kept as text: each call has an object of its own, which it may change.
+  config = JSON.stringify(given);
+}
+
+export function scoreBatch(batch) {
+  connected();
+  return note.batch ? judgeTogether(batch) : batch.map(judgeOne);
+}
+
+// --- one rollout ---------------------------------------------------------------------------------------
+
+function columns(rollout) {
+  const values = JSON.parse(rollout.columns);
+  for (let at = 0; at < COLUMNS.length; at++) {
+    if (!(COLUMNS[at] in values)) throw new Error(`the column \`${COLUMNS[at]}\` is missing`);
+  }
+  return values;
+}
+
+function judgeOne(rollout) {
+  try {
+    const taken = columns(rollout);
+    taken.completion = rollout.completion;
+    if (TAKES.prompt) taken.prompt = rollout.prompt;
+    if (TAKES.config) taken.config = JSON.parse(config);
+    return score(judge(taken));
+  } catch (error) {
+    return failed(explanation(error));
+  }
+}
+
+// --- a whole call --------------------------------------------------------------------------------------
+
+function call(batch) {
+  const rows = batch.map(columns);
+  const taken = { completions: batch.map((rollout) => rollout.completion) };
+  if (TAKES.prompt) taken.prompts = batch.map((rollout) => rollout.prompt);
+  if (TAKES.groups) taken.groups = batch.map((rollout) => rollout.group);
+  if (TAKES.config) taken.config = JSON.parse(config);
+  for (const name of note.about.columns) taken[name] = rows.map((row) => row[name]);
+  for (const name of note.about.optionalColumns) {
+    if (rows.some((row) => Object.hasOwn(row, name))) taken[name] = rows.map((row) => row[name]);
+  }
+  const values = judge(taken);
+  if (!Array.isArray(values)) {
+    throw new TypeError(`the function returned ${shown(values)}, not a list with one score per completion`);
+  }
+  if (values.length !== batch.length) {
+    throw new RangeError(`the function returned ${values.length} scores for ${batch.length} completions`);
+  }
+  return Array.from(values, score);
+}
+
+/** What may be judged alone: a rollout, or a group for a function that looks at groups. */
+function units(batch) {
+  const parts = [];
+  for (const rollout of batch) {
+    if (TAKES.groups && parts.at(-1)?.[0].group === rollout.group) parts.at(-1).push(rollout);
+    else parts.push([rollout]);
+  }
+  return parts;
+}
+
+/** Scores a batch; when the function fails on it, the rollouts at fault pay for themselves only. */
+function judgeTogether(batch) {
+  if (batch.length === 0) return [];
+  try {
+    return call(batch);
+  } catch (error) {
+    const parts = units(batch);
+    if (parts.length < 2) return batch.map(() => failed(explanation(error)));
+    return parts.flatMap(judgeTogether);
+  }
+}
+
+// --- scores --------------------------------------------------------------------------------------------
+
+/** A score that the host records as a failure with its reason: a reward that is no number. */
+function failed(reason) {
+  return { reward: NaN, parts: NO_PARTS, info: reason };
+}
+
+function number(value) {
+  const kind = typeof value;
+  if (kind === 'number') return value;
+  if (kind === 'boolean' || kind === 'bigint') return Number(value);
+  throw new TypeError(`${shown(value)} is ${kind}, not a number`);
+}
+
+/** One thing the author returned, as a score. Written for an interpreter: loops, and no iterators. */
+function score(value) {
+  try {
+    if (value === null) return { reward: undefined, parts: NO_PARTS, info: undefined };
+    if (value === undefined) {
+      throw new TypeError('the function returned nothing; `return null` says "no opinion"');
+    }
+    if (typeof value !== 'object') return { reward: number(value), parts: NO_PARTS, info: undefined };
+    for (const key in value) {
+      if (key !== 'reward' && key !== 'parts' && key !== 'info') unknown(value);
+    }
+    const { reward, info } = value;
+    if (reward === undefined) unknown(value);
+    return {
+      reward: reward === null ? undefined : number(reward),
+      parts: value.parts ? parts(value.parts) : NO_PARTS,
+      info: info === undefined || info === null ? undefined : String(info).slice(0, LONGEST),
+    };
+  } catch (error) {
+    return failed(`${error.name}: ${error.message}`);
+  }
+}
+
+function unknown(value) {
+  const there = Object.keys(value).join(', ') || 'nothing';
+  throw new TypeError(`a score may have \`reward\`, \`parts\` and \`info\`, and needs \`reward\`; it has ${there}`);
+}
+
+function parts(given) {
+  const list = [];
+  for (const name in given) list.push({ name, value: number(given[name]) });
+  return list;
+}
+
+// --- words ---------------------------------------------------------------------------------------------
+
+function shown(value) {
+  let text;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    text = typeof value;
+  }
+  return text.slice(0, 80);
+}
+
+/** An exception in words, the summary first and then the author's frames with their lines. */
+function explanation(error) {
+  let text;
+  try {
+    if (!(error instanceof Error)) return `the function threw ${shown(error)}, which is no Error`;
+    const frames = String(error.stack).split('\n').map(frame).filter((one) => one);
+    text = [`${error.name}: ${error.message}`, ...frames.slice(0, FRAMES)].join('\n');
+  } catch {
+    text = 'an exception that cannot be shown';
+  }
+  return text.slice(0, LONGEST);
+}
+
+/** A line of a stack, `function@author/file.js:line:column`, as an author knows it. */
+function frame(line) {
+  const found = /^(.*)@author\/(.*):(\d+):\d+$/.exec(line);
+  if (!found) return undefined;
+  const [, name, file, at] = found;
+  const source = LINES[file]?.[at - 1]?.trim() ?? '';
+  return `  ${file}:${at}, in ${name || 'the top level'}: ${source}`;
+}

@@ -1,0 +1,251 @@
+//! Rewards in JavaScript from source to score: what the shim adapts, and what a hostile function gets.
+//!
+//! Needs Node and componentize-js; without them every test says so and passes. Must not test the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use r1x_build::language::javascript;
+use r1x_build::{Environment, Source};
+use r1x_core::RewardStatus;
+use r1x_reward::{LogLevel, Plugin};
+
+use crate::support::{self, environment, fails, info, logged, plan, refusal, score, there};
+
+fn has_tool() -> bool {
+    there(javascript::find(&environment()))
+}
+
+fn obedient() -> Option<&'static Plugin> {
+    static PLUGIN: OnceLock<Option<Plugin>> = OnceLock::new();
+    PLUGIN.get_or_init(|| has_tool().then(|| support::obedient("javascript"))).as_ref()
+}
+
+#[test]
+fn the_parameter_and_the_comment_describe_the_plugin() {
+    let Some(plugin) = obedient() else { return };
+    let info = plugin.info();
+    assert_eq!((info.name.as_str(), info.version.as_str()), ("obedient", "1.2.3"));
+    assert_eq!(info.description, "Obeys.");
+    assert_eq!(info.columns, ["nums"]);
+    assert_eq!(info.optional_columns, ["target"]);
+    assert_eq!(info.parts, ["form", "surprise"]);
+    assert!(!info.needs.prompt && !info.needs.groups && !info.needs.metadata);
+}
+
+#[test]
+fn numbers_null_and_objects_are_scores() {
+    let Some(plugin) = obedient() else { return };
+    let orders = ["give 0.5", "abstain", "parts", "words", "target", "unicode"];
+    let outcomes = score(&plan(plugin), plugin, &orders);
+    assert_eq!((outcomes[0].status, outcomes[0].value), (RewardStatus::Ok, Some(0.5)));
+    assert_eq!((outcomes[1].status, outcomes[1].value), (RewardStatus::Abstain, None));
+    assert_eq!(outcomes[2].value, Some(1.0));
+    assert_eq!(outcomes[2].parts, [("form".to_owned(), 0.25)]);
+    assert_eq!(info(&outcomes[2]), "because");
+    assert_eq!(outcomes[3].value, Some(2.0), "a file beside the module");
+    assert_eq!(outcomes[4].value, Some(0.0), "no optional column, and nothing else");
+    assert_eq!(info(&outcomes[5]), "é€😀 \u{fffd}");
+}
+
+#[test]
+fn what_is_no_score_costs_only_itself() {
+    let Some(plugin) = obedient() else { return };
+    let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            invalid("return nan", "the reward is NaN: it must be a finite number"),
+            invalid("return infinity", "the reward is inf"),
+            invalid("return text", "TypeError: \"1.0\" is string, not a number"),
+            invalid("return list", "it has 0"),
+            invalid("return keys", "it has rewards"),
+            invalid("return promise", "it has nothing"),
+            invalid("return nothing", "the function returned nothing; `return null` says"),
+        ],
+    );
+    let outcomes = score(&plan(plugin), plugin, &["return undeclared"]);
+    assert_eq!(outcomes[0].value, Some(1.0), "a literal `parts` declares its names");
+}
+
+#[test]
+fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
+    let Some(plugin) = obedient() else { return };
+    let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            invalid("do null", "TypeError: can't access property \"missing\" of null"),
+            invalid("do null", "  words.js:5, in thrower: return null.missing;"),
+            invalid("do null", "in exceptional: if (rest === 'null') return thrower(2);"),
+            invalid("do recursion", "InternalError: too much recursion"),
+            invalid("do throw text", "threw \"no error\", which is no Error"),
+            invalid("strange", "RangeError: strange"),
+        ],
+    );
+}
+
+#[test]
+fn what_never_ends_is_a_timeout_and_what_takes_all_memory_fails_alone() {
+    let Some(plugin) = obedient() else { return };
+    let mut plan = plan(plugin);
+    fails(&plan, plugin, &[("do memory", RewardStatus::Invalid, "out of memory")]);
+    plan.limits.time_ms = 150;
+    plan.limits.time_per_rollout_ms = 0;
+    let timeout = |order| (order, RewardStatus::Timeout, "no answer in 300 ms (limits.time_ms)");
+    fails(&plan, plugin, &[timeout("do loop"), timeout("do regex")]);
+}
+
+#[test]
+fn nothing_outside_is_within_reach() {
+    let Some(plugin) = obedient() else { return };
+    let missing = |order, sentence| (order, RewardStatus::Invalid, sentence);
+    fails(
+        &plan(plugin),
+        plugin,
+        &[
+            missing("reach fetch", "fetch is not defined"),
+            missing("reach timer", "setTimeout is not defined"),
+            missing("reach process", "process is not defined"),
+            missing("reach require", "require is not defined"),
+            missing("reach random", "crypto is not defined"),
+        ],
+    );
+}
+
+#[test]
+fn every_instance_lives_in_the_same_world() {
+    let Some(plugin) = obedient() else { return };
+    let plan = plan(plugin);
+    let outcomes = score(&plan, plugin, &["time", "date", "calls", "changed", "changed"]);
+    let values: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.value).collect();
+    assert_eq!(values, [1_704_067_200.0, 2021.0, 1.0, 3.0, 3.0], "{outcomes:?}");
+    assert_eq!(score(&plan, plugin, &["calls"])[0].value, Some(1.0), "state does not survive");
+    let drawn = score(&plan, plugin, &["random", "random"]);
+    assert!(drawn[0].value.is_some() && drawn[0].value != drawn[1].value, "{drawn:?}");
+    assert_eq!(score(&plan, plugin, &["random", "random"]), drawn);
+}
+
+#[test]
+fn the_console_is_the_log() {
+    let Some(plugin) = obedient() else { return };
+    let flood = logged(plugin, "tell flood");
+    assert_eq!((flood.lines.len(), flood.dropped), (100, 9_900));
+    assert_eq!(flood.lines[99].message, "line 99");
+    let errors = logged(plugin, "tell error");
+    assert_eq!(errors.lines[0].message, "{\"a\":[1]} x");
+    assert_eq!(errors.lines[0].level, LogLevel::Warn);
+}
+
+#[test]
+fn a_config_must_be_an_object() {
+    let Some(plugin) = obedient() else { return };
+    let mut plan = plan(plugin);
+    plan.config = "{\"instead\": 0.75}".to_owned();
+    assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
+    let error = plugin.check_config("[1]", &plan.limits).unwrap_err().to_string();
+    assert!(error.contains("the configuration must be an object"), "{error}");
+}
+
+/// A reward that is given whole calls, with the groups of its rollouts.
+const TOGETHER: &str = "export function reward({ completions, groups, nums }) {
+  if (completions.includes('throw')) throw new Error('asked to');
+  return completions.map((text, at) => text.length + 10 * groups[at] + 100 * nums[at].length);
+}
+";
+
+#[test]
+fn a_function_of_completions_is_given_whole_calls() {
+    if !has_tool() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("together.js");
+    std::fs::write(&path, TOGETHER).unwrap();
+    let built = r1x_build::build(&Source::open(&path).unwrap(), &environment()).unwrap();
+    let plugin = support::host().load(built.wasm).unwrap();
+    assert!(plugin.info().needs.groups);
+    let values = |orders: &[&str]| -> Vec<Option<f64>> {
+        score(&plan(&plugin), &plugin, orders).iter().map(|outcome| outcome.value).collect()
+    };
+    assert_eq!(values(&["a", "bcd"]), [Some(201.0), Some(203.0)]);
+    assert_eq!(values(&["a", "throw"]), [None, None], "a group is judged together");
+}
+
+#[test]
+fn sources_that_cannot_become_a_plugin_are_told_why() {
+    if !has_tool() {
+        return;
+    }
+    for (code, sentences) in [
+        (
+            "import fs from 'fs';\nexport function reward({ completion }) { return 1; }\n",
+            ["my-reward.js:1: there is no module `fs`", "the files beside it"],
+        ),
+        (
+            "import { a } from './a.js';\nexport function reward({ completion }) { return a; }\n",
+            ["my-reward.js:1: there is no file `./a.js`", "a single file stands alone"],
+        ),
+        (
+            "export function judge({ completion }) { return 1; }\n",
+            ["exports no function `reward`; it exports: judge", "my-reward.js:judge"],
+        ),
+        (
+            "export function reward(completion, target) { return 1; }\n",
+            [
+                "my-reward.js:1: `reward` does not say which columns",
+                "reward({ completion, target })",
+            ],
+        ),
+        (
+            "export async function reward({ completion }) { return 1; }\n",
+            ["my-reward.js:1: `reward` is asynchronous", "nothing to wait for"],
+        ),
+        (
+            "export function reward({ completion }) {\n  return import('./a.js');\n}\n",
+            ["my-reward.js:2: import() loads when the reward runs", "at the top"],
+        ),
+        (
+            "export function reward({ completion }) {\n  return 1 +;\n}\n",
+            ["my-reward.js:2: Unexpected token: return 1 +;", "docs/plugins.md"],
+        ),
+        (
+            "const a = null.b;\nexport function reward({ completion }) { return a; }\n",
+            ["can't access property \"b\" of null", "author/my-reward.js:1"],
+        ),
+    ] {
+        let told = refusal("my-reward.js", code);
+        for sentence in sentences {
+            assert!(told.contains(sentence), "{code}\n{told}");
+        }
+    }
+}
+
+#[test]
+fn without_the_tool_the_error_is_the_command_that_installs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reward.js");
+    std::fs::write(&path, TOGETHER).unwrap();
+    let source = Source::open(&path).unwrap();
+    let told = |variables: &[(&str, &str)]| {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
+        let variables: BTreeMap<_, _> = variables.iter().map(owned).collect();
+        let cache_folder = folder.path().join("cache");
+        let error = r1x_build::build(&source, &Environment { variables, cache_folder });
+        let error = error.unwrap_err();
+        format!("{error}\n{}", error.hint())
+    };
+    let nowhere = told(&[(javascript::NODE_VARIABLE, "/nowhere/node")]);
+    assert!(nowhere.contains("needs Node; `/nowhere/node` does not start"), "{nowhere}");
+    let install = format!("{} @bytecodealliance/componentize-js@", PathBuf::from("js").display());
+    assert!(nowhere.contains("npm install --prefix") && nowhere.contains(&install), "{nowhere}");
+    // `true` stands for a Node that starts, so that only the packager is missing.
+    let node = (javascript::NODE_VARIABLE, "true");
+    let missing = told(&[node, (javascript::VARIABLE, "/nowhere")]);
+    assert!(missing.contains("R1X_COMPONENTIZE_JS names /nowhere, where it is not"), "{missing}");
+    let missing = told(&[node]);
+    assert!(missing.contains("cache/js, where it is not installed"), "{missing}");
+}
