@@ -180,9 +180,10 @@ macro_rules! export_reward {
                 static REWARD: RefCell<Option<$reward>> = const { RefCell::new(None) };
             }
 
-            struct Plugin;
+            // A name that no author gives to a reward, whose own names are all in scope here.
+            struct R1xExports;
 
-            impl $crate::bindings::Guest for Plugin {
+            impl $crate::bindings::Guest for R1xExports {
                 fn info() -> $crate::PluginInfo {
                     $crate::install_panic_hook();
                     <$reward>::info()
@@ -207,7 +208,7 @@ macro_rules! export_reward {
                 }
             }
 
-            $crate::bindings::export!(Plugin with_types_in $crate::bindings);
+            $crate::bindings::export!(R1xExports with_types_in $crate::bindings);
         }
     };
 }
