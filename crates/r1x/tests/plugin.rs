@@ -155,7 +155,7 @@ fn mistakes_say_how_to_mend_them() {
     let told = bench.fails(4, &["plugin", "inspect", "docs"]);
     insta::assert_snapshot!(told, @r"
     error: docs: has no plugin.toml
-      help: give a folder with a plugin.toml, a reward.py, or a .wasm component; `r1x plugin new NAME` makes a folder
+      help: give a folder with a plugin.toml, a reward.py, .js or .c, or a .wasm component; `r1x plugin new NAME` makes a folder
     ");
     let manifest = "[plugin]\nname = \"a\"\nversion = \"1\"\n[build]\nlangauge = \"rust\"\n";
     bench.write("mine/plugin.toml", manifest);
@@ -168,7 +168,7 @@ fn mistakes_say_how_to_mend_them() {
     let told = bench.fails(4, &["plugin", "new", "My Reward"]);
     assert!(told.contains("lower-case letters"), "{told}");
     let told = bench.fails(4, &["plugin", "new", "mine", "--lang", "cobol"]);
-    assert!(told.contains("--lang takes: rust"), "{told}");
+    assert!(told.contains("--lang takes: python, rust, c, js"), "{told}");
     let told = bench.fails(4, &["plugin", "test", COUNTDOWN, "--with", "[1]"]);
     assert!(told.contains("is not a JSON object"), "{told}");
     let told = bench.fails(4, &["plugin", "bench", COUNTDOWN]);

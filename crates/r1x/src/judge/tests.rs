@@ -67,7 +67,7 @@ fn an_answer_depends_on_the_request_alone() {
 
 #[test]
 fn log_probs_are_those_of_what_the_model_writes() {
-    let (_folder, plan, mut policy) = critic(Precision::F32);
+    let (_folder, plan, policy) = critic(Precision::F32);
     let judges = load(&plan, 2).unwrap();
     let prompt = policy.encode("is it good ?").unwrap();
     let asked = GenerateRequest { prompt, samples: 4, address: 0, lengths: vec![3; 4] };

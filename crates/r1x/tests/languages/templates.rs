@@ -33,7 +33,7 @@ fn ok(folder: &Path, arguments: &[&str]) -> String {
 fn passes(language: &str) {
     let folder = tempfile::tempdir().unwrap();
     let told = ok(folder.path(), &["plugin", "new", "my-reward", "--lang", language]);
-    assert!(told.contains("r1x plugin test my-reward"), "{told}");
+    assert!(told.contains("r1x plugin test ./my-reward"), "{told}");
     let told = ok(folder.path(), &["plugin", "test", "my-reward"]);
     assert!(told.contains("3 of 3 cases pass"), "{told}");
     assert!(told.contains("ok  my-reward 0.1.0"), "{told}");
@@ -52,7 +52,7 @@ fn passes(language: &str) {
 fn python_is_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let told = ok(folder.path(), &["plugin", "new", "mine"]);
-    assert!(told.contains("edit   mine/reward.py"), "{told}");
+    assert!(told.contains("edit   ./mine/reward.py"), "{told}");
 }
 
 #[test]
