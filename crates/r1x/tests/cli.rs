@@ -148,8 +148,11 @@ fn a_run_can_be_listed_shown_queried_and_sampled_from() {
 #[test]
 fn shaped_rewards_can_be_followed_in_the_store() {
     let bench = Bench::new();
-    let one = bench.run_experiment("countdown-shaped.yaml", &["--threads", "1"]);
-    let two = bench.run_experiment("countdown-shaped.yaml", &["--threads", "2"]);
+    let run = |threads: &str| {
+        let short = "rewards.length.schedule.warmup_steps=4";
+        bench.run_experiment("countdown-shaped.yaml", &["--set", short, "--threads", threads])
+    };
+    let (one, two) = (run("1"), run("2"));
     assert_eq!((&one["status"], &one["digest"]), (&"done".into(), &two["digest"]));
     let ask = |sql: &str| -> Value {
         let answer = bench.ok(&["sql", sql, "--format", "json", "--run", "latest"]);
