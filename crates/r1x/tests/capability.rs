@@ -98,6 +98,12 @@ fn a_batch_of_programs_gives_what_each_gives_alone() {
         let alone = plugin.probe("{}", &LIMITS).unwrap().score(std::slice::from_ref(sample));
         assert_eq!(alone.unwrap()[0], *outcome);
     }
+    let score = |samples: &[Sample]| plugin.probe("{}", &LIMITS).unwrap().score(samples).unwrap();
+    let (left, right) = samples.split_at(7);
+    assert_eq!([score(left), score(right)].concat(), together, "two calls");
+    let mut backwards = score(&samples.iter().rev().cloned().collect::<Vec<_>>());
+    backwards.reverse();
+    assert_eq!(backwards, together, "backwards");
 }
 
 /// A plugin's folder around a component that exists.

@@ -14,7 +14,7 @@ use crate::contract;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
-use crate::stage::{DEADLINE, Ran, Stage, absolute, ask};
+use crate::stage::{Stage, absolute, ask};
 
 /// The packager's version. The shim relies on the names that this one generates.
 pub const VERSION: &str = "0.23.0";
@@ -73,7 +73,11 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         .env_remove("NODE_OPTIONS")
         .env_remove("NODE_PATH");
     let ran = stage.run(".", &mut command)?;
-    if ran.succeeded() { stage.read(COMPONENT) } else { Err(refused(&entry, &ran)) }
+    if ran.succeeded() {
+        stage.read(COMPONENT)
+    } else {
+        Err(super::refused(&entry.file, &format!("{PACKAGE} {VERSION}"), &ran))
+    }
 }
 
 /// What the script has to know of the manifest.
@@ -141,25 +145,4 @@ fn not_found(environment: &Environment, missing: String) -> BuildError {
             folder.display()
         ),
     }
-}
-
-/// What the author is told: the script's own sentence where there is one.
-fn refused(entry: &Entry, ran: &Ran) -> BuildError {
-    let what = format!("{} cannot become a plugin", entry.file);
-    let (output, hint) = match super::sentence(&ran.output) {
-        _ if ran.timed_out() => (
-            format!("its top level did not end in {} s", DEADLINE.as_secs()),
-            "move what takes long into the function".to_owned(),
-        ),
-        Some(sentence) => (
-            sentence,
-            "the top level runs once, when the plugin is built; docs/plugins.md tells what it may use"
-                .to_owned(),
-        ),
-        None => (
-            ran.output.trim().to_owned(),
-            format!("this is what {PACKAGE} {VERSION} said"),
-        ),
-    };
-    BuildError::Failed { what, output, hint }
 }

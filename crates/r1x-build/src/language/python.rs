@@ -13,7 +13,7 @@ use crate::contract;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
-use crate::stage::{DEADLINE, Ran, Stage, absolute};
+use crate::stage::{Stage, absolute};
 
 /// The packager's version. The shim relies on the names that this one generates.
 pub const VERSION: &str = "0.25.1";
@@ -55,7 +55,11 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         .env("VIRTUAL_ENV", stage.path("venv"))
         .env_remove("PYTHONPATH");
     let ran = stage.run(".", &mut command)?;
-    if ran.succeeded() { stage.read(COMPONENT) } else { Err(refused(&entry, &ran)) }
+    if ran.succeeded() {
+        stage.read(COMPONENT)
+    } else {
+        Err(super::refused(&entry.file, &format!("{PROGRAM} {VERSION}"), &ran))
+    }
 }
 
 /// What the shim has to know of the manifest.
@@ -129,25 +133,4 @@ fn version(program: &Path) -> Result<String, String> {
         Some(version) if output.status.success() => Ok(version.trim().to_owned()),
         _ => Err(format!("`{} --version` does not answer like it", program.display())),
     }
-}
-
-/// What the author is told: the shim's own sentence where there is one.
-fn refused(entry: &Entry, ran: &Ran) -> BuildError {
-    let what = format!("{} cannot become a plugin", entry.file);
-    let (output, hint) = match super::sentence(&ran.output) {
-        _ if ran.timed_out() => (
-            format!("its top level did not end in {} s", DEADLINE.as_secs()),
-            "move what takes long into the function".to_owned(),
-        ),
-        Some(sentence) => (
-            sentence,
-            "the top level runs once, when the plugin is built; docs/plugins.md tells what it may use"
-                .to_owned(),
-        ),
-        None => (
-            ran.output.trim().to_owned(),
-            format!("this is what {PROGRAM} {VERSION} said"),
-        ),
-    };
-    BuildError::Failed { what, output, hint }
 }
