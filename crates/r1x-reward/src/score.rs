@@ -2,8 +2,7 @@
 //!
 //! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance when its
 //! last group has arrived, and threads merely choose batches: so no outcome depends on how many threads there
-//! are, nor on the order of arrival. Must not know how a
-//! guest is called.
+//! are, nor on the order of arrival. Must not know how a guest is called.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -207,8 +206,7 @@ fn batches(groups: &[PendingGroup]) -> Vec<Range<usize>> {
     batches
 }
 
-/// Runs the jobs, the first of a batch's when its last group arrives; results come back in the order of the
-/// jobs.
+/// Runs the jobs, those of a batch once its last group has arrived; results come back in the order of the jobs.
 fn run(
     jobs: &[Job<'_>],
     batches: &[Range<usize>],
