@@ -14,6 +14,7 @@ mod manifest;
 mod source;
 mod stage;
 pub mod template;
+mod tool;
 mod units;
 
 pub use build::{BuiltPlugin, Environment, build, find, find_component};

@@ -2,45 +2,25 @@
 //!
 //! A tool may write to what it is given, so it is given copies and nothing else. Must not know any language.
 
-use std::ffi::OsString;
-use std::fs::File;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::build::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
+use crate::tool::{self, Ran};
 
-/// Builds take seconds; a module's top level may compute for a while.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
-const POLL: Duration = Duration::from_millis(20);
 /// All sources together; they travel in every component.
 const MAX_SOURCE_BYTES: u64 = 64 << 20;
 
 /// A folder that is removed with the value.
 pub(crate) struct Stage {
     folder: PathBuf,
-}
-
-/// How a tool ended.
-pub(crate) struct Ran {
-    /// `None` when it took longer than the deadline.
-    status: Option<ExitStatus>,
-    /// What it wrote to both streams.
-    pub(crate) output: String,
-}
-
-impl Ran {
-    pub(crate) fn succeeded(&self) -> bool {
-        self.status.is_some_and(|status| status.success())
-    }
-
-    pub(crate) fn timed_out(&self) -> bool {
-        self.status.is_none()
-    }
+    environment: Environment,
 }
 
 impl Stage {
@@ -49,7 +29,8 @@ impl Stage {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", std::process::id());
-        let stage = Self { folder: absolute(&environment.cache_path(kind, &name)?)? };
+        let folder = absolute(&environment.cache_path(kind, &name)?)?;
+        let stage = Self { folder, environment: environment.clone() };
         // A process of the same id may have left one behind when it was killed.
         let _ = std::fs::remove_dir_all(&stage.folder);
         std::fs::create_dir_all(&stage.folder)
@@ -100,26 +81,16 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs a tool in a folder here, without input.
-    pub(crate) fn run(&self, folder: &str, command: &mut Command) -> Result<Ran, BuildError> {
-        let create = |name: &str| {
-            let path = self.path(name);
-            File::create(&path).map_err(|error| BuildError::io(&path, error))
-        };
-        let child = command
-            .current_dir(self.path(folder))
-            .stdin(Stdio::null())
-            .stdout(create("stdout")?)
-            .stderr(create("stderr")?)
-            .spawn();
-        let program = command.get_program().to_owned();
-        let failed = |error: std::io::Error| not_started(&program, &error);
-        let status = wait(&mut child.map_err(failed)?, DEADLINE).map_err(failed)?;
-        let mut output = String::new();
-        for name in ["stdout", "stderr"] {
-            output.push_str(&String::from_utf8_lossy(&self.read(name)?));
-        }
-        Ok(Ran { status, output })
+    /// Runs a tool in a folder here, for no longer than `usual` or what the environment says.
+    pub(crate) fn run(
+        &self,
+        folder: &str,
+        command: &mut Command,
+        usual: Duration,
+    ) -> Result<Ran, BuildError> {
+        command.current_dir(self.path(folder)).stderr(Stdio::piped());
+        tool::run(command, tool::deadline(&self.environment, usual))
+            .map_err(|error| not_started(command.get_program(), &error))
     }
 }
 
@@ -135,34 +106,10 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
     std::path::absolute(path).map_err(|error| BuildError::io(path, error))
 }
 
-/// The first line a program prints when it is asked something.
-pub(crate) fn ask(command: &mut Command) -> Result<String, String> {
-    let shown = format!("{command:?}").replace('"', "");
-    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().next().unwrap_or_default().trim();
-    if output.status.success() { Ok(line.to_owned()) } else { Err(format!("`{shown}` fails")) }
-}
-
-fn not_started(program: &OsString, error: &std::io::Error) -> BuildError {
+fn not_started(program: &OsStr, error: &std::io::Error) -> BuildError {
     BuildError::Failed {
         what: format!("cannot run {}", program.to_string_lossy()),
         output: error.to_string(),
         hint: "can it be started by hand?".to_owned(),
-    }
-}
-
-fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if started.elapsed() > deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(POLL);
     }
 }

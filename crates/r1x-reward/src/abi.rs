@@ -65,6 +65,8 @@ pub(crate) struct Answer {
     pub(crate) reward: Option<f64>,
     pub(crate) parts: Vec<(String, f64)>,
     pub(crate) info: Option<String>,
+    /// Why this one rollout cannot be judged, where the guest says so.
+    pub(crate) failure: Option<String>,
 }
 
 /// An error the guest itself returned.

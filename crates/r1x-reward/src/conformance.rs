@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::guest::deadline;
 use crate::host::Plugin;
 use crate::probe::{Probe, ProbeError};
-use crate::sample::Sample;
+use crate::sample::{Sample, start_of};
 
 /// Calls after which memory must have stopped growing, and calls after which it is looked at again.
 const WARM_UP_CALLS: usize = 20;
@@ -360,8 +360,5 @@ fn shown(outcome: &RewardOutcome) -> String {
 }
 
 fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let start: String = text.chars().take(LONGEST).collect();
-    let more = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
-    format!("`{}{more}`", start.escape_debug())
+    start_of(text, 40)
 }

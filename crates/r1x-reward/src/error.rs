@@ -4,6 +4,10 @@
 
 use r1x_core::{Boundary, Capability, PortError};
 
+/// A plugin calls it its configuration; a spec has it under `with`, and the verbs of a plugin after `--with`.
+pub(crate) const CONFIGURATION_HINT: &str =
+    "mend what stands under `with` of this reward in the spec, or after `--with`";
+
 /// What is wrong with which plugin.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {plugin}: {fault}")]
@@ -60,10 +64,10 @@ pub enum Fault {
     #[error("describes itself wrongly: {0}")]
     BadInfo(String),
     /// It refuses its configuration.
-    #[error("refuses its config: {0}")]
+    #[error("refuses its configuration: {0}")]
     BadConfig(String),
     /// Configuring it failed.
-    #[error("failed while reading its config: {0}")]
+    #[error("failed while reading its configuration: {0}")]
     ConfigureFailed(String),
     /// The file is not the one the plan was made with.
     #[error("has sha256 {found}, but the plan says {planned}")]
@@ -111,7 +115,7 @@ impl Fault {
                 "rebuild it against this version's crates/r1x-reward/wit/reward.wit"
             }
             Fault::InfoFailed(_) | Fault::BadInfo(_) => "this is a bug in the plugin's `info`",
-            Fault::BadConfig(_) => "mend the `config` block of this reward in the spec",
+            Fault::BadConfig(_) => CONFIGURATION_HINT,
             Fault::ConfigureFailed(_) => {
                 "if the plugin is right, raise the reward's time and memory limits"
             }

@@ -14,6 +14,7 @@ use crate::abi::v0_1::{self, Reward, RewardPre, State};
 use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
 use crate::capability::Grants;
 use crate::capability::assets::Assets;
+use crate::error::CONFIGURATION_HINT;
 use crate::limits::{Limiter, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks};
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
@@ -75,7 +76,7 @@ impl Failure {
                 format!("trapped: {reason}; its last message: {message}")
             }
             Failure::Refused(GuestError::BadConfig(reason)) => {
-                format!("refused its config: {reason}")
+                format!("refused its configuration: {reason}")
             }
             Failure::Refused(GuestError::BadRollout { reason, .. }) => {
                 format!("cannot judge this rollout: {reason}")
@@ -103,9 +104,7 @@ impl Failure {
                 "a reward needs no tables of that size: look for calls through functions made at run time"
             }
             Failure::Returned => "shorten what the plugin writes into parts and info",
-            Failure::Refused(GuestError::BadConfig(_)) => {
-                "mend the `config` block of this reward in the spec"
-            }
+            Failure::Refused(GuestError::BadConfig(_)) => CONFIGURATION_HINT,
             Failure::Trap { .. } | Failure::Refused(_) | Failure::WrongLength { .. } => {
                 "mend the plugin, or set on_failure to mask or zero"
             }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{Boundary, PortError, RewardOutcome, RewardStatus};
 
-use crate::sample::Replay;
+use crate::sample::{Replay, SHOWN_CHARACTERS, start_of};
 use crate::score::Scored;
 use crate::verdict;
 
@@ -64,8 +64,7 @@ pub(crate) fn apply(
         let failed = outcomes().filter(|outcome| verdict::is_failure(outcome)).count();
         let asked = |outcome: &&RewardOutcome| outcome.status != RewardStatus::Unasked;
         let total = outcomes().filter(asked).count();
-        let first = outcomes().find(|outcome| verdict::is_failure(outcome));
-        let first = first.and_then(|outcome| outcome.info.as_deref()).unwrap_or("no reason given");
+        let first = &first_failure(replay);
         if plan.on_failure == OnFailure::Fail {
             if let (Some(error), Some(command)) = (&mut stop, command) {
                 add_hint(error, &command);
@@ -83,6 +82,17 @@ pub(crate) fn apply(
         }
     }
     stop
+}
+
+/// The first failure in one line: the first line of its reason, and the completion where it is known which.
+fn first_failure(replay: &Replay) -> String {
+    let reason = replay.sentence.lines().next().unwrap_or("no reason given");
+    match replay.rollouts.as_slice() {
+        [one] => {
+            format!("{reason}; its completion: {}", start_of(&one.completion, SHOWN_CHARACTERS))
+        }
+        _ => reason.to_owned(),
+    }
 }
 
 /// How many of so many rollouts may fail: one, or the plan's share.
@@ -138,6 +148,20 @@ mod tests {
         }
     }
 
+    fn replay() -> Replay {
+        Replay {
+            r1x_replay: Replay::VERSION,
+            reward: "tested".to_owned(),
+            plugin: "x.wasm".to_owned(),
+            sha256: "0".to_owned(),
+            config: "{}".to_owned(),
+            limits: plan(0.0).limits,
+            status: RewardStatus::Trap,
+            sentence: "trapped".to_owned(),
+            rollouts: Vec::new(),
+        }
+    }
+
     #[test]
     fn one_may_always_fail_and_a_share_of_many() {
         for (share, total, expected) in
@@ -148,20 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_failure_is_one_line_with_its_completion() {
+        let mut replay = replay();
+        replay.sentence = "raised KeyError at a.py:5: 'boom'\n  a.py:5, in judge: x".to_owned();
+        assert_eq!(first_failure(&replay), "raised KeyError at a.py:5: 'boom'");
+        replay.rollouts = vec![crate::Sample::new("a\u{1b}\n\u{202e}b", "{}")];
+        let told = "raised KeyError at a.py:5: 'boom'; its completion: `a\\u{1b}\\n\\u{202e}b`";
+        assert_eq!(first_failure(&replay), told);
+    }
+
+    #[test]
     fn replay_files_are_numbered_and_bounded() {
         let folder = std::env::temp_dir().join(format!("r1x-policy-{}", std::process::id()));
         let mut kept = FailureFolder::new(folder.clone());
-        let replay = Replay {
-            r1x_replay: Replay::VERSION,
-            reward: "tested".to_owned(),
-            plugin: "x.wasm".to_owned(),
-            sha256: "0".to_owned(),
-            config: "{}".to_owned(),
-            limits: plan(0.0).limits,
-            status: RewardStatus::Trap,
-            sentence: "trapped".to_owned(),
-            rollouts: Vec::new(),
-        };
+        let replay = replay();
         let paths: Vec<_> = (0..10).filter_map(|_| kept.keep(&replay)).collect();
         assert_eq!(paths.len(), MAX_REPLAYS as usize);
         assert!(paths[0].ends_with("tested-1.json") && paths[7].ends_with("tested-8.json"));

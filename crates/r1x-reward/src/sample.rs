@@ -80,6 +80,16 @@ impl Sample {
     }
 }
 
+/// Characters of a completion that the message about a failure shows.
+pub(crate) const SHOWN_CHARACTERS: usize = 80;
+
+/// The start of a completion as messages show it: in backticks, one line, nothing in it acts on a terminal.
+pub(crate) fn start_of(text: &str, characters: usize) -> String {
+    let start: String = text.chars().take(characters).collect();
+    let more = if text.chars().nth(characters).is_some() { "…" } else { "" };
+    format!("`{}{more}`", start.escape_debug())
+}
+
 /// A call that failed, with all it takes to make it again: `r1x plugin test --replay FILE`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

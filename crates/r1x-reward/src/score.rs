@@ -18,7 +18,7 @@ use crate::error::{Fault, RewardError};
 use crate::host::{Host, Plugin};
 use crate::policy::{self, FailureFolder};
 use crate::recover::{self, BatchResult};
-use crate::sample::Replay;
+use crate::sample::{Replay, SHOWN_CHARACTERS, start_of};
 use crate::verdict;
 use crate::workers;
 
@@ -122,7 +122,7 @@ impl Rewarder for WasmRewarder {
         let results = run(&jobs, &batches, groups, self.host.workers(), arrivals)?;
         let logs = collect_logs(rewards, &results, batches.len());
         let outcomes = assemble(rewards, groups, results, batches.len());
-        let stop = first_fatal(&jobs, &outcomes, batches.len());
+        let stop = first_fatal(&jobs, groups, &outcomes, batches.len());
         drop(jobs);
         self.logs = logs;
         let stop = policy::apply(rewards, &outcomes, self.failures.as_mut(), stop);
@@ -325,7 +325,12 @@ fn assemble(
 }
 
 /// The error for the first failing rollout of the first reward whose plan says to stop.
-fn first_fatal(jobs: &[Job<'_>], outcomes: &[Scored], batches: usize) -> Option<PortError> {
+fn first_fatal(
+    jobs: &[Job<'_>],
+    groups: &[PendingGroup],
+    outcomes: &[Scored],
+    batches: usize,
+) -> Option<PortError> {
     if batches == 0 {
         return None;
     }
@@ -337,7 +342,10 @@ fn first_fatal(jobs: &[Job<'_>], outcomes: &[Scored], batches: usize) -> Option<
             for group in job.batch.clone() {
                 let failing = scored.groups[group].iter().position(verdict::is_failure);
                 if let Some(sample) = failing {
-                    return Some(fatal(job, group, sample, &scored.groups[group][sample], *hint));
+                    let rollouts = groups[group].rollouts().unwrap_or_default();
+                    let completion = rollouts.get(sample).map_or("", |rollout| &rollout.text);
+                    let outcome = &scored.groups[group][sample];
+                    return Some(fatal(job, (group, sample, completion), outcome, *hint));
                 }
             }
         }
@@ -347,18 +355,19 @@ fn first_fatal(jobs: &[Job<'_>], outcomes: &[Scored], batches: usize) -> Option<
 
 fn fatal(
     job: &Job<'_>,
-    group: usize,
-    sample: usize,
+    (group, sample, completion): (usize, usize, &str),
     outcome: &RewardOutcome,
     hint: Option<&'static str>,
 ) -> PortError {
+    // The reason comes first; it may go on over lines of a guest's own, so what r1x knows stands below it.
     PortError::new(
         Boundary::Reward,
         format!(
-            "reward `{}`, rollout {group}.{sample}, {}: {} (plugin {}, sha256 {})",
+            "reward `{}`, rollout {group}.{sample}, {}: {}\n  completion {}\n  plugin {}, sha256 {}",
             job.plan.id,
             outcome.status.as_str(),
             outcome.info.as_deref().unwrap_or("no reason given"),
+            start_of(completion, SHOWN_CHARACTERS),
             job.plugin.source(),
             job.plugin.sha256()
         ),

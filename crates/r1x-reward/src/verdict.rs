@@ -44,10 +44,11 @@ pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
 }
 
 fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
+    if let Some(reason) = &answer.failure {
+        return Err(reason.clone());
+    }
     if let Some(reward) = answer.reward {
         if !reward.is_finite() {
-            // The record has no word for "this one rollout cannot be judged", so guests that judge the others
-            // of a batch say it with a number that is none, and why in `info`.
             let reason = answer.info.as_deref().unwrap_or("it must be a finite number");
             return Err(format!("the reward is {reward}: {reason}"));
         }
@@ -100,7 +101,7 @@ mod tests {
 
     fn answer(reward: Option<f64>, parts: &[(&str, f64)]) -> Answer {
         let parts = parts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        Answer { reward, parts, info: None }
+        Answer { reward, parts, info: None, failure: None }
     }
 
     #[test]
@@ -122,10 +123,17 @@ mod tests {
 
     #[test]
     fn a_rollout_that_cannot_be_judged_keeps_its_reason() {
-        let answer = Answer { info: Some("no target".to_owned()), ..answer(Some(f64::NAN), &[]) };
-        let outcome = judge(&info(), answer, OnFailure::Mask);
-        assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None));
-        assert_eq!(outcome.info.as_deref(), Some("the reward is NaN: no target"));
+        let nan = answer(Some(f64::NAN), &[]);
+        let told = Answer { info: Some("no target".to_owned()), ..nan.clone() };
+        let failed =
+            Answer { failure: Some("raised KeyError at a.py:5: 'boom'".to_owned()), ..nan };
+        for (answer, sentence) in
+            [(told, "the reward is NaN: no target"), (failed, "raised KeyError at a.py:5: 'boom'")]
+        {
+            let outcome = judge(&info(), answer, OnFailure::Mask);
+            assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None));
+            assert_eq!(outcome.info.as_deref(), Some(sentence));
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::source::{Sources, Span};
 const MOST_PRINTED: usize = 50;
 /// Characters of a source line that are shown.
 const WIDEST_LINE: usize = 120;
+/// Lines of one message that are printed: what a compiler says can be any length.
+const MOST_LINES: usize = 60;
 
 /// Whose fault a diagnostic is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +49,7 @@ pub struct Diagnostic {
     pub code: &'static str,
     /// Whose fault it is.
     pub class: Class,
-    /// What is wrong, in one sentence without a full stop.
+    /// What is wrong, in one sentence without a full stop; below it may stand the lines that a tool printed.
     pub message: String,
     /// Where; `None` for a file that could not be read at all.
     pub at: Option<Location>,
@@ -166,7 +168,7 @@ impl std::error::Error for Report {}
 
 fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
     let head = style.paint("1;31", &format!("error[{}]", diagnostic.code));
-    let _ = writeln!(out, "{head}: {}", visible(&diagnostic.message));
+    let _ = writeln!(out, "{head}: {}", visible_lines(&diagnostic.message, ""));
     let mut indent = 1;
     if let Some(at) = &diagnostic.at {
         indent = at.line.to_string().len();
@@ -174,7 +176,9 @@ fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
     }
     if let Some(help) = &diagnostic.help {
         let lead = style.paint("1;34", "=");
-        let _ = writeln!(out, "{:indent$} {lead} help: {}", "", visible(help));
+        // Further lines stand below the first word of the help.
+        let below = " ".repeat(indent + " = help: ".len());
+        let _ = writeln!(out, "{:indent$} {lead} help: {}", "", visible_lines(help, &below));
     }
 }
 
@@ -208,6 +212,17 @@ fn window(line: &str, col: usize) -> (String, usize) {
 /// Text from a file must not reach the terminal as control sequences.
 fn visible(text: &str) -> String {
     text.chars().map(visible_char).collect()
+}
+
+/// A text of several lines, each made safe to print by itself; lines after the first begin with `below`.
+fn visible_lines(text: &str, below: &str) -> String {
+    let mut lines = text.lines();
+    let mut shown: Vec<String> = lines.by_ref().take(MOST_LINES).map(visible).collect();
+    match lines.count() {
+        0 => {}
+        more => shown.push(format!("... and {more} more lines")),
+    }
+    shown.join(&format!("\n{below}"))
 }
 
 fn visible_char(character: char) -> char {
@@ -294,6 +309,20 @@ mod tests {
         let diagnostic = Diagnostic::at(&sources, "R1X0000", span, "bad \u{7}");
         let text = Report::new(vec![diagnostic]).to_string();
         assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text}");
+    }
+
+    #[test]
+    fn what_a_tool_printed_keeps_its_lines() {
+        let mut diagnostic =
+            Diagnostic::nowhere("R1X0202", "no component\n  | a\u{1b}b\r\n  | \tc");
+        diagnostic.help("do this,\nthen that");
+        let text = Report::new(vec![diagnostic.clone()]).to_string();
+        let expected = "error[R1X0202]: no component\n  | a\u{fffd}b\n  |  c\n  = help: do this,\n\
+                        \u{20}         then that\n1 error. Nothing was run.\n";
+        assert_eq!(text, expected);
+        diagnostic.message = "line\n".repeat(MOST_LINES + 7);
+        let text = Report::new(vec![diagnostic]).to_string();
+        assert!(text.contains("line\n... and 7 more lines\n"), "{text}");
     }
 
     #[test]

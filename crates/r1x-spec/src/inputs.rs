@@ -25,6 +25,28 @@ pub struct PluginFacts {
     pub asks: Vec<Capability>,
 }
 
+/// Why a plugin cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong, in one sentence; below it may stand the lines that a tool printed.
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal that says how to mend it.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: Some(help.into()) }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self { message, help: None }
+    }
+}
+
 /// The world outside the spec. Errors that are text say in one sentence what is wrong.
 pub trait Inputs {
     /// The first `limit_bytes` bytes of a file, or all of it when it is shorter.
@@ -58,7 +80,7 @@ pub trait Inputs {
     ///
     /// # Errors
     /// When it does not build.
-    fn component(&self, path: &Path) -> Result<PathBuf, String> {
+    fn component(&self, path: &Path) -> Result<PathBuf, Refusal> {
         Ok(path.to_owned())
     }
 
@@ -74,5 +96,5 @@ pub trait Inputs {
     ///
     /// # Errors
     /// When it is no reward plugin or refuses its configuration.
-    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String>;
+    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, Refusal>;
 }

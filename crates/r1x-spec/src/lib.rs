@@ -33,7 +33,7 @@ use r1x_core::plan::RunPlan;
 pub use codes::{CODES, CodeInfo, explain};
 pub use diagnostic::{Class, Diagnostic, Location, Report, Style};
 pub use estimate::{Estimate, Parameters, StageEstimate, TensorShape, estimate, parameters};
-pub use inputs::{Inputs, PluginFacts};
+pub use inputs::{Inputs, PluginFacts, Refusal};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};

@@ -12,8 +12,8 @@ use std::time::Duration;
 use r1x_build::Source;
 use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, LimitsPlan};
-use r1x_reward::{Host, Origin, Plugin};
-use r1x_spec::{Inputs, PluginFacts};
+use r1x_reward::{Host, Origin, Plugin, RewardError};
+use r1x_spec::{Inputs, PluginFacts, Refusal};
 use sha2::{Digest, Sha256};
 
 /// The limits of a spec that names none; while a spec is checked they hold for every plugin.
@@ -63,6 +63,11 @@ impl World {
     }
 }
 
+/// A plugin's error as a spec's diagnostic tells it.
+fn refused(error: RewardError) -> Refusal {
+    Refusal::new(error.to_string(), error.hint())
+}
+
 /// sha256, lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -95,11 +100,11 @@ impl Inputs for World {
         Ok(r1x_tasks::columns(data))
     }
 
-    fn component(&self, path: &Path) -> Result<PathBuf, String> {
+    fn component(&self, path: &Path) -> Result<PathBuf, Refusal> {
         if path.extension().is_some_and(|extension| extension == "wasm") {
             return Ok(path.to_owned());
         }
-        let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
+        let told = |error: r1x_build::BuildError| Refusal::new(error.to_string(), error.hint());
         let environment = crate::session::build_environment();
         let source = Source::open(path).map_err(told)?;
         if r1x_build::find(&source, &environment).map_err(told)?.is_none() {
@@ -124,7 +129,7 @@ impl Inputs for World {
             .try_for_each(|word| r1x_build::interpreter::ready(word, &environment).map_err(told))
     }
 
-    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
+    fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, Refusal> {
         let hash = sha256(bytes);
         let source = self.source(&hash);
         let known = self.loaded(&hash);
@@ -137,7 +142,7 @@ impl Inputs for World {
                     eprintln!("compiling {name} for this machine; later runs find it compiled");
                 }
                 let loaded = self.host.load_bytes(name.clone(), bytes.to_vec());
-                let plugin = loaded.map_err(|error| error.to_string())?;
+                let plugin = loaded.map_err(refused)?;
                 if plugin.origin() == Origin::Compiled {
                     self.compiled.borrow_mut().push((name, plugin.load_time()));
                 }
@@ -148,9 +153,9 @@ impl Inputs for World {
         if let Some(disagreement) =
             source.and_then(|source| crate::capability::disagreement(&source, plugin.asks()))
         {
-            return Err(disagreement);
+            return Err(disagreement.into());
         }
-        plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(|error| error.to_string())?;
+        plugin.check_config(config_json, &DEFAULT_LIMITS).map_err(refused)?;
         let info = plugin.info();
         Ok(PluginFacts {
             name: info.name.clone(),

@@ -24,16 +24,20 @@ impl Bench {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn r1x(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_r1x"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_r1x"));
+        command
             .args(arguments)
             .current_dir(root())
             .env("R1X_STORE", self.folder.path().join("runs/r1x.sqlite"))
             .env("XDG_CACHE_HOME", self.folder.path().join("cache"))
             .env("NO_COLOR", "1")
-            .env_remove("RUST_LOG")
-            .output()
-            .unwrap()
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    fn r1x(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     fn ok(&self, arguments: &[&str]) -> String {
@@ -308,4 +312,59 @@ fn a_new_plugin_passes_its_tests_as_it_is() {
     let told = bench.ok(&["plugin", "build", &plugin]);
     assert!(told.contains("my-reward.wasm"), "{told}");
     assert!(Path::new(&plugin).join("my-reward.wasm").is_file());
+}
+
+/// A packager that answers like the one r1x asks for, and then does what it is told here.
+#[cfg(unix)]
+fn packager(bench: &Bench, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let version = r1x_build::language::python::VERSION;
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo componentize-py {version}; exit; fi\n{script}\n"
+    );
+    let path = bench.write("packager", &text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_builder_says_keeps_its_lines_in_check_and_in_the_verbs() {
+    let bench = Bench::new();
+    let said = r#"echo 'r1x-refused:"raised KeyError at reward.py:2: 7\n  reward.py:2, in <module>: {}[7]"' >&2"#;
+    let packager = packager(&bench, &format!("{said}; exit 1"));
+    let reward = bench.write("reward.py", "def reward(completions):\n    return []\n");
+    let set = format!("rewards.equation.plugin={reward}");
+    for arguments in [
+        vec!["check", "experiments/countdown.yaml", "--set", &set],
+        vec!["plugin", "test", &reward],
+    ] {
+        let output = bench.command(&arguments).env("R1X_COMPONENTIZE_PY", &packager).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        let told = text(&output.stderr);
+        assert!(!told.contains('\u{fffd}'), "{told}");
+        assert!(
+            told.contains(
+                " cannot become a plugin\n  | raised KeyError at reward.py:2: 7\n  |   reward.py:2, in <module>: {}[7]\n"
+            ),
+            "{told}"
+        );
+        assert!(told.contains("help: the top level runs once"), "{told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_build_that_does_not_end_is_stopped() {
+    let bench = Bench::new();
+    let packager = packager(&bench, "sleep 600 & wait");
+    let reward = bench.write("reward.py", "while True:\n    pass\n");
+    let mut command = bench.command(&["plugin", "inspect", &reward]);
+    command.env("R1X_COMPONENTIZE_PY", &packager).env("R1X_BUILD_TIMEOUT_MS", "400");
+    let output = command.output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("  | it did not end in 0.4 s, and was stopped\n"), "{told}");
+    assert!(told.contains("help: does the top level end?"), "{told}");
 }

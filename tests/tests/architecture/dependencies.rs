@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "r1x-build",
         &[],
         &[
+            "nix",
             "serde",
             "serde_json",
             "sha2",

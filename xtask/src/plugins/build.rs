@@ -4,12 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use r1x_build::language::rust::{Job, Toolchain, componentise};
 use r1x_build::{BuildError, Environment};
 
 use super::Plugin;
 use crate::failure::Failure;
+
+/// The time that all plugins together may take, the first build of the target's library included.
+const BUILD_TIME: Duration = Duration::from_secs(3_600);
 
 /// A compiler that can make WebAssembly.
 pub fn toolchain(root: &Path) -> Result<Toolchain, Failure> {
@@ -27,6 +31,7 @@ pub fn component(root: &Path, plugin: &Plugin, toolchain: &Toolchain) -> Result<
         target_folder: &target_folder(root),
         remap: (root, "/r1x"),
         locked: true,
+        deadline: BUILD_TIME,
         show_messages: true,
     };
     let component =

@@ -12,7 +12,8 @@ use crate::contract;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
-use crate::stage::{Ran, Stage, absolute, ask};
+use crate::stage::{Stage, absolute};
+use crate::tool::{self, Ran, ask};
 
 /// The variable that names the compiler.
 pub const VARIABLE: &str = "R1X_WASM_CC";
@@ -100,7 +101,7 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         stage.write(&format!("author/{}", beside.display()), HEADER.as_bytes())?;
     }
     stage.write("sdk/r1x_build.h", facts(source)?.as_bytes())?;
-    let ran = stage.run("author", &mut compiler.command(&entry))?;
+    let ran = stage.run("author", &mut compiler.command(&entry), tool::BUILD)?;
     if !ran.succeeded() {
         return Err(refused(&entry, &compiler, &ran));
     }
@@ -230,7 +231,12 @@ impl Compiler {
 
 /// What the author is told, with a hint for what every first reward in C runs into.
 fn refused(entry: &Entry, compiler: &Compiler, ran: &Ran) -> BuildError {
-    let says = |words: &str| ran.output.contains(words);
+    let what = format!("{} cannot become a plugin", entry.file);
+    if let Some((output, hint)) = ran.timed_out() {
+        return BuildError::Failed { what, output, hint };
+    }
+    let output = ran.output();
+    let says = |words: &str| output.contains(words);
     let hint = if says("undefined symbol: reward") {
         "define `void reward(const r1x_rollout *rollout, r1x_score *score)`".to_owned()
     } else if says("undefined symbol: about") {
@@ -241,11 +247,7 @@ fn refused(entry: &Entry, compiler: &Compiler, ran: &Ran) -> BuildError {
     } else {
         format!("this is what {} said", compiler.version)
     };
-    BuildError::Failed {
-        what: format!("{} cannot become a plugin", entry.file),
-        output: ran.output.clone(),
-        hint,
-    }
+    BuildError::Failed { what, output, hint }
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::contract;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
-use crate::stage::{Stage, absolute, ask};
+use crate::stage::{Stage, absolute};
+use crate::tool::{self, ask};
 
 /// The packager's version. The shim relies on the names that this one generates.
 pub const VERSION: &str = "0.23.0";
@@ -72,7 +73,7 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         .env("TMPDIR", stage.path("tmp"))
         .env_remove("NODE_OPTIONS")
         .env_remove("NODE_PATH");
-    let ran = stage.run(".", &mut command)?;
+    let ran = stage.run(".", &mut command, tool::BUILD)?;
     if ran.succeeded() {
         stage.read(COMPONENT)
     } else {

@@ -12,7 +12,7 @@ use crate::build::Environment;
 use crate::error::BuildError;
 use crate::manifest::Language;
 use crate::source::Source;
-use crate::stage::{DEADLINE, Ran};
+use crate::tool::Ran;
 
 /// How one language becomes a component.
 pub(crate) struct Builder {
@@ -57,17 +57,19 @@ const REFUSED: &str = "r1x-refused:";
 /// What the author is told when `tool` made no component of `file`: the shim's own sentence where there is one.
 fn refused(file: &str, tool: &str, ran: &Ran) -> BuildError {
     let what = format!("{file} cannot become a plugin");
-    let (output, hint) = match sentence(&ran.output) {
-        _ if ran.timed_out() => (
-            format!("its top level did not end in {} s", DEADLINE.as_secs()),
-            "move what takes long into the function".to_owned(),
-        ),
+    if let Some((took, more)) = ran.timed_out() {
+        let hint =
+            format!("does the top level end? What takes long belongs into the function; {more}");
+        return BuildError::Failed { what, output: took, hint };
+    }
+    let output = ran.output();
+    let (output, hint) = match sentence(&output) {
         Some(sentence) => (
             sentence,
             "the top level runs once, when the plugin is built; docs/plugins.md tells what it may use"
                 .to_owned(),
         ),
-        None => (ran.output.trim().to_owned(), format!("this is what {tool} said")),
+        None => (output.trim().to_owned(), format!("this is what {tool} said")),
     };
     BuildError::Failed { what, output, hint }
 }

@@ -5,7 +5,7 @@
 //! a sandbox of its own, on copies of the sources. Must not know what a reward means.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::entry::{Entry, Form};
 use crate::build::Environment;
@@ -14,6 +14,7 @@ use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
 use crate::stage::{Stage, absolute};
+use crate::tool;
 
 /// The packager's version. The shim relies on the names that this one generates.
 pub const VERSION: &str = "0.25.1";
@@ -39,7 +40,7 @@ pub(crate) fn fingerprint(_environment: &Environment) -> Result<String, BuildErr
 /// Builds the component of a Python plugin.
 pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<u8>, BuildError> {
     let entry = Entry::of(source, &FORM)?;
-    let tool = find(environment)?;
+    let packager = find(environment)?;
     let stage = Stage::new(environment, "python-build")?;
     stage.copy(source, &entry.file, "author")?;
     stage.write(&format!("author/{NOTE}"), note(source, &entry).to_string().as_bytes())?;
@@ -48,13 +49,13 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
     // The folder's own empty environment keeps the packager from adding the user's packages, which no hash
     // would cover. Python looks for this file to believe that it is one.
     stage.write("venv/lib/site-packages/none", b"")?;
-    let mut command = Command::new(&tool);
+    let mut command = Command::new(&packager);
     command
         .args(["-d", "wit", "-w", contract::WORLD, "componentize"])
         .args(["-p", "shim", "-p", "author", "-o", COMPONENT, "r1x_shim"])
         .env("VIRTUAL_ENV", stage.path("venv"))
         .env_remove("PYTHONPATH");
-    let ran = stage.run(".", &mut command)?;
+    let ran = stage.run(".", &mut command, tool::BUILD)?;
     if ran.succeeded() {
         stage.read(COMPONENT)
     } else {
@@ -123,14 +124,9 @@ fn not_found(environment: &Environment, missing: String) -> BuildError {
 
 /// The version a program claims to be.
 fn version(program: &Path) -> Result<String, String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.trim().strip_prefix(PROGRAM) {
-        Some(version) if output.status.success() => Ok(version.trim().to_owned()),
-        _ => Err(format!("`{} --version` does not answer like it", program.display())),
+    let line = tool::ask(Command::new(program).arg("--version"))?;
+    match line.strip_prefix(PROGRAM) {
+        Some(version) => Ok(version.trim().to_owned()),
+        None => Err(format!("`{} --version` does not answer like it", program.display())),
     }
 }

@@ -5,12 +5,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use wit_component::ComponentEncoder;
 
 use crate::build::Environment;
 use crate::error::BuildError;
 use crate::source::Source;
+use crate::tool;
 
 /// What plugins in Rust are compiled for: it imports nothing from any system.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -41,6 +43,8 @@ pub struct Job<'a> {
     pub remap: (&'a Path, &'a str),
     /// Whether the lock file must be there and must fit.
     pub locked: bool,
+    /// The time cargo may take.
+    pub deadline: Duration,
     /// Whether cargo's messages go to standard error as they come; otherwise they are part of the error.
     pub show_messages: bool,
 }
@@ -67,6 +71,7 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         target_folder: &environment.cache_folder.join("rust"),
         remap: (&folder, "/plugin"),
         locked: false,
+        deadline: tool::deadline(environment, tool::CRATE),
         show_messages: false,
     })?;
     drop(lock_file);
@@ -139,23 +144,23 @@ impl Toolchain {
     /// # Errors
     /// When cargo does not start, does not compile it, or makes no module.
     pub fn module(&self, job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
-        let output = self.command(job).output().map_err(|error| BuildError::NoToolchain {
-            missing: format!("cannot start {}: {error}", self.cargo.to_string_lossy()),
-            hint: "is cargo on the PATH?".to_owned(),
-        })?;
-        if !output.status.success() {
-            return Err(BuildError::Failed {
-                what: format!("{} does not build for {TARGET}", job.folder.display()),
-                output: String::from_utf8_lossy(&output.stderr).into_owned(),
-                hint: "see the compiler's messages above".to_owned(),
-            });
-        }
-        let path = module_path(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-            BuildError::Failed {
-                what: format!("{} makes no WebAssembly module", job.folder.display()),
-                output: String::new(),
-                hint: "its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`".to_owned(),
+        let ran = tool::run(&mut self.command(job), job.deadline).map_err(|error| {
+            BuildError::NoToolchain {
+                missing: format!("cannot start {}: {error}", self.cargo.to_string_lossy()),
+                hint: "is cargo on the PATH?".to_owned(),
             }
+        })?;
+        if !ran.succeeded() {
+            let what = format!("{} does not build for {TARGET}", job.folder.display());
+            let (output, hint) = ran.timed_out().unwrap_or_else(|| {
+                (ran.stderr.clone(), "see the compiler's messages above".to_owned())
+            });
+            return Err(BuildError::Failed { what, output, hint });
+        }
+        let path = module_path(&ran.stdout).ok_or_else(|| BuildError::Failed {
+            what: format!("{} makes no WebAssembly module", job.folder.display()),
+            output: String::new(),
+            hint: "its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`".to_owned(),
         })?;
         std::fs::read(&path).map_err(|error| BuildError::io(&path, error))
     }
@@ -172,7 +177,7 @@ impl Toolchain {
             .current_dir(job.folder)
             .args(["build", "--release", "--lib", "--target", TARGET])
             .arg("--message-format=json-render-diagnostics")
-            .stdin(Stdio::null());
+            .stderr(Stdio::piped());
         if let Some(package) = job.package {
             command.args(["--package", package]);
         }
@@ -235,12 +240,7 @@ fn print(rustc: &OsStr, arguments: &[&str]) -> Result<String, BuildError> {
         output,
         hint: "is it a Rust compiler?".to_owned(),
     };
-    let output =
-        Command::new(rustc).args(arguments).output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    tool::ask(Command::new(rustc).args(arguments)).map_err(failed)
 }
 
 #[cfg(test)]

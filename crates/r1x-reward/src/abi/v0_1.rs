@@ -136,8 +136,16 @@ fn rollout<'a>(question: &Question<'a>) -> types::Rollout<'a> {
     }
 }
 
+/// How the `info` of a reward that is NaN begins when the guest could not judge this one rollout: the record of
+/// a score has no field for that. Guests that judge a whole call by one function, as those in Python and
+/// JavaScript do, so tell an exception in one rollout without losing the others.
+const FAILED: &str = "r1x-failed:";
+
 fn answer(score: types::Score) -> Answer {
+    let no_number = score.reward.is_some_and(f64::is_nan);
+    let info = score.info.as_deref().filter(|_| no_number);
     Answer {
+        failure: info.and_then(|info| info.strip_prefix(FAILED)).map(str::to_owned),
         reward: score.reward,
         parts: score.parts.into_iter().map(|part| (part.name, part.value)).collect(),
         info: score.info,
@@ -151,5 +159,22 @@ fn guest_error(error: types::Error) -> GuestError {
             GuestError::BadRollout { position: position as usize, reason }
         }
         types::Error::Other(reason) => GuestError::Other(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_that_cannot_be_judged_is_told_from_a_number_that_is_none() {
+        let told = |reward, info: &str| {
+            answer(types::Score { reward, parts: Vec::new(), info: Some(info.to_owned()) }).failure
+        };
+        let sentence = "raised KeyError at a.py:5: 'boom'";
+        assert_eq!(told(Some(f64::NAN), &format!("{FAILED}{sentence}")).as_deref(), Some(sentence));
+        assert_eq!(told(Some(f64::NAN), "no target"), None);
+        assert_eq!(told(Some(1.0), FAILED), None);
+        assert_eq!(told(None, FAILED), None);
     }
 }

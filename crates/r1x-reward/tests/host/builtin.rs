@@ -29,7 +29,7 @@ fn a_wrong_config_is_refused_with_the_key() {
     assert!(format().check_config(r#"{"prefilled":false}"#, &limits).is_ok());
     let error = format().check_config(r#"{"prefiled":false}"#, &limits).unwrap_err();
     assert!(error.to_string().contains("`prefiled`"), "{error}");
-    assert!(error.hint().contains("config"));
+    assert!(error.hint().contains("under `with`"), "{}", error.hint());
 }
 
 #[test]

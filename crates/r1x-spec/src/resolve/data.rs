@@ -12,6 +12,7 @@ use crate::codes;
 use crate::diagnostic::quoted;
 use crate::inputs::PluginFacts;
 use crate::read::At;
+use crate::source::Span;
 use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
 use crate::terms::{DataName, Name};
 
@@ -88,8 +89,8 @@ impl Resolver<'_, '_> {
         match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
             Ok(facts) => reward.facts = Some(facts),
             Err(error) => {
-                let message = format!("{plugin} cannot be used as a reward: {error}");
-                self.error(codes::PLUGIN, spec.plugin.span, message).input();
+                let message = format!("{plugin} cannot be used as a reward: {}", error.message);
+                self.refused(spec.plugin.span, message, error.help);
             }
         }
         let asks = reward.facts.as_ref().map_or(Vec::new(), |facts| facts.asks.clone());
@@ -120,10 +121,18 @@ impl Resolver<'_, '_> {
         match self.inputs.component(&written) {
             Ok(component) => self.read_path(&component, path.span, MAX_INPUT_BYTES),
             Err(error) => {
-                let message = format!("{} gives no component: {error}", written.display());
-                self.error(codes::PLUGIN, path.span, message).input();
+                let message =
+                    format!("{} gives no component: {}", written.display(), error.message);
+                self.refused(path.span, message, error.help);
                 None
             }
+        }
+    }
+
+    fn refused(&mut self, span: Span, message: String, help: Option<String>) {
+        let diagnostic = self.error(codes::PLUGIN, span, message).input();
+        if let Some(help) = help {
+            diagnostic.help(help);
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, SourcePlan};
-use r1x_spec::{Inputs, PluginFacts, Report, Resolved, Style, resolve};
+use r1x_spec::{Inputs, PluginFacts, Refusal, Report, Resolved, Style, resolve};
 
 /// The name under which tests give their spec.
 pub const SPEC: &str = "experiments/spec.yaml";
@@ -91,15 +91,15 @@ impl Inputs for World {
         }
     }
 
-    fn plugin(&self, _: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, String> {
+    fn plugin(&self, _: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, Refusal> {
         let name = String::from_utf8_lossy(bytes).into_owned();
         if config_json.contains("refuse") {
-            return Err("it does not know the setting `refuse`".to_owned());
+            return Err(Refusal::new("it does not know the setting `refuse`", "mend `with`"));
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
             "format" | "length" | "code" => &[],
-            _ => return Err("it is no WebAssembly component".to_owned()),
+            _ => return Err("it is no WebAssembly component".to_owned().into()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
         let asks = if name == "code" { vec![Capability::Exec] } else { Vec::new() };

@@ -56,7 +56,7 @@ fn what_is_no_score_costs_only_itself() {
         &plan(plugin),
         plugin,
         &[
-            invalid("do nothing", "the reward is NaN: `reward` set none"),
+            invalid("do nothing", "the function set no reward"),
             invalid("do nan", "the reward is NaN: no number"),
             invalid("do undeclared", "the part `surprise` is not declared"),
             trap("do fail", "cannot judge this rollout: asked to fail, politely"),

@@ -78,12 +78,15 @@ fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
         &plan(plugin),
         plugin,
         &[
-            invalid("do null", "TypeError: can't access property \"missing\" of null"),
+            invalid(
+                "do null",
+                "threw TypeError at words.js:5: can't access property \"missing\" of null",
+            ),
             invalid("do null", "  words.js:5, in thrower: return null.missing;"),
             invalid("do null", "in exceptional: if (rest === 'null') return thrower(2);"),
-            invalid("do recursion", "InternalError: too much recursion"),
+            invalid("do recursion", "threw InternalError at reward.js:"),
             invalid("do throw text", "threw \"no error\", which is no Error"),
-            invalid("strange", "RangeError: strange"),
+            invalid("strange", "threw RangeError at reward.js:"),
         ],
     );
 }

@@ -235,12 +235,12 @@ static wit_result *bad_sample(size_t position, r1x_text sentence) {
 
 static void write_score(const r1x_score *judged, wit_score *score) {
     const struct r1x_score_more *more = judged->more;
-    /* A reward that nobody set is told by the host as one that is no number, with this reason. */
+    /* A reward that nobody set is no number; the word before the reason tells the host that this is a failure. */
     bool unset = !more->abstains && judged->reward != judged->reward && !more->info.some;
     score->reward = (wit_option_f64){!more->abstains, judged->reward};
     score->parts = more->parts;
     score->part_count = more->part_count;
-    score->info = unset ? some_text(R1X("`reward` set none")) : more->info;
+    score->info = unset ? some_text(R1X("r1x-failed:the function set no reward")) : more->info;
 }
 
 /* A column that is missing is told before the author's function could stumble over it. */

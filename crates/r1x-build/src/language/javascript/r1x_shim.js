@@ -129,9 +129,9 @@ function judgeTogether(batch) {
 
 // --- scores --------------------------------------------------------------------------------------------
 
-/** A score that the host records as a failure with its reason: a reward that is no number. */
+/** A score that the host records as a failure with its reason: a reward that is no number, and this word before it. */
 function failed(reason) {
-  return { reward: NaN, parts: NO_PARTS, info: reason };
+  return { reward: NaN, parts: NO_PARTS, info: `r1x-failed:${reason}` };
 }
 
 function number(value) {
@@ -193,11 +193,18 @@ function explanation(error) {
   try {
     if (!(error instanceof Error)) return `the function threw ${shown(error)}, which is no Error`;
     const frames = String(error.stack).split('\n').map(frame).filter((one) => one);
-    text = [`${error.name}: ${error.message}`, ...frames.slice(0, FRAMES)].join('\n');
+    const where = place(error.stack);
+    text = [`threw ${error.name}${where && ` at ${where}`}: ${error.message}`, ...frames.slice(0, FRAMES)].join('\n');
   } catch {
     text = 'an exception that cannot be shown';
   }
   return text.slice(0, LONGEST);
+}
+
+/** The innermost line of the author's in a stack, as `file.js:line`. */
+function place(stack) {
+  const found = /@author\/(.*):(\d+):\d+$/m.exec(String(stack));
+  return found ? `${found[1]}:${found[2]}` : '';
 }
 
 /** A line of a stack, `function@author/file.js:line:column`, as an author knows it. */

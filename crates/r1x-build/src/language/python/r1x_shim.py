@@ -303,14 +303,29 @@ def told(error):
 # --- for each batch ----------------------------------------------------------------------------------
 
 
+class Wrong(Exception):
+    """What the author's function returned cannot be used; the message says why."""
+
+
+def raised(error, frames):
+    """An exception in one line, with the author's line that led to it."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    where = f" at {shown(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    message = str(error).strip()
+    return f"raised {name}{where}" + (f": {message}" if message else "")
+
+
 def explanation(error):
     """An exception in words, the summary first and then the author's frames with their lines."""
     try:
+        if isinstance(error, Wrong):
+            return str(error)[:EXPLANATION]
         frames = [f for f in traceback.extract_tb(error.__traceback__) if is_authors(f.filename)]
         if isinstance(error, SyntaxError) and is_authors(error.filename or ""):
             summary = f"{shown(error.filename)}:{error.lineno}: {error.msg}: {(error.text or '').strip()}"
         else:
-            summary = "".join(traceback.format_exception_only(error)).strip()
+            summary = raised(error, frames)
         lines = [summary]
         for frame in reversed(frames[-FRAMES:]):
             lines.append(f"  {shown(frame.filename)}:{frame.lineno}, in {frame.name}: {frame.line}")
@@ -321,8 +336,8 @@ def explanation(error):
 
 
 def failed(reason):
-    """A score that the host records as a failure with its reason: a reward that is no number."""
-    return types.Score(math.nan, [], reason)
+    """A score that the host records as a failure with its reason: a reward that is no number, and this word."""
+    return types.Score(math.nan, [], "r1x-failed:" + reason)
 
 
 def number(value):
@@ -330,7 +345,7 @@ def number(value):
     if kind is float:
         return value
     if kind is str or not hasattr(kind, "__float__"):
-        raise TypeError(f"{value!r:.80} is {kind.__name__}, not a number")
+        raise Wrong(f"the function returned {value!r:.80}, which is {kind.__name__}, not a number")
     return float(value)
 
 
@@ -344,15 +359,17 @@ def score(value):
         unknown = [key for key in value if key not in ("reward", "parts", "info")]
         if unknown or "reward" not in value:
             there = ", ".join(map(repr, value))
-            raise TypeError(f"a score may have `reward`, `parts` and `info`, and needs `reward`; it has {there}")
+            raise Wrong(f"a score may have `reward`, `parts` and `info`, and needs `reward`; it has {there}")
         reward, parts, info = value["reward"], value.get("parts") or {}, value.get("info")
         return types.Score(
             None if reward is None else number(reward),
             [types.Part(str(name), number(part)) for name, part in parts.items()],
             None if info is None else str(info),
         )
+    except Wrong as error:
+        return failed(str(error))
     except BaseException as error:
-        return failed(f"{type(error).__name__}: {error}")
+        return failed(f"the function returned a score that cannot be read: {type(error).__name__}: {error}")
 
 
 def fresh(value):
@@ -376,6 +393,8 @@ def add_columns(arguments, batch):
             text, parsed = rollout.columns, json.loads(rollout.columns)
         rows.append(parsed)
     for name in signature.columns:
+        if not all(name in row for row in rows):
+            raise Wrong(f"the column `{name}` is missing")
         arguments[name] = [fresh(row[name]) for row in rows]
     for name in signature.optional:
         if any(name in row for row in rows):
@@ -395,10 +414,10 @@ def call(batch):
     add_columns(arguments, batch)
     values = PLUGIN.function(**arguments)
     if isinstance(values, (str, bytes, dict)) or not hasattr(type(values), "__iter__"):
-        raise TypeError(f"the function returned {values!r:.80}, not a list with one score per completion")
+        raise Wrong(f"the function returned {values!r:.80}, not a list with one score per completion")
     values = list(values)
     if len(values) != len(batch):
-        raise ValueError(f"the function returned {len(values)} scores for {len(batch)} completions")
+        raise Wrong(f"the function returned {len(values)} scores for {len(batch)} completions")
     return [score(value) for value in values]
 
 
