@@ -86,12 +86,17 @@ pub(crate) fn apply(
 
 /// The first failure in one line: the first line of its reason, and the completion where it is known which.
 fn first_failure(replay: &Replay) -> String {
-    let reason = replay.sentence.lines().next().unwrap_or("no reason given");
+    let mut lines = replay.sentence.lines();
+    let mut reason = lines.next().unwrap_or("no reason given").to_owned();
+    // A panic in Rust is told as its place, a colon, and the message on a line of its own.
+    if reason.ends_with(':') {
+        reason.extend([" ", lines.next().unwrap_or_default().trim()]);
+    }
     match replay.rollouts.as_slice() {
         [one] => {
             format!("{reason}; its completion: {}", start_of(&one.completion, SHOWN_CHARACTERS))
         }
-        _ => reason.to_owned(),
+        _ => reason,
     }
 }
 
@@ -176,6 +181,12 @@ mod tests {
         let mut replay = replay();
         replay.sentence = "raised KeyError at a.py:5: 'boom'\n  a.py:5, in judge: x".to_owned();
         assert_eq!(first_failure(&replay), "raised KeyError at a.py:5: 'boom'");
+        replay.sentence = "trapped; its last message: panicked at a.rs:1:2:\nasked to".to_owned();
+        assert_eq!(
+            first_failure(&replay),
+            "trapped; its last message: panicked at a.rs:1:2: asked to"
+        );
+        replay.sentence = "raised KeyError at a.py:5: 'boom'\n  a.py:5, in judge: x".to_owned();
         replay.rollouts = vec![crate::Sample::new("a\u{1b}\n\u{202e}b", "{}")];
         let told = "raised KeyError at a.py:5: 'boom'; its completion: `a\\u{1b}\\n\\u{202e}b`";
         assert_eq!(first_failure(&replay), told);
