@@ -28,7 +28,8 @@ pub struct StepFacts {
     pub rewards: Vec<String>,
     /// Every group with its rollouts, rewards and advantages; empty for supervised stages.
     pub groups: Vec<CreditedGroup>,
-    /// Log-probs under the reference policy, `[group][rollout][token]`; empty without a KL term.
+    /// Log-probs under the reference policy, `[group][rollout][token]`; empty without a KL term. A rollout that
+    /// no loss falls on has an empty list, because the reference was not asked about it.
     pub reference_logprobs: Vec<Vec<Vec<f32>>>,
     /// Named numbers of the step (`loss`, `reward.mean`, `grad_norm`, `lr`, ...), in a fixed order.
     pub metrics: Vec<(String, f64)>,

@@ -27,6 +27,8 @@ pub enum Boundary {
     Store,
     /// Training produced a value that is not finite. Exit 10.
     Diverged,
+    /// Parts of r1x do not fit together: nothing the user gave is at fault. Exit 1.
+    Internal,
 }
 
 /// An error as the loop and the command line see it: whose, what and where, how to mend.

@@ -78,6 +78,12 @@ pub enum ModelError {
         /// What is wrong, as the rest of the sentence.
         problem: String,
     },
+    /// A parameter that the tape passed over.
+    #[error("parameter {name} got no gradient")]
+    NoGradient {
+        /// Its name in checkpoints.
+        name: String,
+    },
     /// Something candle could not compute.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -116,6 +122,9 @@ impl From<ModelError> for PortError {
             }
             ModelError::Parameter { .. } => {
                 (Boundary::Model, "use weights of the same `model` section, or mend the section")
+            }
+            ModelError::NoGradient { .. } => {
+                (Boundary::Internal, "this is a bug in r1x: please report it with the spec")
             }
             ModelError::Tensor(_) => {
                 (Boundary::Device, "lower `micro_batch_size`, or run with `--device cpu`")

@@ -251,7 +251,7 @@ fn run(
 
 fn never_arrived() -> PortError {
     PortError::new(
-        Boundary::Reward,
+        Boundary::Internal,
         "a group of rollouts to be scored never arrived",
         "this is a bug in r1x: please report it",
     )

@@ -105,7 +105,7 @@ fn no_thread(error: &std::io::Error) -> PortError {
 
 fn lost_thread() -> PortError {
     PortError::new(
-        Boundary::Reward,
+        Boundary::Internal,
         "a scoring thread ended with a panic",
         "this is a bug in r1x: please report it with the message above",
     )
@@ -167,6 +167,6 @@ mod tests {
             Ok(())
         };
         let failed = run(1, 2, |_| -> u8 { panic!("this message is part of a test") }, feed);
-        assert_eq!(failed.unwrap_err().boundary, Boundary::Reward);
+        assert_eq!(failed.unwrap_err().boundary, Boundary::Internal);
     }
 }

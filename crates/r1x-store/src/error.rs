@@ -235,6 +235,7 @@ impl StoreError {
             StoreError::Full { .. } | StoreError::Io { .. } | StoreError::ReadOnly { .. } => {
                 Boundary::Device
             }
+            StoreError::Facts { .. } | StoreError::Internal { .. } => Boundary::Internal,
             _ => Boundary::Store,
         }
     }

@@ -211,7 +211,9 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
             if lists.iter().any(|&len| len != tokens && len != 0) {
                 return Some(format!("rollout {g}.{s}: one log-prob per token is needed"));
             }
-            if references.get(g).and_then(|group| group.get(s)).is_some_and(|r| r.len() != tokens) {
+            // A rollout that is not trained on was not scored by the reference.
+            let reference = references.get(g).and_then(|group| group.get(s));
+            if reference.is_some_and(|r| !r.is_empty() && r.len() != tokens) {
                 return Some(format!(
                     "rollout {g}.{s}: one reference log-prob per token is needed"
                 ));
@@ -343,6 +345,8 @@ impl<'a> StepRows<'a> {
         let step = self.step;
         for (s, rollout) in group.group.rollouts.iter().enumerate() {
             let reference = step.facts.reference_logprobs.get(g).and_then(|group| group.get(s));
+            // NULL where the reference was not asked, as without one.
+            let reference = reference.filter(|logprobs| !logprobs.is_empty());
             let advantage = group.advantages.get(s).copied();
             self.rollout([g, s], rollout, reference.map(Vec::as_slice), advantage, prompt_id);
         }

@@ -208,10 +208,8 @@ impl TrainError {
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
-            TrainError::Shape { port: "rewarder", .. } | TrainError::TotalNotFinite { .. } => {
-                Boundary::Reward
-            }
-            TrainError::Shape { .. } => Boundary::Model,
+            TrainError::TotalNotFinite { .. } => Boundary::Reward,
+            TrainError::Shape { .. } => Boundary::Internal,
             TrainError::Diverged { .. } => Boundary::Diverged,
         }
     }

@@ -103,6 +103,7 @@ impl From<PortError> for Failure {
             Boundary::Device => code::RESOURCE,
             Boundary::Store => code::STORE,
             Boundary::Diverged => code::DIVERGED,
+            Boundary::Internal => code::INTERNAL,
         };
         Self { code, message: error.message, hint: error.hint }
     }

@@ -201,10 +201,7 @@ impl TensorPolicy {
                 if idle.contains(&parameter.offset) {
                     continue;
                 }
-                return Err(ModelError::Parameter {
-                    name: parameter.name.clone(),
-                    problem: "got no gradient, which is a bug of r1x".to_owned(),
-                });
+                return Err(ModelError::NoGradient { name: parameter.name.clone() });
             };
             *sum = Some(match sum.take() {
                 Some(sum) => (sum + gradient)?,

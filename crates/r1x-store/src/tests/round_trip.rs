@@ -1,5 +1,6 @@
 //! Every field that goes in comes out, bit for bit. Must not know the schema.
 
+use r1x_core::Boundary;
 use r1x_core::facts::StepFacts;
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::Recorder;
@@ -173,6 +174,24 @@ fn check_rollouts(read: &Store, run: &str, facts: &StepFacts) {
             assert_eq!(found.rewards.len(), 2);
         }
     }
+}
+
+/// A group that is dropped, and a truncated rollout that is masked, are not scored by the reference.
+#[test]
+fn rollouts_that_the_reference_was_not_asked_about_have_no_log_probs_under_it() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = run_of_steps(&store, 0);
+    let mut facts = grpo_step(1, 0);
+    facts.reference_logprobs[0][1].clear();
+    facts.reference_logprobs[1].iter_mut().for_each(Vec::clear);
+    run.step(&facts).unwrap();
+    for (group, sample, asked) in [(0, 0, true), (0, 1, false), (1, 0, false), (1, 1, false)] {
+        let found = store.rollout("latest", None, 0, group, sample).unwrap();
+        assert_eq!(found.reference_logprobs.is_some(), asked, "{group}.{sample}");
+        assert!(found.logprobs.is_some(), "{group}.{sample}");
+    }
+    assert_eq!(number(&store, "SELECT count(ref_diff) FROM rollout"), 1);
 }
 
 #[test]
@@ -372,6 +391,7 @@ fn facts_that_do_not_fit_are_refused_whole() {
     for (facts, word) in cases {
         let error = run.step(&facts).unwrap_err();
         assert!(error.message.contains(word), "{error}");
+        assert_eq!(error.boundary, Boundary::Internal, "{error}");
     }
     // The same step twice breaks a key in the middle of a transaction.
     run.step(&grpo_step(1, 0)).unwrap_err();

@@ -126,7 +126,7 @@ fn a_rewarder_that_forgets_a_group_and_totals_that_overflow() {
     let world = World { rules: Rules { forget_a_group: true }, ..World::default() };
     let finished = world.run(&run_plan(vec![grpo_stage(grpo_plan(1))]));
     let error = finished.outcome.expect_err("scores are missing");
-    assert_error(&error, Boundary::Reward, &["rewarder returned 0 scores", "expected 8"]);
+    assert_error(&error, Boundary::Internal, &["rewarder returned 0 scores", "expected 8"]);
 
     let mut plan = run_plan(vec![grpo_stage(grpo_plan(1))]);
     plan.rewards.iter_mut().for_each(|reward| reward.weight = f64::MAX);
