@@ -500,6 +500,15 @@ impl Layout {
         }
     }
 
+    /// Whether any layer has a balance loss: then every sequence has a gradient, whatever its tokens say.
+    pub fn has_balance_loss(&self) -> bool {
+        let experts = |layer: &Layer| match &layer.feed_forward {
+            FeedForward::Dense(_) => false,
+            FeedForward::Moe { plan, .. } => plan.balance_loss > 0.0,
+        };
+        self.layers.iter().any(experts)
+    }
+
     /// Trained numbers, padding left out.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(Parameter::len).sum()

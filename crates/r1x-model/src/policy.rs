@@ -155,7 +155,9 @@ impl<E: Operand<Real = f32>> Worker<E> {
             self.totals.add(&output.totals);
             gradients.extend(output.gradient);
         }
-        if gradients.iter().all(|g| *g == 0.0) {
+        // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
+        let silent = gradients.iter().all(|g| *g == 0.0);
+        if packed.tokens.is_empty() || silent && !decoder.layout.has_balance_loss() {
             return;
         }
         let (share, work) = (1.0 / batch.sequences.len() as f64, &mut self.work);

@@ -59,6 +59,9 @@ pub struct BackwardScratch<E: Operand> {
     d_affinities: Vec<E::Real>,
     d_logits: Vec<E::Real>,
     logits: Vec<E>,
+    /// Every row's experts by affinity alone, and the scores they are found with.
+    favourites: Vec<u32>,
+    scores: Vec<E::Real>,
     sequence: Sequence<E::Real>,
 }
 
@@ -67,7 +70,7 @@ pub struct BackwardScratch<E: Operand> {
 struct Sequence<R> {
     affinities: Vec<R>,
     d_affinities: Vec<R>,
-    chosen: Vec<u32>,
+    favourites: Vec<u32>,
 }
 
 impl<E: Operand> Stash<E> {
@@ -370,14 +373,20 @@ fn router_backward<E: Operand>(
 ) -> f64 {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let kernel = kernel(plan);
-    let BackwardScratch { d_gates, d_affinities, d_logits, sequence, .. } = back;
+    let BackwardScratch { d_gates, d_affinities, d_logits, favourites, scores, sequence, .. } = back;
     d_affinities.clear();
     d_affinities.resize(rows * experts, E::Real::ZERO);
     let mut loss = 0.0;
     if plan.balance_loss > 0.0 {
+        favourites.resize(rows * chosen, 0);
+        let affinities = stash.affinities[..rows * experts].chunks(experts);
+        for (affinities, experts) in affinities.zip(favourites.chunks_mut(chosen)) {
+            kernel.favourites(affinities, experts, scores);
+        }
         let alpha = E::Real::from_f64(plan.balance_loss * balance.weight);
         for ranges in balance.sequences {
-            loss += sequence.balance(&kernel, ranges, alpha, stash, d_affinities);
+            let rows = (&stash.affinities[..], &favourites[..]);
+            loss += sequence.balance(&kernel, ranges, alpha, rows, d_affinities);
         }
     }
     d_logits.clear();
@@ -397,26 +406,26 @@ fn router_backward<E: Operand>(
 
 impl<R: Real> Sequence<R> {
     /// The balance loss of one sequence; its gradient is added to the rows it consists of.
-    fn balance<E: Operand<Real = R>>(
+    fn balance(
         &mut self,
         kernel: &Router,
         ranges: &[Range<usize>; 2],
         alpha: R,
-        stash: &Stash<E>,
+        (affinities, favourites): (&[R], &[u32]),
         d_affinities: &mut [R],
     ) -> f64 {
         let (experts, chosen) = (kernel.experts, kernel.chosen);
         self.affinities.clear();
-        self.chosen.clear();
+        self.favourites.clear();
         for rows in ranges {
             let (wide, narrow) =
                 (rows.start * experts..rows.end * experts, rows.start * chosen..rows.end * chosen);
-            self.affinities.extend(&stash.affinities[wide]);
-            self.chosen.extend(&stash.chosen[narrow]);
+            self.affinities.extend(&affinities[wide]);
+            self.favourites.extend(&favourites[narrow]);
         }
         self.d_affinities.clear();
         self.d_affinities.resize(self.affinities.len(), R::ZERO);
-        let loss = kernel.balance(&self.affinities, &self.chosen, alpha, &mut self.d_affinities);
+        let loss = kernel.balance(&self.affinities, &self.favourites, alpha, &mut self.d_affinities);
         let mut from = &self.d_affinities[..];
         for rows in ranges {
             let to = &mut d_affinities[rows.start * experts..rows.end * experts];

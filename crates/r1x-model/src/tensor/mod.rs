@@ -137,20 +137,23 @@ impl TensorPolicy {
         Ok(Numbers { values, biases: model.biases().iter().map(narrow).collect() })
     }
 
-    /// Log-probs of the targets of some sequences, by sequence, and the pass they came from; nothing when no
-    /// token is predicted from any other.
+    /// Log-probs of the targets of some sequences, where there are targets, and the pass they came from; nothing
+    /// when no token has another before it.
     fn forward(
         &self,
         model: &Composed,
         packed: &Packed,
         temperature: f32,
-    ) -> Result<Option<(Tensor, Pass)>, ModelError> {
-        if packed.targets.is_empty() {
+    ) -> Result<Option<(Option<Tensor>, Pass)>, ModelError> {
+        if packed.tokens.is_empty() {
             return Ok(None);
         }
         let pass = model.pass(packed)?;
+        if packed.targets.is_empty() {
+            return Ok(Some((None, pass)));
+        }
         let said = model.token_logprobs(&pass, packed, f64::from(temperature))?;
-        Ok(Some((said, pass)))
+        Ok(Some((Some(said), pass)))
     }
 
     /// Forward, loss and backward over some sequences.
@@ -162,7 +165,7 @@ impl TensorPolicy {
     ) -> Result<LossTotals, ModelError> {
         let packed = pack(sequences);
         let forward = self.forward(&self.model, &packed, batch.temperature)?;
-        let said = forward.as_ref().map_or(Ok(Vec::new()), |(said, _)| said.to_vec1::<f32>())?;
+        let said = numbers_of(forward.as_ref())?;
         let mut totals = LossTotals::default();
         let mut token_gradients = Vec::with_capacity(said.len());
         for (sequence, logprobs) in sequences.iter().zip(by_sequence(sequences, &said)) {
@@ -175,13 +178,19 @@ impl TensorPolicy {
         for (sum, load) in self.loads.iter_mut().flatten().zip(loads.iter().flatten()) {
             *sum += load;
         }
-        if token_gradients.iter().any(|g| *g != 0.0) {
+        // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
+        let layout = self.model.layout();
+        if layout.has_balance_loss() || token_gradients.iter().any(|g| *g != 0.0) {
             let share = 1.0 / batch.sequences.len() as f64;
             let balance = self.model.balance_loss(&pass, &packed, share)?;
             totals.loss += f64::from(balance.to_scalar::<f32>()?);
             // The tape starts from the loss's derivative by each log-prob; which loss it was, it never learns.
-            let upstream = Tensor::new(token_gradients, &self.device)?;
-            let seed = ((said * upstream)?.sum_all()? + balance)?;
+            let predicted = match said {
+                Some(said) => (said * Tensor::new(token_gradients, &self.device)?)?.sum_all()?,
+                // A factor of 0 keeps the head on the tape where no token is predicted.
+                None => (self.model.logits(&pass.residual)?.sum_all()? * 0.0)?,
+            };
+            let seed = (predicted + balance)?;
             self.accumulate_from(&seed, &loads)?;
         }
         Ok(totals)
@@ -234,6 +243,12 @@ impl TensorPolicy {
     #[cfg(test)]
     pub(crate) fn biases(&self) -> &[Vec<f32>] {
         &self.biases
+    }
+
+    /// The model that is trained.
+    #[cfg(test)]
+    pub(crate) fn model(&self) -> &Composed {
+        &self.model
     }
 
     /// A backward pass in which most parameters take no part.
@@ -301,6 +316,14 @@ fn pack(sequences: &[TrainingSequence]) -> Packed {
     Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
 }
 
+/// The log-probs of a pass, in the order of its targets.
+fn numbers_of(forward: Option<&(Option<Tensor>, Pass)>) -> Result<Vec<f32>, ModelError> {
+    match forward {
+        Some((Some(said), _)) => Ok(said.to_vec1::<f32>()?),
+        Some((None, _)) | None => Ok(Vec::new()),
+    }
+}
+
 /// Log-probs of packed sequences, split again.
 fn by_sequence(sequences: &[TrainingSequence], said: &[f32]) -> Vec<Vec<f32>> {
     let mut said = said.iter().copied();
@@ -352,8 +375,7 @@ impl Policy for TensorPolicy {
         let mut scored = Vec::with_capacity(batch.sequences.len());
         for sequences in batch.sequences.chunks(batch.micro_batch_size) {
             let forward = self.forward(&model, &pack(sequences), batch.temperature)?;
-            let said = forward.map_or(Ok(Vec::new()), |(said, _)| said.to_vec1::<f32>());
-            scored.extend(by_sequence(sequences, &said.map_err(ModelError::from)?));
+            scored.extend(by_sequence(sequences, &numbers_of(forward.as_ref())?));
         }
         Ok(scored)
     }

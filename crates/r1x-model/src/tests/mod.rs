@@ -1,6 +1,7 @@
 //! Tests of the whole model: gradients by finite differences, sampler against trainer, checkpoints,
 //! and the whole against two independent implementations.
 
+mod balance;
 mod composed;
 mod golden;
 mod gradient;

@@ -1,5 +1,6 @@
-//! The router of DeepSeek-V3's mixture of experts (technical report, section 2.1.2): sigmoid affinities, a
-//! bias that only steers the selection, group-limited top-k, and the sequence-wise balance loss.
+//! The router of DeepSeek-V3's mixture of experts (DeepSeek-V3 Technical Report, arXiv 2412.19437, section
+//! 2.1.2): sigmoid affinities, a bias that only steers the selection, group-limited top-k, and the sequence-wise
+//! balance loss.
 //!
 //! Must not know the experts.
 
@@ -42,13 +43,18 @@ impl Router {
         if self.groups_chosen < self.groups {
             self.mask_groups(scratch);
         }
-        for slot in experts.iter_mut() {
-            let best = largest(scratch);
-            *slot = best as u32;
-            scratch[best] = R::from_f64(f64::NEG_INFINITY);
-        }
+        take_largest(scratch, experts);
         experts.sort_unstable();
         self.weigh(affinities, experts, weights);
+    }
+
+    /// For one token: the experts of largest affinity, as many as are chosen, without bias and without groups.
+    /// Ties go to the lower index. The balance loss counts these (equation 18), so that the bias, which balances
+    /// by itself, does not hide from the loss what the affinities prefer.
+    pub fn favourites<R: Real>(&self, affinities: &[R], experts: &mut [u32], scratch: &mut Vec<R>) {
+        scratch.clear();
+        scratch.extend(affinities);
+        take_largest(scratch, experts);
     }
 
     /// Gate weights of the chosen experts: their affinities, divided by the sum if asked, times the scale.
@@ -126,21 +132,26 @@ impl Router {
         }
     }
 
-    /// The balance loss of one sequence, α · Σ fᵢ·Pᵢ, and its gradient with respect to the affinities (added).
+    /// The balance loss of one sequence, α · Σ fᵢ·Pᵢ (equations 17 to 20), and its gradient with respect to the
+    /// affinities (added).
     ///
-    /// fᵢ = experts / (chosen · T) · (times expert i was chosen), a constant; Pᵢ is the mean over the
-    /// sequence's T tokens of the affinity divided by the token's sum of affinities.
+    /// fᵢ = experts / (chosen · T) · (times expert i is among a token's [`Router::favourites`]), a constant; Pᵢ is
+    /// the mean over the sequence's T tokens of the affinity divided by the token's sum of affinities. A sequence
+    /// without tokens has loss 0.
     pub fn balance<R: Real>(
         &self,
         affinities: &[R],
-        experts: &[u32],
+        favourites: &[u32],
         alpha: R,
         daffinities: &mut [R],
     ) -> R {
         let tokens = affinities.len() / self.experts;
+        if tokens == 0 {
+            return R::ZERO;
+        }
         let share = R::from_f64(self.experts as f64 / (self.chosen * tokens) as f64);
         let mut frequency = vec![R::ZERO; self.experts];
-        for expert in experts {
+        for expert in favourites {
             frequency[*expert as usize] += share;
         }
         let per_token = alpha / R::from_f64(tokens as f64);
@@ -158,6 +169,15 @@ impl Router {
             }
         }
         loss
+    }
+}
+
+/// The indices of the largest values, falling, as many as there is room for; what is taken becomes −∞.
+fn take_largest<R: Real>(values: &mut [R], indices: &mut [u32]) {
+    for slot in indices {
+        let best = largest(values);
+        *slot = best as u32;
+        values[best] = R::from_f64(f64::NEG_INFINITY);
     }
 }
 
@@ -198,6 +218,24 @@ mod tests {
         ROUTER.choose(&mut affinities, &bias, &mut experts, &mut weights, &mut scratch);
         assert_eq!(experts, [4, 5]);
         assert!((weights[0] - 2.5 * 0.3 / 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_balance_loss_counts_the_favourites_whatever_the_bias_and_the_groups_choose() {
+        let affinities = [0.9, 0.1, 0.6, 0.5, 0.3, 0.2];
+        let (mut experts, mut weights, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
+        let mut logits: Vec<f64> = affinities.map(logit).to_vec();
+        let bias = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+        ROUTER.choose(&mut logits, &bias, &mut experts, &mut weights, &mut scratch);
+        assert_eq!(experts, [4, 5]);
+        ROUTER.favourites(&affinities, &mut experts, &mut scratch);
+        assert_eq!(experts, [0, 2], "the two largest of all groups");
+        ROUTER.favourites(&[0.5; 6], &mut experts, &mut scratch);
+        assert_eq!(experts, [0, 1], "ties go to the lower index");
+        // f = 6 / (2 · 1) for experts 0 and 2, P = affinity / 2.6: α · 3 · (0.9 + 0.6) / 2.6.
+        let loss = ROUTER.balance(&affinities, &[0, 2], 0.5, &mut [0.0; 6]);
+        assert!((loss - 0.5 * 3.0 * 1.5 / 2.6).abs() < 1e-12, "{loss}");
+        assert_eq!(ROUTER.balance::<f64>(&[], &[], 0.5, &mut []), 0.0);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Routing {
     pub affinities: Tensor,
     /// Chosen experts, ascending in each row, `rows · experts_per_token`.
     pub chosen: Vec<u32>,
+    /// The experts of largest affinity, without bias and groups: as many; none without a balance loss, which
+    /// counts them.
+    favourites: Vec<u32>,
     plan: MoePlan,
 }
 
@@ -36,13 +39,14 @@ impl Routing {
         self.plan.balance_loss > 0.0
     }
 
-    /// α · Σ fᵢ·Pᵢ over the rows of one sequence: fᵢ is how often expert i was chosen relative to an even
-    /// spread, a constant; Pᵢ is its mean share of a row's affinities.
+    /// α · Σ fᵢ·Pᵢ over the rows of one sequence: fᵢ is how often expert i is a favourite relative to an even
+    /// spread, a constant; Pᵢ is its mean share of a row's affinities (DeepSeek-V3 Technical Report, arXiv
+    /// 2412.19437, equations 17 to 20).
     pub(super) fn balance(&self, rows: Range<usize>) -> Result<Tensor, ModelError> {
         let (experts, chosen) = (self.plan.routed_experts, self.plan.experts_per_token);
         let even = (chosen * rows.len()) as f64 / experts as f64;
         let mut loads = vec![0f64; experts];
-        for expert in &self.chosen[rows.start * chosen..rows.end * chosen] {
+        for expert in &self.favourites[rows.start * chosen..rows.end * chosen] {
             loads[*expert as usize] += 1.0 / even;
         }
         let affinities = self.affinities.narrow(0, rows.start, rows.len())?;
@@ -75,6 +79,12 @@ fn choose(plan: &MoePlan, affinities: &[f64], bias: &[f64]) -> Vec<u32> {
     chosen
 }
 
+/// The experts of one row by affinity alone. Ties go to the lower index.
+fn favourites(plan: &MoePlan, affinities: &[f64]) -> impl Iterator<Item = u32> {
+    let best = ranked(affinities, 0..plan.routed_experts);
+    best.into_iter().take(plan.experts_per_token).map(|expert| expert as u32)
+}
+
 /// Indices by falling value, equal values in rising order.
 fn ranked(values: &[f64], indices: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut indices: Vec<usize> = indices.collect();
@@ -98,7 +108,9 @@ impl Composed {
         let affinities = sigmoid(&self.parameters.linear(router, normed)?)?;
         let on_host = affinities.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let chosen = on_host.iter().flat_map(|row| choose(plan, row, bias)).collect();
-        let routing = Routing { affinities, chosen, plan: plan.clone() };
+        let balanced = on_host.iter().filter(|_| plan.balance_loss > 0.0);
+        let favourites = balanced.flat_map(|row| favourites(plan, row)).collect();
+        let routing = Routing { affinities, chosen, favourites, plan: plan.clone() };
         let routed = self.routed(experts, &routing, normed)?;
         let output = match shared {
             Some(shared) => (self.swiglu(shared, normed)? + routed)?,

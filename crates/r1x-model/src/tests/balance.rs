@@ -1,0 +1,195 @@
+//! The balance loss and everything else that is added up over an update: equal for every split into
+//! micro-batches, number of threads and form of the model, also where whole micro-batches have no signal.
+//!
+//! Must not know how either policy computes.
+
+use candle_core::Device;
+use r1x_core::loss::{Loss, LossTotals, Surrogate};
+use r1x_core::plan::{
+    Aggregation, ClipPlan, FeedForwardPlan, KlEstimator, KlPlan, ModelPlan, MoePlan,
+};
+use r1x_core::port::{GenerateRequest, UpdateFacts};
+use r1x_core::{Policy, TrainingBatch};
+
+use super::properties::{Weighted, batch, kernels, optimizer, requests, sampling, stream, train};
+use super::{gqa, mla, moe, plan};
+use crate::family::packed::Packed;
+use crate::{DecoderPolicy, TensorPolicy};
+
+/// Mixtures whose biases move far enough to choose other experts than the affinities would.
+fn shapes() -> Vec<(&'static str, ModelPlan)> {
+    let far = MoePlan { bias_update_speed: 0.3, ..moe() };
+    let flat = MoePlan { groups: 1, ..far.clone() };
+    vec![
+        ("in groups", plan(gqa(), FeedForwardPlan::Moe(far), true)),
+        ("without groups", plan(mla(None), FeedForwardPlan::Moe(flat), false)),
+    ]
+}
+
+/// Both policies in one state with biases, and 32 sequences in four groups. The first two groups have no signal.
+struct World {
+    folder: tempfile::TempDir,
+    batch: TrainingBatch,
+}
+
+impl World {
+    fn new(plan: &ModelPlan) -> Self {
+        let groups = requests().into_iter().take(4);
+        let groups: Vec<_> = groups.map(|one| GenerateRequest { samples: 8, ..one }).collect();
+        let (mut policy, folder) = kernels(plan, 2);
+        let completions = policy.generate(&groups, &sampling(), stream()).unwrap();
+        // An odd number of equal steps of a bias never adds up to 0.
+        train(&mut policy, &batch(&groups, &completions), 3);
+        policy.save("state", &Default::default()).unwrap();
+        let mut batch = batch(&groups, &completions);
+        batch.sequences.iter_mut().take(16).for_each(|sequence| sequence.advantage = 0.0);
+        Self { folder, batch }
+    }
+
+    fn kernels(&self, plan: &ModelPlan, threads: usize) -> DecoderPolicy {
+        let mut policy = DecoderPolicy::new(plan, 4, threads, self.folder.path().into()).unwrap();
+        policy.load(&self.folder.path().join("state")).unwrap();
+        policy
+    }
+
+    fn tensors(&self, plan: &ModelPlan) -> TensorPolicy {
+        let folder = self.folder.path().to_owned();
+        let mut policy = TensorPolicy::new(plan, 4, folder, &Device::Cpu).unwrap();
+        policy.load(&self.folder.path().join("state")).unwrap();
+        policy
+    }
+}
+
+/// What an update adds up to.
+struct Sums {
+    totals: LossTotals,
+    gradient: Vec<f32>,
+    facts: UpdateFacts,
+}
+
+fn by_kernels(mut policy: DecoderPolicy, batch: &TrainingBatch, loss: &dyn Loss) -> Sums {
+    let totals = policy.accumulate(batch, loss).unwrap();
+    let gradient = policy.gradient().to_vec();
+    Sums { totals, gradient, facts: policy.update(&optimizer(), 1e-2).unwrap() }
+}
+
+fn by_tensors(mut policy: TensorPolicy, batch: &TrainingBatch, loss: &dyn Loss) -> Sums {
+    let totals = policy.accumulate(batch, loss).unwrap();
+    let gradient = policy.gradient();
+    Sums { totals, gradient, facts: policy.update(&optimizer(), 1e-2).unwrap() }
+}
+
+fn assert_equal(what: &str, found: &Sums, expected: &Sums) {
+    let (a, b) = (found.totals, expected.totals);
+    for (name, a, b) in [
+        ("loss", a.loss, b.loss),
+        ("kl", a.kl, b.kl),
+        ("ratio", a.ratio, b.ratio),
+        ("log-prob", a.logprob, b.logprob),
+    ] {
+        assert!((a - b).abs() <= 1e-5 * b.abs().max(0.01), "{what}: {name} {a} is not {b}");
+    }
+    assert_eq!((a.tokens, a.clipped), (b.tokens, b.clipped), "{what}");
+    let size = expected.gradient.iter().fold(0f32, |size, g| size.max(g.abs()));
+    assert!(size > 0.0, "{what}: no gradient");
+    for (index, (a, b)) in found.gradient.iter().zip(&expected.gradient).enumerate() {
+        assert!((a - b).abs() <= 1e-4 * size, "{what}: gradient[{index}] {a} is not {b}");
+    }
+    assert_eq!(found.facts.metrics, expected.facts.metrics, "{what}: loads");
+}
+
+/// Every split, on one and several threads, with prompts shared or not, by kernels and by tensors.
+fn assert_independent(name: &str, plan: &ModelPlan, world: &World, loss: &dyn Loss) {
+    let with = |micro_batch_size, share_prompts| TrainingBatch {
+        micro_batch_size,
+        share_prompts,
+        ..world.batch.clone()
+    };
+    let expected = by_kernels(world.kernels(plan, 1), &with(32, false), loss);
+    for size in [1, 5, 8, 16, 32] {
+        for (threads, share) in [(1, false), (3, true)] {
+            let found = by_kernels(world.kernels(plan, threads), &with(size, share), loss);
+            assert_equal(&format!("{name}: kernels, {size} together"), &found, &expected);
+        }
+        let found = by_tensors(world.tensors(plan), &with(size, false), loss);
+        assert_equal(&format!("{name}: tensors, {size} together"), &found, &expected);
+    }
+}
+
+#[test]
+fn an_update_does_not_depend_on_its_split_where_some_or_all_sequences_have_no_signal() {
+    for (name, plan) in shapes() {
+        let mut world = World::new(&plan);
+        assert_independent(&format!("{name}, half silent"), &plan, &world, &Weighted);
+        world.batch.sequences.iter_mut().for_each(|sequence| sequence.advantage = 0.0);
+        assert_independent(&format!("{name}, all silent"), &plan, &world, &Weighted);
+    }
+}
+
+/// The loss of the loop, with every denominator and the KL term; some completions are masked, one is empty.
+#[test]
+fn every_aggregation_of_the_surrogate_is_independent_of_the_split() {
+    let (name, plan) = shapes().swap_remove(0);
+    let mut world = World::new(&plan);
+    for (index, sequence) in world.batch.sequences.iter_mut().enumerate() {
+        sequence.reference_logprobs =
+            sequence.sampled_logprobs.iter().map(|logprob| logprob - 0.2).collect();
+        if index % 5 == 4 {
+            sequence.mask.fill(false);
+        }
+    }
+    let clip = ClipPlan { low: 0.2, high: 0.28, max_ratio: None };
+    let kl = KlPlan { coef: 0.05, estimator: KlEstimator::K3, refresh_every: None };
+    for aggregation in [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
+    {
+        let loss = Surrogate::new(&clip, &kl, aggregation, 17, &world.batch.sequences);
+        assert_independent(&format!("{name}, {aggregation:?}"), &plan, &world, &loss);
+    }
+}
+
+/// Equations 17 to 20 of the DeepSeek-V3 report written out over the affinities of the composed model: fᵢ counts
+/// the unbiased top-k, though the biases choose other experts.
+#[test]
+fn the_balance_loss_is_the_one_of_the_report() {
+    for (name, plan) in shapes() {
+        let FeedForwardPlan::Moe(moe) = &plan.feed_forward else { unreachable!("a mixture") };
+        let mut world = World::new(&plan);
+        world.batch.sequences.iter_mut().for_each(|sequence| sequence.advantage = 0.0);
+        let found = by_kernels(world.kernels(&plan, 1), &world.batch, &Weighted).totals.loss;
+        let (mut expected, mut biased) = (0.0, 0.0);
+        let tensors = world.tensors(&plan);
+        for sequence in &world.batch.sequences {
+            let packed = Packed::new([(&sequence.tokens[..], sequence.prompt_len)]);
+            for routing in tensors.model().pass(&packed).unwrap().routings {
+                let affinities = routing.affinities.to_vec2::<f32>().unwrap();
+                let unbiased = affinities.iter().flat_map(|row| top(row, moe.experts_per_token));
+                let unbiased: Vec<usize> = unbiased.collect();
+                let chosen: Vec<usize> = routing.chosen.iter().map(|e| *e as usize).collect();
+                expected += written_out(moe, &affinities, &unbiased);
+                biased += written_out(moe, &affinities, &chosen);
+            }
+        }
+        let sequences = world.batch.sequences.len() as f64;
+        (expected, biased) = (expected / sequences, biased / sequences);
+        assert!((found - expected).abs() < 1e-5 * expected, "{name}: {found} is not {expected}");
+        assert!((found - biased).abs() > 1e-3 * expected, "{name}: the biases change no choice");
+    }
+}
+
+fn top(affinities: &[f32], count: usize) -> Vec<usize> {
+    let mut experts: Vec<usize> = (0..affinities.len()).collect();
+    experts.sort_by(|a, b| affinities[*b].total_cmp(&affinities[*a]));
+    experts.truncate(count);
+    experts
+}
+
+fn written_out(plan: &MoePlan, affinities: &[Vec<f32>], counted: &[usize]) -> f64 {
+    let tokens = affinities.len() as f64;
+    let one = |expert: usize| {
+        let times = counted.iter().filter(|one| **one == expert).count() as f64;
+        let f = plan.routed_experts as f64 / (plan.experts_per_token as f64 * tokens) * times;
+        let share = |row: &Vec<f32>| f64::from(row[expert]) / f64::from(row.iter().sum::<f32>());
+        f * affinities.iter().map(share).sum::<f64>() / tokens
+    };
+    plan.balance_loss * (0..plan.routed_experts).map(one).sum::<f64>()
+}
