@@ -64,6 +64,28 @@ impl Matrix {
     }
 }
 
+/// A matrix whose products round neither factor: its packed forms are reals in every precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exact(pub Matrix);
+
+impl Exact {
+    /// Output width.
+    pub fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    /// Input width.
+    pub fn columns(&self) -> usize {
+        self.0.columns()
+    }
+}
+
+impl From<Exact> for Block {
+    fn from(matrix: Exact) -> Self {
+        matrix.0.block
+    }
+}
+
 impl From<Matrix> for Block {
     fn from(matrix: Matrix) -> Self {
         matrix.block
@@ -214,8 +236,8 @@ pub enum FeedForward {
     Dense(Swiglu),
     /// Mixture of experts.
     Moe {
-        /// Router logits.
-        router: Matrix,
+        /// Router logits. Exact, as in DeepSeek-V3: a rounded factor flips choices, which no later sum mends.
+        router: Exact,
         /// Which row of the selection biases is this layer's.
         bias: usize,
         /// Routed experts.
@@ -247,10 +269,14 @@ pub struct Layout {
     pub parameters: Vec<Parameter>,
     /// Every matrix in order of its packed forms.
     pub matrices: Vec<Matrix>,
+    /// Every exact matrix, in the order of its packed forms.
+    pub exact: Vec<Matrix>,
     /// Elements in all.
     pub len: usize,
     /// Elements of all packed forms.
     pub panels: usize,
+    /// Elements of the packed forms that are reals.
+    pub exact_panels: usize,
     /// What a gradient is made of, one after the other: before the layers, every layer, behind them.
     pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
@@ -269,10 +295,29 @@ pub struct Layout {
 
 struct Builder {
     parameters: Vec<Parameter>,
+    packed: Panels,
+    exact: Panels,
+    len: usize,
+    std: f64,
+}
+
+/// Matrices with their packed forms one after the other.
+#[derive(Default)]
+struct Panels {
     matrices: Vec<Matrix>,
     len: usize,
-    panels: usize,
-    std: f64,
+}
+
+impl Panels {
+    /// Room for the packed forms of a block.
+    fn push(&mut self, block: Block) -> Matrix {
+        let forward_panels = self.len;
+        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
+        let matrix = Matrix { block, forward_panels, backward_panels };
+        self.len = matrix.panels_end();
+        self.matrices.push(matrix);
+        matrix
+    }
 }
 
 impl Builder {
@@ -295,26 +340,22 @@ impl Builder {
         Block { offset: self.push(name.into(), vec![rows, columns], init), rows, columns }
     }
 
-    /// Room for the packed forms of a block.
-    fn packed(&mut self, block: Block) -> Matrix {
-        let forward_panels = self.panels;
-        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
-        let matrix = Matrix { block, forward_panels, backward_panels };
-        self.panels = matrix.panels_end();
-        self.matrices.push(matrix);
-        matrix
-    }
-
     fn matrix(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Matrix {
         self.align();
         let block = self.block(name, rows, columns);
-        self.packed(block)
+        self.packed.push(block)
+    }
+
+    fn exact(&mut self, name: impl Into<String>, rows: usize, columns: usize) -> Exact {
+        self.align();
+        let block = self.block(name, rows, columns);
+        Exact(self.exact.push(block))
     }
 
     /// Neighbouring blocks as one matrix.
     fn joined<const N: usize>(&mut self, blocks: [Block; N]) -> Matrix {
         let rows = blocks.iter().map(|block| block.rows).sum();
-        self.packed(Block { rows, ..blocks[0] })
+        self.packed.push(Block { rows, ..blocks[0] })
     }
 
     fn vector(&mut self, name: impl Into<String>, len: usize) -> Vector {
@@ -381,8 +422,8 @@ impl Builder {
             self.block(format!("{prefix}.kv_b_proj.weight"), heads * (nope + value), latent);
         let expansions = (0..heads)
             .map(|head| LatentHead {
-                key: self.packed(kv_up.part(head * (nope + value), nope)),
-                value: self.packed(kv_up.part(head * (nope + value) + nope, value)),
+                key: self.packed.push(kv_up.part(head * (nope + value), nope)),
+                value: self.packed.push(kv_up.part(head * (nope + value) + nope, value)),
             })
             .collect();
         let o = self.matrix(format!("{prefix}.o_proj.weight"), hidden, heads * value);
@@ -424,7 +465,7 @@ impl Builder {
             FeedForwardPlan::Moe(moe) => moe,
         };
         let inner = moe.expert_intermediate_size;
-        let router = self.matrix(format!("{prefix}.gate.weight"), moe.routed_experts, hidden);
+        let router = self.exact(format!("{prefix}.gate.weight"), moe.routed_experts, hidden);
         let experts = (0..moe.routed_experts)
             .map(|expert| self.swiglu(&format!("{prefix}.experts.{expert}"), hidden, inner))
             .collect();
@@ -442,9 +483,9 @@ impl Layout {
         let hidden = plan.hidden_size;
         let mut build = Builder {
             parameters: Vec::new(),
-            matrices: Vec::new(),
+            packed: Panels::default(),
+            exact: Panels::default(),
             len: 0,
-            panels: 0,
             std: plan.init_std,
         };
         let mut biases = Vec::new();
@@ -479,7 +520,7 @@ impl Layout {
             .collect();
         let final_norm = build.vector("model.norm.weight", hidden);
         let head = if plan.tie_embeddings {
-            build.packed(embedding)
+            build.packed.push(embedding)
         } else {
             build.matrix("lm_head.weight", vocabulary, hidden)
         };
@@ -487,10 +528,12 @@ impl Layout {
         let parts = starts.zip(ends.iter().copied().chain([build.len])).map(|(a, b)| a..b);
         Self {
             len: build.len,
-            panels: build.panels,
+            panels: build.packed.len,
+            exact_panels: build.exact.len,
             parts: parts.collect(),
             parameters: build.parameters,
-            matrices: build.matrices,
+            matrices: build.packed.matrices,
+            exact: build.exact.matrices,
             vocabulary,
             embedding,
             layers,

@@ -1,20 +1,23 @@
 //! The values of a model's parameters, with the matrices packed for the products they occur in.
 //!
-//! Values are the masters that the optimizer changes; packed forms are of the type that products take. Packing
-//! costs one pass per optimizer update and saves it in every product. Must not know what the parameters mean.
+//! Values are the masters that the optimizer changes; packed forms are of the type that products take, or reals
+//! where the layout says so. Packing costs one pass per optimizer update and saves it in every product. Must not
+//! know what the parameters mean.
 
 use r1x_core::Rng;
 use r1x_ops::Operand;
 use r1x_ops::kernel::matmul::{Right, pack_columns, pack_rows, packed_len};
+use r1x_ops::operand::Source;
 use r1x_ops::parallel;
 
-use crate::layout::{Block, Init, Layout, Matrix, Vector};
+use crate::layout::{Block, Exact, Init, Layout, Matrix, Vector};
 
 /// Parameter values.
 #[derive(Clone, Debug)]
 pub struct Weights<E: Operand> {
     values: Vec<E::Real>,
     panels: Vec<E>,
+    exact: Vec<E::Real>,
     biases: Vec<Vec<E::Real>>,
 }
 
@@ -25,6 +28,7 @@ impl<E: Operand> Weights<E> {
         Self {
             values: vec![zero; layout.len],
             panels: vec![E::default(); layout.panels],
+            exact: vec![zero; layout.exact_panels],
             biases: layout.biases.iter().map(|(_, experts)| vec![zero; *experts]).collect(),
         }
     }
@@ -58,23 +62,8 @@ impl<E: Operand> Weights<E> {
         change: impl FnOnce(&mut [E::Real], &mut [Vec<E::Real>]) -> T,
     ) -> T {
         let result = change(&mut self.values, &mut self.biases);
-        let mut rest = &mut self.panels[..];
-        let mut jobs = Vec::with_capacity(layout.matrices.len());
-        let mut end = 0;
-        for matrix in &layout.matrices {
-            let (panels, behind) = rest.split_at_mut(matrix.panels_end() - end);
-            (rest, end) = (behind, matrix.panels_end());
-            jobs.push((*matrix, panels));
-        }
-        let values = &self.values;
-        parallel::map(jobs, threads, |(matrix, panels)| {
-            let Block { offset, rows, columns } = matrix.block;
-            let values = &values[offset..offset + rows * columns];
-            let (forward, backward) =
-                panels.split_at_mut(matrix.backward_panels - matrix.forward_panels);
-            pack_columns(values, columns, columns, rows, forward);
-            pack_rows(values, columns, rows, columns, backward);
-        });
+        pack(&layout.matrices, &self.values, &mut self.panels, threads);
+        pack(&layout.exact, &self.values, &mut self.exact, threads);
         result
     }
 
@@ -95,20 +84,62 @@ impl<E: Operand> Weights<E> {
 
     /// Right factor of x·Wᵀ.
     pub fn forward(&self, matrix: Matrix) -> Right<'_, E> {
-        let Block { rows, columns, .. } = matrix.block;
-        let len = packed_len::<E>(columns, rows);
-        Right::panels(&self.panels[matrix.forward_panels..][..len], columns)
+        forward(&self.panels, matrix)
     }
 
     /// Right factor of dy·W.
     pub fn backward(&self, matrix: Matrix) -> Right<'_, E> {
-        let Block { rows, columns, .. } = matrix.block;
-        let len = packed_len::<E>(rows, columns);
-        Right::panels(&self.panels[matrix.backward_panels..][..len], rows)
+        backward(&self.panels, matrix)
+    }
+
+    /// Right factor of x·Wᵀ, not rounded.
+    pub fn exact_forward(&self, matrix: Exact) -> Right<'_, E::Real> {
+        forward(&self.exact, matrix.0)
+    }
+
+    /// Right factor of dy·W, not rounded.
+    pub fn exact_backward(&self, matrix: Exact) -> Right<'_, E::Real> {
+        backward(&self.exact, matrix.0)
     }
 
     /// A vector.
     pub fn vector(&self, vector: Vector) -> &[E::Real] {
         &self.values[vector.offset..vector.offset + vector.len]
     }
+}
+
+/// Packs matrices, which lie one after the other in `panels`, on some threads.
+fn pack<S: Source<E> + Sync, E: Operand>(
+    matrices: &[Matrix],
+    values: &[S],
+    panels: &mut [E],
+    threads: usize,
+) {
+    let (mut rest, mut end) = (panels, 0);
+    let mut jobs = Vec::with_capacity(matrices.len());
+    for matrix in matrices {
+        let (panels, behind) = rest.split_at_mut(matrix.panels_end() - end);
+        (rest, end) = (behind, matrix.panels_end());
+        jobs.push((*matrix, panels));
+    }
+    parallel::map(jobs, threads, |(matrix, panels)| {
+        let Block { offset, rows, columns } = matrix.block;
+        let values = &values[offset..offset + rows * columns];
+        let (forward, backward) =
+            panels.split_at_mut(matrix.backward_panels - matrix.forward_panels);
+        pack_columns(values, columns, columns, rows, forward);
+        pack_rows(values, columns, rows, columns, backward);
+    });
+}
+
+fn forward<E: Operand>(panels: &[E], matrix: Matrix) -> Right<'_, E> {
+    let Block { rows, columns, .. } = matrix.block;
+    let len = packed_len::<E>(columns, rows);
+    Right::panels(&panels[matrix.forward_panels..][..len], columns)
+}
+
+fn backward<E: Operand>(panels: &[E], matrix: Matrix) -> Right<'_, E> {
+    let Block { rows, columns, .. } = matrix.block;
+    let len = packed_len::<E>(rows, columns);
+    Right::panels(&panels[matrix.backward_panels..][..len], rows)
 }

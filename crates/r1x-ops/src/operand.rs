@@ -12,8 +12,8 @@ use crate::real::Real;
 pub trait Operand:
     Source<Self> + Copy + Send + Sync + Default + PartialEq + std::fmt::Debug + 'static
 {
-    /// What sums of products are.
-    type Real: Real + Source<Self>;
+    /// What sums of products are; itself an operand, for products that must not round their factors.
+    type Real: Real + Source<Self> + Operand<Real = Self::Real>;
     /// How many elements along the summed dimension lie side by side in packed matrices.
     const PACK: usize;
     /// The word used in plans.
@@ -24,6 +24,8 @@ pub trait Operand:
     fn widen(self) -> Self::Real;
     /// Reals as operands: themselves where no rounding is needed, else rounded into `buffer`.
     fn rounded<'a>(values: &'a [Self::Real], buffer: &'a mut Vec<Self>) -> &'a [Self];
+    /// What [`Operand::rounded`] gave for these reals, from the buffer it was given.
+    fn as_rounded<'a>(values: &'a [Self::Real], buffer: &'a [Self]) -> &'a [Self];
     /// The fastest matrix product for this type.
     fn product(product: Product<'_, Self>);
 }
@@ -44,6 +46,9 @@ macro_rules! exact {
                 self
             }
             fn rounded<'a>(values: &'a [$type], _: &'a mut Vec<Self>) -> &'a [Self] {
+                values
+            }
+            fn as_rounded<'a>(values: &'a [$type], _: &'a [Self]) -> &'a [Self] {
                 values
             }
             fn product(product: Product<'_, Self>) {
@@ -73,6 +78,9 @@ impl Operand for bf16 {
             buffer.resize(values.len(), bf16::ZERO);
         }
         round_all(values, buffer);
+        &buffer[..values.len()]
+    }
+    fn as_rounded<'a>(values: &'a [f32], buffer: &'a [Self]) -> &'a [Self] {
         &buffer[..values.len()]
     }
     fn product(product: Product<'_, Self>) {

@@ -12,7 +12,7 @@ use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backwa
 use r1x_ops::{Operand, Real};
 
 use super::attention::{self, Block};
-use super::feed_forward::{self, BackwardScratch, Balance};
+use super::feed_forward::{self, BackwardScratch, Balance, Normed};
 use super::linear::{self, Gradient, Strided, reserve};
 use super::packed::Packed;
 use super::{Rows, Scratch};
@@ -43,6 +43,7 @@ struct LayerStash<E: Operand> {
     normed: Vec<E>,
     attention: attention::Stash<E>,
     middle: Vec<E::Real>,
+    middle_exact: Vec<E::Real>,
     middle_normed: Vec<E>,
     feed_forward: feed_forward::Stash<E>,
 }
@@ -196,10 +197,12 @@ impl<E: Operand> Decoder<E> {
         let block = self.block(layer, weights, rows);
         block.forward(normed, x, cache, &mut stash.attention, scratch);
         reserve(&mut stash.middle, len).copy_from_slice(x);
-        let normed = reserve(&mut stash.middle_normed, len);
+        let exact = reserve(&mut stash.middle_exact, len);
         let gain = weights.vector(layer.feed_forward_norm);
-        rms_norm((x, hidden), gain, self.eps, (normed, hidden), count);
-        let block = &layer.feed_forward;
+        rms_norm((x, hidden), gain, self.eps, (&mut *exact, hidden), count);
+        let exact = &*exact;
+        let operands = E::rounded(exact, &mut stash.middle_normed);
+        let (block, normed) = (&layer.feed_forward, Normed { exact, operands });
         feed_forward::forward(block, weights, normed, x, count, &mut stash.feed_forward);
     }
 
@@ -326,10 +329,12 @@ impl<E: Operand> Decoder<E> {
         let Workspace { layers, inputs, dx, d_normed, scratch, back, .. } = work;
         let stash = &mut layers[if self.recompute { 0 } else { index }];
         let (dx, d_normed) = (&mut dx[..len], &mut d_normed[..len]);
+        let exact = &stash.middle_exact[..len];
+        let operands = E::as_rounded(exact, &stash.middle_normed);
         let loss = feed_forward::backward(
             &layer.feed_forward,
             weights,
-            &stash.middle_normed[..len],
+            Normed { exact, operands },
             dx,
             d_normed,
             gradient,

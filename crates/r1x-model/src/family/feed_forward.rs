@@ -16,7 +16,7 @@ use r1x_ops::{Operand, Real};
 
 use super::Scratch;
 use super::linear::{self, Gradient, Strided, reserve};
-use crate::layout::{FeedForward, Matrix, Swiglu};
+use crate::layout::{Exact, FeedForward, Swiglu};
 use crate::weights::Weights;
 
 /// Activations of one SwiGLU over some rows.
@@ -58,7 +58,8 @@ pub struct BackwardScratch<E: Operand> {
     d_gates: Vec<E::Real>,
     d_affinities: Vec<E::Real>,
     d_logits: Vec<E::Real>,
-    logits: Vec<E>,
+    /// Memory of the router's weight gradient.
+    panels: Vec<E::Real>,
     /// Every row's experts by affinity alone, and the scores they are found with.
     favourites: Vec<u32>,
     scores: Vec<E::Real>,
@@ -149,11 +150,20 @@ impl<E: Operand> SwigluStash<E> {
     }
 }
 
+/// The normed input of a layer `[rows, hidden]`: as it is for the router, and as operands for the experts.
+#[derive(Clone, Copy, Debug)]
+pub struct Normed<'a, E: Operand> {
+    /// As it is.
+    pub exact: &'a [E::Real],
+    /// As operands.
+    pub operands: &'a [E],
+}
+
 /// x[rows × hidden] += feed_forward(normed[rows × hidden]).
 pub fn forward<E: Operand>(
     block: &FeedForward,
     weights: &Weights<E>,
-    normed: &[E],
+    Normed { exact, operands: normed }: Normed<'_, E>,
     x: &mut [E::Real],
     rows: usize,
     stash: &mut Stash<E>,
@@ -171,7 +181,7 @@ pub fn forward<E: Operand>(
             if let Some(shared) = shared {
                 whole(shared, &mut stash.dense);
             }
-            route(plan, *router, &weights.biases()[*bias], weights, normed, rows, stash);
+            route(plan, *router, &weights.biases()[*bias], weights, exact, rows, stash);
             experts_forward(experts, plan, weights, normed, x, stash);
         }
     }
@@ -191,17 +201,17 @@ fn kernel(plan: &MoePlan) -> Router {
 /// Chooses experts for every row and sorts the choices by expert.
 fn route<E: Operand>(
     plan: &MoePlan,
-    router: Matrix,
+    router: Exact,
     bias: &[E::Real],
     weights: &Weights<E>,
-    normed: &[E],
+    normed: &[E::Real],
     rows: usize,
     stash: &mut Stash<E>,
 ) {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let affinities = reserve(&mut stash.affinities, rows * experts);
     let x = Strided { data: normed, stride: router.columns() };
-    linear::forward(weights, router, x, (affinities, experts), rows, false);
+    linear::exact_forward(weights, router, x, (affinities, experts), rows, false);
     stash.chosen.resize(rows * chosen, 0);
     stash.gates.resize(rows * chosen, E::Real::ZERO);
     let kernel = kernel(plan);
@@ -273,7 +283,7 @@ pub struct Balance<'a> {
 pub fn backward<E: Operand>(
     block: &FeedForward,
     weights: &Weights<E>,
-    normed: &[E],
+    Normed { exact, operands: normed }: Normed<'_, E>,
     dx: &[E::Real],
     d_normed: &mut [E::Real],
     gradient: &mut Gradient<'_, E>,
@@ -306,11 +316,10 @@ pub fn backward<E: Operand>(
             }
             experts_backward(experts, plan, weights, dx, d_normed, gradient, stash, back);
             let loss = router_backward(plan, balance, rows, stash, back);
-            let d_logits = E::rounded(&back.d_logits, &mut back.logits);
-            let dy = Strided { data: d_logits, stride: router.rows() };
-            linear::backward(weights, *router, dy, (d_normed, hidden), rows, true);
-            let x = Strided { data: normed, stride: hidden };
-            linear::weight_gradient(*router, x, dy, gradient, rows);
+            let dy = Strided { data: &back.d_logits[..], stride: router.rows() };
+            linear::exact_backward(weights, *router, dy, (d_normed, hidden), rows, true);
+            let x = Strided { data: exact, stride: hidden };
+            linear::weight_gradient(*router, x, dy, &mut gradient.exact(&mut back.panels), rows);
             loss
         }
     }
@@ -373,7 +382,8 @@ fn router_backward<E: Operand>(
 ) -> f64 {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let kernel = kernel(plan);
-    let BackwardScratch { d_gates, d_affinities, d_logits, favourites, scores, sequence, .. } = back;
+    let BackwardScratch { d_gates, d_affinities, d_logits, favourites, scores, sequence, .. } =
+        back;
     d_affinities.clear();
     d_affinities.resize(rows * experts, E::Real::ZERO);
     let mut loss = 0.0;
@@ -425,7 +435,8 @@ impl<R: Real> Sequence<R> {
         }
         self.d_affinities.clear();
         self.d_affinities.resize(self.affinities.len(), R::ZERO);
-        let loss = kernel.balance(&self.affinities, &self.favourites, alpha, &mut self.d_affinities);
+        let loss =
+            kernel.balance(&self.affinities, &self.favourites, alpha, &mut self.d_affinities);
         let mut from = &self.d_affinities[..];
         for rows in ranges {
             let to = &mut d_affinities[rows.start * experts..rows.end * experts];
@@ -436,3 +447,7 @@ impl<R: Real> Sequence<R> {
         loss.to_f64()
     }
 }
+
+#[cfg(test)]
+#[path = "feed_forward_tests.rs"]
+mod tests;

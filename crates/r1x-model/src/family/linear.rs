@@ -3,9 +3,9 @@
 //! Must not know what the rows are.
 
 use r1x_ops::Operand;
-use r1x_ops::kernel::matmul::{Left, Product, matmul_weight_gradient};
+use r1x_ops::kernel::matmul::{Left, Product, Right, matmul_weight_gradient};
 
-use crate::layout::{Block, Matrix};
+use crate::layout::{Block, Exact, Matrix};
 use crate::weights::Weights;
 
 /// Rows of operands, `stride` apart.
@@ -26,17 +26,32 @@ pub fn forward<E: Operand>(
     rows: usize,
     accumulate: bool,
 ) {
-    Product {
-        m: rows,
-        n: matrix.rows(),
-        k: matrix.columns(),
-        a: Left::rows(x.data, x.stride),
-        b: weights.forward(matrix),
-        c: y,
-        c_stride: y_stride,
-        accumulate,
-    }
-    .compute();
+    let shape = [rows, matrix.rows(), matrix.columns()];
+    product(shape, x, weights.forward(matrix), (y, y_stride), accumulate);
+}
+
+/// [`forward`] on a matrix whose products round no factor.
+pub fn exact_forward<E: Operand>(
+    weights: &Weights<E>,
+    matrix: Exact,
+    x: Strided<'_, E::Real>,
+    y: (&mut [E::Real], usize),
+    rows: usize,
+    accumulate: bool,
+) {
+    let shape = [rows, matrix.rows(), matrix.columns()];
+    product(shape, x, weights.exact_forward(matrix), y, accumulate);
+}
+
+fn product<E: Operand>(
+    [m, n, k]: [usize; 3],
+    x: Strided<'_, E>,
+    b: Right<'_, E>,
+    (c, c_stride): (&mut [E::Real], usize),
+    accumulate: bool,
+) {
+    let a = Left::rows(x.data, x.stride);
+    Product { m, n, k, a, b, c, c_stride, accumulate }.compute();
 }
 
 /// dx[rows × in] (+)= dy[rows × out] · W; rows of dx are `dx_stride` apart.
@@ -48,17 +63,21 @@ pub fn backward<E: Operand>(
     rows: usize,
     accumulate: bool,
 ) {
-    Product {
-        m: rows,
-        n: matrix.columns(),
-        k: matrix.rows(),
-        a: Left::rows(dy.data, dy.stride),
-        b: weights.backward(matrix),
-        c: dx,
-        c_stride: dx_stride,
-        accumulate,
-    }
-    .compute();
+    let shape = [rows, matrix.columns(), matrix.rows()];
+    product(shape, dy, weights.backward(matrix), (dx, dx_stride), accumulate);
+}
+
+/// [`backward`] through a matrix whose products round no factor.
+pub fn exact_backward<E: Operand>(
+    weights: &Weights<E>,
+    matrix: Exact,
+    dy: Strided<'_, E::Real>,
+    dx: (&mut [E::Real], usize),
+    rows: usize,
+    accumulate: bool,
+) {
+    let shape = [rows, matrix.columns(), matrix.rows()];
+    product(shape, dy, weights.exact_backward(matrix), dx, accumulate);
 }
 
 /// Where gradients go: some of the layout's parts.
@@ -75,6 +94,11 @@ pub struct Gradient<'a, E: Operand> {
 }
 
 impl<E: Operand> Gradient<'_, E> {
+    /// These places for products that round no factor, with memory of their own.
+    pub fn exact<'a>(&'a mut self, panels: &'a mut Vec<E::Real>) -> Gradient<'a, E::Real> {
+        Gradient { front: &mut *self.front, part: &mut *self.part, start: self.start, panels }
+    }
+
     /// The gradient of a parameter.
     pub fn at(&mut self, offset: usize, len: usize) -> &mut [E::Real] {
         if offset < self.front.len() {
