@@ -8,11 +8,14 @@
 
 use crate::plan::KlEstimator;
 
-/// Where the exponential of k3 stops: |d| above this many nats is continued by the tangent.
+/// Where the exponential of k3 stops: d above this many nats is continued by the tangent, of slope exp(10) − 1,
+/// about 22 000.
 ///
-/// A hard clamp would have derivative 0 and so stop pulling exactly where the policy has drifted furthest;
-/// the tangent keeps the pull at its largest finite value. exp(20) ≈ 4.9·10⁸ fits any float.
-pub const LOG_RATIO_LIMIT: f64 = 20.0;
+/// A token of probability π under the policy is drawn once in 1/π times, and with d above 10 the reference gives it
+/// more than 22 000 times that probability: as rare as once in the tokens of a step. Such a draw says little about
+/// the divergence, and without a bound it outweighs all others (4.9·10⁸ at 20 nats). A hard clamp would have
+/// derivative 0 and so stop pulling exactly where the policy has drifted furthest; the tangent keeps the pull.
+pub const K3_LIMIT: f64 = 10.0;
 
 /// An estimate for one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +35,7 @@ pub fn kl(estimator: KlEstimator, logprob: f64, reference: f64) -> KlTerm {
         KlEstimator::K1 => KlTerm { value: -d, derivative: 1.0 },
         KlEstimator::K2 => KlTerm { value: 0.5 * d * d, derivative: -d },
         KlEstimator::K3 => {
-            let inside = d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
+            let inside = d.min(K3_LIMIT);
             let slope = inside.exp_m1();
             KlTerm { value: (slope - inside) + slope * (d - inside), derivative: -slope }
         }
@@ -95,7 +98,26 @@ mod tests {
                 assert!(term.value.is_finite() && term.derivative.is_finite(), "{term:?}");
             }
         }
-        // Below the reference's probability, a larger log-prob must lower the penalty.
-        assert!(kl(KlEstimator::K3, -1e5, 0.0).derivative <= -4e8);
+    }
+
+    /// Exact up to the bound and a straight line behind it; on the other side the slope is never above 1.
+    #[test]
+    fn the_slope_of_k3_is_bounded_and_never_stops_pulling() {
+        let steepest = 10.0_f64.exp_m1();
+        for (d, slope) in
+            [(9.9, 9.9_f64.exp_m1()), (10.0, steepest), (20.0, steepest), (1e5, steepest)]
+        {
+            let term = kl(KlEstimator::K3, -d, 0.0);
+            assert!((term.derivative + slope).abs() < 1e-9 * slope, "{d}: {term:?}");
+            let value =
+                if d <= 10.0 { slope - d } else { (steepest - 10.0) + steepest * (d - 10.0) };
+            assert!((term.value - value).abs() < 1e-9 * value, "{d}: {term:?}");
+        }
+        for d in [-10.0, -20.0, -1e5] {
+            let term = kl(KlEstimator::K3, -d, 0.0);
+            assert!(term.derivative > 0.99 && term.derivative <= 1.0, "{d}: {term:?}");
+            assert!((term.value - (-1.0 - d)).abs() < 1e-4, "{d}: {term:?}");
+        }
+        assert!(kl(KlEstimator::K3, f64::NAN, 0.0).value.is_nan());
     }
 }

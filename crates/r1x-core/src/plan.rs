@@ -413,6 +413,15 @@ pub struct GrpoPlan {
     pub share_prompts: bool,
 }
 
+impl GrpoPlan {
+    /// What `fixed_length` divides an update by: its share of the step's rollouts, groups that will be dropped
+    /// included, times the longest completion. The same number in every update.
+    pub fn fixed_length(&self) -> f64 {
+        let rollouts = self.prompts_per_step * self.group_size;
+        rollouts as f64 / self.updates_per_epoch as f64 * self.sampling.max_tokens as f64
+    }
+}
+
 /// Evaluation only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluatePlan {
@@ -527,11 +536,11 @@ pub struct KlPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KlEstimator {
-    /// −d, with d = log ref − log π.
+    /// −d, with d = log ref − log π. As a term of the loss its gradient is 0 on average.
     K1,
     /// d²/2.
     K2,
-    /// exp(d) − 1 − d.
+    /// exp(d) − 1 − d; a straight line beyond 10 nats.
     K3,
 }
 
@@ -539,12 +548,25 @@ pub enum KlEstimator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
-    /// Mean over tokens in a sequence, then over sequences (GRPO).
+    /// Mean over tokens in a sequence, then over sequences with a trained token (GRPO).
     SequenceMean,
-    /// Mean over all tokens of the update (DAPO).
+    /// Mean over all trained tokens of the update (DAPO).
     TokenMean,
-    /// Sum divided by sequences × `max_tokens` (Dr.GRPO).
+    /// Sum divided by planned rollouts × `max_tokens`, a constant (Dr.GRPO).
     FixedLength,
+}
+
+impl Aggregation {
+    /// What the token losses of an update are divided by, in words.
+    pub fn divisor(self) -> &'static str {
+        match self {
+            Aggregation::SequenceMean => {
+                "each sequence by its trained tokens, then by the sequences that have any"
+            }
+            Aggregation::TokenMean => "by the trained tokens of the update",
+            Aggregation::FixedLength => "by planned rollouts x max_tokens, whatever was sampled",
+        }
+    }
 }
 
 /// What happens to groups whose totals are all equal.

@@ -205,7 +205,7 @@ pub struct RewardedRollout {
     pub outcomes: Vec<RewardOutcome>,
     /// What becomes of each outcome, in the same order.
     pub terms: Vec<RewardTerm>,
-    /// Σ weight · counted value over the rewards that have one; `None` when none has (not the same as 0).
+    /// Σ weight · counted value over the rewards that have both; `None` when none has, which is not the total 0.
     pub unclipped: Option<f64>,
     /// The same, moved into the stage's bounds of totals.
     pub total: Option<f64>,

@@ -102,6 +102,10 @@ codes! {
         "A reward with `for` judges only the problems that meet its conditions. In every stage and eval that uses \
          it, it must judge something, and in a stage every data set needs a reward that judges it: rollouts that \
          nobody judges teach nothing.";
+    KL_GRADIENT = "R1X0141", "the penalty has no gradient on average",
+        "This is a warning: the run goes on. `k1` is the log-ratio of a sampled token. Its mean is the divergence, but \
+         the gradient of a sampled log-prob is 0 on average, so that as a term of the loss it pulls nowhere and only \
+         adds noise. `k2` has the gradient of the divergence, and `k3` is the estimator of GRPO.";
     MISSING_FILE = "R1X0201", "a file cannot be read",
         "A file the spec names is missing or unreadable. Relative paths start at the folder of the spec \
          file that mentions them; in `--set` they start at the current folder.";

@@ -146,7 +146,7 @@ impl Report {
     pub fn render(&self, style: Style) -> String {
         let mut out = String::new();
         for diagnostic in self.diagnostics.iter().take(MOST_PRINTED) {
-            render_one(&mut out, diagnostic, style);
+            render_one(&mut out, diagnostic, Severity::Error, style);
         }
         let count = self.diagnostics.len();
         if count > MOST_PRINTED {
@@ -166,13 +166,40 @@ impl std::fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
-    let head = style.paint("1;31", &format!("error[{}]", diagnostic.code));
+/// Warnings as text, each with the line it is about.
+pub fn render_warnings(warnings: &[Diagnostic], style: Style) -> String {
+    let mut out = String::new();
+    for warning in warnings.iter().take(MOST_PRINTED) {
+        render_one(&mut out, warning, Severity::Warning, style);
+    }
+    out
+}
+
+/// How a diagnostic is headed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+}
+
+impl Severity {
+    /// Its word and its colour.
+    fn head(self) -> (&'static str, &'static str) {
+        match self {
+            Severity::Error => ("error", "1;31"),
+            Severity::Warning => ("warning", "1;33"),
+        }
+    }
+}
+
+fn render_one(out: &mut String, diagnostic: &Diagnostic, severity: Severity, style: Style) {
+    let (word, color) = severity.head();
+    let head = style.paint(color, &format!("{word}[{}]", diagnostic.code));
     let _ = writeln!(out, "{head}: {}", visible_lines(&diagnostic.message, ""));
     let mut indent = 1;
     if let Some(at) = &diagnostic.at {
         indent = at.line.to_string().len();
-        render_place(out, at, diagnostic.label.as_deref(), style);
+        render_place(out, at, diagnostic.label.as_deref(), color, style);
     }
     if let Some(help) = &diagnostic.help {
         let lead = style.paint("1;34", "=");
@@ -182,7 +209,7 @@ fn render_one(out: &mut String, diagnostic: &Diagnostic, style: Style) {
     }
 }
 
-fn render_place(out: &mut String, at: &Location, label: Option<&str>, style: Style) {
+fn render_place(out: &mut String, at: &Location, label: Option<&str>, color: &str, style: Style) {
     let (corner, bar) = if style.unicode { ("┌─", "│") } else { ("-->", "|") };
     let (corner, bar) = (style.paint("1;34", corner), style.paint("1;34", bar));
     let number = at.line.to_string();
@@ -190,7 +217,7 @@ fn render_place(out: &mut String, at: &Location, label: Option<&str>, style: Sty
     let _ = writeln!(out, "{:indent$} {corner} {}:{}:{}", "", visible(&at.file), at.line, at.col);
     let (line, col) = (&at.source, at.lead);
     let room = line.chars().count().saturating_sub(col).max(1);
-    let marks = style.paint("1;31", &"^".repeat(at.len.min(room)));
+    let marks = style.paint(color, &"^".repeat(at.len.min(room)));
     let number = style.paint("1;34", &number);
     let _ = writeln!(out, "{number} {bar} {line}");
     let label = label.map_or(String::new(), |label| format!(" {}", visible(label)));

@@ -31,7 +31,7 @@ use serde_json::Value as Json;
 use r1x_core::plan::RunPlan;
 
 pub use codes::{CODES, CodeInfo, explain};
-pub use diagnostic::{Class, Diagnostic, Location, Report, Style};
+pub use diagnostic::{Class, Diagnostic, Location, Report, Style, render_warnings};
 pub use estimate::{Estimate, Parameters, StageEstimate, TensorShape, estimate, parameters};
 pub use inputs::{Inputs, PluginFacts, Refusal};
 pub use read::At;
@@ -71,6 +71,8 @@ pub struct Resolved {
     pub overrides: Vec<String>,
     /// Tokens of the vocabulary, end of sequence included.
     pub vocabulary_size: usize,
+    /// What works and is hardly meant, in the order of the source.
+    pub warnings: Vec<Diagnostic>,
     /// What the reward plugins say about themselves, by reward id, in the order of the spec.
     pub plugins: Vec<(String, PluginFacts)>,
 }
@@ -93,6 +95,7 @@ pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result
     let spec = read_record::<RunSpec>(&root, &mut reader);
     let outcome = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
     diagnostics.append(&mut reader.diagnostics);
+    let warnings = Report::new(reader.warnings).diagnostics;
     let settings = reader.settings;
     match (spec, outcome) {
         (Some(spec), Some(outcome)) if diagnostics.is_empty() => {
@@ -105,6 +108,7 @@ pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result
                 files,
                 overrides: overrides.to_vec(),
                 vocabulary_size: outcome.vocabulary_size,
+                warnings,
                 plugins: outcome.plugins,
             })
         }

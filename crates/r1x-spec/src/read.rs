@@ -63,6 +63,8 @@ pub(crate) trait Record: Sized {
 pub(crate) struct Reader<'a> {
     pub sources: &'a Sources,
     pub diagnostics: Vec<Diagnostic>,
+    /// What works and is hardly meant.
+    pub warnings: Vec<Diagnostic>,
     pub settings: Vec<Setting>,
     /// Keys down to the current value, with their places.
     path: Vec<(String, Span)>,
@@ -70,7 +72,25 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(sources: &'a Sources) -> Self {
-        Self { sources, diagnostics: Vec::new(), settings: Vec::new(), path: Vec::new() }
+        Self {
+            sources,
+            diagnostics: Vec::new(),
+            warnings: Vec::new(),
+            settings: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+
+    /// Points at something that works and is hardly meant; help can be added to what is returned.
+    pub fn warning(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.warnings.push(Diagnostic::at(self.sources, code, span, message));
+        let last = self.warnings.len() - 1;
+        &mut self.warnings[last]
     }
 
     /// Reports a mistake; label and help can be added to what is returned.

@@ -43,14 +43,14 @@ words!(AdvantageKind {
     "leave_one_out" => LeaveOneOut, "r - mean of the others in the group (RLOO)";
 });
 words!(KlEstimator {
-    "k1" => K1, "-d, where d = log ref - log policy";
+    "k1" => K1, "-d, where d = log ref - log policy; no gradient on average";
     "k2" => K2, "d squared / 2";
-    "k3" => K3, "exp(d) - 1 - d";
+    "k3" => K3, "exp(d) - 1 - d; a straight line beyond 10 nats";
 });
 words!(Aggregation {
-    "sequence_mean" => SequenceMean, "mean in a sequence, then over sequences (GRPO)";
-    "token_mean" => TokenMean, "mean over all tokens of the update (DAPO)";
-    "fixed_length" => FixedLength, "sum over sequences x max_tokens (Dr.GRPO)";
+    "sequence_mean" => SequenceMean, "mean in a sequence, then over trained sequences (GRPO)";
+    "token_mean" => TokenMean, "mean over all trained tokens of the update (DAPO)";
+    "fixed_length" => FixedLength, "sum over planned rollouts x max_tokens, a constant (Dr.GRPO)";
 });
 words!(ZeroSignal {
     "keep" => Keep, "groups without signal stay in the batch with advantage 0";

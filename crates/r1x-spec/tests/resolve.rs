@@ -7,7 +7,7 @@ mod common;
 use common::{SPEC, World, experiment, render};
 use r1x_core::plan::*;
 use r1x_core::problem::Split;
-use r1x_spec::{Origin, Resolved, plan_yaml};
+use r1x_spec::{Origin, Resolved, Style, plan_yaml, render_warnings};
 
 fn shipped(name: &str, overrides: &[&str]) -> Resolved {
     let path = format!("experiments/{name}.yaml");
@@ -324,4 +324,32 @@ fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
     let column = Some(ColumnPlan { name: "kind".to_owned(), values });
     let data = Some(vec!["chat".to_owned()]);
     assert_eq!(resolved.plan.rewards[0].shaping.applies, Some(AppliesPlan { data, column }));
+}
+
+/// `k1` as a term of the loss pulls nowhere on average: the run goes on, and it is said where that is written.
+#[test]
+fn a_penalty_without_a_gradient_is_warned_about() {
+    let kl = "stages.rl.grpo.kl";
+    let warnings = |settings: &[String]| {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        shipped("countdown", &settings).warnings
+    };
+    let found = warnings(&[format!("{kl}.coef=0.01"), format!("{kl}.estimator=k1")]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].code, "R1X0141");
+    let text = render_warnings(&found, Style { unicode: true, color: false });
+    let expected = "\
+warning[R1X0141]: k1 as a term of the loss has no gradient on average, so it pulls nowhere
+  ┌─ --set:1:29
+1 │ stages.rl.grpo.kl.estimator=k1
+  │                             ^^
+  = help: use k2, which has the gradient of the divergence, or k3
+";
+    assert_eq!(text, expected);
+    for estimator in ["k2", "k3"] {
+        let settings = [format!("{kl}.coef=0.01"), format!("{kl}.estimator={estimator}")];
+        assert!(warnings(&settings).is_empty());
+    }
+    assert!(warnings(&[format!("{kl}.estimator=k1")]).is_empty(), "there is no penalty");
+    assert!(warnings(&[]).is_empty());
 }

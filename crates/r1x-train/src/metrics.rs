@@ -45,6 +45,7 @@ pub(crate) fn of_grpo_step(
     let entropies = completions().flat_map(|completion| &completion.entropies);
     metrics.put_some("entropy", mean(entropies.map(|&entropy| f64::from(entropy))));
     metrics.put_some("kl", per_token(updates.all.kl).filter(|_| has_reference));
+    metrics.put_some("kl.far", per_token(updates.all.kl_far as f64).filter(|_| has_reference));
     metrics.put_some("clip_fraction", per_token(updates.all.clipped as f64));
     metrics.put_some("ratio.mean", per_token(updates.all.ratio));
     metrics.put("grad_norm", updates.grad_norm());

@@ -19,8 +19,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Whether the loss falls on any of its tokens. Other sequences only count in denominators, so the
-    /// policy need not compute them.
+    /// Whether the loss falls on any of its tokens. The policy need not compute other sequences.
     pub(crate) fn is_trained(&self) -> bool {
         trained_tokens(&self.sequence) > 0
     }
@@ -28,7 +27,8 @@ impl Packed {
 
 /// The sequences of a step in the order of its groups, without those that the plan drops.
 ///
-/// A rollout without a total stays, with advantage 0: it still counts in denominators and in the KL term.
+/// A rollout without a total stays with every token masked, as a truncated one does where the plan says so: no
+/// token of it is trained on, neither towards a reward nor towards the reference, and it is in no mean.
 pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
     let mut packed = Vec::new();
     for (group_index, credited) in groups.iter().enumerate() {
@@ -38,10 +38,11 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
         let rollouts = credited.group.rollouts.iter().zip(&credited.advantages);
         for (rollout_index, (rewarded, &advantage)) in rollouts.enumerate() {
             let completion = &rewarded.rollout.completion;
-            let kept = match plan.truncated {
+            let whole = match plan.truncated {
                 Truncated::Keep => true,
                 Truncated::Mask => completion.finish != FinishReason::Length,
             };
+            let trained = whole && rewarded.total.is_some();
             let prompt = &credited.group.prompt_tokens;
             packed.push(Packed {
                 group: group_index,
@@ -49,7 +50,7 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
                 sequence: TrainingSequence {
                     tokens: [prompt.as_slice(), &completion.tokens].concat(),
                     prompt_len: prompt.len(),
-                    mask: vec![kept; completion.tokens.len()],
+                    mask: vec![trained; completion.tokens.len()],
                     sampled_logprobs: completion.logprobs.clone(),
                     reference_logprobs: Vec::new(),
                     advantage,

@@ -108,3 +108,33 @@ impl From<PortError> for Failure {
         Self { code, message: error.message, hint: error.hint }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_boundary_has_the_exit_code_that_is_documented() {
+        let codes = [
+            (Boundary::Internal, 1),
+            (Boundary::Spec, 3),
+            (Boundary::Data, 4),
+            (Boundary::Model, 4),
+            (Boundary::Reward, 6),
+            (Boundary::Device, 7),
+            (Boundary::Store, 8),
+            (Boundary::Diverged, 10),
+        ];
+        for (boundary, code) in codes {
+            let failure = Failure::from(PortError::new(boundary, "what", "how"));
+            assert_eq!(failure.code, code, "{boundary:?}");
+        }
+        let run = "a".to_owned();
+        let misfit = StoreError::Facts { run, detail: "2 groups, 1 with reference".to_owned() };
+        assert_eq!(
+            Failure::from(misfit).code,
+            1,
+            "facts that do not fit are no fault of the store"
+        );
+    }
+}

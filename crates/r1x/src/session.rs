@@ -12,7 +12,7 @@ use r1x_core::{
 use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
-use r1x_spec::{Class, Resolved, Style, resolve};
+use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
 use r1x_store::{DatasetInput, Mode, PluginInput, Store};
 use r1x_tasks::Problems;
 
@@ -52,14 +52,17 @@ pub fn world(workers: usize) -> Result<World, Failure> {
 /// # Errors
 /// When anything is wrong with it.
 pub fn resolved(global: &Global, spec: &SpecArgs, world: &World) -> Result<Resolved, Failure> {
-    resolve(&spec.spec, &spec.overrides(), world).map_err(|report| {
-        eprint!("{}", report.render(Style { unicode: true, color: global.colored() }));
+    let style = Style { unicode: true, color: global.colored() };
+    let resolved = resolve(&spec.spec, &spec.overrides(), world).map_err(|report| {
+        eprint!("{}", report.render(style));
         let code = match report.class() {
             Class::Spec => code::SPEC,
             Class::Input => code::INPUT,
         };
         Failure { code, message: String::new(), hint: None }
-    })
+    })?;
+    eprint!("{}", render_warnings(&resolved.warnings, style));
+    Ok(resolved)
 }
 
 /// Opens the device that is asked for.

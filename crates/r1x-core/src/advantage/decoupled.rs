@@ -3,7 +3,7 @@
 //!
 //! Must not know rollouts or losses.
 
-use super::{Credit, advantages};
+use super::{Credit, advantages, root_of_squares};
 use crate::plan::AdvantagePlan;
 
 /// What comparing the rewards of a group one by one says.
@@ -48,12 +48,13 @@ pub fn decoupled(
 ///
 /// The advantages of a group sum to 0 under every estimator, so the mean of a step is 0 but for rounding.
 /// It is not subtracted: groups without signal stay at exactly 0.
-pub fn whitening(advantages: impl Iterator<Item = f64>, eps: f64) -> f64 {
-    let (count, squares) = advantages.fold((0_usize, 0.0), |(n, sum), a| (n + 1, sum + a * a));
-    if count < 2 || squares == 0.0 {
+pub fn whitening(advantages: impl Iterator<Item = f64> + Clone, eps: f64) -> f64 {
+    let count = advantages.clone().count();
+    if count < 2 {
         return 1.0;
     }
-    (squares / (count as f64 - 1.0)).sqrt() + eps
+    let deviation = root_of_squares(advantages, count as f64 - 1.0);
+    if deviation == 0.0 { 1.0 } else { deviation + eps }
 }
 
 #[cfg(test)]
@@ -132,5 +133,7 @@ mod tests {
         assert!((divisor - (2.5_f64.sqrt() + 0.25)).abs() < 1e-15);
         assert_eq!(whitening([0.0; 4].into_iter(), 0.25), 1.0);
         assert_eq!(whitening([3.0].into_iter(), 0.25), 1.0);
+        let huge = whitening([1e200, -1e200].into_iter(), 0.0);
+        assert!((huge / 1e200 - 2.0_f64.sqrt()).abs() < 1e-12, "{huge}");
     }
 }

@@ -55,6 +55,20 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// √(Σ value² / count). Where the squares vanish or overflow, they are taken of values that are scaled.
+fn root_of_squares(values: impl Iterator<Item = f64> + Clone, count: f64) -> f64 {
+    let squares: f64 = values.clone().map(|value| value * value).sum();
+    if squares.is_normal() {
+        return (squares / count).sqrt();
+    }
+    let largest = values.clone().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let scaled: f64 = values.map(|value| (value / largest).powi(2)).sum();
+    largest * (scaled / count).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

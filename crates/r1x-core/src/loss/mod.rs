@@ -42,6 +42,8 @@ pub struct LossTotals {
     pub tokens: u64,
     /// Σ KL estimate over unmasked tokens.
     pub kl: f64,
+    /// Unmasked tokens that the reference finds likelier by more than [`K3_LIMIT`](crate::kl::K3_LIMIT) nats.
+    pub kl_far: u64,
     /// Tokens whose ratio is outside the clip range on the side that stops the gradient.
     pub clipped: u64,
     /// Σ ratio over unmasked tokens.
@@ -58,6 +60,7 @@ impl LossTotals {
         self.loss += other.loss;
         self.tokens += other.tokens;
         self.kl += other.kl;
+        self.kl_far += other.kl_far;
         self.clipped += other.clipped;
         self.ratio += other.ratio;
         self.logprob_diff_max = self.logprob_diff_max.max(other.logprob_diff_max);

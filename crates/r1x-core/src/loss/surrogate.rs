@@ -8,7 +8,7 @@
 //! `max_ratio`, which bounds the loss of a negative advantage).
 
 use super::{Loss, LossOutput, LossTotals, trained_tokens};
-use crate::kl::{LOG_RATIO_LIMIT, kl};
+use crate::kl::{K3_LIMIT, kl};
 use crate::plan::{Aggregation, ClipPlan, KlPlan};
 use crate::rollout::TrainingSequence;
 
@@ -19,7 +19,8 @@ use crate::rollout::TrainingSequence;
 /// masked) always add 0, and count as follows:
 /// - `SequenceMean`: not at all; the mean is over sequences with at least one trained token.
 /// - `TokenMean`: not at all; they have no token to count.
-/// - `FixedLength`: as one sequence like every other, because that denominator is meant to be a constant.
+/// - `FixedLength`: its denominator is a number of the plan and sees no sequence, so that a sequence that is
+///   masked, dropped or short makes nobody else's share larger (Dr. GRPO: Liu et al. 2025, arXiv 2503.20783).
 ///
 /// An update without any trained token has loss 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,9 @@ pub struct Surrogate {
     /// One over the denominator that all sequences share; 0 when nothing is trained.
     scale: f64,
 }
+
+/// Where the ratio's exponential stops, nats: exp(20) ≈ 4.9·10⁸ fits any float.
+const LOG_RATIO_LIMIT: f64 = 20.0;
 
 /// The policy-gradient part of one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,21 +50,22 @@ pub struct SurrogateTerm {
 
 impl Surrogate {
     /// The loss of one update; `sequences` are all of its sequences, not those of a micro-batch, and
-    /// `max_tokens` is the longest completion the sampler may produce (used by `FixedLength`).
+    /// `fixed_length` is what that aggregation divides by: the tokens of an update whose rollouts are all there
+    /// and all as long as they may be.
     pub fn new(
         clip: &ClipPlan,
         kl: &KlPlan,
         aggregation: Aggregation,
-        max_tokens: usize,
+        fixed_length: f64,
         sequences: &[TrainingSequence],
     ) -> Self {
         let counts = || sequences.iter().map(trained_tokens);
         let denominator = match aggregation {
-            Aggregation::SequenceMean => counts().filter(|&count| count > 0).count(),
-            Aggregation::TokenMean => counts().sum(),
-            Aggregation::FixedLength => sequences.len() * max_tokens,
+            Aggregation::SequenceMean => counts().filter(|&count| count > 0).count() as f64,
+            Aggregation::TokenMean => counts().sum::<usize>() as f64,
+            Aggregation::FixedLength => fixed_length,
         };
-        let scale = if denominator == 0 { 0.0 } else { 1.0 / denominator as f64 };
+        let scale = if denominator > 0.0 { 1.0 / denominator } else { 0.0 };
         Self { clip: clip.clone(), kl: kl.clone(), aggregation, scale }
     }
 
@@ -91,6 +96,7 @@ impl Loss for Surrogate {
                 value += self.kl.coef * penalty.value;
                 derivative += self.kl.coef * penalty.derivative;
                 totals.kl += penalty.value;
+                totals.kl_far += u64::from(f64::from(reference) - logprob > K3_LIMIT);
             }
             totals.loss += weight * value;
             totals.tokens += 1;
@@ -198,7 +204,7 @@ mod tests {
             &clip(0.0, 0.0, Some(1.0)),
             &penalty(0.0, KlEstimator::K3),
             Aggregation::TokenMean,
-            8,
+            8.0,
             std::slice::from_ref(&one),
         );
         let output = loss.evaluate(&one, &[-0.1, -7.3, -1e-7]);
@@ -226,7 +232,7 @@ mod tests {
                 &clip(0.2, 0.2, None),
                 &penalty(0.0, KlEstimator::K3),
                 aggregation,
-                10,
+                20.0,
                 &sequences,
             );
             let one = loss.evaluate(&sequences[0], &[-1.0; 2]);
@@ -246,7 +252,7 @@ mod tests {
             &clip(0.2, 0.2, None),
             &penalty(0.1, KlEstimator::K2),
             Aggregation::TokenMean,
-            4,
+            4.0,
             std::slice::from_ref(&one),
         );
         let output = loss.evaluate(&one, &[-1.0]);
@@ -286,7 +292,7 @@ mod tests {
                     &clip(0.2, 0.25, Some(1.5)),
                     &penalty(0.2, estimator),
                     aggregation,
-                    6,
+                    30.0,
                     &sequences,
                 );
                 for (one, logprobs) in sequences.iter().zip(&logprobs) {
@@ -305,7 +311,7 @@ mod tests {
                 &clip(0.2, 0.2, None),
                 &penalty(0.5, KlEstimator::K3),
                 aggregation,
-                6,
+                30.0,
                 &sequences,
             );
             assert_eq!(loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(), 0);
@@ -316,8 +322,7 @@ mod tests {
         }
     }
 
-    /// Documented counting of sequences without trained tokens: left out of the sequence mean, counted by the
-    /// fixed length.
+    /// Documented counting of sequences without trained tokens: in no mean, and the fixed length is a constant.
     #[test]
     fn untrained_sequences_count_as_documented() {
         let trained = sequence(&[true, true], &[-1.0; 2], 1.0);
@@ -325,14 +330,14 @@ mod tests {
         for (aggregation, alone, together) in [
             (Aggregation::SequenceMean, -1.0, -1.0),
             (Aggregation::TokenMean, -1.0, -1.0),
-            (Aggregation::FixedLength, -0.5, -0.5 / 3.0),
+            (Aggregation::FixedLength, -2.0 / 12.0, -2.0 / 12.0),
         ] {
             let total = |sequences: &[TrainingSequence]| {
                 Surrogate::new(
                     &clip(0.2, 0.2, None),
                     &penalty(0.0, KlEstimator::K3),
                     aggregation,
-                    4,
+                    12.0,
                     sequences,
                 )
                 .evaluate(&trained, &[-1.0; 2])
@@ -354,7 +359,7 @@ mod tests {
                     &clip(0.2, 0.2, None),
                     &penalty(0.1, KlEstimator::K1),
                     aggregation,
-                    0,
+                    0.0,
                     sequences,
                 );
                 let output = loss.evaluate(&nothing[0], &[-5.0; 2]);
@@ -371,7 +376,7 @@ mod tests {
                 &clip(0.2, 0.25, None),
                 &penalty(0.2, KlEstimator::K3),
                 aggregation,
-                6,
+                30.0,
                 &sequences,
             );
             let whole = |range: std::ops::Range<usize>| {
@@ -406,7 +411,7 @@ mod tests {
             &clip(0.2, 0.25, None),
             &penalty(0.2, KlEstimator::K3),
             Aggregation::TokenMean,
-            6,
+            30.0,
             &sequences,
         );
         let total: f64 =

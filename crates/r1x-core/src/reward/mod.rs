@@ -47,7 +47,7 @@ pub struct Combination<'a> {
 pub struct Combined {
     /// One term per outcome.
     pub terms: Vec<RewardTerm>,
-    /// The weighted sum, before its bounds; `None` when no reward counts.
+    /// The weighted sum, before its bounds; `None` when no reward with a weight counts.
     pub unclipped: Option<f64>,
     /// The same inside its bounds.
     pub total: Option<f64>,
@@ -103,7 +103,10 @@ impl<'a> Combination<'a> {
                 terms[index].counted = behind(gate, state, terms[index].clipped);
             }
         }
-        let parts = terms.iter().filter_map(|term| Some(term.weight * term.counted?));
+        // A weight of 0 adds nothing, and gives no total either: where all others are missing, the rollout has not
+        // been judged.
+        let weighted = terms.iter().filter(|term| term.weight != 0.0);
+        let parts = weighted.filter_map(|term| Some(term.weight * term.counted?));
         let unclipped = parts.reduce(|sum, part| sum + part);
         let bounded = |total: f64| self.clip.map_or(total, |bounds| bounds.clip(total));
         Combined { total: unclipped.map(bounded), unclipped, terms }

@@ -62,6 +62,24 @@ fn a_total_is_the_weighted_sum_of_what_has_a_value() {
     assert_eq!(weights, [0.5, -2.0, 3.0]);
 }
 
+/// A reward that only decides gives no total: a rollout whose other rewards have no value is not judged, at
+/// whatever the decider says, and one that is judged has the total of the others alone.
+#[test]
+fn a_reward_without_a_weight_gives_no_total() {
+    let rewards = [plan("decider"), plan("masked")];
+    for decider in [-3.0, 0.0, 1.0] {
+        let combined = combine(&rewards, &[0.0, 1.0], &[Some(decider), None]);
+        assert_eq!((combined.total, combined.unclipped), (None, None), "{decider}");
+        assert_eq!(combined.terms[0].counted, Some(decider), "it is recorded");
+        assert_eq!(combine(&rewards, &[0.0, 1.0], &[Some(decider), Some(2.0)]).total, Some(2.0));
+    }
+    assert_eq!(combine(&rewards, &[-0.0, 0.0], &[Some(1.0), Some(1.0)]).total, None);
+    // Nor does a bound on totals make one.
+    let clip = Some(Bounds { low: 0.5, high: 1.0 });
+    let combination = Combination::new(&rewards, vec![0.0, 1.0], clip).unwrap();
+    assert_eq!(combination.combine(&said(&[Some(1.0), None])).total, None);
+}
+
 #[test]
 fn values_and_totals_are_moved_into_their_bounds() {
     let rewards = [clipped("a", -1.0, 2.0), plan("b")];

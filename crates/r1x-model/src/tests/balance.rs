@@ -142,7 +142,7 @@ fn every_aggregation_of_the_surrogate_is_independent_of_the_split() {
     let kl = KlPlan { coef: 0.05, estimator: KlEstimator::K3, refresh_every: None };
     for aggregation in [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
     {
-        let loss = Surrogate::new(&clip, &kl, aggregation, 17, &world.batch.sequences);
+        let loss = Surrogate::new(&clip, &kl, aggregation, 17.0 * 32.0, &world.batch.sequences);
         assert_independent(&format!("{name}, {aggregation:?}"), &plan, &world, &loss);
     }
 }

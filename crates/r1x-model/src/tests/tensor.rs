@@ -376,7 +376,7 @@ fn grpo_learns() {
         }
         rewards.push(mean);
         let aggregation = Aggregation::TokenMean;
-        let loss = Surrogate::new(&clip, &kl, aggregation, 17, &batch.sequences);
+        let loss = Surrogate::new(&clip, &kl, aggregation, 17.0 * 32.0, &batch.sequences);
         policy.accumulate(&batch, &loss).unwrap();
         policy.update(&optimizer(), 1e-2).unwrap();
     }

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlPlan, OptimizerPlan, SamplingPlan, SchedulePlan,
-    SftPlan, SourcePlan, StageKind, StagePlan,
+    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, OptimizerPlan, SamplingPlan,
+    SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan,
 };
 
 use super::{MICRO_BATCH, Resolver};
@@ -15,7 +15,7 @@ use crate::lists::IdList;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{
-    EvaluateSpec, GrpoSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
+    EvaluateSpec, GrpoSpec, KlSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
 };
 use crate::terms::DataName;
 
@@ -86,6 +86,7 @@ impl Resolver<'_, '_> {
                 format!("the ratio is cut at {} before it is clipped at {}", **cap, 1.0 + high);
             self.error(codes::COUNTS, cap.span, message).help("raise max_ratio, or lower high");
         }
+        self.check_penalty(&spec.kl);
         let advantage = self.advantage(&spec.advantage);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let (data, mixed) = data?;
@@ -143,6 +144,15 @@ impl Resolver<'_, '_> {
             let message = "a group of one completion has nothing to be compared with".to_owned();
             let help = "the advantage is taken relative to the group; set group_size to 2 or more";
             self.error(codes::COUNTS, spec.group_size.span, message).help(help);
+        }
+    }
+
+    fn check_penalty(&mut self, spec: &KlSpec) {
+        if *spec.coef > 0.0 && *spec.estimator == KlEstimator::K1 {
+            let message =
+                "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
+            let help = "use k2, which has the gradient of the divergence, or k3";
+            self.reader.warning(codes::KL_GRADIENT, spec.estimator.span, message).help(help);
         }
     }
 

@@ -134,15 +134,11 @@ impl<'a> GrpoStage<'a> {
         let mut updates = Updates::default();
         let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, at.step);
         for part in parts {
-            let sequences = |keep: fn(&Packed) -> bool| -> Vec<TrainingSequence> {
-                let packed = part.iter().map(|&index| &packed[index]);
-                packed.filter(|one| keep(one)).map(|one| one.sequence.clone()).collect()
-            };
-            // The denominators see every sequence of the update, the policy only those it can learn from.
-            let (kl, max_tokens) = (&plan.kl, plan.sampling.max_tokens);
-            let loss =
-                Surrogate::new(&plan.clip, kl, plan.aggregation, max_tokens, &sequences(|_| true));
-            let batch = self.batch(sequences(Packed::is_trained));
+            let trained = part.iter().map(|&index| &packed[index]).filter(|one| one.is_trained());
+            let batch = self.batch(trained.map(|one| one.sequence.clone()).collect());
+            let (clip, kl, aggregation) = (&plan.clip, &plan.kl, plan.aggregation);
+            let (length, sequences) = (plan.fixed_length(), &batch.sequences);
+            let loss = Surrogate::new(clip, kl, aggregation, length, sequences);
             if !batch.sequences.is_empty() {
                 updates.apply(policy, &batch, &loss, optimizer)?;
             }

@@ -84,6 +84,7 @@ fn metrics_have_a_fixed_order() {
         "truncated",
         "entropy",
         "kl",
+        "kl.far",
         "clip_fraction",
         "ratio.mean",
         "grad_norm",

@@ -2,6 +2,7 @@
 //!
 //! One test binary; must not know tensors, WASM or SQL any more than the loop does.
 
+mod combinations;
 mod data;
 mod divergence;
 mod evaluation;

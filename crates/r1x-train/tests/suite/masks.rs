@@ -126,10 +126,10 @@ fn truncated_completions_are_not_trained_on_but_count_in_their_group() {
     assert!(kept.policy.batches.iter().all(|batch| batch.len() == 40));
 }
 
-/// The policy is not asked about masked completions, but the fixed-length denominator counts them: on-policy the
-/// loss is −Σ advantage · length over the trained ones, divided by all 40 rollouts × 2 tokens.
+/// The fixed-length denominator does not see that completions are masked: on-policy the loss is
+/// −Σ advantage · length over the trained ones, divided by all 40 rollouts × 2 tokens.
 #[test]
-fn masked_completions_count_in_the_fixed_length_denominator() {
+fn masked_completions_do_not_change_the_fixed_length_denominator() {
     let mut plan = with_rewards(&["first", "stops"], 1);
     plan.truncated = Truncated::Mask;
     plan.aggregation = Aggregation::FixedLength;

@@ -3,6 +3,7 @@
 //! Must not know argument parsing.
 
 pub mod check;
+mod divisor;
 pub mod doctor;
 pub mod generate;
 pub mod info;

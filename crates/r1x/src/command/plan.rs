@@ -6,6 +6,7 @@ use r1x_core::plan::RunPlan;
 use r1x_spec::{Estimate, Resolved, estimate};
 
 use crate::cli::{Global, SpecArgs};
+use crate::command::divisor::divisors;
 use crate::failure::Failure;
 use crate::{session, table};
 
@@ -35,6 +36,7 @@ pub fn plan(global: &Global, spec: &SpecArgs, json: bool) -> Result<i32, Failure
     }
     print!("{}", settings(&resolved));
     print!("\n{}", costs(&resolved, &estimate));
+    print!("{}", divisors(&resolved.plan));
     println!("plan {hash}");
     Ok(0)
 }
