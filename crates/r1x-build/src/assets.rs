@@ -57,7 +57,8 @@ fn refused(what: String, hint: &str) -> BuildError {
     BuildError::Failed { what, output: String::new(), hint: hint.to_owned() }
 }
 
-fn section(component: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+/// Puts a custom section behind a component.
+pub(crate) fn section(component: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     let mut content = Vec::with_capacity(name.len() + bytes.len() + 5);
     length(&mut content, name.len());
     content.extend_from_slice(name.as_bytes());
@@ -68,7 +69,7 @@ fn section(component: &mut Vec<u8>, name: &str, bytes: &[u8]) {
 }
 
 /// A length as WebAssembly writes it: seven bits a byte, the lowest first.
-fn length(bytes: &mut Vec<u8>, mut length: usize) {
+pub(crate) fn length(bytes: &mut Vec<u8>, mut length: usize) {
     while length > 0x7f {
         bytes.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;

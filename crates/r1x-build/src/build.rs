@@ -2,42 +2,16 @@
 //!
 //! Must not know any language.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::assets;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::language::{self, Builder};
 use crate::manifest::Language;
+use crate::package;
 use crate::source::Source;
-
-/// What a build may know of the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Environment {
-    /// Environment variables. Tools inherit the process's own; these decide which tools are used.
-    pub variables: BTreeMap<String, OsString>,
-    /// A folder for components and intermediate files. It is made when needed.
-    pub cache_folder: PathBuf,
-}
-
-impl Environment {
-    /// A variable that is set and not empty.
-    pub fn variable(&self, name: &str) -> Option<&OsStr> {
-        self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-
-    /// A file in a folder of [`Environment::cache_folder`], with the folder made.
-    ///
-    /// # Errors
-    /// When the folder cannot be made.
-    pub fn cache_path(&self, folder: &str, file: &str) -> Result<PathBuf, BuildError> {
-        let folder = self.cache_folder.join(folder);
-        std::fs::create_dir_all(&folder).map_err(|error| BuildError::io(&folder, error))?;
-        Ok(folder.join(file))
-    }
-}
 
 /// A component on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +92,14 @@ fn remembered(
 ) -> Result<Option<PathBuf>, BuildError> {
     let Some(fingerprint) = builder.fingerprint else { return Ok(None) };
     let sources = match (&source.manifest_path, &source.manifest.build.entry) {
-        // A single file is its own source; its neighbours are none of its business.
-        (None, Some(entry)) => files::digest(&source.folder, &[PathBuf::from(entry)])?,
+        // A single file is its own source, with the lock of its packages; its neighbours are none of its
+        // business.
+        (None, Some(entry)) => {
+            let lock = package::lock_path(source);
+            let lock = lock.file_name().filter(|_| lock.is_file()).map(PathBuf::from);
+            let own: Vec<PathBuf> = [PathBuf::from(entry)].into_iter().chain(lock).collect();
+            files::digest(&source.folder, &own)?
+        }
         _ => files::digest(&source.folder, &files::sources(&source.folder)?)?,
     };
     let key = files::sha256(format!("{sources}\n{}", fingerprint(environment)?).as_bytes());
@@ -139,7 +119,7 @@ mod tests {
     use super::*;
 
     fn environment(folder: &Path) -> Environment {
-        Environment { variables: BTreeMap::new(), cache_folder: folder.join("cache") }
+        Environment::new(Default::default(), folder.join("cache"))
     }
 
     #[test]

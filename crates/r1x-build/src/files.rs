@@ -51,6 +51,30 @@ fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<(), Bu
     Ok(())
 }
 
+/// Every file below a folder, sorted, relative to it, whatever it is called.
+pub(crate) fn all(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let mut found = Vec::new();
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(below) = waiting.pop() {
+        let folder = folder.join(&below);
+        let listed = std::fs::read_dir(&folder).map_err(|error| BuildError::io(&folder, error))?;
+        for entry in listed {
+            let entry = entry.map_err(|error| BuildError::io(&folder, error))?;
+            let relative = below.join(entry.file_name());
+            let list = if entry.path().is_dir() { &mut waiting } else { &mut found };
+            list.push(relative);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A relative path with `/` between its parts, whatever the system writes.
+pub(crate) fn slashed(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
 /// sha256 over names, lengths and bytes of files, in the order given.
 ///
 /// # Errors
@@ -60,8 +84,7 @@ pub fn digest(root: &Path, files: &[PathBuf]) -> Result<String, BuildError> {
     for file in files {
         let path = root.join(file);
         let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
-        let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
-        hasher.update(format!("{}\0{}\0", parts.join("/"), bytes.len()));
+        hasher.update(format!("{}\0{}\0", slashed(file), bytes.len()));
         hasher.update(bytes);
     }
     Ok(hex(&hasher.finalize()))
@@ -99,6 +122,8 @@ mod tests {
         }
         let files = sources(root).unwrap();
         assert_eq!(files, [PathBuf::from("a/c.py"), PathBuf::from("b.py")]);
+        assert_eq!(all(root).unwrap().len(), 6);
+        assert_eq!(slashed(&files[0]), "a/c.py");
         let first = digest(root, &files).unwrap();
         assert_eq!(digest(root, &files).unwrap(), first);
         write_whole(&root.join("b.py"), b"changed").unwrap();

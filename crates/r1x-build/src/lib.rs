@@ -3,24 +3,29 @@
 //! Must not know the host that runs components, specs or runs. Environment variables and folders are
 //! parameters ([`Environment`]); nothing is printed.
 
+mod archive;
 mod assets;
 mod build;
 mod contract;
+mod environment;
 mod error;
 pub mod files;
 pub mod interpreter;
 pub mod language;
 mod manifest;
+mod package;
 mod source;
 mod stage;
 pub mod template;
 mod tool;
 mod units;
 
-pub use build::{BuiltPlugin, Environment, build, find, find_component};
+pub use build::{BuiltPlugin, build, find, find_component};
+pub use environment::{Environment, Prepared, Sandbox, SandboxError, SandboxHandle};
 pub use error::{BuildError, ManifestError};
 pub use manifest::{
     About, Asset, BuildSection, Capabilities, Case, Expectation, Language, Limits, Manifest,
-    is_name,
+    TopLevel, is_name,
 };
+pub use package::Requirement;
 pub use source::{MANIFEST_NAME, Source};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 
 use crate::error::ManifestError;
+use crate::package::{REQUIREMENT_HINT, Requirement};
 use crate::units::parse_bytes;
 
 /// The contract a manifest speaks of when it names none.
@@ -51,6 +52,38 @@ pub struct BuildSection {
     /// Where it begins, in the language's own terms: `reward.py:reward`, `reward.c`; the component's path
     /// for `prebuilt`. `None` leaves it to the language.
     pub entry: Option<String>,
+    /// Packages that it needs, where its language has some.
+    pub requirements: Vec<Requirement>,
+    /// When its top level runs, where its language has one.
+    pub top_level: TopLevel,
+}
+
+/// When the top level of a plugin's files runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TopLevel {
+    /// When the plugin is built, to check it, and at the start of every instance: an edit costs a moment.
+    #[default]
+    Loaded,
+    /// When the plugin is built and never again: for what takes long, at the price of building the component
+    /// again with every edit.
+    Frozen,
+}
+
+impl TopLevel {
+    /// Every choice, by its word.
+    const ALL: [(&'static str, TopLevel); 2] =
+        [("loaded", TopLevel::Loaded), ("frozen", TopLevel::Frozen)];
+
+    /// The choice a word names.
+    ///
+    /// # Errors
+    /// The words there are.
+    pub(crate) fn parse(word: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(known, _)| *known == word);
+        known
+            .map(|(_, choice)| *choice)
+            .ok_or_else(|| nearest(word, &Self::ALL.map(|(word, _)| word)))
+    }
 }
 
 /// What a plugin is written in.
@@ -192,7 +225,12 @@ impl Manifest {
                 description: String::new(),
                 world: WORLD.to_owned(),
             },
-            build: BuildSection { language, entry: Some(entry.to_owned()) },
+            build: BuildSection {
+                language,
+                entry: Some(entry.to_owned()),
+                requirements: Vec::new(),
+                top_level: TopLevel::default(),
+            },
             capabilities: Capabilities::default(),
             limits: Limits::default(),
             tests: Vec::new(),
@@ -264,6 +302,8 @@ struct RawBuild {
     language: Option<Spanned<String>>,
     entry: Option<Spanned<String>>,
     prebuilt: Option<Spanned<String>>,
+    requirements: Option<Spanned<Vec<Spanned<String>>>>,
+    top_level: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -373,7 +413,9 @@ impl Reader<'_> {
 
     fn build(&self, raw: Spanned<RawBuild>) -> Result<BuildSection, ManifestError> {
         let place = raw.span().start;
-        let RawBuild { language, entry, prebuilt } = raw.into_inner();
+        let RawBuild { language, entry, prebuilt, requirements, top_level } = raw.into_inner();
+        let of_python = requirements.as_ref().map(|one| ("requirements", one.span().start));
+        let of_python = of_python.or(top_level.as_ref().map(|one| ("top_level", one.span().start)));
         let words = Language::ALL.map(|(word, _)| word);
         match (language, prebuilt) {
             (Some(language), None) => {
@@ -387,13 +429,29 @@ impl Reader<'_> {
                 if let Some(entry) = &entry {
                     self.inside(entry)?;
                 }
-                let entry = entry.map(Spanned::into_inner);
-                Ok(BuildSection { language: *language, entry })
+                if let (Some((key, at)), true) = (of_python, *language != Language::Python) {
+                    let message = format!("`{key}` is for rewards in Python");
+                    return Err(self.wrong(at, message, "leave it out"));
+                }
+                Ok(BuildSection {
+                    language: *language,
+                    entry: entry.map(Spanned::into_inner),
+                    requirements: self.requirements(requirements)?,
+                    top_level: self.top_level(top_level)?,
+                })
             }
             (None, Some(prebuilt)) => {
                 self.inside(&prebuilt)?;
-                let entry = Some(prebuilt.into_inner());
-                Ok(BuildSection { language: Language::Prebuilt, entry })
+                if let Some((key, at)) = of_python {
+                    let message = format!("`{key}` is for rewards in Python, not for `prebuilt`");
+                    return Err(self.wrong(at, message, "leave it out"));
+                }
+                Ok(BuildSection {
+                    language: Language::Prebuilt,
+                    entry: Some(prebuilt.into_inner()),
+                    requirements: Vec::new(),
+                    top_level: TopLevel::default(),
+                })
             }
             (Some(_), Some(_)) => Err(self.wrong(
                 place,
@@ -406,6 +464,24 @@ impl Reader<'_> {
                 format!("write `language = \"...\"` with one of: {}", words.join(", ")),
             )),
         }
+    }
+
+    fn requirements(
+        &self,
+        raw: Option<Spanned<Vec<Spanned<String>>>>,
+    ) -> Result<Vec<Requirement>, ManifestError> {
+        let one = |text: Spanned<String>| {
+            Requirement::parse(text.get_ref())
+                .map_err(|message| self.wrong(text.span().start, message, REQUIREMENT_HINT))
+        };
+        raw.map_or_else(Vec::new, Spanned::into_inner).into_iter().map(one).collect()
+    }
+
+    fn top_level(&self, raw: Option<Spanned<String>>) -> Result<TopLevel, ManifestError> {
+        let Some(word) = raw else { return Ok(TopLevel::default()) };
+        let read = TopLevel::parse(word.get_ref());
+        let message = || format!("`{}` is nothing that a top level can be", word.get_ref());
+        read.map_err(|hint| self.wrong(word.span().start, message(), hint))
     }
 
     /// What a plugin names lies in its own folder.

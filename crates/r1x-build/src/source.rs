@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
 use crate::manifest::{Case, Language, Manifest, is_name};
+use crate::package::script;
 
 /// The name of a manifest.
 pub const MANIFEST_NAME: &str = "plugin.toml";
@@ -60,6 +61,12 @@ impl Source {
         let name = stem.to_lowercase().replace(['_', ' ', '.'], "-");
         let name = if is_name(&name) { name.as_str() } else { "plugin" };
         let mut manifest = Manifest::synthesised(name, language, entry);
+        if language == Language::Python {
+            let bytes = std::fs::read(path).map_err(|error| BuildError::io(path, error))?;
+            let script = script::read(path, &String::from_utf8_lossy(&bytes))?;
+            manifest.build.requirements = script.requirements;
+            manifest.build.top_level = script.top_level;
+        }
         manifest.tests.extend(read_cases(&path.with_extension(SINGLE_CASES))?);
         Ok(Self { folder: folder.to_owned(), manifest_path: None, manifest })
     }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::build::Environment;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;

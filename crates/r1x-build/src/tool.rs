@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::build::Environment;
+use crate::environment::Environment;
 
 /// The time a build may take where nothing else is said: an interpreter compiles in seconds, and the top level of
 /// a module may compute for a while.
@@ -19,6 +19,10 @@ pub(crate) const CRATE: Duration = Duration::from_secs(1_800);
 const QUESTION: Duration = Duration::from_secs(30);
 /// The variable that replaces the time of every build, in milliseconds.
 const VARIABLE: &str = "R1X_BUILD_TIMEOUT_MS";
+
+/// How a slow machine gets more time.
+pub(crate) const MORE_TIME: &str =
+    "`R1X_BUILD_TIMEOUT_MS`, in milliseconds, gives a slow machine more time";
 
 const POLL: Duration = Duration::from_millis(20);
 /// What a program has written arrives at once when it has ended, unless something still holds its streams.
@@ -49,8 +53,7 @@ impl Ran {
     /// The sentence and the hint about a deadline that passed; `None` when it did not.
     pub(crate) fn timed_out(&self) -> Option<(String, String)> {
         let took = format!("it did not end in {} s, and was stopped", self.deadline.as_secs_f64());
-        let hint = format!("`{VARIABLE}`, in milliseconds, gives a slow machine more time");
-        self.status.is_none().then_some((took, hint))
+        self.status.is_none().then(|| (took, MORE_TIME.to_owned()))
     }
 }
 
@@ -252,8 +255,7 @@ mod tests {
 
     #[test]
     fn the_environment_may_give_more_time() {
-        let mut environment =
-            Environment { variables: Default::default(), cache_folder: Default::default() };
+        let mut environment = Environment::new(Default::default(), Default::default());
         assert_eq!(deadline(&environment, BUILD), BUILD);
         environment.variables.insert(VARIABLE.to_owned(), "1500".into());
         assert_eq!(deadline(&environment, BUILD), Duration::from_millis(1500));

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use r1x_core::RewardStatus;
 use r1x_core::plan::LimitsPlan;
-use wasmtime::{Store, Trap};
+use wasmtime::{Engine, Store, Trap};
 
 use crate::abi::v0_1::{self, Reward, RewardPre, State};
 use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
 use crate::capability::Grants;
-use crate::capability::assets::Assets;
+use crate::capability::assets::{self, Assets};
 use crate::error::CONFIGURATION_HINT;
+use crate::files::Files;
 use crate::limits::{Limiter, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks};
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
@@ -112,6 +113,23 @@ impl Failure {
     }
 }
 
+/// What a component carries beside its code.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carried {
+    /// Files that it reads through a capability.
+    pub(crate) assets: Arc<Assets>,
+    /// Files that its own system shows it.
+    pub(crate) files: Arc<Files>,
+}
+
+impl Carried {
+    /// What a component that has been validated carries.
+    pub(crate) fn by(component: &[u8]) -> Self {
+        let (assets, files) = (assets::read(component), Files::read(component));
+        Self { assets: Arc::new(assets), files: Arc::new(files) }
+    }
+}
+
 /// A running instance.
 pub(crate) struct Instance<'a> {
     store: Store<State>,
@@ -126,18 +144,9 @@ impl<'a> Instance<'a> {
         pre: &RewardPre<State>,
         ticker: &'a Ticker,
         limits: &LimitsPlan,
-        (grants, assets): (&Grants, &Arc<Assets>),
+        (grants, carried): (&Grants, &Carried),
     ) -> Result<Self, Failure> {
-        let state = State {
-            limiter: Limiter::new(limits.memory_bytes),
-            grants: grants.clone(),
-            assets: Arc::clone(assets),
-            ..State::default()
-        };
-        let mut store = Store::new(pre.engine(), state);
-        store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(MAX_RETURNED_BYTES);
-        refuel(&mut store, limits);
+        let mut store = store(pre.engine(), limits, (grants, carried));
         let deadline = Duration::from_millis(limits.time_ms);
         store.set_epoch_deadline(ticks(deadline));
         let started = {
@@ -148,6 +157,27 @@ impl<'a> Instance<'a> {
             Ok(reward) => Ok(Self { store, reward, ticker, limits: limits.clone() }),
             Err(error) => Err(explain(&error, &mut store, deadline, limits)),
         }
+    }
+
+    /// Calls a function without parameters that returns bytes and texts, or a refusal, in an instance of its own.
+    pub(crate) fn prepare(
+        pre: &RewardPre<State>,
+        ticker: &Ticker,
+        limits: &LimitsPlan,
+        given: (&Grants, &Carried),
+        function: &str,
+    ) -> Result<Result<(Vec<u8>, Vec<String>), String>, Failure> {
+        let mut store = store(pre.engine(), limits, given);
+        let deadline = Duration::from_millis(limits.time_ms);
+        store.set_epoch_deadline(ticks(deadline));
+        let _running = ticker.running();
+        let called = pre.instance_pre().instantiate(&mut store).and_then(|instance| {
+            let function = instance.get_typed_func(&mut store, function)?;
+            function.call(&mut store, ())
+        });
+        let called: wasmtime::Result<(Result<(Vec<u8>, Vec<String>), String>,)> = called;
+        let (answer,) = called.map_err(|error| explain(&error, &mut store, deadline, limits))?;
+        Ok(answer)
     }
 
     /// Calls `info`.
@@ -213,6 +243,26 @@ impl<'a> Instance<'a> {
     }
 }
 
+/// The host's side of a new instance.
+fn store(
+    engine: &Engine,
+    limits: &LimitsPlan,
+    (grants, carried): (&Grants, &Carried),
+) -> Store<State> {
+    let state = State {
+        limiter: Limiter::new(limits.memory_bytes),
+        grants: grants.clone(),
+        assets: Arc::clone(&carried.assets),
+        files: Arc::clone(&carried.files),
+        ..State::default()
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(MAX_RETURNED_BYTES);
+    refuel(&mut store, limits);
+    store
+}
+
 /// Gives a metered instance what it may use in its next call. An engine that does not meter refuses, which is
 /// what `None` asks for.
 fn refuel(store: &mut Store<State>, limits: &LimitsPlan) {
@@ -229,7 +279,7 @@ pub(crate) fn deadline(limits: &LimitsPlan, rollouts: usize) -> Duration {
     Duration::from_millis(limits.time_ms.saturating_add(share))
 }
 
-fn explain(
+pub(crate) fn explain(
     error: &wasmtime::Error,
     store: &mut Store<State>,
     deadline: Duration,

@@ -15,11 +15,11 @@ use wasmtime::{Config, Engine};
 use crate::abi::v0_1::{self, RewardPre, State};
 use crate::abi::{GuestError, PluginInfo};
 use crate::cache::{self, Cache};
-use crate::capability::assets::{self, Assets};
 use crate::capability::{self, Grants};
 use crate::error::{Fault, RewardError};
-use crate::guest::{Failure, Instance};
+use crate::guest::{Carried, Failure, Instance};
 use crate::limits::{MAX_STACK_BYTES, Ticker};
+use crate::sections;
 use crate::wasi;
 
 /// First bytes of every WebAssembly file.
@@ -76,7 +76,7 @@ struct Loaded {
     sha256: String,
     bytes: Vec<u8>,
     asks: Vec<Capability>,
-    assets: Arc<Assets>,
+    carried: Carried,
     origin: Origin,
     load_time: Duration,
 }
@@ -111,7 +111,7 @@ impl Host {
 
     /// Whether loading this component will find it compiled.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
-        let key = cache::key(&self.0.engine, &cache::sha256(wasm));
+        let key = cache::key(&self.0.engine, &cache::sha256(&sections::code(wasm)));
         self.0.cache.as_ref().is_some_and(|cache| cache.contains(&key))
     }
 
@@ -130,20 +130,20 @@ impl Host {
         bytes: Vec<u8>,
     ) -> Result<Plugin, RewardError> {
         let source = source.into();
-        match self.prepare(&bytes) {
-            Ok(prepared) => {
+        match self.open(&bytes) {
+            Ok(opened) => {
                 let loaded = Loaded {
                     host: self.clone(),
-                    pre: prepared.pre,
+                    pre: opened.pre,
                     metered: OnceLock::new(),
                     source,
-                    info: prepared.info,
-                    sha256: prepared.sha256,
+                    info: opened.info,
+                    sha256: opened.sha256,
                     bytes,
-                    asks: prepared.asks,
-                    assets: prepared.assets,
-                    origin: prepared.origin,
-                    load_time: prepared.load_time,
+                    asks: opened.asks,
+                    carried: opened.carried,
+                    origin: opened.origin,
+                    load_time: opened.load_time,
                 };
                 Ok(Plugin(Arc::new(loaded), Grants::default()))
             }
@@ -160,46 +160,51 @@ impl Host {
         &self.0.ticker
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
     /// A component for the engine that counts work.
     pub(crate) fn compile_metered(&self, bytes: &[u8]) -> Result<(&Engine, Component), Fault> {
         let engine = &self.0.metered;
-        let (component, _) = self.compile(engine, bytes, &cache::sha256(bytes))?;
+        let (component, _) = self.compile(engine, bytes)?;
         Ok((engine, component))
     }
 
-    fn prepare(&self, bytes: &[u8]) -> Result<Prepared, Fault> {
+    fn open(&self, bytes: &[u8]) -> Result<Opened, Fault> {
         let started = Instant::now();
         let sha256 = cache::sha256(bytes);
-        let (component, origin) = self.compile(&self.0.engine, bytes, &sha256)?;
+        let (component, origin) = self.compile(&self.0.engine, bytes)?;
         // What it wants tells more about a wrong component than what it lacks.
         check_imports(&self.0.engine, &component)?;
         check_exports(&self.0.engine, &component)?;
         let pre = v0_1::prepare(&self.0.engine, &component)
             .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
         let asks = capability::asked(&self.0.engine, &component);
-        let assets = Arc::new(assets::read(bytes));
-        let nothing = (&Grants::default(), &assets);
+        let carried = Carried::by(bytes);
+        let nothing = (&Grants::default(), &carried);
         let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS, nothing)
             .and_then(|mut instance| instance.info())
             .map_err(|failure| Fault::InfoFailed(failure.sentence()))?;
         check_info(&info).map_err(Fault::BadInfo)?;
         let load_time = started.elapsed();
-        Ok(Prepared { pre, info, sha256, asks, assets, origin, load_time })
+        Ok(Opened { pre, info, sha256, asks, carried, origin, load_time })
     }
 
-    fn compile(
+    /// Compiles what is code in a component, or finds it compiled.
+    pub(crate) fn compile(
         &self,
         engine: &Engine,
         bytes: &[u8],
-        sha256: &str,
     ) -> Result<(Component, Origin), Fault> {
         check_header(bytes)?;
-        let key = cache::key(engine, sha256);
+        let code = sections::code(bytes);
+        let key = cache::key(engine, &cache::sha256(&code));
         let cached = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &key));
         if let Some(component) = cached {
             return Ok((component, Origin::Cache));
         }
-        let component = Component::new(engine, bytes)
+        let component = Component::new(engine, &code)
             .map_err(|error| Fault::Damaged(error.root_cause().to_string()))?;
         if let Some(cache) = &self.0.cache
             && let Err(error) = cache.store(&key, &component)
@@ -210,12 +215,12 @@ impl Host {
     }
 }
 
-struct Prepared {
+struct Opened {
     pre: RewardPre<State>,
     info: PluginInfo,
     sha256: String,
     asks: Vec<Capability>,
-    assets: Arc<Assets>,
+    carried: Carried,
     origin: Origin,
     load_time: Duration,
 }
@@ -399,14 +404,14 @@ impl Plugin {
                 last_message: None,
             })?,
         };
-        Instance::start(pre, self.0.host.ticker(), limits, (&self.1, &self.0.assets))
+        Instance::start(pre, self.0.host.ticker(), limits, (&self.1, &self.0.carried))
     }
 
     fn metered(&self) -> Result<&RewardPre<State>, String> {
         let prepared = self.0.metered.get_or_init(|| {
             let host = &self.0.host;
             let engine = &host.0.metered;
-            let compiled = host.compile(engine, &self.0.bytes, &self.0.sha256);
+            let compiled = host.compile(engine, &self.0.bytes);
             let (component, _) = compiled.map_err(|fault| fault.to_string())?;
             v0_1::prepare(engine, &component).map_err(|error| format!("{error:#}"))
         });

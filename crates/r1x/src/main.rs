@@ -14,6 +14,7 @@ mod inputs;
 mod interrupt;
 mod judge;
 mod progress;
+mod sandbox;
 mod session;
 mod table;
 mod timed;

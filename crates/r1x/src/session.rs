@@ -19,6 +19,7 @@ use r1x_tasks::Problems;
 use crate::cli::{ComputeArgs, Global, SpecArgs};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
+use crate::sandbox::HostSandbox;
 
 /// Where compiled plugins are kept: `$XDG_CACHE_HOME/r1x/plugins`, or `~/.cache/r1x/plugins`.
 pub fn cache_dir() -> Option<PathBuf> {
@@ -33,7 +34,12 @@ pub fn build_environment() -> r1x_build::Environment {
     let variables = std::env::vars_os().filter_map(named).collect();
     // Without a home there is still a place for a build, if not for the next one.
     let cache_folder = cache_dir().unwrap_or_else(|| std::env::temp_dir().join("r1x-plugins"));
-    r1x_build::Environment { variables, cache_folder: cache_folder.with_file_name("build") }
+    r1x_build::Environment::new(variables, cache_folder.with_file_name("build"))
+}
+
+/// What builds may know of this machine, with this host to try what they make.
+pub fn build_environment_with(host: &Host) -> r1x_build::Environment {
+    build_environment().with_sandbox(std::sync::Arc::new(HostSandbox(host.clone())))
 }
 
 /// The world with a plugin host of this many workers.

@@ -331,7 +331,7 @@ fn packager(bench: &Bench, script: &str) -> String {
 #[test]
 fn what_a_builder_says_keeps_its_lines_in_check_and_in_the_verbs() {
     let bench = Bench::new();
-    let said = r#"echo 'r1x-refused:"raised KeyError at reward.py:2: 7\n  reward.py:2, in <module>: {}[7]"' >&2"#;
+    let said = r#"printf '%s\n' 'r1x-refused:"raised KeyError at reward.py:2: 7\n  reward.py:2, in <module>: {}[7]"' >&2"#;
     let packager = packager(&bench, &format!("{said}; exit 1"));
     let reward = bench.write("reward.py", "def reward(completions):\n    return []\n");
     let set = format!("rewards.equation.plugin={reward}");

@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "r1x-build",
         &[],
         &[
+            "miniz_oxide",
             "nix",
             "serde",
             "serde_json",
@@ -52,7 +53,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-reward",
         &["r1x-core"],
-        &["serde", "serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
+        &["miniz_oxide", "serde", "serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
     ),
     ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),

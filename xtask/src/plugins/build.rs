@@ -19,7 +19,7 @@ const BUILD_TIME: Duration = Duration::from_secs(3_600);
 pub fn toolchain(root: &Path) -> Result<Toolchain, Failure> {
     let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
     let variables: BTreeMap<_, _> = std::env::vars_os().filter_map(named).collect();
-    let environment = Environment { variables, cache_folder: target_folder(root) };
+    let environment = Environment::new(variables, target_folder(root));
     Toolchain::find(&environment).map_err(told)
 }
 

@@ -5,7 +5,7 @@
 
 mod python;
 
-use crate::build::Environment;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::build::Environment;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::language::python::{self, VERSION};

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::entry::{Entry, Form};
 use super::rust::componentise;
-use crate::build::Environment;
 use crate::contract;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::entry::{Entry, Form};
-use crate::build::Environment;
 use crate::contract;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;

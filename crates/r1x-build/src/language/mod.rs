@@ -8,11 +8,11 @@ pub mod javascript;
 pub mod python;
 pub mod rust;
 
-use crate::build::Environment;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::manifest::Language;
 use crate::source::Source;
-use crate::tool::Ran;
+use crate::tool::{self, Ran};
 
 /// How one language becomes a component.
 pub(crate) struct Builder {
@@ -56,22 +56,37 @@ const REFUSED: &str = "r1x-refused:";
 
 /// What the author is told when `tool` made no component of `file`: the shim's own sentence where there is one.
 fn refused(file: &str, tool: &str, ran: &Ran) -> BuildError {
-    let what = format!("{file} cannot become a plugin");
-    if let Some((took, more)) = ran.timed_out() {
-        let hint =
-            format!("does the top level end? What takes long belongs into the function; {more}");
-        return BuildError::Failed { what, output: took, hint };
+    if let Some((took, _)) = ran.timed_out() {
+        return endless(file, took);
     }
     let output = ran.output();
-    let (output, hint) = match sentence(&output) {
-        Some(sentence) => (
-            sentence,
-            "the top level runs once, when the plugin is built; docs/plugins.md tells what it may use"
-                .to_owned(),
-        ),
-        None => (output.trim().to_owned(), format!("this is what {tool} said")),
-    };
-    BuildError::Failed { what, output, hint }
+    match sentence(&output) {
+        Some(sentence) => refusal(file, sentence),
+        None => {
+            let (what, output) = (cannot(file), output.trim().to_owned());
+            BuildError::Failed { what, output, hint: format!("this is what {tool} said") }
+        }
+    }
+}
+
+/// What the author is told when the file itself is refused.
+fn refusal(file: &str, sentence: String) -> BuildError {
+    let hint =
+        "the top level runs once, when the plugin is built; docs/plugins.md tells what it may use";
+    BuildError::Failed { what: cannot(file), output: sentence, hint: hint.to_owned() }
+}
+
+/// What the author is told when building does not end.
+fn endless(file: &str, took: String) -> BuildError {
+    let hint = format!(
+        "does the top level end? What takes long belongs into the function; {}",
+        tool::MORE_TIME
+    );
+    BuildError::Failed { what: cannot(file), output: took, hint }
+}
+
+fn cannot(file: &str) -> String {
+    format!("{file} cannot become a plugin")
 }
 
 /// The sentence with which a shim refused sources, if it did.

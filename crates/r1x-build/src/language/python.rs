@@ -1,66 +1,153 @@
 //! Python: the author writes one function, `python/r1x_shim.py` is the plugin around it, and componentize-py
-//! puts both and an interpreter into a component.
+//! puts it and an interpreter with its packages into a component, the **base**.
 //!
-//! Nothing of the author's runs in this process or beside it: componentize-py runs the module's top level in
-//! a sandbox of its own, on copies of the sources. Must not know what a reward means.
+//! The author's files are a layer over the base: the base itself reads and checks them, in the host's sandbox,
+//! and every instance loads them from beside its code. So an edit builds no interpreter and no package again.
+//! Where the manifest freezes the top level, or there is no host at hand, the author's files are part of the base.
+//! Nothing of the author's, and nothing of a package, runs in this process or beside it. Must not know what a
+//! reward means.
+
+mod base;
+mod imports;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::entry::{Entry, Form};
-use crate::build::Environment;
+use crate::archive::Archive;
 use crate::contract;
+use crate::environment::{Environment, Prepared, SandboxError};
 use crate::error::BuildError;
 use crate::files;
+use crate::manifest::TopLevel;
+use crate::package::{self, Packages};
 use crate::source::Source;
 use crate::stage::{Stage, absolute};
 use crate::tool;
 
 /// The packager's version. The shim relies on the names that this one generates.
 pub const VERSION: &str = "0.25.1";
+/// The version of Python that it brings.
+pub(crate) const INTERPRETER: &str = "3.14";
 /// The variable that names the packager.
 pub const VARIABLE: &str = "R1X_COMPONENTIZE_PY";
 
-const SHIM: &str = include_str!("python/r1x_shim.py");
 const PROGRAM: &str = "componentize-py";
 /// Where the command of [`not_found`] installs it, inside the cache folder.
 const VENV: &str = "python";
 const FORM: Form = Form { extensions: &["py"], file: "reward.py", function: Some("reward") };
 /// The note that tells the shim what to load.
 const NOTE: &str = "r1x_build.json";
-/// What the packager makes.
-const COMPONENT: &str = "component.wasm";
-/// What decides the component besides the sources. The tool itself is not asked, so that what was built once
-/// runs where it is not installed.
+/// What the base makes of the author's files.
+const LAYER: &str = "r1x_layer";
+/// Where the author's files are seen from inside.
+const AUTHOR: &str = "2";
+/// What goes into every base beside the standard library.
+const SHIM: [(&str, &str); 4] = [
+    ("r1x_shim.py", include_str!("python/r1x_shim.py")),
+    ("r1x_author.py", include_str!("python/r1x_author.py")),
+    ("r1x_base.py", include_str!("python/r1x_base.py")),
+    ("_ctypes.py", include_str!("python/_ctypes.py")),
+];
+/// What a base offers beside being a reward.
+const LAYERED: (&str, &str) = ("wit/layer.wit", include_str!("python/layer.wit"));
+
+/// What decides a component besides the sources. The tool itself is not asked, so that what was built once runs
+/// where it is not installed.
 pub(crate) fn fingerprint(_environment: &Environment) -> Result<String, BuildError> {
-    let embedded = files::sha256(format!("{SHIM}\0{}", contract::WIT).as_bytes());
+    let shim = SHIM.map(|(_, text)| text).join("\0");
+    let embedded = files::sha256(format!("{shim}\0{}\0{}", contract::WIT, LAYERED.1).as_bytes());
     Ok(format!("{PROGRAM} {VERSION} {embedded}"))
 }
 
 /// Builds the component of a Python plugin.
 pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<u8>, BuildError> {
     let entry = Entry::of(source, &FORM)?;
-    let packager = find(environment)?;
+    let packages = package::provide(source, environment)?;
     let stage = Stage::new(environment, "python-build")?;
     stage.copy(source, &entry.file, "author")?;
     stage.write(&format!("author/{NOTE}"), note(source, &entry).to_string().as_bytes())?;
-    stage.write("shim/r1x_shim.py", SHIM.as_bytes())?;
-    stage.write(contract::WIT_FILE, contract::WIT.as_bytes())?;
-    // The folder's own empty environment keeps the packager from adding the user's packages, which no hash
-    // would cover. Python looks for this file to believe that it is one.
-    stage.write("venv/lib/site-packages/none", b"")?;
-    let mut command = Command::new(&packager);
-    command
-        .args(["-d", "wit", "-w", contract::WORLD, "componentize"])
-        .args(["-p", "shim", "-p", "author", "-o", COMPONENT, "r1x_shim"])
-        .env("VIRTUAL_ENV", stage.path("venv"))
-        .env_remove("PYTHONPATH");
-    let ran = stage.run(".", &mut command, tool::BUILD)?;
-    if ran.succeeded() {
-        stage.read(COMPONENT)
-    } else {
-        Err(super::refused(&entry.file, &format!("{PROGRAM} {VERSION}"), &ran))
+    let author = stage.path("author");
+    if environment.sandbox.is_none() || source.manifest.build.top_level == TopLevel::Frozen {
+        let modules = imports::of(&author, packages.as_ref())?;
+        let base = base::build(environment, packages.as_ref(), &modules, Some(&author))
+            .map_err(|error| error.about(&entry.file))?;
+        return Ok(add(base, &data(&author, Kept::Data)?));
     }
+    layered(&entry, packages.as_ref(), environment, &author)
+}
+
+/// The base with the author's files over it.
+fn layered(
+    entry: &Entry,
+    packages: Option<&Packages>,
+    environment: &Environment,
+    author: &Path,
+) -> Result<Vec<u8>, BuildError> {
+    let mut modules = imports::of(author, packages)?;
+    let sources = data(author, Kept::All)?;
+    let mut base = base::kept(environment, packages, &modules)?;
+    let mut prepared = prepare(entry, environment, &add(base.clone(), &sources))?;
+    // What an instance would load again and again becomes part of the base.
+    let late: Vec<String> =
+        prepared.late.iter().filter(|name| imports::is_packaged(name, packages)).cloned().collect();
+    if !late.is_empty() {
+        modules.extend(late);
+        base = base::kept(environment, packages, &modules)?;
+        prepared = prepare(entry, environment, &add(base.clone(), &sources))?;
+    }
+    let mut files = data(author, Kept::Data)?;
+    files.push(&format!("{AUTHOR}/{LAYER}"), &prepared.layer);
+    Ok(add(base, &files))
+}
+
+fn prepare(
+    entry: &Entry,
+    environment: &Environment,
+    component: &[u8],
+) -> Result<Prepared, BuildError> {
+    let what = format!("{} cannot become a plugin", entry.file);
+    let Some(sandbox) = &environment.sandbox else {
+        let output = "there is no host at hand to read it".to_owned();
+        return Err(BuildError::Failed { what, output, hint: "this is a bug of r1x".to_owned() });
+    };
+    let deadline = tool::deadline(environment, tool::BUILD);
+    sandbox.prepare(component, deadline).map_err(|error| match error {
+        SandboxError::Refused(output) => super::refusal(&entry.file, output),
+        SandboxError::TimedOut(output) => super::endless(&entry.file, output),
+        SandboxError::Broke(output) => {
+            let hint = "the top level runs when the plugin is built, in the sandbox that scores";
+            BuildError::Failed { what, output, hint: hint.to_owned() }
+        }
+    })
+}
+
+/// Which of the author's files are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// All of them.
+    All,
+    /// What code may read; code itself is compiled.
+    Data,
+}
+
+/// The author's files as the component carries them.
+fn data(author: &Path, kept: Kept) -> Result<Archive, BuildError> {
+    let mut archive = Archive::default();
+    for file in files::all(author)? {
+        let code = file.extension().is_some_and(|extension| extension == "py");
+        if kept == Kept::All || !(code || file == Path::new(NOTE)) {
+            let path = author.join(&file);
+            let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+            archive.push(&format!("{AUTHOR}/{}", files::slashed(&file)), &bytes);
+        }
+    }
+    Ok(archive)
+}
+
+fn add(mut component: Vec<u8>, files: &Archive) -> Vec<u8> {
+    files.append_to(&mut component);
+    component
 }
 
 /// What the shim has to know of the manifest.
@@ -93,8 +180,7 @@ pub fn find(environment: &Environment) -> Result<PathBuf, BuildError> {
             }
         };
     }
-    let bin = if cfg!(windows) { "Scripts" } else { "bin" };
-    let own = absolute(&environment.cache_folder.join(VENV).join(bin).join(PROGRAM))?;
+    let own = own_program(environment, PROGRAM)?;
     let mut others = Vec::new();
     for candidate in [PathBuf::from(PROGRAM), own] {
         match version(&candidate) {
@@ -110,7 +196,17 @@ pub fn find(environment: &Environment) -> Result<PathBuf, BuildError> {
     Err(not_found(environment, missing))
 }
 
-fn not_found(environment: &Environment, missing: String) -> BuildError {
+/// The Python of the environment that the command of [`not_found`] makes.
+pub(crate) fn own_python(environment: &Environment) -> Result<PathBuf, BuildError> {
+    own_program(environment, "python")
+}
+
+fn own_program(environment: &Environment, name: &str) -> Result<PathBuf, BuildError> {
+    let bin = if cfg!(windows) { "Scripts" } else { "bin" };
+    absolute(&environment.cache_folder.join(VENV).join(bin).join(name))
+}
+
+pub(crate) fn not_found(environment: &Environment, missing: String) -> BuildError {
     let folder = environment.cache_folder.join(VENV);
     let folder = folder.display();
     BuildError::NoToolchain {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wit_component::ComponentEncoder;
 
-use crate::build::Environment;
+use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::source::Source;
 use crate::tool;
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_missing_compiler_is_told_with_two_remedies() {
         let variables = BTreeMap::from([("RUSTC".to_owned(), "/nowhere/rustc".into())]);
-        let environment = Environment { variables, cache_folder: PathBuf::from("unused") };
+        let environment = Environment::new(variables, PathBuf::from("unused"));
         let error = Toolchain::find(&environment).unwrap_err();
         assert!(error.hint().contains("rustup target add"), "{}", error.hint());
         assert!(error.hint().contains("R1X_WASM_RUSTC"), "{}", error.hint());

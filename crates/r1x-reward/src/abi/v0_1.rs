@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store};
 use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question};
 use crate::capability::assets::Assets;
 use crate::capability::{self, Grants};
+use crate::files::Files;
 use crate::limits::Limiter;
 use crate::wasi::{self, System};
 
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub(crate) system: System,
     pub(crate) grants: Grants,
     pub(crate) assets: Arc<Assets>,
+    /// What its own system shows it as files.
+    pub(crate) files: Arc<Files>,
     /// Uses of capabilities since the call began.
     pub(crate) capability_calls: u32,
     /// When the call under way must have ended.

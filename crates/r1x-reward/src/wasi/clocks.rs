@@ -14,17 +14,18 @@ const DATE_SECONDS: u64 = 1_704_067_200;
 /// How much the monotonic clock advances with each look at it, nanoseconds.
 const TICK_NS: u64 = 1_000_000;
 
-#[derive(ComponentType, Lift, Lower)]
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]
-struct Datetime {
+pub(super) struct Datetime {
     seconds: u64,
     nanoseconds: u32,
 }
 
+/// The date in every guest.
+pub(super) const DATE: Datetime = Datetime { seconds: DATE_SECONDS, nanoseconds: 0 };
+
 pub(super) fn wall(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    instance.func_wrap("now", |_: StoreContextMut<'_, State>, (): ()| {
-        Ok((Datetime { seconds: DATE_SECONDS, nanoseconds: 0 },))
-    })?;
+    instance.func_wrap("now", |_: StoreContextMut<'_, State>, (): ()| Ok((DATE,)))?;
     instance.func_wrap("resolution", |_: StoreContextMut<'_, State>, (): ()| {
         Ok((Datetime { seconds: 1, nanoseconds: 0 },))
     })

@@ -3,8 +3,8 @@
 //!
 //! Some languages bring a runtime that cannot start without WASI. What such a runtime needs is written here by
 //! hand, over plain values: no file, socket, clock, environment or thread of this process is within reach of
-//! the code below, so there is nothing to configure wrongly. Linked only into components that import it. Must
-//! not know what a guest computes.
+//! the code below, so there is nothing to configure wrongly. The files it shows are those that the component
+//! carries. Linked only into components that import it. Must not know what a guest computes.
 
 mod cli;
 mod clocks;
@@ -45,7 +45,7 @@ const INTERFACES: &[(&str, Definition)] = &[
     ("wasi:clocks/monotonic-clock", clocks::monotonic),
     ("wasi:clocks/wall-clock", clocks::wall),
     ("wasi:filesystem/preopens", filesystem::preopens),
-    ("wasi:filesystem/types", nothing),
+    ("wasi:filesystem/types", filesystem::types),
     ("wasi:io/error", io::error),
     ("wasi:io/poll", io::poll),
     ("wasi:io/streams", io::streams),
@@ -132,6 +132,8 @@ pub(crate) struct System {
     stderr: Line,
     elapsed_ns: u64,
     random: random::Stream,
+    streams: io::Streams,
+    listings: filesystem::Listings,
     handles: u32,
 }
 

@@ -111,3 +111,28 @@ fn an_entry_others_may_write_is_not_trusted() {
     fs::set_permissions(entry(&cache, "cwasm"), fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(load(), Origin::Compiled);
 }
+
+/// What a component carries beside its code is part of its hash, and none of the compiler's business.
+#[test]
+fn components_that_differ_in_what_they_carry_are_compiled_once() {
+    let folder = Folder::new();
+    let cache = folder.0.join("cache");
+    let host = new_host(Some(cache.clone()), 1);
+    let plain = fs::read(path("plugins/format.wasm")).unwrap();
+    let carrying = |content: &[u8]| {
+        let name = b"r1x:files";
+        let length = u8::try_from(1 + name.len() + content.len()).unwrap();
+        [&plain[..], &[0, length, 9], name, content].concat()
+    };
+    // A path, the length of the file, what is stored of it.
+    let one = host.load_bytes("one", carrying(b"\x03a/b\x02\x02xy")).unwrap();
+    assert_eq!(one.origin(), Origin::Compiled);
+    let two = host.load_bytes("two", carrying(b"\x01c\x00\x00")).unwrap();
+    assert_eq!(two.origin(), Origin::Cache);
+    assert!(host.is_cached(&plain));
+    assert_ne!(one.sha256(), two.sha256());
+    assert_eq!(one.info(), two.info());
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
+    let error = host.prepare(&carrying(b""), &plan(&one).limits).unwrap_err().to_string();
+    assert!(error.contains("prepare"), "{error}");
+}

@@ -285,7 +285,7 @@ fn without_a_compiler_the_error_is_the_command_that_installs_it() {
     std::fs::write(&path, WHOLE).unwrap();
     // A program that starts and is no compiler.
     let variables = BTreeMap::from([(c::VARIABLE.to_owned(), "true".into())]);
-    let environment = Environment { variables, cache_folder: "/cache".into() };
+    let environment = Environment::new(variables, "/cache".into());
     let error = r1x_build::build(&Source::open(&path).unwrap(), &environment).unwrap_err();
     let told = format!("{error}\n{}", error.hint());
     for sentence in [

@@ -237,7 +237,7 @@ fn without_the_tool_the_error_is_the_command_that_installs_it() {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
         let variables: BTreeMap<_, _> = variables.iter().map(owned).collect();
         let cache_folder = folder.path().join("cache");
-        let error = r1x_build::build(&source, &Environment { variables, cache_folder });
+        let error = r1x_build::build(&source, &Environment::new(variables, cache_folder));
         let error = error.unwrap_err();
         format!("{error}\n{}", error.hint())
     };

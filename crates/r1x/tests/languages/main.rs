@@ -4,6 +4,7 @@
 
 mod c;
 mod javascript;
+mod packages;
 mod python;
 mod support;
 mod templates;

@@ -228,7 +228,7 @@ fn without_the_tool_the_error_is_the_command_that_installs_it() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nothing").into_os_string();
     let variables = BTreeMap::from([(python::VARIABLE.to_owned(), missing)]);
-    let environment = Environment { variables, cache_folder: PathBuf::from("/cache") };
+    let environment = Environment::new(variables, PathBuf::from("/cache"));
     let path = folder.path().join("reward.py");
     std::fs::write(&path, "def reward(completions):\n    return []\n").unwrap();
     let error = r1x_build::build(&Source::open(&path).unwrap(), &environment).unwrap_err();

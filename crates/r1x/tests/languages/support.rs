@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use r1x_build::{BuildError, Environment, Source};
+use r1x_build::{BuildError, Environment, Prepared, Sandbox, SandboxError, Source};
 use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup,
 };
-use r1x_reward::{Host, HostOptions, Plugin, PluginLog, WasmRewarder};
+use r1x_reward::{Host, HostOptions, Plugin, PluginLog, PrepareError, WasmRewarder};
 
 /// Where components are kept between runs of the tests.
 pub fn cache() -> PathBuf {
@@ -21,9 +22,29 @@ pub fn cache() -> PathBuf {
 
 pub fn environment() -> Environment {
     let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
-    Environment {
-        variables: std::env::vars_os().filter_map(named).collect(),
-        cache_folder: cache().join("r1x/build"),
+    let variables = std::env::vars_os().filter_map(named).collect();
+    let sandbox = Arc::new(HostSandbox(host().clone()));
+    Environment::new(variables, cache().join("r1x/build")).with_sandbox(sandbox)
+}
+
+/// The host of these tests, as builds see it.
+struct HostSandbox(Host);
+
+impl Sandbox for HostSandbox {
+    fn prepare(&self, component: &[u8], deadline: Duration) -> Result<Prepared, SandboxError> {
+        let limits = LimitsPlan {
+            time_ms: u64::try_from(deadline.as_millis()).unwrap(),
+            time_per_rollout_ms: 0,
+            memory_bytes: 1 << 30,
+            fuel: None,
+        };
+        let told = |error: PrepareError| match error {
+            PrepareError::Refused(sentence) => SandboxError::Refused(sentence),
+            PrepareError::TimedOut(_) => SandboxError::TimedOut(error.to_string()),
+            other => SandboxError::Broke(other.to_string()),
+        };
+        let prepared = self.0.prepare(component, &limits).map_err(told)?;
+        Ok(Prepared { layer: prepared.layer, late: prepared.late })
     }
 }
 

@@ -42,9 +42,7 @@ pub struct Opened {
 pub fn open(path: &Path) -> Result<Opened, Failure> {
     let source = Source::open(path).map_err(told)?;
     let built = built(&source)?;
-    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
-    let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
-    let plugin = load(&host, &built.wasm)?;
+    let plugin = load(&host()?, &built.wasm)?;
     Ok(Opened { source, built, plugin })
 }
 
@@ -84,7 +82,13 @@ pub fn built(source: &Source) -> Result<BuiltPlugin, Failure> {
     }
     let about = &source.manifest;
     eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
+    let environment = session::build_environment_with(&host()?);
     r1x_build::build(source, &environment).map_err(told)
+}
+
+fn host() -> Result<Host, Failure> {
+    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
+    Host::new(options).map_err(|error| Failure::from(PortError::from(error)))
 }
 
 fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {
