@@ -153,7 +153,7 @@ mod tree {
         if from_ps.is_empty() { from_proc() } else { from_ps }
     }
 
-    /// The same without `ps`, which small containers lack.
+    /// Who started each running program, as Linux tells it where `ps` is missing.
     fn from_proc() -> BTreeMap<i32, i32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let process = |entry: std::fs::DirEntry| {
