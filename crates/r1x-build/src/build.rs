@@ -60,7 +60,8 @@ pub fn find(source: &Source, environment: &Environment) -> Result<Option<BuiltPl
 /// The component with these bytes, if it was built on this machine.
 pub fn find_component(sha256: &str, environment: &Environment) -> Option<Vec<u8>> {
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
-    let bytes = std::fs::read(wasm).ok()?;
+    let bytes = std::fs::read(&wasm).ok()?;
+    files::used(&[&wasm]);
     (files::sha256(&bytes) == sha256).then_some(bytes)
 }
 
@@ -111,6 +112,7 @@ fn read_pair(path: &Path, environment: &Environment) -> Option<BuiltPlugin> {
     let sha256 = std::fs::read_to_string(path).ok()?;
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
     let bytes = std::fs::read(&wasm).ok()?;
+    files::used(&[path, &wasm]);
     (files::sha256(&bytes) == sha256).then_some(BuiltPlugin { wasm, sha256, cached: true })
 }
 

@@ -107,6 +107,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     })
 }
 
+/// Notes that files of the cache were of use just now; what was not for the longest goes first.
+pub(crate) fn used(paths: &[&Path]) {
+    let now = std::time::SystemTime::now();
+    for path in paths {
+        // What cannot be noted is taken for older than it is, and made again when it is missed.
+        let file = std::fs::File::options().write(true).open(path);
+        let _ = file.and_then(|file| file.set_modified(now));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

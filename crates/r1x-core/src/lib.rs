@@ -16,6 +16,7 @@ pub mod reward;
 pub mod rng;
 pub mod rollout;
 pub mod schedule;
+pub mod shown;
 
 pub use capability::{Capability, Judge, JudgeRequest};
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};

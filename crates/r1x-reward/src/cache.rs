@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
@@ -43,7 +44,16 @@ impl Cache {
         if noted.trim() != sha256_of_file(&path).ok()? {
             return None;
         }
+        self.note_use(key);
         deserialize(engine, &path)
+    }
+
+    /// Marks the entry as used now: what was not for the longest is removed first.
+    fn note_use(&self, key: &str) {
+        // The note is touched and never the code, which may be mapped. What cannot be marked looks older than it
+        // is, and is compiled again when it is missed.
+        let note = File::options().write(true).open(self.note_path(key));
+        let _ = note.and_then(|note| note.set_modified(SystemTime::now()));
     }
 
     /// Keeps a compiled component. Readers see all of it or nothing.

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use r1x_core::shown;
 use serde::Serialize;
 
 use crate::source::{Sources, Span};
@@ -14,6 +15,8 @@ const MOST_PRINTED: usize = 50;
 const WIDEST_LINE: usize = 120;
 /// Lines of one message that are printed: what a compiler says can be any length.
 const MOST_LINES: usize = 60;
+/// What stands before the further lines of a message.
+const QUOTED: &str = "  | ";
 
 /// Whose fault a diagnostic is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -195,7 +198,7 @@ impl Severity {
 fn render_one(out: &mut String, diagnostic: &Diagnostic, severity: Severity, style: Style) {
     let (word, color) = severity.head();
     let head = style.paint(color, &format!("{word}[{}]", diagnostic.code));
-    let _ = writeln!(out, "{head}: {}", visible_lines(&diagnostic.message, ""));
+    let _ = writeln!(out, "{head}: {}", visible_lines(&diagnostic.message, QUOTED));
     let mut indent = 1;
     if let Some(at) = &diagnostic.at {
         indent = at.line.to_string().len();
@@ -237,14 +240,20 @@ fn window(line: &str, col: usize) -> (String, usize) {
 }
 
 /// Text from a file must not reach the terminal as control sequences.
-fn visible(text: &str) -> String {
-    text.chars().map(visible_char).collect()
+fn visible(text: &str) -> std::borrow::Cow<'_, str> {
+    shown::line(text)
 }
 
-/// A text of several lines, each made safe to print by itself; lines after the first begin with `below`.
+/// A text of several lines, each made safe to print by itself; lines after the first begin with `below`, whatever
+/// they say, so that no text can pass for a line of ours.
 fn visible_lines(text: &str, below: &str) -> String {
     let mut lines = text.lines();
-    let mut shown: Vec<String> = lines.by_ref().take(MOST_LINES).map(visible).collect();
+    let mut shown: Vec<String> = lines
+        .by_ref()
+        .take(MOST_LINES)
+        // A tool's lines come with their mark.
+        .map(|line| visible(line.strip_prefix(QUOTED).unwrap_or(line)).into_owned())
+        .collect();
     match lines.count() {
         0 => {}
         more => shown.push(format!("... and {more} more lines")),
@@ -252,12 +261,11 @@ fn visible_lines(text: &str, below: &str) -> String {
     shown.join(&format!("\n{below}"))
 }
 
+/// The same for a source line, character by character, so that the marks stay under what they mark.
 fn visible_char(character: char) -> char {
-    // Besides control characters, those that change the direction of the text around them.
-    let bidirectional = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     match character {
         '\t' => ' ',
-        c if c.is_control() || bidirectional => '\u{fffd}',
+        c if shown::is_hidden(c) => '\u{fffd}',
         c => c,
     }
 }
@@ -344,12 +352,12 @@ mod tests {
             Diagnostic::nowhere("R1X0202", "no component\n  | a\u{1b}b\r\n  | \tc");
         diagnostic.help("do this,\nthen that");
         let text = Report::new(vec![diagnostic.clone()]).to_string();
-        let expected = "error[R1X0202]: no component\n  | a\u{fffd}b\n  |  c\n  = help: do this,\n\
+        let expected = "error[R1X0202]: no component\n  | a␛b\n  |  c\n  = help: do this,\n\
                         \u{20}         then that\n1 error. Nothing was run.\n";
         assert_eq!(text, expected);
         diagnostic.message = "line\n".repeat(MOST_LINES + 7);
         let text = Report::new(vec![diagnostic]).to_string();
-        assert!(text.contains("line\n... and 7 more lines\n"), "{text}");
+        assert!(text.contains("\n  | line\n  | ... and 7 more lines\n"), "{text}");
     }
 
     #[test]

@@ -260,7 +260,8 @@ impl Term for Free {
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    fn parse(text: &str) -> Option<u64> {
+    /// Reads a size with a unit.
+    pub(crate) fn parse(text: &str) -> Option<u64> {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, unit) = text.split_at(end);
         let factor: u64 = match unit.trim() {

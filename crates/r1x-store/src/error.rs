@@ -161,6 +161,9 @@ pub enum StoreError {
         /// Its time limit, milliseconds.
         limit_ms: u64,
     },
+    /// Somebody stopped a query.
+    #[error("the query was stopped")]
+    Stopped,
     /// Anything else SQLite refuses; a bug of the store.
     #[error("the store {} failed: {detail}", path.display())]
     Internal {
@@ -226,6 +229,7 @@ impl StoreError {
             StoreError::Timeout { .. } => {
                 "ask for less, for example one run or one stage, or raise the time limit".into()
             }
+            StoreError::Stopped => "ask again to see its answer".into(),
         }
     }
 

@@ -33,6 +33,6 @@ pub use read::rollout::{
 pub use record::StepTiming;
 pub use rescore::{RolloutStep, StoredGroup, StoredRollout};
 pub use run_writer::{Level, RunStatus, RunWriter};
-pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value};
+pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
 pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart};
 pub use store::{Mode, Store};

@@ -2,13 +2,18 @@
 //!
 //! Must not know what the commands do.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::command;
+use crate::command::{self, cache::Wanted};
+use crate::display::Ink;
 use crate::failure::{Failure, code};
+use crate::output::{self, Extent, Looks, Stream};
+use crate::{cache, session, table};
 
 mod plugin;
 
@@ -41,12 +46,25 @@ pub struct Global {
     /// The store: a SQLite file with every run; checkpoints lie in a folder beside it
     #[arg(long, global = true, env = "R1X_STORE", default_value = "runs/r1x.sqlite")]
     pub store: PathBuf,
-    /// Colour: `NO_COLOR` and a terminal that is none turn it off
+    /// Colour: `NO_COLOR`, `TERM=dumb` and a terminal that is none turn it off
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
-    pub color: Color,
+    color: Color,
+    /// Show lines and cells whole, however wide the terminal is
+    #[arg(long, global = true)]
+    wide: bool,
+    /// What builds and native code of plugins may take on disk; what was used longest ago goes first
+    #[arg(long, global = true, env = "R1X_CACHE_LIMIT", value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    cache_limit: u64,
     /// More messages on standard error; twice for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let plain = || text.parse::<u64>().ok();
+    r1x_spec::bytes(text)
+        .or_else(plain)
+        .ok_or_else(|| "a size is a number with a unit, such as 500MiB or 2GiB".to_owned())
 }
 
 /// When to colour.
@@ -61,15 +79,14 @@ pub enum Color {
 }
 
 impl Global {
-    /// Whether standard error is coloured.
-    pub fn colored(&self) -> bool {
-        match self.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => {
-                std::io::stderr().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-            }
+    fn looks(&self) -> Looks {
+        Looks {
+            color: match self.color {
+                Color::Always => Some(Ink::Colored),
+                Color::Never => Some(Ink::Plain),
+                Color::Auto => None,
+            },
+            extent: if self.wide { Extent::Everything } else { Extent::Fitted },
         }
     }
 }
@@ -218,6 +235,9 @@ enum Command {
         /// A checkpoint of the run, such as `rl/final` [default: the newest]
         #[arg(long)]
         checkpoint: Option<String>,
+        /// Print one JSON object a completion, with its text as it is
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         compute: ComputeArgs,
     },
@@ -261,12 +281,21 @@ enum Command {
         #[arg(long, value_name = "N", conflicts_with = "gpu")]
         threads: Option<std::num::NonZeroUsize>,
     },
+    /// Show what is kept to be quick: builds of plugins and their native code
+    Cache {
+        /// List every entry, the last used first
+        #[arg(long, conflicts_with = "clear")]
+        list: bool,
+        /// Remove every entry; what is needed is made again
+        #[arg(long)]
+        clear: bool,
+    },
     /// Print the JSON Schema of specs, for editors
     Schema,
-    /// Explain an error code such as R1X0103
+    /// Explain an error code such as R1X0103, or list them all
     Explain {
-        /// The code
-        code: String,
+        /// The code [default: a list]
+        code: Option<String>,
     },
     /// Print completions for a shell
     Completions {
@@ -284,15 +313,36 @@ pub fn main() -> i32 {
         eprintln!("  help: recorded steps are safe; please report this with the command you ran");
     }));
     let cli = Cli::parse();
-    logging(&cli.global, cli.verbose());
+    output::set_looks(cli.global.looks());
+    logging(cli.verbose());
+    let (began, limit_bytes) = (SystemTime::now(), cli.global.cache_limit);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(cli)));
-    match result {
+    let code = match result {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => {
-            eprint!("{}", failure.render());
+            output::page(Stream::Err, &failure.page());
             failure.code
         }
         Err(_) => code::INTERNAL,
+    };
+    trim_cache(limit_bytes, began);
+    match output::failure() {
+        Some(kind) if code == 0 => {
+            let error = std::io::Error::from(kind);
+            eprintln!("error: cannot write the output: {error}");
+            code::RESOURCE
+        }
+        _ => code,
+    }
+}
+
+/// Keeps the cache within its limit, whatever this command added to it.
+fn trim_cache(limit_bytes: u64, began: SystemTime) {
+    let Some(root) = session::cache_root() else { return };
+    let freed = cache::trim(&root, limit_bytes, began);
+    if freed.entries > 0 {
+        let bytes = table::bytes(freed.bytes);
+        tracing::info!("removed {} entries of the cache, {bytes}: see `r1x cache`", freed.entries);
     }
 }
 
@@ -306,15 +356,10 @@ impl Cli {
     }
 }
 
-fn logging(global: &Global, level: &str) {
+fn logging(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(global.colored())
-        .without_time()
-        .init();
+    tracing_subscriber::registry().with(crate::log::Log).with(filter).init();
 }
 
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
@@ -324,8 +369,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Resume { run, compute, json } => {
             command::resume::resume(&global, &run, &compute, json)
         }
-        Command::Check { spec } => command::check::check(&global, &spec),
-        Command::Plan { spec, json } => command::plan::plan(&global, &spec, json),
+        Command::Check { spec } => command::check::check(&spec),
+        Command::Plan { spec, json } => command::plan::plan(&spec, json),
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
@@ -333,9 +378,18 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Sql { query, example, run, format } => {
             command::sql::sql(&global, query, example, &run, format)
         }
-        Command::Generate { run, prompt, samples, temperature, seed, checkpoint, compute } => {
+        Command::Generate {
+            run,
+            prompt,
+            samples,
+            temperature,
+            seed,
+            checkpoint,
+            json,
+            compute,
+        } => {
             let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
-            command::generate::generate(&global, &run, &ask, &compute)
+            command::generate::generate(&global, &run, &ask, &compute, json)
         }
         Command::Plugin(verb) => plugin::dispatch(&global, verb),
         Command::Rescore { run, plugin, with, grant, against } => {
@@ -345,8 +399,16 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             command::plot::plot(&global, &runs, &metric, &output)
         }
         Command::Doctor { gpu, threads } => command::doctor::doctor(gpu, all_or(threads)),
+        Command::Cache { list, clear } => {
+            let wanted = match (list, clear) {
+                (_, true) => Wanted::Clear,
+                (true, _) => Wanted::List,
+                _ => Wanted::Sums,
+            };
+            command::cache::cache(wanted, global.cache_limit)
+        }
         Command::Schema => command::info::schema(),
-        Command::Explain { code } => command::info::explain(&code),
+        Command::Explain { code } => command::info::explain(code.as_deref()),
         Command::Completions { shell } => command::info::completions(shell),
         Command::Version => command::info::version(),
     }

@@ -2,10 +2,10 @@
 //!
 //! Must not know what the commands do.
 
-use std::fmt::Write as _;
-
 use r1x_core::{Boundary, PortError};
 use r1x_store::StoreError;
+
+use crate::display::{Line, Page, Tone};
 
 /// Documented exit codes; they are never renumbered.
 pub mod code {
@@ -40,6 +40,10 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+/// What stands before the further lines of a message, which may be a plugin's: none of them can pass for one
+/// of r1x's own.
+const QUOTED: &str = "  | ";
+
 impl Failure {
     /// A failure with a hint.
     pub fn new(code: i32, message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -59,16 +63,25 @@ impl Failure {
         )
     }
 
-    /// The text for standard error.
-    pub fn render(&self) -> String {
+    /// What standard error is told.
+    pub fn page(&self) -> Page {
+        let mut page = Page::default();
         if self.message.is_empty() {
-            return String::new();
+            return page;
         }
-        let mut text = format!("error: {}\n", self.message);
+        let mut say = |head: Line, text: &str| {
+            let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+            page.line(head.and(Tone::Plain, first));
+            // The lines of tools come with their mark.
+            for line in rest.lines() {
+                page.text(QUOTED, line.strip_prefix(QUOTED).unwrap_or(line));
+            }
+        };
+        say(Line::of(Tone::Bad, "error: "), &self.message);
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "  help: {hint}");
+            say(Line::of(Tone::Faint, "  help: "), hint);
         }
-        text
+        page
     }
 }
 
@@ -112,6 +125,18 @@ impl From<PortError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::View;
+
+    #[test]
+    fn a_message_cannot_forge_lines_of_its_own() {
+        let said = "reward `x` failed: boom\nerror: all is lost\n\u{1b}[2K  help: rm -rf ~";
+        let text = Failure::new(6, said, "look\u{7} at\nit").page().draw(View::default()).text;
+        assert_eq!(
+            text,
+            "error: reward `x` failed: boom\n  | error: all is lost\n  | ␛[2K  help: rm -rf ~\n\
+             \x20 help: look␇ at\n  | it\n"
+        );
+    }
 
     #[test]
     fn every_boundary_has_the_exit_code_that_is_documented() {

@@ -5,14 +5,17 @@
 #[macro_use]
 mod output;
 
+mod cache;
 mod capability;
 mod cli;
 mod command;
+mod display;
 mod environment;
 mod failure;
 mod inputs;
 mod interrupt;
 mod judge;
+mod log;
 mod progress;
 mod sandbox;
 mod session;

@@ -3,7 +3,6 @@
 //! Wraps the recorder: it sees every fact on its way to the store and changes none. Must not decide anything.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +12,8 @@ use r1x_core::{
 };
 use r1x_store::{RunWriter, StepTiming};
 
+use crate::display::{Line, Tone, fitted};
+use crate::output::{self, Stream};
 use crate::table;
 use crate::timed::{Split, Stopwatch};
 
@@ -79,21 +80,13 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Watches a run being written.
     pub fn new(writer: &'a mut RunWriter, plan: &'a RunPlan, stopwatch: Stopwatch) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = output::is_terminal(Stream::Err);
         let now = Instant::now();
         Self {
             writer,
             plan,
             stopwatch,
-            bar: terminal.then(|| {
-                let bar =
-                    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-                bar.set_style(
-                    ProgressStyle::with_template("{msg}")
-                        .unwrap_or_else(|_| ProgressStyle::default_bar()),
-                );
-                bar
-            }),
+            bar: terminal.then(block),
             quiet: false,
             rewards: VecDeque::new(),
             stage_began: now,
@@ -110,16 +103,15 @@ impl<'a> Progress<'a> {
     /// Takes the block off the screen.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
+            output::keep_below(None);
             bar.finish_and_clear();
         }
         self.quiet = true;
     }
 
     fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None if self.quiet => {}
-            None => eprintln!("{line}"),
+        if self.bar.is_some() || !self.quiet {
+            eprintln!("{line}");
         }
     }
 
@@ -165,9 +157,8 @@ impl<'a> Progress<'a> {
         let head = format!("{stage} step {done}/{steps}");
         let numbers = numbers(facts);
         if let Some(bar) = &self.bar {
-            let mut text = format!(
-                "{}  {head}  {}%  {}/step  left {left}",
-                self.writer.name(),
+            let pace = format!(
+                "  {head}  {}%  {}/step  left {left}",
                 100 * done / steps.max(1),
                 table::seconds(per_step),
             );
@@ -176,14 +167,18 @@ impl<'a> Progress<'a> {
             } else {
                 format!("{}  ", sparkline(&self.rewards))
             };
-            text.push_str(&format!(
-                "\n{spark}{numbers}\n{}",
-                parts(split, self.store_seconds, wall)
-            ));
+            let mut lines = vec![
+                Line::of(Tone::Strong, self.writer.name()).and(Tone::Plain, pace),
+                Line::of(Tone::Busy, spark).and(Tone::Plain, numbers),
+                Line::of(Tone::Faint, parts(split, self.store_seconds, wall)),
+            ];
             if self.failures > 0 {
-                text.push_str(&format!("\nreward failures so far: {}", self.failures));
+                let said = format!("reward failures so far: {}", self.failures);
+                lines.push(Line::of(Tone::Warn, said));
             }
-            bar.set_message(text);
+            let view = output::view(Stream::Err);
+            let lines: Vec<String> = lines.iter().map(|line| fitted(line, view)).collect();
+            bar.set_message(lines.join("\n"));
             bar.tick();
         } else if self.last_line.elapsed() >= LINE_EVERY || done == steps {
             self.last_line = Instant::now();
@@ -193,6 +188,15 @@ impl<'a> Progress<'a> {
             ));
         }
     }
+}
+
+/// The block at the bottom of the terminal; messages are printed above it.
+fn block() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template("{msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    output::keep_below(Some(bar.clone()));
+    bar
 }
 
 /// The few numbers worth a look at every step.

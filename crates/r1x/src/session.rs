@@ -17,15 +17,22 @@ use r1x_store::{DatasetInput, Mode, PluginInput, Store};
 use r1x_tasks::Problems;
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
+use crate::display::Ink;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
+use crate::output::{self, Stream};
 use crate::sandbox::HostSandbox;
 
-/// Where compiled plugins are kept: `$XDG_CACHE_HOME/r1x/plugins`, or `~/.cache/r1x/plugins`.
-pub fn cache_dir() -> Option<PathBuf> {
+/// Where things are kept that can be made again: `$XDG_CACHE_HOME/r1x`, or `~/.cache/r1x`.
+pub fn cache_root() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    base.or_else(home).map(|base| base.join("r1x").join("plugins"))
+    base.or_else(home).map(|base| base.join("r1x"))
+}
+
+/// Where compiled plugins are kept.
+pub fn cache_dir() -> Option<PathBuf> {
+    cache_root().map(|root| root.join("plugins"))
 }
 
 /// What builds of plugins may know of this machine.
@@ -57,17 +64,18 @@ pub fn world(workers: usize) -> Result<World, Failure> {
 ///
 /// # Errors
 /// When anything is wrong with it.
-pub fn resolved(global: &Global, spec: &SpecArgs, world: &World) -> Result<Resolved, Failure> {
-    let style = Style { unicode: true, color: global.colored() };
+pub fn resolved(spec: &SpecArgs, world: &World) -> Result<Resolved, Failure> {
+    let color = output::view(Stream::Err).color == Ink::Colored;
+    let style = Style { unicode: true, color };
     let resolved = resolve(&spec.spec, &spec.overrides(), world).map_err(|report| {
-        eprint!("{}", report.render(style));
+        output::drawn(Stream::Err, &report.render(style));
         let code = match report.class() {
             Class::Spec => code::SPEC,
             Class::Input => code::INPUT,
         };
         Failure { code, message: String::new(), hint: None }
     })?;
-    eprint!("{}", render_warnings(&resolved.warnings, style));
+    output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style));
     Ok(resolved)
 }
 

@@ -1,42 +1,6 @@
-//! Plain tables for people: aligned columns, numbers to the right.
+//! Numbers as people say them: bytes, counts and seconds with their units.
 //!
-//! Must not know what is in them.
-
-/// Lines of a table with a header; every row has as many cells as the header.
-pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let numeric: Vec<bool> = (0..header.len())
-        .map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column])))
-        .collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut text = String::new();
-        for (column, cell) in cells.enumerate() {
-            let gap = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
-            let (before, after) =
-                if numeric[column] { (gap.as_str(), "") } else { ("", gap.as_str()) };
-            text.push_str(&format!("{before}{cell}{after}  "));
-        }
-        format!("{}\n", text.trim_end())
-    };
-    let mut text = line(&mut header.iter().copied());
-    text.push_str(&line(
-        &mut widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str),
-    ));
-    for row in rows {
-        text.push_str(&line(&mut row.iter().map(String::as_str)));
-    }
-    text
-}
-
-fn is_number(cell: &str) -> bool {
-    cell.is_empty()
-        || cell == "-"
-        || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
-}
+//! Must not know what is counted.
 
 /// Bytes with a binary unit.
 pub fn bytes(count: u64) -> String {
@@ -76,16 +40,20 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// How long ago something was.
+pub fn age(since: std::time::Duration) -> String {
+    let minutes = since.as_secs() / 60;
+    match (minutes, minutes / 60, minutes / (24 * 60)) {
+        (0, ..) => "now".to_owned(),
+        (_, 0, _) => format!("{minutes} min ago"),
+        (_, hours, 0) => format!("{hours} h ago"),
+        (.., days) => format!("{days} d ago"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_go_right_and_words_left() {
-        let rows = vec![vec!["start".into(), "0.01".into()], vec!["rl".into(), "12.5".into()]];
-        let text = render(&["stage", "pass@1"], &rows);
-        assert_eq!(text, "stage  pass@1\n─────  ──────\nstart    0.01\nrl       12.5\n");
-    }
 
     #[test]
     fn units() {
@@ -96,5 +64,10 @@ mod tests {
         assert_eq!(seconds(0.0123), "12.3 ms");
         assert_eq!(seconds(75.4), "1m15s");
         assert_eq!(seconds(7_500.0), "2h05m");
+        let age = |seconds| age(std::time::Duration::from_secs(seconds));
+        assert_eq!(
+            [age(59), age(61), age(7_200), age(200_000)],
+            ["now", "1 min ago", "2 h ago", "2 d ago"]
+        );
     }
 }

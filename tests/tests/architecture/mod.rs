@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod lexer;
+mod printing;
 mod sources;
 mod style;
 mod text;

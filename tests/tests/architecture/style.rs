@@ -15,7 +15,7 @@ const HEADER_LINES: usize = 3;
 /// Calls with an effect on, or a view of, the outside world, and the crates they are at home in. Code that
 /// only runs in tests and builds may use them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("SystemTime", &["r1x", "r1x-store", "r1x-reward", "xtask"]),
+    ("SystemTime", &["r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
     ("Instant", &["bench", "r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
     ("env::var", &["r1x", "r1x-ops", "xtask"]),
     ("env::var_os", &["r1x", "xtask"]),

@@ -86,5 +86,6 @@ fn path(
 fn kept(path: &std::path::Path) -> Option<Vec<u8>> {
     let noted = std::fs::read_to_string(path.with_extension("sha256")).ok()?;
     let bytes = std::fs::read(path).ok()?;
+    files::used(&[path]);
     (files::sha256(&bytes) == noted.trim()).then_some(bytes)
 }

@@ -84,6 +84,33 @@ fn next(text: &str) -> Result<(Kind, usize), StoreError> {
     })
 }
 
+/// The statements of a text that have an end, without the empty ones, and what stands behind the last `;`.
+/// Where that is only blanks and comments that end, nothing is left.
+pub(super) fn split(text: &str) -> (Vec<&str>, &str) {
+    let mut statements = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    let (mut any, mut open) = (false, false);
+    while at < text.len() {
+        // What does not end yet may do so on a later line.
+        let Ok((kind, len)) = next(&text[at..]) else {
+            return (statements, &text[start..]);
+        };
+        let piece = &text[at..at + len];
+        at += len;
+        match kind {
+            Kind::Semicolon => {
+                if any {
+                    statements.push(&text[start..at]);
+                }
+                (start, any, open) = (at, false, false);
+            }
+            Kind::Space => open = piece.starts_with("/*") && !piece.ends_with("*/"),
+            _ => any = true,
+        }
+    }
+    (statements, if any || open { &text[start..] } else { "" })
+}
+
 /// Reads a query: exactly one statement, and one that reads.
 pub(super) fn parse(text: &str) -> Result<Parsed, StoreError> {
     let mut parsed = Parsed { sql: String::with_capacity(text.len()), parameters: Vec::new() };
@@ -225,12 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn statements_end_at_semicolons_outside_of_quotes_and_comments() {
+        for (text, statements, rest) in [
+            ("SELECT 1; SELECT ';'; ", vec!["SELECT 1;", " SELECT ';';"], ""),
+            ("SELECT 'a;\nb", vec![], "SELECT 'a;\nb"),
+            ("SELECT 1 -- no; end", vec![], "SELECT 1 -- no; end"),
+            (";; -- nothing\n", vec![], ""),
+            ("SELECT 1; /* goes on;", vec!["SELECT 1;"], " /* goes on;"),
+            ("/* done; */ SELECT [a;b]\n;x", vec!["/* done; */ SELECT [a;b]\n;"], "x"),
+        ] {
+            assert_eq!(split(text), (statements, rest), "{text}");
+        }
+    }
+
+    #[test]
     fn any_text_is_read_to_its_end() {
         // Every prefix and every suffix of odd texts either parses or is refused; none panics or hangs.
         let odd = "SELECT 'ä'';\"é\"[ß]`ö` :ü /* → */ -- ∞\n ?9 x'00' 1e5 ->> '$.a' 🦀;";
         for (at, _) in odd.char_indices() {
-            let _ = parse(&odd[at..]);
-            let _ = parse(&odd[..at]);
+            let _ = (parse(&odd[at..]), split(&odd[at..]));
+            let _ = (parse(&odd[..at]), split(&odd[..at]));
         }
     }
 }

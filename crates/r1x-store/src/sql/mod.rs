@@ -7,7 +7,7 @@ mod lexer;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -53,12 +53,21 @@ pub struct SqlQuery<'a> {
     pub limit: Option<u64>,
     /// Time SQLite may compute, not counting what the sink takes.
     pub time_limit: Duration,
+    /// Ends the query as soon as it is true.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// The statements of a text that end with `;`, and the beginning of one behind them. Quotes and comments are
+/// seen for what they are.
+pub fn statements(text: &str) -> (Vec<&str>, &str) {
+    lexer::split(text)
 }
 
 impl<'a> SqlQuery<'a> {
     /// A query on the latest run, without a limit on rows, for at most a minute.
     pub fn new(text: &'a str) -> Self {
-        Self { text, run: None, params: &[], limit: None, time_limit: Duration::from_secs(60) }
+        let time_limit = Duration::from_secs(60);
+        Self { text, run: None, params: &[], limit: None, time_limit, stop: None }
     }
 }
 
@@ -118,7 +127,7 @@ impl Store {
         let reader = self.reader()?;
         let mut inner = reader.lock();
         let Inner { runtime, conn } = &mut *inner;
-        let clock = Clock::new(query.time_limit);
+        let clock = Clock::new(query.time_limit, query.stop.clone());
         let ticking = clock.clone();
         let result = runtime.block_on(async {
             conn.lock_handle().await?.set_progress_handler(CLOCK_EVERY, move || ticking.goes_on());
@@ -207,6 +216,7 @@ impl Store {
         let detail = database.message().to_owned();
         match code {
             Some(8) => StoreError::Writes { detail },
+            Some(9) if query.is_stopped() => StoreError::Stopped,
             Some(9) => StoreError::Timeout {
                 limit_ms: query.time_limit.as_millis().try_into().unwrap_or(u64::MAX),
             },
@@ -243,8 +253,21 @@ impl Store {
             let meant = nearest(wrong, &mut tables.iter().flat_map(|table| &table.columns));
             return format!("{meant}`PRAGMA table_info(NAME)` lists the columns of a view");
         }
+        if detail.starts_with("no such function: ") {
+            return "`SELECT DISTINCT name FROM pragma_function_list` lists those there are".into();
+        }
         "see https://sqlite.org/lang_select.html".into()
     }
+}
+
+impl SqlQuery<'_> {
+    fn is_stopped(&self) -> bool {
+        is_set(self.stop.as_ref())
+    }
+}
+
+fn is_set(stop: Option<&Arc<AtomicBool>>) -> bool {
+    stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
 }
 
 /// Time a query may still take. The sink's own time is given back, so a slow terminal stops nothing.
@@ -252,16 +275,18 @@ impl Store {
 struct Clock {
     begun: Instant,
     limit_us: Arc<AtomicU64>,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Clock {
-    fn new(limit: Duration) -> Self {
+    fn new(limit: Duration, stop: Option<Arc<AtomicBool>>) -> Self {
         let limit_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        Self { begun: Instant::now(), limit_us: Arc::new(AtomicU64::new(limit_us)) }
+        Self { begun: Instant::now(), limit_us: Arc::new(AtomicU64::new(limit_us)), stop }
     }
 
     fn goes_on(&self) -> bool {
-        self.begun.elapsed().as_micros() < u128::from(self.limit_us.load(Ordering::Relaxed))
+        !is_set(self.stop.as_ref())
+            && self.begun.elapsed().as_micros() < u128::from(self.limit_us.load(Ordering::Relaxed))
     }
 
     fn give_back(&self, time: Duration) {

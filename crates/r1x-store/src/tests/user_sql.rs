@@ -1,6 +1,8 @@
 //! Queries of people: what they see, what they may not, and how they are told. Must not know the schema.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fixtures::*;
@@ -110,6 +112,58 @@ fn a_query_without_end_is_stopped() {
     assert!(matches!(error, StoreError::Timeout { limit_ms: 80 }), "{error:?}");
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(number(&store, "SELECT 7"), 7, "the next query has its own time");
+}
+
+#[test]
+fn a_query_is_stopped_when_somebody_asks() {
+    let place = Place::new();
+    let store = place.write();
+    let text =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(60));
+        asked.store(true, Ordering::Relaxed);
+    });
+    let begun = Instant::now();
+    let error = store.sql_table(&SqlQuery { stop: Some(stop), ..SqlQuery::new(text) }).unwrap_err();
+    assert!(matches!(error, StoreError::Stopped), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    later.join().unwrap();
+    assert_eq!(number(&store, "SELECT 7"), 7, "the next query is not stopped");
+}
+
+#[test]
+fn mathematics_is_there() {
+    let place = Place::new();
+    let store = place.write();
+    let text =
+        "SELECT sqrt(2.0), exp(1), ln(10), log10(1000), pow(2, 10), floor(-1.5), ceil(1.2), pi(),
+                       log2(8), sin(0), mod(7, 4), radians(180), trunc(2.7), tanh(0)";
+    let table = store.sql_table(&SqlQuery::new(text)).unwrap();
+    let expected = [
+        std::f64::consts::SQRT_2,
+        std::f64::consts::E,
+        std::f64::consts::LN_10,
+        3.0,
+        1024.0,
+        -2.0,
+        2.0,
+        std::f64::consts::PI,
+        3.0,
+        0.0,
+        3.0,
+        std::f64::consts::PI,
+        2.0,
+        0.0,
+    ];
+    for ((value, expected), at) in table.rows[0].iter().zip(expected).zip(0..) {
+        let Value::Real(value) = value else { panic!("column {at}: {value:?}") };
+        assert!((value - expected).abs() < 1e-12, "column {at}: {value}, not {expected}");
+    }
+    let error = store.sql_table(&SqlQuery::new("SELECT sqroot(2)")).unwrap_err();
+    assert!(error.hint().contains("pragma_function_list"), "{}", error.hint());
 }
 
 #[test]

@@ -122,7 +122,7 @@ pub fn dispatch(global: &Global, verb: Verb) -> Result<i32, Failure> {
         Verb::Build { plugin, output } => verbs::build::build(&plugin, output.as_deref()),
         Verb::Test { plugin, replay: Some(file), .. } => verbs::replay::replay(&plugin, &file),
         Verb::Test { plugin, cases, replay: None } => verbs::test::test(&plugin, cases.as_deref()),
-        Verb::Check { spec } => verbs::check::check(global, &spec),
+        Verb::Check { spec } => verbs::check::check(&spec),
         Verb::Bench { plugin, n, bytes, rounds, step_ms } => {
             let work = verbs::bench::Work { n, bytes, rounds, step_ms };
             verbs::bench::bench(global, &plugin, &work)

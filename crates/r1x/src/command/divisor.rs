@@ -2,20 +2,19 @@
 //!
 //! Must not know how a loss is computed.
 
-use std::fmt::Write as _;
-
 use r1x_core::plan::{Aggregation, GrpoPlan, RunPlan, StageKind, Truncated, ZeroSignal};
 
+use crate::display::Fields;
+
 /// A paragraph for every stage that learns from rollouts; nothing without one.
-pub fn divisors(plan: &RunPlan) -> String {
-    let mut text = String::new();
+pub fn divisors(fields: &mut Fields, plan: &RunPlan) {
     for stage in &plan.stages {
         if let StageKind::Grpo(grpo) = &stage.kind {
-            let _ = writeln!(text, "loss        {}: divided {}", stage.id, divided(grpo));
-            let _ = writeln!(text, "            not trained on: {}", untrained(grpo));
+            let (divided, untrained) = (divided(grpo), untrained(grpo));
+            let said = format!("{}: divided {divided}\nnot trained on: {untrained}", stage.id);
+            fields.add("loss", said);
         }
     }
-    text
 }
 
 fn divided(plan: &GrpoPlan) -> String {

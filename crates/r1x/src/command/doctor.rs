@@ -9,8 +9,10 @@ use r1x_ops::device::{self, Device};
 use r1x_ops::op::check::CHECKS;
 use r1x_ops::op::{DeviceLoad, KernelLoad};
 
+use crate::display::{Page, Table};
 use crate::environment;
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::table;
 
 /// How long a rate is measured.
@@ -94,9 +96,14 @@ fn verify(device: &Device, word: &str) -> Result<i32, Failure> {
         add(found.name, found.difference, found.tolerance);
     }
     let count = rows.len();
-    print!("\n{}", table::render(&["check", "largest difference", "allowed", ""], &rows));
+    let header = ["check", "largest difference", "allowed", ""];
+    let mut page = Page::default();
+    page.blank().table(Table::of(&header, &rows).whole(&["check"]).status(&[""]));
     if failed == 0 {
-        println!("\nall {count} checks passed on {word}");
+        page.blank().line(format!("all {count} checks passed on {word}"));
+    }
+    output::page(Stream::Out, &page);
+    if failed == 0 {
         return Ok(0);
     }
     let code = if device.is_cpu() { code::INTERNAL } else { code::RESOURCE };

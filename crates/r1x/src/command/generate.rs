@@ -4,13 +4,15 @@
 
 use std::path::PathBuf;
 
-use r1x_core::Rng;
 use r1x_core::plan::{RunPlan, SamplingPlan};
 use r1x_core::port::GenerateRequest;
+use r1x_core::{Completion, Rng};
 use r1x_store::Store;
 
 use crate::cli::{ComputeArgs, Global};
+use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::session;
 
 /// What is asked.
@@ -37,6 +39,7 @@ pub fn generate(
     run: &str,
     ask: &Ask,
     compute: &ComputeArgs,
+    json: bool,
 ) -> Result<i32, Failure> {
     let device = session::device(compute)?;
     let store = session::reading(global)?;
@@ -68,14 +71,35 @@ pub fn generate(
     };
     let stream = Rng::new(ask.seed).stream("generate");
     let completions = policy.generate(&requests, &sampling, stream)?;
+    let mut page = Page::default();
     for (prompt, completions) in prompts.iter().zip(&completions) {
-        println!("{prompt}");
+        page.text("", prompt);
         for completion in completions {
             let logprob: f64 = completion.logprobs.iter().map(|l| f64::from(*l)).sum();
-            println!("  {logprob:8.3}  {}", policy.decode(&completion.tokens));
+            let text = policy.decode(&completion.tokens);
+            if json {
+                output::json(&object(prompt, text, completion, logprob).to_string());
+            } else {
+                page.fields(Fields::one(format!("  {logprob:8.3}"), text));
+            }
         }
     }
+    if !json {
+        output::page(Stream::Out, &page);
+    }
     Ok(0)
+}
+
+/// A completion as programs read it: its text is not made visible, but is what the model said.
+fn object(prompt: &str, text: String, completion: &Completion, logprob: f64) -> serde_json::Value {
+    serde_json::json!({
+        "prompt": prompt,
+        "completion": text,
+        "logprob": logprob,
+        "tokens": completion.tokens,
+        "logprobs": completion.logprobs,
+        "finish": completion.finish.as_str(),
+    })
 }
 
 /// The folder of a named checkpoint, or of the newest that is still there.

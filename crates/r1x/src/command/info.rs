@@ -5,28 +5,38 @@
 use clap::CommandFactory;
 
 use crate::cli::Cli;
+use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 
 /// Prints the JSON Schema of specs.
 ///
 /// # Errors
 /// Never.
 pub fn schema() -> Result<i32, Failure> {
-    println!("{:#}", r1x_spec::schema());
+    output::json(&format!("{:#}", r1x_spec::schema()));
     Ok(0)
 }
 
-/// Explains an error code.
+/// Explains an error code, or lists all of them.
 ///
 /// # Errors
 /// When there is no such code.
-pub fn explain(asked: &str) -> Result<i32, Failure> {
-    let Some(info) = r1x_spec::explain(asked) else {
-        let known: Vec<&str> = r1x_spec::CODES.iter().map(|info| info.code).collect();
-        let hint = format!("the codes are {}", known.join(", "));
-        return Err(Failure::new(code::INPUT, format!("there is no error code `{asked}`"), hint));
+pub fn explain(asked: Option<&str>) -> Result<i32, Failure> {
+    let mut page = Page::default();
+    let Some(asked) = asked else {
+        let row = |info: &r1x_spec::CodeInfo| vec![info.code.to_owned(), info.title.to_owned()];
+        let rows: Vec<Vec<String>> = r1x_spec::CODES.iter().map(row).collect();
+        page.table(Table::of(&["code", "means"], &rows).whole(&["code"]));
+        output::page(Stream::Out, &page);
+        return Ok(0);
     };
-    println!("{}: {}\n\n{}", info.code, info.title, info.text);
+    let Some(info) = r1x_spec::explain(asked) else {
+        let message = format!("there is no error code `{asked}`");
+        return Err(Failure::new(code::INPUT, message, "`r1x explain` lists the codes"));
+    };
+    page.line(format!("{}: {}", info.code, info.title)).blank().text("", info.text);
+    output::page(Stream::Out, &page);
     Ok(0)
 }
 
@@ -35,7 +45,9 @@ pub fn explain(asked: &str) -> Result<i32, Failure> {
 /// # Errors
 /// Never.
 pub fn completions(shell: clap_complete::Shell) -> Result<i32, Failure> {
-    clap_complete::generate(shell, &mut Cli::command(), "r1x", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "r1x", &mut script);
+    output::data(&String::from_utf8_lossy(&script));
     Ok(0)
 }
 

@@ -3,7 +3,9 @@
 //! Must not change them.
 
 use crate::cli::Global;
+use crate::display::{Page, Table};
 use crate::failure::Failure;
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// Lists runs, newest first.
@@ -14,7 +16,7 @@ pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
     let store = session::reading(global)?;
     let runs = store.runs()?;
     if json {
-        println!("{}", session::json(&runs)?);
+        output::json(&session::json(&runs)?);
         return Ok(0);
     }
     let rows: Vec<Vec<String>> = runs
@@ -33,9 +35,9 @@ pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
             ]
         })
         .collect();
-    print!(
-        "{}",
-        table::render(&["run", "status", "seed", "steps", "time", "digest", "spec"], &rows)
-    );
+    let header = ["run", "status", "seed", "steps", "time", "digest", "spec"];
+    let mut page = Page::default();
+    page.table(Table::of(&header, &rows).whole(&["run", "digest"]).status(&["status"]));
+    output::page(Stream::Out, &page);
     Ok(0)
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know argument parsing.
 
+pub mod cache;
 pub mod check;
 mod divisor;
 pub mod doctor;

@@ -5,9 +5,11 @@
 use r1x_core::plan::RunPlan;
 use r1x_spec::{Estimate, Resolved, estimate};
 
-use crate::cli::{Global, SpecArgs};
+use crate::cli::SpecArgs;
 use crate::command::divisor::divisors;
+use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// Operations per second that the time estimate assumes of one core; a rough middle of today's machines.
@@ -17,9 +19,9 @@ const CORE_FLOPS: f64 = 2.0e10;
 ///
 /// # Errors
 /// When the spec is wrong.
-pub fn plan(global: &Global, spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
+pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
     let world = session::world(1)?;
-    let resolved = session::resolved(global, spec, &world)?;
+    let resolved = session::resolved(spec, &world)?;
     let estimate =
         estimate(&resolved.plan, resolved.vocabulary_size, prompt_tokens(&resolved.plan));
     let (_, hash) = session::plan_json(&resolved.plan)?;
@@ -31,13 +33,14 @@ pub fn plan(global: &Global, spec: &SpecArgs, json: bool) -> Result<i32, Failure
             "vocabulary_size": resolved.vocabulary_size,
             "estimate": estimate,
         });
-        println!("{object}");
+        output::json(&object.to_string());
         return Ok(0);
     }
-    print!("{}", settings(&resolved));
-    print!("\n{}", costs(&resolved, &estimate));
-    print!("{}", divisors(&resolved.plan));
-    println!("plan {hash}");
+    let mut page = Page::default();
+    page.table(settings(&resolved)).blank();
+    costs(&mut page, &resolved, &estimate);
+    page.line(format!("plan {hash}"));
+    output::page(Stream::Out, &page);
     Ok(0)
 }
 
@@ -53,21 +56,18 @@ fn prompt_tokens(plan: &RunPlan) -> Option<u64> {
     longest.max()
 }
 
-fn settings(resolved: &Resolved) -> String {
+fn settings(resolved: &Resolved) -> Table {
     let rows: Vec<Vec<String>> = resolved
         .settings
         .iter()
         .map(|setting| {
-            let value = setting.value.to_string();
-            let shown: String = value.chars().take(60).collect();
-            let cut = if shown.len() < value.len() { "…" } else { "" };
-            vec![setting.path.clone(), format!("{shown}{cut}"), setting.origin.to_string()]
+            vec![setting.path.clone(), setting.value.to_string(), setting.origin.to_string()]
         })
         .collect();
-    table::render(&["setting", "value", "from"], &rows)
+    Table::of(&["setting", "value", "from"], &rows).whole(&["setting"])
 }
 
-fn costs(resolved: &Resolved, estimate: &Estimate) -> String {
+fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
     let rows: Vec<Vec<String>> = estimate
         .stages
         .iter()
@@ -86,18 +86,28 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> String {
         ["stage", "kind", "updates", "completions", "tokens sampled ≤", "tokens trained ≤"];
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let seconds = estimate.flops / (CORE_FLOPS * cores as f64);
-    format!(
-        "{}\nparameters  {} total, {} active per token ({} tokens in the vocabulary)\n\
-         time        about {} at most on {cores} cores (assuming {:.0} GFLOP/s each)\n\
-         memory      about {}\nstore       up to {}\ncheckpoints {}\n",
-        table::render(&header, &rows),
-        table::count(estimate.parameters.total),
-        table::count(estimate.parameters.active),
-        resolved.vocabulary_size,
-        table::seconds(seconds),
-        CORE_FLOPS / 1e9,
-        table::bytes(estimate.memory_bytes),
-        table::bytes(estimate.store_bytes),
-        table::bytes(estimate.checkpoint_bytes),
-    )
+    let mut fields = Fields::default();
+    fields
+        .add(
+            "parameters",
+            format!(
+                "{} total, {} active per token ({} tokens in the vocabulary)",
+                table::count(estimate.parameters.total),
+                table::count(estimate.parameters.active),
+                resolved.vocabulary_size,
+            ),
+        )
+        .add(
+            "time",
+            format!(
+                "about {} at most on {cores} cores (assuming {:.0} GFLOP/s each)",
+                table::seconds(seconds),
+                CORE_FLOPS / 1e9
+            ),
+        )
+        .add("memory", format!("about {}", table::bytes(estimate.memory_bytes)))
+        .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
+        .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
+    divisors(&mut fields, &resolved.plan);
+    page.table(Table::of(&header, &rows).whole(&["stage"])).blank().fields(fields);
 }

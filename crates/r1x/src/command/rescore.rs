@@ -37,10 +37,11 @@ pub fn rescore(
     };
     let outcomes = judged.pairs.iter().map(|pair| (pair.rollout_id, pair.now.clone())).collect();
     let number = store.add_rescore(&judged.run, input, outcomes)?;
-    print!("{}", run::report(&judged, against));
+    run::report(&judged, against);
     if !against.json {
+        println!();
         println!(
-            "\nkept as {number}: r1x sql \"SELECT * FROM v_rescores WHERE rescore_id = {number} LIMIT 10\""
+            "kept as {number}: r1x sql \"SELECT * FROM v_rescores WHERE rescore_id = {number} LIMIT 10\""
         );
     }
     Ok(0)

@@ -11,8 +11,10 @@ use r1x_store::{RunStart, RunStatus, RunWriter};
 use r1x_train::{Ports, RunOutcome};
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
+use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::interrupt::Interrupt;
+use crate::output::{self, Stream};
 use crate::progress::{Progress, Shares};
 use crate::timed::{Stopwatch, TimedPolicy, TimedRewarder};
 use crate::{environment, session, table};
@@ -29,7 +31,7 @@ pub fn run(
 ) -> Result<i32, Failure> {
     let device = session::device(compute)?;
     let world = session::world(compute.threads())?;
-    let resolved = session::resolved(global, spec, &world)?;
+    let resolved = session::resolved(spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
@@ -144,7 +146,7 @@ fn conclude(
             Ok(code::INTERRUPTED)
         }
         Err(error) => {
-            let mut failure = Failure::from(error);
+            let failure = Failure::from(error);
             let status = if failure.code == code::DIVERGED {
                 RunStatus::Diverged
             } else {
@@ -154,10 +156,9 @@ fn conclude(
             if let Err(second) = writer.finish(status, failure.code, Some(&failure.message), None) {
                 tracing::warn!("the run could not be marked as failed: {second}");
             }
-            failure
-                .message
-                .push_str(&format!("\n  run: {}; recorded steps are safe", writer.name()));
-            Err(failure)
+            output::page(Stream::Err, &failure.page());
+            eprintln!("  run: {}; recorded steps are safe", writer.name());
+            Ok(failure.code)
         }
     }
 }
@@ -184,15 +185,26 @@ fn missed_gates(plan: &RunPlan, evaluations: &[EvalFacts]) -> Vec<String> {
 impl Report {
     fn print(&self, name: &str, status: &str, digest: Option<&str>) {
         if self.json {
-            println!("{}", self.json(name, status, digest));
+            output::json(&self.json(name, status, digest).to_string());
             return;
         }
         let shares = self.shares.line();
         if !shares.is_empty() {
             eprintln!("{shares}");
         }
-        print!("{}", evaluations_table(&self.evaluations));
-        eprintln!("{name}: {status} in {}", table::seconds(self.seconds));
+        let mut page = Page::default();
+        if let Some(table) = evaluations_table(&self.evaluations) {
+            page.table(table);
+        }
+        output::page(Stream::Out, &page);
+        let took = format!(" in {}", table::seconds(self.seconds));
+        let mut end = Page::default();
+        end.line(
+            Line::of(Tone::Plain, format!("{name}: "))
+                .and(Tone::of_status(status), status)
+                .and(Tone::Plain, took),
+        );
+        output::page(Stream::Err, &end);
         if let Some(digest) = digest {
             eprintln!("digest {digest}");
         }
@@ -230,8 +242,8 @@ impl Report {
 }
 
 /// Evaluations as a table, one row per evaluation.
-pub fn evaluations_table(evaluations: &[EvalFacts]) -> String {
-    let Some(first) = evaluations.first() else { return String::new() };
+pub fn evaluations_table(evaluations: &[EvalFacts]) -> Option<Table> {
+    let first = evaluations.first()?;
     let metrics: Vec<&str> = first.metrics.iter().map(|m| m.metric.as_str()).collect();
     let mut header = vec!["suite", "after"];
     header.extend(&metrics);
@@ -251,5 +263,5 @@ pub fn evaluations_table(evaluations: &[EvalFacts]) -> String {
             row
         })
         .collect();
-    table::render(&header, &rows)
+    Some(Table::of(&header, &rows).whole(&["suite", "after"]))
 }

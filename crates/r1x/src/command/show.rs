@@ -2,12 +2,12 @@
 //!
 //! Must not change them.
 
-use std::fmt::Write as _;
-
-use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, StepCard, Store};
+use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, StepCard};
 
 use crate::cli::Global;
+use crate::display::{Fields, Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// What to show.
@@ -49,61 +49,57 @@ pub fn show(
 ) -> Result<i32, Failure> {
     let Address { run, numbers } = parse(address)?;
     let store = session::reading(global)?;
-    let text = text(&store, run, stage, &numbers, json)?;
-    print!("{text}");
+    match numbers[..] {
+        [step] => print(&store.step(run, stage, step)?, step_page, json)?,
+        [step, group] => print(&store.group(run, stage, step, group)?, group_page, json)?,
+        [step, group, sample] => {
+            print(&store.rollout(run, stage, step, group, sample)?, rollout_page, json)?;
+        }
+        _ => print(&store.run_card(run)?, run_page, json)?,
+    }
     Ok(0)
 }
 
-fn text(
-    store: &Store,
-    run: &str,
-    stage: Option<&str>,
-    numbers: &[u64],
-    json: bool,
-) -> Result<String, Failure> {
-    let or_json = |rendered: String, object: Result<String, Failure>| {
-        if json { object.map(|o| o + "\n") } else { Ok(rendered) }
-    };
-    match *numbers {
-        [step] => {
-            let card = store.step(run, stage, step)?;
-            or_json(step_text(&card), session::json(&card))
-        }
-        [step, group] => {
-            let card = store.group(run, stage, step, group)?;
-            or_json(group_text(&card), session::json(&card))
-        }
-        [step, group, sample] => {
-            let card = store.rollout(run, stage, step, group, sample)?;
-            or_json(rollout_text(&card), session::json(&card))
-        }
-        _ => {
-            let card = store.run_card(run)?;
-            or_json(run_text(&card), session::json(&card))
-        }
+/// Prints a card for people or for programs.
+fn print<T: serde::Serialize>(card: &T, page: fn(&T) -> Page, json: bool) -> Result<(), Failure> {
+    match json {
+        true => output::json(&session::json(card)?),
+        false => output::page(Stream::Out, &page(card)),
     }
+    Ok(())
 }
 
 fn number(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.4}"))
 }
 
-fn run_text(card: &RunCard) -> String {
+fn run_page(card: &RunCard) -> Page {
     let run = &card.run;
-    let mut text = format!("{}  {}  seed {}\n", run.name, run.status, run.seed);
-    let _ = writeln!(text, "spec    {}", run.spec_path.as_deref().unwrap_or("-"));
-    let _ = writeln!(text, "digest  {}", run.digest.as_deref().unwrap_or("-"));
-    let environment = &card.environment;
-    let _ = writeln!(
-        text,
-        "build   r1x {} {}  {}",
-        environment.r1x_version,
-        environment.git_commit.as_deref().unwrap_or(""),
-        environment.cpu.as_deref().unwrap_or("")
+    let mut page = Page::default();
+    page.line(
+        Line::of(Tone::Strong, &run.name)
+            .and(Tone::Plain, "  ")
+            .and(Tone::of_status(&run.status), &run.status)
+            .and(Tone::Plain, format!("  seed {}", run.seed)),
     );
+    let environment = &card.environment;
+    let mut fields = Fields::default();
+    fields
+        .add("spec", run.spec_path.as_deref().unwrap_or("-"))
+        .add("digest", run.digest.as_deref().unwrap_or("-"))
+        .add(
+            "build",
+            format!(
+                "r1x {} {}  {}",
+                environment.r1x_version,
+                environment.git_commit.as_deref().unwrap_or(""),
+                environment.cpu.as_deref().unwrap_or("")
+            ),
+        );
     if let Some(error) = &run.error {
-        let _ = writeln!(text, "error   {error}");
+        fields.add("error", error);
     }
+    page.fields(fields);
     let stages: Vec<Vec<String>> = card
         .stages
         .iter()
@@ -120,9 +116,9 @@ fn run_text(card: &RunCard) -> String {
         })
         .collect();
     let header = ["stage", "kind", "status", "steps", "rollouts", "time"];
-    let _ = write!(text, "\n{}", table::render(&header, &stages));
+    page.blank().table(Table::of(&header, &stages).whole(&["stage"]).status(&["status"]));
     if !card.evals.is_empty() {
-        let _ = write!(text, "\n{}", evals(card));
+        page.blank().table(evals(card));
     }
     if !card.plugins.is_empty() {
         let rows: Vec<Vec<String>> = card
@@ -140,15 +136,15 @@ fn run_text(card: &RunCard) -> String {
             })
             .collect();
         let header = ["reward", "plugin", "version", "weight", "sha256"];
-        let _ = write!(text, "\n{}", table::render(&header, &rows));
+        page.blank().table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     }
     for event in &card.events {
-        let _ = writeln!(text, "{} {}: {}", event.level, event.target, event.message);
+        page.line(format!("{} {}: {}", event.level, event.target, event.message));
     }
-    text
+    page
 }
 
-fn evals(card: &RunCard) -> String {
+fn evals(card: &RunCard) -> Table {
     let rows: Vec<Vec<String>> = card
         .evals
         .iter()
@@ -164,16 +160,17 @@ fn evals(card: &RunCard) -> String {
             ]
         })
         .collect();
-    table::render(&["suite", "after", "step", "metric", "value", "stderr", "items"], &rows)
+    Table::of(&["suite", "after", "step", "metric", "value", "stderr", "items"], &rows)
 }
 
-fn step_text(card: &StepCard) -> String {
-    let mut text = format!("{}  {} step {}\n", card.run, card.stage, card.step);
+fn step_page(card: &StepCard) -> Page {
+    let mut page = Page::default();
+    page.line(format!("{}  {} step {}", card.run, card.stage, card.step));
     let metrics: Vec<Vec<String>> =
         card.metrics.iter().map(|m| vec![m.name.clone(), format!("{:.6}", m.value)]).collect();
-    let _ = write!(text, "\n{}", table::render(&["metric", "value"], &metrics));
+    page.blank().table(Table::of(&["metric", "value"], &metrics));
     if card.groups.is_empty() {
-        return text;
+        return page;
     }
     let groups: Vec<Vec<String>> = card
         .groups
@@ -191,15 +188,17 @@ fn step_text(card: &StepCard) -> String {
         })
         .collect();
     let header = ["group", "mean", "lowest", "highest", "tokens", "", "prompt"];
-    let _ = write!(text, "\n{}", table::render(&header, &groups));
-    text
+    page.blank().table(Table::of(&header, &groups));
+    page
 }
 
-fn group_text(card: &GroupDetail) -> String {
-    let mut text =
-        format!("{}  {} step {} group {}\n", card.run, card.stage, card.step, card.group.group);
-    let _ = writeln!(text, "prompt  {}", card.group.prompt);
-    let _ = writeln!(text, "gold    {}\n", card.group.gold.as_deref().unwrap_or("-"));
+fn group_page(card: &GroupDetail) -> Page {
+    let mut page = Page::default();
+    let step = format!("{} step {} group {}", card.stage, card.step, card.group.group);
+    page.line(format!("{}  {step}", card.run));
+    let mut fields = Fields::default();
+    fields.add("prompt", &card.group.prompt).add("gold", card.group.gold.as_deref().unwrap_or("-"));
+    page.fields(fields).blank();
     let rows: Vec<Vec<String>> = card
         .samples
         .iter()
@@ -215,37 +214,38 @@ fn group_text(card: &GroupDetail) -> String {
         })
         .collect();
     let header = ["sample", "reward", "advantage", "tokens", "finish", "completion"];
-    text.push_str(&table::render(&header, &rows));
-    text
+    page.table(Table::of(&header, &rows).whole(&["finish"]));
+    page
 }
 
-fn rollout_text(card: &RolloutDetail) -> String {
-    let mut text = format!(
-        "{}  {} step {} group {} sample {}\n",
+fn rollout_page(card: &RolloutDetail) -> Page {
+    let mut page = Page::default();
+    page.line(format!(
+        "{}  {} step {} group {} sample {}",
         card.run, card.stage, card.step, card.group, card.sample
-    );
+    ));
+    let mut fields = Fields::default();
     if let Some(data) = card.data.as_deref().filter(|data| !data.is_empty()) {
-        let _ = writeln!(text, "data        {data}");
+        fields.add("data", data);
     }
-    let _ = writeln!(text, "prompt      {}", card.prompt);
-    let _ = writeln!(text, "gold        {}", card.gold.as_deref().unwrap_or("-"));
-    let _ = writeln!(text, "completion  {}", card.text.as_deref().unwrap_or("(not recorded)"));
-    let _ = writeln!(text, "finish      {} after {} tokens", card.finish, card.n_tokens);
-    let _ = writeln!(text, "reward      {}{}", number(card.reward), cut_from(card));
-    let _ = writeln!(text, "advantage   {}\n", number(card.advantage));
-    text.push_str(&rewards(card));
+    fields
+        .add("prompt", &card.prompt)
+        .add("gold", card.gold.as_deref().unwrap_or("-"))
+        .add("completion", card.text.as_deref().unwrap_or("(not recorded)"))
+        .add("finish", format!("{} after {} tokens", card.finish, card.n_tokens))
+        .add("reward", format!("{}{}", number(card.reward), cut_from(card)))
+        .add("advantage", number(card.advantage));
+    page.fields(fields).blank().table(rewards(card));
     if let (Some(tokens), Some(logprobs)) = (&card.tokens, &card.logprobs) {
         let mean =
             logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
         let lowest = logprobs.iter().copied().fold(0.0f32, f32::min);
-        let _ = writeln!(
-            text,
-            "\n{} tokens, log-prob {:.4} a token on average, {lowest:.4} at the least likely",
+        page.blank().line(format!(
+            "{} tokens, log-prob {mean:.4} a token on average, {lowest:.4} at the least likely",
             tokens.len(),
-            mean
-        );
+        ));
     }
-    text
+    page
 }
 
 /// What the total was before its bounds, when they changed it.
@@ -257,7 +257,7 @@ fn cut_from(card: &RolloutDetail) -> String {
 }
 
 /// What each reward said and what became of it; columns for gates and comparisons only where there are any.
-fn rewards(card: &RolloutDetail) -> String {
+fn rewards(card: &RolloutDetail) -> Table {
     let gated = card.rewards.iter().any(|r| r.gate.is_some());
     let compared = card.rewards.iter().any(|r| r.normalized.is_some());
     let mut header = vec!["reward", "value"];
@@ -276,7 +276,7 @@ fn rewards(card: &RolloutDetail) -> String {
         row
     };
     let rows: Vec<Vec<String>> = card.rewards.iter().map(row).collect();
-    table::render(&header, &rows)
+    Table::of(&header, &rows).whole(&["reward"]).status(&["status"])
 }
 
 #[cfg(test)]

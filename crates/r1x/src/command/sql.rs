@@ -2,13 +2,23 @@
 //!
 //! Must not write to the store; the store crate makes sure.
 
-use std::io::{BufRead, IsTerminal, Write};
+mod editor;
+mod prompt;
 
-use r1x_store::{SqlQuery, Store, Table, Value, examples};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use r1x_store::{SqlQuery, Store, Table as Rows, Value, examples};
 
 use crate::cli::{Format, Global};
+use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
-use crate::{session, table};
+use crate::output::{self, Stream};
+use crate::{interrupt, session};
+
+use editor::Editor;
+use prompt::{Manner, Piped, Prompt, commands};
 
 /// Answers one question, or every line of standard input.
 ///
@@ -22,99 +32,96 @@ pub fn sql(
     format: Format,
 ) -> Result<i32, Failure> {
     if example.as_deref() == Some("list") {
-        list_examples();
+        let mut page = Page::default();
+        page.table(example_table());
+        output::page(Stream::Out, &page);
         return Ok(0);
     }
     let store = session::reading(global)?;
     let text = match (query, example) {
         (Some(query), _) => query,
         (None, Some(name)) => {
-            let numbered =
-                name.parse::<usize>().ok().and_then(|n| examples::EXAMPLES.get(n.wrapping_sub(1)));
-            let example = numbered.or_else(|| examples::find(&name)).ok_or_else(|| {
-                Failure::new(
-                    code::INPUT,
-                    format!("there is no built-in question `{name}`"),
-                    "`r1x sql --example list` shows them",
-                )
-            })?;
-            eprintln!("{}\n{}\n", example.question, example.reading);
+            let example = find_example(&name)?;
+            eprintln!("{}", example.question);
+            eprintln!("{}", example.reading);
+            eprintln!();
             example.sql.to_owned()
         }
-        (None, None) => return prompt(&store, run, format),
+        (None, None) => {
+            prompt(&store, run, format)?;
+            return Ok(0);
+        }
     };
-    answer(&store, &text, run, format)?;
+    answer(&store, &text, run, format, None)?;
     Ok(0)
 }
 
-fn list_examples() {
+/// The built-in questions.
+fn example_table() -> Table {
     let rows: Vec<Vec<String>> = examples::EXAMPLES
         .iter()
         .enumerate()
         .map(|(i, e)| vec![(i + 1).to_string(), e.name.to_owned(), e.question.to_owned()])
         .collect();
-    print!("{}", table::render(&["number", "name", "question"], &rows));
+    Table::of(&["number", "name", "question"], &rows).whole(&["name"])
 }
 
-fn answer(store: &Store, text: &str, run: &str, format: Format) -> Result<(), Failure> {
-    let query = SqlQuery { run: Some(run), ..SqlQuery::new(text) };
+/// A built-in question by its number or name.
+fn find_example(name: &str) -> Result<&'static examples::Example, Failure> {
+    let numbered =
+        name.parse::<usize>().ok().and_then(|n| examples::EXAMPLES.get(n.wrapping_sub(1)));
+    numbered.or_else(|| examples::find(name)).ok_or_else(|| {
+        Failure::new(
+            code::INPUT,
+            format!("there is no built-in question `{name}`"),
+            "`r1x sql --example list` shows them",
+        )
+    })
+}
+
+/// Prints the answer to a question and returns how many rows it has.
+fn answer(
+    store: &Store,
+    text: &str,
+    run: &str,
+    format: Format,
+    stop: Option<&Arc<AtomicBool>>,
+) -> Result<usize, Failure> {
+    let query = SqlQuery { run: Some(run), stop: stop.cloned(), ..SqlQuery::new(text) };
     let answer = store.sql_table(&query)?;
-    let mut out = std::io::stdout().lock();
-    let written = match format {
-        Format::Table => out.write_all(as_table(&answer).as_bytes()),
-        Format::Csv => out.write_all(as_csv(&answer).as_bytes()),
-        Format::Json => writeln!(out, "{}", as_json(&answer)),
-    };
-    match written {
-        // A reader that has seen enough, like `head`, is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
-            code::INTERNAL,
-            format!("standard output: {error}"),
-            "check where it goes",
-        )),
-        _ => Ok(()),
+    match format {
+        Format::Table => {
+            let mut page = Page::default();
+            page.table(as_table(&answer));
+            output::page(Stream::Out, &page);
+        }
+        Format::Csv => output::data(&as_csv(&answer)),
+        Format::Json => output::json(&as_json(&answer).to_string()),
     }
+    Ok(answer.rows.len())
 }
 
-fn prompt(store: &Store, run: &str, format: Format) -> Result<i32, Failure> {
-    let terminal = std::io::stdin().is_terminal();
-    if terminal {
-        eprintln!(
-            "SQL over the store; `.tables` lists what can be asked, `.examples` questions, `.quit` leaves."
-        );
+/// Answers the lines of standard input: a person's with an editor, a pipe's as they come.
+fn prompt(store: &Store, run: &str, format: Format) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        let mut prompt = Prompt::new(store, run, format, Arc::default(), Manner::Program);
+        return prompt.talk(&mut Piped);
     }
-    let mut statement = String::new();
-    loop {
-        if terminal {
-            eprint!("{}", if statement.is_empty() { "sql> " } else { "...> " });
-        }
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line);
-        let ended = !matches!(read, Ok(count) if count > 0);
-        match line.trim() {
-            ".quit" | ".exit" => return Ok(0),
-            ".tables" if statement.is_empty() => print_tables(store)?,
-            ".examples" if statement.is_empty() => list_examples(),
-            _ => statement.push_str(&line),
-        }
-        if statement.trim_end().ends_with(';') || (ended && !statement.trim().is_empty()) {
-            match answer(store, &statement, run, format) {
-                Err(failure) if terminal => eprint!("{}", failure.render()),
-                result => result?,
-            }
-            statement.clear();
-        }
-        if ended {
-            return Ok(0);
-        }
-    }
-}
-
-fn print_tables(store: &Store) -> Result<(), Failure> {
-    for info in store.tables()? {
-        println!("{} {}({})", info.kind, info.name, info.columns.join(", "));
-    }
-    Ok(())
+    let tables = store.tables()?;
+    let columns = tables.iter().flat_map(|info| info.columns.iter());
+    let mut names: Vec<String> =
+        tables.iter().map(|info| &info.name).chain(columns).cloned().collect();
+    names.extend(commands().map(str::to_owned));
+    names.sort();
+    names.dedup();
+    let history = session::cache_root().map(|root| root.join("sql_history"));
+    let mut editor = Editor::new(names, history).map_err(|error| {
+        let hint = "give the query as an argument, or through a pipe";
+        Failure::new(code::INTERNAL, format!("the prompt cannot use this terminal: {error}"), hint)
+    })?;
+    let stop = interrupt::while_asked();
+    eprintln!("SQL over the store, read-only. `.help` shows what there is; Ctrl-D leaves.");
+    Prompt::new(store, run, format, stop, Manner::Person).talk(&mut editor)
 }
 
 fn plain(value: &Value) -> String {
@@ -127,20 +134,20 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn as_table(answer: &Table) -> String {
+fn as_table(answer: &Rows) -> Table {
     let cell = |value: &Value| match value {
         Value::Null => "-".to_owned(),
         Value::Real(value) => format!("{value:.4}"),
         Value::Blob(bytes) => format!("({} bytes)", bytes.len()),
-        other => plain(other).replace('\n', " "),
+        other => plain(other),
     };
     let rows: Vec<Vec<String>> =
         answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let header: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
-    table::render(&header, &rows)
+    Table::of(&header, &rows).whole(&["run"]).status(&["status"])
 }
 
-fn as_csv(answer: &Table) -> String {
+fn as_csv(answer: &Rows) -> String {
     let quote = |text: &str| {
         if text.contains([',', '"', '\n', '\r']) {
             format!("\"{}\"", text.replace('"', "\"\""))
@@ -156,7 +163,7 @@ fn as_csv(answer: &Table) -> String {
     text
 }
 
-fn as_json(answer: &Table) -> serde_json::Value {
+fn as_json(answer: &Rows) -> serde_json::Value {
     let object = |row: &Vec<Value>| {
         let cells = answer.columns.iter().zip(row).map(|(name, value)| {
             let value = match value {
@@ -178,7 +185,7 @@ mod tests {
 
     #[test]
     fn csv_quotes_and_json_types() {
-        let answer = Table {
+        let answer = Rows {
             columns: vec!["a".into(), "b".into()],
             rows: vec![
                 vec![Value::Text("x,\"y\"".into()), Value::Real(0.5)],
@@ -187,6 +194,8 @@ mod tests {
         };
         assert_eq!(as_csv(&answer), "a,b\n\"x,\"\"y\"\"\",0.5\n,3\n");
         assert_eq!(as_json(&answer).to_string(), r#"[{"a":"x,\"y\"","b":0.5},{"a":null,"b":3}]"#);
-        assert!(as_table(&answer).contains("0.5000"));
+        let mut page = Page::default();
+        page.table(as_table(&answer));
+        assert!(page.draw(crate::display::View::default()).text.contains("0.5000"));
     }
 }

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::{Opened, config, granted};
 use crate::cli::{Global, PluginArgs};
+use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// Fuel enough for anything that ends within the deadline.
@@ -68,7 +70,9 @@ pub fn bench(global: &Global, arguments: &PluginArgs, work: &Work) -> Result<i32
         Origin::Cache => "compiled before",
         Origin::Compiled => "compiled just now, once for this machine",
     };
-    println!("{} {}  {} completions of {} bytes", info.name, info.version, work.n, work.bytes);
+    let mut page = Page::default();
+    let head = format!("{} completions of {} bytes", work.n, work.bytes);
+    page.line(format!("{} {}  {head}", info.name, info.version));
     let rows = [
         ("load", format!("{}  ({load})", seconds(opened.plugin.load_time().as_secs_f64()))),
         ("instance", seconds(started.as_secs_f64())),
@@ -80,9 +84,12 @@ pub fn bench(global: &Global, arguments: &PluginArgs, work: &Work) -> Result<i32
         ("memory", table::bytes(memory)),
         ("step", share(global, work, per_sample)),
     ];
+    let mut fields = Fields::default();
     for (name, value) in rows {
-        println!("{name:<9} {value}");
+        fields.add(name, value);
     }
+    page.fields(fields);
+    output::page(Stream::Out, &page);
     Ok(0)
 }
 

@@ -7,17 +7,19 @@ use std::path::Path;
 use r1x_build::{Limits, Source};
 use r1x_core::plan::{LimitsPlan, RewardPlan};
 
-use crate::cli::{Global, SpecArgs};
+use crate::cli::SpecArgs;
+use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// Resolves the spec, which checks columns and configurations, and compares limits.
 ///
 /// # Errors
 /// When anything does not fit.
-pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
+pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     let world = session::world(1)?;
-    let resolved = session::resolved(global, spec, &world)?;
+    let resolved = session::resolved(spec, &world)?;
     let mut rows = Vec::new();
     let mut complaints = Vec::new();
     for reward in &resolved.plan.rewards {
@@ -36,14 +38,19 @@ pub fn check(global: &Global, spec: &SpecArgs) -> Result<i32, Failure> {
         complaints.extend(above_ceiling(reward, world.source(&reward.sha256).as_ref()));
     }
     let header = ["reward", "plugin", "sha256", "columns", "grant", "limits"];
-    print!("{}", table::render(&header, &rows));
+    let mut page = Page::default();
+    page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
-        println!("\nok  {}  {} rewards", spec.spec.display(), rows.len());
+        let said = format!("  {}  {} rewards", spec.spec.display(), rows.len());
+        page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
+    }
+    output::page(Stream::Out, &page);
+    if complaints.is_empty() {
         return Ok(0);
     }
     Err(Failure::new(
         code::SPEC,
-        complaints.join("\n       "),
+        complaints.join("\n"),
         "lower the spec's limits: those of a plugin.toml are what its author stands for",
     ))
 }

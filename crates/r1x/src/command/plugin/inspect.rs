@@ -2,14 +2,15 @@
 //!
 //! Must not score anything.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use r1x_reward::PluginInfo;
 use serde_json::{Value, json};
 
 use super::{Opened, open};
+use crate::display::{Fields, Page};
 use crate::failure::Failure;
+use crate::output::{self, Stream};
 use crate::table;
 
 /// Prints what is known of a plugin without asking it to judge.
@@ -19,9 +20,9 @@ use crate::table;
 pub fn inspect(path: &Path, json: bool) -> Result<i32, Failure> {
     let opened = open(path)?;
     if json {
-        println!("{}", object(&opened));
+        output::json(&object(&opened).to_string());
     } else {
-        print!("{}", text(&opened));
+        output::page(Stream::Out, &page(&opened));
     }
     Ok(0)
 }
@@ -69,7 +70,7 @@ fn object(opened: &Opened) -> Value {
     })
 }
 
-fn text(opened: &Opened) -> String {
+fn page(opened: &Opened) -> Page {
     let (plugin, info) = (&opened.plugin, opened.plugin.info());
     let list = |names: &[String]| match names {
         [] => "-".to_owned(),
@@ -91,9 +92,12 @@ fn text(opened: &Opened) -> String {
         ("parts", list(&info.parts)),
         ("config", info.config_schema.clone().unwrap_or_else(|| "-".to_owned())),
     ];
-    let mut text = format!("{} {}\n{}\n\n", info.name, info.version, info.description);
+    let mut fields = Fields::default();
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<10} {value}");
+        fields.add(name, value);
     }
-    text
+    let mut page = Page::default();
+    page.line(format!("{} {}", info.name, info.version));
+    page.text("", &info.description).blank().fields(fields);
+    page
 }

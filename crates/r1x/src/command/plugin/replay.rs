@@ -10,8 +10,10 @@ use r1x_reward::{Host, HostOptions, Replay};
 use super::{built, config, told};
 use crate::capability;
 use crate::cli::PluginArgs;
+use crate::display::{Fields, Page, Table};
 use crate::failure::{Failure, code};
-use crate::{session, table};
+use crate::output::{self, Stream};
+use crate::session;
 
 /// Makes the call again, with the recorded build or another one.
 ///
@@ -36,8 +38,9 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
         Some(_) => config(arguments.with.as_deref())?,
         None => replay.config.clone(),
     };
-    println!("reward    {}", replay.reward);
-    println!("recorded  {}: {}", replay.status.as_str(), replay.sentence);
+    let mut fields = Fields::default();
+    fields.add("reward", &replay.reward);
+    fields.add("recorded", format!("{}: {}", replay.status.as_str(), replay.sentence));
     let mut log = Vec::new();
     let scored = plugin.probe(&config, &replay.limits).and_then(|mut probe| {
         let scored = probe.score(&replay.rollouts);
@@ -45,12 +48,15 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
         scored
     });
     for line in log {
-        println!("log       {}", line.message);
+        fields.add("log", line.message);
     }
+    let mut page = Page::default();
     let outcomes = match scored {
         Ok(outcomes) => outcomes,
         Err(error) => {
-            println!("now       {}: {}", error.status.as_str(), error.sentence);
+            fields.add("now", format!("{}: {}", error.status.as_str(), error.sentence));
+            page.fields(fields);
+            output::page(Stream::Out, &page);
             return Err(Failure::new(code::REWARD, "it fails again", error.hint));
         }
     };
@@ -67,7 +73,9 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
             ]
         })
         .collect();
-    print!("\n{}", table::render(&["rollout", "value", "status", "info"], &rows));
+    let table = Table::of(&["rollout", "value", "status", "info"], &rows).status(&["status"]);
+    page.fields(fields).blank().table(table);
+    output::page(Stream::Out, &page);
     match outcomes.iter().find(|o| o.status == r1x_core::RewardStatus::Invalid) {
         None => Ok(0),
         Some(_) => Err(Failure::new(

@@ -3,8 +3,6 @@
 //! What is compared is what the plugin says, before bounds, gate and weight. Generates nothing and writes
 //! nothing; `r1x rescore` keeps what is computed here.
 
-use std::fmt::Write as _;
-
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, PortError, RewardOutcome, RewardStatus, Rewarder, Rollout,
@@ -16,7 +14,9 @@ use serde_json::json;
 
 use super::{Opened, config, granted};
 use crate::cli::{AgainstArgs, Global, PluginArgs};
+use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 use crate::{session, table};
 
 /// One rollout judged twice.
@@ -66,7 +66,7 @@ pub fn run(
     let store = session::reading(global)?;
     let opened = granted(arguments)?;
     let judged = judge(&store, &opened, arguments, run, against.reward.as_deref())?;
-    print!("{}", report(&judged, against));
+    report(&judged, against);
     Ok(0)
 }
 
@@ -197,8 +197,8 @@ fn collect(
     }
 }
 
-/// The text, or the JSON object, about what changes.
-pub fn report(judged: &Judged, against: &AgainstArgs) -> String {
+/// Prints the text, or the JSON object, about what changes.
+pub fn report(judged: &Judged, against: &AgainstArgs) {
     let changed: Vec<&Pair> = judged.pairs.iter().filter(|pair| pair.changed()).collect();
     let (before, now) = (
         mean(judged.pairs.iter().map(|p| p.before)),
@@ -225,18 +225,19 @@ pub fn report(judged: &Judged, against: &AgainstArgs) -> String {
                 "completion": pair.text,
             })).collect::<Vec<_>>(),
         });
-        return format!("{object}\n");
+        output::json(&object.to_string());
+        return;
     }
-    let mut text = format!("{}  reward `{}`\n", judged.run, judged.reward);
-    let _ = writeln!(
-        text,
+    let mut page = Page::default();
+    page.line(format!("{}  reward `{}`", judged.run, judged.reward));
+    page.line(format!(
         "{} of {} rollouts change: {rose} higher, {} lower or without a value",
         table::count(changed.len() as u64),
         table::count(judged.pairs.len() as u64),
         changed.len() - rose,
-    );
+    ));
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let _ = writeln!(text, "mean {} before, {} now", number(before), number(now));
+    page.line(format!("mean {} before, {} now", number(before), number(now)));
     let rows: Vec<Vec<String>> = shown
         .map(|pair| {
             vec![
@@ -250,9 +251,9 @@ pub fn report(judged: &Judged, against: &AgainstArgs) -> String {
         .collect();
     if !rows.is_empty() {
         let header = ["rollout", "before", "now", "why", "completion"];
-        let _ = write!(text, "\n{}", table::render(&header, &rows));
+        page.blank().table(Table::of(&header, &rows).whole(&["rollout"]));
     }
-    text
+    output::page(Stream::Out, &page);
 }
 
 fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
@@ -264,5 +265,5 @@ fn excerpt(text: &str) -> String {
     // Answers stand at the end.
     let count = text.chars().count();
     let end: String = text.chars().skip(count.saturating_sub(48)).collect();
-    format!("{}{}", if count > 48 { "…" } else { "" }, end.replace('\n', " "))
+    format!("{}{end}", if count > 48 { "…" } else { "" })
 }

@@ -2,7 +2,6 @@
 //!
 //! Must not know any plugin.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use r1x_build::{Case, Expectation};
@@ -13,7 +12,9 @@ use serde_json::{Map, Value};
 
 use super::{Opened, config, granted};
 use crate::cli::PluginArgs;
+use crate::display::{Line, Page, Tone};
 use crate::failure::{Failure, code};
+use crate::output::{self, Stream};
 
 /// Runs cases and suite; any failure is exit code 5.
 ///
@@ -29,25 +30,34 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
         opened.source.manifest.tests.extend(read);
     }
     let limits = opened.limits();
-    let (cases, cases_failed) = run_cases(&opened, &given, &limits);
-    print!("{cases}");
+    let mut page = Page::default();
+    let mut failed = run_cases(&mut page, &opened, &given, &limits);
     let samples = samples(&opened, &given);
     let findings = conformance(&opened.plugin, &suite_config(&opened, &given), &limits, &samples);
-    let mut failed = cases_failed;
-    println!("\nconformance, with {} samples", samples.len());
+    page.blank().line(format!("conformance, with {} samples", samples.len()));
     for finding in &findings {
         match &finding.verdict {
-            Verdict::Passed => println!("  ok    {}", finding.rule),
-            Verdict::Skipped(reason) => println!("  skip  {}: {reason}", finding.rule),
+            Verdict::Passed => {
+                page.line(verdict(Tone::Good, "ok").and(Tone::Plain, finding.rule));
+            }
+            Verdict::Skipped(reason) => {
+                let said = format!("{}: {reason}", finding.rule);
+                page.line(verdict(Tone::Warn, "skip").and(Tone::Plain, said));
+            }
             Verdict::Failed(reason) => {
                 failed += 1;
-                println!("  FAIL  {}\n        {reason}", finding.rule);
+                page.line(verdict(Tone::Bad, "FAIL").and(Tone::Plain, finding.rule));
+                page.text("        ", reason);
             }
         }
     }
     let info = opened.plugin.info();
     if failed == 0 {
-        println!("\nok  {} {}", info.name, info.version);
+        let said = format!("  {} {}", info.name, info.version);
+        page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
+    }
+    output::page(Stream::Out, &page);
+    if failed == 0 {
         return Ok(0);
     }
     Err(Failure::new(
@@ -57,26 +67,32 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
     ))
 }
 
-fn run_cases(opened: &Opened, given: &str, limits: &LimitsPlan) -> (String, usize) {
+/// The word at the beginning of a rule's line.
+fn verdict(tone: Tone, word: &str) -> Line {
+    Line::of(Tone::Plain, "  ").and(tone, word).and(Tone::Plain, " ".repeat(6 - word.len()))
+}
+
+/// Tries every case and returns how many fail.
+fn run_cases(page: &mut Page, opened: &Opened, given: &str, limits: &LimitsPlan) -> usize {
     let cases = &opened.source.manifest.tests;
-    let mut text = String::new();
     if cases.is_empty() {
         let place = opened.source.where_cases_go();
-        let _ = writeln!(text, "no cases, so little can be tried: {place}, or give --cases");
-        return (text, 0);
+        page.line(format!("no cases, so little can be tried: {place}, or give --cases"));
+        return 0;
     }
     let mut failed = 0;
     for case in cases {
         if let Err(reasons) = run_case(&opened.plugin, case, given, limits) {
             failed += 1;
-            let _ = writeln!(text, "FAIL  line {}: {}", case.line, title(case));
+            let said = format!("  line {}: {}", case.line, title(case));
+            page.line(Line::of(Tone::Bad, "FAIL").and(Tone::Plain, said));
             for reason in reasons {
-                let _ = writeln!(text, "      {reason}");
+                page.text("      ", reason);
             }
         }
     }
-    let _ = writeln!(text, "{} of {} cases pass", cases.len() - failed, cases.len());
-    (text, failed)
+    page.line(format!("{} of {} cases pass", cases.len() - failed, cases.len()));
+    failed
 }
 
 fn title(case: &Case) -> String {
