@@ -117,7 +117,7 @@ fn broken_promises_are_told_one_by_one() {
           info: expected `take`, got `give`
     FAIL  line 4: `panic 3`
           expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:54:24:
-    asked to panic with 3
+          asked to panic with 3
     2 of 4 cases pass
     ");
 }

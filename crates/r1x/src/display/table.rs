@@ -1,5 +1,5 @@
 //! Tables: aligned columns, numbers to the right. Where they are too wide for a terminal, texts end in `…`; where
-//! even that does not do, each row becomes a card.
+//! even that does not do, the columns go below each other in groups, or each row becomes a card.
 //!
 //! Table crates wrap or cut every column alike; here numbers and names stay whole, because half a number is a
 //! wrong one and half a name cannot be used. Must not know what is in a cell.
@@ -68,14 +68,57 @@ impl Table {
     }
 
     pub(super) fn draw(&self, out: &mut String, view: View) -> Cut {
-        let natural: Vec<usize> =
-            (0..self.header.len()).map(|column| self.widest(column)).collect();
-        let Some(widths) = self.fit(&natural, view.width) else {
-            self.cards(out, view);
-            return Cut::Nothing;
-        };
-        self.grid(out, &widths, view);
-        if widths == natural { Cut::Nothing } else { Cut::Cells }
+        let all: Vec<usize> = (0..self.header.len()).collect();
+        if let Some(widths) = self.fit(&all, view.width) {
+            self.grid(out, &all, &widths, view);
+            return if widths == self.natural(&all) { Cut::Nothing } else { Cut::Cells };
+        }
+        match self.parts(view.width.unwrap_or(usize::MAX)) {
+            Some(parts) => self.grids(out, &parts, view),
+            None => {
+                self.cards(out, view);
+                Cut::Nothing
+            }
+        }
+    }
+
+    /// The columns in groups that fit, each with the names at the front of the table; `None` where there are no
+    /// names, or nothing to compare.
+    fn parts(&self, room: usize) -> Option<Vec<Vec<usize>>> {
+        let names = self.whole.iter().take_while(|whole| **whole).count();
+        if names == 0 || self.rows.len() < 2 {
+            return None;
+        }
+        let mut parts: Vec<Vec<usize>> = Vec::new();
+        for column in names..self.header.len() {
+            let joined = parts.last().map(|part| part.iter().copied().chain([column]).collect());
+            let alone: Vec<usize> = (0..names).chain([column]).collect();
+            match joined.filter(|part: &Vec<usize>| self.fit(part, Some(room)).is_some()) {
+                Some(part) => *parts.last_mut()? = part,
+                None if self.fit(&alone, Some(room)).is_some() => parts.push(alone),
+                None => return None,
+            }
+        }
+        Some(parts)
+    }
+
+    fn grids(&self, out: &mut String, parts: &[Vec<usize>], view: View) -> Cut {
+        let mut cut = Cut::Nothing;
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                out.push('\n');
+            }
+            let widths = self.fit(part, view.width).unwrap_or_else(|| self.natural(part));
+            if widths != self.natural(part) {
+                cut = Cut::Cells;
+            }
+            self.grid(out, part, &widths, view);
+        }
+        cut
+    }
+
+    fn natural(&self, columns: &[usize]) -> Vec<usize> {
+        columns.iter().map(|column| self.widest(*column)).collect()
     }
 
     fn widest(&self, column: usize) -> usize {
@@ -84,15 +127,16 @@ impl Table {
     }
 
     /// Widths that fit the room; `None` where there are none. Wide texts give way first, down to one width.
-    fn fit(&self, natural: &[usize], room: Option<usize>) -> Option<Vec<usize>> {
-        let Some(room) = room else { return Some(natural.to_vec()) };
+    fn fit(&self, columns: &[usize], room: Option<usize>) -> Option<Vec<usize>> {
+        let natural = self.natural(columns);
+        let Some(room) = room else { return Some(natural) };
         let gaps = GAP * natural.len().saturating_sub(1);
-        let least = |column: usize| {
-            let fixed = self.whole[column] || self.is_numeric(column);
-            let enough = LEAST.max(width(&self.header[column])).min(natural[column]);
-            if fixed { natural[column] } else { enough }
+        let least = |(column, natural): (&usize, &usize)| {
+            let fixed = self.whole[*column] || self.is_numeric(*column);
+            let enough = LEAST.max(width(&self.header[*column])).min(*natural);
+            if fixed { *natural } else { enough }
         };
-        let least: Vec<usize> = (0..natural.len()).map(least).collect();
+        let least: Vec<usize> = columns.iter().zip(&natural).map(least).collect();
         if gaps + least.iter().sum::<usize>() > room {
             return None;
         }
@@ -106,18 +150,19 @@ impl Table {
         Some(at(most))
     }
 
-    fn grid(&self, out: &mut String, widths: &[usize], view: View) {
-        let numeric: Vec<bool> = (0..widths.len()).map(|column| self.is_numeric(column)).collect();
-        let mut line = |cells: &[String], tone: &dyn Fn(usize, &str) -> Tone| {
-            for (column, cell) in cells.iter().enumerate() {
-                let text = cut(cell, widths[column]);
-                let gap = " ".repeat(widths[column] - width(&text));
-                if numeric[column] {
+    fn grid(&self, out: &mut String, columns: &[usize], widths: &[usize], view: View) {
+        let numeric: Vec<bool> = columns.iter().map(|column| self.is_numeric(*column)).collect();
+        let mut line = |cells: &dyn Fn(usize, usize) -> (Tone, String)| {
+            for (at, column) in columns.iter().enumerate() {
+                let (tone, cell) = cells(at, *column);
+                let text = cut(&cell, widths[at]);
+                let gap = " ".repeat(widths[at] - width(&text));
+                if numeric[at] {
                     out.push_str(&gap);
                 }
-                paint(out, tone(column, cell), &text, view);
-                if column + 1 < cells.len() {
-                    if !numeric[column] {
+                paint(out, tone, &text, view);
+                if at + 1 < columns.len() {
+                    if !numeric[at] {
                         out.push_str(&gap);
                     }
                     out.push_str(&" ".repeat(GAP));
@@ -125,11 +170,10 @@ impl Table {
             }
             end_line(out);
         };
-        line(&self.header, &|_, _| Tone::Strong);
-        let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
-        line(&rules, &|_, _| Tone::Faint);
+        line(&|_, column| (Tone::Strong, self.header[column].clone()));
+        line(&|at, _| (Tone::Faint, "─".repeat(widths[at])));
         for row in &self.rows {
-            line(row, &|column, cell| self.tone(column, cell));
+            line(&|_, column| (self.tone(column, &row[column]), row[column].clone()));
         }
     }
 

@@ -79,6 +79,23 @@ fn what_cannot_be_cut_to_fit_is_stacked() {
 }
 
 #[test]
+fn rows_with_names_stay_rows_in_groups_of_columns() {
+    let header = ["suite", "after", "pass@1", "pass@8", "truncated", "tokens", "problems"];
+    let row = |after: &str| {
+        let figure = "0.4600 ± 0.0150";
+        let cells = ["heldout", after, figure, figure, figure, "21.8656 ± 0.2642", "1000 × 8"];
+        cells.map(str::to_owned).to_vec()
+    };
+    let table = Table::of(&header, &[row("start"), row("rl")]).whole(&["suite", "after"]);
+    let text = drawn(table, narrow(80));
+    within(&text, 80);
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("suite")).collect();
+    assert_eq!(heads.len(), 2, "{text}");
+    assert!(heads[0].contains("truncated") && heads[1].ends_with("problems"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("heldout  rl")).count(), 2, "{text}");
+}
+
+#[test]
 fn lines_break_between_words_and_hang() {
     let mut page = Page::default();
     page.line("error: the reward `equation` of the stage `rl` cannot be asked about row 17");
