@@ -22,7 +22,7 @@ fn root() -> PathBuf {
 fn environment() -> Environment {
     let named = |(name, value): (std::ffi::OsString, _)| Some((name.into_string().ok()?, value));
     let cache_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    Environment { variables: std::env::vars_os().filter_map(named).collect(), cache_folder }
+    Environment::new(std::env::vars_os().filter_map(named).collect(), cache_folder)
 }
 
 fn host(workers: usize) -> Host {
@@ -129,8 +129,7 @@ fn the_files_of_a_manifest_reach_the_plugin_and_its_hash() {
     );
     std::fs::write(folder.path().join("words.txt"), words).unwrap();
     let source = Source::open(folder.path()).unwrap();
-    let environment =
-        Environment { variables: Default::default(), cache_folder: folder.path().join("cache") };
+    let environment = Environment::new(Default::default(), folder.path().join("cache"));
     let built = r1x_build::build(&source, &environment).unwrap();
     assert_ne!(built.wasm, folder.path().join("x.wasm"));
     let plugin = host(1).load(&built.wasm).unwrap();
