@@ -13,13 +13,17 @@ use serde_json::{Map, Value};
 use crate::guest::deadline;
 use crate::host::Plugin;
 use crate::probe::{Probe, ProbeError};
-use crate::sample::{Sample, start_of};
+use crate::sample::Sample;
+use crate::verdict::{excerpt, same, shown};
 
 /// Calls after which memory must have stopped growing, and calls after which it is looked at again.
 const WARM_UP_CALLS: usize = 20;
 const GROWTH_CALLS: usize = 100;
 /// What an allocator or a garbage collector may still take by then, bytes.
 const GROWTH_BYTES: u64 = 1 << 20;
+/// Sizes of the calls in which completions stand several times: with one alone, a wrong number of scores cannot be
+/// told from a right one.
+const SEVERAL: [usize; 3] = [2, 3, 8];
 /// A long completion, bytes.
 const LONG_BYTES: usize = 64 << 10;
 /// A completion nobody expects, bytes.
@@ -61,6 +65,7 @@ const RULES: &[(&str, Rule)] = &[
     ("an empty batch has no scores", empty_batch),
     ("the same batch twice, the same scores", twice),
     ("a fresh and a used instance agree", fresh_and_used),
+    ("a score for each of several rollouts", several),
     ("one by one, as in a batch", one_by_one),
     ("shuffled, as in order", shuffled),
     ("in two halves, as in one", split),
@@ -153,6 +158,38 @@ fn fresh_and_used(suite: &Suite<'_>) -> Result<Verdict, ProbeError> {
     let mut probe = suite.probe()?;
     probe.score(suite.samples)?;
     Ok(compare(suite, &fresh, &probe.score(suite.samples)?))
+}
+
+fn several(suite: &Suite<'_>) -> Result<Verdict, ProbeError> {
+    if let Some(skipped) = suite.no_samples() {
+        return Ok(skipped);
+    }
+    let units = suite.units();
+    for count in SEVERAL {
+        let cycled: Vec<&Vec<Sample>> = units.iter().cycle().take(count).collect();
+        let mut alone = Vec::new();
+        for unit in &cycled {
+            alone.extend(suite.probe()?.score(&regrouped((*unit).clone()))?);
+        }
+        // Copies stand side by side here, and each answers a prompt of its own.
+        let together: Vec<Sample> =
+            (0u32..).zip(&cycled).flat_map(|(group, unit)| in_group(unit, group)).collect();
+        let found = suite.probe()?.score(&together)?;
+        let different = alone.iter().zip(&found).position(|(a, b)| !same(a, b));
+        if let Some(at) = different {
+            return Ok(Verdict::Failed(format!(
+                "{}: {} alone, {} among {count}",
+                excerpt(&together[at].completion),
+                shown(&alone[at]),
+                shown(&found[at])
+            )));
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+fn in_group(samples: &[Sample], group: u32) -> Vec<Sample> {
+    samples.iter().map(|sample| Sample { group, ..sample.clone() }).collect()
 }
 
 fn one_by_one(suite: &Suite<'_>) -> Result<Verdict, ProbeError> {
@@ -341,24 +378,4 @@ fn compare(suite: &Suite<'_>, expected: &[RewardOutcome], found: &[RewardOutcome
             shown(&found[at])
         ))
     })
-}
-
-fn same(a: &RewardOutcome, b: &RewardOutcome) -> bool {
-    let bits = |outcome: &RewardOutcome| {
-        let parts = outcome.parts.iter().map(|(name, value)| (name.clone(), value.to_bits()));
-        (outcome.value.map(f64::to_bits), parts.collect::<Vec<_>>())
-    };
-    a.status == b.status && a.info == b.info && bits(a) == bits(b)
-}
-
-fn shown(outcome: &RewardOutcome) -> String {
-    let value = outcome.value.map_or_else(|| outcome.status.as_str().to_owned(), |v| v.to_string());
-    match &outcome.info {
-        Some(info) => format!("{value} ({})", excerpt(info)),
-        None => value,
-    }
-}
-
-fn excerpt(text: &str) -> String {
-    start_of(text, 40)
 }

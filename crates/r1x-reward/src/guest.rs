@@ -84,7 +84,11 @@ impl Failure {
             }
             Failure::Refused(GuestError::Other(reason)) => format!("returned an error: {reason}"),
             Failure::WrongLength { scores, rollouts } => {
-                format!("returned {scores} scores for {rollouts} rollouts")
+                format!(
+                    "returned {} for {}",
+                    counted(*scores, "score"),
+                    counted(*rollouts, "rollout")
+                )
             }
         }
     }
@@ -106,11 +110,32 @@ impl Failure {
             }
             Failure::Returned => "shorten what the plugin writes into parts and info",
             Failure::Refused(GuestError::BadConfig(_)) => CONFIGURATION_HINT,
-            Failure::Trap { .. } | Failure::Refused(_) | Failure::WrongLength { .. } => {
+            Failure::WrongLength { .. } => {
+                "return one score for each rollout, in their order: without that nobody knows which score is \
+                 whose, so the whole call is refused"
+            }
+            Failure::Trap { .. } | Failure::Refused(_) => {
                 "mend the plugin, or set on_failure to mask or zero"
             }
         }
     }
+
+    /// Whether a limit on the whole call ended it, which fewer rollouts may well keep.
+    pub(crate) fn is_of_size(&self) -> bool {
+        match self {
+            Failure::Timeout { .. }
+            | Failure::Memory { .. }
+            | Failure::Table
+            | Failure::Fuel { .. }
+            | Failure::Returned => true,
+            Failure::Trap { .. } | Failure::Refused(_) | Failure::WrongLength { .. } => false,
+        }
+    }
+}
+
+/// A number of things, in words that fit one of them too.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What a component carries beside its code.

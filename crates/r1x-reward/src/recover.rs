@@ -1,13 +1,15 @@
 //! Scores one batch whatever its completions do to the plugin.
 //!
 //! A call that fails is split in two, each half in a fresh instance, until the rollouts at fault stand alone:
-//! one bad completion costs itself and nothing else. Must not know threads or other batches.
+//! one bad completion costs itself and nothing else. What halving would hide is no fault of a completion, and
+//! the whole batch pays for it: a wrong number of scores, and scores that depend on what else stands in the call.
+//! Must not know threads or other batches.
 
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{RewardOutcome, RewardStatus};
 
-use crate::abi::{CallLog, Question};
-use crate::guest::Failure;
+use crate::abi::{Answer, CallLog, Question};
+use crate::guest::{Failure, counted};
 use crate::host::Plugin;
 use crate::sample::{Replay, Sample};
 use crate::verdict;
@@ -33,11 +35,32 @@ pub(crate) struct BatchResult {
 
 /// Scores a batch with fresh instances.
 pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) -> BatchResult {
-    let mut recovery =
-        Recovery { plugin, plan, failed_calls: 0, timeouts: 0, result: BatchResult::default() };
+    let mut recovery = Recovery {
+        plugin,
+        plan,
+        failed_calls: 0,
+        timeouts: 0,
+        answered: Vec::with_capacity(batch.len()),
+        answers: 0,
+        fault: None,
+        result: BatchResult::default(),
+    };
     recovery.score(batch);
+    recovery.confirm(batch);
+    recovery.blame(batch);
     recovery.note_invalid(batch);
     recovery.result
+}
+
+/// How to mend scores that depend on what else stands in a call.
+const DEPENDS: &str = "a score may depend on its own rollout, and on those of its group where the plugin declares \
+                       `groups`; nothing may be carried from one call to the next";
+
+/// What is wrong with the plugin itself, whatever its completions are.
+struct Fault {
+    sentence: String,
+    hint: &'static str,
+    replay: Replay,
 }
 
 struct Recovery<'a> {
@@ -45,11 +68,19 @@ struct Recovery<'a> {
     plan: &'a RewardPlan,
     failed_calls: u32,
     timeouts: u32,
+    /// Which rollouts stood in a call that went well.
+    answered: Vec<bool>,
+    /// Calls that went well.
+    answers: u32,
+    fault: Option<Fault>,
     result: BatchResult,
 }
 
 impl Recovery<'_> {
     fn score(&mut self, batch: &[Question<'_>]) {
+        if self.fault.is_some() {
+            return;
+        }
         if self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some() {
             // The run stops at the first failure, so the rest of the batch is not worth any time.
             self.give_up(batch, "not judged, because an earlier rollout failed".to_owned(), None);
@@ -57,6 +88,10 @@ impl Recovery<'_> {
         }
         let failure = match self.call(batch, 1) {
             Ok(()) => return,
+            // Halves would end at rollouts that stand alone, where one score is the right number.
+            Err(failure @ Failure::WrongLength { .. }) => {
+                return self.accuse(batch, failure.sentence(), failure.hint());
+            }
             Err(failure) => failure,
         };
         let spent = self.failed_calls >= MAX_FAILED_CALLS || self.timeouts >= MAX_TIMEOUTS;
@@ -75,6 +110,58 @@ impl Recovery<'_> {
             }
             None => self.last_try(batch, failure),
         }
+    }
+
+    /// Asks once more about everything that was answered in pieces, in one call: the number of scores must be
+    /// right there too, and they must be the scores of the pieces.
+    fn confirm(&mut self, batch: &[Question<'_>]) {
+        let stopping = self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some();
+        if self.answers < 2 || stopping || self.fault.is_some() {
+            return;
+        }
+        let kept = batch.iter().zip(&self.answered).filter(|(_, answered)| **answered);
+        let together: Vec<Question<'_>> = kept.map(|(question, _)| question.clone()).collect();
+        let size = counted(together.len(), "rollout");
+        let answers = match self.ask(&together, 1).1 {
+            Ok(answers) => answers,
+            // A limit on the call is a reason to make it smaller, and no fault.
+            Err(failure) if failure.is_of_size() => return,
+            Err(failure @ Failure::WrongLength { .. }) => {
+                return self.accuse(&together, failure.sentence(), failure.hint());
+            }
+            Err(failure) => {
+                let sentence = failure.sentence();
+                let sentence =
+                    format!("fails on {size} together and on none of them apart: {sentence}");
+                return self.accuse(&together, sentence, DEPENDS);
+            }
+        };
+        let apart =
+            self.result.outcomes.iter().zip(&self.answered).filter(|(_, answered)| **answered);
+        let different = apart
+            .zip(self.judged(answers))
+            .find(|((before, _), now)| !verdict::same(before, now))
+            .map(|((before, _), now)| (verdict::shown(before), verdict::shown(&now)));
+        if let Some((before, now)) = different {
+            let sentence = format!(
+                "gives other scores to {size} together than apart: {now} instead of {before}"
+            );
+            self.accuse(&together, sentence, DEPENDS);
+        }
+    }
+
+    fn accuse(&mut self, batch: &[Question<'_>], sentence: String, hint: &'static str) {
+        let replay = self.replay(batch, RewardStatus::Invalid, sentence.clone());
+        self.fault = Some(Fault { sentence, hint, replay });
+    }
+
+    /// A fault of the plugin itself makes every score of the batch worthless.
+    fn blame(&mut self, batch: &[Question<'_>]) {
+        let Some(fault) = self.fault.take() else { return };
+        let outcome = verdict::failed(RewardStatus::Invalid, fault.sentence, self.plan.on_failure);
+        self.result.outcomes = vec![outcome; batch.len()];
+        self.result.hint = Some(fault.hint);
+        self.result.replay = Some(fault.replay);
     }
 
     /// A timeout may be the machine's fault, so it gets a second chance with twice the time.
@@ -100,6 +187,7 @@ impl Recovery<'_> {
             self.result.replay = Some(self.replay(batch, status, sentence.clone()));
         }
         let outcome = verdict::failed(status, sentence, self.plan.on_failure);
+        self.answered.extend(std::iter::repeat_n(false, batch.len()));
         self.result.outcomes.extend(std::iter::repeat_n(outcome, batch.len()));
     }
 
@@ -135,25 +223,18 @@ impl Recovery<'_> {
 
     /// One call in a fresh instance; adds the outcomes if it succeeds.
     fn call(&mut self, batch: &[Question<'_>], patience: u32) -> Result<(), Failure> {
-        let mut instance = self.plugin.start(&self.plan.limits).inspect_err(|_| {
-            self.failed_calls += 1;
-        })?;
-        let scored = instance
-            .configure(&self.plan.config, patience)
-            .and_then(|()| instance.score(batch, patience));
+        let (log, scored) = self.ask(batch, patience);
         // Of a failing call only the last, smallest one counts: otherwise each message would come again
         // with every halving.
         if scored.is_ok() || self.middle(batch).is_none() {
-            let log = instance.take_log();
             self.result.log.lines.extend(log.lines);
             self.result.log.dropped += log.dropped;
         }
         match scored {
             Ok(answers) => {
-                let info = self.plugin.info();
-                let judged = answers
-                    .into_iter()
-                    .map(|answer| verdict::judge(info, answer, self.plan.on_failure));
+                self.answers += 1;
+                self.answered.extend(std::iter::repeat_n(true, batch.len()));
+                let judged = self.judged(answers);
                 self.result.outcomes.extend(judged);
                 Ok(())
             }
@@ -163,6 +244,28 @@ impl Recovery<'_> {
                 Err(failure)
             }
         }
+    }
+
+    /// One call in a fresh instance, and nothing else.
+    fn ask(
+        &self,
+        batch: &[Question<'_>],
+        patience: u32,
+    ) -> (CallLog, Result<Vec<Answer>, Failure>) {
+        let mut instance = match self.plugin.start(&self.plan.limits) {
+            Ok(instance) => instance,
+            Err(failure) => return (CallLog::default(), Err(failure)),
+        };
+        let scored = instance
+            .configure(&self.plan.config, patience)
+            .and_then(|()| instance.score(&regrouped(batch), patience));
+        (instance.take_log(), scored)
+    }
+
+    fn judged(&self, answers: Vec<Answer>) -> Vec<RewardOutcome> {
+        let info = self.plugin.info();
+        let judge = |answer| verdict::judge(info, answer, self.plan.on_failure);
+        answers.into_iter().map(judge).collect()
     }
 
     /// Where to split, or `None` when nothing may be split: groups stay whole for plugins that need them.
@@ -177,4 +280,18 @@ impl Recovery<'_> {
         let starts = (1..batch.len()).filter(|&at| batch[at].group != batch[at - 1].group);
         starts.min_by_key(|at| at.abs_diff(middle))
     }
+}
+
+/// The questions with their groups counted from 0, as the contract has it for every call.
+fn regrouped<'a>(batch: &[Question<'a>]) -> Vec<Question<'a>> {
+    let mut last = None;
+    let mut groups = 0;
+    let numbered = batch.iter().map(|question| {
+        if last != Some(question.group) {
+            last = Some(question.group);
+            groups += 1;
+        }
+        Question { group: groups - 1, ..question.clone() }
+    });
+    numbered.collect()
 }

@@ -7,6 +7,7 @@ use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{Answer, PluginInfo, cut};
 use crate::limits::MAX_INFO_BYTES;
+use crate::sample::start_of;
 
 /// Checks one score against what the plugin declared.
 pub(crate) fn judge(info: &PluginInfo, answer: Answer, on_failure: OnFailure) -> RewardOutcome {
@@ -41,6 +42,29 @@ pub(crate) fn failed(
 /// Whether an outcome is one that `on_failure` speaks about.
 pub(crate) fn is_failure(outcome: &RewardOutcome) -> bool {
     !matches!(outcome.status, RewardStatus::Ok | RewardStatus::Abstain | RewardStatus::Unasked)
+}
+
+/// Equal to the bit, explanations included.
+pub(crate) fn same(a: &RewardOutcome, b: &RewardOutcome) -> bool {
+    let bits = |outcome: &RewardOutcome| {
+        let parts = outcome.parts.iter().map(|(name, value)| (name.clone(), value.to_bits()));
+        (outcome.value.map(f64::to_bits), parts.collect::<Vec<_>>())
+    };
+    a.status == b.status && a.info == b.info && bits(a) == bits(b)
+}
+
+/// An outcome in a few words.
+pub(crate) fn shown(outcome: &RewardOutcome) -> String {
+    let value = outcome.value.map_or_else(|| outcome.status.as_str().to_owned(), |v| v.to_string());
+    match &outcome.info {
+        Some(info) => format!("{value} ({})", start_of(info, 200)),
+        None => value,
+    }
+}
+
+/// The beginning of a text, safe to show.
+pub(crate) fn excerpt(text: &str) -> String {
+    start_of(text, 40)
 }
 
 fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {

@@ -171,8 +171,9 @@ pub fn failures(run_folder: &Path) -> PathBuf {
     run_folder.join("failures")
 }
 
-/// Lets every reward judge one empty completion of the first problem it will meet: a plugin that cannot do
-/// its work stops the run here, whatever its policy on failures, and not after hours.
+/// Lets every reward judge empty completions of the first problem it will meet: a plugin that cannot do
+/// its work stops the run here, whatever its policy on failures, and not after hours. There are several of them,
+/// because a wrong number of scores cannot be told from one rollout.
 ///
 /// # Errors
 /// When a plugin fails.
@@ -186,9 +187,9 @@ pub fn rehearse(
         for reward in plan.rewards.iter().filter(|reward| grpo.rewards.contains(&reward.id)) {
             let Some(problem) = first_judged(grpo, reward, problems)? else { continue };
             let strict = RewardPlan { on_failure: OnFailure::Fail, ..reward.clone() };
-            let group = empty_completion(problem.clone());
-            rewarder.score(&[strict], &[group]).map_err(|error| {
-                let hint = "before its first step, a run asks each reward about an empty completion, which \
+            let group = empty_completions(problem.clone());
+            rewarder.score(&[strict], &[group.clone(), group]).map_err(|error| {
+                let hint = "before its first step, a run asks each reward about four empty completions, which \
                      every model gives at times; `r1x plugin test` tries more";
                 PortError {
                     message: format!("before stage `{}`: {}", stage.id, error.message),
@@ -217,14 +218,14 @@ fn first_judged<'p>(
     Ok(None)
 }
 
-fn empty_completion(problem: Problem) -> RolloutGroup {
+fn empty_completions(problem: Problem) -> RolloutGroup {
     let completion = Completion {
         tokens: vec![0],
         logprobs: vec![0.0],
         entropies: vec![0.0],
         finish: FinishReason::Stop,
     };
-    let rollouts = vec![Rollout { completion, text: String::new() }];
+    let rollouts = vec![Rollout { completion, text: String::new() }; 2];
     RolloutGroup { problem, prompt_tokens: vec![0], rollouts }
 }
 

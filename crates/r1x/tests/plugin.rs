@@ -84,6 +84,7 @@ fn a_plugin_that_keeps_its_promises_passes() {
       ok    an empty batch has no scores
       ok    the same batch twice, the same scores
       ok    a fresh and a used instance agree
+      ok    a score for each of several rollouts
       ok    one by one, as in a batch
       ok    shuffled, as in order
       ok    in two halves, as in one
@@ -120,6 +121,71 @@ fn broken_promises_are_told_one_by_one() {
           asked to panic with 3
     2 of 4 cases pass
     ");
+}
+
+/// A spec whose reward gives a single score, always or once something is written.
+fn single_score(bench: &Bench, when: &str) -> String {
+    let rows: String = (0..40).map(|row| format!("{{\"wanted\":{row}}}\n")).collect();
+    bench.write("rows.jsonl", &rows);
+    let plugin = root().join(HOSTILE).canonicalize().unwrap();
+    let spec = format!(
+        "r1x: 1
+name: counted
+model:
+  tokenizer: {{vocabulary: [a, b, go]}}
+  hidden_size: 16
+  layers: 1
+  context_length: 16
+  attention:
+    gqa: {{heads: 2, kv_heads: 1, head_dim: 8}}
+  feed_forward:
+    dense: {{intermediate_size: 16}}
+data:
+  rows:
+    jsonl: {{path: rows.jsonl, columns: [wanted], heldout: 0}}
+    prompt: go
+rewards:
+  counted: {{plugin: {plugin:?}, with: {{one: {when}}}}}
+stages:
+  - id: rl
+    grpo:
+      data: rows.train
+      rewards: [counted]
+      steps: 2
+      prompts_per_step: 4
+      group_size: 4
+      sampling: {{max_tokens: 4}}
+      lr: 1e-3
+"
+    );
+    bench.write("counted.yaml", &spec)
+}
+
+#[test]
+fn a_run_stops_at_a_wrong_number_of_scores() {
+    let bench = Bench::new();
+    let told = bench.fails(6, &["run", &single_score(&bench, "always")]);
+    assert!(told.contains("before stage `rl`: reward `counted`"), "{told}");
+    assert!(told.contains("returned 1 score for 4 rollouts"), "{told}");
+    let told = bench.fails(6, &["plugin", "check", &single_score(&bench, "always")]);
+    assert!(told.contains("returned 1 score for 4 rollouts"), "{told}");
+    let told = bench.fails(6, &["run", &single_score(&bench, "later")]);
+    assert!(told.contains("16 of 16 rollouts failed"), "{told}");
+    assert!(told.contains("returned 1 score for 16 rollouts"), "{told}");
+    let replay = told.split("--replay ").nth(1).unwrap().split('`').next().unwrap();
+    let again = bench.fails(5, &["plugin", "test", "--replay", replay]);
+    assert!(again.contains("returned 1 score for 16 rollouts"), "{again}");
+}
+
+#[test]
+fn a_wrong_number_of_scores_fails_a_plugin_with_one_case() {
+    let bench = Bench::new();
+    let one = "{\"completion\":\"x\",\"columns\":{\"wanted\":1},\"reward\":1}\n";
+    let cases = bench.write("one.jsonl", one);
+    let told = bench
+        .fails(5, &["plugin", "test", HOSTILE, "--with", "{\"one\":\"later\"}", "--cases", &cases]);
+    assert!(told.contains("expected 1, got: returned 1 score for 2 rollouts"), "{told}");
+    assert!(told.contains("FAIL  a score for each of several rollouts"), "{told}");
 }
 
 #[test]

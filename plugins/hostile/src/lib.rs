@@ -12,8 +12,11 @@ use r1x_plugin::{Error, Level, Map, Needs, PluginInfo, Reward, Rollout, Score, V
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
 /// The guest. Its configuration `{"groups": true}` asks for nothing, `{"refuse": true}` is refused,
-/// `{"spin": true}` never returns from `configure`.
-pub struct Hostile;
+/// `{"spin": true}` never returns from `configure`; `{"one": "always"}` gives every call a single score,
+/// `{"one": "later"}` every call with something written in it.
+pub struct Hostile {
+    one: Option<String>,
+}
 
 impl Reward for Hostile {
     fn info() -> PluginInfo {
@@ -39,7 +42,7 @@ impl Reward for Hostile {
         if wants("spin") {
             spin();
         }
-        Ok(Self)
+        Ok(Self { one: config.get("one").and_then(Value::as_str).map(str::to_owned) })
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
@@ -83,10 +86,23 @@ impl Reward for Hostile {
 
     fn score_batch(&self, batch: &[Rollout]) -> Result<Vec<Score>, Error> {
         let mut scores = Vec::new();
+        let written = batch.iter().any(|rollout| !rollout.completion.is_empty());
+        match self.one.as_deref() {
+            Some("always") => return Ok(vec![Score::new(1.0, "the only one")]),
+            Some("later") if written => return Ok(vec![Score::new(1.0, "the only one")]),
+            _ => {}
+        }
         for (position, rollout) in batch.iter().enumerate() {
             match rollout.completion.as_str() {
                 "short" => {}
                 "many" => scores.resize_with(5_000_000, || Score::new(0.0, "")),
+                "one" => return Ok(vec![Score::new(1.0, "the only one")]),
+                "lonely" => {
+                    assert!(batch.len() < 2, "asked to be alone");
+                    scores.push(Score::new(1.0, "alone"));
+                }
+                "crowd" => scores.push(Score::new(batch.len() as f64 / 1024.0, "")),
+                "group" => scores.push(Score::new(f64::from(rollout.group) / 1024.0, "")),
                 "fail" => return Err(Error::Other("asked to fail".to_owned())),
                 _ => scores.push(
                     self.score(rollout)

@@ -41,7 +41,7 @@ fn countdown_keeps_every_rule() {
         .collect();
     assert!(samples.len() > 5);
     let findings = run(&countdown(), &samples);
-    assert_eq!(findings.len(), 12);
+    assert_eq!(findings.len(), 13);
     assert!(findings.iter().all(|finding| finding.verdict == Verdict::Passed), "{findings:?}");
 }
 
@@ -61,6 +61,22 @@ fn what_is_kept_between_calls_is_found() {
 }
 
 #[test]
+fn a_wrong_number_of_scores_is_found_with_a_single_sample() {
+    let findings = run(&hostile(), &orders(&["one"]));
+    let told = failures(&findings);
+    let found = told.iter().find(|(rule, _)| *rule == "a score for each of several rollouts");
+    assert_eq!(found.unwrap().1, "returned 1 score for 2 rollouts", "{told:?}");
+    for order in ["crowd", "seen", "lonely", "group"] {
+        let findings = run(&hostile(), &orders(&[order]));
+        let told = failures(&findings);
+        assert!(
+            told.iter().any(|(rule, _)| rule.contains("several rollouts")),
+            "{order}: {told:?}"
+        );
+    }
+}
+
+#[test]
 fn values_out_of_range_and_undeclared_parts_are_found() {
     for (order, words) in [("give 2", "outside the declared range"), ("undeclared", "not declared")]
     {
@@ -75,7 +91,7 @@ fn values_out_of_range_and_undeclared_parts_are_found() {
 #[test]
 fn a_crash_in_any_rule_is_its_finding_and_the_rest_goes_on() {
     let findings = run(&hostile(), &orders(&["panic 3"]));
-    assert_eq!(findings.len(), 12);
+    assert_eq!(findings.len(), 13);
     assert!(failures(&findings).iter().any(|(_, reason)| reason.contains("asked to panic with 3")));
     let empty = findings.iter().find(|f| f.rule.starts_with("an empty batch")).unwrap();
     assert_eq!(empty.verdict, Verdict::Passed);

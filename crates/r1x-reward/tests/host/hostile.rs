@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use r1x_core::plan::OnFailure;
+use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{Boundary, FinishReason, RewardOutcome, RewardStatus, Rewarder};
 use r1x_reward::{Replay, WasmRewarder};
 
@@ -147,7 +147,6 @@ fn no_attack_costs_the_host_much_memory() {
         "infinite",
         "give 2",
         "undeclared",
-        "short",
         "flood 100000",
         "talk 40000000",
         "file",
@@ -229,8 +228,81 @@ fn a_refusal_keeps_the_reason() {
 }
 
 #[test]
-fn a_list_of_the_wrong_length_is_invalid() {
-    one_bad("short", RewardStatus::Invalid, "returned 0 scores for 1 rollouts");
+fn a_list_of_the_wrong_length_is_a_fault_of_the_whole_call() {
+    for (orders, told) in [
+        (vec!["give 0.25", "short", "give 0.5"], "returned 2 scores for 3 rollouts"),
+        (vec!["give 0.25", "one", "one"], "returned 1 score for 3 rollouts"),
+        (vec!["short"], "returned 0 scores for 1 rollout"),
+        // Halving begins, for another reason, and meets the wrong number on its way.
+        (vec!["panic", "give 1", "one", "one"], "returned 1 score for 2 rollouts"),
+        // It ends at rollouts that stand alone; what they gave is asked for once more, together.
+        (vec!["panic", "one", "trap", "one"], "returned 1 score for 2 rollouts"),
+    ] {
+        for outcome in outcomes(&plan(&hostile()), &orders) {
+            assert_eq!(
+                (outcome.status, outcome.value),
+                (RewardStatus::Invalid, None),
+                "{orders:?}"
+            );
+            assert_eq!(info(&outcome), told, "{orders:?}");
+        }
+    }
+}
+
+#[test]
+fn what_halving_would_hide_is_a_fault_of_the_whole_call() {
+    for (orders, told) in [
+        (
+            vec!["seen", "panic", "seen", "give 0.5"],
+            "gives other scores to 3 rollouts together than apart: 0.001953125 (`seen`) instead of 0.0009765625",
+        ),
+        (
+            vec!["crowd", "panic", "panic", "crowd"],
+            "gives other scores to 2 rollouts together than apart: 0.001953125 (``) instead of 0.0009765625",
+        ),
+        (
+            vec!["lonely", "lonely", "give 1"],
+            "fails on 3 rollouts together and on none of them apart: trapped: it gave up (unreachable)",
+        ),
+    ] {
+        for outcome in outcomes(&plan(&hostile()), &orders) {
+            assert_eq!(
+                (outcome.status, outcome.value),
+                (RewardStatus::Invalid, None),
+                "{orders:?}"
+            );
+            assert!(info(&outcome).starts_with(told), "{orders:?}: {}", info(&outcome));
+        }
+    }
+}
+
+#[test]
+fn groups_are_counted_from_0_in_every_call() {
+    let groups = [orders(&["give 0.5"]), orders(&["panic"]), orders(&["group", "group"])];
+    let outcomes = score(&hostile(), &plan(&hostile()), &groups).unwrap();
+    // Alone it is group 0, and beside the first one group 1: a score of the number itself is found out.
+    assert!(info(&outcomes[2][0]).starts_with("gives other scores"), "{outcomes:?}");
+    let groups = [orders(&["panic"]), orders(&["group", "group"])];
+    let outcomes = score(&hostile(), &plan(&hostile()), &groups).unwrap();
+    assert_eq!(outcomes[1][0].value, Some(0.0), "{outcomes:?}");
+}
+
+#[test]
+fn a_wrong_number_of_scores_stops_a_run_with_both_counts_and_its_call() {
+    let folder = Folder::new();
+    let plugin = hostile();
+    for on_failure in [OnFailure::Mask, OnFailure::Zero, OnFailure::Fail] {
+        let plan = RewardPlan { on_failure, max_failed_share: 0.5, ..plan(&plugin) };
+        let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin.clone())]).unwrap();
+        let name = format!("{on_failure:?}");
+        rewarder.keep_failures(folder.0.join(&name));
+        let groups = [orders(&["one"; 8]), orders(&["one"; 8])];
+        let error = rewarder.score(std::slice::from_ref(&plan), &groups).unwrap_err();
+        assert!(error.message.contains("returned 1 score for 16 rollouts"), "{error:?}");
+        let replay = Replay::read(&folder.0.join(name).join("tested-1.json")).unwrap();
+        let again = plugin.probe(&replay.config, &replay.limits).unwrap().score(&replay.rollouts);
+        assert_eq!(again.unwrap_err().sentence, replay.sentence);
+    }
 }
 
 #[test]

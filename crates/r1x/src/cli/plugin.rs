@@ -58,7 +58,7 @@ pub enum Verb {
         #[arg(long, value_name = "FILE", conflicts_with = "cases")]
         replay: Option<PathBuf>,
     },
-    /// Compare a spec's plugins with its data, limits and hashes, without a GPU
+    /// Compare a spec's plugins with its data, limits and hashes, and let each judge a call
     Check {
         #[command(flatten)]
         spec: SpecArgs,

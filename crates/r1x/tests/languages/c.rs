@@ -296,3 +296,29 @@ fn without_a_compiler_the_error_is_the_command_that_installs_it() {
         assert!(told.contains(sentence), "{told}");
     }
 }
+
+#[test]
+fn a_call_of_which_only_the_first_rollout_is_judged_is_a_fault_of_the_whole_call() {
+    if !has_tool() {
+        return;
+    }
+    let code = "
+#include \"r1x.h\"
+const r1x_about about = {.min = 0, .max = 1};
+void reward_batch(const r1x_rollout *rollouts, size_t count, r1x_score *scores) {
+    for (size_t at = 0; at < count; at++) {
+        if (r1x_equal(rollouts[at].completion, R1X(\"fail\"))) r1x_fail(&scores[at], \"asked to fail\");
+    }
+    scores[0].reward = 1;
+}
+";
+    let plugin = support::single("reward.c", code);
+    let outcomes = score(&plan(&plugin), &plugin, &["x", "x", "x"]);
+    let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.value).collect();
+    assert_eq!(values, [Some(1.0), None, None], "{outcomes:?}");
+    for outcome in score(&plan(&plugin), &plugin, &["x", "fail", "x"]) {
+        let told = "gives other scores to 2 rollouts together than apart";
+        assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None), "{outcome:?}");
+        assert!(info(&outcome).contains(told), "{outcome:?}");
+    }
+}

@@ -70,6 +70,72 @@ fn what_is_no_score_costs_only_itself() {
     assert_eq!(outcomes[0].value, Some(1.0), "a literal `parts` declares its names");
 }
 
+/// A function of a whole call: what it returns is named by the last completion that begins with `all`.
+const WHOLE: &str = "
+export function reward({ completions }) {
+  const order = completions.filter((one) => one.startsWith('all ')).at(-1);
+  if (completions.includes('throw')) throw new Error('thrown');
+  if (order === 'all lonely' && completions.length > 1) throw new Error('not alone');
+  return {
+    'all scalar': 1,
+    'all nothing': undefined,
+    'all null': null,
+    'all object': { reward: 1 },
+    'all set': new Set([1]),
+    'all one': [1],
+    'all more': [...completions.map(() => 1), 1],
+    'all empty': [],
+    'all nested': [completions.map(() => 1)],
+    'all rows': completions.map(() => [1]),
+    'all holes': new Array(completions.length),
+    'all crowd': completions.map(() => completions.length),
+    'all lonely': completions.map(() => 1),
+    'all good': completions.map(() => 1),
+  }[order];
+}
+";
+
+#[test]
+fn what_is_no_list_with_a_score_for_each_is_a_fault_of_the_whole_call() {
+    if !has_tool() {
+        return;
+    }
+    let plugin = support::single("reward.js", WHOLE);
+    let one =
+        "the function returned 1 score for 3 completions: it must return a list with one for each";
+    for (orders, told) in [
+        (["x", "all one", "x"], one),
+        (["x", "all nested", "x"], one),
+        (["x", "all more", "x"], "the function returned 4 scores for 3 completions"),
+        (["x", "all empty", "x"], "the function returned 0 scores for 3 completions"),
+        (["x", "all scalar", "x"], "the function returned 1, not a list"),
+        (["x", "all nothing", "x"], "the function returned undefined, not a list"),
+        (["x", "all null", "x"], "the function returned null, not a list"),
+        (["x", "all object", "x"], "the function returned {\"reward\":1}, not a list"),
+        (["x", "all set", "x"], "the function returned {}, not a list"),
+        (["x", "all rows", "x"], "it has 0"),
+        (["x", "all holes", "x"], "the function returned nothing"),
+        (["all one", "throw", "all one"], "the function returned 1 score for 2 completions"),
+        (["all crowd", "throw", "all crowd"], "together than alone: 2 instead of 1"),
+        (["all lonely", "throw", "all lonely"], "on none of them alone: threw Error"),
+    ] {
+        for outcome in score(&plan(&plugin), &plugin, &orders) {
+            assert_eq!(
+                (outcome.status, outcome.value),
+                (RewardStatus::Invalid, None),
+                "{orders:?}"
+            );
+            assert!(info(&outcome).contains(told), "{orders:?}: {outcome:?}");
+        }
+    }
+    let values: Vec<Option<f64>> =
+        score(&plan(&plugin), &plugin, &["all good", "throw", "all good"])
+            .iter()
+            .map(|o| o.value)
+            .collect();
+    assert_eq!(values, [Some(1.0), None, Some(1.0)]);
+}
+
 #[test]
 fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
     let Some(plugin) = obedient() else { return };

@@ -61,11 +61,59 @@ fn what_is_no_score_costs_only_itself() {
             invalid("return list", "returned [1.0], which is list, not a number"),
             invalid("return huge", "cannot be read: OverflowError"),
             invalid("return keys", "it has 'rewards'"),
-            invalid("do short", "the function returned 2 scores for 1 completions"),
         ],
     );
     let outcomes = score(&plan(plugin), plugin, &["return undeclared"]);
     assert_eq!(outcomes[0].value, Some(1.0), "a literal `parts` declares its names");
+}
+
+#[test]
+fn what_is_no_list_with_a_score_for_each_is_a_fault_of_the_whole_call() {
+    let Some(plugin) = obedient() else { return };
+    let one =
+        "the function returned 1 score for 3 completions: it must return a list with one for each";
+    for (order, told) in [
+        ("all one", one),
+        ("all nested", one),
+        (
+            "all set",
+            "the function returned {0.5, 1.0}, not a list with one score for each completion",
+        ),
+        ("all more", "the function returned 4 scores for 3 completions"),
+        ("all empty", "the function returned 0 scores for 3 completions"),
+        ("all scalar", "the function returned 1.0, not a list"),
+        ("all nothing", "the function returned None, not a list"),
+        ("all text", "the function returned '1.0', not a list"),
+        ("all dictionary", "the function returned {'reward': 1.0}, not a list"),
+        ("all rows", "returned [1.0], which is list, not a number"),
+    ] {
+        let outcomes = score(&plan(plugin), plugin, &["give 0.25", order, "give 0.5"]);
+        for outcome in &outcomes {
+            assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None), "{order}");
+            assert!(info(outcome).contains(told), "{order}: {outcome:?}");
+        }
+    }
+    let lazy = score(&plan(plugin), plugin, &["all lazy", "all lazy"]);
+    assert!(lazy.iter().all(|outcome| outcome.value == Some(1.0)), "{lazy:?}");
+}
+
+#[test]
+fn what_judging_alone_would_hide_is_a_fault_of_the_whole_call() {
+    let Some(plugin) = obedient() else { return };
+    for (order, told) in [
+        ("all one", "the function returned 1 score for 2 completions"),
+        (
+            "all crowd",
+            "gives other scores to 2 completions together than alone: 2.0 instead of 1.0",
+        ),
+        ("all lonely", "fails on 2 completions together and on none of them alone: raised ValueError"),
+        ("calls", "gives other scores to 2 completions together than alone"),
+    ] {
+        for outcome in score(&plan(plugin), plugin, &[order, "do key", order]) {
+            assert_eq!((outcome.status, outcome.value), (RewardStatus::Invalid, None), "{order}");
+            assert!(info(&outcome).contains(told), "{order}: {outcome:?}");
+        }
+    }
 }
 
 #[test]
@@ -76,12 +124,12 @@ fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
         &plan(plugin),
         plugin,
         &[
-            invalid("do key", "raised KeyError at reward.py:59: 'missing'"),
-            invalid("do key", "reward.py:59, in exceptional: return {}[\"missing\"]"),
-            invalid("do exit", "raised SystemExit at reward.py:49: 3"),
+            invalid("do key", "raised KeyError at reward.py:55: 'missing'"),
+            invalid("do key", "reward.py:55, in exceptional: return {}[\"missing\"]"),
+            invalid("do exit", "raised SystemExit at reward.py:45: 3"),
             invalid("do recursion", "raised RecursionError at reward.py:: maximum recursion depth"),
             invalid("do recursion", "in deeper: return deeper(depth + 1) + 1"),
-            invalid("do memory", "raised MemoryError at reward.py:45"),
+            invalid("do memory", "raised MemoryError at reward.py:41"),
             invalid("tell surrogate", "UnicodeEncodeError"),
         ],
     );

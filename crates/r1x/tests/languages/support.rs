@@ -133,6 +133,15 @@ pub fn fails(plan: &RewardPlan, plugin: &Plugin, orders: &[(&str, RewardStatus, 
     }
 }
 
+/// The plugin in a single file.
+pub fn single(name: &str, code: &str) -> Plugin {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, code).unwrap();
+    let built = r1x_build::build(&Source::open(&path).unwrap(), &environment());
+    host().load(built.unwrap_or_else(|error| panic!("{error}")).wasm).unwrap()
+}
+
 /// What building a single file says.
 pub fn refusal(name: &str, code: &str) -> String {
     let folder = tempfile::tempdir().unwrap();

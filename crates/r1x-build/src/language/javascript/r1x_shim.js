@@ -89,7 +89,7 @@ function call(batch) {
   const rows = batch.map(columns);
   const taken = { completions: batch.map((rollout) => rollout.completion) };
   if (TAKES.prompt) taken.prompts = batch.map((rollout) => rollout.prompt);
-  if (TAKES.groups) taken.groups = batch.map((rollout) => rollout.group);
+  if (TAKES.groups) taken.groups = groupNumbers(batch);
   if (TAKES.config) taken.config = JSON.parse(config);
   for (const name of note.about.columns) taken[name] = rows.map((row) => row[name]);
   for (const name of note.about.optionalColumns) {
@@ -97,12 +97,29 @@ function call(batch) {
   }
   const values = judge(taken);
   if (!Array.isArray(values)) {
-    throw new TypeError(`the function returned ${shown(values)}, not a list with one score per completion`);
+    throw new WrongAnswer(`the function returned ${shown(values)}, not a list with one score for each completion`);
   }
   if (values.length !== batch.length) {
-    throw new RangeError(`the function returned ${values.length} scores for ${batch.length} completions`);
+    const counts = `${counted(values.length, 'score')} for ${counted(batch.length, 'completion')}`;
+    throw new WrongAnswer(`the function returned ${counts}: it must return a list with one for each`);
   }
   return Array.from(values, score);
+}
+
+/** What the function returned is no list with a score for each completion: its fault, and no completion's. */
+class WrongAnswer extends Error {}
+
+function counted(number, thing) {
+  return number === 1 ? `${number} ${thing}` : `${number} ${thing}s`;
+}
+
+/** Groups counted from 0 in every call. */
+function groupNumbers(batch) {
+  const numbers = new Map();
+  return batch.map(({ group }) => {
+    if (!numbers.has(group)) numbers.set(group, numbers.size);
+    return numbers.get(group);
+  });
 }
 
 /** What may be judged alone: a rollout, or a group for a function that looks at groups. */
@@ -118,13 +135,75 @@ function units(batch) {
 /** Scores a batch; when the function fails on it, the rollouts at fault pay for themselves only. */
 function judgeTogether(batch) {
   if (batch.length === 0) return [];
+  let parts;
   try {
     return call(batch);
   } catch (error) {
-    const parts = units(batch);
-    if (parts.length < 2) return batch.map(() => failed(explanation(error)));
-    return parts.flatMap(judgeTogether);
+    if (error instanceof WrongAnswer) return allFailed(batch, error.message);
+    parts = units(batch);
+    if (parts.length < 2) return allFailed(batch, explanation(error));
   }
+  try {
+    return apart(parts);
+  } catch (error) {
+    return allFailed(batch, error instanceof WrongAnswer ? error.message : explanation(error));
+  }
+}
+
+function allFailed(batch, reason) {
+  return batch.map(() => failed(reason));
+}
+
+/**
+ * Scores each part alone, and everything that went well once more together. Alone, a single score is the right
+ * number and a neighbour's influence is not there: what differs then is no answer.
+ */
+function apart(parts) {
+  const scores = [];
+  const good = [];
+  const expected = [];
+  for (const part of parts) {
+    let judged;
+    try {
+      judged = call(part);
+    } catch (error) {
+      if (error instanceof WrongAnswer) throw error;
+      scores.push(...allFailed(part, explanation(error)));
+      continue;
+    }
+    scores.push(...judged);
+    good.push(part);
+    expected.push(...judged);
+  }
+  if (good.length > 1) confirm(good.flat(), expected);
+  return scores;
+}
+
+function confirm(batch, expected) {
+  const size = counted(batch.length, 'completion');
+  let found;
+  try {
+    found = call(batch);
+  } catch (error) {
+    if (error instanceof WrongAnswer) throw error;
+    // Fewer at once may well fit.
+    if (error?.name === 'InternalError') return;
+    throw new WrongAnswer(
+      `the function fails on ${size} together and on none of them alone: ${explanation(error)}`);
+  }
+  const at = found.findIndex((now, at) => facts(now) !== facts(expected[at]));
+  if (at < 0) return;
+  throw new WrongAnswer(
+    `the function gives other scores to ${size} together than alone: ${facts(found[at])} instead of ` +
+    `${facts(expected[at])}. A score may depend on its own completion, and on those of its group where the ` +
+    'function takes `groups`');
+}
+
+/** A score as a text that tells it from every other one. */
+function facts({ reward, parts, info }) {
+  const list = parts.map(({ name, value }) => `, ${name} ${value}`).join('');
+  const why = info?.replace(/^r1x-failed:/, '');
+  return `${reward ?? 'no opinion'}${list}${why ? ` (${why})` : ''}`;
 }
 
 // --- scores --------------------------------------------------------------------------------------------

@@ -26,9 +26,16 @@ NOTE = "/0/r1x_base.json"
 # --- for each batch ----------------------------------------------------------------------------------
 
 
+class WrongAnswer(Wrong):
+    """What the function returned is no list with a score for each completion: its fault, and no completion's."""
+
+
+FAILED = "r1x-failed:"
+
+
 def failed(reason):
     """A score that the host records as a failure with its reason: a reward that is no number, and this word."""
-    return types.Score(math.nan, [], "r1x-failed:" + reason)
+    return types.Score(math.nan, [], FAILED + reason)
 
 
 def number(value):
@@ -99,17 +106,31 @@ def call(batch):
     if PROMPTS in reserved:
         arguments[PROMPTS] = [rollout.prompt for rollout in batch]
     if GROUPS in reserved:
-        arguments[GROUPS] = [rollout.group for rollout in batch]
+        numbers = {}
+        arguments[GROUPS] = [numbers.setdefault(rollout.group, len(numbers)) for rollout in batch]
     if CONFIG in reserved:
         arguments[CONFIG] = fresh(PLUGIN.config)
     add_columns(arguments, batch)
     values = PLUGIN.function(**arguments)
-    if isinstance(values, (str, bytes, dict)) or not hasattr(type(values), "__iter__"):
-        raise Wrong(f"the function returned {values!r:.80}, not a list with one score per completion")
+    # A set has lost the order of its scores, and all but one of those that are equal.
+    if isinstance(values, (str, bytes, bytearray, dict, set, frozenset)) or not hasattr(type(values), "__iter__"):
+        raise WrongAnswer(f"the function returned {briefly(values)}, not a list with one score for each completion")
     values = list(values)
     if len(values) != len(batch):
-        raise Wrong(f"the function returned {len(values)} scores for {len(batch)} completions")
+        counts = f"{counted(len(values), 'score')} for {counted(len(batch), 'completion')}"
+        raise WrongAnswer(f"the function returned {counts}: it must return a list with one for each")
     return [score(value) for value in values]
+
+
+def counted(number, thing):
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def briefly(value):
+    try:
+        return f"{value!r:.80}"
+    except BaseException:
+        return f"a {type(value).__name__}"
 
 
 def units(batch):
@@ -129,11 +150,68 @@ def judge(batch):
     """Scores a batch; when the function fails on it, the rollouts at fault pay for themselves only."""
     try:
         return call(batch)
+    except WrongAnswer as error:
+        return all_failed(batch, str(error))
     except BaseException as error:
         parts = units(batch)
         if len(parts) < 2:
-            return [failed(explanation(error))] * len(batch)
-    return [one for part in parts for one in judge(part)]
+            return all_failed(batch, explanation(error))
+    try:
+        return apart(parts)
+    except WrongAnswer as error:
+        return all_failed(batch, str(error))
+
+
+def all_failed(batch, reason):
+    return [failed(reason)] * len(batch)
+
+
+def apart(parts):
+    """Scores each part alone, and everything that went well once more together. Alone, a single score is the right
+    number and a neighbour's influence is not there: what differs then is no answer."""
+    scores, good, expected = [], [], []
+    for part in parts:
+        try:
+            judged = call(part)
+        except WrongAnswer:
+            raise
+        except BaseException as error:
+            scores += all_failed(part, explanation(error))
+            continue
+        scores += judged
+        good.append(part)
+        expected += judged
+    if len(good) > 1:
+        confirm([rollout for part in good for rollout in part], expected)
+    return scores
+
+
+def confirm(batch, expected):
+    size = counted(len(batch), "completion")
+    try:
+        found = call(batch)
+    except WrongAnswer:
+        raise
+    except MemoryError:
+        # Fewer at once may well fit.
+        return
+    except BaseException as error:
+        told = explanation(error)
+        raise WrongAnswer(f"the function fails on {size} together and on none of them alone: {told}") from None
+    for before, now in zip(expected, found):
+        if facts(before) != facts(now):
+            told = f"{facts(now)} instead of {facts(before)}"
+            raise WrongAnswer(
+                f"the function gives other scores to {size} together than alone: {told}. A score may depend on "
+                "its own completion, and on those of its group where the function takes `groups`"
+            )
+
+
+def facts(score):
+    """A score as a text that tells it from every other one."""
+    parts = "".join(f", {part.name} {part.value!r}" for part in score.parts)
+    info = (score.info or "").removeprefix(FAILED)
+    return f"{score.reward!r}{parts}" + (f" ({info})" if info else "")
 
 
 class Plugin:

@@ -1,6 +1,7 @@
 //! `r1x plugin check`: do a spec and its plugins fit together?
 //!
-//! Must not run anything but the plugins' `info` and `configure`.
+//! Each reward of a stage judges four empty completions of a real problem, as it does before a run. Must not
+//! generate anything.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
 use crate::{session, table};
 
-/// Resolves the spec, which checks columns and configurations, and compares limits.
+/// Resolves the spec, which checks columns and configurations, compares limits, and lets rewards judge.
 ///
 /// # Errors
 /// When anything does not fit.
@@ -41,6 +42,9 @@ pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     let mut page = Page::default();
     page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
+        let problems = session::problems(&resolved.plan)?;
+        let (mut rewarder, _) = session::rewarder(&resolved.plan, &world)?;
+        session::rehearse(&resolved.plan, &problems, &mut rewarder)?;
         let said = format!("  {}  {} rewards", spec.spec.display(), rows.len());
         page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
     }

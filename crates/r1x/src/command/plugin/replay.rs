@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use r1x_core::PortError;
-use r1x_reward::{Host, HostOptions, Replay};
+use r1x_core::{PortError, RewardOutcome, RewardStatus};
+use r1x_reward::{Host, HostOptions, Plugin, Replay};
 
 use super::{built, config, told};
 use crate::capability;
@@ -60,10 +60,35 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
             return Err(Failure::new(code::REWARD, "it fails again", error.hint));
         }
     };
+    page.fields(fields).blank().table(shown(&replay, &outcomes));
+    output::page(Stream::Out, &page);
+    if outcomes.iter().any(|outcome| outcome.status == RewardStatus::Invalid) {
+        return Err(Failure::new(
+            code::REWARD,
+            "it gives scores that break its own declaration",
+            "mend the plugin's scores or its `info`",
+        ));
+    }
+    let alone = apart(&plugin, &config, &replay)?;
+    match outcomes.iter().zip(&alone).find(|(together, alone)| together != alone) {
+        None => Ok(0),
+        Some((together, alone)) => Err(Failure::new(
+            code::REWARD,
+            format!(
+                "it gives other scores together than apart: {} and {}",
+                value(together),
+                value(alone)
+            ),
+            "a score may depend on its own rollout, and on its group where `info` declares `groups`",
+        )),
+    }
+}
+
+fn shown(replay: &Replay, outcomes: &[RewardOutcome]) -> Table {
     let rows: Vec<Vec<String>> = replay
         .rollouts
         .iter()
-        .zip(&outcomes)
+        .zip(outcomes)
         .map(|(sample, outcome)| {
             vec![
                 sample.id.to_string(),
@@ -73,15 +98,22 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
             ]
         })
         .collect();
-    let table = Table::of(&["rollout", "value", "status", "info"], &rows).status(&["status"]);
-    page.fields(fields).blank().table(table);
-    output::page(Stream::Out, &page);
-    match outcomes.iter().find(|o| o.status == r1x_core::RewardStatus::Invalid) {
-        None => Ok(0),
-        Some(_) => Err(Failure::new(
-            code::REWARD,
-            "it gives scores that break its own declaration",
-            "mend the plugin's scores or its `info`",
-        )),
+    Table::of(&["rollout", "value", "status", "info"], &rows).status(&["status"])
+}
+
+fn value(outcome: &RewardOutcome) -> String {
+    outcome.value.map_or_else(|| outcome.status.as_str().to_owned(), |value| value.to_string())
+}
+
+/// The scores of the call's rollouts when each, or each group where the plugin needs that, has a call of its own.
+fn apart(plugin: &Plugin, config: &str, replay: &Replay) -> Result<Vec<RewardOutcome>, Failure> {
+    let groups = plugin.info().needs.groups;
+    let mut outcomes = Vec::new();
+    for unit in replay.rollouts.chunk_by(|a, b| groups && a.group == b.group) {
+        let scored = plugin.probe(config, &replay.limits).and_then(|mut probe| probe.score(unit));
+        outcomes.extend(
+            scored.map_err(|error| Failure::new(code::REWARD, error.sentence, error.hint))?,
+        );
     }
+    Ok(outcomes)
 }
