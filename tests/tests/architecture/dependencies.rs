@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::sources::{self, Source};
 use super::{assert_none, root};
 
 /// What each crate may depend on outside its tests: crates of this repository, then others.
@@ -109,7 +110,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["clap", "half", "serde", "serde_json", "tempfile"],
     ),
     ("xtask", &["r1x-build"], &["serde", "serde_json", "sha2"]),
-    ("r1x-tests", &[], &["insta", "serde_json", "tempfile"]),
+    ("r1x-tests", &[], &[]),
 ];
 
 /// Crates that only a build with the `cuda` feature may contain.
@@ -180,4 +181,105 @@ fn a_default_build_has_nothing_of_cuda() {
         tree.lines().filter(|line| named(line)).map(str::to_owned).collect();
     assert!(tree.contains("candle-core"), "cargo tree lists no candle: {tree}");
     assert_none(&violations, "CUDA comes with the feature `cuda` only");
+}
+
+/// Dependencies that no source names, because they are there to turn a feature on, and which.
+const FOR_FEATURES: &[(&str, &str)] =
+    &[("serde_json", "native tests of plugins read the rewards of their cases to the last bit")];
+
+/// A dependency as a manifest declares it.
+struct Declared {
+    package: String,
+    /// Where the package lies, from the top of the repository.
+    folder: String,
+    /// What sources call it.
+    name: String,
+    /// `normal`, `dev` or `build`.
+    kind: String,
+    /// Whether the manifest asks for features of it.
+    featured: bool,
+}
+
+/// What the packages of one workspace declare.
+fn declared(manifest: &str) -> Vec<Declared> {
+    let arguments = ["metadata", "--no-deps", "--format-version", "1", "--manifest-path", manifest];
+    let metadata: Value =
+        serde_json::from_str(&cargo(&arguments)).unwrap_or_else(|error| panic!("{error}"));
+    let texts = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let top = root().canonicalize().unwrap_or_else(|error| panic!("{error}"));
+    let mut found = Vec::new();
+    for package in list(&metadata["packages"]) {
+        let manifest = texts(&package["manifest_path"]);
+        let folder = manifest.trim_end_matches("Cargo.toml").trim_end_matches('/');
+        let folder = folder.trim_start_matches(&top.display().to_string()).trim_start_matches('/');
+        for dependency in list(&package["dependencies"]) {
+            let renamed = dependency["rename"].as_str().or(dependency["name"].as_str());
+            found.push(Declared {
+                package: texts(&package["name"]),
+                folder: folder.to_owned(),
+                name: renamed.unwrap_or_default().replace('-', "_"),
+                kind: dependency["kind"].as_str().unwrap_or("normal").to_owned(),
+                featured: !list(&dependency["features"]).is_empty(),
+            });
+        }
+    }
+    found
+}
+
+/// Whether code reaches into a crate: `name::thing`, or `use name`.
+fn reaches(code: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        let whole = !before.ends_with(part) && !after.starts_with(part);
+        whole && (after.starts_with("::") || before.ends_with("use "))
+    })
+}
+
+impl Declared {
+    /// The code of a file that may use it; nothing where it may not.
+    fn code<'a>(&self, source: &'a Source) -> &'a str {
+        let inside = source.path.strip_prefix(&self.folder).and_then(|rest| rest.strip_prefix('/'));
+        match (inside, self.kind.as_str()) {
+            (Some("build.rs"), "build") | (Some(_), "dev") => &source.code,
+            (Some(file), "normal") if file.starts_with("src/") => source.shipped(),
+            _ => "",
+        }
+    }
+
+    fn is_for_features(&self) -> bool {
+        self.featured && FOR_FEATURES.iter().any(|(name, _)| *name == self.name)
+    }
+}
+
+#[test]
+fn every_dependency_is_used_where_it_is_declared() {
+    let sources = sources::all();
+    let all: Vec<Declared> =
+        ["Cargo.toml", "plugins/Cargo.toml"].into_iter().flat_map(declared).collect();
+    assert!(all.len() > 50, "cargo tells of {} dependencies only", all.len());
+    let unused = all.iter().filter(|one| {
+        !one.is_for_features() && !sources.iter().any(|source| reaches(one.code(source), &one.name))
+    });
+    let violations: Vec<String> = unused
+        .map(|one| {
+            format!("{} declares {} ({}) and never names it", one.package, one.name, one.kind)
+        })
+        .collect();
+    assert_none(&violations, "a dependency that nothing uses is taken out of its Cargo.toml");
+}
+
+#[test]
+fn a_crate_is_named_by_its_paths_and_imports() {
+    for (code, name, expected) in [
+        ("use serde::Serialize;", "serde", true),
+        ("let value = serde_json::to_string(&x);", "serde_json", true),
+        ("let value = serde_json::to_string(&x);", "serde", false),
+        ("let half = 0.5; half.floor()", "half", false),
+        ("my_half::x()", "half", false),
+        ("use half;", "half", true),
+    ] {
+        assert_eq!(reaches(code, name), expected, "{code}");
+    }
 }
