@@ -13,6 +13,7 @@ mod layer;
 pub mod lists;
 mod node;
 mod read;
+pub mod reference;
 mod resolve;
 mod schema;
 mod set;

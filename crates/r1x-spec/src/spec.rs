@@ -38,33 +38,35 @@ const COUNTDOWN: Range = Range::from(1.0).to(1_000_000.0);
 record! {
     /// An r1x experiment: a model, data, rewards, and the stages that train it.
     pub struct RunSpec {
-        /// Version of the spec format; 1.
+        /// The version of the spec format, which is 1.
         r1x: u64 => part, Range::from(1.0).to(1.0);
-        /// Another spec, relative to this file, that this one adds to. Maps merge, lists of entries with ids
-        /// merge by id, everything else is replaced; so is a map that holds one of several alternatives when
-        /// another alternative is given. `null` drops an inherited key, `drop: true` an inherited entry.
+        /// The path of another spec, relative to this file, that this one adds to. Maps merge, lists of entries
+        /// with ids merge by id, and everything else is replaced; so is a map that holds one of several
+        /// alternatives when another alternative is given. `null` drops an inherited key, and `drop: true` an
+        /// inherited entry. Left out, the file stands alone.
         extends: String => optional;
-        /// Name of the experiment; runs are called name-word-word.
+        /// The name of the experiment. Its runs are called by it and two words, as in `countdown-calm-otter`.
         name: Name => part;
-        /// Seed of every random stream.
+        /// The seed of every random stream: initial weights, the order of problems, and every token that is drawn.
+        /// Equal plans with equal seeds give equal runs.
         seed: u64 => soft(1);
-        /// Labels for people.
+        /// Labels for people. They are recorded with the run and change nothing in it.
         tags: Texts => soft(Texts::default());
-        /// The policy, trained from random weights.
+        /// The policy, a decoder-only transformer that is trained from random weights.
         model: ModelSpec => part;
-        /// Data sets by id.
+        /// The data sets, by id. An id is used as `<id>.train` and `<id>.heldout`.
         data: Dict<DataSpec> => nested;
-        /// Reward plugins by id.
+        /// The reward plugins, by id.
         rewards: Dict<RewardSpec> => nested;
-        /// Frozen models that rewards may ask, by name.
+        /// The frozen models that rewards may ask, by name.
         judges: Dict<JudgeSpec> => nested;
-        /// Stages in order.
+        /// The stages, in the order in which they run.
         stages: IdList<StageSpec> => part;
-        /// Evaluation suites in order.
+        /// The evaluation suites, in the order in which they are reported.
         evals: IdList<EvalSpec> => nested;
-        /// What of a rollout is kept besides its numbers.
+        /// What is kept of a rollout besides its numbers.
         record: RecordSpec => nested;
-        /// When weights are saved; the end of every training stage always is.
+        /// When weights are saved. The end of every training stage always is.
         checkpoints: CheckpointSpec => nested;
     }
 }
@@ -74,27 +76,28 @@ record! {
     pub struct ModelSpec {
         /// How text becomes tokens.
         tokenizer: TokenizerSpec => required;
-        /// Width of the residual stream.
+        /// The width of the residual stream, numbers per token.
         hidden_size: usize => required, SIZE;
-        /// Decoder layers.
+        /// The number of decoder layers.
         layers: usize => required, PARTS;
-        /// Longest prompt plus completion, tokens.
+        /// The longest prompt plus completion, in tokens.
         context_length: usize => required, SIZE;
-        /// Attention of every layer.
+        /// The attention of every layer, which is one of two kinds.
         attention: AttentionSpec => required;
-        /// Feed-forward of every layer.
+        /// The feed-forward part of every layer, which is one of two kinds.
         feed_forward: FeedForwardSpec => required;
-        /// Whether the output head shares the embedding matrix.
+        /// Whether the output head shares the matrix of the embeddings.
         tie_embeddings: bool => default(true);
-        /// Base of the rotary frequencies.
+        /// The base of the rotary frequencies: a larger one turns more slowly.
         rope_theta: f64 => default(10_000.0), POSITIVE;
-        /// Added to the mean square in RMSNorm.
+        /// The number added to the mean square in RMSNorm, so that nothing is divided by 0.
         norm_eps: f64 => default(1e-6), POSITIVE;
-        /// Standard deviation of the initial weights.
+        /// The standard deviation of the initial weights.
         init_std: f64 => default(0.02), POSITIVE;
-        /// What the factors of matrix products are; sums, master weights and moments are f32 in both.
+        /// What the factors of matrix products are. Sums, master weights and moments are f32 in both.
         precision: Precision => default(Precision::Bf16);
-        /// Compute activations again in the backward pass instead of keeping them: less memory, the same results.
+        /// Whether activations are computed again in the backward pass instead of being kept. It takes less memory
+        /// and more time, and gives the same results.
         recompute_activations: bool => default(false);
     }
 }
@@ -104,7 +107,8 @@ record! {
     pub struct TokenizerSpec {
         /// Where the vocabulary comes from.
         kind: TokenizerKind => flat;
-        /// The end-of-sequence token of a tokenizer `file`.
+        /// The token of a tokenizer `file` that ends a completion, as it is written there. It is needed beside
+        /// `file`, and left out otherwise, because every other vocabulary has an end of its own.
         eos: String => optional;
     }
 }
@@ -112,11 +116,14 @@ record! {
 one_of! {
     /// Where the vocabulary comes from.
     pub enum TokenizerKind {
-        /// Id of a data set, which builds a vocabulary for its problems.
+        /// The id of a data set whose words become the vocabulary: one token for each word, words being separated
+        /// by white space. Of a file these are the words of all prompts and solutions, in both splits; of Countdown
+        /// they are the numbers, the operations and the words of the template. At most 65 536 words.
         "data" => Data(Name),
-        /// The pieces of text that are tokens, besides the end of the sequence.
+        /// The words that are tokens, besides the end of the sequence, which is always token 0. A prompt or a
+        /// solution with another word is an error.
         "vocabulary" => Vocabulary(Texts),
-        /// Path of a `tokenizer.json`.
+        /// The path of a `tokenizer.json` as Hugging Face's `tokenizers` writes it, relative to this file.
         "file" => File(String),
     }
 }
@@ -124,9 +131,9 @@ one_of! {
 one_of! {
     /// Attention of every layer.
     pub enum AttentionSpec {
-        /// Grouped-query attention.
+        /// Grouped-query attention (Ainslie et al., 2023, arXiv 2305.13245).
         "gqa" => Gqa(GqaSpec),
-        /// Multi-head latent attention (DeepSeek-V2).
+        /// Multi-head latent attention (DeepSeek-V2, 2024, arXiv 2405.04434).
         "mla" => Mla(MlaSpec),
     }
 }
@@ -134,11 +141,11 @@ one_of! {
 record! {
     /// Grouped-query attention.
     pub struct GqaSpec {
-        /// Query heads.
+        /// The number of query heads.
         heads: usize => required, PARTS;
-        /// Key/value heads; divides `heads`.
+        /// The number of key and value heads. It divides `heads`, and equal to it makes multi-head attention.
         kv_heads: usize => required, PARTS;
-        /// Width of a head; even.
+        /// The width of a head, numbers per token. It is even, because rotary positions turn pairs.
         head_dim: usize => required, SIZE;
     }
 }
@@ -146,17 +153,19 @@ record! {
 record! {
     /// Multi-head latent attention (DeepSeek-V2).
     pub struct MlaSpec {
-        /// Heads.
+        /// The number of heads.
         heads: usize => required, PARTS;
-        /// Rank of the query compression; left out, queries are projected directly.
+        /// The width that queries are compressed to, numbers per token. Left out, queries are projected directly.
         q_lora_rank: usize => optional, SIZE;
-        /// Width of the cached latent.
+        /// The width of the latent that keys and values are made from, numbers per token. It is what the cache
+        /// keeps.
         kv_lora_rank: usize => required, SIZE;
-        /// Width of a head's part without position.
+        /// The width of the part of a head that has no position, numbers per token.
         qk_nope_head_dim: usize => required, SIZE;
-        /// Width of the rotary part, shared by all heads on the key side; even.
+        /// The width of the rotary part of a head, numbers per token, which all heads share on the side of the
+        /// keys. It is even.
         qk_rope_head_dim: usize => required, SIZE;
-        /// Width of a head's value.
+        /// The width of a head's value, numbers per token.
         v_head_dim: usize => required, SIZE;
     }
 }
@@ -164,9 +173,9 @@ record! {
 one_of! {
     /// Feed-forward of every layer.
     pub enum FeedForwardSpec {
-        /// One SwiGLU.
+        /// One SwiGLU for every token (Shazeer, 2020, arXiv 2002.05202).
         "dense" => Dense(DenseSpec),
-        /// A mixture of experts (DeepSeek-V3).
+        /// A mixture of experts (DeepSeek-V3, 2024, arXiv 2412.19437).
         "moe" => Moe(MoeSpec),
     }
 }
@@ -174,7 +183,7 @@ one_of! {
 record! {
     /// One SwiGLU.
     pub struct DenseSpec {
-        /// Its inner width.
+        /// The inner width, numbers per token.
         intermediate_size: usize => required, SIZE;
     }
 }
@@ -182,29 +191,31 @@ record! {
 record! {
     /// A mixture of experts (DeepSeek-V3): shared experts plus a sigmoid-gated choice of routed ones.
     pub struct MoeSpec {
-        /// Routed experts.
+        /// The number of routed experts in a layer.
         routed_experts: usize => required, PARTS;
-        /// Shared experts, which see every token.
+        /// The number of shared experts in a layer, which see every token.
         shared_experts: usize => default(1), Range::from(0.0).to(4_096.0);
-        /// Routed experts per token.
+        /// The number of routed experts that a token is sent to.
         experts_per_token: usize => required, PARTS;
-        /// Inner width of one expert.
+        /// The inner width of one expert, numbers per token.
         expert_intermediate_size: usize => required, SIZE;
-        /// Groups the routed experts are split into.
+        /// The number of equal groups that the routed experts are split into. It divides `routed_experts`.
         groups: usize => default(1), PARTS;
-        /// Groups a token may choose experts from.
+        /// The number of groups that a token may choose its experts from.
         groups_per_token: usize => default(1), PARTS;
         /// Whether the chosen gate values are divided by their sum.
         normalize_gate: bool => default(true);
-        /// Factor on the routed experts' output.
+        /// The factor on the output of the routed experts.
         routed_scaling: f64 => default(1.0), POSITIVE;
-        /// Step of the loss-free bias update, per optimizer update; 0 turns it off.
+        /// The step by which the bias of an expert moves after every optimizer update, up when it had too few
+        /// tokens and down when it had too many. 0 turns it off.
         bias_update_speed: f64 => default(0.001), NOT_NEGATIVE;
-        /// Factor of the sequence-wise balance loss; 0 turns it off.
+        /// The factor of the balance loss, which is taken over each sequence. 0 turns it off.
         balance_loss: f64 => default(0.0001), NOT_NEGATIVE;
-        /// Leading layers that are dense instead.
+        /// The number of leading layers that are dense instead.
         dense_layers: usize => default(0), Range::from(0.0).to(4_096.0);
-        /// Inner width of those; needed when there are any.
+        /// The inner width of the dense layers, numbers per token. It is needed when there are any, and left out
+        /// otherwise.
         dense_intermediate_size: usize => optional, SIZE;
     }
 }
@@ -214,7 +225,8 @@ record! {
     pub struct DataSpec {
         /// Where the problems come from.
         source: SourceSpec => flat;
-        /// Template of the prompt (minijinja); the columns of a problem are its variables.
+        /// The template of the prompt, in the language of Jinja (minijinja). The columns of a problem are its
+        /// variables.
         prompt: String => required;
     }
 }
@@ -224,7 +236,7 @@ one_of! {
     pub enum SourceSpec {
         /// Generated problems of the Countdown numbers game.
         "countdown" => Countdown(CountdownSpec),
-        /// A file with one JSON object per line.
+        /// A file with one JSON object on each line.
         "jsonl" => Jsonl(JsonlSpec),
     }
 }
@@ -232,21 +244,22 @@ one_of! {
 record! {
     /// Generated problems of the Countdown numbers game: reach the target with the numbers.
     pub struct CountdownSpec {
-        /// How many numbers a problem has: `3` or `[3, 4]`.
+        /// How many numbers a problem has: `3`, or `[3, 4]` for three or four.
         count: Counts => required, Range::from(2.0).to(6.0);
-        /// Smallest and largest number.
+        /// The smallest and the largest number of a problem.
         numbers: Interval => required, COUNTDOWN;
-        /// Smallest and largest target.
+        /// The smallest and the largest target.
         target: Interval => required, COUNTDOWN;
-        /// Allowed operations.
+        /// The operations that a solution may use.
         operations: Operations => default(Operations("+-*/".to_owned()));
-        /// Training problems.
+        /// The number of training problems.
         train: usize => required, COUNT;
-        /// Held-out problems; none of them is a training problem in another order.
+        /// The number of held-out problems. None of them is a training problem in another order.
         heldout: usize => required, MAYBE;
         /// How worked solutions are written.
         trace: TraceStyle => default(TraceStyle::Steps);
-        /// Seed of the generator, apart from the run's, so that runs with other seeds share their problems.
+        /// The seed of the generator. It is apart from the run's, so that runs with other seeds share their
+        /// problems.
         seed: u64 => default(0);
     }
 }
@@ -254,15 +267,17 @@ record! {
 record! {
     /// A file with one JSON object per line.
     pub struct JsonlSpec {
-        /// The file.
+        /// The path of the file, relative to this file.
         path: String => required;
-        /// Share of the problems that is held out, chosen by hash.
+        /// The share of the problems that is held out. The hash of a problem decides, so equal problems are on one
+        /// side.
         heldout: f64 => default(0.1), DECAY;
-        /// Columns every row must have.
+        /// The columns that templates and rewards may use. Every row must have them.
         columns: Texts => default(Texts::default());
-        /// Column with the worked completion; supervised stages need it.
+        /// The column with the worked completion, which supervised stages train on. Left out, the data has no
+        /// worked completions.
         solution: String => optional;
-        /// Column with the short gold answer.
+        /// The column with the short right answer, which is recorded and shown beside a rollout. Left out, none is.
         answer: String => optional;
     }
 }
@@ -270,9 +285,9 @@ record! {
 record! {
     /// A frozen model that rewards may ask.
     pub struct JudgeSpec {
-        /// Its checkpoint: a folder that a run of r1x wrote.
+        /// The path of its weights: a folder that a run of r1x wrote under `checkpoints`.
         checkpoint: String => required;
-        /// Its shape and tokenizer; those of the policy when left out.
+        /// Its shape and tokenizer. Left out, they are those of the policy.
         model: ModelSpec => optional;
     }
 }
@@ -280,28 +295,31 @@ record! {
 record! {
     /// A reward plugin and its place in the total.
     pub struct RewardSpec {
-        /// Path of the WebAssembly component, or of a plugin's sources: a folder with a plugin.toml, or one file.
+        /// The path of the WebAssembly component, or of a plugin's sources: a folder with a `plugin.toml`, or a
+        /// single file. It is relative to this file.
         plugin: String => required;
-        /// Weight in the total: a number, or points `[{step, weight}, ...]` of a stage with straight lines
-        /// between them.
+        /// The weight of its value in the total: a number, or points `[{step, weight}, ...]` of a stage with
+        /// straight lines between them. A reward of weight 0 is scored and recorded without counting.
         weight: Weight => default(Weight::Constant(1.0));
-        /// Course of the weight over a stage, from which it is the peak; not beside points.
+        /// The course of the weight over the steps of a stage, in which `weight` is the highest value; it is not
+        /// written beside points. Left out, the weight stays what it is.
         schedule: ScheduleSpec => optional;
-        /// Problems it judges, all when left out. It is not asked about others.
+        /// The problems that it judges. It is not asked about others, whose totals do without it. Left out, it
+        /// judges all of them.
         r#for: ForSpec => optional;
-        /// Bounds its value is moved into, `[lowest, highest]`; none when left out.
+        /// The bounds `[lowest, highest]` that its value is moved into. Left out, there are none.
         clip: Between => optional;
-        /// Another reward that decides whether it counts; it always does when left out.
+        /// Another reward that decides whether this one counts. Left out, it always does.
         only_if: OnlyIfSpec => optional;
-        /// What the plugin is configured with.
+        /// What the plugin is configured with. Each plugin says what it takes.
         with: Free => default(Free(json!({})));
-        /// What it may use.
+        /// What one call of the plugin may use.
         limits: LimitsSpec => nested;
-        /// What a failed score counts as.
+        /// What a score that failed counts as.
         on_failure: OnFailure => default(OnFailure::Mask);
-        /// Share of the rollouts scored together that may fail before the run stops; one always may.
+        /// The share of the rollouts scored together that may fail before the run stops. One may always fail.
         max_failed_share: f64 => default(0.01), SHARE;
-        /// What its plugin may ask for beyond text.
+        /// What its plugin may ask for beyond text, of which it names what it needs.
         grant: Grant => default(Grant::default());
     }
 }
@@ -309,11 +327,11 @@ record! {
 record! {
     /// Problems a reward judges: those that meet every condition given.
     pub struct ForSpec {
-        /// Ids of data sets they come from.
+        /// The ids of the data sets that the problems come from. Left out, they may come from any.
         data: Vec<At<Name>> => optional;
-        /// A column that tells, beside `values`.
+        /// The column that tells, beside `values`. Left out, no column does.
         column: String => optional;
-        /// What it holds; a column with a list holds each of its entries.
+        /// What the column holds. Of a column with a list, one of its entries is enough. Left out with `column`.
         values: Texts => optional;
     }
 }
@@ -321,11 +339,11 @@ record! {
 record! {
     /// A gate: a reward counts only if another one reaches a bound.
     pub struct OnlyIfSpec {
-        /// Id of the deciding reward. Where it has no value, the gated reward has none either.
+        /// The id of the deciding reward. Where it has no value, this reward has none either.
         reward: Name => required;
-        /// What it has to count at least.
+        /// The lowest value of the deciding reward at which this one counts.
         at_least: f64 => required;
-        /// What the gated reward is when the deciding one counts less.
+        /// What this reward is where the deciding one counts less.
         otherwise: Otherwise => default(Otherwise::Zero);
     }
 }
@@ -333,13 +351,14 @@ record! {
 record! {
     /// What one reward plugin may use.
     pub struct LimitsSpec {
-        /// Milliseconds for a call, before the share per rollout.
+        /// The time that a call may take, in milliseconds, before the share of each rollout.
         time_ms: u64 => default(10_000), Range::from(1.0).to(3_600_000.0);
-        /// Milliseconds added per rollout in the call.
+        /// The time added for each rollout of the call, in milliseconds.
         time_per_rollout_ms: u64 => default(20), Range::from(0.0).to(3_600_000.0);
-        /// Memory of the plugin, in bytes or as 256MiB.
+        /// The memory that the plugin may use, in bytes, or with a unit as in `256MiB`.
         memory_bytes: Bytes => default(Bytes(268_435_456)), Range::from(65_536.0).to(4_294_967_296.0);
-        /// Units of work for a call, the same on every machine; costs a third of the speed.
+        /// The work that a call may do, in units that are the same on every machine. Counting them costs a third of
+        /// the speed. Left out, work is not counted.
         fuel: u64 => optional, Range::from(1.0).to(1e15);
     }
 }
@@ -347,7 +366,7 @@ record! {
 record! {
     /// One stage.
     pub struct StageSpec {
-        /// Its id.
+        /// The id of the stage.
         id: Name => required;
         /// What it does.
         kind: StageKindSpec => flat;
@@ -359,9 +378,9 @@ one_of! {
     pub enum StageKindSpec {
         /// Supervised fine-tuning on worked solutions.
         "sft" => Sft(SftSpec),
-        /// Group-relative policy optimisation.
+        /// Group-relative policy optimisation: reinforcement learning from rewards.
         "grpo" => Grpo(GrpoSpec),
-        /// Evaluation only.
+        /// Evaluation and nothing else.
         "evaluate" => Evaluate(EvaluateSpec),
     }
 }
@@ -369,19 +388,20 @@ one_of! {
 record! {
     /// AdamW with gradient clipping and a learning-rate schedule.
     pub struct OptimizerSpec {
-        /// Peak learning rate.
+        /// The highest learning rate, which is reached at the end of the warm-up.
         lr: f64 => required, POSITIVE;
-        /// Its course over the stage.
+        /// The course of the learning rate over the steps of the stage.
         schedule: ScheduleSpec => nested;
-        /// Decay of the first moment.
+        /// The decay of the first moment, per update.
         beta1: f64 => default(0.9), DECAY;
-        /// Decay of the second moment.
+        /// The decay of the second moment, per update.
         beta2: f64 => default(0.95), DECAY;
-        /// Added to the root of the second moment.
+        /// The number added to the root of the second moment, so that nothing is divided by 0.
         eps: f64 => default(1e-8), POSITIVE;
-        /// Decoupled decay of matrices.
+        /// The decay of weight matrices, per update and times the learning rate. It is decoupled from the gradient.
         weight_decay: f64 => default(0.0), NOT_NEGATIVE;
-        /// Largest global gradient norm; 0 turns clipping off.
+        /// The largest norm of the gradient over all weights; a longer gradient is scaled down to it. 0 turns it
+        /// off.
         grad_clip: f64 => default(1.0), NOT_NEGATIVE;
     }
 }
@@ -389,11 +409,11 @@ record! {
 record! {
     /// Course of a learning rate or weight: a linear warm-up, then a decay to `final_ratio`.
     pub struct ScheduleSpec {
-        /// Shape after the warm-up.
+        /// The course after the warm-up.
         kind: ScheduleKind => default(ScheduleKind::Constant);
-        /// Steps of the warm-up.
+        /// The number of steps in which the value rises to its highest in equal parts, the last of which is the highest.
         warmup_steps: u64 => default(0), MAYBE;
-        /// Where it ends, as a share of the peak; `constant` does not use it.
+        /// What the course ends at, as a share of the highest value. `constant` does not use it.
         final_ratio: f64 => default(0.0), SHARE;
     }
 }
@@ -401,17 +421,18 @@ record! {
 record! {
     /// Supervised fine-tuning on worked solutions.
     pub struct SftSpec {
-        /// Problems with worked solutions, `<data id>.train`.
+        /// The problems, which must have worked solutions: `<data id>.train`.
         data: DataName => required;
-        /// Leave out so many problems from the start of the split; none when left out.
+        /// How many problems are left out from the start of the split. Left out, none are.
         skip: usize => optional, COUNT;
-        /// Use only the first so many problems of the rest; all when left out.
+        /// How many problems are used after those. Left out, all are.
         limit: usize => optional, COUNT;
-        /// Optimizer updates.
+        /// The number of optimizer updates.
         steps: u64 => required, COUNT;
-        /// Sequences per update.
+        /// The number of sequences in an update.
         batch_size: usize => required, SIZE;
-        /// Sequences computed together; 32, or the batch where that is smaller, when left out.
+        /// The number of sequences that are computed together, which decides how much memory it takes. Left out, it
+        /// is 32, or `batch_size` where that is smaller.
         micro_batch_size: usize => optional, SIZE;
         /// AdamW.
         optimizer: OptimizerSpec => flat;
@@ -421,43 +442,45 @@ record! {
 record! {
     /// Group-relative policy optimisation (DeepSeekMath, DeepSeek-R1).
     pub struct GrpoSpec {
-        /// Problems, `<data id>.train`, or a list of such data sets, which are mixed.
+        /// The problems, `<data id>.train`, or a list of such data sets, whose problems are mixed.
         data: DataNames => required;
-        /// Leave out so many problems from the start of the split; none when left out. For one data set only.
+        /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
-        /// Use only the first so many problems of the rest; all when left out. For one data set only.
+        /// How many problems are used after those, for one data set only. Left out, all are.
         limit: usize => optional, COUNT;
-        /// Ids of the rewards that are summed.
+        /// The ids of the rewards that make up the total.
         rewards: Vec<At<Name>> => required;
-        /// Steps: one batch of rollouts each.
+        /// The number of steps, each of which samples one batch of rollouts and learns from it.
         steps: u64 => required, COUNT;
-        /// Prompts per step.
+        /// The number of prompts in a step.
         prompts_per_step: usize => required, SIZE;
-        /// Rollouts per prompt.
+        /// The number of rollouts of each prompt, which are compared with each other.
         group_size: usize => required, SIZE;
         /// How rollouts are sampled.
         sampling: SamplingSpec => required;
-        /// Passes over each batch of rollouts.
+        /// The number of passes over each batch of rollouts.
         epochs: usize => default(1), PARTS;
-        /// Optimizer updates a pass is split into.
+        /// The number of optimizer updates that a pass is split into.
         updates_per_epoch: usize => default(1), SIZE;
-        /// Sequences computed together; 32, or those of an update where that is smaller, when left out.
+        /// The number of sequences that are computed together, which decides how much memory it takes. Left out, it
+        /// is 32, or those of an update where they are fewer.
         micro_batch_size: usize => optional, SIZE;
         /// AdamW.
         optimizer: OptimizerSpec => flat;
         /// How totals become advantages.
         advantage: AdvantageSpec => nested;
-        /// Bounds of the probability ratio.
+        /// The bounds of the probability ratio.
         clip: ClipSpec => nested;
-        /// Penalty towards the reference policy.
+        /// The penalty on moving away from a reference policy.
         kl: KlSpec => nested;
-        /// How token losses become one number.
+        /// How the losses of tokens become one number.
         aggregation: Aggregation => default(Aggregation::TokenMean);
-        /// What happens to groups whose totals are all equal.
+        /// What happens to groups whose totals are all equal, from which nothing can be learned.
         zero_signal: ZeroSignal => default(ZeroSignal::Keep);
-        /// What happens to truncated completions.
+        /// What happens to completions that the token limit ended.
         truncated: Truncated => default(Truncated::Keep);
-        /// Compute a group's prompt once for all its completions in training, as in sampling.
+        /// Whether the prompt of a group is computed once for all its completions in training, as it is in
+        /// sampling.
         share_prompts: bool => default(true);
     }
 }
@@ -465,7 +488,7 @@ record! {
 record! {
     /// Evaluation only.
     pub struct EvaluateSpec {
-        /// Ids of the suites to run.
+        /// The ids of the suites to run.
         evals: Vec<At<Name>> => required;
     }
 }
@@ -473,15 +496,15 @@ record! {
 record! {
     /// How tokens are drawn.
     pub struct SamplingSpec {
-        /// Softmax temperature; 0 means greedy.
+        /// The temperature of the softmax. 0 takes the likeliest token.
         temperature: f64 => default(1.0), NOT_NEGATIVE;
-        /// Keep only so many of the likeliest tokens; 0 keeps all.
+        /// The number of likeliest tokens that are kept. 0 keeps all.
         top_k: usize => default(0), MAYBE;
-        /// Keep the smallest set of likeliest tokens with at least this mass; 1 keeps all.
+        /// The probability that the smallest set of likeliest tokens must reach to be kept. 1 keeps all.
         top_p: f64 => default(1.0), Range::above(0.0).to(1.0);
-        /// Keep tokens at least this likely relative to the likeliest; 0 keeps all.
+        /// The share of the likeliest token's probability that a token must have to be kept. 0 keeps all.
         min_p: f64 => default(0.0), DECAY;
-        /// Longest completion, tokens.
+        /// The longest completion, in tokens.
         max_tokens: usize => required, SIZE;
     }
 }
@@ -491,13 +514,14 @@ record! {
     pub struct AdvantageSpec {
         /// The estimator.
         kind: AdvantageKind => default(AdvantageKind::GroupNormalized);
-        /// Added to the standard deviation.
+        /// The number added to the standard deviation, so that nothing is divided by 0.
         eps: f64 => default(1e-4), NOT_NEGATIVE;
-        /// Whether the rewards of a rollout are summed or compared first.
+        /// Whether the rewards of a rollout are added up first, or compared one by one.
         combine: CombineOrder => default(CombineOrder::SumThenNormalize);
-        /// Divide a step's advantages by their standard deviation; when left out, with normalize_then_sum only.
+        /// Whether the advantages of a step are divided by their standard deviation. Left out, they are with
+        /// `normalize_then_sum` only.
         whiten: bool => optional;
-        /// Bounds totals are moved into, `[lowest, highest]`; none when left out.
+        /// The bounds `[lowest, highest]` that totals are moved into. Left out, there are none.
         clip_total: Between => optional;
     }
 }
@@ -505,11 +529,11 @@ record! {
 record! {
     /// Bounds of the probability ratio.
     pub struct ClipSpec {
-        /// The lower bound is 1 - low.
+        /// The distance of the lower bound from 1, so that the ratio is held above 1 - `low`.
         low: f64 => default(0.2), SHARE;
-        /// The upper bound is 1 + high.
+        /// The distance of the upper bound from 1, so that the ratio is held below 1 + `high`.
         high: f64 => default(0.2), NOT_NEGATIVE;
-        /// Cap of the ratio for negative advantages too (two-sided clipping); none when left out.
+        /// The largest ratio for negative advantages too (two-sided clipping). Left out, there is none.
         max_ratio: f64 => optional, Range::above(1.0);
     }
 }
@@ -517,11 +541,12 @@ record! {
 record! {
     /// Penalty towards the reference policy, which is the policy the stage begins with.
     pub struct KlSpec {
-        /// Its factor; 0 means no reference policy at all.
+        /// The factor of the penalty. 0 means that there is no reference policy at all.
         coef: f64 => default(0.0), NOT_NEGATIVE;
-        /// Estimator.
+        /// The estimator of the divergence at each token.
         estimator: KlEstimator => default(KlEstimator::K3);
-        /// The reference becomes the current policy every so many steps; never when left out.
+        /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
+        /// the policy that the stage began with.
         refresh_every: u64 => optional, COUNT;
     }
 }
@@ -529,27 +554,29 @@ record! {
 record! {
     /// An evaluation suite.
     pub struct EvalSpec {
-        /// Its id.
+        /// The id of the suite.
         id: Name => required;
-        /// Problems, `<data id>.heldout`.
+        /// The problems, `<data id>.heldout` or `<data id>.train`.
         data: DataName => required;
-        /// Leave out so many problems from the start of the split; none when left out.
+        /// How many problems are left out from the start of the split. Left out, none are.
         skip: usize => optional, COUNT;
-        /// Use only the first so many problems of the rest; all when left out.
+        /// How many problems are used after those. Left out, all are.
         limit: usize => optional, COUNT;
-        /// Samples per problem.
+        /// The number of completions sampled for each problem.
         samples: usize => default(1), SIZE;
         /// How they are sampled.
         sampling: SamplingSpec => required;
-        /// Id of the reward whose value decides.
+        /// The id of the reward whose value decides whether a completion is right.
         grade: Name => required;
-        /// A sample is correct when its grade is at least this.
+        /// The lowest grade of a completion that is right.
         threshold: f64 => default(1.0);
-        /// Figures: pass@1, pass@8 and so on; `[pass@1]` when left out.
+        /// The figures that are reported: `pass@1`, `pass@8` and so on, up to the number of samples. Left out, it
+        /// is `[pass@1]`.
         report: Vec<At<PassAt>> => optional;
-        /// When the suite runs, besides `evaluate` stages that name it.
+        /// When the suite runs, besides the stages that name it.
         when: WhenSpec => nested;
-        /// Lowest acceptable final values by figure; missing one makes `r1x run` exit with 5.
+        /// The lowest acceptable value of each figure when the suite runs last, as in `{pass@1: 0.4}`. When one is
+        /// missed, `r1x run` ends with exit code 5. Left out, any value is acceptable.
         gate: Gate => nested, SHARE;
     }
 }
@@ -557,9 +584,9 @@ record! {
 record! {
     /// When a suite runs, besides `evaluate` stages that name it.
     pub struct WhenSpec {
-        /// `start` (before the first stage), `stage_end` (after every training stage); `[stage_end]` when left out.
+        /// The moments at which it runs. Left out, it is `[stage_end]`.
         at: Vec<At<Moment>> => optional;
-        /// Every so many steps inside training stages.
+        /// The number of steps after which it runs inside training stages. Left out, it does not run inside them.
         every: u64 => optional, COUNT;
     }
 }
@@ -567,11 +594,11 @@ record! {
 record! {
     /// What of a rollout is kept besides its numbers.
     pub struct RecordSpec {
-        /// Completion text.
+        /// Whether the text of completions is kept.
         text: bool => default(true);
-        /// Token ids.
+        /// Whether the ids of their tokens are kept.
         tokens: bool => default(true);
-        /// Log-probability of each token.
+        /// Whether the log-probability of each token is kept, in nats.
         logprobs: bool => default(true);
     }
 }
@@ -579,9 +606,9 @@ record! {
 record! {
     /// When weights are saved; the end of every training stage always is.
     pub struct CheckpointSpec {
-        /// Every so many steps; at the ends of stages only when left out.
+        /// The number of steps after which weights are saved. Left out, they are saved at the ends of stages only.
         every: u64 => optional, COUNT;
-        /// Periodic checkpoints kept per stage.
+        /// The number of such checkpoints that are kept in each stage, the newest.
         keep: usize => default(2), PARTS;
     }
 }

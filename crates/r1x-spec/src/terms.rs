@@ -227,7 +227,7 @@ pub(crate) fn check_name(text: &str, span: Span, reader: &mut Reader) -> bool {
 
 impl Term for Name {
     fn shape(_: Range) -> Shape {
-        Shape::Value(json!({ "type": "string", "pattern": NAME_PATTERN }))
+        Shape::Value(json!({ "type": "string", "pattern": NAME_PATTERN, "title": "a name" }))
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
@@ -283,11 +283,15 @@ impl Bytes {
 }
 
 impl Term for Bytes {
-    fn shape(_: Range) -> Shape {
-        Shape::Value(json!({ "anyOf": [
-            { "type": "integer", "minimum": 0 },
+    fn shape(range: Range) -> Shape {
+        let whole =
+            number_schema("integer", if range == Range::ANY { Range::from(0.0) } else { range });
+        Shape::Value(
+            json!({ "title": "a number of bytes, or text with a unit as `256MiB`", "anyOf": [
+            whole,
             { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? ?(B|KiB|MiB|GiB|kB|KB|MB|GB)$" },
-        ] }))
+        ] }),
+        )
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
@@ -378,7 +382,9 @@ pub struct Operations(pub String);
 
 impl Term for Operations {
     fn shape(_: Range) -> Shape {
-        Shape::Value(json!({ "type": "string", "pattern": "^[-+*/]{1,4}$" }))
+        Shape::Value(json!({
+            "type": "string", "pattern": "^[-+*/]{1,4}$", "title": "text of some of `+ - * /`",
+        }))
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
@@ -405,7 +411,11 @@ pub struct DataName {
 
 impl Term for DataName {
     fn shape(_: Range) -> Shape {
-        Shape::Value(json!({ "type": "string", "pattern": "\\.(train|heldout)$" }))
+        Shape::Value(json!({
+            "type": "string",
+            "pattern": "\\.(train|heldout)$",
+            "title": "`<data id>.train` or `<data id>.heldout`",
+        }))
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
@@ -451,7 +461,9 @@ fn not_a_figure(text: &str, span: Span, reader: &mut Reader) {
 
 impl Term for PassAt {
     fn shape(_: Range) -> Shape {
-        Shape::Value(json!({ "type": "string", "pattern": "^pass@[1-9][0-9]*$" }))
+        Shape::Value(json!({
+            "type": "string", "pattern": "^pass@[1-9][0-9]*$", "title": "a figure as `pass@8`",
+        }))
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
@@ -471,7 +483,7 @@ pub struct AtLeast(pub f64);
 impl Term for AtLeast {
     fn shape(range: Range) -> Shape {
         let number = number_schema("number", range);
-        Shape::Value(json!({ "anyOf": [
+        Shape::Value(json!({ "title": "a lowest value, as `0.4` or `\">= 0.4\"`", "anyOf": [
             number, { "type": "string", "pattern": "^>= *[0-9.]+([eE][-+]?[0-9]+)?$" },
         ] }))
     }

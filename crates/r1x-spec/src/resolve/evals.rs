@@ -25,7 +25,7 @@ impl Resolver<'_, '_> {
     }
 
     fn eval(&mut self, spec: &At<EvalSpec>) -> Option<EvalPlan> {
-        let data = self.data_ref(&spec.data, None, spec.limit.as_ref());
+        let data = self.data_ref(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_grade(&spec.grade, &spec.data.data);
         let sampling = self.sampling(&spec.sampling);
         if sampling.temperature == 0.0 && *spec.samples > 1 {

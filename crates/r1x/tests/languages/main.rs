@@ -5,6 +5,8 @@
 mod c;
 mod javascript;
 mod packages;
+#[path = "../page/mod.rs"]
+mod page;
 mod python;
 mod support;
 mod templates;

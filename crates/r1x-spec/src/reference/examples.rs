@@ -1,0 +1,361 @@
+//! The examples of `docs/spec.md`, one or more for each map of keys.
+//!
+//! Each is a piece of a spec that extends `countdown.yaml`, and a test resolves it there. Must not explain keys.
+
+/// An example of the keys of one map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Path of the map whose keys it shows.
+    pub path: &'static str,
+    /// The piece of a spec.
+    pub text: &'static str,
+}
+
+/// Every example, in the order of the page.
+pub const EXAMPLES: &[Example] = &[
+    Example {
+        path: "",
+        text: "
+r1x: 1
+extends: countdown.yaml        # what is not written here comes from there
+name: countdown-long
+seed: 2
+tags: [longer, second-try]
+stages:
+  - id: rl
+    grpo: {steps: 1200}",
+    },
+    Example {
+        path: "model",
+        text: "
+model:
+  tokenizer: {data: countdown}
+  hidden_size: 192
+  layers: 3
+  context_length: 64
+  attention:
+    gqa: {heads: 6, kv_heads: 2, head_dim: 32}
+  feed_forward:
+    dense: {intermediate_size: 384}
+  tie_embeddings: false
+  rope_theta: 10000
+  norm_eps: 1e-6
+  init_std: 0.02
+  precision: f32
+  recompute_activations: true",
+    },
+    Example {
+        path: "model.tokenizer",
+        text: "
+model:
+  tokenizer: {data: countdown}                       # a token for each word of the data",
+    },
+    Example {
+        path: "model.tokenizer",
+        text: "
+model:
+  tokenizer: {vocabulary: [\"0\", \"1\", \"2\", \"+\", \"=\", \"->\"]}   # these words and no others",
+    },
+    Example {
+        path: "model.tokenizer",
+        text: "
+model:
+  tokenizer: {file: tokenizer.json, eos: <|endoftext|>}",
+    },
+    Example {
+        path: "model.attention.gqa",
+        text: "
+model:
+  attention:
+    gqa: {heads: 8, kv_heads: 2, head_dim: 16}",
+    },
+    Example {
+        path: "model.attention.mla",
+        text: "
+model:
+  attention:
+    mla:
+      heads: 4
+      q_lora_rank: 64
+      kv_lora_rank: 32
+      qk_nope_head_dim: 32
+      qk_rope_head_dim: 16
+      v_head_dim: 32",
+    },
+    Example {
+        path: "model.feed_forward.dense",
+        text: "
+model:
+  feed_forward:
+    dense: {intermediate_size: 256}",
+    },
+    Example {
+        path: "model.feed_forward.moe",
+        text: "
+model:
+  feed_forward:
+    moe:
+      routed_experts: 16
+      shared_experts: 1
+      experts_per_token: 4
+      expert_intermediate_size: 64
+      groups: 4
+      groups_per_token: 2
+      normalize_gate: true
+      routed_scaling: 1.5
+      bias_update_speed: 0.001
+      balance_loss: 0.0001
+      dense_layers: 1
+      dense_intermediate_size: 256",
+    },
+    Example {
+        path: "data.ID",
+        text: "
+data:
+  sums:
+    jsonl: {path: sums.jsonl, columns: [question, answer]}
+    prompt: \"{{ question }} =\"",
+    },
+    Example {
+        path: "data.ID.countdown",
+        text: "
+data:
+  harder:
+    countdown:
+      count: [3, 4]
+      numbers: [1, 50]
+      target: [10, 100]
+      operations: \"+-*/\"
+      train: 20000
+      heldout: 500
+      trace: search
+      seed: 7
+    prompt: \"{{ nums | join(' ') }} -> {{ target }} <think>\"",
+    },
+    Example {
+        path: "data.ID.jsonl",
+        text: "
+data:
+  sums:
+    jsonl:
+      path: sums.jsonl
+      heldout: 0.2
+      columns: [question, answer]
+      solution: worked
+      answer: answer
+    prompt: \"{{ question }} =\"",
+    },
+    Example {
+        path: "rewards.ID",
+        text: "
+rewards:
+  equation:
+    plugin: ../plugins/countdown.wasm
+    weight: [{step: 0, weight: 0.5}, {step: 100, weight: 1}]
+    with: {compat: none}
+    on_failure: mask
+    max_failed_share: 0.05
+  form:
+    plugin: ../plugins/format.wasm
+    weight: 0.1
+    schedule: {kind: linear, warmup_steps: 20, final_ratio: 0.5}
+    for: {data: [countdown]}
+    clip: [0, 1]
+    only_if: {reward: equation, at_least: 0.5}
+    limits: {time_ms: 2000}
+  tests:
+    plugin: ../plugins/code.wasm
+    grant: [exec]
+stages:
+  - id: rl
+    grpo: {rewards: [equation, form, tests]}",
+    },
+    Example {
+        path: "rewards.ID.schedule",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      lr: 3e-4
+      schedule: {kind: cosine, warmup_steps: 20, final_ratio: 0.1}",
+    },
+    Example {
+        path: "rewards.ID.for",
+        text: "
+rewards:
+  equation:
+    for: {data: [countdown], column: target, values: [\"10\", \"20\"]}
+  format:
+    for: {data: [countdown]}
+evals:
+  - {id: heldout, grade: format}",
+    },
+    Example {
+        path: "rewards.ID.only_if",
+        text: "
+rewards:
+  equation:
+    only_if: {reward: format, at_least: 1, otherwise: mask}",
+    },
+    Example {
+        path: "rewards.ID.limits",
+        text: "
+rewards:
+  equation:
+    limits: {time_ms: 5000, time_per_rollout_ms: 10, memory_bytes: 64MiB, fuel: 50000000}",
+    },
+    Example {
+        path: "judges.ID",
+        text: "
+judges:
+  critic:
+    checkpoint: ../runs/critic-calm-otter/sft/final
+    model:
+      tokenizer: {data: countdown}
+      hidden_size: 64
+      layers: 2
+      context_length: 128
+      attention:
+        gqa: {heads: 4, kv_heads: 4, head_dim: 16}
+      feed_forward:
+        dense: {intermediate_size: 192}",
+    },
+    Example {
+        path: "stages.ID",
+        text: "
+stages:
+  - id: last-look
+    evaluate: {evals: [heldout]}",
+    },
+    Example {
+        path: "stages.ID.sft",
+        text: "
+stages:
+  - id: cold-start
+    sft:
+      data: countdown.train
+      skip: 500
+      limit: 2000
+      steps: 400
+      batch_size: 64
+      micro_batch_size: 16
+      lr: 3e-3
+      schedule: {kind: cosine, warmup_steps: 20}
+      beta1: 0.9
+      beta2: 0.95
+      eps: 1e-8
+      weight_decay: 0.1
+      grad_clip: 1.0",
+    },
+    Example {
+        path: "stages.ID.grpo",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      data: countdown.train
+      skip: 3000
+      limit: 5000
+      rewards: [format, equation]
+      steps: 300
+      prompts_per_step: 64
+      group_size: 8
+      sampling: {temperature: 1.0, max_tokens: 32}
+      epochs: 1
+      updates_per_epoch: 2
+      micro_batch_size: 16
+      lr: 3e-4
+      schedule: {kind: linear, warmup_steps: 10}
+      beta1: 0.9
+      beta2: 0.95
+      eps: 1e-8
+      weight_decay: 0.0
+      grad_clip: 1.0
+      advantage: {kind: group_normalized}
+      clip: {low: 0.2, high: 0.28}
+      kl: {coef: 0.001}
+      aggregation: token_mean
+      zero_signal: drop
+      truncated: mask
+      share_prompts: true",
+    },
+    Example {
+        path: "stages.ID.grpo.sampling",
+        text: "
+evals:
+  - id: heldout
+    samples: 8
+    sampling: {temperature: 0.7, top_k: 50, top_p: 0.95, min_p: 0.01, max_tokens: 32}",
+    },
+    Example {
+        path: "stages.ID.grpo.advantage",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      advantage: {kind: group_normalized, eps: 1e-4, combine: sum_then_normalize, clip_total: [-1, 2]}",
+    },
+    Example {
+        path: "stages.ID.grpo.advantage",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      advantage: {combine: normalize_then_sum, whiten: false}",
+    },
+    Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      clip: {low: 0.2, high: 0.28, max_ratio: 4}",
+    },
+    Example {
+        path: "stages.ID.grpo.kl",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      kl: {coef: 0.001, estimator: k3, refresh_every: 400}",
+    },
+    Example {
+        path: "stages.ID.evaluate",
+        text: "
+stages:
+  - id: last-look
+    evaluate: {evals: [heldout]}",
+    },
+    Example {
+        path: "evals.ID",
+        text: "
+evals:
+  - id: seen                     # do the problems of the cold start do better?
+    data: countdown.train
+    skip: 100
+    limit: 200
+    samples: 4
+    sampling: {temperature: 1.0, max_tokens: 32}
+    grade: equation
+    threshold: 0.5
+    report: [pass@1, pass@4]
+    gate: {pass@1: 0.4, pass@4: \">= 0.6\"}",
+    },
+    Example {
+        path: "evals.ID.when",
+        text: "
+evals:
+  - id: heldout
+    when: {at: [start, stage_end], every: 50}",
+    },
+    Example {
+        path: "record",
+        text: "
+record: {text: true, tokens: false, logprobs: false}",
+    },
+    Example {
+        path: "checkpoints",
+        text: "
+checkpoints: {every: 50, keep: 3}",
+    },
+];

@@ -1,0 +1,117 @@
+//! Pages of the documentation that need no tool of a language: followed as they stand, and held to the format.
+//!
+//! Must not test what a crate can test alone.
+
+mod page;
+
+use std::path::Path;
+use std::process::Command;
+
+use page::{Reader, blocks, page};
+use serde_json::Value;
+
+/// The page is read at the top of a clone, where the components lie.
+fn at_the_top_of_a_clone() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").canonicalize();
+    std::os::unix::fs::symlink(plugins.unwrap(), folder.path().join("plugins")).unwrap();
+    folder
+}
+
+#[test]
+fn the_page_about_data_runs_as_it_stands() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
+    reader.follow(&page("data.md"), &["A file", "An experiment"]);
+}
+
+/// The other template of the page writes prompts that the model can read as well.
+#[test]
+fn templates_of_the_page_about_data_are_templates() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let text = page("data.md");
+    let other = blocks(&text, &["The prompt"]);
+    let inline = "    prompt: \"{{ words | join(' ') }} {{ which }} =\"\n";
+    let edits = [(inline, other[0].text.as_str())];
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &edits };
+    reader.follow(&text, &["A file"]);
+    let spec = blocks(&text, &["An experiment"]).remove(0);
+    assert!(spec.text.contains(inline), "{}", spec.text);
+    std::fs::write(folder.path().join("colours.yaml"), spec.text.replace(inline, &other[0].text))
+        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_r1x"))
+        .args(["check", "colours.yaml"])
+        .current_dir(folder.path())
+        .env("XDG_CACHE_HOME", &cache)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What the schema says about a key such as `stages.ID.grpo.lr`.
+fn described<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(schema, |schema, step| match step {
+        "ID" => [&schema["items"], &schema["additionalProperties"]]
+            .into_iter()
+            .find(|inner| inner.is_object()),
+        key => schema["properties"].get(key),
+    })
+}
+
+/// A default as a page writes it: `token_mean`, `0.2`, `true`.
+fn written(default: &Value) -> String {
+    match default {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string().trim_end_matches(".0").to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Every key that the page from TRL names exists, and has the default that stands behind it.
+#[test]
+fn keys_and_defaults_of_the_page_from_trl_are_those_of_the_format() {
+    let schema: Value = {
+        let output = Command::new(env!("CARGO_BIN_EXE_r1x")).arg("schema").output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let text = page("from-trl.md");
+    let (mut keys, mut defaults, mut wrong) = (0, 0, Vec::new());
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| TRL")) {
+        let ours = line.split(" | ").nth(1).unwrap_or_default();
+        let pieces: Vec<&str> = ours.split('`').collect();
+        // Texts between backticks stand at odd places; what follows one begins with its default.
+        for (at, key) in pieces.iter().enumerate().filter(|(at, _)| at % 2 == 1) {
+            let top = key.split('.').next().unwrap_or_default();
+            let is_path = key.chars().all(|c| c.is_alphanumeric() || ".@_".contains(c))
+                && (schema["properties"].get(top).is_some());
+            if !is_path {
+                continue;
+            }
+            keys += 1;
+            let Some(found) = described(&schema, key) else {
+                wrong.push(format!("there is no key `{key}`"));
+                continue;
+            };
+            let behind = pieces.get(at + 1).and_then(|text| text.strip_prefix(" ("));
+            let Some((told, _)) = behind.and_then(|text| text.split_once(')')) else { continue };
+            defaults += 1;
+            if written(&found["default"]) != told {
+                wrong.push(format!("`{key}` is said to be {told}, and is {}", found["default"]));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(keys > 50 && defaults > 20, "{keys} keys and {defaults} defaults found");
+}
+
+#[test]
+fn the_spec_beside_trl_is_right_without_python_too() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let edits = [("plugin: ./reward.py", "plugin: plugins/match.wasm, with: {part: whole}")];
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &edits };
+    let text = page("from-trl.md").replace("r1x run", "r1x check");
+    reader.follow(&text, &["The experiment"]);
+}
