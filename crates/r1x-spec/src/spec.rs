@@ -94,7 +94,8 @@ record! {
         norm_eps: f64 => default(1e-6), POSITIVE;
         /// The standard deviation of the initial weights.
         init_std: f64 => default(0.02), POSITIVE;
-        /// What the factors of matrix products are. Sums, master weights and moments are f32 in both.
+        /// What the factors of matrix products are. Sums, the router of a mixture of experts, master weights and
+        /// moments are f32 in both.
         precision: Precision => default(Precision::Bf16);
         /// Whether activations are computed again in the backward pass instead of being kept. It takes less memory
         /// and more time, and gives the same results.
@@ -107,8 +108,8 @@ record! {
     pub struct TokenizerSpec {
         /// Where the vocabulary comes from.
         kind: TokenizerKind => flat;
-        /// The token of a tokenizer `file` that ends a completion, as it is written there. It is needed beside
-        /// `file`, and left out otherwise, because every other vocabulary has an end of its own.
+        /// The token of a tokenizer `file` that ends a completion, as it is written there. It is needed beside `file`
+        /// and nowhere else. Left out, the vocabulary has an end of its own.
         eos: String => optional;
     }
 }
@@ -214,8 +215,8 @@ record! {
         balance_loss: f64 => default(0.0001), NOT_NEGATIVE;
         /// The number of leading layers that are dense instead.
         dense_layers: usize => default(0), Range::from(0.0).to(4_096.0);
-        /// The inner width of the dense layers, numbers per token. It is needed when there are any, and left out
-        /// otherwise.
+        /// The inner width of the dense layers, numbers per token. It is needed when there are any. Left out,
+        /// `dense_layers` must be 0.
         dense_intermediate_size: usize => optional, SIZE;
     }
 }

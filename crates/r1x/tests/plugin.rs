@@ -117,7 +117,7 @@ fn broken_promises_are_told_one_by_one() {
           expected 0.5, got 1 (give)
           info: expected `take`, got `give`
     FAIL  line 4: `panic 3`
-          expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:54:24:
+          expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:57:24:
           asked to panic with 3
     2 of 4 cases pass
     ");
@@ -173,7 +173,7 @@ fn a_run_stops_at_a_wrong_number_of_scores() {
     assert!(told.contains("16 of 16 rollouts failed"), "{told}");
     assert!(told.contains("returned 1 score for 16 rollouts"), "{told}");
     let replay = told.split("--replay ").nth(1).unwrap().split('`').next().unwrap();
-    let again = bench.fails(5, &["plugin", "test", "--replay", replay]);
+    let again = bench.fails(6, &["plugin", "test", "--replay", replay]);
     assert!(again.contains("returned 1 score for 16 rollouts"), "{again}");
 }
 

@@ -106,7 +106,10 @@ fn what_judging_alone_would_hide_is_a_fault_of_the_whole_call() {
             "all crowd",
             "gives other scores to 2 completions together than alone: 2.0 instead of 1.0",
         ),
-        ("all lonely", "fails on 2 completions together and on none of them alone: raised ValueError"),
+        (
+            "all lonely",
+            "fails on 2 completions together and on none of them alone: raised ValueError",
+        ),
         ("calls", "gives other scores to 2 completions together than alone"),
     ] {
         for outcome in score(&plan(plugin), plugin, &[order, "do key", order]) {
