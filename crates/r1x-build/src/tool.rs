@@ -13,6 +13,8 @@ use crate::environment::Environment;
 /// The time a build may take where nothing else is said: an interpreter compiles in seconds, and the top level of
 /// a module may compute for a while.
 pub(crate) const BUILD: Duration = Duration::from_secs(300);
+/// The time in which packages of an interpreter must be loaded: some hold thousands of modules.
+pub(crate) const PACKAGES: Duration = Duration::from_secs(1_200);
 /// The time a whole crate may take, with all it depends on.
 pub(crate) const CRATE: Duration = Duration::from_secs(1_800);
 /// The time a program has to say which version it is.

@@ -110,7 +110,8 @@ pub(super) fn build(
         .args(["-p", "shim", "-p", "packages", "-p", "author", "-o", COMPONENT, "r1x_shim"])
         .env("VIRTUAL_ENV", stage.path("venv"))
         .env_remove("PYTHONPATH");
-    let ran = stage.run(".", &mut command, tool::BUILD)?;
+    let usual = if packages.is_some() { tool::PACKAGES } else { tool::BUILD };
+    let ran = stage.run(".", &mut command, usual)?;
     if !ran.succeeded() {
         return Err(BaseError::Packager(ran));
     }
