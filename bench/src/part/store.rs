@@ -75,6 +75,7 @@ fn start() -> RunStart {
         datasets: Vec::new(),
         plugins: REWARDS.map(plugin).to_vec(),
         parent: None,
+        folder: None,
     }
 }
 

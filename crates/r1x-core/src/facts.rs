@@ -2,7 +2,7 @@
 //!
 //! Must not know how they are stored, and holds no times: the recorder stamps those.
 
-use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardStatus};
+use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardOutcome, RewardStatus};
 
 /// A stage begins or ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,8 @@ pub struct EvalSample {
     pub status: RewardStatus,
     /// Whether the score reaches the suite's threshold.
     pub correct: bool,
+    /// What every reward of the evaluation said, in the order of [`EvalFacts::rewards`].
+    pub outcomes: Vec<RewardOutcome>,
 }
 
 /// One figure of an evaluation, e.g. `pass@1`.
@@ -84,6 +86,8 @@ pub struct EvalFacts {
     pub step: u64,
     /// The suite's id.
     pub suite: String,
+    /// Rewards that scored the samples, by id: the grade, then those that decide whether it counts.
+    pub rewards: Vec<String>,
     /// The items: problem key, prompt, gold answer, and the samples.
     pub items: Vec<(crate::problem::Problem, Vec<EvalSample>)>,
     /// The figures.

@@ -104,13 +104,18 @@ SELECT own.reward, own.plugin, own.version, substr(own.sha256, 1, 12) AS build, 
     Example {
         name: "plugin-failures",
         question: "How did scoring end, and where did plugins fail?",
-        reading: "Anything but `ok` and `abstain` is a failure; a rollout without a value is not one with 0.",
+        reading: "Anything but `ok` and `abstain` is a failure; a rollout without a value is not one with 0. \
+                  `during` is the stage that trained on the rollouts, or the suite that evaluated them.",
         sql: "\
-SELECT reward, status, count(*) AS rollouts, round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY reward), 2)
-       AS percent, min(step) AS first_step, max(step) AS last_step, max(info) AS for_example
-  FROM v_rewards
- WHERE run = :run
- GROUP BY reward, status
- ORDER BY reward, rollouts DESC",
+WITH said AS (
+    SELECT reward, stage AS during, status, step, info FROM v_rewards WHERE run = :run
+     UNION ALL
+    SELECT reward, suite, status, step, info FROM v_eval_rewards WHERE run = :run)
+SELECT reward, during, status, count(*) AS rollouts,
+       round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY reward, during), 2) AS percent,
+       min(step) AS first_step, max(step) AS last_step, max(info) AS for_example
+  FROM said
+ GROUP BY reward, during, status
+ ORDER BY reward, during, rollouts DESC",
     },
 ];

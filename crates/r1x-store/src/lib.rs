@@ -24,15 +24,15 @@ mod tests;
 pub use error::StoreError;
 pub use open::known_schema;
 pub use read::card::{
-    CheckpointCard, EvalRow, EventCard, MetricPoint, PluginCard, RunCard, RunSummary, SpecText,
-    StageCard,
+    CheckpointCard, EvalRow, EventCard, MetricPoint, PluginCard, RunCard, SpecText, StageCard,
 };
 pub use read::rollout::{
     GroupCard, GroupDetail, Metric, RewardCard, RewardSummary, RolloutCard, RolloutDetail, StepCard,
 };
+pub use read::summary::{LastFigure, RunSummary};
 pub use record::StepTiming;
 pub use rescore::{RolloutStep, StoredGroup, StoredRollout};
-pub use run_writer::{Level, RunStatus, RunWriter};
+pub use run_writer::{Level, RunStatus, RunWriter, Stopper};
 pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
 pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart};
 pub use store::{Mode, Store};

@@ -13,7 +13,7 @@ use r1x_core::rollout::{
 
 use crate::digest;
 use crate::error::StoreError;
-use crate::start::{hash_parts, hex, id, reward_key};
+use crate::start::{hash_parts, hex, id, now_ms, reward_key};
 use crate::writer::{Cell, Rows, Tx};
 
 /// How long the parts of a step took.
@@ -255,13 +255,7 @@ pub(crate) async fn step(
         return Ok(());
     }
     let prompts = prompt_ids(tx, facts.groups.iter().map(|group| &group.group.problem)).await?;
-    let mut keys = Vec::with_capacity(facts.rewards.len());
-    for name in &facts.rewards {
-        keys.push(match reward_keys.get(name) {
-            Some(&key) => key,
-            None => reward_key(tx, name, None, None).await?,
-        });
-    }
+    let keys = keys_of(tx, reward_keys, &facts.rewards).await?;
     let first: Option<(i64,)> =
         tx.fetch("SELECT coalesce(max(rollout_id), 0) + 1 FROM rollout", []).await?;
     let mut rows = StepRows::new(step, record, keys, first.map_or(1, |(id,)| id));
@@ -272,6 +266,22 @@ pub(crate) async fn step(
     tx.insert_rows(rows.rollouts).await?;
     tx.insert_rows(rows.payloads).await?;
     tx.insert_rows(rows.rewards).await
+}
+
+/// Keys of rewards by name, in order; a reward that is no plugin of the run gets one of its own.
+async fn keys_of(
+    tx: &mut Tx<'_>,
+    known: &HashMap<String, i64>,
+    names: &[String],
+) -> Result<Vec<i64>, StoreError> {
+    let mut keys = Vec::with_capacity(names.len());
+    for name in names {
+        keys.push(match known.get(name) {
+            Some(&key) => key,
+            None => reward_key(tx, name, None, None).await?,
+        });
+    }
+    Ok(keys)
 }
 
 async fn metrics(tx: &mut Tx<'_>, step: &StepRecord) -> Result<(), StoreError> {
@@ -427,15 +437,23 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// Where an evaluation belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EvalPlace {
+    pub run_id: i64,
+    /// None before the first stage.
+    pub stage_id: Option<i64>,
+}
+
 /// One evaluation with all its samples. An earlier one of the same place is superseded.
 pub(crate) async fn evaluation(
     tx: &mut Tx<'_>,
-    run_id: i64,
-    stage_id: Option<i64>,
+    place: EvalPlace,
     record: &RecordPlan,
+    reward_keys: &HashMap<String, i64>,
     facts: &EvalFacts,
-    now_ms: i64,
 ) -> Result<(), StoreError> {
+    let EvalPlace { run_id, stage_id } = place;
     tx.execute(
         "UPDATE eval_run SET superseded = 1 WHERE run_id = ? AND suite = ? AND step = ? AND label = ?",
         [run_id.into(), (&facts.suite).into(), facts.step.into(), (&facts.label).into()],
@@ -452,21 +470,11 @@ pub(crate) async fn evaluation(
                 facts.step.into(),
                 (&facts.suite).into(),
                 digest::evaluation(facts).into(),
-                now_ms.into(),
+                now_ms().into(),
             ],
         )
         .await?;
-    let prompts = prompt_ids(tx, facts.items.iter().map(|(problem, _)| problem)).await?;
-    let mut rows = Rows::new(
-        "INSERT INTO eval_sample (eval_id, item, sample, prompt_id, score, status, correct, n_tokens, finish, \
-         text, token_ids, logp, value, gate)",
-    );
-    for (item, (_, samples)) in facts.items.iter().enumerate() {
-        for (index, sample) in samples.iter().enumerate() {
-            rows.push(sample_row(eval_id, item, index, prompts[item], record, sample));
-        }
-    }
-    tx.insert_rows(rows).await?;
+    samples(tx, eval_id, record, reward_keys, facts).await?;
     let mut rows = Rows::new(
         "INSERT INTO eval_result (eval_id, metric, idx, value, stderr, n_items, n_samples)",
     );
@@ -484,19 +492,66 @@ pub(crate) async fn evaluation(
     tx.insert_rows(rows).await
 }
 
-fn sample_row(
+/// The samples of an evaluation, and what every reward said about each.
+async fn samples(
+    tx: &mut Tx<'_>,
+    eval_id: i64,
+    record: &RecordPlan,
+    reward_keys: &HashMap<String, i64>,
+    facts: &EvalFacts,
+) -> Result<(), StoreError> {
+    let prompts = prompt_ids(tx, facts.items.iter().map(|(problem, _)| problem)).await?;
+    let keys = keys_of(tx, reward_keys, &facts.rewards).await?;
+    let first: Option<(i64,)> =
+        tx.fetch("SELECT coalesce(max(eval_sample_id), 0) + 1 FROM eval_sample", []).await?;
+    let mut id = first.map_or(1, |(id,)| id);
+    let mut rows = Rows::new(
+        "INSERT INTO eval_sample (eval_sample_id, eval_id, item, sample, prompt_id, score, status, correct, n_tokens, finish, \
+         text, token_ids, logp, value, gate)",
+    );
+    let mut rewards =
+        Rows::new("INSERT INTO eval_reward (eval_sample_id, key_id, value, status, parts, info)");
+    for (item, (_, samples)) in facts.items.iter().enumerate() {
+        for (index, sample) in samples.iter().enumerate() {
+            let place = SamplePlace { id, eval_id, item, index, prompt_id: prompts[item] };
+            rows.push(sample_row(place, record, sample));
+            for (&key, outcome) in keys.iter().zip(&sample.outcomes) {
+                let RewardOutcome { value, status, parts, info } = outcome;
+                if *status == RewardStatus::Unasked {
+                    continue;
+                }
+                rewards.push([
+                    id.into(),
+                    key.into(),
+                    (*value).into(),
+                    status.as_str().into(),
+                    parts_json(parts).into(),
+                    info.as_ref().into(),
+                ]);
+            }
+            id += 1;
+        }
+    }
+    tx.insert_rows(rows).await?;
+    tx.insert_rows(rewards).await
+}
+
+/// Where a sample of an evaluation belongs.
+struct SamplePlace {
+    id: i64,
     eval_id: i64,
     item: usize,
     index: usize,
     prompt_id: i64,
-    record: &RecordPlan,
-    sample: &EvalSample,
-) -> [Cell; 14] {
+}
+
+fn sample_row(place: SamplePlace, record: &RecordPlan, sample: &EvalSample) -> [Cell; 15] {
     [
-        eval_id.into(),
-        item.into(),
-        index.into(),
-        prompt_id.into(),
+        place.id.into(),
+        place.eval_id.into(),
+        place.item.into(),
+        place.index.into(),
+        place.prompt_id.into(),
         sample.score.into(),
         sample.status.as_str().into(),
         sample.correct.into(),

@@ -13,8 +13,8 @@ use r1x_core::port::{PortError, Recorder};
 
 use crate::digest;
 use crate::error::StoreError;
-use crate::record::{self, StepRecord, StepTiming};
-use crate::start::{Begun, now_ms};
+use crate::record::{self, EvalPlace, StepRecord, StepTiming};
+use crate::start::{self, Begun, now_ms};
 use crate::writer::{Pending, Tx, WriterHandle};
 
 /// How a run ended.
@@ -22,6 +22,8 @@ use crate::writer::{Pending, Tx, WriterHandle};
 pub enum RunStatus {
     /// All stages are done.
     Done,
+    /// All stages are done, and a figure is below its gate.
+    GateMissed,
     /// An error stopped it.
     Failed,
     /// A person stopped it; it can go on.
@@ -35,6 +37,7 @@ impl RunStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             RunStatus::Done => "done",
+            RunStatus::GateMissed => "gate missed",
             RunStatus::Failed => "failed",
             RunStatus::Interrupted => "interrupted",
             RunStatus::Diverged => "diverged",
@@ -174,6 +177,11 @@ impl RunWriter {
         self.write(async |_, _| Ok(()))
     }
 
+    /// What another thread needs to mark the run as interrupted while this one is at work.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { writer: Arc::clone(&self.writer), run_id: self.shared.run_id }
+    }
+
     /// Ends the run. `digest` is the hash over its facts, when all of them were made.
     pub fn finish(
         &mut self,
@@ -196,6 +204,8 @@ impl RunWriter {
         digest: Option<String>,
     ) -> Result<(), StoreError> {
         self.write(async move |tx, shared| {
+            let now = now_ms();
+            start::stand_up(tx, shared.run_id, status, now).await?;
             tx.execute(
                 "UPDATE run SET status = ?, exit_code = ?, error = ?, digest = ?, ended_ms = ? WHERE run_id = ?",
                 [
@@ -203,7 +213,7 @@ impl RunWriter {
                     exit_code.map(i64::from).into(),
                     error.into(),
                     digest.into(),
-                    now_ms().into(),
+                    now.into(),
                     shared.run_id.into(),
                 ],
             )
@@ -313,9 +323,44 @@ impl RunWriter {
 
     fn record_evaluation(&mut self, facts: &EvalFacts) -> Result<(), StoreError> {
         let stage_id = facts.stage.map(|index| self.stage_id(index)).transpose()?;
+        let mut samples = facts.items.iter().flat_map(|(_, samples)| samples);
+        if samples.any(|sample| sample.outcomes.len() != facts.rewards.len()) {
+            let detail = format!("evaluation {}: one outcome per reward is needed", facts.suite);
+            return Err(self.misfit(detail));
+        }
         let facts = facts.clone();
         self.write(async move |tx, shared| {
-            record::evaluation(tx, shared.run_id, stage_id, &shared.record, &facts, now_ms()).await
+            let place = EvalPlace { run_id: shared.run_id, stage_id };
+            record::evaluation(tx, place, &shared.record, &shared.reward_keys, &facts).await
+        })
+    }
+}
+
+/// Marks a run as interrupted from outside of the thread that runs it, for a program about to be ended.
+pub struct Stopper {
+    writer: Arc<WriterHandle>,
+    run_id: i64,
+}
+
+impl Stopper {
+    /// Marks the run as interrupted, after everything handed over before; a run that has ended stays as it is.
+    pub fn interrupt(&self, exit_code: i32, why: &str) -> Result<(), StoreError> {
+        let (run_id, why) = (self.run_id, why.to_owned());
+        self.writer.call(move |writer| {
+            writer.transaction(async |tx| {
+                let now = now_ms();
+                let changed = tx
+                    .execute(
+                        "UPDATE run SET status = 'interrupted', exit_code = ?, error = ?, ended_ms = ?
+                          WHERE run_id = ? AND status = 'running'",
+                        [i64::from(exit_code).into(), why.into(), now.into(), run_id.into()],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Ok(());
+                }
+                start::stand_up(tx, run_id, "interrupted", now).await
+            })
         })
     }
 }

@@ -42,6 +42,8 @@ pub struct RunStart {
     pub plugins: Vec<PluginInput>,
     /// A run it comes from, by id, and how.
     pub parent: Option<(i64, Relation)>,
+    /// The folder in which relative paths of the plan begin.
+    pub folder: Option<String>,
 }
 
 /// How a run comes from another one.
@@ -228,9 +230,48 @@ pub(crate) async fn begin(
             ],
         )
         .await?;
+    sit_down(tx, run_id, start.folder.as_deref(), now).await?;
     insert_inputs(tx, run_id, start).await?;
     let reward_keys = reward_keys(tx, run_id).await?;
     Ok(Begun { run_id, name, uid, record, reward_keys, stages: HashMap::new() })
+}
+
+/// A process begins to work on a run.
+async fn sit_down(
+    tx: &mut Tx<'_>,
+    run_id: i64,
+    folder: Option<&str>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO sitting (run_id, number, folder, started_ms)
+         SELECT ?1, 1 + coalesce(max(number), 0), ?2, ?3 FROM sitting WHERE run_id = ?1",
+        [run_id.into(), folder.into(), now_ms.into()],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// The process that worked on a run has ended, and with it every stage that is not done. `status` is the run's.
+pub(crate) async fn stand_up(
+    tx: &mut Tx<'_>,
+    run_id: i64,
+    status: &'static str,
+    ended_ms: i64,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE sitting SET ended_ms = ?2 WHERE run_id = ?1 AND ended_ms IS NULL",
+        [run_id.into(), ended_ms.into()],
+    )
+    .await?;
+    // A run that is done, whatever its gates say, has no stage left to end.
+    tx.execute(
+        "UPDATE stage SET status = ?2, ended_ms = ?3
+          WHERE run_id = ?1 AND status = 'running' AND ?2 NOT IN ('done', 'gate missed')",
+        [run_id.into(), status.into(), ended_ms.into()],
+    )
+    .await
+    .map(|_| ())
 }
 
 async fn upsert_spec(tx: &mut Tx<'_>, start: &RunStart) -> Result<i64, StoreError> {
@@ -431,6 +472,7 @@ pub(crate) async fn resume(
     tx: &mut Tx<'_>,
     run_id: i64,
     cursor: &Cursor,
+    folder: Option<&str>,
 ) -> Result<Begun, StoreError> {
     let row: Option<(String, String, String)> = tx
         .fetch(
@@ -443,6 +485,8 @@ pub(crate) async fn resume(
     refuse_live_run(tx, run_id, &name).await?;
     supersede(tx, run_id, cursor).await?;
     let me = Process::current();
+    let now = now_ms();
+    sit_down(tx, run_id, folder, now).await?;
     tx.execute(
         "UPDATE run SET status = 'running', exit_code = NULL, error = NULL, digest = NULL, ended_ms = NULL,
              machine = ?, pid = ?, pid_start = ?, boot_id = ?, heartbeat_ms = ? WHERE run_id = ?",
@@ -451,7 +495,7 @@ pub(crate) async fn resume(
             me.pid.into(),
             me.pid_start.into(),
             me.boot_id.into(),
-            now_ms().into(),
+            now.into(),
             run_id.into(),
         ],
     )
@@ -524,6 +568,7 @@ pub(crate) async fn mark_crashed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     for row in running(tx).await? {
         let (process, heartbeat_ms) = process(&row);
         if !process.is_alive(heartbeat_ms, now) {
+            stand_up(tx, row.0, "crashed", heartbeat_ms).await?;
             tx.execute(
                 "UPDATE run SET status = 'crashed', ended_ms = heartbeat_ms,
                         error = 'its process ended without a word' WHERE run_id = ?",

@@ -92,12 +92,21 @@ impl Store {
 
     /// Goes on with a run at `cursor`. Facts of later steps stay in the file and vanish from the views; the
     /// stages that are run again must be started again.
-    pub fn resume_run(&self, reference: &str, cursor: &Cursor) -> Result<RunWriter, StoreError> {
+    /// `folder` is where relative paths of the plan begin now.
+    pub fn resume_run(
+        &self,
+        reference: &str,
+        cursor: &Cursor,
+        folder: Option<&str>,
+    ) -> Result<RunWriter, StoreError> {
         let run = self.run(reference)?;
         let writer = self.writer()?;
         let cursor = cursor.clone();
+        let folder = folder.map(str::to_owned);
         let begun = writer.call(move |writer| {
-            writer.transaction(async |tx| start::resume(tx, run.run_id, &cursor).await)
+            writer.transaction(async |tx| {
+                start::resume(tx, run.run_id, &cursor, folder.as_deref()).await
+            })
         })?;
         let folders = folders(&self.path);
         let folder = folders.join(&begun.name);

@@ -1,51 +1,13 @@
-//! Runs as people ask for them: the list, one run with its stages, figures, inputs and checkpoints.
+//! One run as people ask for it: its stages, figures, inputs and checkpoints.
 //!
 //! Must not know how anything is printed.
 
 use sqlx::{FromRow, query_as};
 
-use crate::alive::Process;
+use super::summary::RunSummary;
 use crate::error::StoreError;
-use crate::start::{DatasetInput, Environment, now_ms};
+use crate::start::{DatasetInput, Environment};
 use crate::store::Store;
-
-/// One run in a list.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct RunSummary {
-    /// Number in this store.
-    pub run_id: i64,
-    /// Name.
-    pub name: String,
-    /// Identity across stores.
-    pub uid: String,
-    /// `running`, `done`, `failed`, `interrupted`, `crashed` or `diverged`. A run whose process is gone is
-    /// `crashed`, whether or not somebody has marked it yet.
-    pub status: String,
-    /// Where the spec was read.
-    pub spec_path: Option<String>,
-    /// The seed.
-    pub seed: u64,
-    /// sha256 over the run's facts, hex.
-    pub digest: Option<String>,
-    /// sha256 of the plan, hex.
-    pub plan_sha256: String,
-    /// How the process ended.
-    pub exit_code: Option<i64>,
-    /// What stopped it.
-    pub error: Option<String>,
-    /// Start, milliseconds since 1970.
-    pub started_ms: i64,
-    /// End, milliseconds since 1970.
-    pub ended_ms: Option<i64>,
-    /// From start to end, or to the last sign of life, seconds.
-    pub seconds: f64,
-    /// Steps that count, over all stages.
-    pub steps: u64,
-    /// Name of the run it comes from.
-    pub parent: Option<String>,
-    /// How it comes from it.
-    pub relation: Option<String>,
-}
 
 /// One stage of a run, over all its attempts.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
@@ -56,7 +18,7 @@ pub struct StageCard {
     pub name: String,
     /// `sft`, `grpo` or `evaluate`.
     pub kind: String,
-    /// `running` or `done`, of the newest attempt.
+    /// Of the newest attempt: `running` or `done`, or how the run ended before the stage did.
     pub status: String,
     /// Attempts made; more than one after a resume.
     pub attempts: i64,
@@ -74,6 +36,8 @@ pub struct StageCard {
     pub train_ms: f64,
     /// Time in the store, milliseconds.
     pub store_ms: f64,
+    /// Time of all its attempts, to their ends or last signs of life, milliseconds; pauses do not count.
+    pub worked_ms: i64,
     /// Start of the first attempt, milliseconds since 1970.
     pub started_ms: i64,
     /// End of the newest attempt, milliseconds since 1970.
@@ -180,6 +144,8 @@ pub struct MetricPoint {
 pub struct SpecText {
     /// Where the spec was read.
     pub path: Option<String>,
+    /// Where the run was started the last time: relative paths of the plan begin there. None in older stores.
+    pub folder: Option<String>,
     /// The spec as written.
     pub text: String,
     /// `path=value` of each `--set`.
@@ -210,75 +176,6 @@ pub struct RunCard {
     pub checkpoints: Vec<CheckpointCard>,
     /// Newest warnings and errors, at most 50, oldest first.
     pub events: Vec<EventCard>,
-}
-
-#[derive(FromRow)]
-struct RunRow {
-    run_id: i64,
-    name: String,
-    uid: String,
-    status: String,
-    spec_path: Option<String>,
-    seed: i64,
-    digest: Option<String>,
-    plan_sha256: String,
-    exit_code: Option<i64>,
-    error: Option<String>,
-    started_ms: i64,
-    ended_ms: Option<i64>,
-    heartbeat_ms: i64,
-    machine: Option<String>,
-    pid: Option<i64>,
-    pid_start: Option<i64>,
-    boot_id: Option<String>,
-    steps: i64,
-    parent: Option<String>,
-    relation: Option<String>,
-}
-
-impl RunRow {
-    fn summary(self) -> RunSummary {
-        let process = Process {
-            machine: self.machine,
-            pid: self.pid.unwrap_or(0),
-            pid_start: self.pid_start,
-            boot_id: self.boot_id,
-        };
-        let dead = self.status == "running" && !process.is_alive(self.heartbeat_ms, now_ms());
-        let until = self.ended_ms.unwrap_or(self.heartbeat_ms);
-        RunSummary {
-            run_id: self.run_id,
-            name: self.name,
-            uid: self.uid,
-            status: if dead { "crashed".into() } else { self.status },
-            spec_path: self.spec_path,
-            seed: self.seed.cast_unsigned(),
-            digest: self.digest,
-            plan_sha256: self.plan_sha256,
-            exit_code: self.exit_code,
-            error: self.error,
-            started_ms: self.started_ms,
-            ended_ms: self.ended_ms,
-            seconds: (until - self.started_ms) as f64 / 1e3,
-            steps: self.steps.cast_unsigned(),
-            parent: self.parent,
-            relation: self.relation,
-        }
-    }
-}
-
-macro_rules! run_query {
-    ($rest:literal) => {
-        concat!(
-            "SELECT r.run_id, r.name, r.uid, r.status, s.source_path AS spec_path, r.seed, r.digest, \
-             r.plan_sha256, r.exit_code, r.error, r.started_ms, r.ended_ms, r.heartbeat_ms, r.machine, r.pid, \
-             r.pid_start, r.boot_id, p.name AS parent, r.relation, \
-             (SELECT count(*) FROM stage st JOIN step t USING (stage_id) WHERE st.run_id = r.run_id \
-              AND (st.superseded_from IS NULL OR t.step < st.superseded_from)) AS steps \
-             FROM run r JOIN spec s USING (spec_id) LEFT JOIN run p ON p.run_id = r.parent_run_id ",
-            $rest
-        )
-    };
 }
 
 #[derive(FromRow)]
@@ -314,66 +211,19 @@ impl MetricRow {
 }
 
 impl Store {
-    /// All runs, newest first.
-    pub fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        let rows = self
-            .reader()?
-            .all(query_as::<_, RunRow>(run_query!("ORDER BY r.started_ms DESC, r.run_id DESC")))?;
-        Ok(rows.into_iter().map(RunRow::summary).collect())
-    }
-
-    /// The run a reference means: `latest`, a name, a uid, or the beginning of one that fits a single run.
-    pub fn run(&self, reference: &str) -> Result<RunSummary, StoreError> {
-        let run_id = self.find_run(reference)?;
-        let query = query_as::<_, RunRow>(run_query!("WHERE r.run_id = ?")).bind(run_id);
-        let row = self.reader()?.first(query)?;
-        row.map(RunRow::summary).ok_or_else(|| self.unknown_run(reference, Vec::new()))
-    }
-
-    fn unknown_run(&self, reference: &str, close: Vec<String>) -> StoreError {
-        StoreError::UnknownRun {
-            path: self.path().to_owned(),
-            reference: reference.to_owned(),
-            close,
-        }
-    }
-
-    fn find_run(&self, reference: &str) -> Result<i64, StoreError> {
-        let query = "SELECT run_id, name, uid FROM run ORDER BY started_ms DESC, run_id DESC";
-        let runs: Vec<(i64, String, String)> = self.reader()?.all(query_as(query))?;
-        if reference == "latest" {
-            return runs
-                .first()
-                .map(|(id, ..)| *id)
-                .ok_or_else(|| self.unknown_run(reference, Vec::new()));
-        }
-        if let Some((id, ..)) =
-            runs.iter().find(|(_, name, uid)| name == reference || uid == reference)
-        {
-            return Ok(*id);
-        }
-        let begins = |(_, name, uid): &&(i64, String, String)| {
-            name.starts_with(reference) || uid.starts_with(reference)
-        };
-        let fits: Vec<_> = runs.iter().filter(begins).collect();
-        match fits.as_slice() {
-            [(id, ..)] => Ok(*id),
-            [] => Err(self.unknown_run(reference, close_names(&runs, reference))),
-            _ if reference.is_empty() => Err(self.unknown_run(reference, Vec::new())),
-            many => Err(StoreError::AmbiguousRun {
-                reference: reference.to_owned(),
-                names: many.iter().map(|(_, name, _)| name.clone()).collect(),
-            }),
-        }
-    }
-
     /// One run with everything about it that fits on a page.
     pub fn run_card(&self, reference: &str) -> Result<RunCard, StoreError> {
         let run = self.run(reference)?;
         let id = run.run_id;
+        let mut stages = self.stages(id)?;
+        if run.status == "crashed" {
+            // Nobody may have marked the run yet.
+            let left = stages.iter_mut().filter(|stage| stage.status == "running");
+            left.for_each(|stage| stage.status.clone_from(&run.status));
+        }
         Ok(RunCard {
             environment: self.environment(id)?,
-            stages: self.stages(id)?,
+            stages,
             metrics: self.last_metrics(id)?,
             evals: self.evals(id)?,
             datasets: self.datasets(id)?,
@@ -422,6 +272,13 @@ impl Store {
         let query = query_as(
             "SELECT st.idx AS \"index\", st.name, st.kind, st.status, st.attempt AS attempts, st.weights_sha256,
                     st.ended_ms,
+                    (SELECT sum(coalesce(w.ended_ms,
+                                         CASE WHEN w.stage_id = st.stage_id AND r.status = 'running'
+                                              THEN r.heartbeat_ms END,
+                                         (SELECT max(x.ended_ms) FROM step x WHERE x.stage_id = w.stage_id),
+                                         w.started_ms) - w.started_ms)
+                       FROM stage w JOIN run r USING (run_id)
+                      WHERE w.run_id = st.run_id AND w.idx = st.idx) AS worked_ms,
                     (SELECT min(started_ms) FROM stage f WHERE f.run_id = st.run_id AND f.idx = st.idx) AS started_ms,
                     (SELECT count(*) FROM stage a JOIN rollout o USING (stage_id)
                       WHERE a.run_id = st.run_id AND a.idx = st.idx
@@ -533,14 +390,16 @@ impl Store {
     /// The spec as written and the plan it became.
     pub fn spec(&self, reference: &str) -> Result<SpecText, StoreError> {
         let run = self.run(reference)?;
-        let query = "SELECT source_path, source_text, overrides, plan_json
+        let query = "SELECT source_path, source_text, overrides, plan_json,
+                            (SELECT folder FROM sitting t WHERE t.run_id = run.run_id
+                              AND folder IS NOT NULL ORDER BY number DESC LIMIT 1)
                        FROM run JOIN spec USING (spec_id) WHERE run_id = ?";
-        let row: Option<(Option<String>, String, String, String)> =
+        let row: Option<(Option<String>, String, String, String, Option<String>)> =
             self.reader()?.first(query_as(query).bind(run.run_id))?;
-        let (path, text, overrides, plan_json) =
+        let (path, text, overrides, plan_json, folder) =
             row.ok_or_else(|| self.unknown_run(reference, Vec::new()))?;
         let overrides = serde_json::from_str(&overrides).unwrap_or_default();
-        Ok(SpecText { path, text, overrides, plan_json })
+        Ok(SpecText { path, folder, text, overrides, plan_json })
     }
 
     /// The component of a reward plugin as a run used it.
@@ -566,19 +425,4 @@ impl Store {
         let rows = self.reader()?.all(query)?;
         Ok(rows.into_iter().map(MetricRow::point).collect())
     }
-}
-
-/// Names that resemble a reference, best first: those that contain it, then those spelled much like it.
-fn close_names(runs: &[(i64, String, String)], reference: &str) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = runs
-        .iter()
-        .map(|(_, name, _)| {
-            let contains = !reference.is_empty() && name.contains(reference);
-            let score = if contains { 2.0 } else { strsim::jaro_winkler(name, reference) };
-            (score, name.as_str())
-        })
-        .filter(|(score, _)| *score > 0.85)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }

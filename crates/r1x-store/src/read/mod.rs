@@ -1,9 +1,11 @@
 //! Reading: one connection that cannot write, used from the calling thread.
 //!
-//! Must not know what is written when. `card` answers about runs, `rollout` about steps and what is in them.
+//! Must not know what is written when. `summary` lists runs, `card` answers about one, `rollout` about steps and
+//! what is in them.
 
 pub mod card;
 pub mod rollout;
+pub mod summary;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -92,6 +92,7 @@ pub fn start() -> RunStart {
         ],
         plugins: vec![plugin("equation", 1.0), plugin("format", 0.5)],
         parent: None,
+        folder: Some("/home/ann/project".into()),
     }
 }
 
@@ -235,12 +236,22 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
         score,
         status: if score.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
         correct: score.is_some_and(|score| score >= 1.0),
+        outcomes: vec![match score {
+            Some(_) => outcome(score),
+            None => RewardOutcome {
+                value: None,
+                status: RewardStatus::Trap,
+                parts: vec![("used".into(), 2.0)],
+                info: Some("divided by zero".into()),
+            },
+        }],
     };
     EvalFacts {
         stage,
         label: label.into(),
         step,
         suite: "heldout".into(),
+        rewards: vec!["equation".into()],
         items: vec![
             (problem(1000), vec![sample(1, Some(1.0)), sample(2, Some(0.0))]),
             (problem(1001), vec![sample(3, None), sample(4, Some(0.0))]),

@@ -7,6 +7,7 @@ mod questions;
 mod rescore;
 mod resume;
 mod round_trip;
+mod sittings;
 mod speed;
 mod terms;
 mod user_sql;

@@ -43,6 +43,7 @@ fn store() -> (Place, Store) {
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
+    run.evaluation(&evaluation(None, "start", 0, 0.5)).unwrap();
     for step in 0..20 {
         run.step(&facts(step)).unwrap();
     }
@@ -94,11 +95,13 @@ fn the_six_questions_have_their_answers() {
 
     let rows = answer(&store, "plugin-failures");
     assert_eq!(
-        text(&rows, &[0, 1, 2, 3, 4, 5]),
+        text(&rows, &[0, 1, 2, 3, 4, 5, 6]),
         [
-            r#""equation" "ok" 79 98.75 0 19"#,
-            r#""equation" "timeout" 1 1.25 3 3"#,
-            r#""format" "ok" 80 100.0 0 19"#,
+            r#""equation" "grpo-0" "ok" 79 98.75 0 19"#,
+            r#""equation" "grpo-0" "timeout" 1 1.25 3 3"#,
+            r#""equation" "heldout" "ok" 3 75.0 0 0"#,
+            r#""equation" "heldout" "trap" 1 25.0 0 0"#,
+            r#""format" "grpo-0" "ok" 80 100.0 0 19"#,
         ]
     );
 }

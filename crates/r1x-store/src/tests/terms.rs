@@ -6,6 +6,7 @@ use r1x_core::{GateState, RewardOutcome, RewardTerm};
 
 use super::errors::change;
 use super::fixtures::*;
+use super::sittings::TO_SCHEMA_3;
 use crate::digest;
 use crate::{SqlQuery, Store, Value};
 
@@ -128,7 +129,7 @@ fn the_digest_sees_what_terms_change() {
     assert_eq!(digest::step(&plain), digest::step(&bare));
 }
 
-/// Statements that make a store of this schema one of schema 2 again.
+/// Statements that make a store of schema 3 one of schema 2 again.
 pub const TO_SCHEMA_2: [&str; 18] = [
     "DROP VIEW v_rollouts",
     "DROP VIEW v_rewards",
@@ -154,7 +155,7 @@ pub const TO_SCHEMA_2: [&str; 18] = [
 fn rewards_of_a_store_of_schema_2_are_their_own_terms() {
     let place = Place::new();
     drop(run_of_steps(&place.write(), 1));
-    for statement in TO_SCHEMA_2 {
+    for statement in TO_SCHEMA_3.into_iter().chain(TO_SCHEMA_2) {
         change(&place, statement);
     }
     change(&place, "PRAGMA user_version = 2");

@@ -105,6 +105,7 @@ pub(crate) fn evaluate(
         label: moment.label.to_owned(),
         step: moment.step,
         suite: suite.id.clone(),
+        rewards: grades.iter().map(|grade| grade.id.clone()).collect(),
         metrics: figures(suite, &items),
         items,
     })
@@ -112,7 +113,7 @@ pub(crate) fn evaluate(
 
 /// A sample without a grade is not correct.
 fn graded(rewarded: RewardedRollout, threshold: f64) -> EvalSample {
-    let outcome = rewarded.outcomes.into_iter().next();
+    let outcome = rewarded.outcomes.first();
     let term = rewarded.terms.into_iter().next();
     let score = term.as_ref().and_then(|term| term.counted);
     let completion = rewarded.rollout.completion;
@@ -121,11 +122,12 @@ fn graded(rewarded: RewardedRollout, threshold: f64) -> EvalSample {
         tokens: completion.tokens,
         logprobs: completion.logprobs,
         finish: completion.finish,
-        value: outcome.as_ref().and_then(|outcome| outcome.value),
+        value: outcome.and_then(|outcome| outcome.value),
         gate: term.and_then(|term| term.gate),
         score,
         status: outcome.map_or(r1x_core::RewardStatus::Abstain, |outcome| outcome.status),
         correct: score.is_some_and(|score| score >= threshold),
+        outcomes: rewarded.outcomes,
     }
 }
 
