@@ -9,6 +9,7 @@ pub mod error;
 pub mod family;
 pub mod generate;
 pub mod layout;
+pub mod load;
 pub mod model;
 pub mod policy;
 pub mod sample;

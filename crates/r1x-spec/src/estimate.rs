@@ -1,6 +1,9 @@
-//! What a plan costs: parameters exactly; tokens, arithmetic, memory and storage as upper bounds.
+//! What a plan costs: parameters exactly; tokens and arithmetic as they are likely and at most; memory and storage at
+//! most.
 //!
 //! Must not know how anything is computed, only how much of it there is.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -145,7 +148,35 @@ fn feed_forward_parameters(sum: &mut Parameters, model: &ModelPlan) {
     }
 }
 
-/// What one stage or suite costs at most.
+/// What is known of a data set besides the plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DataSize {
+    /// Problems to train on.
+    pub train: usize,
+    /// Problems to evaluate on.
+    pub heldout: usize,
+    /// Tokens of the longest prompt.
+    pub longest_prompt: Option<u64>,
+    /// Tokens of a prompt on average.
+    pub prompt: Option<f64>,
+    /// Tokens of a worked solution on average, with the end-of-sequence token; `None` without solutions.
+    pub solution: Option<f64>,
+}
+
+/// Tokens and arithmetic of a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Work {
+    /// Completion tokens sampled.
+    pub generated_tokens: f64,
+    /// Tokens that go through forward and backward.
+    pub trained_tokens: f64,
+    /// Floating-point operations of sampling.
+    pub sampling_flops: f64,
+    /// Floating-point operations of training, with scores of a reference.
+    pub training_flops: f64,
+}
+
+/// What one stage or suite costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageEstimate {
     /// Its id.
@@ -156,12 +187,11 @@ pub struct StageEstimate {
     pub updates: u64,
     /// Completions sampled.
     pub completions: u64,
-    /// Completion tokens sampled at most.
-    pub generated_tokens: u64,
-    /// Tokens that go through forward and backward at most.
-    pub trained_tokens: u64,
-    /// Floating-point operations at most.
-    pub flops: f64,
+    /// When prompts are as long as those of the data, and completions as the data's worked solutions; without
+    /// solutions, as long as they may be.
+    pub likely: Work,
+    /// When every completion is as long as it may be, and every sequence fills the context.
+    pub most: Work,
 }
 
 /// What a plan costs.
@@ -169,10 +199,12 @@ pub struct StageEstimate {
 pub struct Estimate {
     /// The model's parameters.
     pub parameters: Parameters,
+    /// Floating-point operations of a token that attends to nothing, forward.
+    pub token_flops: f64,
     /// Stages in order, then suites.
     pub stages: Vec<StageEstimate>,
-    /// Floating-point operations of all of them at most.
-    pub flops: f64,
+    /// Whether every completion's likely length is that of worked solutions.
+    pub lengths_known: bool,
     /// Peak memory for weights, gradients, moments, reference, activations and caches; rough.
     pub memory_bytes: u64,
     /// Bytes added to the store at most, before compression.
@@ -181,21 +213,49 @@ pub struct Estimate {
     pub checkpoint_bytes: u64,
 }
 
-/// Estimates a plan. Prompts are as long as the context allows where `prompt_tokens` is not known; a suite over
+/// Estimates a plan. Prompts are as long as the context allows where `sizes` has none of the data; a suite over
 /// data whose size is not known counts `limit` problems, or none.
-pub fn estimate(plan: &RunPlan, vocabulary_size: usize, prompt_tokens: Option<u64>) -> Estimate {
-    let cost = Cost::new(&plan.model, vocabulary_size, prompt_tokens);
+pub fn estimate(
+    plan: &RunPlan,
+    vocabulary_size: usize,
+    sizes: &BTreeMap<String, DataSize>,
+) -> Estimate {
+    let cost = Cost::new(&plan.model, vocabulary_size, sizes);
     let mut stages: Vec<StageEstimate> = Vec::new();
+    let mut sampled: Vec<&str> = Vec::new();
     for stage in &plan.stages {
         stages.push(match &stage.kind {
             StageKind::Sft(sft) => cost.sft(&stage.id, sft),
-            StageKind::Grpo(grpo) => cost.grpo(&stage.id, grpo),
+            StageKind::Grpo(grpo) => {
+                sampled.extend(references(grpo).map(|data| data.data.as_str()));
+                cost.grpo(&stage.id, grpo)
+            }
             StageKind::Evaluate(_) => empty(&stage.id, "evaluate"),
         });
     }
     for eval in &plan.evals {
+        sampled.push(&eval.data.data);
         stages.push(cost.eval(plan, eval));
     }
+    let known = |id: &&str| sizes.get(*id).is_some_and(|size| size.solution.is_some());
+    Estimate {
+        memory_bytes: cost.memory(plan),
+        store_bytes: store_bytes(plan, &stages),
+        checkpoint_bytes: cost.checkpoints(plan),
+        token_flops: cost.forward(1.0, 0.0),
+        lengths_known: sampled.iter().all(known),
+        parameters: cost.parameters,
+        stages,
+    }
+}
+
+/// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`. Learning from them
+/// takes three times as many.
+pub fn forward_flops(model: &ModelPlan, vocabulary_size: usize, tokens: f64, length: f64) -> f64 {
+    Cost::new(model, vocabulary_size, &BTreeMap::new()).forward(tokens, length)
+}
+
+fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
     let rewards_of = |id: &str| {
         plan.stages
             .iter()
@@ -205,36 +265,32 @@ pub fn estimate(plan: &RunPlan, vocabulary_size: usize, prompt_tokens: Option<u6
             })
             .unwrap_or(1)
     };
-    let store_bytes = stages.iter().fold(0u64, |sum, stage| {
+    stages.iter().fold(0u64, |sum, stage| {
         let rollout = STORED_ROLLOUT + STORED_REWARD * rewards_of(&stage.id);
+        let tokens = stage.most.generated_tokens as u64;
         sum.saturating_add(stage.completions.saturating_mul(rollout))
-            .saturating_add(stage.generated_tokens.saturating_mul(STORED_TOKEN))
-    });
-    let flops = stages.iter().map(|stage| stage.flops).sum();
-    Estimate {
-        memory_bytes: cost.memory(plan),
-        store_bytes,
-        checkpoint_bytes: cost.checkpoints(plan),
-        parameters: cost.parameters,
-        stages,
-        flops,
-    }
+            .saturating_add(tokens.saturating_mul(STORED_TOKEN))
+    })
 }
 
 fn empty(id: &str, kind: &'static str) -> StageEstimate {
-    let id = id.to_owned();
-    let (updates, completions, generated_tokens, trained_tokens) = (0, 0, 0, 0);
-    StageEstimate { id, kind, updates, completions, generated_tokens, trained_tokens, flops: 0.0 }
+    let (likely, most) = (Work::default(), Work::default());
+    StageEstimate { id: id.to_owned(), kind, updates: 0, completions: 0, likely, most }
+}
+
+/// The problems of a stage: its data set and those mixed with it.
+fn references(grpo: &GrpoPlan) -> impl Iterator<Item = &DataRef> {
+    std::iter::once(&grpo.data).chain(&grpo.mixed)
 }
 
 /// Costs per token of one model.
-struct Cost {
+struct Cost<'a> {
     parameters: Parameters,
     vocabulary_size: u64,
     hidden: u64,
     layers: u64,
     context: u64,
-    prompt_tokens: Option<u64>,
+    sizes: &'a BTreeMap<String, DataSize>,
     /// Numbers per layer and position that generation keeps.
     cached: u64,
     /// Numbers per layer and position that attention works on.
@@ -249,8 +305,12 @@ struct Cost {
     multiplied: u64,
 }
 
-impl Cost {
-    fn new(model: &ModelPlan, vocabulary_size: usize, prompt_tokens: Option<u64>) -> Self {
+impl<'a> Cost<'a> {
+    fn new(
+        model: &ModelPlan,
+        vocabulary_size: usize,
+        sizes: &'a BTreeMap<String, DataSize>,
+    ) -> Self {
         let parameters = parameters(model, vocabulary_size);
         let (heads, cached, query_key, value) = match &model.attention {
             AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
@@ -284,7 +344,7 @@ impl Cost {
             hidden: model.hidden_size as u64,
             layers: model.layers as u64,
             context: model.context_length as u64,
-            prompt_tokens,
+            sizes,
             cached: cached as u64,
             attention_width: (heads * (2 * query_key + 2 * value)) as u64,
             attended: 2 * (heads * (query_key + value)) as u64,
@@ -295,60 +355,115 @@ impl Cost {
 
     /// Operations of one forward pass over `tokens` tokens in sequences of `length`: two per parameter, and
     /// for attention half of the positions on average.
-    fn forward(&self, tokens: u64, length: u64) -> f64 {
-        let attention = self.attended as f64 * self.layers as f64 * length as f64 / 2.0;
-        tokens as f64 * (2.0 * self.multiplied as f64 + attention)
+    fn forward(&self, tokens: f64, length: f64) -> f64 {
+        let attention = self.attended as f64 * self.layers as f64 * length / 2.0;
+        tokens * (2.0 * self.multiplied as f64 + attention)
     }
 
-    fn prompt(&self, max_tokens: usize) -> u64 {
-        self.prompt_tokens.unwrap_or_else(|| self.context.saturating_sub(max_tokens as u64))
+    /// Backward costs twice the forward.
+    fn train(&self, tokens: f64, length: f64) -> f64 {
+        3.0 * self.forward(tokens, length)
+    }
+
+    /// A mean over the data sets of the references that know it; `None` when one of them does not.
+    fn mean<'r>(
+        &self,
+        references: impl Iterator<Item = &'r DataRef>,
+        of: impl Fn(&DataSize) -> Option<f64>,
+    ) -> Option<f64> {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for reference in references {
+            sum += of(self.sizes.get(&reference.data)?)?;
+            count += 1.0;
+        }
+        (count > 0.0).then(|| sum / count)
+    }
+
+    /// Tokens of prompt and completion: likely ones, then most.
+    fn lengths(&self, references: &[&DataRef], max_tokens: usize) -> [(f64, f64); 2] {
+        let over = || references.iter().copied();
+        let most = max_tokens as f64;
+        let room = self.context.saturating_sub(max_tokens as u64) as f64;
+        let longest = references.iter().map(|reference| {
+            let size = self.sizes.get(&reference.data);
+            size.and_then(|size| size.longest_prompt).map_or(room, |tokens| tokens as f64)
+        });
+        let longest = longest.fold(0.0, f64::max);
+        let prompt = self.mean(over(), |size| size.prompt).unwrap_or(longest);
+        let solution = self.mean(over(), |size| size.solution);
+        [(prompt, solution.map_or(most, |tokens| tokens.min(most))), (longest, most)]
     }
 
     fn sft(&self, id: &str, sft: &SftPlan) -> StageEstimate {
-        let sequences = sft.steps.saturating_mul(sft.batch_size as u64);
-        let trained_tokens = sequences.saturating_mul(self.context);
-        // Backward costs twice the forward.
-        let flops = 3.0 * self.forward(trained_tokens, self.context);
-        StageEstimate { updates: sft.steps, trained_tokens, flops, ..empty(id, "sft") }
+        let sequences = sft.steps.saturating_mul(sft.batch_size as u64) as f64;
+        let whole = |size: &DataSize| Some(size.prompt? + size.solution?);
+        let context = self.context as f64;
+        let likely = self.mean(std::iter::once(&sft.data), whole).unwrap_or(context).min(context);
+        let [likely, most] = [likely, context].map(|length| {
+            let trained_tokens = sequences * length;
+            let training_flops = self.train(trained_tokens, length);
+            Work { trained_tokens, training_flops, ..Work::default() }
+        });
+        StageEstimate { updates: sft.steps, likely, most, ..empty(id, "sft") }
     }
 
     fn grpo(&self, id: &str, grpo: &GrpoPlan) -> StageEstimate {
-        let max_tokens = grpo.sampling.max_tokens as u64;
-        let prompt = self.prompt(grpo.sampling.max_tokens);
-        let length = prompt + max_tokens;
         let prompts = grpo.steps.saturating_mul(grpo.prompts_per_step as u64);
         let completions = prompts.saturating_mul(grpo.group_size as u64);
-        let generated_tokens = completions.saturating_mul(max_tokens);
-        let batch = completions.saturating_mul(length);
-        let trained_tokens = batch.saturating_mul(grpo.epochs as u64);
-        // A prompt is computed once for its group; the reference scores each batch once.
-        let sampled = prompts.saturating_mul(prompt).saturating_add(generated_tokens);
-        let sampling = self.forward(sampled, length);
-        let reference = if grpo.kl.coef > 0.0 { self.forward(batch, length) } else { 0.0 };
         let updates = grpo.steps.saturating_mul((grpo.epochs * grpo.updates_per_epoch) as u64);
-        let flops = sampling + reference + 3.0 * self.forward(trained_tokens, length);
-        let id = id.to_owned();
-        StageEstimate {
-            id,
-            kind: "grpo",
-            updates,
-            completions,
-            generated_tokens,
-            trained_tokens,
-            flops,
-        }
+        let references: Vec<&DataRef> = references(grpo).collect();
+        let work = |(prompt, completion): (f64, f64)| {
+            let length = prompt + completion;
+            let generated_tokens = completions as f64 * completion;
+            // Sampling computes a prompt once for its group, and so does training where the plan says so.
+            let sampled = prompts as f64 * prompt + generated_tokens;
+            let once = completions as f64 * length;
+            let batch = if grpo.share_prompts { sampled } else { once };
+            let trained_tokens = batch * grpo.epochs as f64;
+            // The reference scores each batch once.
+            let scored = if grpo.kl.coef > 0.0 { self.forward(batch, length) } else { 0.0 };
+            Work {
+                generated_tokens,
+                trained_tokens,
+                sampling_flops: self.forward(sampled, length),
+                training_flops: self.train(trained_tokens, length) + scored,
+            }
+        };
+        let [likely, most] = self.lengths(&references, grpo.sampling.max_tokens).map(work);
+        StageEstimate { updates, completions, likely, most, ..empty(id, "grpo") }
     }
 
     fn eval(&self, plan: &RunPlan, eval: &EvalPlan) -> StageEstimate {
         let runs = runs(plan, eval);
-        let prompts = runs.saturating_mul(problems(plan, &eval.data));
-        let max_tokens = eval.sampling.max_tokens as u64;
-        let prompt = self.prompt(eval.sampling.max_tokens);
+        let prompts = runs.saturating_mul(self.problems(plan, &eval.data));
         let completions = prompts.saturating_mul(eval.samples as u64);
-        let generated_tokens = completions.saturating_mul(max_tokens);
-        let tokens = prompts.saturating_mul(prompt).saturating_add(generated_tokens);
-        let flops = self.forward(tokens, prompt + max_tokens);
-        StageEstimate { completions, generated_tokens, flops, ..empty(&eval.id, "eval") }
+        let work = |(prompt, completion): (f64, f64)| {
+            let generated_tokens = completions as f64 * completion;
+            let tokens = prompts as f64 * prompt + generated_tokens;
+            let sampling_flops = self.forward(tokens, prompt + completion);
+            Work { generated_tokens, sampling_flops, ..Work::default() }
+        };
+        let [likely, most] = self.lengths(&[&eval.data], eval.sampling.max_tokens).map(work);
+        StageEstimate { completions, likely, most, ..empty(&eval.id, "eval") }
+    }
+
+    /// How many problems a reference means; without a size of the data, as the plan says, or none.
+    fn problems(&self, plan: &RunPlan, data: &DataRef) -> u64 {
+        let planned = match plan.data.get(&data.data).map(|data| &data.source) {
+            Some(SourcePlan::Countdown(countdown)) => Some((countdown.train, countdown.heldout)),
+            _ => None,
+        };
+        let size = self.sizes.get(&data.data).map(|size| (size.train, size.heldout)).or(planned);
+        let available = size.map(|(train, heldout)| match data.split {
+            Split::Train => train,
+            Split::Heldout => heldout,
+        });
+        let available = available.map(|available| available.saturating_sub(data.skip));
+        let limited = match (available, data.limit) {
+            (Some(available), Some(limit)) => available.min(limit),
+            (available, limit) => limit.or(available).unwrap_or(0),
+        };
+        limited as u64
     }
 
     fn memory(&self, plan: &RunPlan) -> u64 {
@@ -418,25 +533,15 @@ fn runs(plan: &RunPlan, eval: &EvalPlan) -> u64 {
                 continue;
             }
         };
-        runs += u64::from(eval.when.stage_end);
-        runs += eval.when.every.map_or(0, |every| steps / every.max(1));
+        let at_end = match eval.when.every {
+            Some(every) => {
+                runs += steps / every.max(1);
+                // Due for both reasons, a suite runs once.
+                steps == 0 || !steps.is_multiple_of(every.max(1))
+            }
+            None => true,
+        };
+        runs += u64::from(eval.when.stage_end && at_end);
     }
     runs
-}
-
-/// How many problems a reference means; 0 when only the data knows.
-fn problems(plan: &RunPlan, data: &DataRef) -> u64 {
-    let available = match plan.data.get(&data.data).map(|data| &data.source) {
-        Some(SourcePlan::Countdown(countdown)) => Some(match data.split {
-            Split::Train => countdown.train,
-            Split::Heldout => countdown.heldout,
-        }),
-        _ => None,
-    };
-    let available = available.map(|available| available.saturating_sub(data.skip));
-    let limited = match (available, data.limit) {
-        (Some(available), Some(limit)) => available.min(limit),
-        (available, limit) => limit.or(available).unwrap_or(0),
-    };
-    limited as u64
 }

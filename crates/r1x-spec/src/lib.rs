@@ -33,7 +33,10 @@ use r1x_core::plan::RunPlan;
 
 pub use codes::{CODES, CodeInfo, explain};
 pub use diagnostic::{Class, Diagnostic, Location, Report, Style, render_warnings};
-pub use estimate::{Estimate, Parameters, StageEstimate, TensorShape, estimate, parameters};
+pub use estimate::{
+    DataSize, Estimate, Parameters, StageEstimate, TensorShape, Work, estimate, forward_flops,
+    parameters,
+};
 pub use inputs::{Inputs, PluginFacts, Refusal};
 pub use read::At;
 pub use schema::schema;

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::World;
-use r1x_spec::{Resolved, estimate, parameters};
+use r1x_spec::{DataSize, Estimate, Resolved, StageEstimate, Work, estimate, parameters};
 
 fn shipped(name: &str, overrides: &[&str]) -> Resolved {
     World::new().resolve_file(&format!("experiments/{name}.yaml"), overrides).expect("it resolves")
@@ -76,6 +78,10 @@ fn the_tensors_add_up() {
     assert_eq!((count(true), count(false)), (sum.total, sum.untrained));
 }
 
+fn flops(sum: &Estimate) -> f64 {
+    sum.stages.iter().map(|stage| stage.most.sampling_flops + stage.most.training_flops).sum()
+}
+
 #[test]
 fn tokens_are_counted_per_stage_and_suite() {
     let overrides = [
@@ -95,39 +101,55 @@ fn tokens_are_counted_per_stage_and_suite() {
         "model.context_length=64",
     ];
     let resolved = shipped("countdown", &overrides);
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, Some(8));
-    let stages: Vec<(&str, u64, u64, u64, u64)> = sum
-        .stages
-        .iter()
-        .map(|s| (s.id.as_str(), s.updates, s.completions, s.generated_tokens, s.trained_tokens))
-        .collect();
-    // The suite runs at the start, at two ends, and 5 + 2 times in between: ten times.
-    assert_eq!(
-        stages,
-        [
-            ("cold-start", 10, 0, 0, 640 * 64),
-            ("rl", 5, 60, 2_400, 60 * 48),
-            ("heldout", 0, 8_000, 320_000, 0),
+    let size = DataSize {
+        train: 10_500,
+        heldout: 90,
+        longest_prompt: Some(8),
+        prompt: Some(7.5),
+        solution: Some(20.0),
+    };
+    let sizes = BTreeMap::from([("countdown".to_owned(), size)]);
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &sizes);
+    let stages = |of: fn(&StageEstimate) -> Work| -> Vec<_> {
+        let work = |s: &StageEstimate| (of(s).generated_tokens, of(s).trained_tokens);
+        sum.stages.iter().map(|s| (s.id.clone(), s.updates, s.completions, work(s))).collect()
+    };
+    // The suite runs at the start, four times before the end of ten steps and twice before that of five, and at both
+    // ends: nine times over the 90 problems there are.
+    let rows = |cold: f64, rl: (f64, f64), heldout: f64| {
+        vec![
+            ("cold-start".to_owned(), 10, 0, (0.0, cold)),
+            ("rl".to_owned(), 5, 60, rl),
+            ("heldout".to_owned(), 0, 6_480, (heldout, 0.0)),
         ]
-    );
-    assert!(sum.flops > 0.0 && sum.store_bytes > 320_000 && sum.checkpoint_bytes > 0);
+    };
+    let most = rows(640.0 * 64.0, (2_400.0, 15.0 * 8.0 + 2_400.0), 6_480.0 * 40.0);
+    assert_eq!(stages(|s| s.most), most);
+    let likely = rows(640.0 * 27.5, (1_200.0, 15.0 * 7.5 + 1_200.0), 6_480.0 * 20.0);
+    assert_eq!(stages(|s| s.likely), likely);
+    assert!(sum.lengths_known);
+    let unknown = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new());
+    assert!(!unknown.lengths_known);
+    assert_eq!(unknown.stages[1].likely, unknown.stages[1].most, "nothing is known of lengths");
+    assert_eq!(unknown.stages[2].completions, 9 * 100 * 8, "and the plan says how many there are");
+    assert!(flops(&sum) > 0.0 && sum.store_bytes > 320_000 && sum.checkpoint_bytes > 0);
 }
 
 #[test]
 fn costs_grow_with_what_causes_them() {
     let cost = |overrides: &[&str]| {
         let resolved = shipped("countdown", overrides);
-        estimate(&resolved.plan, resolved.vocabulary_size, None)
+        estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new())
     };
     let base = cost(&[]);
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
-    assert!(penalised.flops > base.flops, "a reference is scored");
+    assert!(flops(&penalised) > flops(&base), "a reference is scored");
     // The weights in f32, and packed in bf16 for both directions.
     let reference = (4 + 2 * 2) * base.parameters.total;
     assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
     assert!(cost(&["model.precision=f32"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["model.recompute_activations=true"]).memory_bytes < base.memory_bytes);
-    assert!(cost(&["stages.rl.grpo.epochs=2"]).flops > base.flops);
+    assert!(flops(&cost(&["stages.rl.grpo.epochs=2"])) > flops(&base));
     assert!(cost(&["stages.cold-start.sft.micro_batch_size=64"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["checkpoints.every=null"]).checkpoint_bytes < base.checkpoint_bytes);
 }
@@ -147,7 +169,7 @@ fn the_largest_plan_does_not_overflow() {
             "stages.rl.grpo.epochs=4096",
         ],
     );
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, None);
-    assert!(sum.flops.is_finite());
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new());
+    assert!(flops(&sum).is_finite());
     assert!(sum.memory_bytes > 1 << 50);
 }

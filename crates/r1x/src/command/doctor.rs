@@ -1,6 +1,6 @@
 //! `r1x doctor`: what this machine has, how fast its arithmetic is, and whether it computes what it should.
 //!
-//! Must not need a store or a spec, and leaves nothing behind.
+//! Must not need a store or a spec, and leaves nothing behind but the measured speed, for `r1x plan`.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::display::{Page, Table};
 use crate::environment;
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
+use crate::speed::Speed;
 use crate::table;
 
 /// How long a rate is measured.
@@ -49,7 +50,32 @@ fn cpu(threads: usize) -> Result<i32, Failure> {
         kernel_rate(1)? / 1e9,
         kernel_rate(threads)? / 1e9
     );
+    println!();
+    let speed = Speed::measure(threads)?;
+    output::page(Stream::Out, &speeds(&speed));
     verify(&Device::Cpu, "cpu")
+}
+
+/// What was measured of models: arithmetic, and the tokens that come of it.
+fn speeds(speed: &Speed) -> Page {
+    let rows: Vec<Vec<String>> = speed
+        .points
+        .iter()
+        .map(|point| {
+            let tokens = |rate: f64| table::count((rate / point.token_flops) as u64);
+            vec![
+                format!("{} {}", point.model, point.precision_name()),
+                format!("{:.0}", point.sampling / 1e9),
+                tokens(point.sampling),
+                format!("{:.0}", point.training / 1e9),
+                tokens(point.training / 3.0),
+            ]
+        })
+        .collect();
+    let header = ["model", "sampling GFLOP/s", "tokens/s", "training GFLOP/s", "tokens/s"];
+    let mut page = Page::default();
+    page.table(Table::of(&header, &rows).whole(&["model"]));
+    page
 }
 
 fn gpu(word: &str) -> Result<i32, Failure> {

@@ -1,19 +1,25 @@
 //! `r1x plan`: what would run, where every value came from, and what it would cost.
 //!
-//! Must not run anything.
+//! Must not run anything, but for the moment in which the speed of this machine is measured.
 
+use std::collections::BTreeMap;
+
+use r1x_core::Problem;
 use r1x_core::plan::RunPlan;
-use r1x_spec::{Estimate, Resolved, estimate};
+use r1x_model::Tokenizer;
+use r1x_spec::{DataSize, Estimate, Resolved, estimate};
+use r1x_tasks::{DataSet, Problems};
 
 use crate::cli::SpecArgs;
 use crate::command::divisor::divisors;
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
 use crate::output::{self, Stream};
+use crate::speed::{Seconds, Speed, all_cores};
 use crate::{session, table};
 
-/// Operations per second that the time estimate assumes of one core; a rough middle of today's machines.
-const CORE_FLOPS: f64 = 2.0e10;
+/// Problems of a data set whose lengths are looked at.
+const LOOKED_AT: usize = 500;
 
 /// Prints the plan.
 ///
@@ -22,8 +28,9 @@ const CORE_FLOPS: f64 = 2.0e10;
 pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
     let world = session::world(1)?;
     let resolved = session::resolved(spec, &world)?;
-    let estimate =
-        estimate(&resolved.plan, resolved.vocabulary_size, prompt_tokens(&resolved.plan));
+    let estimate = estimate(&resolved.plan, resolved.vocabulary_size, &sizes(&resolved.plan));
+    let speed = speed()?;
+    let time = speed.seconds(&estimate, resolved.plan.model.precision);
     let (_, hash) = session::plan_json(&resolved.plan)?;
     if json {
         let object = serde_json::json!({
@@ -32,6 +39,8 @@ pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
             "settings": resolved.settings,
             "vocabulary_size": resolved.vocabulary_size,
             "estimate": estimate,
+            "seconds": time,
+            "speed": speed,
         });
         output::json(&object.to_string());
         return Ok(0);
@@ -39,21 +48,53 @@ pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
     let mut page = Page::default();
     page.table(settings(&resolved)).blank();
     costs(&mut page, &resolved, &estimate);
+    page.fields(time_fields(&estimate, &speed, time));
     page.line(format!("plan {hash}"));
     output::page(Stream::Out, &page);
     Ok(0)
 }
 
-/// The longest prompt among the first problems of the plan's data, in tokens, where it is known.
-fn prompt_tokens(plan: &RunPlan) -> Option<u64> {
-    let problems = r1x_tasks::Problems::load(plan).ok()?;
-    let tokenizer = r1x_model::Tokenizer::new(&plan.model.tokenizer).ok()?;
-    let longest = problems
-        .sets()
-        .flat_map(|(_, set)| set.train.iter().take(100))
-        .filter_map(|problem| tokenizer.encode(&problem.prompt).ok())
-        .map(|tokens| tokens.len() as u64);
-    longest.max()
+/// What a plan's data says about lengths and numbers of problems; data that cannot be read says nothing.
+fn sizes(plan: &RunPlan) -> BTreeMap<String, DataSize> {
+    let Ok(problems) = Problems::load(plan) else { return BTreeMap::new() };
+    let tokenizer = Tokenizer::new(&plan.model.tokenizer).ok();
+    let tokens = |text: &str| {
+        let tokens = tokenizer.as_ref()?.encode(text).ok()?;
+        Some(tokens.len() as u64)
+    };
+    let size = |set: &DataSet| {
+        let looked_at = || set.train.iter().chain(&set.heldout).take(LOOKED_AT);
+        let prompts: Vec<u64> = looked_at().filter_map(|problem| tokens(&problem.prompt)).collect();
+        // A completion ends with a token of its own.
+        let solution = |problem: &Problem| Some(tokens(problem.solution.as_deref()?)? + 1);
+        let solutions: Vec<u64> = looked_at().filter_map(solution).collect();
+        DataSize {
+            train: set.train.len(),
+            heldout: set.heldout.len(),
+            longest_prompt: prompts.iter().max().copied(),
+            prompt: mean(&prompts),
+            solution: mean(&solutions),
+        }
+    };
+    problems.sets().map(|(id, set)| (id.to_owned(), size(set))).collect()
+}
+
+fn mean(values: &[u64]) -> Option<f64> {
+    let sum: u64 = values.iter().sum();
+    (!values.is_empty()).then(|| sum as f64 / values.len() as f64)
+}
+
+/// The speed of this machine: known, or measured now.
+fn speed() -> Result<Speed, Failure> {
+    let threads = all_cores();
+    if let Some(known) = Speed::known(threads) {
+        return Ok(known);
+    }
+    // A pause that somebody watches is explained.
+    if output::is_terminal(Stream::Err) {
+        eprintln!("measuring the speed of this machine, once; `r1x doctor` measures it again");
+    }
+    Ok(Speed::measure(threads)?)
 }
 
 fn settings(resolved: &Resolved) -> Table {
@@ -77,15 +118,23 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
                 stage.kind.to_owned(),
                 table::count(stage.updates),
                 table::count(stage.completions),
-                table::count(stage.generated_tokens),
-                table::count(stage.trained_tokens),
+                tokens(stage.likely.generated_tokens),
+                tokens(stage.most.generated_tokens),
+                tokens(stage.likely.trained_tokens),
+                tokens(stage.most.trained_tokens),
             ]
         })
         .collect();
-    let header =
-        ["stage", "kind", "updates", "completions", "tokens sampled ≤", "tokens trained ≤"];
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let seconds = estimate.flops / (CORE_FLOPS * cores as f64);
+    let header = [
+        "stage",
+        "kind",
+        "updates",
+        "completions",
+        "tokens sampled",
+        "sampled ≤",
+        "tokens trained",
+        "trained ≤",
+    ];
     let mut fields = Fields::default();
     fields
         .add(
@@ -97,17 +146,34 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
                 resolved.vocabulary_size,
             ),
         )
-        .add(
-            "time",
-            format!(
-                "about {} at most on {cores} cores (assuming {:.0} GFLOP/s each)",
-                table::seconds(seconds),
-                CORE_FLOPS / 1e9
-            ),
-        )
         .add("memory", format!("about {}", table::bytes(estimate.memory_bytes)))
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
     divisors(&mut fields, &resolved.plan);
     page.table(Table::of(&header, &rows).whole(&["stage"])).blank().fields(fields);
+}
+
+fn tokens(count: f64) -> String {
+    table::count(count.round() as u64)
+}
+
+/// How long it will take, and what that rests on.
+fn time_fields(estimate: &Estimate, speed: &Speed, time: Seconds) -> Fields {
+    let lengths = match estimate.lengths_known {
+        true => "completions as long as worked solutions; at most: as long as they may be",
+        false => "completions as long as they may be: not all of the data has worked solutions",
+    };
+    let likely = table::seconds(time.likely);
+    let most = table::seconds(time.most);
+    let mut fields = Fields::default();
+    fields
+        .add("time", format!("about {likely}, at most {most}, on {} threads", speed.threads()))
+        .add(
+            "rests on",
+            format!(
+                "{lengths}; every group trained on; the speed of this CPU, measured {} (`r1x doctor`)",
+                table::age(speed.age())
+            ),
+        );
+    fields
 }
