@@ -1,10 +1,13 @@
 //! `r1x plot`: a metric of one or several runs as SVG.
 //!
-//! Must not change the store.
+//! What was recorded is drawn faintly, and a moving average over it with its window in the legend: nobody can take the
+//! smooth curve for what was measured. Must not change the store.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use plotters::prelude::*;
+use r1x_store::MetricPoint;
 
 use crate::cli::Global;
 use crate::failure::{Failure, code};
@@ -19,88 +22,220 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(140, 86, 75),
 ];
 
+/// How much of the colour is left of what was recorded, behind the average.
+const FAINT: f64 = 0.28;
+
+/// Height of letters, in the units of plotters, which are a quarter larger than points.
+const LETTERS: (&str, i32) = ("sans-serif", 16);
+
+/// What is drawn, and where to.
+#[derive(Debug)]
+pub struct Draw {
+    /// The metric.
+    pub metric: String,
+    /// One stage, or all that have the metric.
+    pub stage: Option<String>,
+    /// Values in the moving average; chosen where it is not said.
+    pub window: Option<NonZeroUsize>,
+    /// The file.
+    pub output: PathBuf,
+}
+
+/// A run's values over its steps. A value that is not finite is a gap.
 struct Curve {
     name: String,
     points: Vec<(f64, f64)>,
 }
 
-/// Draws the metric over steps, smoothed, one line per run.
+/// Draws the metric over steps, one line per run.
 ///
 /// # Errors
 /// When a run has no such metric or the file cannot be written.
-pub fn plot(global: &Global, runs: &[String], metric: &str, output: &Path) -> Result<i32, Failure> {
+pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failure> {
     let store = session::reading(global)?;
+    let metric = draw.metric.as_str();
     let mut curves = Vec::new();
+    let mut stages: Vec<String> = Vec::new();
     for run in runs {
         let summary = store.run(run)?;
-        let series = store.metric_series(run, None, metric)?;
-        let values: Vec<f64> = series.iter().map(|p| p.value).filter(|v| v.is_finite()).collect();
-        if values.is_empty() {
+        let series = store.metric_series(run, draw.stage.as_deref(), metric)?;
+        let of = draw.stage.as_ref().map_or(String::new(), |stage| format!(" in stage `{stage}`"));
+        if !series.iter().any(|point| point.value.is_finite()) {
             return Err(Failure::new(
                 code::INPUT,
-                format!("run {} has no metric `{metric}`", summary.name),
-                "r1x sql \"SELECT DISTINCT metric FROM v_metrics WHERE run = :run\" lists them",
+                format!("run {} has no metric `{metric}`{of}", summary.name),
+                "r1x sql \"SELECT DISTINCT stage, metric FROM v_metrics WHERE run = :run\" lists them",
             ));
         }
-        curves.push(Curve {
-            name: format!("{}, seed {}", summary.name, summary.seed),
-            points: smooth(&values),
-        });
+        for point in &series {
+            if !stages.contains(&point.stage) {
+                stages.push(point.stage.clone());
+            }
+        }
+        let name = format!("{}, seed {}", summary.name, summary.seed);
+        curves.push(Curve { name, points: over_steps(&series) });
     }
-    draw(&curves, metric, output).map_err(|error| {
+    let longest = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
+    // A window has a middle, so that the average does not lag behind.
+    let window = draw.window.map_or((longest / 50).max(1), NonZeroUsize::get) | 1;
+    let picture = Picture { curves, metric, window, steps: step_axis(&stages) };
+    picture.draw(draw).map_err(|error| {
         Failure::new(
             code::INPUT,
-            format!("{}: {error}", output.display()),
+            format!("{}: {error}", draw.output.display()),
             "check that the folder may be written",
         )
     })?;
-    eprintln!("wrote {}", output.display());
+    let smoothed = match window {
+        1 => String::new(),
+        steps => format!(" (recorded values, and their moving average over {steps} steps)"),
+    };
+    eprintln!("wrote {}{smoothed}", draw.output.display());
     Ok(0)
 }
 
-/// Means over windows of about a fiftieth of the curve.
-fn smooth(values: &[f64]) -> Vec<(f64, f64)> {
-    let half = values.len() / 100;
-    (0..values.len())
-        .map(|i| {
-            let window = &values[i.saturating_sub(half)..(i + half + 1).min(values.len())];
-            (i as f64 + 1.0, window.iter().sum::<f64>() / window.len() as f64)
-        })
-        .collect()
+/// Values over the numbers of their steps; a second stage goes on where the first one ends.
+fn over_steps(series: &[MetricPoint]) -> Vec<(f64, f64)> {
+    let mut before = 0;
+    let mut points = Vec::new();
+    for stage in series.chunk_by(|a, b| a.stage_index == b.stage_index) {
+        points.extend(stage.iter().map(|point| ((before + point.step) as f64, point.value)));
+        before += stage.last().map_or(0, |point| point.step + 1);
+    }
+    points
 }
 
-fn draw(curves: &[Curve], metric: &str, output: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let all = || curves.iter().flat_map(|c| &c.points);
-    let last = all().map(|p| p.0).fold(1.0, f64::max);
-    let low = all().map(|p| p.1).fold(f64::INFINITY, f64::min);
-    let high = all().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-    let margin = ((high - low) * 0.08).max(1e-6);
-    let root = SVGBackend::new(output, (760, 380)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(14)
-        .x_label_area_size(38)
-        .y_label_area_size(52)
-        .build_cartesian_2d(1.0..last, low - margin..high + margin)?;
-    chart
-        .configure_mesh()
-        .x_desc("step")
-        .y_desc(metric)
-        .x_label_formatter(&|x| format!("{x:.0}"))
-        .light_line_style(TRANSPARENT)
-        .draw()?;
-    for (index, curve) in curves.iter().enumerate() {
-        let color = COLORS[index % COLORS.len()];
-        chart
-            .draw_series(LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)))?
-            .label(&curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+fn step_axis(stages: &[String]) -> String {
+    match stages {
+        [one] => format!("step of stage {one}"),
+        many => format!("step of the stages {}, one after the other", many.join(", ")),
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.85))
-        .draw()?;
-    root.present()?;
-    Ok(())
+}
+
+/// Means of the finite values among the `window` around each; the window is shorter at both ends, and as long on both
+/// sides of a point.
+fn smooth(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
+    let mean = |index: usize| {
+        let half = (window / 2).min(index).min(points.len() - 1 - index);
+        let around = points[index - half..=index + half].iter().map(|(_, value)| *value);
+        let (sum, count) = around
+            .filter(|value| value.is_finite())
+            .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+        (points[index].0, sum / count)
+    };
+    (0..points.len()).map(mean).filter(|(_, value)| value.is_finite()).collect()
+}
+
+struct Picture<'a> {
+    curves: Vec<Curve>,
+    metric: &'a str,
+    window: usize,
+    steps: String,
+}
+
+impl Picture<'_> {
+    fn draw(&self, draw: &Draw) -> Result<(), Box<dyn std::error::Error>> {
+        let root = SVGBackend::new(&draw.output, (760, 400)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let (steps, values) = self.bounds();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(14)
+            .x_label_area_size(44)
+            .y_label_area_size(70)
+            .build_cartesian_2d(steps, values)?;
+        chart
+            .configure_mesh()
+            .x_desc(&self.steps)
+            .y_desc(self.metric)
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| crate::number::number(*y))
+            .axis_desc_style(LETTERS)
+            .label_style(LETTERS)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let smoothed = self.window > 1;
+        for (index, curve) in self.curves.iter().enumerate() {
+            let color = COLORS[index % COLORS.len()];
+            let strength = if smoothed { FAINT } else { 1.0 };
+            for piece in curve.points.chunk_by(|a, b| a.1.is_finite() && b.1.is_finite()) {
+                let finite = piece.iter().copied().filter(|(_, value)| value.is_finite());
+                let style = color.mix(strength).stroke_width(1);
+                chart.draw_series(LineSeries::new(finite, style))?;
+            }
+        }
+        // Averages lie over the recorded values of every run.
+        for (index, curve) in self.curves.iter().enumerate() {
+            let color = COLORS[index % COLORS.len()];
+            let line = match smoothed {
+                true => smooth(&curve.points, self.window),
+                false => Vec::new(),
+            };
+            chart
+                .draw_series(LineSeries::new(line, color.stroke_width(2)))?
+                .label(self.label(curve))
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2))
+                });
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .label_font(LETTERS)
+            .background_style(WHITE.mix(0.85))
+            .draw()?;
+        root.present()?;
+        Ok(())
+    }
+
+    fn label(&self, curve: &Curve) -> String {
+        match self.window {
+            1 => curve.name.clone(),
+            steps => format!("{}: mean of {steps} steps (faint: each step)", curve.name),
+        }
+    }
+
+    /// Where the axes begin and end.
+    fn bounds(&self) -> (std::ops::Range<f64>, std::ops::Range<f64>) {
+        let points = || self.curves.iter().flat_map(|curve| &curve.points);
+        let steps = || points().map(|point| point.0);
+        let (first, last) = (steps().fold(f64::INFINITY, f64::min), steps().fold(0.0, f64::max));
+        let values = || points().map(|point| point.1).filter(|value| value.is_finite());
+        let low = values().fold(f64::INFINITY, f64::min);
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        // A flat curve needs room as well, in proportion to what it is.
+        let least = (low.abs().max(high.abs()) * 1e-6).max(f64::MIN_POSITIVE);
+        let margin = ((high - low) * 0.08).max(least);
+        (first..last.max(first + 1.0), low - margin..high + margin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(stage_index: i64, step: u64, value: f64) -> MetricPoint {
+        let (stage, metric) = (format!("s{stage_index}"), "loss".to_owned());
+        MetricPoint { stage_index, stage, step, metric, value }
+    }
+
+    #[test]
+    fn steps_keep_their_numbers_and_stages_follow_each_other() {
+        let series = [point(0, 0, 1.0), point(0, 2, f64::NAN), point(1, 0, 3.0), point(1, 1, 4.0)];
+        let found: Vec<f64> = over_steps(&series).iter().map(|point| point.0).collect();
+        assert_eq!(found, [0.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn averages_are_over_as_many_values_on_both_sides_and_leave_out_what_is_none() {
+        let points: Vec<(f64, f64)> = [1.0, 2.0, 6.0, f64::NAN, 4.0]
+            .iter()
+            .zip(0..)
+            .map(|(v, x)| (f64::from(x), *v))
+            .collect();
+        assert_eq!(
+            smooth(&points, 3),
+            [(0.0, 1.0), (1.0, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, 4.0)]
+        );
+        assert_eq!(smooth(&points, 1).len(), 4);
+    }
 }
