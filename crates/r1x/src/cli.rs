@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::command::resume::Lost;
 use crate::command::{self, cache::Wanted};
 use crate::display::Ink;
 use crate::failure::{Failure, code};
@@ -25,7 +26,7 @@ Exit codes:
   1 internal error (a bug)  7 memory, disk or device exhausted or missing
   2 usage                   8 the store is locked, damaged or newer
   3 the spec is invalid     10 diverged (a value was not finite)
-  4 an input is missing     130 interrupted, with a checkpoint saved
+  4 an input is missing     130 interrupted
   5 a gate was missed
 
 Results go to standard output, everything else to standard error.";
@@ -43,9 +44,10 @@ pub struct Cli {
 /// Options every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The store: a SQLite file with every run; checkpoints lie in a folder beside it
-    #[arg(long, global = true, env = "R1X_STORE", default_value = "runs/r1x.sqlite")]
-    pub store: PathBuf,
+    /// The store: a SQLite file with every run; checkpoints lie in a folder beside it [default: runs/r1x.sqlite, here
+    /// or, for runs that are there already, in the nearest folder above]
+    #[arg(long, global = true, env = "R1X_STORE")]
+    pub store: Option<PathBuf>,
     /// Colour: `NO_COLOR`, `TERM=dumb` and a terminal that is none turn it off
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
@@ -166,6 +168,9 @@ enum Command {
         run: String,
         #[command(flatten)]
         compute: ComputeArgs,
+        /// Do recorded steps again when checkpoints after an older one are gone, without being asked
+        #[arg(long)]
+        redo_steps: bool,
         /// Print one JSON object at the end instead of tables
         #[arg(long)]
         json: bool,
@@ -268,6 +273,13 @@ enum Command {
         /// Metric
         #[arg(long, default_value = "reward.mean")]
         metric: String,
+        /// Only this stage [default: every stage that has the metric, one after the other]
+        #[arg(long)]
+        stage: Option<String>,
+        /// Steps of the moving average drawn over the recorded values; 1 draws these alone [default: a fiftieth of the
+        /// longest curve]
+        #[arg(long, value_name = "STEPS")]
+        window: Option<std::num::NonZeroUsize>,
         /// Where to write
         #[arg(short, long, default_value = "curve.svg")]
         output: PathBuf,
@@ -366,8 +378,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Run { spec, compute, json } => command::run::run(&global, &spec, &compute, json),
-        Command::Resume { run, compute, json } => {
-            command::resume::resume(&global, &run, &compute, json)
+        Command::Resume { run, compute, redo_steps, json } => {
+            let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
+            command::resume::resume(&global, &run, &compute, lost, json)
         }
         Command::Check { spec } => command::check::check(&spec),
         Command::Plan { spec, json } => command::plan::plan(&spec, json),
@@ -395,8 +408,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Rescore { run, plugin, with, grant, against } => {
             command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)
         }
-        Command::Plot { runs, metric, output } => {
-            command::plot::plot(&global, &runs, &metric, &output)
+        Command::Plot { runs, metric, stage, window, output } => {
+            let draw = command::plot::Draw { metric, stage, window, output };
+            command::plot::plot(&global, &runs, &draw)
         }
         Command::Doctor { gpu, threads } => command::doctor::doctor(gpu, all_or(threads)),
         Command::Cache { list, clear } => {

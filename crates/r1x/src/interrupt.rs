@@ -2,31 +2,100 @@
 //!
 //! Must not know what a step is. The one piece of process-wide state, because signals are.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use r1x_store::Stopper;
+
+use crate::failure::code;
+
+/// How long the store may take to note that the run was stopped; whoever asks twice does not wait for a disk.
+const NOTE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What there is to say about a run that is stopped at once.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    /// The run's name.
+    pub run: String,
+    /// What was recorded last, in words.
+    pub recorded: Option<String>,
+    /// The newest checkpoint and where in the run it is, in words.
+    pub checkpoint: Option<String>,
+}
+
+impl Saved {
+    /// Lines for a person who wants to know what is left.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec!["stopped at once: the step under way is lost".to_owned()];
+        if let Some(recorded) = &self.recorded {
+            lines.push(format!("  recorded: {recorded}"));
+        }
+        lines.extend(match &self.checkpoint {
+            Some(checkpoint) => [
+                format!("  saved: {checkpoint}"),
+                format!("  go on from there: r1x resume {}", self.run),
+            ],
+            None => {
+                ["  saved: no checkpoint yet".to_owned(), "  start again with `r1x run`".to_owned()]
+            }
+        });
+        lines
+    }
+}
 
 /// Counts requests to stop.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicU32>);
+pub struct Interrupt {
+    requests: Arc<AtomicU32>,
+    saved: Arc<Mutex<Saved>>,
+}
 
 impl Interrupt {
-    /// Listens from now on. A second signal ends the process with code 130.
-    pub fn listen() -> Self {
+    /// Listens from now on. A second signal marks the run as interrupted, says what is saved and ends the process with
+    /// code 130.
+    pub fn listen(stopper: Stopper) -> Self {
         let interrupt = Self::default();
-        let counter = interrupt.0.clone();
+        let heard = interrupt.clone();
+        let stopper = Arc::new(stopper);
         // A handler that cannot be installed leaves the default one: Ctrl-C then stops at once.
         let _ = ctrlc::set_handler(move || {
-            if counter.fetch_add(1, Ordering::SeqCst) > 0 {
-                std::process::exit(super::failure::code::INTERRUPTED);
+            if heard.requests.fetch_add(1, Ordering::SeqCst) == 0 {
+                eprintln!(
+                    "finishing the step or evaluation under way, then saving (Ctrl-C again stops at once)"
+                );
+            } else {
+                heard.stop(&stopper);
             }
-            eprintln!("finishing this step, then saving (Ctrl-C again stops at once)");
         });
         interrupt
     }
 
     /// Whether somebody asked to stop.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.requests.load(Ordering::SeqCst) > 0
+    }
+
+    /// Changes what will be said about a run that is stopped at once.
+    pub fn note(&self, change: impl FnOnce(&mut Saved)) {
+        change(&mut self.saved.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn stop(&self, stopper: &Arc<Stopper>) -> ! {
+        let (noted, done) = mpsc::sync_channel(1);
+        let stopper = Arc::clone(stopper);
+        std::thread::spawn(move || {
+            let why = "stopped at once, in the middle of a step";
+            let _ = noted.send(stopper.interrupt(code::INTERRUPTED, why));
+        });
+        let marked = matches!(done.recv_timeout(NOTE_WITHIN), Ok(Ok(())));
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        crate::output::keep_below(None);
+        saved.lines().iter().for_each(|line| eprintln!("{line}"));
+        if !marked {
+            eprintln!("  the store did not note it in time: `r1x ls` will call the run crashed");
+        }
+        std::process::exit(code::INTERRUPTED)
     }
 }
 
@@ -38,8 +107,24 @@ pub fn while_asked() -> Arc<AtomicBool> {
     // A handler that cannot be installed leaves the default one: Ctrl-C then leaves the prompt.
     let _ = ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(super::failure::code::INTERRUPTED);
+            std::process::exit(code::INTERRUPTED);
         }
     });
     stop
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stopped_at_once_says_what_is_left_of_it() {
+        let mut saved = Saved { run: "otter".to_owned(), ..Saved::default() };
+        assert_eq!(saved.lines().last().unwrap(), "  start again with `r1x run`");
+        saved.recorded = Some("17 of 60 steps of stage `rl`".to_owned());
+        saved.checkpoint = Some("rl/step-000010 (10 steps of stage `rl`)".to_owned());
+        let text = saved.lines().join("\n");
+        assert!(text.contains("  recorded: 17 of 60 steps of stage `rl`\n"), "{text}");
+        assert!(text.ends_with("r1x resume otter"), "{text}");
+    }
 }

@@ -16,9 +16,13 @@ mod inputs;
 mod interrupt;
 mod judge;
 mod log;
+mod number;
 mod progress;
+mod relocate;
+mod report;
 mod sandbox;
 mod session;
+mod speed;
 mod table;
 mod timed;
 

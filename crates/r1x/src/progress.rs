@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use r1x_core::plan::{RunPlan, StageKind};
 use r1x_core::{
-    CheckpointFacts, EvalFacts, PortError, Recorder, RewardStatus, StageFacts, StepFacts,
+    CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
+    StepFacts,
 };
 use r1x_store::{RunWriter, StepTiming};
 
 use crate::display::{Line, Tone, fitted};
+use crate::interrupt::Interrupt;
+use crate::number::{number, with_error};
 use crate::output::{self, Stream};
 use crate::table;
 use crate::timed::{Split, Stopwatch};
@@ -71,15 +74,20 @@ pub struct Progress<'a> {
     first_step: u64,
     store_seconds: f64,
     failures: u64,
+    interrupt: Interrupt,
     /// Where the time went so far.
     pub shares: Shares,
-    /// Every evaluation so far.
-    pub evaluations: Vec<EvalFacts>,
 }
 
 impl<'a> Progress<'a> {
     /// Watches a run being written.
-    pub fn new(writer: &'a mut RunWriter, plan: &'a RunPlan, stopwatch: Stopwatch) -> Self {
+    pub fn new(
+        writer: &'a mut RunWriter,
+        plan: &'a RunPlan,
+        stopwatch: Stopwatch,
+        interrupt: Interrupt,
+    ) -> Self {
+        interrupt.note(|saved| saved.run = writer.name().to_owned());
         let terminal = output::is_terminal(Stream::Err);
         let now = Instant::now();
         Self {
@@ -95,8 +103,8 @@ impl<'a> Progress<'a> {
             first_step: 0,
             store_seconds: 0.0,
             failures: 0,
+            interrupt,
             shares: Shares::default(),
-            evaluations: Vec::new(),
         }
     }
 
@@ -120,6 +128,15 @@ impl<'a> Progress<'a> {
             StageKind::Sft(plan) => plan.steps,
             StageKind::Grpo(plan) => plan.steps,
             StageKind::Evaluate(_) => 0,
+        }
+    }
+
+    /// So many steps of a stage, in words.
+    fn done(&self, stage: usize, done: u64) -> String {
+        let id = self.plan.stages.get(stage).map_or("?", |stage| stage.id.as_str());
+        match self.steps(stage) {
+            0 => format!("stage `{id}`"),
+            steps => format!("{done} of {steps} steps of stage `{id}`"),
         }
     }
 
@@ -154,7 +171,7 @@ impl<'a> Progress<'a> {
         let per_step = elapsed / (done - self.first_step).max(1) as f64;
         let left = table::seconds(per_step * steps.saturating_sub(done) as f64);
         let stage = &self.plan.stages[facts.stage].id;
-        let head = format!("{stage} step {done}/{steps}");
+        let head = format!("{stage} {done}/{steps} steps");
         let numbers = numbers(facts);
         if let Some(bar) = &self.bar {
             let pace = format!(
@@ -199,6 +216,13 @@ fn block() -> ProgressBar {
     bar
 }
 
+/// How many outcomes are failures of a reward.
+fn failed<'o>(outcomes: impl Iterator<Item = &'o RewardOutcome>) -> u64 {
+    let fine =
+        |status| matches!(status, RewardStatus::Ok | RewardStatus::Abstain | RewardStatus::Unasked);
+    outcomes.filter(|outcome| !fine(outcome.status)).count() as u64
+}
+
 /// The few numbers worth a look at every step.
 fn numbers(facts: &StepFacts) -> String {
     let names = [
@@ -216,7 +240,7 @@ fn numbers(facts: &StepFacts) -> String {
         match Progress::metric(facts, name) {
             // A policy loss is near zero by construction and says nothing.
             Some(_) if name == "loss" && !facts.groups.is_empty() => {}
-            Some(value) => text.push(format!("{label} {value:.3}")),
+            Some(value) => text.push(format!("{label} {}", number(value))),
             None => {}
         }
     }
@@ -256,12 +280,12 @@ impl Recorder for Progress<'_> {
         self.first_step = facts.start_step;
         self.rewards.clear();
         self.stopwatch.take();
-        self.say(&format!(
-            "stage {} ({}), {} steps",
-            facts.id,
-            facts.kind,
-            self.steps(facts.index)
-        ));
+        let steps = match (self.steps(facts.index), facts.start_step) {
+            (0, _) => String::new(),
+            (steps, 0) => format!(", {steps} steps"),
+            (steps, done) => format!(", {steps} steps, of which {done} are done"),
+        };
+        self.say(&format!("stage {} ({}){steps}", facts.id, facts.kind));
         Ok(())
     }
 
@@ -291,9 +315,9 @@ impl Recorder for Progress<'_> {
             }
         }
         let rollouts = facts.groups.iter().flat_map(|group| &group.group.rollouts);
-        let bad = |status| !matches!(status, RewardStatus::Ok | RewardStatus::Abstain);
-        self.failures +=
-            rollouts.flat_map(|r| &r.outcomes).filter(|o| bad(o.status)).count() as u64;
+        self.failures += failed(rollouts.flat_map(|rollout| &rollout.outcomes));
+        let recorded = self.done(facts.stage, facts.step + 1);
+        self.interrupt.note(|saved| saved.recorded = Some(recorded));
         self.show(facts, split, wall);
         self.step_began = Instant::now();
         Ok(())
@@ -304,12 +328,14 @@ impl Recorder for Progress<'_> {
         let figures: Vec<String> = facts
             .metrics
             .iter()
-            .map(|m| format!("{} {:.3} ± {:.3}", m.metric, m.value, m.stderr))
+            .map(|m| format!("{} {}", m.metric, with_error(m.value, m.stderr)))
             .collect();
-        self.say(&format!("{} at {}: {}", facts.suite, facts.label, figures.join("  ")));
-        let mut kept = facts.clone();
-        kept.items.clear();
-        self.evaluations.push(kept);
+        let samples = facts.items.iter().flat_map(|(_, samples)| samples);
+        let failed = failed(samples.flat_map(|sample| &sample.outcomes));
+        self.failures += failed;
+        let place = facts.stage.map_or_else(|| facts.label.clone(), |at| self.done(at, facts.step));
+        let told = if failed > 0 { format!("  reward failures {failed}") } else { String::new() };
+        self.say(&format!("{} after {place}: {}{told}", facts.suite, figures.join("  ")));
         self.stopwatch.take();
         self.step_began = Instant::now();
         Ok(())
@@ -317,6 +343,8 @@ impl Recorder for Progress<'_> {
 
     fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
         self.writer.checkpoint(facts)?;
+        let place = format!("{} ({})", facts.path, self.done(facts.stage, facts.step));
+        self.interrupt.note(|saved| saved.checkpoint = Some(place));
         if facts.kind == "step" {
             self.prune(facts);
         }

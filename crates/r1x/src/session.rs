@@ -13,7 +13,7 @@ use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
-use r1x_store::{DatasetInput, Mode, PluginInput, Store};
+use r1x_store::{DatasetInput, Mode, PluginInput, Store, StoreError};
 use r1x_tasks::Problems;
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
@@ -21,7 +21,11 @@ use crate::display::Ink;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::output::{self, Stream};
+use crate::relocate;
 use crate::sandbox::HostSandbox;
+
+/// Where a store is unless something else is said.
+const STORE: &str = "runs/r1x.sqlite";
 
 /// Where things are kept that can be made again: `$XDG_CACHE_HOME/r1x`, or `~/.cache/r1x`.
 pub fn cache_root() -> Option<PathBuf> {
@@ -115,30 +119,21 @@ pub fn policy(
         .map_err(|error| r1x_core::PortError::from(error).into())
 }
 
-/// Wires the plan's plugins, loaded before or from their files, whose hashes must be the plan's.
+/// Wires the plan's plugins, loaded before or from their files, whose hashes must be the plan's. A run that was
+/// recorded has its components in the store, which serve where a file is gone or changed.
 ///
 /// # Errors
 /// When a file is missing, changed, or no plugin.
 pub fn rewarder(
     plan: &RunPlan,
     world: &World,
+    recorded: Option<&Store>,
 ) -> Result<(WasmRewarder, Vec<PluginInput>), Failure> {
     let judge = crate::capability::judges(plan, world.host.workers())?;
     let mut wired = Vec::new();
     let mut inputs = Vec::new();
     for reward in &plan.rewards {
-        let path = Path::new(&reward.plugin);
-        let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
-        if crate::inputs::sha256(&bytes) != reward.sha256 {
-            return Err(Failure::new(
-                code::INPUT,
-                format!(
-                    "{}: not the build that the plan names (reward `{}`)",
-                    reward.plugin, reward.id
-                ),
-                "put the recorded build back, or start a new run with this one",
-            ));
-        }
+        let bytes = component(reward, recorded)?;
         let plugin = match world.loaded(&reward.sha256) {
             Some(plugin) => plugin,
             None => world
@@ -164,6 +159,27 @@ pub fn rewarder(
     let rewarder = WasmRewarder::new(&world.host, &wired)
         .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
     Ok((rewarder, inputs))
+}
+
+/// The component of a reward.
+fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, Failure> {
+    let path = Path::new(&reward.plugin);
+    let read = std::fs::read(path);
+    if let Ok(bytes) = &read
+        && crate::inputs::sha256(bytes) == reward.sha256
+    {
+        return Ok(read.unwrap_or_default());
+    }
+    let kept = recorded.map(|store| store.plugin_bytes(&reward.sha256)).transpose()?;
+    if let Some(bytes) = kept.flatten() {
+        return Ok(bytes);
+    }
+    read.map_err(|error| Failure::io(path, &error))?;
+    Err(Failure::new(
+        code::INPUT,
+        format!("{}: not the build that the plan names (reward `{}`)", reward.plugin, reward.id),
+        "put the recorded build back, or start a new run with this one",
+    ))
 }
 
 /// Where a run keeps the calls of its rewards that failed.
@@ -255,9 +271,48 @@ pub fn datasets(plan: &RunPlan, problems: &Problems) -> Vec<DatasetInput> {
 /// # Errors
 /// When it cannot be opened.
 pub fn store(global: &Global) -> Result<Store, Failure> {
-    let store = Store::open(&global.store, Mode::Write)?;
+    writing(&global.store.clone().unwrap_or_else(|| PathBuf::from(STORE)))
+}
+
+/// Opens a store that is there already for writing.
+///
+/// # Errors
+/// When it is not there or cannot be opened.
+pub fn existing(global: &Global) -> Result<Store, Failure> {
+    let path = found(global);
+    if !path.exists() {
+        // The error of a reader, who makes none.
+        return Ok(Store::open(&path, Mode::Read)?);
+    }
+    writing(&path)
+}
+
+fn writing(path: &Path) -> Result<Store, Failure> {
+    let store = Store::open(path, Mode::Write)?;
     store.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(store)
+}
+
+/// The store that is asked for; without a word about it, the one of this folder or of the nearest folder above.
+fn found(global: &Global) -> PathBuf {
+    if let Some(path) = &global.store {
+        return path.clone();
+    }
+    let here = PathBuf::from(STORE);
+    let above = || {
+        let folder = std::env::current_dir().ok()?;
+        folder.ancestors().skip(1).map(|folder| folder.join(STORE)).find(|path| path.is_file())
+    };
+    if here.exists() {
+        return here;
+    }
+    match above() {
+        Some(path) => {
+            eprintln!("store {}", path.display());
+            path
+        }
+        None => here,
+    }
 }
 
 /// The plan as canonical JSON and its sha256.
@@ -281,7 +336,17 @@ pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
 /// # Errors
 /// When it is not there or cannot be read.
 pub fn reading(global: &Global) -> Result<Store, Failure> {
-    Ok(Store::open(&global.store, Mode::Read)?)
+    let path = found(global);
+    let old = match Store::open(&path, Mode::Read) {
+        Err(old @ StoreError::TooOld { .. }) => old,
+        opened => return Ok(opened?),
+    };
+    // A store of an earlier r1x is brought up to date where it may be written.
+    if Store::open(&path, Mode::Write).is_err() {
+        return Err(old.into());
+    }
+    eprintln!("{}: brought up to the schema of this r1x", path.display());
+    Ok(Store::open(&path, Mode::Read)?)
 }
 
 /// An object as JSON text.
@@ -294,17 +359,24 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
     })
 }
 
-/// The plan a run was started with.
+/// The plan a run was started with; its files are looked for where they may be by now.
 ///
 /// # Errors
 /// When there is no such run, or its plan is of another version of r1x.
 pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
     let spec = store.spec(run)?;
-    serde_json::from_str(&spec.plan_json).map_err(|error| {
+    let mut plan: RunPlan = serde_json::from_str(&spec.plan_json).map_err(|error| {
         Failure::new(
             code::STORE,
             format!("the plan of run `{run}` cannot be read by this r1x: {error}"),
             "use the version of r1x that recorded it (`r1x show` names it)",
         )
-    })
+    })?;
+    relocate::relocate(&mut plan, &relocate::folders(spec.folder.as_deref(), store.path()));
+    Ok(plan)
+}
+
+/// This folder as text, in which relative paths of a plan begin.
+pub fn folder() -> Option<String> {
+    std::env::current_dir().ok()?.to_str().map(str::to_owned)
 }

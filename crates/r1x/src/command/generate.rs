@@ -12,6 +12,7 @@ use r1x_store::Store;
 use crate::cli::{ComputeArgs, Global};
 use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
+use crate::number::number;
 use crate::output::{self, Stream};
 use crate::session;
 
@@ -80,7 +81,7 @@ pub fn generate(
             if json {
                 output::json(&object(prompt, text, completion, logprob).to_string());
             } else {
-                page.fields(Fields::one(format!("  {logprob:8.3}"), text));
+                page.fields(Fields::one(format!("  {:>9}", number(logprob)), text));
             }
         }
     }
@@ -111,6 +112,11 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf,
         Some(path) => kept.iter().find(|c| c.path == path),
         None => kept.last(),
     };
+    if let (Some(found), Some(newest), None) = (found, checkpoints.last(), wanted)
+        && found.path != newest.path
+    {
+        eprintln!("note: {} is gone; sampling from {}", newest.path, found.path);
+    }
     match found {
         Some(found) => Ok(store.run_folder(&name).join(&found.path)),
         None => {

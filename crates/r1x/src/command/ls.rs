@@ -2,11 +2,28 @@
 //!
 //! Must not change them.
 
+use r1x_store::{LastFigure, RunSummary};
+
 use crate::cli::Global;
 use crate::display::{Page, Table};
 use crate::failure::Failure;
+use crate::number::optional;
 use crate::output::{self, Stream};
 use crate::{session, table};
+
+const HEADER: [&str; 11] = [
+    "run",
+    "status",
+    "steps",
+    "time",
+    "last metric",
+    "evaluation",
+    "tags",
+    "set",
+    "seed",
+    "digest",
+    "spec",
+];
 
 /// Lists runs, newest first.
 ///
@@ -19,25 +36,30 @@ pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
         output::json(&session::json(&runs)?);
         return Ok(0);
     }
-    let rows: Vec<Vec<String>> = runs
-        .iter()
-        .map(|run| {
-            vec![
-                run.name.clone(),
-                run.status.clone(),
-                run.seed.to_string(),
-                run.steps.to_string(),
-                table::seconds(run.seconds),
-                run.digest
-                    .as_deref()
-                    .map_or("-".to_owned(), |digest| digest[..12.min(digest.len())].to_owned()),
-                run.spec_path.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    let header = ["run", "status", "seed", "steps", "time", "digest", "spec"];
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     let mut page = Page::default();
-    page.table(Table::of(&header, &rows).whole(&["run", "digest"]).status(&["status"]));
+    page.table(Table::of(&HEADER, &rows).whole(&["run", "digest"]).status(&["status"]));
     output::page(Stream::Out, &page);
     Ok(0)
+}
+
+fn row(run: &RunSummary) -> Vec<String> {
+    let figure = |figure: &Option<LastFigure>| match figure {
+        Some(figure) => format!("{} {}", figure.name, optional(figure.value)),
+        None => "-".to_owned(),
+    };
+    let digest = run.digest.as_deref().unwrap_or("-");
+    vec![
+        run.name.clone(),
+        run.status.clone(),
+        run.steps.to_string(),
+        table::seconds(run.seconds),
+        figure(&run.last_metric),
+        figure(&run.last_eval),
+        run.tags.join(", "),
+        run.overrides.join(" "),
+        run.seed.to_string(),
+        digest.chars().take(12).collect(),
+        run.spec_path.clone().unwrap_or_default(),
+    ]
 }

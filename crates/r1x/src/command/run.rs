@@ -4,18 +4,18 @@
 
 use std::time::Instant;
 
+use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
-use r1x_core::{EvalFacts, PortError};
-use r1x_store::{RunStart, RunStatus, RunWriter};
+use r1x_store::{RunStart, RunStatus, RunWriter, Store};
 use r1x_train::{Ports, RunOutcome};
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
-use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Stream};
 use crate::progress::{Progress, Shares};
+use crate::report::{Form, Report, missed_gates};
 use crate::timed::{Stopwatch, TimedPolicy, TimedRewarder};
 use crate::{environment, session, table};
 
@@ -37,7 +37,7 @@ pub fn run(
     }
     let plan = &resolved.plan;
     let problems = session::problems(plan)?;
-    let (mut rewarder, plugins) = session::rewarder(plan, &world)?;
+    let (mut rewarder, plugins) = session::rewarder(plan, &world, None)?;
     session::rehearse(plan, &problems, &mut rewarder)?;
     let (plan_json, plan_sha256) = session::plan_json(plan)?;
     let store = session::store(global)?;
@@ -54,11 +54,12 @@ pub fn run(
             datasets: session::datasets(plan, &problems),
             plugins,
             parent: None,
+            folder: session::folder(),
         })
         .map_err(PortError::from)?;
     rewarder.keep_failures(session::failures(writer.folder()));
     let policy = session::policy(plan, compute, &device, writer.folder())?;
-    let wired = Wired { plan, policy, rewarder, problems, from: Cursor::default() };
+    let wired = Wired { plan, policy, rewarder, problems, from: Cursor::default(), store: &store };
     drive(wired, &mut writer, json)
 }
 
@@ -74,6 +75,8 @@ pub struct Wired<'a> {
     pub problems: r1x_tasks::Problems,
     /// Where to begin.
     pub from: Cursor,
+    /// Where it is recorded.
+    pub store: &'a Store,
 }
 
 /// Runs to the end, to an interruption or to an error, and reports it.
@@ -82,7 +85,7 @@ pub struct Wired<'a> {
 /// Whatever stopped the run, after it was marked in the store.
 pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result<i32, Failure> {
     let began = Instant::now();
-    let interrupt = Interrupt::listen();
+    let interrupt = Interrupt::listen(writer.stopper());
     let stopwatch = Stopwatch::default();
     eprintln!(
         "{}  seed {}  {} parameters",
@@ -90,7 +93,7 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         wired.plan.seed,
         table::count(wired.policy.parameter_count() as u64)
     );
-    let mut progress = Progress::new(writer, wired.plan, stopwatch.clone());
+    let mut progress = Progress::new(writer, wired.plan, stopwatch.clone(), interrupt.clone());
     let result = {
         let mut policy = TimedPolicy { inner: wired.policy.as_mut(), stopwatch: stopwatch.clone() };
         let mut rewarder = TimedRewarder { inner: wired.rewarder, stopwatch };
@@ -103,165 +106,93 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         r1x_train::run(wired.plan, ports, wired.from, &|| interrupt.requested())
     };
     progress.finish();
-    let (shares, evaluations) = (progress.shares, std::mem::take(&mut progress.evaluations));
-    let report = Report { shares, evaluations, seconds: began.elapsed().as_secs_f64(), json };
-    conclude(result, wired.plan, writer, &report)
+    let shares = progress.shares;
+    let seconds = began.elapsed().as_secs_f64();
+    let form = if json { Form::Json } else { Form::Tables };
+    let end = End { plan: wired.plan, store: wired.store, shares, seconds, form };
+    end.conclude(result, writer)
 }
 
-/// What there is to say at the end.
-struct Report {
+/// What is known at the end of a run.
+struct End<'a> {
+    plan: &'a RunPlan,
+    store: &'a Store,
     shares: Shares,
-    evaluations: Vec<EvalFacts>,
     seconds: f64,
-    json: bool,
+    form: Form,
 }
 
-/// Marks the end of the run in the store and says it.
-fn conclude(
-    result: Result<RunOutcome, PortError>,
-    plan: &RunPlan,
-    writer: &mut RunWriter,
-    report: &Report,
-) -> Result<i32, Failure> {
-    match result {
-        Ok(RunOutcome::Done) => {
-            let missed = missed_gates(plan, &report.evaluations);
-            let exit = if missed.is_empty() { 0 } else { code::GATE };
-            let digest = writer.digest()?;
-            writer.finish(RunStatus::Done, exit, None, Some(&digest))?;
-            report.print(writer.name(), "done", Some(&digest));
-            for line in &missed {
-                eprintln!("error: {line}");
-            }
-            Ok(exit)
-        }
-        Ok(RunOutcome::Interrupted { cursor }) => {
-            writer
-                .finish(RunStatus::Interrupted, code::INTERRUPTED, None, None)
-                .map_err(PortError::from)?;
-            let stage = plan.stages.get(cursor.stage).map_or("the end", |stage| stage.id.as_str());
-            eprintln!("interrupted: saved at step {} of {stage}", cursor.step);
-            eprintln!("  go on: r1x resume {}", writer.name());
-            report.print(writer.name(), "interrupted", None);
-            Ok(code::INTERRUPTED)
-        }
-        Err(error) => {
-            let failure = Failure::from(error);
-            let status = if failure.code == code::DIVERGED {
-                RunStatus::Diverged
-            } else {
-                RunStatus::Failed
-            };
-            // The run's own error matters more than one from marking it.
-            if let Err(second) = writer.finish(status, failure.code, Some(&failure.message), None) {
-                tracing::warn!("the run could not be marked as failed: {second}");
-            }
-            output::page(Stream::Err, &failure.page());
-            eprintln!("  run: {}; recorded steps are safe", writer.name());
-            Ok(failure.code)
-        }
-    }
-}
-
-/// One line per final figure below its gate.
-fn missed_gates(plan: &RunPlan, evaluations: &[EvalFacts]) -> Vec<String> {
-    let mut missed = Vec::new();
-    for suite in &plan.evals {
-        let Some(last) = evaluations.iter().rev().find(|e| e.suite == suite.id) else { continue };
-        for (metric, least) in &suite.gate {
-            match last.metrics.iter().find(|m| m.metric == *metric) {
-                Some(found) if found.value >= *least => {}
-                Some(found) => missed.push(format!(
-                    "gate missed: {} {metric} is {:.4}, at least {least} was asked for",
-                    suite.id, found.value
-                )),
-                None => missed.push(format!("gate missed: {} does not report {metric}", suite.id)),
-            }
-        }
-    }
-    missed
-}
-
-impl Report {
-    fn print(&self, name: &str, status: &str, digest: Option<&str>) {
-        if self.json {
-            output::json(&self.json(name, status, digest).to_string());
-            return;
-        }
-        let shares = self.shares.line();
-        if !shares.is_empty() {
-            eprintln!("{shares}");
-        }
-        let mut page = Page::default();
-        if let Some(table) = evaluations_table(&self.evaluations) {
-            page.table(table);
-        }
-        output::page(Stream::Out, &page);
-        let took = format!(" in {}", table::seconds(self.seconds));
-        let mut end = Page::default();
-        end.line(
-            Line::of(Tone::Plain, format!("{name}: "))
-                .and(Tone::of_status(status), status)
-                .and(Tone::Plain, took),
-        );
-        output::page(Stream::Err, &end);
-        if let Some(digest) = digest {
-            eprintln!("digest {digest}");
-        }
-    }
-
-    fn json(&self, name: &str, status: &str, digest: Option<&str>) -> serde_json::Value {
-        let mut evals = Vec::new();
-        for facts in &self.evaluations {
-            for m in &facts.metrics {
-                evals.push(serde_json::json!({
-                    "stage": facts.label,
-                    "step": facts.step,
-                    "suite": facts.suite,
-                    "metric": m.metric,
-                    "value": m.value,
-                    "stderr": m.stderr,
-                    "n_items": m.n_items,
-                    "n_samples": m.n_samples,
-                }));
-            }
-        }
-        let s = &self.shares;
-        serde_json::json!({
-            "run": name,
-            "status": status,
-            "digest": digest,
-            "seconds": self.seconds,
-            "evals": evals,
-            "time": {
-                "steps": s.steps, "wall": s.wall, "generate": s.generate,
-                "reward": s.reward, "train": s.train, "store": s.store,
-            },
+impl End<'_> {
+    /// What there is to say. What was evaluated before a resume counts as well, so the store is asked.
+    fn report(&self, writer: &mut RunWriter) -> Result<Report, Failure> {
+        writer.heartbeat()?;
+        Ok(Report {
+            shares: self.shares,
+            evals: self.store.eval_results(writer.name())?,
+            seconds: self.seconds,
+            total_seconds: self.store.run(writer.name())?.seconds,
+            form: self.form,
         })
     }
+
+    /// Marks the end of the run in the store and says it.
+    fn conclude(
+        &self,
+        result: Result<RunOutcome, PortError>,
+        writer: &mut RunWriter,
+    ) -> Result<i32, Failure> {
+        match result {
+            Ok(RunOutcome::Done) => {
+                let report = self.report(writer)?;
+                let missed = missed_gates(self.plan, &report.evals);
+                let (status, exit, why) = match missed.is_empty() {
+                    true => (RunStatus::Done, 0, None),
+                    false => (RunStatus::GateMissed, code::GATE, Some(missed.join("; "))),
+                };
+                let digest = writer.digest()?;
+                writer.finish(status, exit, why.as_deref(), Some(&digest))?;
+                report.print(writer.name(), status.as_str(), Some(&digest));
+                for line in &missed {
+                    eprintln!("error: {line}");
+                }
+                Ok(exit)
+            }
+            Ok(RunOutcome::Interrupted { cursor }) => {
+                let report = self.report(writer)?;
+                writer.finish(RunStatus::Interrupted, code::INTERRUPTED, None, None)?;
+                eprintln!("interrupted: {}; saved", steps_done(self.plan, &cursor));
+                eprintln!("  go on: r1x resume {}", writer.name());
+                report.print(writer.name(), "interrupted", None);
+                Ok(code::INTERRUPTED)
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let status = if failure.code == code::DIVERGED {
+                    RunStatus::Diverged
+                } else {
+                    RunStatus::Failed
+                };
+                // The run's own error matters more than one from marking it.
+                let marked = writer.finish(status, failure.code, Some(&failure.message), None);
+                if let Err(second) = marked {
+                    tracing::warn!("the run could not be marked as failed: {second}");
+                }
+                output::page(Stream::Err, &failure.page());
+                eprintln!("  run: {}; recorded steps are safe", writer.name());
+                Ok(failure.code)
+            }
+        }
+    }
 }
 
-/// Evaluations as a table, one row per evaluation.
-pub fn evaluations_table(evaluations: &[EvalFacts]) -> Option<Table> {
-    let first = evaluations.first()?;
-    let metrics: Vec<&str> = first.metrics.iter().map(|m| m.metric.as_str()).collect();
-    let mut header = vec!["suite", "after"];
-    header.extend(&metrics);
-    header.push("problems");
-    let rows: Vec<Vec<String>> = evaluations
-        .iter()
-        .map(|facts| {
-            let mut row = vec![facts.suite.clone(), facts.label.clone()];
-            for metric in &metrics {
-                let found = facts.metrics.iter().find(|m| m.metric == *metric);
-                row.push(
-                    found.map_or("-".to_owned(), |m| format!("{:.4} ± {:.4}", m.value, m.stderr)),
-                );
-            }
-            let first = facts.metrics.first();
-            row.push(first.map_or("-".to_owned(), |m| format!("{} × {}", m.n_items, m.n_samples)));
-            row
-        })
-        .collect();
-    Some(Table::of(&header, &rows).whole(&["suite", "after"]))
+/// How far a cursor is, in words.
+pub fn steps_done(plan: &RunPlan, cursor: &Cursor) -> String {
+    let Some(stage) = plan.stages.get(cursor.stage) else {
+        return "every stage is done".to_owned();
+    };
+    match cursor.step {
+        0 => format!("stage `{}` is next", stage.id),
+        1 => format!("1 step of stage `{}` is done", stage.id),
+        done => format!("{done} steps of stage `{}` are done", stage.id),
+    }
 }

@@ -2,11 +2,12 @@
 //!
 //! Must not change them.
 
-use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, StepCard};
+use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, RunSummary, StepCard};
 
 use crate::cli::Global;
 use crate::display::{Fields, Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
+use crate::number::{number, optional};
 use crate::output::{self, Stream};
 use crate::{session, table};
 
@@ -69,10 +70,6 @@ fn print<T: serde::Serialize>(card: &T, page: fn(&T) -> Page, json: bool) -> Res
     Ok(())
 }
 
-fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
-}
-
 fn run_page(card: &RunCard) -> Page {
     let run = &card.run;
     let mut page = Page::default();
@@ -86,6 +83,9 @@ fn run_page(card: &RunCard) -> Page {
     let mut fields = Fields::default();
     fields
         .add("spec", run.spec_path.as_deref().unwrap_or("-"))
+        .add("set", listed(&run.overrides, "  "))
+        .add("tags", listed(&run.tags, ", "))
+        .add("time", time(run))
         .add("digest", run.digest.as_deref().unwrap_or("-"))
         .add(
             "build",
@@ -104,14 +104,13 @@ fn run_page(card: &RunCard) -> Page {
         .stages
         .iter()
         .map(|s| {
-            let seconds = s.ended_ms.map(|end| (end - s.started_ms) as f64 / 1e3);
             vec![
                 s.name.clone(),
                 s.kind.clone(),
                 s.status.clone(),
                 s.steps.to_string(),
                 s.rollouts.to_string(),
-                seconds.map_or("-".to_owned(), table::seconds),
+                table::seconds(s.worked_ms as f64 / 1e3),
             ]
         })
         .collect();
@@ -126,13 +125,7 @@ fn run_page(card: &RunCard) -> Page {
             .iter()
             .map(|p| {
                 let hash = p.sha256.chars().take(12).collect();
-                vec![
-                    p.reward.clone(),
-                    p.plugin.clone(),
-                    p.version.clone(),
-                    p.weight.to_string(),
-                    hash,
-                ]
+                vec![p.reward.clone(), p.plugin.clone(), p.version.clone(), number(p.weight), hash]
             })
             .collect();
         let header = ["reward", "plugin", "version", "weight", "sha256"];
@@ -142,6 +135,20 @@ fn run_page(card: &RunCard) -> Page {
         page.line(format!("{} {}: {}", event.level, event.target, event.message));
     }
     page
+}
+
+/// Words in a row, or that there are none.
+fn listed(words: &[String], between: &str) -> String {
+    if words.is_empty() { "-".to_owned() } else { words.join(between) }
+}
+
+/// How long somebody worked on a run, and how often.
+fn time(run: &RunSummary) -> String {
+    let worked = table::seconds(run.seconds);
+    match run.sittings {
+        0 | 1 => worked,
+        many => format!("{worked} in {many} sittings; pauses do not count"),
+    }
 }
 
 fn evals(card: &RunCard) -> Table {
@@ -154,20 +161,20 @@ fn evals(card: &RunCard) -> Table {
                 e.stage.clone(),
                 e.step.to_string(),
                 e.metric.clone(),
-                number(e.value),
-                number(e.stderr),
+                optional(e.value),
+                optional(e.stderr),
                 e.n_items.to_string(),
             ]
         })
         .collect();
-    Table::of(&["suite", "after", "step", "metric", "value", "stderr", "items"], &rows)
+    Table::of(&["suite", "after", "steps", "metric", "value", "stderr", "items"], &rows)
 }
 
 fn step_page(card: &StepCard) -> Page {
     let mut page = Page::default();
     page.line(format!("{}  {} step {}", card.run, card.stage, card.step));
     let metrics: Vec<Vec<String>> =
-        card.metrics.iter().map(|m| vec![m.name.clone(), format!("{:.6}", m.value)]).collect();
+        card.metrics.iter().map(|m| vec![m.name.clone(), number(m.value)]).collect();
     page.blank().table(Table::of(&["metric", "value"], &metrics));
     if card.groups.is_empty() {
         return page;
@@ -178,10 +185,10 @@ fn step_page(card: &StepCard) -> Page {
         .map(|g| {
             vec![
                 g.group.to_string(),
-                number(g.mean),
-                number(g.lowest),
-                number(g.highest),
-                format!("{:.1}", g.mean_tokens),
+                optional(g.mean),
+                optional(g.lowest),
+                optional(g.highest),
+                number(g.mean_tokens),
                 if g.zero_signal { "no signal" } else { "" }.to_owned(),
                 g.prompt.clone(),
             ]
@@ -205,8 +212,8 @@ fn group_page(card: &GroupDetail) -> Page {
         .map(|r| {
             vec![
                 r.sample.to_string(),
-                number(r.reward),
-                number(r.advantage),
+                optional(r.reward),
+                optional(r.advantage),
                 r.tokens.to_string(),
                 r.finish.clone(),
                 r.text.clone().unwrap_or_default(),
@@ -233,16 +240,18 @@ fn rollout_page(card: &RolloutDetail) -> Page {
         .add("gold", card.gold.as_deref().unwrap_or("-"))
         .add("completion", card.text.as_deref().unwrap_or("(not recorded)"))
         .add("finish", format!("{} after {} tokens", card.finish, card.n_tokens))
-        .add("reward", format!("{}{}", number(card.reward), cut_from(card)))
-        .add("advantage", number(card.advantage));
+        .add("reward", format!("{}{}", optional(card.reward), cut_from(card)))
+        .add("advantage", optional(card.advantage));
     page.fields(fields).blank().table(rewards(card));
     if let (Some(tokens), Some(logprobs)) = (&card.tokens, &card.logprobs) {
         let mean =
             logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
         let lowest = logprobs.iter().copied().fold(0.0f32, f32::min);
         page.blank().line(format!(
-            "{} tokens, log-prob {mean:.4} a token on average, {lowest:.4} at the least likely",
+            "{} tokens, log-prob {} a token on average, {} at the least likely",
             tokens.len(),
+            number(mean),
+            number(f64::from(lowest)),
         ));
     }
     page
@@ -253,7 +262,7 @@ fn cut_from(card: &RolloutDetail) -> String {
     if card.unclipped == card.reward {
         return String::new();
     }
-    format!(" (clipped from {})", number(card.unclipped))
+    format!(" (clipped from {})", optional(card.unclipped))
 }
 
 /// What each reward said and what became of it; columns for gates and comparisons only where there are any.
@@ -266,12 +275,13 @@ fn rewards(card: &RolloutDetail) -> Table {
     header.extend(compared.then_some("normalized"));
     header.extend(["status", "parts", "info"]);
     let row = |r: &RewardCard| {
-        let parts: Vec<String> = r.parts.iter().map(|(name, v)| format!("{name} {v}")).collect();
-        let mut row = vec![r.name.clone(), number(r.value)];
+        let parts: Vec<String> =
+            r.parts.iter().map(|(name, v)| format!("{name} {}", number(*v))).collect();
+        let mut row = vec![r.name.clone(), optional(r.value)];
         row.extend(gated.then(|| r.gate.clone().unwrap_or_else(|| "-".to_owned())));
-        let weight = r.weight.map_or("-".to_owned(), |w| w.to_string());
-        row.extend([number(r.counted), weight, number(r.contribution)]);
-        row.extend(compared.then(|| number(r.normalized)));
+        let weight = optional(r.weight);
+        row.extend([optional(r.counted), weight, optional(r.contribution)]);
+        row.extend(compared.then(|| optional(r.normalized)));
         row.extend([r.status.clone(), parts.join(", "), r.info.clone().unwrap_or_default()]);
         row
     };

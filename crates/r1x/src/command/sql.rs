@@ -14,6 +14,7 @@ use r1x_store::{SqlQuery, Store, Table as Rows, Value, examples};
 use crate::cli::{Format, Global};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
+use crate::number::number;
 use crate::output::{self, Stream};
 use crate::{interrupt, session};
 
@@ -137,7 +138,7 @@ fn plain(value: &Value) -> String {
 fn as_table(answer: &Rows) -> Table {
     let cell = |value: &Value| match value {
         Value::Null => "-".to_owned(),
-        Value::Real(value) => format!("{value:.4}"),
+        Value::Real(value) => number(*value),
         Value::Blob(bytes) => format!("({} bytes)", bytes.len()),
         other => plain(other),
     };
@@ -196,6 +197,6 @@ mod tests {
         assert_eq!(as_json(&answer).to_string(), r#"[{"a":"x,\"y\"","b":0.5},{"a":null,"b":3}]"#);
         let mut page = Page::default();
         page.table(as_table(&answer));
-        assert!(page.draw(crate::display::View::default()).text.contains("0.5000"));
+        assert!(page.draw(crate::display::View::default()).text.contains("  0.5\n"));
     }
 }

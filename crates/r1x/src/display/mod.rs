@@ -40,7 +40,7 @@ impl Tone {
         match word.split_whitespace().next().unwrap_or_default() {
             "done" | "ok" => Self::Good,
             "failed" | "crashed" | "diverged" | "FAIL" | "FAILED" | "trap" | "timeout"
-            | "invalid" | "missed" => Self::Bad,
+            | "invalid" | "missed" | "gate" => Self::Bad,
             "interrupted" | "skip" | "abstain" | "stopped" => Self::Warn,
             "running" => Self::Busy,
             _ => Self::Plain,

@@ -2,7 +2,7 @@
 //!
 //! Must not know runs: all it takes is in the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use r1x_core::{PortError, RewardOutcome, RewardStatus};
 use r1x_reward::{Host, HostOptions, Plugin, Replay};
@@ -13,7 +13,7 @@ use crate::cli::PluginArgs;
 use crate::display::{Fields, Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::session;
+use crate::{relocate, session};
 
 /// Makes the call again, with the recorded build or another one.
 ///
@@ -24,8 +24,13 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
         Failure::new(code::INPUT, message, "give a file that a run wrote into its failures folder")
     })?;
     let recorded = arguments.plugin == Path::new(".");
-    let path = if recorded { Path::new(&replay.plugin) } else { &arguments.plugin };
-    let source = r1x_build::Source::open(path).map_err(told)?;
+    // The file lies beside the store of its run, which may have been started from another folder than this one.
+    let kept = relocate::find(&replay.plugin, &relocate::folders(None, file));
+    let path = match recorded {
+        true => kept.unwrap_or_else(|| PathBuf::from(&replay.plugin)),
+        false => arguments.plugin.clone(),
+    };
+    let source = r1x_build::Source::open(&path).map_err(told)?;
     let component = built(&source)?;
     let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
     let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;

@@ -16,6 +16,7 @@ use super::{Opened, config, granted};
 use crate::cli::{AgainstArgs, Global, PluginArgs};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
+use crate::number::{number, optional};
 use crate::output::{self, Stream};
 use crate::{session, table};
 
@@ -236,14 +237,13 @@ pub fn report(judged: &Judged, against: &AgainstArgs) {
         table::count(judged.pairs.len() as u64),
         changed.len() - rose,
     ));
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    page.line(format!("mean {} before, {} now", number(before), number(now)));
+    page.line(format!("mean {} before, {} now", optional(before), optional(now)));
     let rows: Vec<Vec<String>> = shown
         .map(|pair| {
             vec![
                 pair.place.clone(),
-                pair.before.map_or(pair.before_status.clone(), |value| value.to_string()),
-                pair.now.value.map_or(pair.now.status.as_str().to_owned(), |v| v.to_string()),
+                pair.before.map_or(pair.before_status.clone(), number),
+                pair.now.value.map_or(pair.now.status.as_str().to_owned(), number),
                 pair.now.info.clone().unwrap_or_default(),
                 excerpt(&pair.text),
             ]

@@ -1,0 +1,57 @@
+//! Where the files of a recorded plan are now: a run may be gone on with from another folder, or be moved with all its
+//! files.
+//!
+//! A plan has hashes of what it read, so a file found in the wrong place is noticed. Must not read any.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::plan::{RunPlan, SourcePlan, TokenizerPlan};
+
+/// Folders in which relative paths of a plan may begin, the likeliest first: where the run was started, here, and every
+/// folder above its store.
+pub fn folders(started: Option<&str>, store: &Path) -> Vec<PathBuf> {
+    let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+    let above = store.ancestors().skip(1).map(Path::to_owned);
+    started.map(PathBuf::from).into_iter().chain([PathBuf::new()]).chain(above).collect()
+}
+
+/// The first folder's file at this path.
+pub fn find(path: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    folders.iter().map(|folder| folder.join(path)).find(|path| path.exists())
+}
+
+/// Makes every relative path of a plan one that leads to a file, where one of the folders has it.
+pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
+    let place = |path: &mut String| {
+        if let Some(found) = find(path, folders).as_deref().and_then(Path::to_str) {
+            found.clone_into(path);
+        }
+    };
+    plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin));
+    for data in plan.data.values_mut() {
+        if let SourcePlan::Jsonl { path, .. } = &mut data.source {
+            place(path);
+        }
+    }
+    let judged = plan.judges.values_mut().map(|judge| {
+        place(&mut judge.checkpoint);
+        &mut judge.model.tokenizer
+    });
+    for tokenizer in judged.chain([&mut plan.model.tokenizer]) {
+        if let TokenizerPlan::File { path, .. } = tokenizer {
+            place(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_looked_for_where_it_was_started_then_here_then_above_its_store() {
+        let found = folders(Some("/home/ann/project"), Path::new("/data/ann/runs/r1x.sqlite"));
+        let names: Vec<&str> = found.iter().filter_map(|path| path.to_str()).collect();
+        assert_eq!(names, ["/home/ann/project", "", "/data/ann/runs", "/data/ann", "/data", "/"]);
+    }
+}

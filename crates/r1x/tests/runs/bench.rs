@@ -1,0 +1,178 @@
+//! A folder with a small experiment of its own, and the binary to run it with.
+//!
+//! Must not know what is tested.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A project: a spec, its data and its plugins, all named by relative paths.
+pub struct Bench {
+    pub folder: tempfile::TempDir,
+}
+
+/// An experiment that takes a second, on data from a file. `{more}` stands for what a test adds.
+const SPEC: &str = r#"
+r1x: 1
+name: small
+seed: 1
+tags: [tiny, test]
+model:
+  tokenizer: {data: sums}
+  hidden_size: 32
+  layers: 1
+  context_length: 32
+  attention: {gqa: {heads: 2, kv_heads: 1, head_dim: 16}}
+  feed_forward: {dense: {intermediate_size: 64}}
+data:
+  sums:
+    countdown: {count: 3, numbers: [1, 9], target: [1, 20], operations: "+-", train: 300, heldout: 20, trace: steps, seed: 0}
+    prompt: "{{ nums | join(' ') }} -> {{ target }} <think>"
+rewards:
+  format: {plugin: plugins/format.wasm, weight: 0.1}
+  equation: {plugin: plugins/countdown.wasm, weight: 1.0}
+stages:
+  - id: cold-start
+    sft: {data: sums.train, limit: 100, steps: 12, batch_size: 16, micro_batch_size: 8, lr: 3e-3, schedule: {kind: constant}}
+  - id: rl
+    grpo:
+      data: sums.train
+      skip: 100
+      rewards: [format, equation]
+      steps: 40
+      prompts_per_step: 6
+      group_size: 4
+      micro_batch_size: 8
+      sampling: {temperature: 1.0, max_tokens: 16}
+      lr: 3e-4
+      schedule: {kind: constant}
+evals:
+  - id: heldout
+    data: sums.heldout
+    samples: 2
+    sampling: {temperature: 1.0, max_tokens: 16}
+    grade: equation
+    report: [pass@1]
+    when: {at: [start, stage_end], every: 20}
+checkpoints: {every: 10, keep: 2}
+"#;
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+        std::fs::create_dir(folder.path().join("plugins")).unwrap();
+        for plugin in ["format.wasm", "countdown.wasm"] {
+            std::fs::copy(shipped.join(plugin), folder.path().join("plugins").join(plugin))
+                .unwrap();
+        }
+        std::fs::write(folder.path().join("small.yaml"), SPEC).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The binary in a folder of the project, with the store where it is without a word about it.
+    pub fn command(&self, inside: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_r1x"));
+        command
+            .args(arguments)
+            .current_dir(self.path(inside))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("NO_COLOR", "1")
+            .env_remove("R1X_STORE")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        self.command("", arguments).output().unwrap()
+    }
+
+    /// Standard output of a command that must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Standard error of a command that must fail with this code.
+    pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(!message.contains("has a bug"), "{message}");
+        message
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    /// Rows of a query, as objects.
+    pub fn sql(&self, query: &str) -> Vec<Value> {
+        self.json(&["sql", query, "--format", "json"]).as_array().unwrap().clone()
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Started {
+        let mut command = self.command("", arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Started { child, lines, seen: String::new() }
+    }
+
+    /// A run with these changes, asked to stop once its second stage has begun.
+    pub fn interrupted(&self, sets: &[&str]) -> String {
+        let mut arguments = vec!["run", "small.yaml"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let mut started = self.start(&arguments);
+        started.wait_for("stage rl");
+        started.signal("INT");
+        started.end(130)
+    }
+
+    pub fn latest(&self) -> Value {
+        self.json(&["show", "--json"])
+    }
+}
+
+/// A command under way.
+pub struct Started {
+    pub child: Child,
+    lines: BufReader<ChildStderr>,
+    seen: String,
+}
+
+impl Started {
+    /// Reads messages up to a line that begins like this.
+    pub fn wait_for(&mut self, beginning: &str) {
+        let mut line = String::new();
+        while !line.starts_with(beginning) {
+            line.clear();
+            let read = self.lines.read_line(&mut line).unwrap();
+            self.seen.push_str(&line);
+            assert!(read > 0, "no line `{beginning}`: {}", self.seen);
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Every message, once it has ended with this code.
+    pub fn end(mut self, code: i32) -> String {
+        self.lines.read_to_string(&mut self.seen).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(code), "{}", self.seen);
+        self.seen
+    }
+}

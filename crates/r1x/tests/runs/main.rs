@@ -1,0 +1,8 @@
+//! A run over its life, as a person meets it: listed, drawn, estimated, interrupted, gone on with from elsewhere.
+//!
+//! Must not test what a crate can test alone. Every run is the real binary on a temporary store.
+
+mod bench;
+mod interrupt;
+mod looks;
+mod resume;
