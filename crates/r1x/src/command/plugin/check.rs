@@ -43,7 +43,7 @@ pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
         let problems = session::problems(&resolved.plan)?;
-        let (mut rewarder, _) = session::rewarder(&resolved.plan, &world)?;
+        let (mut rewarder, _) = session::rewarder(&resolved.plan, &world, None)?;
         session::rehearse(&resolved.plan, &problems, &mut rewarder)?;
         let said = format!("  {}  {} rewards", spec.spec.display(), rows.len());
         page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
