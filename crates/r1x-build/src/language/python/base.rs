@@ -45,6 +45,21 @@ impl BaseError {
     }
 }
 
+impl BaseError {
+    /// The error where no author had a part in it.
+    fn about_packages(self) -> BuildError {
+        let ran = match self {
+            BaseError::Packager(ran) => ran,
+            BaseError::Other(error) => return error,
+        };
+        let said =
+            || (ran.output().trim().to_owned(), format!("this is what {PROGRAM} {VERSION} said"));
+        let (output, hint) = ran.timed_out().unwrap_or_else(said);
+        let what = "the interpreter with its packages cannot be built".to_owned();
+        BuildError::Failed { what, output, hint }
+    }
+}
+
 impl From<BuildError> for BaseError {
     fn from(error: BuildError) -> Self {
         Self::Other(error)
@@ -68,8 +83,8 @@ pub(super) fn kept(
     {
         return Ok(bytes);
     }
-    let component = build(environment, packages, modules, None)
-        .map_err(|error| error.about("the interpreter with its packages"))?;
+    let component =
+        build(environment, packages, modules, None).map_err(BaseError::about_packages)?;
     // The note comes second: a component without its note is one that is not there.
     files::write_whole(&path, &component)?;
     files::write_whole(&note, format!("{}\n", files::sha256(&component)).as_bytes())?;
