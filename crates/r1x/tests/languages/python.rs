@@ -186,11 +186,11 @@ fn nothing_outside_is_within_reach() {
             invalid("reach udp", "Error at reward.py:"),
             invalid("reach name", "rror at reward.py:"),
             invalid("reach process", "Error at reward.py:"),
-            invalid("reach thread", "raised RuntimeError at reward.py:83: can't start new thread"),
+            invalid("reach thread", "raised RuntimeError at reward.py:77: can't start new thread"),
             invalid("reach input", "EOFError"),
             invalid(
                 "reach module",
-                "raised ModuleNotFoundError at reward.py:87: No module named 'numpy'",
+                "raised ModuleNotFoundError at reward.py:81: No module named 'numpy'",
             ),
         ],
     );
