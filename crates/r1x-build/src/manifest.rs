@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use r1x_core::long_number;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -173,7 +174,7 @@ pub struct Case {
     pub completion: String,
     /// Whether the token limit ended it.
     pub truncated: bool,
-    /// The problem's columns.
+    /// The problem's columns; see [`Case::columns_json`].
     pub columns: Map<String, Value>,
     /// What the plugin is configured with.
     pub config: Map<String, Value>,
@@ -254,12 +255,19 @@ impl Case {
                 message,
                 hint: CASE_HINT.to_owned(),
             };
-            let raw: RawCase = serde_json::from_str(line)
+            // Columns keep the digits of numbers that 64 bits would round; `columns_json` writes them.
+            let raw: RawCase = serde_json::from_str(&long_number::marked(line))
                 .map_err(|error| wrong(error.column().max(1), json_message(&error)))?;
             let case = reader.expectation(raw, index + 1);
             cases.push(case.map_err(|message| wrong(1, message))?);
         }
         Ok(cases)
+    }
+
+    /// The columns as the plugin gets them: a JSON object, numbers with all their digits.
+    pub fn columns_json(&self) -> String {
+        let json = Value::Object(self.columns.clone()).to_string();
+        long_number::unmarked(&json).into_owned()
     }
 }
 

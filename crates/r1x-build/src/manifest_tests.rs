@@ -61,6 +61,14 @@ fn everything_arrives() {
 }
 
 #[test]
+fn columns_of_cases_keep_the_digits_of_long_numbers() {
+    let columns = "{\"answer\":123456789012345678901234567890,\"list\":[18446744073709551616,0.5]}";
+    let line = format!("{{\"completion\": \"x\", \"columns\": {columns}, \"reward\": 1}}");
+    let cases = Case::parse_lines(Path::new("cases.jsonl"), &line).unwrap();
+    assert_eq!(cases[0].columns_json(), columns);
+}
+
+#[test]
 fn mistakes_have_a_place_and_a_remedy() {
     let head = "[plugin]\nname = \"a\"\nversion = \"1\"\n";
     let body = format!("{head}[build]\nlanguage = \"rust\"\n");

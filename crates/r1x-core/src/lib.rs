@@ -8,6 +8,7 @@ pub mod capability;
 pub mod estimate;
 pub mod facts;
 pub mod kl;
+pub mod long_number;
 pub mod loss;
 pub mod plan;
 pub mod port;

@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "r1x-build",
-        &[],
+        &["r1x-core"],
         &[
             "miniz_oxide",
             "nix",

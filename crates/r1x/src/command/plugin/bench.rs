@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
+use r1x_build::Case;
 use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Origin, ProbeError, Sample};
-use serde_json::Value;
 
 use super::{Opened, config, granted};
 use crate::cli::{Global, PluginArgs};
@@ -101,7 +101,7 @@ fn seconds(value: f64) -> String {
 fn batch(opened: &Opened, work: &Work) -> Result<Vec<Sample>, Failure> {
     let cases = &opened.source.manifest.tests;
     let model = cases.iter().find(|case| case.expected.reward.is_some());
-    let columns = model.map(|case| Value::Object(case.columns.clone()).to_string());
+    let columns = model.map(Case::columns_json);
     let needed = &opened.plugin.info().columns;
     let Some(columns) = columns.or_else(|| needed.is_empty().then(|| "{}".to_owned())) else {
         return Err(Failure::new(

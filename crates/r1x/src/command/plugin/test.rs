@@ -111,7 +111,7 @@ fn case_config(case: &Case, given: &str) -> String {
 }
 
 fn sample(case: &Case) -> Sample {
-    let columns = Value::Object(case.columns.clone()).to_string();
+    let columns = case.columns_json();
     Sample {
         prompt: case.prompt.clone(),
         truncated: case.truncated,
