@@ -15,7 +15,8 @@ pub struct Double {
 pub const PI: Double = Double { hi: std::f64::consts::PI, lo: 1.224_646_799_147_353_2e-16 };
 /// Euler's number.
 pub const E: Double = Double { hi: std::f64::consts::E, lo: 1.445_646_891_729_250_2e-16 };
-const LN_2: Double = Double { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
+/// The natural logarithm of 2.
+pub const LN_2: Double = Double { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 const ZERO: Double = Double { hi: 0.0, lo: 0.0 };
 const ONE: Double = Double { hi: 1.0, lo: 0.0 };
 
@@ -83,6 +84,11 @@ impl Double {
     pub fn times(self, other: Self) -> Self {
         let product = two_product(self.hi, other.hi);
         quick_sum(product.hi, product.lo + self.hi * other.lo + self.lo * other.hi)
+    }
+
+    /// Times a power of two, which changes no digit.
+    pub fn times_power_of_two(self, factor: f64) -> Self {
+        Self { hi: self.hi * factor, lo: self.lo * factor }
     }
 
     fn scaled(self, factor: f64) -> Self {
@@ -210,6 +216,11 @@ impl Complex {
     pub const I: Self = Self { re: ZERO, im: ONE };
     /// 1.
     pub const ONE: Self = Self { re: ONE, im: ZERO };
+
+    /// Times a power of two, which changes no digit.
+    pub fn times_power_of_two(self, factor: f64) -> Self {
+        Self { re: self.re.times_power_of_two(factor), im: self.im.times_power_of_two(factor) }
+    }
 
     /// Whether both parts are finite.
     pub fn is_finite(self) -> bool {

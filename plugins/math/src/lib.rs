@@ -1,19 +1,22 @@
 //! Reward `math`: 1 when the answer is the same mathematics as the expected one, else 0.
 //!
 //! Answers are found in a box, in the answer's tags, or as the last number; read as LaTeX or plain text; and
-//! compared by value. Must not know how problems are made.
+//! compared as texts, then by value. Must not know how problems are made.
 
+pub mod canon;
 pub mod clean;
 pub mod double;
 pub mod equal;
+pub mod find;
 pub mod node;
 pub mod read;
 pub mod value;
 
 use equal::Strictness;
+use find::boxes::{Boxed, Row, boxed};
 use node::Node;
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
-use r1x_plugin::text::{last_between, last_boxed, last_number, shorten, split_thought};
+use r1x_plugin::text::{last_between, shorten, split_thought};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
 
 const EXTRACTORS: &[&str] = &["boxed", "answer_tag", "last_number", "whole"];
@@ -59,6 +62,8 @@ const MAX_ANSWER: usize = 8192;
 /// An answer as text, and as mathematics where it is some.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// Its letters, spaces and braces aside.
+    normal: String,
     words: String,
     node: Option<Node>,
 }
@@ -67,9 +72,15 @@ impl Answer {
     /// Reads an answer.
     pub fn new(text: &str) -> Self {
         if text.len() > MAX_ANSWER {
-            return Self { words: text.to_owned(), node: None };
+            return Self { normal: text.to_owned(), words: text.to_owned(), node: None };
         }
-        Self { words: clean::words(text), node: read::read(text) }
+        Self { normal: clean::normal(text), words: clean::words(text), node: read::read(text) }
+    }
+
+    /// Whether it has several parts, so that several boxes can be meant by it.
+    fn is_several(&self) -> bool {
+        matches!(self.node, Some(Node::List(_) | Node::Set(_) | Node::Bracket(..)))
+            || self.node.as_ref().is_some_and(Node::has_two_signs)
     }
 
     /// Whether it is understood as mathematics rather than words.
@@ -78,8 +89,12 @@ impl Answer {
     }
 }
 
-/// Whether an answer is the same as the expected one: as mathematics where both are, else as words.
+/// Whether an answer is the same as the expected one: as it is written, as mathematics where both are, else as
+/// words.
 pub fn same(gold: &Answer, answer: &Answer, strictness: Strictness) -> bool {
+    if !gold.normal.is_empty() && gold.normal == answer.normal {
+        return true;
+    }
     match (&gold.node, &answer.node) {
         (Some(expected), Some(given)) if gold.is_mathematics() && answer.is_mathematics() => {
             equal::equal(expected, given, strictness)
@@ -95,22 +110,39 @@ impl Math {
     }
 
     /// The answer's text and where it was found.
-    fn extract<'a>(&self, completion: &'a str) -> Option<(&'a str, &'static str)> {
+    fn extract<'a>(&self, completion: &'a str) -> Option<(Boxed<'a>, &'static str)> {
         let (_, text) = split_thought(completion, self.prefilled);
+        let alone = |text: &'a str| Boxed { last: text, row: None };
         self.extract.iter().find_map(|&place| {
             let found = match place {
-                "boxed" => last_boxed(text),
-                "answer_tag" => last_between(text, "<answer>", "</answer>"),
-                "last_number" => last_number(text),
-                _ => Some(text),
+                "boxed" => boxed(text),
+                // A box inside the tags is the answer.
+                "answer_tag" => last_between(text, "<answer>", "</answer>")
+                    .map(|inside| boxed(inside).unwrap_or_else(|| alone(inside))),
+                "last_number" => find::last_number(text).map(alone),
+                _ => Some(alone(text)),
             };
-            let found = found.map(str::trim).filter(|found| !found.is_empty());
-            // A box inside the tags is the answer.
-            let inside = found.map(|found| {
-                if place == "answer_tag" { last_boxed(found).unwrap_or(found) } else { found }
-            });
-            inside.map(|found| (found, place))
+            let found = found.map(|found| Boxed { last: found.last.trim(), ..found });
+            found.filter(|found| !found.last.is_empty()).map(|found| (found, place))
         })
+    }
+
+    /// Whether what was found is one of the expected answers, and whether it is understood.
+    fn judge(&self, found: &Boxed, golds: &[String]) -> (bool, bool) {
+        let last = Answer::new(found.last);
+        let row = found.row.as_ref().map(|Row { text, joined }| (Answer::new(text), *joined));
+        let right = golds.iter().any(|gold| {
+            let gold = Answer::new(gold);
+            match &row {
+                // "1 and 2" in two boxes is one answer, which neither box is.
+                Some((row, true)) => same(&gold, row, self.strictness),
+                Some((row, false)) if gold.is_several() => {
+                    same(&gold, &last, self.strictness) || same(&gold, row, self.strictness)
+                }
+                _ => same(&gold, &last, self.strictness),
+            }
+        });
+        (right, last.is_mathematics())
     }
 }
 
@@ -163,20 +195,21 @@ impl Reward for Math {
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
         let columns = r1x_plugin::parse_columns(rollout)?;
         let golds = golds(&columns)?;
-        let Some((text, place)) = self.extract(&rollout.completion) else {
+        let Some((found, place)) = self.extract(&rollout.completion) else {
             let cut = if rollout.truncated { " (cut at the token limit)" } else { "" };
             return Ok(Score::new(0.0, format!("no answer found{cut}"))
                 .part("found", false)
                 .part("understood", false));
         };
-        let answer = Answer::new(text);
-        let right = golds.iter().any(|gold| same(&Answer::new(gold), &answer, self.strictness));
+        let (right, understood) = self.judge(&found, &golds);
         let verb = if right { "is" } else { "is not" };
+        let text = match &found.row {
+            Some(row) if row.joined => &row.text,
+            _ => found.last,
+        };
         let info =
             format!("{place}: {} {verb} {}", shorten(text, 60), shorten(&golds.join(" or "), 60));
-        Ok(Score::new(f64::from(right), info)
-            .part("found", true)
-            .part("understood", answer.is_mathematics()))
+        Ok(Score::new(f64::from(right), info).part("found", true).part("understood", understood))
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Relation {
     AtLeast,
     /// `∈`
     In,
+    /// `≈`
+    About,
 }
 
 /// An answer or a piece of one.
@@ -82,8 +84,16 @@ pub enum Node {
     Bracket(char, char, Vec<Node>),
     /// Parts of a union.
     Union(Vec<Node>),
+    /// What of the first is not in the second.
+    Without(Box<Node>, Box<Node>),
+    /// Those that meet all conditions.
+    Such(Vec<Node>),
+    /// Parts to one another.
+    Ratio(Vec<Node>),
     /// Rows.
     Matrix(Vec<Vec<Node>>),
+    /// Values, each with the case in which it holds.
+    Cases(Vec<Vec<Node>>),
     /// Expressions and the relations between neighbours.
     Chain(Vec<Node>, Vec<Relation>),
     /// A value with a unit, spelled in one way.
@@ -96,6 +106,45 @@ impl Node {
     /// A whole number.
     pub fn whole(value: i128) -> Self {
         Self::Number(Rational::from(value), false)
+    }
+
+    /// All real numbers.
+    pub fn reals() -> Self {
+        let infinity = Self::Constant(Constant::Infinity);
+        let below = Self::Sum(vec![(Sign::Minus, infinity.clone())]);
+        Self::Bracket('(', ')', vec![below, infinity])
+    }
+
+    /// The variable that this is.
+    pub fn symbol(&self) -> Option<&str> {
+        match self {
+            Self::Symbol(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it can be read as a time of day: `9:24` is 9 to 24, or twenty-four past nine.
+    pub fn may_be_time(&self) -> bool {
+        let number = |node: &Node| match node {
+            Self::Number(value, false) => value.whole()?.to_u64(),
+            _ => None,
+        };
+        match self {
+            Self::Ratio(parts) => match &parts[..] {
+                [hour, minute] => {
+                    number(hour).is_some_and(|hour| hour <= 24)
+                        && number(minute)
+                            .is_some_and(|minute| minute == 0 || (10..60).contains(&minute))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether a variable occurs in it.
+    pub fn has_symbols(&self) -> bool {
+        self.any(&|node| node.symbol().is_some())
     }
 
     /// The nodes directly inside.
@@ -113,9 +162,13 @@ impl Node {
             | Self::Set(items)
             | Self::Bracket(_, _, items)
             | Self::Union(items)
+            | Self::Such(items)
+            | Self::Ratio(items)
             | Self::Chain(items, _) => items.iter().collect(),
-            Self::Quotient(a, b) | Self::Power(a, b) | Self::Root(a, b) => vec![a, b],
-            Self::Matrix(rows) => rows.iter().flatten().collect(),
+            Self::Quotient(a, b) | Self::Power(a, b) | Self::Root(a, b) | Self::Without(a, b) => {
+                vec![a, b]
+            }
+            Self::Matrix(rows) | Self::Cases(rows) => rows.iter().flatten().collect(),
             Self::Unit(value, _) => vec![value],
         }
     }

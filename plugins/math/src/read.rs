@@ -3,11 +3,13 @@
 //! Reading is by recursive descent, with limits on length, depth and size, because the text comes from a model
 //! that is rewarded for finding holes. Must not know when two answers are equal.
 
+mod environment;
 mod name;
 mod number;
 mod primary;
+mod unit;
 
-use crate::clean::clean;
+use crate::clean::{clean, words};
 use crate::node::{Node, Relation, Sign};
 
 /// Longest answer, bytes after cleaning.
@@ -23,12 +25,35 @@ pub fn read(text: &str) -> Option<Node> {
     if cleaned.len() > MAX_LENGTH {
         return None;
     }
-    let mut reader =
-        Reader { chars: cleaned.chars().collect(), at: 0, depth: 0, nodes: 0, brackets: 0 };
+    if cleaned.contains("real") && ALL_REALS.contains(&&*words(text)) {
+        return Some(Node::reals());
+    }
+    let mut reader = Reader {
+        chars: cleaned.chars().collect(),
+        at: 0,
+        depth: 0,
+        nodes: 0,
+        brackets: 0,
+        bars: 0,
+    };
     let node = reader.list()?;
     reader.skip_spaces();
     (reader.at == reader.chars.len()).then_some(node)
 }
+
+/// Words for all real numbers.
+const ALL_REALS: &[&str] = &[
+    "all real numbers",
+    "all reals",
+    "all real x",
+    "all real values",
+    "real numbers",
+    "the real numbers",
+    "any real number",
+    "the set of all real numbers",
+    "set of all real numbers",
+    "all real numbers x",
+];
 
 struct Reader {
     chars: Vec<char>,
@@ -37,12 +62,15 @@ struct Reader {
     nodes: usize,
     /// Brackets open here: inside them a comma separates, outside it may group thousands.
     brackets: usize,
+    /// Bars open here, which the next bar closes.
+    bars: usize,
 }
 
 const RELATIONS: &[(&str, Relation)] = &[
     ("<=", Relation::AtMost),
     (">=", Relation::AtLeast),
     ("!=", Relation::Unequal),
+    ("==", Relation::Equal),
     ("=", Relation::Equal),
     ("<", Relation::Less),
     (">", Relation::Greater),
@@ -51,6 +79,7 @@ const RELATIONS: &[(&str, Relation)] = &[
     ("\\ne ", Relation::Unequal),
     ("\\in ", Relation::In),
     ("\\equiv ", Relation::Equal),
+    ("\\approx ", Relation::About),
 ];
 
 impl Reader {
@@ -143,13 +172,17 @@ impl Reader {
         if let Some(words) = self.whole_words() {
             return Some(Node::Text(words));
         }
-        let money = self.eat("$");
+        // "= 5" and "≈ 5" go on from what was asked.
+        let _ = self.eat("=") || self.eat("\\approx ");
+        let money = self.money();
         let node = self.relation()?;
-        let unit = if money { Some("dollar".to_owned()) } else { self.unit() };
-        if money {
-            // "$5 dollars" says it twice.
-            self.unit();
-        }
+        let written = self.unit();
+        // "$5 dollars" says it twice, "$5 per hour" does not.
+        let unit = match (money, written) {
+            (Some(money), Some(unit)) if unit.starts_with('/') => Some(format!("{money} {unit}")),
+            (Some(money), _) => Some(money.to_owned()),
+            (None, unit) => unit,
+        };
         Some(match unit {
             Some(unit) => Node::Unit(Box::new(node), unit),
             None => node,
@@ -157,7 +190,10 @@ impl Reader {
     }
 
     fn relation(&mut self) -> Option<Node> {
-        let first = self.union()?;
+        let first = match self.label() {
+            Some(label) => label,
+            None => self.union()?,
+        };
         let (mut items, mut relations) = (vec![first], Vec::new());
         loop {
             self.skip_spaces();
@@ -167,7 +203,13 @@ impl Reader {
             };
             self.at += mark.chars().count();
             relations.push(*relation);
-            items.push(self.union()?);
+            // Money in the middle of an equation: "cost = $5".
+            let money = self.money();
+            let value = self.union()?;
+            items.push(match money {
+                Some(money) => Node::Unit(Box::new(value), money.to_owned()),
+                None => value,
+            });
         }
         match items.len() {
             1 => items.pop(),
@@ -175,17 +217,51 @@ impl Reader {
         }
     }
 
+    /// Parts of a union, what is taken from them, parts to one another.
     fn union(&mut self) -> Option<Node> {
-        let mut parts = vec![self.sum()?];
+        let mut parts = vec![self.infix()?];
         while self.eat("\\cup ")
-            || (matches!(parts.last(), Some(Node::Bracket(..))) && self.eat("U"))
+            || (matches!(parts.last(), Some(Node::Bracket(..) | Node::Without(..)))
+                && self.eat("U"))
         {
-            parts.push(self.sum()?);
+            parts.push(self.infix()?);
         }
-        match parts.len() {
-            1 => parts.pop(),
-            _ => Some(Node::Union(parts)),
+        let mut node = match parts.len() {
+            1 => parts.pop()?,
+            _ => Node::Union(parts),
+        };
+        while self.eat("\\setminus ") {
+            node = Node::Without(Box::new(node), Box::new(self.infix()?));
         }
+        if self.bars == 0 && self.starts_ratio() {
+            let mut parts = vec![node];
+            while self.starts_ratio() {
+                self.eat(":");
+                parts.push(self.sum()?);
+            }
+            node = Node::Ratio(parts);
+        }
+        Some(node)
+    }
+
+    fn starts_ratio(&mut self) -> bool {
+        self.skip_spaces();
+        self.starts_with(":") && !self.starts_with(":=")
+    }
+
+    /// A sum, or two with `\over`, `\choose` or `\bmod` between them.
+    fn infix(&mut self) -> Option<Node> {
+        let left = self.sum()?;
+        if self.eat("\\over ") {
+            return Some(Node::Quotient(Box::new(left), Box::new(self.sum()?)));
+        }
+        if self.eat("\\choose ") {
+            return Some(Node::Function("binom", vec![left, self.sum()?]));
+        }
+        if self.eat("\\bmod ") {
+            return Some(Node::Function("mod", vec![left, self.sum()?]));
+        }
+        Some(left)
     }
 
     fn sign(&mut self) -> Option<Sign> {
@@ -228,9 +304,14 @@ impl Reader {
         let mut value = self.factor()?;
         loop {
             self.count()?;
-            if self.eat("*") {
+            let cross = self.eat("×");
+            if cross || self.eat("*") || self.eats_letter_times(&value) {
                 let sign = self.eat("-");
                 let factor = self.factor()?;
+                if cross && is_vector(&factor) {
+                    value = Node::Function("cross", vec![value, factor]);
+                    continue;
+                }
                 value = times(value, if sign { negated(factor) } else { factor });
             } else if !self.starts_with("//") && self.eat("/") {
                 let sign = self.eat("-");
@@ -270,8 +351,28 @@ impl Reader {
             None => false,
             Some('\\') => self.starts_command(),
             Some(c) if c.is_ascii_alphabetic() => !self.is_unit_word() && !self.is_conjunction(),
+            Some('|') => self.bars == 0,
             Some(c) => c.is_ascii_digit() || matches!(c, '(' | '{' | '.' | '⌊' | '⌈'),
         }
+    }
+
+    /// Steps over an `x` that stands for a times sign: "1.5 x 10^3", "3 x 4".
+    fn eats_letter_times(&mut self, value: &Node) -> bool {
+        self.skip_spaces();
+        let spaced = self.at > 0 && self.chars[self.at - 1] == ' ';
+        let mut after = self.at + 1;
+        while self.chars.get(after) == Some(&' ') {
+            after += 1;
+        }
+        let digit = self.chars.get(after).is_some_and(char::is_ascii_digit);
+        let power = self.chars[after.min(self.chars.len())..].starts_with(&['1', '0', '^']);
+        let found = matches!(value, Node::Number(..))
+            && matches!(self.peek(), Some('x' | 'X'))
+            && (power || digit && spaced && after > self.at + 1);
+        if found {
+            self.at = after;
+        }
+        found
     }
 
     fn is_conjunction(&mut self) -> bool {
@@ -289,9 +390,16 @@ impl Reader {
             loop {
                 reader.skip_spaces();
                 if reader.starts_with("^") && !reader.is_degree() {
+                    if let Some(primed) = reader.raised_prime(&value) {
+                        value = primed;
+                        continue;
+                    }
                     reader.at += 1;
                     let exponent = reader.script()?;
                     value = Node::Power(Box::new(value), Box::new(exponent));
+                } else if reader.starts_with("!!") && !reader.starts_with("!!=") {
+                    reader.at += 2;
+                    value = Node::Function("double factorial", vec![value]);
                 } else if reader.starts_with("!") && !reader.starts_with("!=") {
                     reader.at += 1;
                     value = Node::Function("factorial", vec![value]);
@@ -332,9 +440,16 @@ impl Reader {
         if !self.eat("{") {
             return None;
         }
+        let bars = std::mem::take(&mut self.bars);
         let inside = self.deeper(Self::list)?;
+        self.bars = bars;
         self.eat("}").then_some(inside)
     }
+}
+
+/// Whether a factor is a vector, of which there are two products.
+fn is_vector(node: &Node) -> bool {
+    node.symbol().is_some_and(|name| name.starts_with("vec ") || name.starts_with("unit "))
 }
 
 fn times(left: Node, right: Node) -> Node {

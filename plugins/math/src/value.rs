@@ -1,20 +1,32 @@
-//! The value of an expression at a point: exact as long as it is rational and small, else to 31 digits.
+//! The value of an expression at a point: exact as long as it is rational and small; else about thirty digits
+//! of it with the error they have, and where it is rational its remainders as well.
 //!
 //! Must not know how expressions are written, nor what makes two answers equal.
+
+mod count;
+mod determinant;
+pub mod near;
+mod residue;
+
+use std::cell::Cell;
 
 use r1x_plugin::integer::Integer;
 use r1x_plugin::rational::Rational;
 
-use crate::double::{Complex, Double, E, PI};
+use crate::double::{Double, E, PI};
 use crate::node::{Constant, Node, Sign};
+use near::{Likeness, Near, analytic};
+use residue::Residue;
 
 /// A number.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Exactly this.
     Exact(Rational),
-    /// This to about 31 digits.
-    Near(Complex),
+    /// A rational number that is too long to write down.
+    Long(Residue, Near),
+    /// About this.
+    Near(Near),
     /// Infinite; whether below 0.
     Infinite(bool),
 }
@@ -25,62 +37,108 @@ pub struct Point<'a> {
     pub upper: bool,
     /// The value of a variable.
     pub variable: &'a dyn Fn(&str) -> Rational,
-    /// Largest exact number, bits; beyond it values are near.
+    /// Largest exact number, bits.
     pub max_bits: u64,
+    /// Steps that are left; what needs more has no value.
+    pub work: &'a Cell<u64>,
 }
 
-/// Largest factorial and binomial.
-const MAX_FACTORIAL: u64 = 200;
 /// Largest exact power.
 const MAX_POWER: i64 = 4096;
 
-/// A rational as a number of twice a double's precision.
-fn double(value: &Rational) -> Option<Double> {
-    let hi = value.to_f64();
-    let rest = value.minus(&Rational::from_f64(hi)?)?;
-    Some(Double::new(hi, rest.to_f64()))
+/// A rational to thirty digits.
+fn near(value: &Rational) -> Option<Near> {
+    // Both numbers by their first 104 bits: a quotient of long numbers is not one of doubles.
+    let part = |value: &Integer| -> Option<Near> {
+        let shift = value.bits().saturating_sub(104);
+        let top = value.magnitude().shifted_down(shift);
+        let hi = top.to_f64();
+        let rest = Rational::new(top, Integer::from(1))?.minus(&Rational::from_f64(hi)?)?;
+        let double = Double::new(hi, rest.to_f64());
+        let near = Near::scaled(double, i64::try_from(shift).ok()?, shift > 0)?;
+        Some(if value.is_negative() { near.negated() } else { near })
+    };
+    let above = part(value.numerator())?;
+    if value.whole().is_some() { Some(above) } else { above.over(part(value.denominator())?) }
 }
 
 impl Value {
-    fn whole(value: i128) -> Self {
+    pub(crate) fn whole(value: i128) -> Self {
         Self::Exact(Rational::from(value))
     }
 
-    /// The value as a complex number; `None` where it is infinite.
-    pub fn complex(&self) -> Option<Complex> {
+    /// The value to thirty digits; `None` where it is infinite.
+    pub fn near(&self) -> Option<Near> {
         match self {
-            Self::Exact(value) => double(value).map(Complex::from),
-            Self::Near(value) => Some(*value),
+            Self::Exact(value) => near(value),
+            Self::Long(_, value) | Self::Near(value) => Some(*value),
             Self::Infinite(_) => None,
         }
     }
 
-    /// Whether two values are the same: exactly where both are exact, else to 22 digits.
-    pub fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Exact(a), Self::Exact(b)) => a == b,
-            (Self::Infinite(a), Self::Infinite(b)) => a == b,
-            _ => match (self.complex(), other.complex()) {
-                (Some(a), Some(b)) => {
-                    let size = a.length().to_f64().max(b.length().to_f64());
-                    a.minus(b).length().to_f64() <= size * 1e-22 + 1e-26
-                }
-                _ => false,
-            },
+    fn residue(&self) -> Option<Residue> {
+        match self {
+            Self::Exact(value) => Residue::of(value),
+            Self::Long(residue, _) => Some(*residue),
+            _ => None,
         }
     }
 
-    /// Whether two real values differ by at most that share of the second.
+    /// A rational number of which only the remainders and the first digits are known.
+    fn long(residue: Option<Residue>, near: Near) -> Self {
+        match residue {
+            Some(residue) if residue.is_zero() && near.may_be_zero() => Self::whole(0),
+            Some(residue) => Self::Long(residue, near),
+            // Its digits alone cannot tell it from a neighbour.
+            None => Self::Near(near.with_loss()),
+        }
+    }
+
+    /// Whether two values are the same: exactly where both are rational, else as far as their digits go.
+    pub fn likeness(&self, other: &Self) -> Likeness {
+        let sure = |same| if same { Likeness::Same } else { Likeness::Different };
+        match (self, other) {
+            (Self::Exact(a), Self::Exact(b)) => sure(a == b),
+            (Self::Infinite(a), Self::Infinite(b)) => sure(a == b),
+            (Self::Infinite(_), _) | (_, Self::Infinite(_)) => Likeness::Different,
+            _ => {
+                let residues = self.residue().zip(other.residue());
+                let (Some(a), Some(b)) = (self.near(), other.near()) else {
+                    return Likeness::Unknown;
+                };
+                match (residues, a.likeness(b)) {
+                    (Some((a, b)), likeness) if likeness != Likeness::Different => sure(a == b),
+                    (_, likeness) => likeness,
+                }
+            }
+        }
+    }
+
+    /// Whether two values differ by at most that share of the second.
     pub fn close(&self, other: &Self, tolerance: f64) -> bool {
-        match (self.complex(), other.complex()) {
-            (Some(a), Some(b)) => a.minus(b).length().to_f64() <= tolerance * b.length().to_f64(),
+        match (self.near(), other.near()) {
+            (Some(a), Some(b)) => a.close(b, tolerance),
             _ => false,
         }
     }
 
-    fn negated(&self) -> Self {
+    /// -1, 0 or 1 where it is a real number whose sign is clear.
+    pub fn sign(&self) -> Option<i8> {
+        match self {
+            Self::Exact(value) if value.is_zero() => Some(0),
+            Self::Exact(value) => Some(if value.is_negative() { -1 } else { 1 }),
+            Self::Infinite(negative) => Some(if *negative { -1 } else { 1 }),
+            Self::Long(_, near) | Self::Near(near) if near.is_real() && !near.may_be_zero() => {
+                Some(if near.is_negative() { -1 } else { 1 })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn negated(&self) -> Self {
         match self {
             Self::Exact(value) => Self::Exact(value.negated()),
+            Self::Long(residue, near) => Self::Long(residue.negated(), near.negated()),
             Self::Near(value) => Self::Near(value.negated()),
             Self::Infinite(negative) => Self::Infinite(!negative),
         }
@@ -92,16 +150,27 @@ impl Value {
             _ => None,
         }
     }
+
+    /// `None` where that cannot be told.
+    fn is_zero(&self) -> Option<bool> {
+        match self {
+            Self::Exact(value) => Some(value.is_zero()),
+            Self::Long(..) => Some(false),
+            Self::Near(value) => Some(value.may_be_zero()),
+            Self::Infinite(_) => None,
+        }
+    }
 }
 
 impl Point<'_> {
     /// The value of an expression; `None` where it has none, or none that can be reached within the limits.
     pub fn value(&self, node: &Node) -> Option<Value> {
+        self.spend(1)?;
         let value = match node {
             Node::Number(value, _) | Node::Based(_, _, value) => Value::Exact(value.clone()),
-            Node::Constant(Constant::Pi) => Value::Near(PI.into()),
-            Node::Constant(Constant::E) => Value::Near(E.into()),
-            Node::Constant(Constant::I) => Value::Near(Complex::I),
+            Node::Constant(Constant::Pi) => Value::Near(Near::constant(PI)),
+            Node::Constant(Constant::E) => Value::Near(Near::constant(E)),
+            Node::Constant(Constant::I) => Value::Near(Near::I),
             Node::Constant(Constant::Infinity) => Value::Infinite(false),
             Node::Symbol(name) => Value::Exact((self.variable)(name)),
             Node::Sum(terms) => self.sum(terms)?,
@@ -116,9 +185,12 @@ impl Point<'_> {
             Node::Power(base, exponent) => {
                 self.power(&self.value(base)?, &self.value(exponent)?)?
             }
-            Node::Root(degree, inside) => {
-                let degree = self.value(degree)?;
-                self.root(degree.exact()?.whole()?.to_u64()?, &self.value(inside)?)?
+            Node::Root(degree, inside) => self.root(&self.value(degree)?, &self.value(inside)?)?,
+            Node::Function("abs" | "det", arguments)
+                if matches!(&arguments[..], [Node::Matrix(_)]) =>
+            {
+                let [Node::Matrix(rows)] = &arguments[..] else { return None };
+                self.determinant(rows)?
             }
             Node::Function(name, arguments) => {
                 let arguments: Option<Vec<Value>> =
@@ -126,12 +198,30 @@ impl Point<'_> {
                 self.function(name, &arguments?)?
             }
             Node::Unit(value, _) => self.value(value)?,
+            // Parts to one another are their quotient.
+            Node::Ratio(parts) => match &parts[..] {
+                [above, below] if !node.may_be_time() => {
+                    self.over(&self.value(above)?, &self.value(below)?)?
+                }
+                _ => return None,
+            },
             _ => return None,
         };
+        self.bounded(value)
+    }
+
+    /// Takes steps from those that are left.
+    fn spend(&self, steps: u64) -> Option<()> {
+        let left = self.work.get().checked_sub(steps)?;
+        self.work.set(left);
+        Some(())
+    }
+
+    /// A number that is too long is one of which the remainders are kept.
+    fn bounded(&self, value: Value) -> Option<Value> {
         match &value {
-            Value::Near(near) if !near.is_finite() => None,
             Value::Exact(exact) if exact.bits() > self.max_bits => {
-                Some(Value::Near(value.complex()?))
+                Some(Value::long(Residue::of(exact), near(exact)?))
             }
             _ => Some(value),
         }
@@ -152,21 +242,56 @@ impl Point<'_> {
                 (Value::Infinite(a), Value::Infinite(b)) if a != b => return None,
                 (Value::Infinite(_), _) => sum,
                 (_, Value::Infinite(_)) => value,
-                _ => combine(&sum, &value, Rational::plus, |a, b| a.plus(b))?,
+                _ => self.plus(&sum, &value)?,
             };
         }
         Some(sum)
     }
 
+    fn plus(&self, left: &Value, right: &Value) -> Option<Value> {
+        self.combine(left, right, Rational::plus, |a, b| Some(a.plus(b)), Near::plus)
+    }
+
     fn times(&self, left: &Value, right: &Value) -> Option<Value> {
-        combine(left, right, Rational::times, |a, b| a.times(b))
+        if let (Value::Infinite(negative), other) | (other, Value::Infinite(negative)) =
+            (left, right)
+        {
+            // A multiple of infinity is infinite.
+            let sign = other.sign().filter(|sign| *sign != 0)?;
+            return Some(Value::Infinite(*negative != (sign < 0)));
+        }
+        self.combine(left, right, Rational::times, |a, b| Some(a.times(b)), Near::times)
     }
 
     fn over(&self, left: &Value, right: &Value) -> Option<Value> {
-        if is_zero(right)? {
+        if right.is_zero()? {
             return None;
         }
-        combine(left, right, Rational::over, |a, b| a.over(b))
+        self.combine(left, right, Rational::over, Residue::over, Near::over)
+    }
+
+    /// Combines two numbers exactly where that is possible, else by remainders, else nearly.
+    fn combine(
+        &self,
+        left: &Value,
+        right: &Value,
+        exact: impl Fn(&Rational, &Rational) -> Option<Rational>,
+        residue: impl Fn(Residue, Residue) -> Option<Residue>,
+        nearly: impl Fn(Near, Near) -> Option<Near>,
+    ) -> Option<Value> {
+        if let (Value::Exact(left), Value::Exact(right)) = (left, right)
+            && let Some(value) = exact(left, right)
+        {
+            return self.bounded(Value::Exact(value));
+        }
+        self.spend(4)?;
+        let near = nearly(left.near()?, right.near()?)?;
+        let rational = !matches!(left, Value::Near(_)) && !matches!(right, Value::Near(_));
+        if rational {
+            let both = left.residue().zip(right.residue());
+            return Some(Value::long(both.and_then(|(left, right)| residue(left, right)), near));
+        }
+        Some(Value::Near(near))
     }
 
     fn power(&self, base: &Value, exponent: &Value) -> Option<Value> {
@@ -174,148 +299,137 @@ impl Point<'_> {
             if let Some(whole) = exponent.whole() {
                 return self.whole_power(base, whole);
             }
-            // A rational power is a root of a whole power: (-8)^{1/3} is -2, as answers mean it.
-            let degree = exponent.denominator().to_u64().filter(|degree| *degree <= 64)?;
-            let root = self.root(degree, base)?;
-            return self.whole_power(&root, exponent.numerator());
+            // A simple rational power is a root of a whole power: (-8)^{1/3} is -2, as answers mean it.
+            if let Some(degree) = exponent.denominator().to_u64().filter(|degree| *degree <= 64) {
+                let root = self.root(&Value::whole(i128::from(degree)), base)?;
+                return self.whole_power(&root, exponent.numerator());
+            }
         }
-        if is_zero(base)? {
+        if base.is_zero()? {
             return None;
         }
-        let logarithm = base.complex()?.ln();
-        Some(Value::Near(logarithm.times(exponent.complex()?).exp()))
+        self.spend(20)?;
+        let logarithm = base.near()?.ln()?;
+        Some(Value::Near(logarithm.times(exponent.near()?)?.exp()?))
     }
 
     fn whole_power(&self, base: &Value, exponent: &Integer) -> Option<Value> {
-        let power = exponent.to_i64()?;
-        if is_zero(base)? && power <= 0 {
+        if exponent.is_zero() {
+            // 0^0 has no value.
+            return (!base.is_zero()?).then(|| Value::whole(1));
+        }
+        if base.is_zero()? && exponent.is_negative() {
             return None;
         }
+        if let Value::Exact(base) = base
+            && (base.is_zero() || base.bits() == 1 && base.whole().is_some())
+        {
+            // 0, 1 and -1 stay as they are for every exponent.
+            let turned = base.is_negative() && !exponent.is_odd();
+            return Some(Value::Exact(if turned { base.negated() } else { base.clone() }));
+        }
+        let power = exponent.to_i64()?;
         if let Value::Exact(base) = base
             && (base.bits() - 1).saturating_mul(power.unsigned_abs()) <= self.max_bits
             && power.abs() <= MAX_POWER
         {
             return base.power(power).map(Value::Exact);
         }
-        let mut square = base.complex()?;
-        let (mut result, mut rest) = (Complex::ONE, power.unsigned_abs());
-        while rest > 0 {
-            if rest & 1 == 1 {
-                result = result.times(square);
-            }
-            square = square.times(square);
-            rest >>= 1;
-            if !result.is_finite() {
-                return None;
-            }
+        self.spend(2 * u64::from(64 - power.unsigned_abs().leading_zeros()))?;
+        let near = base.near()?.power(power)?;
+        if matches!(base, Value::Near(_)) {
+            return Some(Value::Near(near));
         }
-        Some(Value::Near(if power < 0 { Complex::ONE.over(result) } else { result }))
+        Some(Value::long(base.residue().and_then(|residue| residue.power(exponent)), near))
     }
 
-    fn root(&self, degree: u64, inside: &Value) -> Option<Value> {
-        let degree = u32::try_from(degree).ok().filter(|degree| (1..=64).contains(degree))?;
-        if let Value::Exact(exact) = inside
+    fn root(&self, degree: &Value, inside: &Value) -> Option<Value> {
+        let whole = degree.exact().and_then(|degree| degree.whole()?.to_u64());
+        let Some(degree) = whole.and_then(|degree| u32::try_from(degree).ok()) else {
+            // A root of another degree is a power.
+            return self.power(inside, &self.over(&Value::whole(1), degree)?);
+        };
+        if degree == 0 {
+            return None;
+        }
+        if degree <= 64
+            && let Value::Exact(exact) = inside
             && let Some(root) = exact.root(degree)
         {
             return Some(Value::Exact(root));
         }
-        if is_zero(inside)? {
+        if inside.exact().is_some_and(Rational::is_zero) {
             return Some(Value::whole(0));
         }
-        let inside = inside.complex()?;
-        if degree == 2 {
-            return Some(Value::Near(inside.root()));
-        }
-        let share = Complex::from(Double::new(f64::from(degree), 0.0));
-        let negative = inside.is_real() && inside.re.to_f64() < 0.0 && degree % 2 == 1;
-        let inside = if negative { inside.negated() } else { inside };
-        let root = inside.ln().over(share).exp();
-        Some(Value::Near(if negative { root.negated() } else { root }))
+        self.spend(20)?;
+        Some(Value::Near(inside.near()?.root_of(degree)?))
     }
 
     fn function(&self, name: &str, arguments: &[Value]) -> Option<Value> {
         let first = arguments.first()?;
+        self.spend(20)?;
         match (name, arguments) {
-            ("factorial", [_]) => factorial(natural(first)?),
-            ("binom", [above, below]) => binomial(natural(above)?, natural(below)?),
-            ("floor" | "ceil", [Value::Exact(value)]) => rounded(value, name == "ceil"),
-            ("floor" | "ceil", [Value::Near(value)]) if value.is_real() => {
-                // Away from whole numbers, where the last digits cannot decide.
-                let near = value.re.to_f64();
-                let clear = near.abs() < 1e15 && (near - near.round()).abs() > 1e-9;
-                clear.then(|| rounded(&Rational::from_f64(near)?, name == "ceil")).flatten()
-            }
-            ("abs", [Value::Exact(value)]) => Some(Value::Exact(if value.is_negative() {
-                value.negated()
-            } else {
-                value.clone()
-            })),
-            ("abs", [_]) => Some(Value::Near(first.complex()?.length().into())),
+            ("factorial", [_]) => self.factorial(first),
+            ("binom", [above, below]) => self.binomial(above, below),
+            ("gcd" | "lcm", _) => count::divisors(name, arguments),
+            ("mod", [value, divisor]) => self.remainder(value, divisor),
+            ("max" | "min", _) => self.extreme(name == "max", arguments),
+            ("floor" | "ceil", [value]) => rounded_value(value, name == "ceil"),
+            ("abs", [_]) => magnitude(first),
             // Without a base it is left open whether 10 or e is meant; textbooks' answers mean 10.
             ("log", [argument]) => self.logarithm(argument, &Value::whole(10)),
             ("log", [argument, base]) => self.logarithm(argument, base),
-            ("ln", [argument]) if !is_zero(argument)? => {
-                Some(Value::Near(argument.complex()?.ln()))
-            }
-            ("exp", [argument]) => Some(Value::Near(argument.complex()?.exp())),
-            (_, [argument]) => analytic(name, argument.complex()?).map(Value::Near),
+            ("ln", [argument]) if !argument.is_zero()? => Some(Value::Near(argument.near()?.ln()?)),
+            ("exp", [argument]) => Some(Value::Near(argument.near()?.exp()?)),
+            (_, [argument]) => analytic(name, argument.near()?).map(Value::Near),
             _ => None,
         }
     }
 
     fn logarithm(&self, argument: &Value, base: &Value) -> Option<Value> {
-        if is_zero(argument)? || is_zero(base)? {
+        if argument.is_zero()? || base.is_zero()? {
             return None;
         }
-        let below = base.complex()?.ln();
-        if below.length().to_f64() == 0.0 {
-            return None;
+        Some(Value::Near(argument.near()?.ln()?.over(base.near()?.ln()?)?))
+    }
+
+    fn extreme(&self, largest: bool, arguments: &[Value]) -> Option<Value> {
+        let mut best = arguments.first()?.clone();
+        for value in &arguments[1..] {
+            let difference = match (value, &best) {
+                (Value::Infinite(_), _) => value.clone(),
+                (_, Value::Infinite(_)) => best.negated(),
+                _ => self.plus(value, &best.negated())?,
+            };
+            if difference.sign()? == if largest { 1 } else { -1 } {
+                best = value.clone();
+            }
         }
-        Some(Value::Near(argument.complex()?.ln().over(below)))
+        Some(best)
     }
 }
 
-/// Combines two numbers exactly where that is possible, else nearly.
-fn combine(
-    left: &Value,
-    right: &Value,
-    exact: impl Fn(&Rational, &Rational) -> Option<Rational>,
-    near: impl Fn(Complex, Complex) -> Complex,
-) -> Option<Value> {
-    if let (Value::Exact(left), Value::Exact(right)) = (left, right)
-        && let Some(value) = exact(left, right)
-    {
-        return Some(Value::Exact(value));
-    }
-    Some(Value::Near(near(left.complex()?, right.complex()?)))
-}
-
-fn is_zero(value: &Value) -> Option<bool> {
+fn magnitude(value: &Value) -> Option<Value> {
     match value {
-        Value::Exact(value) => Some(value.is_zero()),
-        Value::Near(value) => Some(value.length().to_f64() < 1e-26),
-        Value::Infinite(_) => None,
+        Value::Exact(_) | Value::Long(..) | Value::Infinite(_) => {
+            Some(if value.sign()? < 0 { value.negated() } else { value.clone() })
+        }
+        Value::Near(near) => Some(Value::Near(near.length()?)),
     }
 }
 
-fn natural(value: &Value) -> Option<u64> {
-    value.exact()?.whole()?.to_u64().filter(|value| *value <= MAX_FACTORIAL)
-}
-
-fn factorial(value: u64) -> Option<Value> {
-    let product = (1..=value).fold(Integer::from(1), |product, factor| {
-        product.times(&Integer::from(i128::from(factor)))
-    });
-    Rational::new(product, Integer::from(1)).map(Value::Exact)
-}
-
-fn binomial(above: u64, below: u64) -> Option<Value> {
-    let mut value = Rational::from(i128::from(below <= above));
-    for step in 0..below.min(above) {
-        value = value.times(&Rational::from(i128::from(above - step)))?;
-        value = value.over(&Rational::from(i128::from(step + 1)))?;
+fn rounded_value(value: &Value, up: bool) -> Option<Value> {
+    match value {
+        Value::Exact(value) => rounded(value, up),
+        Value::Near(value) if value.is_real() => {
+            // Away from whole numbers, where the last digits cannot decide.
+            let near = value.to_f64()?;
+            let clear =
+                near.abs() < 1e15 && (near - near.round()).abs() > 1e-9 && value.error() < 1e-12;
+            clear.then(|| rounded(&Rational::from_f64(near)?, up)).flatten()
+        }
+        _ => None,
     }
-    Some(Value::Exact(value))
 }
 
 fn rounded(value: &Rational, up: bool) -> Option<Value> {
@@ -323,44 +437,4 @@ fn rounded(value: &Rational, up: bool) -> Option<Value> {
     let down = value.numerator().divided_down(value.denominator())?;
     let down = if up { down.negated() } else { down };
     Rational::new(down, Integer::from(1)).map(Value::Exact)
-}
-
-/// Functions of one complex argument.
-fn analytic(name: &str, z: Complex) -> Option<Complex> {
-    let (one, i) = (Complex::ONE, Complex::I);
-    let half = Complex::from(Double::new(0.5, 0.0));
-    let quotient = |above: Complex, below: Complex| {
-        (below.length().to_f64() > 1e-26).then(|| above.over(below))
-    };
-    let arctan = |z: Complex| {
-        // i/2 ln((i + z) / (i - z)), and for real numbers the angle.
-        if z.is_real() {
-            Some(Complex::from(z.re.angle(one.re)))
-        } else {
-            quotient(i.plus(z), i.minus(z)).map(|ratio| ratio.ln().times(i).times(half))
-        }
-    };
-    let arcsin = |z: Complex| {
-        // -i ln(i z + sqrt(1 - z^2))
-        i.times(z).plus(one.minus(z.times(z)).root()).ln().times(i).negated()
-    };
-    let (sine, cosine) = z.sin_cos();
-    match name {
-        "sin" => Some(sine),
-        "cos" => Some(cosine),
-        "tan" => quotient(sine, cosine),
-        "cot" => quotient(cosine, sine),
-        "sec" => quotient(one, cosine),
-        "csc" => quotient(one, sine),
-        "arctan" => arctan(z),
-        "arcsin" => Some(arcsin(z)),
-        "arccos" => Some(Complex::from(PI).times(half).minus(arcsin(z))),
-        "sinh" => Some(z.exp().minus(z.negated().exp()).times(half)),
-        "cosh" => Some(z.exp().plus(z.negated().exp()).times(half)),
-        "tanh" => {
-            let (up, down) = (z.exp(), z.negated().exp());
-            quotient(up.minus(down), up.plus(down))
-        }
-        _ => None,
-    }
 }

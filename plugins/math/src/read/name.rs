@@ -29,39 +29,28 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("lg", "log"),
     ("exp", "exp"),
     ("abs", "abs"),
+    ("arcsinh", "arsinh"),
+    ("arsinh", "arsinh"),
+    ("asinh", "arsinh"),
+    ("arccosh", "arcosh"),
+    ("arcosh", "arcosh"),
+    ("acosh", "arcosh"),
+    ("arctanh", "artanh"),
+    ("artanh", "artanh"),
+    ("atanh", "artanh"),
+    ("arccot", "arccot"),
+    ("arctg", "arctan"),
+    ("ctg", "cot"),
+    ("cosec", "csc"),
+    ("sgn", "sgn"),
 ];
 
-/// Short words that are units after a number.
-const UNITS: &[&str] = &[
-    "cm", "mm", "km", "ft", "kg", "mg", "mph", "sq", "deg", "lb", "lbs", "oz", "hr", "hrs", "min",
-    "sec", "yd",
-];
-
-/// Units that go under several names; the first is kept.
-const SAME_UNITS: &[&[&str]] = &[
-    &["degree", "deg", "°"],
-    &["dollar", "$", "usd"],
-    &["cent", "¢"],
-    &["inch", "in"],
-    &["foot", "feet", "ft"],
-    &["centimeter", "cm", "centimetre"],
-    &["millimeter", "mm", "millimetre"],
-    &["kilometer", "km", "kilometre"],
-    &["meter", "m", "metre"],
-    &["mile", "mi"],
-    &["kilogram", "kg"],
-    &["gram", "g"],
-    &["pound", "lb"],
-    &["hour", "hr", "h"],
-    &["minute", "min"],
-    &["second", "sec", "s"],
-    &["square", "sq"],
-    &["percent", "%"],
-];
+/// Functions of several arguments, written before a bracket.
+const OF_SEVERAL: &[&str] = &["max", "min", "gcd", "lcm", "det"];
 
 impl Reader {
     /// The run of letters that starts here, not consumed.
-    fn word(&self) -> String {
+    pub(super) fn word(&self) -> String {
         self.chars[self.at..].iter().take_while(|c| c.is_ascii_alphabetic()).collect()
     }
 
@@ -76,6 +65,57 @@ impl Reader {
     /// The function of that name.
     pub(super) fn function_name(name: &str) -> Option<&'static str> {
         FUNCTIONS.iter().find(|(word, _)| *word == name).map(|(_, function)| *function)
+    }
+
+    /// The function of several arguments of that name.
+    pub(super) fn several_name(name: &str) -> Option<&'static str> {
+        OF_SEVERAL.iter().find(|function| **function == name).copied()
+    }
+
+    /// Whether a word is the name of a function or a constant with a variable or such a name after it: "sinx"
+    /// is, "seconds" is not.
+    pub(super) fn starts_with_name(lower: &str) -> bool {
+        (2..=lower.len()).any(|length| {
+            let (known, rest) = lower.split_at(length);
+            let name = matches!(known, "pi" | "sqrt" | "inf" | "infinity" | "infty")
+                || Self::function_name(known).is_some();
+            name && (rest.len() <= 1 || Self::starts_with_name(rest))
+        })
+    }
+
+    /// What a value is called before "=": words, or a word.
+    pub(super) fn label(&mut self) -> Option<Node> {
+        let start = self.at;
+        self.skip_spaces();
+        let name = match self.text() {
+            Some(text) => words(&text),
+            None => {
+                let word = self.word();
+                self.at += word.len();
+                let lower = word.to_lowercase();
+                if lower.len() > 3 && !Self::starts_with_name(&lower) {
+                    lower
+                } else {
+                    String::new()
+                }
+            }
+        };
+        let colon = self.eat(":") && !self.starts_with("=");
+        if !name.is_empty()
+            && (colon || {
+                self.skip_spaces();
+                self.starts_with("=")
+            })
+        {
+            if colon {
+                // "Area: 5" is an equation as well; the colon is written once more as one.
+                self.at -= 1;
+                self.chars[self.at] = '=';
+            }
+            return Some(Node::Symbol(name));
+        }
+        self.at = start;
+        None
     }
 
     /// A bare word inside an expression: a function, a constant, or a few variables side by side.
@@ -105,6 +145,12 @@ impl Reader {
                 }
             }
         }
+        if let Some(function) = Self::several_name(&lower)
+            && self.chars.get(self.at + word.len()) == Some(&'(')
+        {
+            self.at += word.len();
+            return self.function(function);
+        }
         if word.len() > 3 {
             return None;
         }
@@ -113,19 +159,49 @@ impl Reader {
         Some(self.subscripted(Self::letter(letter)))
     }
 
-    /// A variable with its index, such as `x_1`.
+    /// A variable with its index and its primes, such as `x_1` and `f'`.
     pub(super) fn subscripted(&mut self, variable: Node) -> Node {
+        let indexed = self.peek() == Some('_');
+        let mut name = match variable {
+            Node::Symbol(name) => name,
+            // An index makes a variable of a constant's letter.
+            Node::Constant(Constant::E) if indexed => "e".to_owned(),
+            Node::Constant(Constant::I) if indexed => "i".to_owned(),
+            constant => return constant,
+        };
+        loop {
+            let start = self.at;
+            if self.eat("_") && self.script().is_some() {
+                let written = self.chars[start + 1..self.at].iter();
+                let index: String =
+                    written.filter(|c| !c.is_whitespace() && !matches!(c, '{' | '}')).collect();
+                name = format!("{name}_{index}");
+            } else if self.peek() == Some('\'') {
+                self.at += 1;
+                name.push('\'');
+            } else {
+                self.at = start;
+                return Node::Symbol(name);
+            }
+        }
+    }
+
+    /// `^{\prime}` after a variable.
+    pub(super) fn raised_prime(&mut self, variable: &Node) -> Option<Node> {
+        let mut name = variable.symbol()?.to_owned();
         let start = self.at;
-        if let Node::Symbol(name) = &variable
-            && self.eat("_")
-            && self.script().is_some()
-        {
-            let index: String =
-                self.chars[start..self.at].iter().filter(|c| c.is_ascii_alphanumeric()).collect();
-            return Node::Symbol(format!("{name}_{index}"));
+        self.eat("^");
+        let braced = self.eat("{");
+        let mut found = false;
+        while self.eat("\\prime ") {
+            name.push('\'');
+            found = true;
+        }
+        if found && (!braced || self.eat("}")) {
+            return Some(Node::Symbol(name));
         }
         self.at = start;
-        variable
+        None
     }
 
     /// The text of a `\text{...}` that starts here.
@@ -175,107 +251,13 @@ impl Reader {
         None
     }
 
-    fn ends_item(&mut self) -> bool {
+    pub(super) fn ends_item(&mut self) -> bool {
         self.skip_spaces();
-        matches!(self.peek(), None | Some(',' | ';' | ')' | ']' | '}' | crate::clean::SET_CLOSE))
+        matches!(
+            self.peek(),
+            None | Some(',' | ';' | ')' | ']' | '}' | '&' | crate::clean::SET_CLOSE)
+        ) || self.starts_with("\\\\")
+            || self.starts_with("\\end ")
             || self.is_conjunction()
-    }
-
-    /// Whether the bare word here is a unit rather than variables.
-    pub(super) fn is_unit_word(&self) -> bool {
-        let word = self.word();
-        let lower = word.to_lowercase();
-        if UNITS.contains(&&*lower) {
-            // "sec x" is a function.
-            let next = self.chars.get(self.at + word.len() + 1);
-            return lower != "sec" || !next.is_some_and(|c| c.is_ascii_alphanumeric() || *c == '(');
-        }
-        let function = (2..=lower.len()).any(|length| {
-            let known = &lower[..length];
-            matches!(known, "pi" | "sqrt" | "inf") || Self::function_name(known).is_some()
-        });
-        word.len() > 3 && !function || matches!(&*lower, "day" | "way" | "mile" | "inch")
-    }
-
-    /// Whether `^` here starts a degree sign.
-    pub(super) fn is_degree(&mut self) -> bool {
-        let start = self.at;
-        let found = self.eat("^")
-            && (self.eat("\\circ ") || self.eat("°") || (self.eat("{") && self.eat("\\circ ")));
-        self.at = start;
-        found
-    }
-
-    /// The unit after a value, spelled in one way.
-    pub(super) fn unit(&mut self) -> Option<String> {
-        let mut spelled: Vec<String> = Vec::new();
-        loop {
-            self.skip_spaces();
-            if self.is_degree() {
-                self.eat("^");
-                let braced = self.eat("{");
-                let _ = self.eat("\\circ ") || self.eat("°");
-                if braced && !self.eat("}") {
-                    return None;
-                }
-                spelled.push("degree".to_owned());
-            } else if self.eat("°") || self.eat("\\circ ") {
-                spelled.push("degree".to_owned());
-            } else if self.eat("%") {
-                spelled.push("percent".to_owned());
-            } else if self.eat("$") {
-                spelled.push("dollar".to_owned());
-            } else if self.is_conjunction() {
-                break;
-            } else if let Some(text) = self.text() {
-                spelled.extend(text.split_whitespace().map(one_unit));
-            } else if !spelled.is_empty() && self.eat("^") {
-                let start = self.at;
-                self.script()?;
-                let power: String =
-                    self.chars[start..self.at].iter().filter(|c| c.is_ascii_digit()).collect();
-                spelled.push(format!("^{power}"));
-            } else if self.peek().is_some_and(|c| c.is_ascii_alphabetic())
-                && (!spelled.is_empty() || self.is_unit_word())
-            {
-                let word = self.word();
-                self.at += word.len();
-                spelled.push(one_unit(&word));
-            } else {
-                break;
-            }
-        }
-        spelled.retain(|word| !word.is_empty());
-        power_last(&mut spelled);
-        (!spelled.is_empty()).then(|| spelled.join(" "))
-    }
-}
-
-/// "square inch" and "inch squared" are "inch ^2".
-fn power_last(spelled: &mut Vec<String>) {
-    for (word, power) in [("square", "^2"), ("squared", "^2"), ("cubic", "^3"), ("cubed", "^3")] {
-        if let Some(at) = spelled.iter().position(|other| other == word) {
-            spelled.remove(at);
-            spelled.push(power.to_owned());
-        }
-    }
-}
-
-/// A unit under its first name, in the singular.
-fn one_unit(word: &str) -> String {
-    let lower = word.trim_matches(['.', ',', '(', ')']).to_lowercase();
-    let singular =
-        match lower.strip_suffix("es").filter(|stem| stem.ends_with("ch") || stem.ends_with('x')) {
-            Some(stem) => stem,
-            None => lower
-                .strip_suffix('s')
-                .filter(|stem| stem.len() > 1 && !stem.ends_with('s'))
-                .unwrap_or(&lower),
-        };
-    let same = SAME_UNITS.iter().find(|names| names.contains(&singular));
-    match same.map_or(singular, |names| names[0]) {
-        // Words that name no unit.
-        "unit" | "of" | "the" | "a" => String::new(),
-        unit => unit.to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use super::Reader;
 use crate::node::Node;
 
 /// Longest number, digits.
-const MAX_DIGITS: usize = 200;
+const MAX_DIGITS: usize = 1200;
 
 impl Reader {
     fn digits(&mut self) -> String {
@@ -39,7 +39,10 @@ impl Reader {
         }
         let pointed = self.peek() == Some('.')
             && (self.chars.get(self.at + 1).is_some_and(char::is_ascii_digit)
-                || self.chars[self.at + 1..].starts_with(&['\\', 'o', 'v']));
+                || self.starts_with(".\\overline ")
+                || self.starts_with(".\\bar ")
+                || self.starts_with(".\\dot ")
+                || self.starts_with(".("));
         if pointed {
             self.at += 1;
             return self.decimal(&whole);
@@ -69,7 +72,7 @@ impl Reader {
         self.at += 1;
         let negative = self.peek() == Some('-');
         self.at += usize::from(matches!(self.peek(), Some('+' | '-')));
-        let power: i64 = self.digits().parse().ok().filter(|power| *power <= 300)?;
+        let power: i64 = self.digits().parse().ok().filter(|power| *power <= 1200)?;
         value.times(&Rational::from(10).power(if negative { -power } else { power })?)
     }
 
@@ -88,13 +91,8 @@ impl Reader {
             return None;
         }
         let mut value = Rational::parse(&format!("{whole}.{fraction}0"))?;
-        if self.eat("\\overline ") || self.eat("\\bar ") {
+        if let Some(period) = self.period(&fraction)? {
             // 0.1(6) = 0.1 + 6 / 90
-            let braced = self.eat("{");
-            let period = self.digits();
-            if period.is_empty() || period.len() > MAX_DIGITS || (braced && !self.eat("}")) {
-                return None;
-            }
             let power = |digits: usize| Rational::from(10).power(i64::try_from(digits).ok()?);
             let nines = power(period.len())?.minus(&Rational::from(1))?;
             let below = nines.times(&power(fraction.len())?)?;
@@ -103,13 +101,47 @@ impl Reader {
         Some(Node::Number(self.scientific(value)?, true))
     }
 
+    /// The digits that repeat, if some do: `0.1\overline{6}`, `0.1(6)`, `0.1666...`. `None` outside for what
+    /// begins so and goes on otherwise.
+    fn period(&mut self, fraction: &str) -> Option<Option<String>> {
+        let start = self.at;
+        if self.eat("\\ldots ") {
+            // Dots go on with a digit that has been there three times.
+            let last = fraction.chars().next_back()?;
+            let repeated = fraction.chars().rev().take_while(|c| *c == last).count() >= 3;
+            return if repeated { Some(Some(last.to_string())) } else { None };
+        }
+        let line = self.eat("\\overline ") || self.eat("\\bar ") || self.eat("\\dot ");
+        let close = match (line, self.peek()) {
+            (true, Some('{')) => "}",
+            (true, _) => "",
+            (false, Some('(')) => ")",
+            (false, _) => return Some(None),
+        };
+        self.at += close.len();
+        let period = self.digits();
+        if !line && (!self.starts_with(")") || period.is_empty()) {
+            // A bracket that is a factor.
+            self.at = start;
+            return Some(None);
+        }
+        let fits = !period.is_empty() && period.len() <= MAX_DIGITS && self.eat(close);
+        fits.then_some(Some(period))
+    }
+
     /// `2516_8`: digits in a base.
     fn based(&mut self, digits: String) -> Option<Node> {
         self.at += 1;
-        let script = self.script()?;
-        let Node::Number(base, false) = script else { return None };
-        let base =
-            u32::try_from(base.whole()?.to_u64()?).ok().filter(|base| (2..=36).contains(base))?;
+        let base = match self.base_in_words() {
+            Some(base) => base,
+            None => {
+                let Node::Number(base, false) = self.script()? else { return None };
+                u32::try_from(base.whole()?.to_u64()?).ok()?
+            }
+        };
+        if !(2..=36).contains(&base) {
+            return None;
+        }
         let mut value = Integer::default();
         for digit in digits.chars() {
             let digit = digit.to_digit(base)?;
@@ -118,6 +150,23 @@ impl Reader {
                 .plus(&Integer::from(i128::from(digit)));
         }
         Some(Node::Based(digits, base, Rational::new(value, Integer::from(1))?))
+    }
+
+    /// `\text{eight}` below the line.
+    fn base_in_words(&mut self) -> Option<u32> {
+        const WORDS: &[&str] = &[
+            "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+            "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+        ];
+        let start = self.at;
+        let braced = self.eat("{");
+        let text = self.text().map(|text| text.trim().to_lowercase());
+        let at = text.and_then(|text| WORDS.iter().position(|word| *word == text));
+        if let Some(at) = at.filter(|_| !braced || self.eat("}")) {
+            return u32::try_from(at + 2).ok();
+        }
+        self.at = start;
+        None
     }
 
     /// One digit, for `\frac43`.

@@ -47,6 +47,7 @@ impl Reader {
         match self.peek()? {
             c if c.is_ascii_digit() || c == '.' => self.number(),
             c if c.is_ascii_alphabetic() => self.named(),
+            '\\' if self.starts_with("\\text ") => self.text_letter(),
             '\\' => self.command(),
             '{' => self.group(),
             SET_OPEN => self.set(),
@@ -63,8 +64,23 @@ impl Reader {
         if !self.eat(open) {
             return None;
         }
+        // Inside bars the next bar closes them.
+        let bars = std::mem::replace(&mut self.bars, usize::from(open == "|"));
         let inside = self.sum()?;
+        self.bars = bars;
         self.eat(close).then(|| Node::Function(function, vec![inside]))
+    }
+
+    /// `\text{x}` where a variable can stand.
+    fn text_letter(&mut self) -> Option<Node> {
+        let text = self.text()?;
+        let mut letters = text.trim().chars();
+        match (letters.next(), letters.next()) {
+            (Some(letter), None) if letter.is_ascii_alphabetic() => {
+                Some(self.subscripted(Self::letter(letter)))
+            }
+            _ => None,
+        }
     }
 
     fn items_until(&mut self, close: &[char]) -> Option<(Vec<Node>, char)> {
@@ -84,17 +100,49 @@ impl Reader {
         }
     }
 
+    /// A set: its members, or a variable and the conditions that it meets.
     fn set(&mut self) -> Option<Node> {
         self.at += 1;
+        let start = self.at;
+        if let Some(conditions) = self.conditions() {
+            return Some(conditions);
+        }
+        self.at = start;
+        let bars = std::mem::take(&mut self.bars);
         let (items, _) = self.items_until(&[SET_CLOSE])?;
+        self.bars = bars;
         Some(Node::Set(items))
+    }
+
+    /// `x | x > 2}` after the brace.
+    fn conditions(&mut self) -> Option<Node> {
+        let brackets = self.brackets;
+        let bars = std::mem::replace(&mut self.bars, 1);
+        let variable = self.deeper(Self::relation);
+        self.bars = 0;
+        let conditions = match variable {
+            Some(variable) if self.eat("|") || self.eat(":") => {
+                self.items_until(&[SET_CLOSE]).map(|(mut conditions, _)| {
+                    // `x \in (0, 5)` before the mark is a condition as well.
+                    if matches!(variable, Node::Chain(..)) {
+                        conditions.push(variable);
+                    }
+                    Node::Such(conditions)
+                })
+            }
+            _ => None,
+        };
+        (self.brackets, self.bars) = (brackets, bars);
+        conditions
     }
 
     /// Grouping, coordinates, or an interval.
     fn bracket(&mut self) -> Option<Node> {
         let open = self.peek()?;
         self.at += 1;
+        let bars = std::mem::take(&mut self.bars);
         let (mut items, close) = self.items_until(&[')', ']'])?;
+        self.bars = bars;
         let matching = matches!((open, close), ('(', ')') | ('[', ']'));
         if items.len() == 1 && matching {
             return items.pop();
@@ -121,8 +169,16 @@ impl Reader {
                 | "lfloor"
                 | "lceil"
                 | "operatorname"
+                | "hat"
+                | "vec"
+                | "bar"
+                | "overline"
+                | "tilde"
+                | "mathbb"
+                | "mathcal"
         ) || GREEK.contains(&&*name)
             || Self::function_name(&name).is_some()
+            || Self::several_name(&name).is_some()
     }
 
     fn command(&mut self) -> Option<Node> {
@@ -142,17 +198,59 @@ impl Reader {
             "emptyset" => Some(Node::Set(Vec::new())),
             "lfloor" => self.until_command("rfloor", "floor"),
             "lceil" => self.until_command("rceil", "ceil"),
+            "ldots" => Some(Node::Symbol("…".to_owned())),
+            "hat" | "vec" | "bar" | "overline" | "tilde" | "dot" | "ddot" | "mathbb"
+            | "mathcal" | "mathscr" | "mathfrak" => self.accented(&name),
+            "Re" => self.function("re"),
+            "Im" => self.function("im"),
             "operatorname" => {
+                self.eat("*");
                 self.eat("{").then_some(())?;
                 let name: String =
                     self.chars[self.at..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
                 self.at += name.len();
                 self.eat("}").then_some(())?;
-                self.function(Self::function_name(&name)?)
+                self.function(Self::function_name(&name).or_else(|| Self::several_name(&name))?)
             }
+            _ if Self::several_name(&name).is_some() => self.function(Self::several_name(&name)?),
             _ if GREEK.contains(&&*name) => Some(self.subscripted(Node::Symbol(name))),
             _ => self.function(Self::function_name(&name)?),
         }
+    }
+
+    /// A letter with a mark, or in another alphabet: a variable of its own.
+    fn accented(&mut self, mark: &str) -> Option<Node> {
+        self.skip_spaces();
+        let start = self.at;
+        if self.peek()? == '{' {
+            let mut depth = 0_usize;
+            loop {
+                match self.peek()? {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                self.at += 1;
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else if self.peek()?.is_ascii_alphabetic() {
+            self.at += 1;
+        } else {
+            return None;
+        }
+        let written = self.chars[start..self.at].iter();
+        let inside: String = written.filter(|c| !matches!(c, ' ' | '{' | '}')).collect();
+        if inside.is_empty() {
+            return None;
+        }
+        let node = match (mark, &*inside) {
+            ("mathbb", "R") => return Some(Node::reals()),
+            ("hat" | "vec", "i" | "j" | "k") => Node::Symbol(format!("unit {inside}")),
+            _ => Node::Symbol(format!("{mark} {inside}")),
+        };
+        Some(self.subscripted(node))
     }
 
     fn until_command(&mut self, close: &str, function: &'static str) -> Option<Node> {
@@ -206,7 +304,11 @@ impl Reader {
                     break;
                 }
             }
-            let mut arguments = vec![reader.function_argument()?];
+            let several = Self::several_name(name).is_some();
+            let mut arguments = match reader.function_argument()? {
+                Node::Bracket('(', ')', items) | Node::Set(items) if several => items,
+                argument => vec![argument],
+            };
             arguments.extend(base);
             let inverse = power.as_ref().is_some_and(is_minus_one);
             let name = match (name, inverse) {
@@ -251,47 +353,6 @@ impl Reader {
         let name: String =
             self.chars[self.at + skip..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
         Self::function_name(&name).is_some()
-    }
-
-    /// A matrix: rows between `\\`, cells between `&`.
-    fn environment(&mut self) -> Option<Node> {
-        let kind = self.environment_name("\\begin ")?;
-        if !kind.ends_with("matrix") && kind != "array" {
-            return None;
-        }
-        if kind == "array" && self.eat("{") {
-            while self.peek()? != '}' {
-                self.at += 1;
-            }
-            self.at += 1;
-        }
-        self.brackets += 1;
-        let mut rows = vec![vec![self.deeper(Self::sum)?]];
-        loop {
-            if self.eat("\\\\") {
-                // A line break may end the last row.
-                if self.eat("\\end ") {
-                    break;
-                }
-                rows.push(vec![self.deeper(Self::sum)?]);
-            } else if self.eat("&") {
-                let cell = self.deeper(Self::sum)?;
-                rows.last_mut()?.push(cell);
-            } else {
-                self.eat("\\end ").then_some(())?;
-                break;
-            }
-        }
-        self.brackets -= 1;
-        (self.environment_name("")? == kind).then_some(Node::Matrix(rows))
-    }
-
-    fn environment_name(&mut self, before: &str) -> Option<String> {
-        (self.eat(before) && self.eat("{")).then_some(())?;
-        let name: String =
-            self.chars[self.at..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
-        self.at += name.len();
-        self.eat("}").then_some(name)
     }
 }
 
