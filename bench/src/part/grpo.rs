@@ -17,7 +17,7 @@ use r1x_core::port::{
     Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
 };
 use r1x_core::{
-    CheckpointFacts, Completion, EvalFacts, PendingGroup, Policy, PortError, Problem,
+    CheckpointFacts, Completion, Encoder, EvalFacts, PendingGroup, Policy, PortError, Problem,
     ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts,
     Stream, TrainingBatch,
 };
@@ -163,7 +163,7 @@ struct ExactPolicy<'a> {
     clock: &'a Clock,
 }
 
-impl Policy for ExactPolicy<'_> {
+impl Encoder for ExactPolicy<'_> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         self.inner.encode(text)
     }
@@ -176,6 +176,9 @@ impl Policy for ExactPolicy<'_> {
     fn context_length(&self) -> usize {
         self.inner.context_length()
     }
+}
+
+impl Policy for ExactPolicy<'_> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],

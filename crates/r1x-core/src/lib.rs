@@ -21,7 +21,7 @@ pub mod shown;
 
 pub use capability::{Capability, Judge, JudgeRequest};
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
-pub use port::{Boundary, Policy, PortError, ProblemSource, Recorder, Rewarder};
+pub use port::{Boundary, Encoder, Policy, PortError, ProblemSource, Recorder, Rewarder};
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{

@@ -201,8 +201,12 @@ pub enum SourcePlan {
         sha256: String,
         /// Share of the problems held out, chosen by hash of the canonical form.
         heldout: f64,
-        /// Columns every row must have.
-        columns: Vec<String>,
+        /// Columns every row must have, by the names that the template and the rewards use; every column a row has
+        /// where it is `None`.
+        columns: Option<Vec<String>>,
+        /// What the file calls columns that have another name here.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        renamed: BTreeMap<String, String>,
         /// Column with the worked completion, where there is one.
         solution: Option<String>,
         /// Column with the gold answer, where there is one.

@@ -94,8 +94,9 @@ pub struct Cursor {
     pub drawn: u64,
 }
 
-/// A language model that can sample, score and learn.
-pub trait Policy {
+/// What a model reads and writes: text as tokens, and how many of them. It needs no weights, so whether texts
+/// fit a model can be checked before there is one.
+pub trait Encoder {
     /// Text to tokens. `Data` error when a piece of text is not in the vocabulary.
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError>;
     /// Tokens to text; the end-of-sequence token is left out.
@@ -104,6 +105,10 @@ pub trait Policy {
     fn eos(&self) -> u32;
     /// The longest prompt plus completion the model can take, tokens.
     fn context_length(&self) -> usize;
+}
+
+/// A language model that can sample, score and learn.
+pub trait Policy: Encoder {
     /// Samples completions and hands each request's over as soon as the last of them has ended: calls
     /// `each(request, completions)` once per request, on the calling thread, in any order. The completions
     /// depend on weights, requests, sampling and stream only: not on batching, order or threads.
@@ -199,6 +204,10 @@ pub trait Rewarder {
 pub trait ProblemSource {
     /// All problems of a split.
     fn problems(&self, data: &str, split: Split) -> Result<&[Problem], PortError>;
+    /// Where a person finds a problem: the file and line of its row, or the beginning of its prompt.
+    fn origin(&self, problem: &Problem) -> String {
+        problem.shown()
+    }
 }
 
 /// Remembers facts. Each call returns once the fact is safe.

@@ -42,3 +42,19 @@ pub struct Problem {
     /// Column name to JSON text, what reward plugins may ask for.
     pub columns: BTreeMap<String, String>,
 }
+
+/// Characters of a prompt that tell a person which problem is meant.
+const SHOWN_CHARS: usize = 60;
+
+impl Problem {
+    /// The problem in words for messages: the beginning of its prompt on one line.
+    pub fn shown(&self) -> String {
+        let mut words = self.prompt.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.retain(|c| !c.is_control());
+        let cut = words.char_indices().nth(SHOWN_CHARS).map(|(at, _)| at);
+        match cut {
+            Some(at) => format!("the problem `{}…`", &words[..at]),
+            None => format!("the problem `{words}`"),
+        }
+    }
+}

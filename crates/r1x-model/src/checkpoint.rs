@@ -121,7 +121,7 @@ fn serialize(named: Named<'_>) -> Result<Vec<u8>, ModelError> {
     })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -98,9 +98,10 @@ impl From<ModelError> for PortError {
                 "add the word to `model.tokenizer.vocabulary`, or use `tokenizer: {data: ...}`",
             ),
             ModelError::Vocabulary(_) => (Boundary::Spec, "mend `model.tokenizer` in the spec"),
-            ModelError::Tokenizer { .. } => {
-                (Boundary::Model, "check the path and `eos` under `model.tokenizer`")
-            }
+            ModelError::Tokenizer { .. } => (
+                Boundary::Model,
+                "check the path and `eos` under `model.tokenizer`; a run needs the file it was started with",
+            ),
             ModelError::Checkpoint { .. } => {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
             }

@@ -22,7 +22,7 @@ pub use error::ModelError;
 pub use model::Model;
 pub use policy::DecoderPolicy;
 pub use tensor::TensorPolicy;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{ModelEncoder, Tokenizer};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ use crate::tensor::TensorPolicy;
 pub trait Model: Policy {
     /// Trained numbers in the model.
     fn parameter_count(&self) -> usize;
+    /// Says where checkpoints go from now on: a run gets its folder when it begins, and its model is there before.
+    fn keep_in(&mut self, folder: PathBuf);
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
     ///
     /// # Errors
@@ -36,6 +38,10 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
         self.parameter_count()
     }
 
+    fn keep_in(&mut self, folder: PathBuf) {
+        self.folder = folder;
+    }
+
     fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {
         Ok(self.load_weights(folder)?)
     }
@@ -48,6 +54,10 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
 impl Model for TensorPolicy {
     fn parameter_count(&self) -> usize {
         self.parameter_count()
+    }
+
+    fn keep_in(&mut self, folder: PathBuf) {
+        self.folder = folder;
     }
 
     fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
-use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
+use r1x_core::{
+    Completion, Encoder, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence,
+};
 use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
@@ -167,7 +169,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
     }
 }
 
-impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
+impl<E: Operand<Real = f32>> Encoder for DecoderPolicy<E> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         Ok(self.tokenizer.encode(text)?)
     }
@@ -183,7 +185,9 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     fn context_length(&self) -> usize {
         self.decoder.context_length
     }
+}
 
+impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use r1x_core::plan::TokenizerPlan;
+use r1x_core::plan::{ModelPlan, TokenizerPlan};
+use r1x_core::{Encoder, PortError};
 
 use crate::error::ModelError;
 
@@ -34,11 +35,12 @@ impl Tokenizer {
     /// Builds the planned tokenizer.
     ///
     /// # Errors
-    /// When pieces repeat or hold blanks, or the file cannot be read or lacks its end-of-sequence token.
+    /// When pieces repeat or hold blanks, or the file cannot be read, is not the planned one, or lacks its
+    /// end-of-sequence token.
     pub fn new(plan: &TokenizerPlan) -> Result<Self, ModelError> {
         match plan {
             TokenizerPlan::Vocabulary { pieces } => Self::words(pieces),
-            TokenizerPlan::File { path, eos, .. } => Self::file(path, eos),
+            TokenizerPlan::File { path, sha256, eos } => Self::file(path, sha256, eos),
         }
     }
 
@@ -57,9 +59,15 @@ impl Tokenizer {
         Ok(Self::Words { words, tokens })
     }
 
-    fn file(path: &str, eos: &str) -> Result<Self, ModelError> {
+    fn file(path: &str, planned: &str, eos: &str) -> Result<Self, ModelError> {
         let error = |source| ModelError::Io { path: path.to_owned(), source };
-        Self::from_bytes(&std::fs::read(path).map_err(error)?, eos).map_err(|error| match error {
+        let bytes = std::fs::read(path).map_err(error)?;
+        let found = crate::checkpoint::sha256(&bytes);
+        if found != planned {
+            let reason = format!("it has changed: its sha256 is {found}, the plan says {planned}");
+            return Err(ModelError::Tokenizer { path: path.to_owned(), reason });
+        }
+        Self::from_bytes(&bytes, eos).map_err(|error| match error {
             ModelError::Tokenizer { reason, .. } => {
                 ModelError::Tokenizer { path: path.to_owned(), reason }
             }
@@ -150,6 +158,47 @@ impl Tokenizer {
     }
 }
 
+/// What a planned model reads and writes, before there are any weights.
+#[derive(Debug)]
+pub struct ModelEncoder {
+    tokenizer: Tokenizer,
+    context_length: usize,
+}
+
+impl ModelEncoder {
+    /// The encoder of a planned model.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::new`].
+    pub fn new(plan: &ModelPlan) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
+        Ok(Self { tokenizer, context_length: plan.context_length })
+    }
+
+    /// Number of tokens.
+    pub fn vocabulary_size(&self) -> usize {
+        self.tokenizer.len()
+    }
+}
+
+impl Encoder for ModelEncoder {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens)
+    }
+
+    fn eos(&self) -> u32 {
+        self.tokenizer.eos()
+    }
+
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +216,23 @@ mod tests {
         assert_eq!(tokenizer.decode(&[3, 1, 2, 4, 0]), "12 + 1 =");
         let error = tokenizer.encode("1 + 7").unwrap_err().to_string();
         assert_eq!(error, "`7` is not in the vocabulary of 5 tokens (in `1 + 7`)");
+    }
+
+    #[test]
+    fn a_changed_file_is_refused() {
+        let path = std::env::temp_dir().join(format!("r1x-tokenizer-{}.json", std::process::id()));
+        let json = r#"{"version":"1.0","model":{"type":"WordLevel","vocab":{"<e>":0,"a":1},"unk_token":"<e>"}}"#;
+        std::fs::write(&path, json).unwrap();
+        let plan = |sha256: String| TokenizerPlan::File {
+            path: path.display().to_string(),
+            sha256,
+            eos: "<e>".to_owned(),
+        };
+        let found = crate::checkpoint::sha256(json.as_bytes());
+        assert_eq!(Tokenizer::new(&plan(found.clone())).unwrap().len(), 2);
+        let error = Tokenizer::new(&plan("0".repeat(64))).unwrap_err().to_string();
+        assert!(error.contains("it has changed") && error.contains(&found), "{error}");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -35,6 +35,15 @@ pub struct WasmRewarder {
     failures: Option<FailureFolder>,
 }
 
+/// The columns of a problem that a plugin reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadColumns<'a> {
+    /// Columns it cannot do without.
+    pub required: &'a [String],
+    /// Columns it reads where they are.
+    pub optional: &'a [String],
+}
+
 /// What one reward wrote during the last call of `score`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginLog {
@@ -75,6 +84,15 @@ impl WasmRewarder {
     /// Keeps calls that fail as replay files in this folder, which is made when needed.
     pub fn keep_failures(&mut self, folder: PathBuf) {
         self.failures = Some(FailureFolder::new(folder));
+    }
+
+    /// The columns that a reward reads; none for one that was not loaded.
+    pub fn columns(&self, id: &str) -> ReadColumns<'_> {
+        let plugin = self.plugins.iter().find(|(known, _)| known == id);
+        plugin.map_or_else(ReadColumns::default, |(_, plugin)| ReadColumns {
+            required: &plugin.info().columns,
+            optional: &plugin.info().optional_columns,
+        })
     }
 
     fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {

@@ -25,7 +25,7 @@ pub struct PluginFacts {
     pub asks: Vec<Capability>,
 }
 
-/// Why a plugin cannot be had.
+/// Why a plugin or a data set cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What is wrong, in one sentence; below it may stand the lines that a tool printed.
@@ -47,6 +47,28 @@ impl From<String> for Refusal {
     }
 }
 
+/// What is known of a data set once it was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataFacts {
+    /// sha256 of its file, lower-case hex; `None` when it is generated.
+    pub sha256: Option<String>,
+    /// Columns its problems can have, which rewards may ask for.
+    pub columns: Vec<String>,
+    /// Columns of the file that the spec does not list and so leaves out.
+    pub unlisted: Vec<String>,
+    /// Training and held-out problems, where they were counted.
+    pub problems: Option<(usize, usize)>,
+}
+
+/// Why a data set cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataRefusal {
+    /// Its file cannot be read, in one sentence.
+    Unreadable(String),
+    /// What it holds or how it is described is wrong.
+    Unusable(Refusal),
+}
+
 /// The world outside the spec. Errors that are text say in one sentence what is wrong.
 pub trait Inputs {
     /// The first `limit_bytes` bytes of a file, or all of it when it is shorter.
@@ -62,7 +84,7 @@ pub trait Inputs {
     ///
     /// # Errors
     /// When the data set has none or cannot be read.
-    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String>;
+    fn vocabulary(&self, id: &str, data: &DataPlan) -> Result<Vec<String>, String>;
 
     /// Checks a `tokenizer.json` and tells how many tokens it has.
     ///
@@ -70,11 +92,11 @@ pub trait Inputs {
     /// When it is no tokenizer or has no such end-of-sequence token.
     fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String>;
 
-    /// The columns rewards may ask of a data set.
+    /// Looks at a data set whose plan says everything but the hash of its file, and checks every row of a file.
     ///
     /// # Errors
     /// When the data set cannot be read or built.
-    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String>;
+    fn data(&self, id: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal>;
 
     /// The component of a plugin: the path itself, or what its sources are built to.
     ///

@@ -37,7 +37,7 @@ pub use estimate::{
     DataSize, Estimate, Parameters, StageEstimate, TensorShape, Work, estimate, forward_flops,
     parameters,
 };
-pub use inputs::{Inputs, PluginFacts, Refusal};
+pub use inputs::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};

@@ -2,12 +2,14 @@
 //!
 //! Must not know what they hold.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::json;
 
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::node::{Node, Value};
+use crate::node::{Entry, Node, Value};
 use crate::read::{At, Reader, Record, Term, record_shape};
 use crate::shape::{Range, Shape};
 use crate::source::Span;
@@ -61,6 +63,70 @@ impl Term for Texts {
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
         Vec::read(node, range, reader).map(Texts)
+    }
+}
+
+/// Columns of a file: their names, and what the file calls them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns(pub Vec<(At<String>, At<String>)>);
+
+impl Columns {
+    /// The names in order.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.value.clone()).collect()
+    }
+
+    /// What the file calls those that have another name.
+    pub fn renamed(&self) -> BTreeMap<String, String> {
+        let other = self.0.iter().filter(|(name, in_file)| name.value != in_file.value);
+        other.map(|(name, in_file)| (name.value.clone(), in_file.value.clone())).collect()
+    }
+}
+
+impl Serialize for Columns {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.renamed().is_empty() {
+            return serializer.collect_seq(self.0.iter().map(|(name, _)| &name.value));
+        }
+        serializer.collect_map(self.0.iter().map(|(name, file)| (&name.value, &file.value)))
+    }
+}
+
+impl Term for Columns {
+    fn shape(_: Range) -> Shape {
+        Shape::Value(json!({ "anyOf": [
+            { "type": "array", "items": { "type": "string" } },
+            { "type": "object", "additionalProperties": { "type": "string" } },
+        ]}))
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        let columns: Vec<_> = match &node.value {
+            Value::Map(entries) => {
+                let read = |reader: &mut Reader, entry: &Entry| {
+                    let read = |reader: &mut Reader| String::read(&entry.node, range, reader);
+                    let in_file = reader.below(&entry.key, entry.key_span, read)?;
+                    let name = reader.at(entry.key.clone(), entry.key_span);
+                    Some((name, reader.at(in_file, entry.node.span)))
+                };
+                entries.iter().map(|entry| read(reader, entry)).collect::<Option<_>>()?
+            }
+            Value::List(_) => {
+                let names: Vec<At<String>> = Vec::read(node, range, reader)?;
+                names.into_iter().map(|name| (name.clone(), name)).collect()
+            }
+            _ => {
+                reader.expected(node, "a list of columns, or a map {name: column in the file}");
+                return None;
+            }
+        };
+        for (position, (name, _)) in columns.iter().enumerate() {
+            if columns[..position].iter().any(|(earlier, _)| earlier.value == name.value) {
+                let message = format!("the column {} is named twice", quoted(name));
+                reader.error(codes::DUPLICATE_ID, name.span, message);
+            }
+        }
+        Some(Self(columns))
     }
 }
 

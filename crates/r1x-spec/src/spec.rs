@@ -11,7 +11,7 @@ use r1x_core::plan::{
 };
 
 use crate::grant::Grant;
-use crate::lists::{Dict, IdList, Texts};
+use crate::lists::{Columns, Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
 use crate::shape::Range;
 use crate::shaping_terms::{Between, DataNames, Weight};
@@ -273,8 +273,9 @@ record! {
         /// The share of the problems that is held out. The hash of a problem decides, so equal problems are on one
         /// side.
         heldout: f64 => default(0.1), DECAY;
-        /// The columns that templates and rewards may use. Every row must have them.
-        columns: Texts => default(Texts::default());
+        /// The columns that templates and rewards may use, which every row must have: a list, or a map
+        /// `{name: column of the file}` that gives them other names. Left out, every column of each row.
+        columns: Columns => optional;
         /// The column with the worked completion, which supervised stages train on. Left out, the data has no
         /// worked completions.
         solution: String => optional;

@@ -163,6 +163,7 @@ fn the_largest_plan_does_not_overflow() {
             "model.layers=4096",
             "model.context_length=1048576",
             "model.feed_forward={dense: {intermediate_size: 1048576}}",
+            "data.countdown.countdown.train=1000000000",
             "stages.rl.grpo.steps=1000000000",
             "stages.rl.grpo.prompts_per_step=1048576",
             "stages.rl.grpo.group_size=1048576",

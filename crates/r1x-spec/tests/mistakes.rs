@@ -12,6 +12,9 @@ use r1x_spec::Style;
 
 const BASE: &str = include_str!("base.yaml");
 
+/// A file with more columns than the base spec lists.
+const MANY: &str = "{\"question\": 1, \"nums\": [1], \"target\": 1}\n{}\n{}\n";
+
 /// A mistake: what is replaced in the base spec, and what is set.
 struct Case {
     name: &'static str,
@@ -254,6 +257,31 @@ const CASES: &[Case] = &[
         "vocabulary with a piece twice",
         &[("{data: countdown}", "{vocabulary: [a, b, a, \"\"]}")],
     ),
+    edit("vocabulary with a blank", &[("{data: countdown}", "{vocabulary: [a, \"b c\"]}")]),
+    edit("step beyond the data", &[("prompts_per_step: 32", "prompts_per_step: 20001")]),
+    edit(
+        "step beyond what is left of the data",
+        &[("prompts_per_step: 32", "prompts_per_step: 11\n      skip: 19990")],
+    ),
+    edit("batch beyond the limit", &[("limit: 4000", "limit: 63")]),
+    edit("columns that are neither list nor map", &[("[question]", "question")]),
+    edit("column with two names in the file", &[("[question]", "{question: [q, text]}")]),
+    edit("column twice", &[("[question]", "[question, question]")]),
+    edit(
+        "column that is not listed",
+        &[
+            ("rows.jsonl", "many.jsonl"),
+            ("      data: countdown.train", "      data: file.train"),
+            ("      prompts_per_step: 32", "      prompts_per_step: 3"),
+        ],
+    ),
+    edit(
+        "step beyond the rows of a file",
+        &[
+            ("path: rows.jsonl, columns: [question]", "path: many.jsonl"),
+            ("      data: countdown.train", "      data: file.train"),
+        ],
+    ),
     edit("data without a vocabulary", &[("{data: countdown}", "{data: file}")]),
     edit(
         "data without solutions",
@@ -313,6 +341,7 @@ fn every_mistake_has_its_message() {
             .with(SPEC, &spec)
             .with("experiments/ok.yaml", BASE)
             .with("experiments/broken.yaml", &BASE.replace("lr: 3e-4", "lr: [1]"))
+            .with("experiments/many.jsonl", MANY)
             .with("experiments/rows.jsonl", "{}");
         let report = match world.resolve(case.set) {
             Ok(_) => panic!("{} is accepted", case.name),

@@ -1,6 +1,8 @@
-//! sha256 as lower-case hex, and hashing of fields that cannot run into each other.
+//! sha256 as lower-case hex: of bytes, of what a reader reads, and of fields that cannot run into each other.
 //!
 //! Must not know what is hashed.
+
+use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
@@ -50,6 +52,31 @@ impl Fields {
 
     pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
+    }
+}
+
+/// A reader that hashes what is read through it.
+pub(crate) struct Hashed<R> {
+    inner: R,
+    hash: Sha256,
+}
+
+impl<R> Hashed<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hash: Sha256::new() }
+    }
+
+    /// sha256 of all that was read, hex.
+    pub(crate) fn finish(self) -> String {
+        hex(&self.hash.finalize())
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
     }
 }
 

@@ -89,6 +89,14 @@ pub enum TaskError {
         /// sha256 of the file now.
         found: String,
     },
+    /// A file larger than any that is read.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// Most bytes allowed.
+        limit: u64,
+    },
     /// A file without a single row.
     #[error("{path} has no rows")]
     Empty {
@@ -96,7 +104,7 @@ pub enum TaskError {
         path: String,
     },
     /// One row of a JSON-lines file is no problem.
-    #[error("{path}, line {line}: {reason}")]
+    #[error("{path}:{line}: {reason}")]
     Row {
         /// The file.
         path: String,
@@ -115,8 +123,14 @@ fn at_line(line: Option<usize>) -> String {
 
 /// Names in backticks, separated by commas.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let quoted: Vec<String> =
+        names.into_iter().map(|name| format!("`{}`", display(name))).collect();
     if quoted.is_empty() { "none".to_owned() } else { quoted.join(", ") }
+}
+
+/// Text of a file on one line, without characters that a terminal would act on.
+pub(crate) fn display(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 impl TaskError {
@@ -145,6 +159,7 @@ impl TaskError {
                 "use a tokenizer file: `tokenizer: {file: ...}`".to_owned()
             }
             TaskError::Read { .. } => "check the path and its permissions".to_owned(),
+            TaskError::TooLarge { .. } => "split it into several data sets".to_owned(),
             TaskError::Changed { .. } => {
                 "put the file back as it was, or start a new run with the new file".to_owned()
             }

@@ -9,7 +9,7 @@ mod source;
 mod template;
 pub mod vocabulary;
 
-pub use dataset::{DataSet, check, columns, load};
+pub use dataset::{Column, DataSet, Survey, load, survey};
 pub use error::TaskError;
 pub use source::Problems;
-pub use vocabulary::vocabulary;
+pub use vocabulary::{vocabulary, words};

@@ -26,6 +26,11 @@ impl Problems {
         Ok(Self { sets: sets.collect::<Result<_, TaskError>>()? })
     }
 
+    /// The problems of data sets that are loaded already, by their ids.
+    pub fn of(sets: BTreeMap<String, DataSet>) -> Self {
+        Self { sets }
+    }
+
     /// Data sets by id, in the order of their ids.
     pub fn sets(&self) -> impl Iterator<Item = (&str, &DataSet)> {
         self.sets.iter().map(|(id, set)| (id.as_str(), set))
@@ -42,6 +47,11 @@ impl ProblemSource for Problems {
             Split::Train => &set.train,
             Split::Heldout => &set.heldout,
         })
+    }
+
+    fn origin(&self, problem: &Problem) -> String {
+        let line = self.sets.get(&problem.data).and_then(|set| set.line_of(problem));
+        line.unwrap_or_else(|| problem.shown())
     }
 }
 

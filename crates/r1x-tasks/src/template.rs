@@ -1,20 +1,35 @@
-//! The prompt template: minijinja, in which a column that does not exist is an error.
+//! The prompt template: minijinja, in which a column that does not exist is an error and the text is kept to its
+//! last newline.
 //!
 //! Must not know where columns come from.
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use crate::error::{TaskError, listed};
 
 /// Name of the one template of an environment.
 const NAME: &str = "prompt";
 
+/// The columns a template may use.
+#[derive(Clone, Copy)]
+pub(crate) enum Columns<'a> {
+    /// Those that all problems have.
+    Known(&'a [String]),
+    /// Those that the spec lists, of possibly more in the file.
+    Listed(&'a [String]),
+    /// Whatever a row has.
+    OfTheRow,
+}
+
 /// A compiled prompt template.
 pub(crate) struct Template {
     environment: Environment<'static>,
     columns: Vec<String>,
+    /// Variables it reads that are no globals, sorted.
+    used: Vec<String>,
 }
 
 impl Template {
@@ -22,13 +37,27 @@ impl Template {
     ///
     /// # Errors
     /// When it is malformed or names a variable that is no column.
-    pub(crate) fn new(source: &str, columns: &[String]) -> Result<Self, TaskError> {
-        let mut template = Self { environment: Environment::new(), columns: columns.to_vec() };
-        template.environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    pub(crate) fn new(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
+        let known = match columns {
+            Columns::Known(known) | Columns::Listed(known) => known.to_vec(),
+            Columns::OfTheRow => Vec::new(),
+        };
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut template = Self { environment, columns: known, used: Vec::new() };
+        // Otherwise the newline at the end of a YAML block would not reach the model.
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+        template.environment.set_syntax(syntax.map_err(|error| template.error(&error))?);
         let added = template.environment.add_template_owned(NAME, source.to_owned());
         added.map_err(|error| template.error(&error))?;
-        template.check_variables()?;
+        template.used = template.variables()?;
+        template.check_variables(columns)?;
         Ok(template)
+    }
+
+    /// Columns that the template reads, sorted.
+    pub(crate) fn used(&self) -> &[String] {
+        &self.used
     }
 
     /// The prompt of one problem.
@@ -36,32 +65,59 @@ impl Template {
     /// # Errors
     /// When the template fails on these values, or writes nothing.
     pub(crate) fn render(&self, columns: &BTreeMap<&str, Value>) -> Result<String, TaskError> {
-        let prompt = self
-            .environment
-            .get_template(NAME)
-            .and_then(|template| template.render(columns))
-            .map_err(|error| self.error(&error))?;
+        let rendered =
+            self.environment.get_template(NAME).and_then(|template| template.render(columns));
+        let prompt = rendered.map_err(|error| self.failed_on(&error, columns))?;
         if prompt.trim().is_empty() {
             return Err(self.failed(None, "it writes an empty prompt".to_owned()));
         }
         Ok(prompt)
     }
 
-    /// Finds unknown variables before the first problem does, all of them at once.
-    fn check_variables(&self) -> Result<(), TaskError> {
+    fn variables(&self) -> Result<Vec<String>, TaskError> {
         let compiled = self.environment.get_template(NAME).map_err(|error| self.error(&error))?;
         let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
-        let mut unknown: Vec<String> = compiled
-            .undeclared_variables(false)
-            .into_iter()
-            .filter(|name| !self.columns.contains(name) && !globals.contains(&name.as_str()))
+        let undeclared = compiled.undeclared_variables(false).into_iter();
+        let mut used: Vec<String> =
+            undeclared.filter(|name| !globals.contains(&name.as_str())).collect();
+        used.sort();
+        Ok(used)
+    }
+
+    /// Finds unknown variables before the first problem does, all of them at once.
+    fn check_variables(&self, columns: Columns<'_>) -> Result<(), TaskError> {
+        let why = match columns {
+            Columns::Known(_) => "which the data does not have",
+            Columns::Listed(_) => "which `columns` does not list",
+            Columns::OfTheRow => return Ok(()),
+        };
+        let unknown: Vec<&str> = self
+            .used
+            .iter()
+            .filter(|name| !self.columns.contains(name))
+            .map(String::as_str)
             .collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        unknown.sort();
-        let unknown = listed(unknown.iter().map(String::as_str));
-        Err(self.failed(None, format!("it uses {unknown}, which the data does not have")))
+        Err(self.failed(None, format!("it uses {}, {why}", listed(unknown))))
+    }
+
+    /// The error of one problem: a column it lacks is a better reason than an undefined value.
+    fn failed_on(&self, error: &minijinja::Error, columns: &BTreeMap<&str, Value>) -> TaskError {
+        let lacking =
+            self.used.iter().map(String::as_str).filter(|name| !columns.contains_key(name));
+        let lacking: Vec<&str> = lacking.collect();
+        let mut told = if error.kind() == ErrorKind::UndefinedError && !lacking.is_empty() {
+            let reason = format!("it uses {}, which this row does not have", listed(lacking));
+            self.failed(error.line(), reason)
+        } else {
+            self.error(error)
+        };
+        if let TaskError::Template { columns: known, .. } = &mut told {
+            *known = columns.keys().map(|name| (*name).to_owned()).collect();
+        }
+        told
     }
 
     fn error(&self, error: &minijinja::Error) -> TaskError {
@@ -89,7 +145,38 @@ mod tests {
     fn render(source: &str) -> Result<String, TaskError> {
         let values =
             BTreeMap::from([("nums", Value::from(vec![3, 5, 7])), ("target", Value::from(22))]);
-        Template::new(source, &columns())?.render(&values)
+        Template::new(source, Columns::Known(&columns()))?.render(&values)
+    }
+
+    #[test]
+    fn the_text_is_kept_to_its_last_newline() {
+        for source in ["a\n", "a\n\n", "\na", "{{ target }}\n", "a {# b #}\n", "a\r\n"] {
+            let expected = source.replace("{{ target }}", "22").replace("{# b #}", "");
+            assert_eq!(render(source).unwrap(), expected, "{source:?}");
+        }
+        assert_eq!(render("a{% if target %}\nb\n{% endif %}\n").unwrap(), "a\nb\n\n");
+        // The author's own cut still cuts.
+        assert_eq!(render("a {%- if target %} b{% endif -%}\n").unwrap(), "a b");
+    }
+
+    #[test]
+    fn columns_of_a_row_are_known_when_it_is_there() {
+        let template = Template::new("{{ a }}{{ b | default('?') }}", Columns::OfTheRow).unwrap();
+        assert_eq!(template.used(), ["a", "b"]);
+        let row = BTreeMap::from([("a", Value::from(1)), ("c", Value::from(2))]);
+        assert_eq!(template.render(&row).unwrap(), "1?");
+        let row = BTreeMap::from([("b", Value::from(1)), ("c", Value::from(2))]);
+        let error = template.render(&row).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the prompt template cannot be used (line 1 of it): it uses `a`, which this row does not have"
+        );
+        assert_eq!(error.hint(), "a template can use the columns: `b`, `c`");
+        let listed = Template::new("{{ a }}", Columns::Listed(&["c".to_owned()])).err().unwrap();
+        assert_eq!(
+            listed.to_string(),
+            "the prompt template cannot be used: it uses `a`, which `columns` does not list"
+        );
     }
 
     #[test]

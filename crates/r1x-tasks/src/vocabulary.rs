@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use r1x_core::plan::{CountdownPlan, DataPlan, SourcePlan};
 
 use crate::dataset::countdown::{Rules, probe_prompts};
-use crate::dataset::jsonl;
+use crate::dataset::{DataSet, jsonl};
 use crate::error::TaskError;
 
 /// Words of worked solutions besides numbers.
@@ -23,8 +23,7 @@ const PROBES: u64 = 48;
 /// The pieces of a data set's vocabulary in a fixed order, without the end of the sequence.
 ///
 /// Of Countdown: the words of solutions, the words of the template in the order they first appear, and every
-/// whole number from 0 to the bound of intermediate results. Of a file: all words of prompts and solutions,
-/// sorted. A template whose words depend on the problem in other ways than by its numbers is learnt from 48
+/// whole number from 0 to the bound of intermediate results. Of a file: its [`words`]. A template whose words depend on the problem in other ways than by its numbers is learnt from 48
 /// made-up problems.
 ///
 /// # Errors
@@ -33,8 +32,27 @@ const PROBES: u64 = 48;
 pub fn vocabulary(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
     match &plan.source {
         SourcePlan::Countdown(countdown) => of_countdown(countdown, &plan.prompt),
-        SourcePlan::Jsonl { .. } => of_file(plan),
+        SourcePlan::Jsonl { .. } => words(&jsonl::read(plan)?),
     }
+}
+
+/// All words of a file's prompts and solutions, and of the answers of problems without a solution, sorted: what
+/// the model reads, and what it has to write.
+///
+/// # Errors
+/// When there are too many.
+pub fn words(set: &DataSet) -> Result<Vec<String>, TaskError> {
+    let mut words = BTreeSet::new();
+    for problem in set.train.iter().chain(&set.heldout) {
+        let written = problem.solution.as_ref().or(problem.answer.as_ref());
+        let texts = [Some(&problem.prompt), written];
+        words.extend(texts.into_iter().flatten().flat_map(|text| text.split_whitespace()));
+        if words.len() > MOST_WORDS {
+            return Err(TaskError::VocabularyTooLarge { limit: MOST_WORDS });
+        }
+    }
+    words.remove(END);
+    bounded(words.into_iter().map(str::to_owned).collect())
 }
 
 fn of_countdown(plan: &CountdownPlan, template: &str) -> Result<Vec<String>, TaskError> {
@@ -59,20 +77,6 @@ fn of_countdown(plan: &CountdownPlan, template: &str) -> Result<Vec<String>, Tas
 /// Whether the word is a number with a token: `7`, not `07`.
 fn is_number(word: &str, bound: u32) -> bool {
     word.parse::<u32>().is_ok_and(|number| number <= bound && number.to_string() == word)
-}
-
-fn of_file(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
-    let set = jsonl::read(plan)?;
-    let mut words = BTreeSet::new();
-    for problem in set.train.iter().chain(&set.heldout) {
-        let texts = [Some(&problem.prompt), problem.solution.as_ref()];
-        words.extend(texts.into_iter().flatten().flat_map(|text| text.split_whitespace()));
-        if words.len() > MOST_WORDS {
-            return Err(TaskError::VocabularyTooLarge { limit: MOST_WORDS });
-        }
-    }
-    words.remove(END);
-    bounded(words.into_iter().map(str::to_owned).collect())
 }
 
 fn bounded(pieces: Vec<String>) -> Result<Vec<String>, TaskError> {
@@ -170,7 +174,8 @@ mod tests {
                     path: path.display().to_string(),
                     sha256: sha256_hex(text.as_bytes()),
                     heldout: 0.5,
-                    columns: vec!["q".to_owned()],
+                    columns: Some(vec!["q".to_owned()]),
+                    renamed: Default::default(),
                     solution: Some("s".to_owned()),
                     answer: None,
                 },
@@ -179,6 +184,12 @@ mod tests {
         };
         let small = of("{\"q\": \"b a\", \"s\": \"c\"}\n{\"q\": \"a\", \"s\": \"<eos> d\"}");
         assert_eq!(vocabulary(&small).unwrap(), ["A:", "Q:", "a", "b", "c", "d"]);
+        let mut answers = of(
+            "{\"q\": \"b\", \"s\": null, \"gold\": 7}\n{\"q\": \"b\", \"s\": \"x\", \"gold\": 8}",
+        );
+        let SourcePlan::Jsonl { answer, .. } = &mut answers.source else { unreachable!() };
+        *answer = Some("gold".to_owned());
+        assert_eq!(vocabulary(&answers).unwrap(), ["7", "A:", "Q:", "b", "x"]);
         let words: Vec<String> = (0..70_000).map(|word| format!("w{word}")).collect();
         let large = of(&format!("{{\"q\": \"{}\", \"s\": \"c\"}}", words.join(" ")));
         let error = vocabulary(&large).unwrap_err();

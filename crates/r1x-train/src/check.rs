@@ -1,35 +1,79 @@
-//! What can be known to fail is found before the first step: ids, sizes of data sets, lengths of prompts.
+//! What can be known to fail is found before the first step: ids, sizes of data sets, lengths and words of texts.
 //!
-//! Nobody should learn after an hour of training that the evaluation's prompts are too long. Must not know
-//! what the spec looked like.
+//! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are
+//! needed, so a spec can be checked on a machine that could not hold its model. Must not know what the spec looked
+//! like.
 
-use r1x_core::PortError;
-use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::plan::{RunPlan, StageKind, StagePlan};
 use r1x_core::port::Cursor;
+use r1x_core::{Encoder, PortError, Problem, ProblemSource};
 
 use crate::error::TrainError;
-use crate::run::Ports;
 use crate::stage::{evaluate, stage_place, training};
 
-/// Checks the stages from the cursor on and every suite.
-pub(crate) fn check(run: &RunPlan, ports: &Ports<'_>, from: &Cursor) -> Result<(), PortError> {
-    for (index, stage) in run.stages.iter().enumerate().skip(from.stage) {
-        let place = stage_place(&stage.id);
-        if let Some(mut training) = training(run, stage, ports.problems)? {
-            if index == from.stage && from.step > training.steps() {
-                let (done, steps) = (from.step, training.steps());
-                return Err(TrainError::BeyondPlan { place, done, steps }.into());
-            }
-            training.check(ports.policy)?;
+/// A plan of which everything that can be known to fail was found to be right.
+#[derive(Clone, Debug)]
+pub struct Checked<'p> {
+    pub(crate) plan: &'p RunPlan,
+    pub(crate) from: Cursor,
+}
+
+/// Checks the stages from the cursor on and every suite: that ids, counts and gates fit together, and that every
+/// problem a stage or suite will meet has words the model knows, fits into its context, is judged, and has the
+/// solution that is learnt from.
+///
+/// # Errors
+/// One for each stage and suite that would fail, with the first problem that is to blame.
+pub fn check<'p>(
+    plan: &'p RunPlan,
+    encoder: &dyn Encoder,
+    problems: &dyn ProblemSource,
+    from: Cursor,
+) -> Result<Checked<'p>, Vec<PortError>> {
+    let stages = plan.stages.iter().enumerate().skip(from.stage);
+    let stages = stages.map(|(index, one)| {
+        let done = if index == from.stage { from.step } else { 0 };
+        stage(plan, one, done, encoder, problems)
+    });
+    let suites = plan.evals.iter().map(|suite| evaluate::check(plan, suite, encoder, problems));
+    let errors: Vec<PortError> = stages.chain(suites).filter_map(Result::err).collect();
+    if errors.is_empty() { Ok(Checked { plan, from }) } else { Err(errors) }
+}
+
+fn stage(
+    plan: &RunPlan,
+    stage: &StagePlan,
+    done: u64,
+    encoder: &dyn Encoder,
+    problems: &dyn ProblemSource,
+) -> Result<(), PortError> {
+    let place = stage_place(&stage.id);
+    if let Some(mut training) = training(plan, stage, problems)? {
+        let steps = training.steps();
+        if done > steps {
+            return Err(TrainError::BeyondPlan { place, done, steps }.into());
         }
-        if let StageKind::Evaluate(plan) = &stage.kind {
-            for id in &plan.evals {
-                evaluate::suite_by_id(run, id, &place)?;
-            }
-        }
+        training.check(encoder)?;
     }
-    for suite in &run.evals {
-        evaluate::check(run, suite, ports)?;
+    if let StageKind::Evaluate(plan_of_stage) = &stage.kind {
+        for id in &plan_of_stage.evals {
+            evaluate::suite_by_id(plan, id, &place)?;
+        }
     }
     Ok(())
+}
+
+/// Checks every one of some problems. The error is that of the first that fails, and counts the others.
+pub(crate) fn each<'a>(
+    problems: impl IntoIterator<Item = &'a Problem>,
+    check: impl Fn(&Problem) -> Result<(), PortError>,
+) -> Result<(), PortError> {
+    let mut errors = problems.into_iter().filter_map(|problem| check(problem).err());
+    let Some(mut first) = errors.next() else { return Ok(()) };
+    match errors.count() {
+        0 => {}
+        1 => first.message.push_str("; another problem fails too"),
+        more => first.message.push_str(&format!("; {more} further problems fail too")),
+    }
+    Err(first)
 }

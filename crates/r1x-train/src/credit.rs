@@ -6,7 +6,8 @@ use r1x_core::advantage::{advantages, decoupled, whitening};
 use r1x_core::plan::{AdvantagePlan, CombineOrder, GrpoPlan, RewardPlan};
 use r1x_core::reward::{Combination, GateError, applies, weight};
 use r1x_core::{
-    CreditedGroup, PortError, Problem, RewardOutcome, RewardedGroup, RewardedRollout, Rollout,
+    CreditedGroup, PortError, Problem, ProblemSource, RewardOutcome, RewardedGroup,
+    RewardedRollout, Rollout,
 };
 
 use crate::error::TrainError;
@@ -37,22 +38,15 @@ fn gate(error: GateError, place: &str) -> PortError {
     TrainError::Gate { place: place.to_owned(), error }.into()
 }
 
-/// A rollout with its outcomes and what they come to. Errors when the total is not finite.
+/// A rollout with its outcomes and what they come to. The error is a total that is not finite.
 pub(crate) fn rewarded(
     combination: &Combination<'_>,
     rollout: Rollout,
     outcomes: Vec<RewardOutcome>,
-    place: &str,
-    problem: &str,
-) -> Result<RewardedRollout, PortError> {
+) -> Result<RewardedRollout, f64> {
     let combined = combination.combine(&outcomes);
     if let Some(total) = combined.unclipped.filter(|total| !total.is_finite()) {
-        return Err(TrainError::TotalNotFinite {
-            place: place.to_owned(),
-            problem: problem.to_owned(),
-            total,
-        }
-        .into());
+        return Err(total);
     }
     Ok(RewardedRollout {
         rollout,
@@ -124,6 +118,7 @@ fn whiten(plan: &AdvantagePlan, groups: &mut [CreditedGroup]) {
 pub(crate) fn check_coverage(
     rewards: &[RewardPlan],
     problems: &[&Problem],
+    source: &dyn ProblemSource,
     place: &str,
 ) -> Result<(), PortError> {
     let judged = |problem: &&&Problem| rewards.iter().any(|reward| applies(reward, problem));
@@ -131,7 +126,7 @@ pub(crate) fn check_coverage(
         return Err(TrainError::NotJudged {
             place: place.to_owned(),
             data: problem.data.clone(),
-            problem: problem.key.clone(),
+            problem: source.origin(problem),
         }
         .into());
     }

@@ -34,22 +34,22 @@ pub enum TrainError {
         needed: usize,
     },
     /// A prompt without a token.
-    #[error("{place}: the prompt of problem `{problem}` is empty")]
+    #[error("{place}: {problem}: the prompt has no token")]
     EmptyPrompt {
         /// Who asked.
         place: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
     },
     /// A prompt that leaves no room for the longest completion.
     #[error(
-        "{place}: the prompt of problem `{problem}` has {prompt} tokens; with {max_tokens} for the completion \
-         that is more than the model's context of {context}"
+        "{place}: {problem}: the prompt has {prompt} tokens; with {max_tokens} for the completion that is more than \
+         the model's context of {context}"
     )]
     PromptTooLong {
         /// Who asked.
         place: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
         /// Tokens of the prompt.
         prompt: usize,
@@ -60,13 +60,13 @@ pub enum TrainError {
     },
     /// A worked example longer than the context.
     #[error(
-        "{place}: prompt, solution and end of problem `{problem}` have {tokens} tokens, more than the model's \
-         context of {context}"
+        "{place}: {problem}: prompt, solution and end have {tokens} tokens, more than the model's context of \
+         {context}"
     )]
     ExampleTooLong {
         /// Who asked.
         place: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
         /// Tokens of the whole example.
         tokens: usize,
@@ -74,13 +74,13 @@ pub enum TrainError {
         context: usize,
     },
     /// Supervised training on a problem without a worked solution.
-    #[error("{place}: problem `{problem}` of data set `{data}` has no worked solution to train on")]
+    #[error("{place}: {problem}: there is no worked solution to train on in data set `{data}`")]
     NoSolution {
         /// Who asked.
         place: String,
         /// Data set id.
         data: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
     },
     /// A reference to something the plan does not define.
@@ -146,13 +146,13 @@ pub enum TrainError {
         error: r1x_core::reward::GateError,
     },
     /// A problem that no reward judges.
-    #[error("{place}: no reward judges the problem `{problem}` of the data `{data}`")]
+    #[error("{place}: {problem}: no reward judges this problem of the data `{data}`")]
     NotJudged {
         /// Who asked.
         place: String,
         /// Data set id.
         data: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
     },
     /// A reward that judges none of the problems.
@@ -164,11 +164,11 @@ pub enum TrainError {
         reward: String,
     },
     /// A weighted sum of finite rewards that overflows.
-    #[error("{place}: the weighted total of a rollout of problem `{problem}` is {total}")]
+    #[error("{place}: {problem}: the weighted total of a rollout is {total}")]
     TotalNotFinite {
         /// Who asked.
         place: String,
-        /// Key of the problem.
+        /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
         /// The total.
         total: f64,

@@ -13,6 +13,9 @@ mod pack;
 mod rollout;
 mod run;
 mod stage;
+mod unseen;
 
+pub use check::{Checked, check};
 pub use error::TrainError;
 pub use run::{Ports, RunOutcome, run};
+pub use unseen::{Unseen, unseen};

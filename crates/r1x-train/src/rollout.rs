@@ -6,8 +6,8 @@ use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, Outcomes};
 use r1x_core::reward::Combination;
 use r1x_core::{
-    Completion, PendingGroup, Policy, PortError, Problem, RewardedGroup, Rollout, RolloutGroup,
-    Stream,
+    Completion, Encoder, PendingGroup, Policy, PortError, Problem, ProblemSource, RewardedGroup,
+    Rollout, RolloutGroup, Stream,
 };
 
 use crate::credit;
@@ -29,30 +29,38 @@ pub(crate) struct Sampler<'a> {
 
 /// The tokens of a problem's prompt, with room for `max_tokens` after them.
 pub(crate) fn encode_prompt(
-    policy: &dyn Policy,
+    encoder: &dyn Encoder,
+    source: &dyn ProblemSource,
     problem: &Problem,
     max_tokens: usize,
     place: &str,
 ) -> Result<Vec<u32>, PortError> {
-    let tokens = policy.encode(&problem.prompt)?;
+    let tokens = encode(encoder, source, problem, &problem.prompt, place)?;
+    let (place, context) = (place.to_owned(), encoder.context_length());
     if tokens.is_empty() {
-        return Err(TrainError::EmptyPrompt {
-            place: place.to_owned(),
-            problem: problem.key.clone(),
-        }
-        .into());
+        return Err(TrainError::EmptyPrompt { place, problem: source.origin(problem) }.into());
     }
-    if tokens.len() + max_tokens > policy.context_length() {
-        return Err(TrainError::PromptTooLong {
-            place: place.to_owned(),
-            problem: problem.key.clone(),
-            prompt: tokens.len(),
-            max_tokens,
-            context: policy.context_length(),
-        }
-        .into());
+    if tokens.len() + max_tokens > context {
+        let (problem, prompt) = (source.origin(problem), tokens.len());
+        return Err(
+            TrainError::PromptTooLong { place, problem, prompt, max_tokens, context }.into()
+        );
     }
     Ok(tokens)
+}
+
+/// The tokens of a text of a problem; the error says where the problem stands.
+pub(crate) fn encode(
+    encoder: &dyn Encoder,
+    source: &dyn ProblemSource,
+    problem: &Problem,
+    text: &str,
+    place: &str,
+) -> Result<Vec<u32>, PortError> {
+    encoder.encode(text).map_err(|error| PortError {
+        message: format!("{place}: {}: {}", source.origin(problem), error.message),
+        ..error
+    })
 }
 
 /// Samples a group of rollouts for every problem, scores every rollout with every reward, in the order given,
@@ -67,7 +75,8 @@ pub(crate) fn rewarded_groups(
     let (policy, place) = (&*ports.policy, sampler.place);
     let (mut requests, mut pending) = (Vec::new(), Vec::new());
     for (problem, address) in problems.iter().zip(first_address..) {
-        let prompt = encode_prompt(policy, problem, sampler.sampling.max_tokens, place)?;
+        let max_tokens = sampler.sampling.max_tokens;
+        let prompt = encode_prompt(policy, ports.problems, problem, max_tokens, place)?;
         let (samples, lengths) = (sampler.samples, Vec::new());
         pending.push(PendingGroup::new((*problem).clone(), prompt.clone(), samples));
         requests.push(GenerateRequest { prompt, samples, address, lengths });
@@ -92,7 +101,7 @@ pub(crate) fn rewarded_groups(
     };
     let scores = ports.rewarder.score_arriving(combination.rewards(), &pending, &mut arrivals)?;
     let groups = pending.into_iter().filter_map(PendingGroup::complete).collect();
-    with_totals(combination, groups, scores, place)
+    with_totals(combination, groups, scores, ports.problems, place)
 }
 
 fn rollout(policy: &dyn Policy, completion: Completion) -> Rollout {
@@ -104,6 +113,7 @@ fn with_totals(
     combination: &Combination<'_>,
     groups: Vec<RolloutGroup>,
     scores: Outcomes,
+    source: &dyn ProblemSource,
     place: &str,
 ) -> Result<Vec<RewardedGroup>, PortError> {
     let rewards = combination.rewards();
@@ -126,8 +136,12 @@ fn with_totals(
         let mut rollouts = Vec::with_capacity(group.rollouts.len());
         for rollout in group.rollouts {
             let outcomes = columns.iter_mut().filter_map(Iterator::next).collect();
-            let problem = &group.problem.key;
-            rollouts.push(credit::rewarded(combination, rollout, outcomes, place, problem)?);
+            let rewarded = credit::rewarded(combination, rollout, outcomes);
+            rollouts.push(rewarded.map_err(|total| TrainError::TotalNotFinite {
+                place: place.to_owned(),
+                problem: source.origin(&group.problem),
+                total,
+            })?);
         }
         rewarded.push(RewardedGroup {
             problem: group.problem,

@@ -10,7 +10,7 @@ use r1x_core::plan::{EvalPlan, RunPlan, StageKind, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{CheckpointFacts, Policy, PortError, ProblemSource, Recorder, Rewarder, StageFacts};
 
-use crate::check::check;
+use crate::check::{Checked, check};
 use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
 use crate::stage::{Training, stage_place, training};
 
@@ -38,22 +38,36 @@ pub enum RunOutcome {
     },
 }
 
-/// Runs a plan from a cursor: `Cursor::default()` for a new run, that of a restored checkpoint to go on.
-///
-/// To go on, `ports.policy` must have been restored from the same checkpoint (weights, optimizer, reference).
-/// `stop` is asked after every step and between stages; an evaluation under way is finished first.
+/// Checks a plan and runs it from a cursor: `Cursor::default()` for a new run, that of a restored checkpoint to go
+/// on.
 ///
 /// # Errors
-/// Those of the ports, and a [`crate::TrainError`] converted: what can be known to fail (ids, data sets too
-/// small, prompts too long) is found before the first step; divergence is found before the step is recorded.
+/// The first of [`check`], then those of [`Checked::run`].
 pub fn run(
     plan: &RunPlan,
     ports: Ports<'_>,
     from: Cursor,
     stop: &dyn Fn() -> bool,
 ) -> Result<RunOutcome, PortError> {
-    check(plan, &ports, &from)?;
-    Progress { plan, ports, cursor: from, stop }.run()
+    match check(plan, &*ports.policy, ports.problems, from) {
+        Ok(checked) => checked.run(ports, stop),
+        // There is always one.
+        Err(errors) => errors.into_iter().next().map_or(Ok(RunOutcome::Done), Err),
+    }
+}
+
+impl Checked<'_> {
+    /// Runs the plan from the cursor it was checked for. The ports must have the tokens and problems it was checked
+    /// with.
+    ///
+    /// To go on, `ports.policy` must have been restored from the same checkpoint (weights, optimizer, reference).
+    /// `stop` is asked after every step and between stages; an evaluation under way is finished first.
+    ///
+    /// # Errors
+    /// Those of the ports, and a [`crate::TrainError`] converted; divergence is found before the step is recorded.
+    pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
+        Progress { plan: self.plan, ports, cursor: self.from, stop }.run()
+    }
 }
 
 /// A run under way.

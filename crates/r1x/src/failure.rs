@@ -6,6 +6,7 @@ use r1x_core::{Boundary, PortError};
 use r1x_store::StoreError;
 
 use crate::display::{Line, Page, Tone};
+use crate::output::{self, Stream};
 
 /// Documented exit codes; they are never renumbered.
 pub mod code {
@@ -48,6 +49,17 @@ impl Failure {
     /// A failure with a hint.
     pub fn new(code: i32, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Several failures as one, with the exit code of the first. All but the last are printed here.
+    pub fn all(failures: impl IntoIterator<Item = Failure>) -> Self {
+        let mut failures: Vec<Failure> = failures.into_iter().collect();
+        let code = failures.first().map_or(code::INTERNAL, |first| first.code);
+        let Some(last) = failures.pop() else {
+            return Self::new(code, "something failed without a reason", "please report this");
+        };
+        failures.iter().for_each(|failure| output::page(Stream::Err, &failure.page()));
+        Self { code, ..last }
     }
 
     /// A file that cannot be read or written.

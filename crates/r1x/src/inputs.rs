@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use r1x_build::Source;
 use r1x_core::Capability;
-use r1x_core::plan::{DataPlan, LimitsPlan};
+use r1x_core::plan::{DataPlan, LimitsPlan, RunPlan, SourcePlan};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
-use r1x_spec::{Inputs, PluginFacts, Refusal};
+use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
+use r1x_tasks::dataset::jsonl::Opened;
+use r1x_tasks::{Problems, Survey, TaskError};
 use sha2::{Digest, Sha256};
 
 /// The limits of a spec that names none; while a spec is checked they hold for every plugin.
@@ -33,6 +35,8 @@ pub struct World {
     /// Sources of plugins, by the sha256 of their component.
     sources: RefCell<BTreeMap<String, Source>>,
     compiled: RefCell<Vec<(String, Duration)>>,
+    /// Files of problems that were read, by the id of the data set, with the hash of the bytes.
+    data: RefCell<BTreeMap<String, Opened>>,
 }
 
 impl World {
@@ -44,7 +48,29 @@ impl World {
             built: RefCell::default(),
             sources: RefCell::default(),
             compiled: RefCell::default(),
+            data: RefCell::default(),
         }
+    }
+
+    /// The problems of a plan. Files that were read to resolve it are handed over, everything else is generated or
+    /// read.
+    ///
+    /// # Errors
+    /// When a data set cannot be read or generated.
+    pub fn problems(&self, plan: &RunPlan) -> Result<Problems, TaskError> {
+        let mut read = self.data.take();
+        let set = |(id, data): (&String, &DataPlan)| {
+            let of_plan = |opened: &Opened| match &data.source {
+                SourcePlan::Jsonl { sha256, .. } => opened.sha256 == *sha256,
+                SourcePlan::Countdown(_) => false,
+            };
+            let set = match read.remove(id).filter(of_plan) {
+                Some(opened) => opened.set,
+                None => r1x_tasks::load(id, data)?,
+            };
+            Ok((id.clone(), set))
+        };
+        Ok(Problems::of(plan.data.iter().map(set).collect::<Result<_, TaskError>>()?))
     }
 
     /// The plugin with these bytes, by their sha256.
@@ -73,6 +99,27 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What a spec may know of a file that was read.
+fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
+    let (set, none) = (&opened.set, BTreeMap::new());
+    let (listed, renamed) = match &plan.source {
+        SourcePlan::Jsonl { columns, renamed, .. } => (columns.clone(), renamed),
+        SourcePlan::Countdown(_) => (None, &none),
+    };
+    let in_file = || set.columns.iter().map(|column| column.name.clone());
+    let columns = listed.clone().unwrap_or_else(|| in_file().collect());
+    let taken = |name: &String| {
+        let in_file = |listed: &String| renamed.get(listed).unwrap_or(listed) == name;
+        columns.iter().any(in_file)
+    };
+    DataFacts {
+        sha256: Some(opened.sha256.clone()),
+        unlisted: in_file().filter(|name| !taken(name)).collect(),
+        problems: Some((set.train.len(), set.heldout.len())),
+        columns,
+    }
+}
+
 impl Inputs for World {
     fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -84,8 +131,12 @@ impl Inputs for World {
         sha256(bytes)
     }
 
-    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String> {
-        r1x_tasks::vocabulary(data).map_err(|error| error.to_string())
+    fn vocabulary(&self, id: &str, data: &DataPlan) -> Result<Vec<String>, String> {
+        let pieces = match self.data.borrow().get(id) {
+            Some(opened) => r1x_tasks::words(&opened.set),
+            None => r1x_tasks::vocabulary(data),
+        };
+        pieces.map_err(|error| error.to_string())
     }
 
     fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
@@ -94,10 +145,19 @@ impl Inputs for World {
             .map_err(|error| error.to_string())
     }
 
-    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
-        let told = |error: r1x_tasks::TaskError| format!("{error}; {}", error.hint());
-        r1x_tasks::check(data).map_err(told)?;
-        Ok(r1x_tasks::columns(data))
+    fn data(&self, id: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {
+        let told = |error: TaskError| match error {
+            TaskError::Read { .. } => DataRefusal::Unreadable(error.to_string()),
+            _ => DataRefusal::Unusable(Refusal::new(error.to_string(), error.hint())),
+        };
+        match r1x_tasks::survey(id, data).map_err(told)? {
+            Survey::Generated { columns } => Ok(DataFacts { columns, ..DataFacts::default() }),
+            Survey::File(opened) => {
+                let facts = facts(data, &opened);
+                self.data.borrow_mut().insert(id.to_owned(), opened);
+                Ok(facts)
+            }
+        }
     }
 
     fn component(&self, path: &Path) -> Result<PathBuf, Refusal> {

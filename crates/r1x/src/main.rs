@@ -16,8 +16,11 @@ mod inputs;
 mod interrupt;
 mod judge;
 mod log;
+mod notice;
 mod number;
+mod prepare;
 mod progress;
+mod rehearsal;
 mod relocate;
 mod report;
 mod sandbox;
@@ -25,6 +28,7 @@ mod session;
 mod speed;
 mod table;
 mod timed;
+mod watch;
 
 fn main() {
     std::process::exit(cli::main());

@@ -11,7 +11,7 @@ use r1x_core::{
     CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
     StepFacts,
 };
-use r1x_store::{RunWriter, StepTiming};
+use r1x_store::{Level, RunWriter, StepTiming};
 
 use crate::display::{Line, Tone, fitted};
 use crate::interrupt::Interrupt;
@@ -19,6 +19,7 @@ use crate::number::{number, with_error};
 use crate::output::{self, Stream};
 use crate::table;
 use crate::timed::{Split, Stopwatch};
+use crate::watch::SignalWatch;
 
 /// A plain line is printed at least this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -75,6 +76,7 @@ pub struct Progress<'a> {
     store_seconds: f64,
     failures: u64,
     interrupt: Interrupt,
+    signal: SignalWatch,
     /// Where the time went so far.
     pub shares: Shares,
 }
@@ -104,6 +106,7 @@ impl<'a> Progress<'a> {
             store_seconds: 0.0,
             failures: 0,
             interrupt,
+            signal: SignalWatch::default(),
             shares: Shares::default(),
         }
     }
@@ -279,6 +282,7 @@ impl Recorder for Progress<'_> {
         (self.stage_began, self.step_began, self.last_line) = (now, now, now);
         self.first_step = facts.start_step;
         self.rewards.clear();
+        self.signal.stage(&facts.id, self.steps(facts.index));
         self.stopwatch.take();
         let steps = match (self.steps(facts.index), facts.start_step) {
             (0, _) => String::new(),
@@ -319,6 +323,10 @@ impl Recorder for Progress<'_> {
         let recorded = self.done(facts.stage, facts.step + 1);
         self.interrupt.note(|saved| saved.recorded = Some(recorded));
         self.show(facts, split, wall);
+        if let Some(notice) = self.signal.step(facts) {
+            notice.say();
+            self.writer.event(Level::Warn, "signal", &notice.message)?;
+        }
         self.step_began = Instant::now();
         Ok(())
     }

@@ -4,11 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{GrpoPlan, OnFailure, Precision, RewardPlan, RunPlan, SourcePlan, StageKind};
-use r1x_core::reward::applies;
-use r1x_core::{
-    Completion, FinishReason, PortError, Problem, ProblemSource, Rewarder, Rollout, RolloutGroup,
-};
+use r1x_core::plan::{Precision, RewardPlan, RunPlan, SourcePlan};
 use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Host, HostOptions, WasmRewarder};
@@ -185,64 +181,6 @@ fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, F
 /// Where a run keeps the calls of its rewards that failed.
 pub fn failures(run_folder: &Path) -> PathBuf {
     run_folder.join("failures")
-}
-
-/// Lets every reward judge empty completions of the first problem it will meet: a plugin that cannot do
-/// its work stops the run here, whatever its policy on failures, and not after hours. There are several of them,
-/// because a wrong number of scores cannot be told from one rollout.
-///
-/// # Errors
-/// When a plugin fails.
-pub fn rehearse(
-    plan: &RunPlan,
-    problems: &Problems,
-    rewarder: &mut WasmRewarder,
-) -> Result<(), Failure> {
-    for stage in &plan.stages {
-        let StageKind::Grpo(grpo) = &stage.kind else { continue };
-        for reward in plan.rewards.iter().filter(|reward| grpo.rewards.contains(&reward.id)) {
-            let Some(problem) = first_judged(grpo, reward, problems)? else { continue };
-            let strict = RewardPlan { on_failure: OnFailure::Fail, ..reward.clone() };
-            let group = empty_completions(problem.clone());
-            rewarder.score(&[strict], &[group.clone(), group]).map_err(|error| {
-                let hint = "before its first step, a run asks each reward about four empty completions, which \
-                     every model gives at times; `r1x plugin test` tries more";
-                PortError {
-                    message: format!("before stage `{}`: {}", stage.id, error.message),
-                    hint: Some(hint.to_owned()),
-                    ..error
-                }
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// The first problem of a stage that a reward judges, if there is one.
-fn first_judged<'p>(
-    grpo: &GrpoPlan,
-    reward: &RewardPlan,
-    problems: &'p Problems,
-) -> Result<Option<&'p Problem>, PortError> {
-    for data in std::iter::once(&grpo.data).chain(&grpo.mixed) {
-        let known = problems.problems(&data.data, data.split)?;
-        let mut drawn = known.iter().skip(data.skip);
-        if let Some(problem) = drawn.find(|problem| applies(reward, problem)) {
-            return Ok(Some(problem));
-        }
-    }
-    Ok(None)
-}
-
-fn empty_completions(problem: Problem) -> RolloutGroup {
-    let completion = Completion {
-        tokens: vec![0],
-        logprobs: vec![0.0],
-        entropies: vec![0.0],
-        finish: FinishReason::Stop,
-    };
-    let rollouts = vec![Rollout { completion, text: String::new() }; 2];
-    RolloutGroup { problem, prompt_tokens: vec![0], rollouts }
 }
 
 /// The data sets of a plan, for the record.

@@ -11,7 +11,9 @@ use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
     Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
 };
-use r1x_core::{Completion, PendingGroup, Policy, PortError, Rewarder, Stream, TrainingBatch};
+use r1x_core::{
+    Completion, Encoder, PendingGroup, Policy, PortError, Rewarder, Stream, TrainingBatch,
+};
 
 /// Seconds spent in each part, and tokens generated, since the last reset or the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,7 +55,7 @@ pub struct TimedPolicy<'a, P: ?Sized> {
     pub stopwatch: Stopwatch,
 }
 
-impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
+impl<P: Policy + ?Sized> Encoder for TimedPolicy<'_, P> {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         self.inner.encode(text)
     }
@@ -66,6 +68,9 @@ impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn context_length(&self) -> usize {
         self.inner.context_length()
     }
+}
+
+impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],

@@ -56,7 +56,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["r1x-core"],
         &["miniz_oxide", "serde", "serde_json", "sha2", "thiserror", "tracing", "wasmtime"],
     ),
-    ("r1x-tasks", &["r1x-core"], &["minijinja", "serde_json", "sha2", "thiserror"]),
+    ("r1x-tasks", &["r1x-core"], &["minijinja", "serde", "serde_json", "sha2", "thiserror"]),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (
         "r1x-store",

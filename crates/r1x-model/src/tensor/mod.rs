@@ -14,7 +14,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
-use r1x_core::{Completion, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence};
+use r1x_core::{
+    Completion, Encoder, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence,
+};
 
 use self::optimizer::Moments;
 use crate::checkpoint::{self, Contents, Numbers};
@@ -40,7 +42,7 @@ pub struct TensorPolicy {
     loads: Vec<Vec<u64>>,
     bias_speed: f32,
     tokenizer: Tokenizer,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     context_length: usize,
     device: Device,
 }
@@ -331,7 +333,7 @@ fn by_sequence(sequences: &[TrainingSequence], said: &[f32]) -> Vec<Vec<f32>> {
     sequences.iter().map(|sequence| said.by_ref().take(length(sequence)).collect()).collect()
 }
 
-impl Policy for TensorPolicy {
+impl Encoder for TensorPolicy {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         Ok(self.tokenizer.encode(text)?)
     }
@@ -347,7 +349,9 @@ impl Policy for TensorPolicy {
     fn context_length(&self) -> usize {
         self.context_length
     }
+}
 
+impl Policy for TensorPolicy {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],

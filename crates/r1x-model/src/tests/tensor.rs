@@ -12,7 +12,7 @@ use r1x_core::plan::{
     ModelPlan, OptimizerPlan,
 };
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
-use r1x_core::{Completion, Policy, Rng, TrainingBatch};
+use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch};
 
 use super::properties::kernels as policy;
 use super::properties::{Weighted, batch, optimizer, requests, sampling, stream, train};

@@ -146,6 +146,19 @@ data:
     prompt: \"{{ question }} =\"",
     },
     Example {
+        path: "data.ID.jsonl",
+        text: "
+data:
+  sums:
+    jsonl:
+      path: sums.jsonl
+      heldout: 0.2
+      columns: {target: answer, asked: question}       # the file's `answer` is what a reward calls `target`
+      solution: answer
+      answer: answer
+    prompt: \"{{ asked }} =\"",
+    },
+    Example {
         path: "rewards.ID",
         text: "
 rewards:

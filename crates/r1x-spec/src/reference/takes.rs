@@ -41,7 +41,10 @@ fn list(schema: &Json) -> String {
 fn object(schema: &Json) -> String {
     let keys = schema["properties"].as_object().into_iter().flatten();
     let keys: Vec<String> = keys.map(|(key, of)| format!("`{key}`: {}", phrase(of))).collect();
-    format!("a map of {}", keys.join(" and "))
+    match (keys.is_empty(), schema["additionalProperties"].is_object()) {
+        (true, true) => format!("a map, each {}", phrase(&schema["additionalProperties"])),
+        _ => format!("a map of {}", keys.join(" and ")),
+    }
 }
 
 /// ", at least 0 and below 1".

@@ -9,22 +9,19 @@ use r1x_core::problem::Split;
 
 use super::{MAX_INPUT_BYTES, Resolver};
 use crate::codes;
-use crate::diagnostic::quoted;
-use crate::inputs::PluginFacts;
+use crate::diagnostic::{all_words, quoted};
+use crate::inputs::{DataFacts, DataRefusal, PluginFacts};
+use crate::lists::Columns;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
 use crate::terms::{DataName, Name};
 
-/// Largest data file, bytes.
-const MAX_DATA_BYTES: u64 = 8 << 30;
-
-/// A data set of the spec; `plan` and `columns` are missing when something about it is wrong.
-pub(crate) struct DataFacts {
+/// A data set of the spec; `plan` and `facts` are missing when something about it is wrong.
+pub(crate) struct DataRead {
     pub id: String,
     pub plan: Option<DataPlan>,
-    /// Columns rewards may ask for.
-    pub columns: Option<Vec<String>>,
+    pub facts: Option<DataFacts>,
 }
 
 /// A reward of the spec; `plan` and `facts` are missing when something about it is wrong.
@@ -37,42 +34,67 @@ pub(crate) struct RewardFacts {
 }
 
 impl Resolver<'_, '_> {
-    pub(super) fn read_data(&mut self, id: &At<Name>, spec: Option<&At<DataSpec>>) -> DataFacts {
-        let plan = spec.and_then(|spec| self.data_plan(spec));
-        let columns = plan.as_ref().and_then(|plan| match self.inputs.columns(plan) {
-            Ok(columns) => Some(columns),
-            Err(error) => {
-                let message = format!("the data {} cannot be used: {error}", quoted(&id.0));
-                self.error(codes::DATA, id.span, message).input();
-                None
+    pub(super) fn read_data(&mut self, id: &At<Name>, spec: Option<&At<DataSpec>>) -> DataRead {
+        let mut read = DataRead { id: id.0.clone(), plan: None, facts: None };
+        let Some(spec) = spec else { return read };
+        let mut plan = self.data_plan(spec);
+        match self.inputs.data(&id.0, &plan) {
+            Ok(facts) => {
+                if let (SourcePlan::Jsonl { sha256, .. }, Some(found)) =
+                    (&mut plan.source, &facts.sha256)
+                {
+                    sha256.clone_from(found);
+                }
+                read.facts = Some(facts);
             }
-        });
-        DataFacts { id: id.0.clone(), plan, columns }
+            Err(DataRefusal::Unreadable(message)) => {
+                let span = match &spec.source {
+                    SourceSpec::Jsonl(jsonl) => jsonl.value.path.span,
+                    SourceSpec::Countdown(_) => id.span,
+                };
+                let help = "relative paths start at the folder of the spec that mentions them";
+                self.error(codes::MISSING_FILE, span, message).input().help(help);
+                return read;
+            }
+            Err(DataRefusal::Unusable(error)) => {
+                let message =
+                    format!("the data {} cannot be used: {}", quoted(&id.0), error.message);
+                let diagnostic = self.error(codes::DATA, id.span, message);
+                diagnostic.input();
+                if let Some(help) = error.help {
+                    diagnostic.help(help);
+                }
+            }
+        }
+        read.plan = Some(plan);
+        read
     }
 
-    fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
+    /// The plan of a data set but for the hash of its file.
+    fn data_plan(&mut self, spec: &DataSpec) -> DataPlan {
         let source = match &spec.source {
-            SourceSpec::Countdown(countdown) => Some(countdown_plan(countdown)),
+            SourceSpec::Countdown(countdown) => countdown_plan(countdown),
             SourceSpec::Jsonl(jsonl) => self.jsonl_plan(jsonl),
         };
         if spec.prompt.trim().is_empty() {
             let message = "the prompt is empty".to_owned();
             self.error(codes::BAD_NAME, spec.prompt.span, message);
         }
-        Some(DataPlan { source: source?, prompt: spec.prompt.value.clone() })
+        DataPlan { source, prompt: spec.prompt.value.clone() }
     }
 
-    fn jsonl_plan(&mut self, spec: &JsonlSpec) -> Option<SourcePlan> {
-        let (path, bytes) = self.read_file(&spec.path, MAX_DATA_BYTES)?;
-        let sha256 = self.inputs.sha256(&bytes);
-        Some(SourcePlan::Jsonl {
-            path,
-            sha256,
+    fn jsonl_plan(&self, spec: &JsonlSpec) -> SourcePlan {
+        let path = self.reader.sources.path(spec.path.span.source, &spec.path);
+        let columns = spec.columns.as_deref();
+        SourcePlan::Jsonl {
+            path: path.display().to_string(),
+            sha256: String::new(),
             heldout: *spec.heldout,
-            columns: spec.columns.texts(),
+            columns: columns.map(Columns::names),
+            renamed: columns.map(Columns::renamed).unwrap_or_default(),
             solution: spec.solution.as_deref().cloned(),
             answer: spec.answer.as_deref().cloned(),
-        })
+        }
     }
 
     pub(super) fn read_reward(
@@ -148,7 +170,8 @@ impl Resolver<'_, '_> {
             self.unknown("data set", &name.data, name.span, &known);
             return None;
         };
-        let all = facts.plan.as_ref().and_then(|plan| available(plan, name.split));
+        let generated = facts.is_generated();
+        let all = facts.available(name.split);
         let available = all.map(|all| all.saturating_sub(skip.map_or(0, |skip| **skip)));
         if let (Some(0), Some(all), Some(skip)) = (available, all, skip)
             && all > 0
@@ -158,13 +181,14 @@ impl Resolver<'_, '_> {
                 "skipping {} leaves nothing of the {all} problems of `{}.{split}`",
                 **skip, name.data
             );
-            let help = "skip fewer problems, or generate more";
+            let more = if generated { "generate" } else { "add" };
+            let help = format!("skip fewer problems, or {more} more");
             self.error(codes::COUNTS, skip.span, message).help(help);
         } else if available == Some(0) {
-            let message = format!("`{}` holds out no problems", name.data);
-            let help = format!("give data.{} a `heldout` above 0", name.data);
-            self.error(codes::COUNTS, name.span, message).help(help);
+            self.no_problems(name);
         } else if let (Some(available), Some(limit)) = (available, limit)
+            // For a file, whose rows nobody counts by hand, a limit is only a most.
+            && generated
             && **limit > available
         {
             let split = name.split.as_str();
@@ -179,6 +203,43 @@ impl Resolver<'_, '_> {
         }
         let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
         Some(DataRef { data: name.data.clone(), split: name.split, skip, limit })
+    }
+
+    fn no_problems(&mut self, name: &At<DataName>) {
+        let (message, help) = match name.split {
+            Split::Heldout => (
+                format!("`{}` holds out no problems", name.data),
+                format!("give data.{} a `heldout` above 0, or more rows", name.data),
+            ),
+            Split::Train => (
+                format!("`{}` has no problems to train on", name.data),
+                format!("give data.{} more problems, or hold out fewer", name.data),
+            ),
+        };
+        self.error(codes::COUNTS, name.span, message).help(help);
+    }
+
+    /// Reports a step that draws more problems than its data has, where these are counted.
+    pub(super) fn check_draws(&mut self, data: &[DataRef], draws: &At<usize>, what: &str) {
+        let offered = |data: &DataRef| {
+            let all = self.data.iter().find(|read| read.id == data.data)?.available(data.split)?;
+            Some(all.saturating_sub(data.skip).min(data.limit.unwrap_or(usize::MAX)))
+        };
+        let Some(offered) = data.iter().map(offered).sum::<Option<usize>>() else { return };
+        if offered == 0 || **draws <= offered {
+            return;
+        }
+        let names: Vec<String> =
+            data.iter().map(|data| format!("{}.{}", data.data, data.split.as_str())).collect();
+        let limited = data.iter().any(|data| data.skip > 0 || data.limit.is_some());
+        let message = format!(
+            "{what} is {}, but {} has {offered} problems{}",
+            **draws,
+            all_words(names.iter().map(String::as_str)),
+            if limited { " between `skip` and `limit`" } else { "" }
+        );
+        let help = "the problems of a step differ; draw fewer, or give the data more";
+        self.error(codes::COUNTS, draws.span, message).help(help);
     }
 
     /// Looks up problems to train on.
@@ -214,12 +275,20 @@ fn countdown_plan(spec: &CountdownSpec) -> SourcePlan {
     })
 }
 
-/// How many problems a split has, where the plan tells.
-fn available(plan: &DataPlan, split: Split) -> Option<usize> {
-    match (&plan.source, split) {
-        (SourcePlan::Countdown(countdown), Split::Train) => Some(countdown.train),
-        (SourcePlan::Countdown(countdown), Split::Heldout) => Some(countdown.heldout),
-        (SourcePlan::Jsonl { heldout, .. }, Split::Heldout) if *heldout == 0.0 => Some(0),
-        (SourcePlan::Jsonl { .. }, _) => None,
+impl DataRead {
+    fn is_generated(&self) -> bool {
+        matches!(&self.plan, Some(DataPlan { source: SourcePlan::Countdown(_), .. }))
+    }
+
+    /// How many problems a split has, where that is known.
+    fn available(&self, split: Split) -> Option<usize> {
+        match (&self.plan.as_ref()?.source, split) {
+            (SourcePlan::Countdown(countdown), Split::Train) => Some(countdown.train),
+            (SourcePlan::Countdown(countdown), Split::Heldout) => Some(countdown.heldout),
+            (SourcePlan::Jsonl { .. }, split) => {
+                let (train, heldout) = self.facts.as_ref()?.problems?;
+                Some(if split == Split::Train { train } else { heldout })
+            }
+        }
     }
 }

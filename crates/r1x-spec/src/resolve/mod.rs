@@ -24,7 +24,7 @@ use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
 use crate::spec::{CheckpointSpec, RecordSpec, RunSpec};
 use crate::terms::Name;
-use data::{DataFacts, RewardFacts};
+use data::{DataRead, RewardFacts};
 
 /// Largest plugin or tokenizer file, bytes.
 const MAX_INPUT_BYTES: u64 = 256 << 20;
@@ -43,7 +43,7 @@ pub(crate) struct Resolver<'r, 'a> {
     reader: &'r mut Reader<'a>,
     inputs: &'r dyn Inputs,
     /// The spec's data sets, with those whose reading failed.
-    data: Vec<DataFacts>,
+    data: Vec<DataRead>,
     /// The spec's rewards, with those whose reading failed.
     rewards: Vec<RewardFacts>,
     /// Names of the spec's judges.

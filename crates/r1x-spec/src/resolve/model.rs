@@ -61,8 +61,8 @@ impl Resolver<'_, '_> {
             return None;
         };
         // Data that cannot be read has been reported where it is declared.
-        facts.columns.as_ref()?;
-        match self.inputs.vocabulary(facts.plan.as_ref()?) {
+        facts.facts.as_ref()?;
+        match self.inputs.vocabulary(&id.0, facts.plan.as_ref()?) {
             Ok(pieces) => {
                 let size = pieces.len() + 1;
                 Some((TokenizerPlan::Vocabulary { pieces }, size))
@@ -84,6 +84,8 @@ impl Resolver<'_, '_> {
         for piece in &pieces.0 {
             let message = if piece.is_empty() {
                 "a piece of the vocabulary is empty".to_owned()
+            } else if piece.contains(char::is_whitespace) {
+                format!("the piece {} of the vocabulary holds a blank", quoted(piece))
             } else if piece.value == EOS {
                 format!("`{EOS}` is in every vocabulary already")
             } else if !seen.insert(piece.value.as_str()) {

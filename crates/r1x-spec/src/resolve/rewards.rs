@@ -9,9 +9,10 @@ use r1x_core::plan::{
 use serde_json::{Value as Json, json};
 
 use super::Resolver;
-use super::data::RewardFacts;
+use super::data::{DataRead, RewardFacts};
 use crate::codes;
 use crate::diagnostic::{all_words, quoted};
+use crate::inputs::DataFacts;
 use crate::read::At;
 use crate::shaping_terms::{Between, Weight};
 use crate::source::Span;
@@ -242,15 +243,15 @@ impl Resolver<'_, '_> {
         let mut judges = false;
         for &name in data.iter().filter(|name| may_judge(&plan, name)) {
             let facts = self.data.iter().find(|facts| facts.id == name);
-            let Some(columns) = facts.and_then(|facts| facts.columns.clone()) else {
+            let Some(known) = facts.and_then(|read| read.facts.clone()) else {
                 judges = true;
                 continue;
             };
-            if !finds_column(&plan, &columns) {
+            if !finds_column(&plan, &known.columns) {
                 continue;
             }
             judges = true;
-            self.check_columns(id, span, name, &plugin.columns, &columns);
+            self.check_columns(id, span, name, &plugin.columns, &known);
         }
         if !judges {
             self.judges_nothing(id, span, &plan, data);
@@ -266,7 +267,16 @@ impl Resolver<'_, '_> {
         let applies = plan.shaping.applies.clone().unwrap_or_default();
         let help = match applies.column {
             Some(column) if data.iter().any(|name| may_judge(plan, name)) => {
-                format!("its `for` needs the column {}, which the data lacks", quoted(&column.name))
+                let unlisted = |read: &DataRead| {
+                    read.facts.as_ref().is_some_and(|facts| facts.unlisted.contains(&column.name))
+                };
+                let mut named = self.data.iter().filter(|read| data.contains(&read.id.as_str()));
+                let why = if named.any(unlisted) {
+                    "which `columns` of the data does not list"
+                } else {
+                    "which the data lacks"
+                };
+                format!("its `for` needs the column {}, {why}", quoted(&column.name))
             }
             _ => {
                 let named = applies.data.unwrap_or_default();
@@ -282,14 +292,28 @@ impl Resolver<'_, '_> {
         span: Span,
         data: &str,
         needed: &[String],
-        columns: &[String],
+        known: &DataFacts,
     ) {
+        let columns = &known.columns;
         let lacking: Vec<&str> =
             needed.iter().filter(|c| !columns.contains(c)).map(String::as_str).collect();
         if lacking.is_empty() {
             return;
         }
         let noun = if lacking.len() == 1 { "column" } else { "columns" };
+        if lacking.iter().all(|name| known.unlisted.iter().any(|unlisted| unlisted == name)) {
+            let message = format!(
+                "the reward {} needs the {noun} {}, which `columns` of the data {} does not list",
+                quoted(id),
+                all_words(lacking),
+                quoted(data)
+            );
+            let help = format!(
+                "its rows have it: add it to data.{data}.jsonl.columns, or leave `columns` out to take every column"
+            );
+            self.error(codes::COLUMNS, span, message).input().help(help);
+            return;
+        }
         let message = format!(
             "the reward {} needs the {noun} {}, which the data {} lacks",
             quoted(id),

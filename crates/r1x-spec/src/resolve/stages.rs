@@ -47,6 +47,7 @@ impl Resolver<'_, '_> {
         let batch = *spec.batch_size;
         let micro_batch_size =
             self.micro_batch(spec.micro_batch_size.as_ref(), batch, "batch_size", &spec.path);
+        self.check_draws(data.as_slice(), &spec.batch_size, "batch_size");
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let (steps, batch_size) = (*spec.steps, batch);
         Some(SftPlan { data: data?, steps, batch_size, micro_batch_size, optimizer })
@@ -90,6 +91,8 @@ impl Resolver<'_, '_> {
         let advantage = self.advantage(&spec.advantage);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let (data, mixed) = data?;
+        let drawn: Vec<DataRef> = std::iter::once(&data).chain(&mixed).cloned().collect();
+        self.check_draws(&drawn, &spec.prompts_per_step, "prompts_per_step");
         Some(GrpoPlan {
             data,
             mixed,

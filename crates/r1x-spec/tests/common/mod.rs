@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, SourcePlan};
-use r1x_spec::{Inputs, PluginFacts, Refusal, Report, Resolved, Style, resolve};
+use r1x_spec::{
+    DataFacts, DataRefusal, Inputs, PluginFacts, Refusal, Report, Resolved, Style, resolve,
+};
 
 /// The name under which tests give their spec.
 pub const SPEC: &str = "experiments/spec.yaml";
@@ -72,7 +74,7 @@ impl Inputs for World {
         format!("{hash:064x}")
     }
 
-    fn vocabulary(&self, data: &DataPlan) -> Result<Vec<String>, String> {
+    fn vocabulary(&self, _: &str, data: &DataPlan) -> Result<Vec<String>, String> {
         match &data.source {
             SourcePlan::Countdown(_) => Ok((0..119).map(|n| n.to_string()).collect()),
             SourcePlan::Jsonl { .. } => Err("its columns may hold any text".to_owned()),
@@ -84,11 +86,27 @@ impl Inputs for World {
         if text.contains(eos) { Ok(1000) } else { Err(format!("it has no token `{eos}`")) }
     }
 
-    fn columns(&self, data: &DataPlan) -> Result<Vec<String>, String> {
-        match &data.source {
-            SourcePlan::Countdown(_) => Ok(vec!["nums".to_owned(), "target".to_owned()]),
-            SourcePlan::Jsonl { columns, .. } => Ok(columns.clone()),
-        }
+    /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.
+    fn data(&self, _: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {
+        let SourcePlan::Jsonl { path, columns, .. } = &data.source else {
+            let columns = vec!["nums".to_owned(), "target".to_owned()];
+            return Ok(DataFacts { columns, ..DataFacts::default() });
+        };
+        let unreadable =
+            |error: io::Error| DataRefusal::Unreadable(format!("cannot read {path}: {error}"));
+        let bytes = self.read(Path::new(path), u64::MAX).map_err(unreadable)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let first: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text.lines().next().unwrap_or_default()).unwrap_or_default();
+        let all: Vec<String> = first.keys().cloned().collect();
+        let listed = columns.clone().unwrap_or_else(|| all.clone());
+        Ok(DataFacts {
+            sha256: Some(self.sha256(&bytes)),
+            unlisted: all.into_iter().filter(|name| !listed.contains(name)).collect(),
+            columns: listed,
+            // One line stands for a file of any length.
+            problems: Some(text.lines().count()).filter(|n| *n > 1).map(|n| (n, n)),
+        })
     }
 
     fn plugin(&self, _: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, Refusal> {

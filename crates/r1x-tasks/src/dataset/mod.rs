@@ -21,6 +21,30 @@ pub struct DataSet {
     pub heldout: Vec<Problem>,
     /// sha256 over every field of every problem of both splits, hex.
     pub sha256: String,
+    /// Where the problems stand in their file; no file for generated ones.
+    pub lines: Lines,
+    /// The columns of a file, by the names it has for them, in the order they first appear.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the file.
+    pub name: String,
+    /// Rows that have it.
+    pub rows: usize,
+}
+
+/// The line of every problem, from 1, in the order of the problems.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// The file.
+    pub path: String,
+    /// Lines of the training problems.
+    pub train: Vec<usize>,
+    /// Lines of the held-out problems.
+    pub heldout: Vec<usize>,
 }
 
 impl DataSet {
@@ -30,7 +54,16 @@ impl DataSet {
             fields.count(split.len());
             split.iter().for_each(|problem| add_problem(&mut fields, problem));
         }
-        Self { train, heldout, sha256: fields.finish() }
+        let sha256 = fields.finish();
+        Self { train, heldout, sha256, lines: Lines::default(), columns: Vec::new() }
+    }
+
+    /// The file and line of a problem of this set, when it comes from a file.
+    pub fn line_of(&self, problem: &Problem) -> Option<String> {
+        let train = self.train.iter().zip(&self.lines.train);
+        let mut all = train.chain(self.heldout.iter().zip(&self.lines.heldout));
+        let (_, line) = all.find(|(known, _)| *known == problem)?;
+        Some(format!("{}:{line}", self.lines.path))
     }
 }
 
@@ -70,23 +103,34 @@ pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
     set.map_err(|error| TaskError::InData { id: id.to_owned(), error: Box::new(error) })
 }
 
-/// Checks a data set without making all of it: ranges, template and (where it is quickly counted) number of problems
-/// of a generated one, which takes milliseconds; every row of a file.
+/// A data set before there is a plan that pins it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Survey {
+    /// A generated one, which was checked without making all of it.
+    Generated {
+        /// Its columns.
+        columns: Vec<String>,
+    },
+    /// A file, which was read whole.
+    File(jsonl::Opened),
+}
+
+/// Looks at a data set whose hash is not known yet: ranges, template and (where it is quickly counted) number of
+/// problems of a generated one, which takes milliseconds; every row of a file, which is read for good.
 ///
 /// # Errors
 /// What [`load`] would say, without the name; too few problems in a space too large to count are found by
 /// [`load`] alone.
-pub fn check(plan: &DataPlan) -> Result<(), TaskError> {
+pub fn survey(id: &str, plan: &DataPlan) -> Result<Survey, TaskError> {
     match &plan.source {
-        SourcePlan::Countdown(rules) => countdown::check(rules, &plan.prompt),
-        SourcePlan::Jsonl { .. } => jsonl::read(plan).map(drop),
-    }
-}
-
-/// The columns of a data set: what its template can use and rewards can ask for.
-pub fn columns(plan: &DataPlan) -> Vec<String> {
-    match &plan.source {
-        SourcePlan::Countdown(_) => countdown::columns(),
-        SourcePlan::Jsonl { columns, .. } => columns.clone(),
+        SourcePlan::Countdown(rules) => {
+            countdown::check(rules, &plan.prompt)?;
+            Ok(Survey::Generated { columns: countdown::columns() })
+        }
+        SourcePlan::Jsonl { .. } => {
+            let mut opened = jsonl::open(plan)?;
+            opened.set = opened.set.named(id);
+            Ok(Survey::File(opened))
+        }
     }
 }

@@ -6,10 +6,12 @@
 use r1x_core::estimate::{estimate, pass_at_k};
 use r1x_core::plan::{EvalPlan, RewardPlan, RunPlan};
 use r1x_core::{
-    EvalFacts, EvalMetric, EvalSample, FinishReason, PortError, Problem, RewardedRollout, Rng,
+    Encoder, EvalFacts, EvalMetric, EvalSample, FinishReason, PortError, Problem, ProblemSource,
+    RewardedRollout, Rng,
 };
 
 use super::{reward_by_id, suite_place};
+use crate::check::each;
 use crate::credit::{check_coverage, unweighted};
 use crate::draw::limited;
 use crate::error::TrainError;
@@ -43,7 +45,12 @@ pub(crate) fn suite_by_id<'a>(
 }
 
 /// Finds out before the run what would make a suite fail at its end.
-pub(crate) fn check(run: &RunPlan, suite: &EvalPlan, ports: &Ports<'_>) -> Result<(), PortError> {
+pub(crate) fn check(
+    run: &RunPlan,
+    suite: &EvalPlan,
+    encoder: &dyn Encoder,
+    source: &dyn ProblemSource,
+) -> Result<(), PortError> {
     let place = suite_place(&suite.id);
     let grades = grades(run, suite, &place)?;
     unweighted(&grades, &place)?;
@@ -53,12 +60,10 @@ pub(crate) fn check(run: &RunPlan, suite: &EvalPlan, ports: &Ports<'_>) -> Resul
             return Err(TrainError::PassAt { place, k, samples }.into());
         }
     }
-    let problems = limited(ports.problems, &suite.data, &place)?;
-    check_coverage(&grades[..1], &problems.iter().collect::<Vec<_>>(), &place)?;
-    for problem in problems {
-        encode_prompt(ports.policy, problem, suite.sampling.max_tokens, &place)?;
-    }
-    Ok(())
+    let problems = limited(source, &suite.data, &place)?;
+    check_coverage(&grades[..1], &problems.iter().collect::<Vec<_>>(), source, &place)?;
+    let max_tokens = suite.sampling.max_tokens;
+    each(problems, |problem| encode_prompt(encoder, source, problem, max_tokens, &place).map(drop))
 }
 
 /// The grade, then the rewards that decide whether it counts.

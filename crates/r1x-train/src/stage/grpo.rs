@@ -7,11 +7,12 @@ use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
 use r1x_core::port::{Cursor, Weights};
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    CreditedGroup, Policy, PortError, ProblemSource, Rng, StepFacts, Stream, TrainingBatch,
-    TrainingSequence,
+    CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
+    TrainingBatch, TrainingSequence,
 };
 
 use super::{Training, check_batch, reward_by_id, stage_place};
+use crate::check::each;
 use crate::credit::{assign_credit, at_step, check_coverage};
 use crate::draw::{Draw, limited};
 use crate::error::TrainError;
@@ -25,6 +26,7 @@ use crate::run::Ports;
 pub(crate) struct GrpoStage<'a> {
     plan: &'a GrpoPlan,
     rewards: Vec<RewardPlan>,
+    source: &'a dyn ProblemSource,
     draw: Draw<'a>,
     sampling: Stream,
     packing: Stream,
@@ -53,6 +55,7 @@ impl<'a> GrpoStage<'a> {
         let rng = Rng::new(run.seed);
         Ok(Self {
             plan,
+            source,
             rewards: rewards.collect::<Result<_, _>>()?,
             draw: Draw::new(problems, rng.stream("problems").named(id)),
             sampling: rng.stream("sampling").named(id),
@@ -166,13 +169,18 @@ impl Training for GrpoStage<'_> {
         self.plan.prompts_per_step
     }
 
-    fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError> {
+    fn ahead(&mut self) -> Vec<&Problem> {
+        self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
+    }
+
+    fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError> {
         at_step(self.plan, &self.rewards, 0, &self.place)?;
-        check_coverage(&self.rewards, self.draw.problems(), &self.place)?;
-        for problem in self.draw.ahead(self.plan.steps, self.plan.prompts_per_step) {
-            encode_prompt(policy, problem, self.plan.sampling.max_tokens, &self.place)?;
-        }
-        Ok(())
+        check_coverage(&self.rewards, self.draw.problems(), self.source, &self.place)?;
+        let max_tokens = self.plan.sampling.max_tokens;
+        let ahead = self.draw.ahead(self.plan.steps, self.plan.prompts_per_step);
+        each(ahead, |problem| {
+            encode_prompt(encoder, self.source, problem, max_tokens, &self.place).map(drop)
+        })
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {

@@ -9,7 +9,7 @@ pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
 use r1x_core::port::Cursor;
-use r1x_core::{Policy, PortError, ProblemSource, StepFacts};
+use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts};
 
 use crate::error::TrainError;
 use crate::run::Ports;
@@ -20,8 +20,10 @@ pub(crate) trait Training {
     fn steps(&self) -> u64;
     /// How many problems each step draws.
     fn draws_per_step(&self) -> usize;
+    /// The different problems that its steps will draw.
+    fn ahead(&mut self) -> Vec<&Problem>;
     /// Finds out before the run what would make a later step fail: every problem the stage will draw.
-    fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError>;
+    fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError>;
     /// Prepares the policy when the stage starts anew; a resumed stage finds the policy prepared.
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError>;
     /// Does the step the cursor points at.

@@ -7,19 +7,23 @@ use r1x_core::plan::{RunPlan, SftPlan};
 use r1x_core::port::Cursor;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    Policy, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
+    Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch,
+    TrainingSequence,
 };
 
 use super::{Training, stage_place};
+use crate::check::each;
 use crate::draw::{Draw, limited};
 use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
+use crate::rollout::encode;
 use crate::run::Ports;
 
 /// A supervised stage in progress.
 pub(crate) struct SftStage<'a> {
     plan: &'a SftPlan,
+    source: &'a dyn ProblemSource,
     draw: Draw<'a>,
     place: String,
 }
@@ -36,42 +40,31 @@ impl<'a> SftStage<'a> {
         let problems = limited(source, &plan.data, &place)?;
         super::check_batch(&place, &plan.data, problems.len(), plan.batch_size)?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
-        Ok(Self { plan, draw: Draw::new(problems, stream), place })
+        Ok(Self { plan, source, draw: Draw::new(problems, stream), place })
     }
 
     /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token.
     fn example(
         &self,
-        policy: &dyn Policy,
+        encoder: &dyn Encoder,
         problem: &Problem,
     ) -> Result<TrainingSequence, PortError> {
+        let (place, origin) = (self.place.clone(), || self.source.origin(problem));
         let Some(solution) = &problem.solution else {
-            return Err(TrainError::NoSolution {
-                place: self.place.clone(),
-                data: self.plan.data.data.clone(),
-                problem: problem.key.clone(),
-            }
-            .into());
+            let data = self.plan.data.data.clone();
+            return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
         };
-        let mut tokens = policy.encode(&problem.prompt)?;
+        let mut tokens = encode(encoder, self.source, problem, &problem.prompt, &place)?;
         let prompt_len = tokens.len();
         if prompt_len == 0 {
-            return Err(TrainError::EmptyPrompt {
-                place: self.place.clone(),
-                problem: problem.key.clone(),
-            }
-            .into());
+            return Err(TrainError::EmptyPrompt { place, problem: origin() }.into());
         }
-        tokens.extend(policy.encode(solution)?);
-        tokens.push(policy.eos());
-        if tokens.len() > policy.context_length() {
-            return Err(TrainError::ExampleTooLong {
-                place: self.place.clone(),
-                problem: problem.key.clone(),
-                tokens: tokens.len(),
-                context: policy.context_length(),
-            }
-            .into());
+        tokens.extend(encode(encoder, self.source, problem, solution, &place)?);
+        tokens.push(encoder.eos());
+        let context = encoder.context_length();
+        if tokens.len() > context {
+            let (problem, tokens) = (origin(), tokens.len());
+            return Err(TrainError::ExampleTooLong { place, problem, tokens, context }.into());
         }
         Ok(TrainingSequence {
             mask: vec![true; tokens.len() - prompt_len],
@@ -93,11 +86,13 @@ impl Training for SftStage<'_> {
         self.plan.batch_size
     }
 
-    fn check(&mut self, policy: &dyn Policy) -> Result<(), PortError> {
-        for problem in self.draw.ahead(self.plan.steps, self.plan.batch_size) {
-            self.example(policy, problem)?;
-        }
-        Ok(())
+    fn ahead(&mut self) -> Vec<&Problem> {
+        self.draw.ahead(self.plan.steps, self.plan.batch_size)
+    }
+
+    fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError> {
+        let ahead = self.draw.ahead(self.plan.steps, self.plan.batch_size);
+        each(ahead, |problem| self.example(encoder, problem).map(drop))
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {

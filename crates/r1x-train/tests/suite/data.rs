@@ -87,9 +87,13 @@ fn problems_without_a_prompt_or_solution_or_with_unknown_text() {
     let error = refused(problems(|all| all.problems[2].solution = None), &plan);
     assert_error(&error, Boundary::Data, &["`digit-2`", "no worked solution", "`digits`"]);
     let error = refused(problems(|all| all.problems[2].prompt.clear()), &plan);
-    assert_error(&error, Boundary::Data, &["the prompt of problem `digit-2` is empty"]);
+    assert_error(
+        &error,
+        Boundary::Data,
+        &["stage `sft`: problem `digit-2`: the prompt has no token"],
+    );
     let error = refused(problems(|all| all.problems[2].prompt = "x".to_owned()), &plan);
-    assert_error(&error, Boundary::Data, &["`x` is no digit"]);
+    assert_error(&error, Boundary::Data, &["stage `sft`: problem `digit-2`: `x` is no digit"]);
 }
 
 #[test]

@@ -159,7 +159,10 @@ fn problems_without_a_judge_and_judges_without_a_problem_are_refused_at_the_star
         shaping.applies = about(&["digits"]);
     });
     let message = refusal(two_sets(), &plan);
-    assert_eq!(message, "stage `rl`: no reward judges the problem `more-0` of the data `more`");
+    assert_eq!(
+        message,
+        "stage `rl`: problem `more-0`: no reward judges this problem of the data `more`"
+    );
     let plan = with(run_plan(vec![grpo_stage(mixed(1))]), "stops", |shaping| {
         shaping.applies = about(&["nothing"]);
     });
@@ -172,7 +175,7 @@ fn problems_without_a_judge_and_judges_without_a_problem_are_refused_at_the_star
     let message = refusal(World::default(), &plan);
     assert_eq!(
         message,
-        "eval `digits`: no reward judges the problem `digit-0` of the data `digits`"
+        "eval `digits`: problem `digit-0`: no reward judges this problem of the data `digits`"
     );
     let plan = with(run_plan(vec![grpo_stage(grpo_plan(1))]), "first", |s| s.gate = gate("same"));
     let message = refusal(World::default(), &plan);

@@ -1,13 +1,16 @@
-//! `r1x check`: everything that can be known to be wrong before a run.
+//! `r1x check`: everything that would stop a run before its first step.
 //!
-//! Must not run anything.
+//! It does what `run` does up to there and begins nothing. Must not look for mistakes of its own: a mistake that
+//! only one of the two found would be a trap.
 
 use std::time::Instant;
 
 use crate::cli::SpecArgs;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
+use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::prepare::prepare;
 use crate::{session, table};
 
 /// Checks a spec and the plugins and data it names.
@@ -19,9 +22,11 @@ pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     let world = session::world(1)?;
     let resolved = session::resolved(spec, &world)?;
     let plan = &resolved.plan;
+    let prepared = prepare(plan, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
+    prepared.notices.iter().for_each(Notice::say);
     let plural =
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let said = format!(

@@ -67,12 +67,15 @@ pub fn resume(
     if !unusable.is_empty() && again.steps > 0 && lost == Lost::Ask {
         consent(&unusable, &again.sentence(&plan))?;
     }
+    // Before the run is taken up again: what cannot go on stays as it is.
+    let checked = r1x_train::check(&plan, &*policy, &problems, from.clone())
+        .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
     let mut writer = store.resume_run(run, &from, session::folder().as_deref())?;
     eprintln!("going on from {}: {}", checkpoint.path, steps_done(&plan, &from));
     if again.steps > 0 {
         eprintln!("{}", again.sentence(&plan));
     }
-    let wired = Wired { plan: &plan, policy, rewarder, problems, from, store: &store };
+    let wired = Wired { plan: &plan, checked, policy, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
 

@@ -2,18 +2,21 @@
 //!
 //! Start reading here to see how the pieces fit. Must not know how any of them works.
 
+use std::path::Path;
 use std::time::Instant;
 
 use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
-use r1x_store::{RunStart, RunStatus, RunWriter, Store};
-use r1x_train::{Ports, RunOutcome};
+use r1x_store::{Level, RunStart, RunStatus, RunWriter, Store};
+use r1x_train::{Checked, Ports, RunOutcome};
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
 use crate::failure::{Failure, code};
 use crate::interrupt::Interrupt;
+use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::prepare::{Prepared, prepare};
 use crate::progress::{Progress, Shares};
 use crate::report::{Form, Report, missed_gates};
 use crate::timed::{Stopwatch, TimedPolicy, TimedRewarder};
@@ -36,9 +39,10 @@ pub fn run(
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
     let plan = &resolved.plan;
-    let problems = session::problems(plan)?;
-    let (mut rewarder, plugins) = session::rewarder(plan, &world, None)?;
-    session::rehearse(plan, &problems, &mut rewarder)?;
+    let Prepared { checked, problems, mut rewarder, plugins, notices } = prepare(plan, &world)?;
+    notices.iter().for_each(Notice::say);
+    // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
+    let mut policy = session::policy(plan, compute, &device, Path::new(""))?;
     let (plan_json, plan_sha256) = session::plan_json(plan)?;
     let store = session::store(global)?;
     let mut writer = store
@@ -57,9 +61,12 @@ pub fn run(
             folder: session::folder(),
         })
         .map_err(PortError::from)?;
+    for notice in &notices {
+        writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
+    }
     rewarder.keep_failures(session::failures(writer.folder()));
-    let policy = session::policy(plan, compute, &device, writer.folder())?;
-    let wired = Wired { plan, policy, rewarder, problems, from: Cursor::default(), store: &store };
+    policy.keep_in(writer.folder().to_owned());
+    let wired = Wired { plan, checked, policy, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
 
@@ -67,14 +74,14 @@ pub fn run(
 pub struct Wired<'a> {
     /// What to run.
     pub plan: &'a RunPlan,
+    /// The same plan, checked, and where to begin.
+    pub checked: Checked<'a>,
     /// The model.
     pub policy: Box<dyn r1x_model::Model>,
     /// The rewards.
     pub rewarder: r1x_reward::WasmRewarder,
     /// The data.
     pub problems: r1x_tasks::Problems,
-    /// Where to begin.
-    pub from: Cursor,
     /// Where it is recorded.
     pub store: &'a Store,
 }
@@ -103,7 +110,7 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
             problems: &wired.problems,
             recorder: &mut progress,
         };
-        r1x_train::run(wired.plan, ports, wired.from, &|| interrupt.requested())
+        wired.checked.run(ports, &|| interrupt.requested())
     };
     progress.finish();
     let shares = progress.shares;

@@ -20,7 +20,7 @@ use r1x_core::{Position, Problem, Rng, Stream};
 use crate::dataset::DataSet;
 use crate::digest::{key_number, problem_key};
 use crate::error::TaskError;
-use crate::template::Template;
+use crate::template::{Columns, Template};
 
 pub use solve::{Expression, Operation, Table};
 pub use trace::{worked_search, worked_steps};
@@ -99,7 +99,7 @@ pub(crate) fn columns() -> Vec<String> {
 /// problems leaves them as they are.
 pub(crate) fn generate(plan: &CountdownPlan, prompt: &str) -> Result<DataSet, TaskError> {
     let rules = Rules::new(plan)?;
-    let template = Template::new(prompt, &columns())?;
+    let template = Template::new(prompt, Columns::Known(&columns()))?;
     let rng = Rng::new(plan.seed);
     let wanted = plan.heldout.saturating_add(plan.train);
     let mut drawn = generate::draw(&rules, wanted, rng)?;
@@ -127,7 +127,7 @@ pub(crate) fn probe_prompts(
     count: u64,
 ) -> Result<Vec<String>, TaskError> {
     let rules = Rules::new(plan)?;
-    let template = Template::new(prompt, &columns())?;
+    let template = Template::new(prompt, Columns::Known(&columns()))?;
     let stream = Rng::new(plan.seed).stream("countdown.probe");
     let probe = |index: u64| {
         let mut chance = stream.at(&[index]);

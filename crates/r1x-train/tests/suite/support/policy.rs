@@ -10,7 +10,8 @@ use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
 use r1x_core::{
-    Boundary, Completion, FinishReason, Policy, PortError, Stream, TrainingBatch, TrainingSequence,
+    Boundary, Completion, Encoder, FinishReason, Policy, PortError, Stream, TrainingBatch,
+    TrainingSequence,
 };
 
 /// Token 0 ends a sequence, token d + 1 is the digit d.
@@ -155,7 +156,7 @@ impl TablePolicy {
     }
 }
 
-impl Policy for TablePolicy {
+impl Encoder for TablePolicy {
     fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
         text.chars()
             .map(|letter| {
@@ -178,7 +179,9 @@ impl Policy for TablePolicy {
     fn context_length(&self) -> usize {
         self.context.unwrap_or(8)
     }
+}
 
+impl Policy for TablePolicy {
     /// The last request first, because the loop must not count on an order.
     fn generate_each(
         &self,

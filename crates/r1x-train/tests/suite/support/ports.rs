@@ -164,4 +164,8 @@ impl ProblemSource for FixedProblems {
     fn problems(&self, data: &str, _split: Split) -> Result<&[Problem], PortError> {
         Ok(if data == "more" { &self.more } else { &self.problems })
     }
+
+    fn origin(&self, problem: &Problem) -> String {
+        format!("problem `{}`", problem.key)
+    }
 }

@@ -1,17 +1,19 @@
 //! `r1x plugin check`: do a spec and its plugins fit together?
 //!
-//! Each reward of a stage judges four empty completions of a real problem, as it does before a run. Must not
-//! generate anything.
+//! Each reward judges rows of the data it will meet, as it does before a run. Must not generate anything.
 
 use std::path::Path;
 
 use r1x_build::{Limits, Source};
+use r1x_core::PortError;
 use r1x_core::plan::{LimitsPlan, RewardPlan};
 
 use crate::cli::SpecArgs;
 use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
+use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::rehearsal::rehearse;
 use crate::{session, table};
 
 /// Resolves the spec, which checks columns and configurations, compares limits, and lets rewards judge.
@@ -42,9 +44,13 @@ pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     let mut page = Page::default();
     page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
-        let problems = session::problems(&resolved.plan)?;
+        let problems = world.problems(&resolved.plan).map_err(PortError::from)?;
         let (mut rewarder, _) = session::rewarder(&resolved.plan, &world, None)?;
-        session::rehearse(&resolved.plan, &problems, &mut rewarder)?;
+        let (errors, notices) = rehearse(&resolved.plan, &problems, &mut rewarder);
+        notices.iter().for_each(Notice::say);
+        if !errors.is_empty() {
+            return Err(Failure::all(errors.into_iter().map(Failure::from)));
+        }
         let said = format!("  {}  {} rewards", spec.spec.display(), rows.len());
         page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
     }

@@ -1,5 +1,6 @@
 //! Tests of the reader of JSON lines.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::*;
@@ -10,7 +11,8 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
             path: "problems.jsonl".to_owned(),
             sha256: String::new(),
             heldout,
-            columns: columns.iter().map(|&name| name.to_owned()).collect(),
+            columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
+            renamed: BTreeMap::new(),
             solution: solution.map(str::to_owned),
             answer: columns.last().map(|&name| name.to_owned()),
         },
@@ -96,29 +98,29 @@ fn errors_name_the_line() {
     check_error(b"\n \r\n", "problems.jsonl has no rows");
     check_error(
         format!("{good}\n{{\"nums\": [1,\n").as_bytes(),
-        "problems.jsonl, line 3: not JSON: EOF while parsing a value (column 12)",
+        "problems.jsonl:3: not JSON: EOF while parsing a value (column 12)",
     );
     check_error(
         format!("{good}{{\"nums\": [1], \"tgt\": 1}}").as_bytes(),
-        "problems.jsonl, line 2: the column `target` is missing; the row has `nums`, `tgt`",
+        "problems.jsonl:2: the column `target` is missing; the row has `nums`, `tgt`",
     );
-    check_error(b"[1]", "problems.jsonl, line 1: a row is an object, but this is a list");
+    check_error(b"[1]", "problems.jsonl:1: a row is an object, but this is a list");
     check_error(
         b"{\"nums\": [1], \"target\": [2]}",
-        "problems.jsonl, line 1: the column `target` must be text, but is a list",
+        "problems.jsonl:1: the column `target` must be text, but is a list",
     );
     check_error(
         b"{\"nums\": [1], \"target\": \"\xff\"}",
-        "problems.jsonl, line 1: not UTF-8 from byte 26 of the line on",
+        "problems.jsonl:1: not UTF-8 from byte 26 of the line on",
     );
     check_error(
         b"{\"nums\": 5, \"target\": 1}",
-        "problems.jsonl, line 1: the prompt template cannot be used (line 1 of it): invalid operation: \
+        "problems.jsonl:1: the prompt template cannot be used (line 1 of it): invalid operation: \
          cannot join value of type number",
     );
     let deep = format!("{{\"nums\": {}1{}, \"target\": 1}}", "[".repeat(500), "]".repeat(500));
     let error = parse(deep.as_bytes(), &countdown()).unwrap_err().to_string();
-    assert!(error.contains("line 1: not JSON: recursion limit exceeded"), "{error}");
+    assert!(error.contains(":1: not JSON: recursion limit exceeded"), "{error}");
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn a_missing_or_changed_file_is_named() {
     let mut plan = countdown();
     let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else { unreachable!() };
     *path = file.display().to_string();
-    *sha256 = sha256_hex(b"{\"nums\": [1], \"target\": 1}");
+    *sha256 = crate::digest::sha256_hex(b"{\"nums\": [1], \"target\": 1}");
     let missing = read(&plan).unwrap_err();
     assert!(matches!(missing, TaskError::Read { .. }), "{missing}");
     fs::write(&file, "{\"nums\": [1], \"target\": 2}").unwrap();
@@ -152,8 +154,102 @@ fn a_real_file_is_read() {
         return;
     };
     let plan = plan(&["question", "answer"], Some("answer"), 0.1);
-    let set = parse(&bytes, &plan).unwrap();
+    let set = parse(bytes.as_slice(), &plan).unwrap();
     assert_eq!(set.train.len() + set.heldout.len(), 1_319);
     assert!((90..180).contains(&set.heldout.len()), "{}", set.heldout.len());
     assert!(set.train.iter().all(|p| p.solution.as_ref().is_some_and(|s| s.contains("####"))));
+}
+
+/// A plan that names no columns.
+fn every_column(prompt: &str, solution: Option<&str>) -> DataPlan {
+    let mut plan = DataPlan { prompt: prompt.to_owned(), ..plan(&["q"], solution, 0.5) };
+    if let SourcePlan::Jsonl { columns, answer, .. } = &mut plan.source {
+        (*columns, *answer) = (None, None);
+    }
+    plan
+}
+
+#[test]
+fn a_spec_without_columns_takes_every_column_of_each_row() {
+    let text = "{\"q\": \"a\", \"n\": 1}\n{\"q\": \"b\", \"unit\": \"m\", \"s\": \"x\"}\n";
+    let mut plan = every_column("{{ q }} ?", None);
+    if let SourcePlan::Jsonl { heldout, .. } = &mut plan.source {
+        *heldout = 0.0;
+    }
+    let set = parse(text.as_bytes(), &plan).unwrap();
+    let names = |problem: &Problem| problem.columns.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&set.train[0]), ["n", "q"]);
+    assert_eq!(names(&set.train[1]), ["q", "s", "unit"]);
+    let columns: Vec<_> = set.columns.iter().map(|c| (c.name.as_str(), c.rows)).collect();
+    assert_eq!(columns, [("q", 2), ("n", 1), ("unit", 1), ("s", 1)]);
+    let lines = Lines { path: "problems.jsonl".to_owned(), train: vec![1, 2], heldout: vec![] };
+    assert_eq!(set.lines, lines);
+    assert_eq!(set.line_of(&set.train[1]).as_deref(), Some("problems.jsonl:2"));
+}
+
+#[test]
+fn without_columns_what_the_template_asks_decides_the_side() {
+    let mut text = String::new();
+    for i in 1..=200 {
+        text.push_str(&format!("{{\"id\": {i}, \"q\": \"{i} ?\", \"s\": \"one\"}}\n"));
+        text.push_str(&format!("{{\"id\": -{i}, \"q\": \"{i} ?\", \"s\": \"two\"}}\n"));
+    }
+    let set = parse(text.as_bytes(), &every_column("{{ q }}", Some("s"))).unwrap();
+    assert!((60..140).contains(&(set.heldout.len() / 2)), "{}", set.heldout.len());
+    for split in [&set.train, &set.heldout] {
+        assert!(split.chunks(2).all(|pair| pair[0].key == pair[1].key));
+    }
+    // A template that asks every row alike leaves the whole row but its solution.
+    let set = parse(text.as_bytes(), &every_column("go", Some("s"))).unwrap();
+    let keys: std::collections::BTreeSet<_> =
+        set.train.iter().chain(&set.heldout).map(|p| &p.key).collect();
+    assert_eq!(keys.len(), 400);
+}
+
+#[test]
+fn columns_can_have_another_name_than_in_the_file() {
+    let mut plan = plan(&["question", "target"], None, 0.0);
+    if let SourcePlan::Jsonl { renamed, answer, .. } = &mut plan.source {
+        *renamed = BTreeMap::from([
+            ("question".to_owned(), "q".to_owned()),
+            ("target".to_owned(), "gold answer".to_owned()),
+        ]);
+        *answer = Some("gold answer".to_owned());
+    }
+    let set = parse(&b"{\"q\": \"a\", \"gold answer\": 5, \"more\": 1}"[..], &plan).unwrap();
+    let [problem] = &set.train[..] else { panic!("{set:?}") };
+    assert_eq!((problem.prompt.as_str(), problem.answer.as_deref()), ("a ?", Some("5")));
+    let columns: Vec<_> = problem.columns.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(columns, [("question", "\"a\""), ("target", "5")]);
+    let error = parse(&b"{\"question\": \"a\"}"[..], &plan).unwrap_err().to_string();
+    assert_eq!(error, "problems.jsonl:1: the column `q` is missing; the row has `question`");
+}
+
+#[test]
+fn long_numbers_stay_exact_wherever_they_are_read() {
+    let long = "123456789012345678901234567890";
+    let text = format!("{{\"q\": {long}, \"t\": [{long}, 5]}}");
+    let set = parse(text.as_bytes(), &plan(&["q", "t", "q"], None, 0.0)).unwrap();
+    let problem = &set.train[0];
+    assert_eq!(problem.prompt, format!("{long} ?"));
+    assert_eq!(problem.answer.as_deref(), Some(long));
+    assert_eq!(problem.columns["q"], long);
+    assert_eq!(problem.columns["t"], format!("[{long},5]"));
+}
+
+#[test]
+fn slips_of_every_kind_name_the_line() {
+    let good = "{\"nums\": [1], \"target\": 1}\n";
+    for (line, reason) in [
+        ("{\"nums\": [1], \"nums\": [2], \"target\": 1}", "the key `nums` is written twice"),
+        ("{\"nums\": [NaN], \"target\": 1}", "not JSON: expected value (column 11)"),
+        ("\"text\"", "a row is an object, but this is text"),
+        ("null", "a row is an object, but this is null"),
+        ("{\"nums\": [1], \"target\": 1} {}", "not JSON: trailing characters (column 28)"),
+        ("{\"nums\": [1], \"target\": 1e999}", "not JSON: number out of range (column 29)"),
+        ("\u{feff}{\"nums\": [1], \"target\": 1}", "not JSON: expected value (column 1)"),
+    ] {
+        let text = format!("\u{feff}{good}\r\n  \n{line}\r\n{good}");
+        check_error(text.as_bytes(), &format!("problems.jsonl:4: {reason}"));
+    }
 }

@@ -1,0 +1,108 @@
+//! Everything a run needs, made and checked before it begins.
+//!
+//! `check` and `run` both come through here, so that a spec one of them refuses is refused by the other, with the
+//! same words: problems are loaded, plugins and judges wired, every text a step will meet is turned into tokens, and
+//! every reward is asked about rows it will judge. Nothing here writes to the store. Must not know commands.
+
+use r1x_core::PortError;
+use r1x_core::plan::RunPlan;
+use r1x_core::port::Cursor;
+use r1x_model::ModelEncoder;
+use r1x_reward::WasmRewarder;
+use r1x_store::PluginInput;
+use r1x_tasks::Problems;
+use r1x_train::{Checked, Unseen};
+
+use crate::failure::{Failure, code};
+use crate::inputs::World;
+use crate::notice::Notice;
+use crate::rehearsal::rehearse;
+use crate::{environment, session, table};
+
+/// Bytes of a trained number: the number, its gradient and two moments of the optimizer, in f32.
+const TRAINED_BYTES: u64 = 16;
+/// Below this share, tokens that training never shows are those of any long text.
+const UNSEEN_SHARE: f64 = 1e-3;
+
+/// What a run begins with.
+pub struct Prepared<'p> {
+    /// The plan, in which nothing that can be known to fail is left.
+    pub checked: Checked<'p>,
+    /// The problems.
+    pub problems: Problems,
+    /// The rewards.
+    pub rewarder: WasmRewarder,
+    /// The plugins, for the record.
+    pub plugins: Vec<PluginInput>,
+    /// What the user should know.
+    pub notices: Vec<Notice>,
+}
+
+/// Prepares a new run of a plan.
+///
+/// # Errors
+/// Everything that would stop the run before its first step, as far as one can be looked for without the other.
+pub fn prepare<'p>(plan: &'p RunPlan, world: &World) -> Result<Prepared<'p>, Failure> {
+    let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
+    fits(plan, encoder.vocabulary_size(), environment::ram_bytes())?;
+    let problems = world.problems(plan).map_err(PortError::from)?;
+    let (mut rewarder, plugins) = session::rewarder(plan, world, None)?;
+    let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
+    let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
+    let (checked, mut errors) = match checked {
+        Ok(checked) => (Some(checked), Vec::new()),
+        Err(errors) => (None, errors),
+    };
+    errors.extend(failed);
+    let Some(checked) = checked.filter(|_| errors.is_empty()) else {
+        return Err(Failure::all(errors.into_iter().map(Failure::from)));
+    };
+    let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
+    notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
+    Ok(Prepared { checked, problems, rewarder, plugins, notices })
+}
+
+/// An error when the numbers that are trained do not fit into this machine.
+fn fits(plan: &RunPlan, vocabulary: usize, ram_bytes: Option<u64>) -> Result<(), Failure> {
+    let trained = r1x_spec::parameters(&plan.model, vocabulary).total;
+    let needed = trained.saturating_mul(TRAINED_BYTES);
+    match ram_bytes {
+        Some(memory) if needed > memory => Err(Failure::new(
+            code::RESOURCE,
+            format!(
+                "the model has {} parameters, which take at least {} to train, but this machine has {}",
+                table::count(trained),
+                table::bytes(needed),
+                table::bytes(memory)
+            ),
+            "make the model smaller, or use a larger machine",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn never_learnt(unseen: &Unseen) -> Notice {
+    let examples: Vec<String> =
+        unseen.examples.iter().map(|text| format!("`{}`", shown(text))).collect();
+    Notice::new(
+        format!(
+            "eval `{}`: {:.1} % of the tokens of its problems ({} of {}, in {} of {} problems) occur in no training \
+             problem, so the model never learns them; the most frequent: {}",
+            unseen.suite,
+            100.0 * unseen.share(),
+            unseen.unseen,
+            unseen.tokens,
+            unseen.touched,
+            unseen.problems,
+            examples.join(", "),
+        ),
+        "where each word is a token, a new word is a new token: use `tokenizer: {file: ...}` with pieces smaller than \
+         words, or train on problems that have these words",
+    )
+}
+
+/// A piece of text on one line, cut.
+fn shown(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    plain.take(24).collect()
+}

@@ -1,0 +1,240 @@
+//! Every reward is asked about rows of the data it will judge, before a run begins: a plugin that cannot do its work,
+//! or a row that it cannot judge, is found here and not after hours.
+//!
+//! Must not know stages beyond what they judge, nor who asks.
+
+use r1x_core::plan::{DataRef, EvalPlan, OnFailure, RewardPlan, RunPlan, StageKind};
+use r1x_core::reward::applies;
+use r1x_core::{
+    Boundary, Completion, FinishReason, PortError, Problem, ProblemSource, Rewarder, Rollout,
+    RolloutGroup,
+};
+use r1x_reward::WasmRewarder;
+
+use crate::notice::Notice;
+
+/// Rows that a reward is asked about, of each data set it judges.
+const ROWS: usize = 256;
+/// Rows for a reward that asks for more than text: a program or a model takes long to run.
+const COSTLY_ROWS: usize = 2;
+/// Failing rows after which no more are looked for.
+const ENOUGH_FAILURES: usize = 8;
+/// JSON texts of a column that may have nothing in it for a reward to read.
+const NOTHING: [&str; 4] = ["null", "\"\"", "[]", "{}"];
+
+const HINT: &str = "before its first step, a run asks each reward about an empty completion, which every model gives \
+                    at times, and about the worked solutions of some rows; `r1x plugin test` tries more";
+
+/// A reward and the problems that a stage or suite has it judge.
+struct Duty<'p> {
+    /// "stage `rl`", "eval `heldout`".
+    place: String,
+    reward: &'p RewardPlan,
+    data: &'p DataRef,
+    /// Rollouts of one problem.
+    group: usize,
+    /// Problems that are scored together.
+    together: usize,
+}
+
+/// Lets every reward judge rows of all data it will meet, in stages and in suites. What it may fail on by its policy
+/// is a notice.
+pub fn rehearse(
+    plan: &RunPlan,
+    problems: &dyn ProblemSource,
+    rewarder: &mut WasmRewarder,
+) -> (Vec<PortError>, Vec<Notice>) {
+    let (mut errors, mut notices) = (Vec::new(), Vec::new());
+    for duty in duties(plan) {
+        match duty.rehearse(problems, rewarder) {
+            Ok(notice) => notices.extend(notice),
+            Err(error) => errors.push(error),
+        }
+    }
+    (errors, notices)
+}
+
+/// What every reward has to do, once for each data set.
+fn duties(plan: &RunPlan) -> Vec<Duty<'_>> {
+    let mut duties: Vec<Duty<'_>> = Vec::new();
+    let mut add = |place: &str, id: &str, data, (group, together)| {
+        let known = |duty: &Duty<'_>| duty.reward.id == id && duty.data == data;
+        let reward = plan.rewards.iter().find(|reward| reward.id == id);
+        if let Some(reward) = reward.filter(|_| !duties.iter().any(known)) {
+            let place = place.to_owned();
+            duties.push(Duty { place, reward, data, group, together });
+        }
+    };
+    for stage in &plan.stages {
+        let StageKind::Grpo(grpo) = &stage.kind else { continue };
+        let (place, size) =
+            (format!("stage `{}`", stage.id), (grpo.group_size, grpo.prompts_per_step));
+        for data in std::iter::once(&grpo.data).chain(&grpo.mixed) {
+            grpo.rewards.iter().for_each(|id| add(&place, id, data, size));
+        }
+    }
+    for suite in &plan.evals {
+        let (place, size) = (format!("eval `{}`", suite.id), (suite.samples, ROWS));
+        for id in grades(plan, suite) {
+            add(&place, id, &suite.data, size);
+        }
+    }
+    duties
+}
+
+/// The grade of a suite and the rewards that decide whether it counts.
+fn grades<'p>(plan: &'p RunPlan, suite: &'p EvalPlan) -> Vec<&'p str> {
+    let mut ids = vec![suite.grade.as_str()];
+    while let Some(gate) = ids.last().and_then(|id| {
+        let reward = plan.rewards.iter().find(|reward| reward.id == *id)?;
+        reward.shaping.gate.as_ref()
+    }) {
+        if ids.contains(&gate.reward.as_str()) {
+            break;
+        }
+        ids.push(&gate.reward);
+    }
+    ids
+}
+
+/// Rows on which a reward failed.
+struct Failed {
+    rows: usize,
+    tried: usize,
+    first: PortError,
+}
+
+impl Duty<'_> {
+    fn rehearse(
+        &self,
+        problems: &dyn ProblemSource,
+        rewarder: &mut WasmRewarder,
+    ) -> Result<Option<Notice>, PortError> {
+        let known = problems.problems(&self.data.data, self.data.split)?;
+        let drawn = known.iter().skip(self.data.skip).take(self.data.limit.unwrap_or(usize::MAX));
+        let judged: Vec<&Problem> = drawn.filter(|problem| applies(self.reward, problem)).collect();
+        let rows = self.chosen(&judged, rewarder);
+        match self.failed(&rows, problems, rewarder) {
+            None => Ok(None),
+            Some(failed) if self.is_tolerated(&failed) => Ok(Some(self.notice(&failed))),
+            Some(failed) => Err(self.error(failed)),
+        }
+    }
+
+    /// The first rows, then those that lack something the reward reads.
+    fn chosen<'r>(&self, judged: &[&'r Problem], rewarder: &WasmRewarder) -> Vec<&'r Problem> {
+        let most = if self.reward.grant.is_empty() { ROWS } else { COSTLY_ROWS };
+        let (first, rest) = judged.split_at(judged.len().min(most));
+        let read = rewarder.columns(&self.reward.id);
+        let lacks = |problem: &&&Problem| {
+            let nothing = |name: &String| match problem.columns.get(name) {
+                Some(value) => NOTHING.contains(&value.as_str()),
+                None => true,
+            };
+            read.required.iter().any(nothing)
+                || read
+                    .optional
+                    .iter()
+                    .any(|name| problem.columns.contains_key(name) && nothing(name))
+        };
+        first.iter().chain(rest.iter().filter(lacks).take(most)).copied().collect()
+    }
+
+    fn failed(
+        &self,
+        rows: &[&Problem],
+        problems: &dyn ProblemSource,
+        rewarder: &mut WasmRewarder,
+    ) -> Option<Failed> {
+        let strict = [RewardPlan { on_failure: OnFailure::Fail, ..self.reward.clone() }];
+        let (first, rest) = rows.split_first()?;
+        let group = |problem: &&Problem| answered((*problem).clone());
+        // The first alone: a plugin that fails always, after its whole time, is found in one call.
+        let fine = rewarder.score(&strict, &[group(first), group(first)]).is_ok()
+            && rewarder.score(&strict, &rest.iter().map(group).collect::<Vec<_>>()).is_ok();
+        if fine {
+            return None;
+        }
+        let mut found: Option<Failed> = None;
+        for (index, row) in rows.iter().enumerate() {
+            let Err(error) = rewarder.score(&strict, &[group(row)]) else { continue };
+            let failed = found.get_or_insert_with(|| Failed {
+                rows: 0,
+                tried: 0,
+                first: PortError {
+                    message: format!("{}: {}", problems.origin(row), error.message),
+                    ..error
+                },
+            });
+            (failed.rows, failed.tried) = (failed.rows + 1, index + 1);
+            if failed.rows >= ENOUGH_FAILURES {
+                return found;
+            }
+        }
+        found.map(|failed| Failed { tried: rows.len(), ..failed })
+    }
+
+    /// Whether a run goes on although these rows fail: its policy allows that share of all rows, and the rollouts of
+    /// one such row among those it is scored with.
+    fn is_tolerated(&self, failed: &Failed) -> bool {
+        // A column that is not there is no failure of the plugin.
+        let is_failure = failed.first.boundary == Boundary::Reward;
+        let share = self.reward.max_failed_share;
+        let may_fail = (share * (self.group * self.together.min(failed.tried)) as f64).floor();
+        is_failure
+            && self.reward.on_failure != OnFailure::Fail
+            && failed.rows as f64 <= share * failed.tried as f64
+            && self.group as f64 <= may_fail.max(1.0)
+    }
+
+    fn error(&self, failed: Failed) -> PortError {
+        let others = match failed.rows - 1 {
+            0 => String::new(),
+            more => format!("; {more} more of the {} rows tried fail too", failed.tried),
+        };
+        PortError {
+            message: format!("before {}: {}{others}", self.place, failed.first.message),
+            hint: Some(failed.first.hint.filter(|_| failed.first.boundary == Boundary::Data))
+                .flatten()
+                .or_else(|| Some(HINT.to_owned())),
+            boundary: failed.first.boundary,
+        }
+    }
+
+    fn notice(&self, failed: &Failed) -> Notice {
+        let counts = match self.reward.on_failure {
+            OnFailure::Zero => "counts 0",
+            _ => "is left out",
+        };
+        Notice::new(
+            format!(
+                "{}: the reward `{}` fails on {} of the {} rows tried; the first: {}",
+                self.place, self.reward.id, failed.rows, failed.tried, failed.first.message
+            ),
+            format!("such a rollout {counts} (on_failure); mend the row or leave it out"),
+        )
+    }
+}
+
+/// What is asked about a row: nothing written, the worked solution and the answer, where it has them. Nothing is
+/// written twice, because a wrong number of scores cannot be told from one completion.
+fn answered(problem: Problem) -> RolloutGroup {
+    let mut texts = vec![String::new(); 2];
+    for text in [&problem.solution, &problem.answer].into_iter().flatten() {
+        if !texts.contains(text) {
+            texts.push(text.clone());
+        }
+    }
+    let completion = Completion {
+        tokens: vec![0],
+        logprobs: vec![0.0],
+        entropies: vec![0.0],
+        finish: FinishReason::Stop,
+    };
+    let rollout = |text| Rollout { completion: completion.clone(), text };
+    RolloutGroup {
+        problem,
+        prompt_tokens: vec![0],
+        rollouts: texts.into_iter().map(rollout).collect(),
+    }
+}
