@@ -25,14 +25,18 @@ struct Shelf {
 enum Grain {
     /// The files of one name, whatever their endings.
     Name,
+    /// Each folder in it.
+    Each,
     /// The folder as a whole.
     Folder,
 }
 
-const SHELVES: [Shelf; 5] = [
+const SHELVES: [Shelf; 7] = [
     Shelf { folder: "plugins", what: "native code", grain: Grain::Name },
     Shelf { folder: "build/components", what: "component", grain: Grain::Name },
     Shelf { folder: "build/built", what: "note of a build", grain: Grain::Name },
+    Shelf { folder: "build/bases", what: "interpreter with packages", grain: Grain::Name },
+    Shelf { folder: "build/packages", what: "packages", grain: Grain::Each },
     Shelf { folder: "build/interpreters", what: "interpreter", grain: Grain::Name },
     Shelf { folder: "build/rust", what: "cargo's folder", grain: Grain::Folder },
 ];
@@ -67,17 +71,22 @@ pub fn entries(root: &Path) -> Vec<Entry> {
         let folder = root.join(shelf.folder);
         match shelf.grain {
             Grain::Name => by_name(shelf.what, &folder, &mut found),
-            Grain::Folder => {
-                let (bytes, used) = size(&folder);
-                let name = shelf.folder.rsplit('/').next().unwrap_or_default().to_owned();
-                if bytes > 0 {
-                    found.push(Entry { what: shelf.what, name, bytes, used, paths: vec![folder] });
-                }
+            Grain::Each => {
+                let folders = listed(&folder).into_iter().filter(|path| path.is_dir());
+                found.extend(folders.filter_map(|folder| whole(shelf.what, folder)));
             }
+            Grain::Folder => found.extend(whole(shelf.what, folder)),
         }
     }
     found.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.name.cmp(&b.name)));
     found
+}
+
+/// A folder as one entry; nothing where it is empty.
+fn whole(what: &'static str, folder: PathBuf) -> Option<Entry> {
+    let (bytes, used) = size(&folder);
+    let name = folder.file_name()?.to_string_lossy().into_owned();
+    (bytes > 0).then(|| Entry { what, name, bytes, used, paths: vec![folder] })
 }
 
 fn by_name(what: &'static str, folder: &Path, found: &mut Vec<Entry>) {
@@ -255,9 +264,11 @@ mod tests {
     fn clearing_leaves_tools() {
         let folder = filled();
         let root = folder.path();
+        put(root, "build/packages/1f/sympy/core.py", 30, 5);
+        put(root, "build/packages/2e/mpmath/core.py", 40, 5);
         let (freed, result) = clear(root);
         result.unwrap();
-        assert_eq!((freed.entries, freed.bytes), (5, 1114));
+        assert_eq!((freed.entries, freed.bytes), (7, 1184));
         assert!(entries(root).is_empty());
         assert_eq!(tools(root).len(), 1);
         assert_eq!(clear(&root.join("nowhere")).0, Freed::default());

@@ -85,6 +85,7 @@ pub(crate) fn provide(
     if !kept.join(WHOLE).is_file() {
         fetch(&lock, &kept, environment)?;
     }
+    files::used(&[&kept.join(WHOLE)]);
     Ok(Some(Packages { folder: kept, identity }))
 }
 

@@ -81,6 +81,7 @@ pub(super) fn kept(
     if let (Ok(noted), Ok(bytes)) = (std::fs::read_to_string(&note), std::fs::read(&path))
         && files::sha256(&bytes) == noted.trim()
     {
+        files::used(&[&path]);
         return Ok(bytes);
     }
     let component =

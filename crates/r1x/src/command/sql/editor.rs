@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use rustyline::completion::{Completer, Pair};
-use rustyline::config::{Behavior, Builder, Config};
+use rustyline::config::{Behavior, Builder, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -40,6 +40,7 @@ impl Editor {
             .max_history_size(REMEMBERED)?
             .history_ignore_dups(true)?
             .history_ignore_space(true)
+            .completion_type(CompletionType::List)
             // Answers may go into a file while the prompt is on the terminal.
             .behavior(Behavior::PreferTerm)
             .build();
