@@ -9,6 +9,7 @@ mod error;
 pub mod examples;
 mod names;
 mod open;
+mod packing;
 mod read;
 mod record;
 mod rescore;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::alive::Process;
 use crate::error::StoreError;
 use crate::names;
+use crate::packing;
 use crate::writer::{Cell, Tx};
 
 /// Everything known about a run when it begins.
@@ -404,9 +405,17 @@ pub(crate) async fn upsert_plugin(
     tx: &mut Tx<'_>,
     plugin: &PluginInput,
 ) -> Result<i64, StoreError> {
+    let known: Vec<(i64,)> = tx
+        .fetch_all("SELECT plugin_id FROM plugin WHERE sha256 = ?", [(&plugin.sha256).into()])
+        .await?;
+    // A component is kept once, however many runs use it.
+    if let Some((plugin_id,)) = known.first() {
+        return Ok(*plugin_id);
+    }
+    let (packing, packed) = packing::pack(&plugin.bytes);
     tx.execute(
-        "INSERT INTO plugin (sha256, name, version, wit_world, source_sha256, bytes, wasm)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING",
+        "INSERT INTO plugin (sha256, name, version, wit_world, source_sha256, bytes, packing, wasm)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (&plugin.sha256).into(),
             (&plugin.name).into(),
@@ -414,7 +423,8 @@ pub(crate) async fn upsert_plugin(
             (&plugin.wit_world).into(),
             plugin.source_sha256.as_ref().into(),
             plugin.bytes.len().into(),
-            plugin.bytes.clone().into(),
+            packing.as_str().into(),
+            packed.into_owned().into(),
         ],
     )
     .await?;

@@ -72,6 +72,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "tokio",
             "tracing",
             "uuid",
+            "zstd",
         ],
     ),
     (

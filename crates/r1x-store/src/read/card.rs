@@ -6,6 +6,7 @@ use sqlx::{FromRow, query_as};
 
 use super::summary::RunSummary;
 use crate::error::StoreError;
+use crate::packing;
 use crate::start::{DatasetInput, Environment};
 use crate::store::Store;
 
@@ -404,9 +405,17 @@ impl Store {
 
     /// The component of a reward plugin as a run used it.
     pub fn plugin_bytes(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let query = query_as("SELECT wasm FROM plugin WHERE sha256 = ?").bind(sha256.to_owned());
-        let row: Option<(Vec<u8>,)> = self.reader()?.first(query)?;
-        Ok(row.map(|(bytes,)| bytes))
+        let query = query_as("SELECT wasm, packing, bytes FROM plugin WHERE sha256 = ?")
+            .bind(sha256.to_owned());
+        let row: Option<(Vec<u8>, String, i64)> = self.reader()?.first(query)?;
+        let unpacked = |(kept, packing, length): (Vec<u8>, String, i64)| {
+            let length = usize::try_from(length).unwrap_or_default();
+            packing::unpack(kept, &packing, length).map_err(|detail| StoreError::Damaged {
+                path: self.path().to_owned(),
+                detail: format!("the component {sha256} cannot be unpacked: {detail}"),
+            })
+        };
+        row.map(unpacked).transpose()
     }
 
     /// A metric through a run, or through one of its stages, in order.

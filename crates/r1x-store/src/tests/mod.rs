@@ -2,6 +2,7 @@
 
 mod errors;
 mod fixtures;
+mod packing;
 mod power;
 mod questions;
 mod rescore;

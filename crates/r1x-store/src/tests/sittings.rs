@@ -8,7 +8,8 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 9] = [
+pub const TO_SCHEMA_3: [&str; 10] = [
+    "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_runs",
     "CREATE VIEW v_runs AS SELECT 1",
     "DROP VIEW v_eval_rewards",
