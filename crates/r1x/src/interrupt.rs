@@ -60,6 +60,7 @@ impl Interrupt {
         let stopper = Arc::new(stopper);
         // A handler that cannot be installed leaves the default one: Ctrl-C then stops at once.
         let _ = ctrlc::set_handler(move || {
+            crate::output::over_echo();
             if heard.requests.fetch_add(1, Ordering::SeqCst) == 0 {
                 eprintln!(
                     "finishing the step or evaluation under way, then saving (Ctrl-C again stops at once)"
@@ -90,7 +91,7 @@ impl Interrupt {
         });
         let marked = matches!(done.recv_timeout(NOTE_WITHIN), Ok(Ok(())));
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::output::keep_below(None);
+        crate::output::end_block();
         saved.lines().iter().for_each(|line| eprintln!("{line}"));
         if !marked {
             eprintln!("  the store did not note it in time: `r1x ls` will call the run crashed");

@@ -156,6 +156,25 @@ pub fn keep_below(bar: Option<ProgressBar>) {
     with_state(|state| state.bar = bar);
 }
 
+/// Takes the block off the screen, whoever else still holds it.
+pub fn end_block() {
+    with_state(|state| {
+        if let Some(bar) = state.bar.take() {
+            bar.finish_and_clear();
+        }
+    });
+}
+
+/// Goes back over the `^C` that the terminal has written below the block, so that the block is found where it was
+/// drawn. Without a block there is nothing to go back over.
+pub fn over_echo() {
+    with_state(|state| {
+        if state.bar.is_some() {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K\x1b[A");
+        }
+    });
+}
+
 fn write(stream: Stream, text: &str) {
     with_state(|state| {
         let bar = state.bar.clone();

@@ -23,7 +23,7 @@ const COLORS: [RGBColor; 6] = [
 ];
 
 /// How much of the colour is left of what was recorded, behind the average.
-const FAINT: f64 = 0.28;
+const FAINT: f64 = 0.4;
 
 /// Height of letters, in the units of plotters, which are a quarter larger than points.
 const LETTERS: (&str, i32) = ("sans-serif", 16);

@@ -18,9 +18,9 @@ fn a_drawn_curve_shows_what_was_recorded_and_says_what_is_smoothed() {
     let lines = |svg: &str, opacity: &str| {
         svg.lines().filter(|l| l.starts_with("<polyline") && l.contains(opacity)).count()
     };
-    assert!(lines(&svg, "opacity=\"0.28\"") >= 1, "the recorded values are faint: {svg}");
+    assert!(lines(&svg, "opacity=\"0.4\"") >= 1, "the recorded values are faint: {svg}");
     let plain = draw(&["--window", "1"]);
-    assert!(!plain.contains("mean of") && lines(&plain, "opacity=\"0.28\"") == 0);
+    assert!(!plain.contains("mean of") && lines(&plain, "opacity=\"0.4\"") == 0);
     // 60 steps have windows of one step, so nothing is smoothed unless it is asked for.
     assert!(!draw(&[]).contains("mean of"));
     let both = draw(&["--metric", "loss"]);
