@@ -1,11 +1,20 @@
 //! Reward `multiple-choice`: 1 when the letter chosen is that of the right choice, else 0.
 //!
 //! Where several places name a letter, the last one in the first place that has any decides. A completion that
-//! names none gets 0, never a guess. Must not know how problems are made.
+//! names none gets 0, never a guess, and so does one that names several at once. Must not know how problems are
+//! made.
+
+mod lex;
+mod place;
+mod reading;
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::text::{last_between, last_boxed, shorten, split_thought};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
+
+use lex::{Token, lex, lex_end, lex_start};
+use place::phrase;
+use reading::{Choices, Label, Reading, begun, denies, read};
 
 const PLACES: &[&str] = &["boxed", "answer_tag", "phrase", "last_letter"];
 
@@ -20,7 +29,7 @@ const KEYS: &[Key] = &[
         name: "extract",
         kind: Kind::Choices(PLACES),
         default: r#"["boxed","answer_tag","phrase"]"#,
-        about: "Where to look for the letter; `phrase` is \"Answer: B\" or \"answer is (B)\".",
+        about: "Where to look for the letter; `phrase` is \"Answer: B\", \"so it is option B\", \"答案是B\" or a letter alone.",
     },
     Key {
         name: "prefilled",
@@ -29,6 +38,11 @@ const KEYS: &[Key] = &[
         about: "The prompt already ends with <think>: before </think> there is no answer.",
     },
 ];
+
+/// Bytes of a box or a tag that are read.
+const CONTENT: usize = 2000;
+/// Bytes at the end in which a letter that stands alone is looked for.
+const LAST_BYTES: usize = 20_000;
 
 /// The configured reward.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,76 +57,44 @@ fn letter(index: usize) -> char {
     u8::try_from(index).map_or('?', |index| char::from(b'A' + index.min(25)))
 }
 
-/// The choice that a text names by its letter alone, or by its letter and what follows a mark: `B`, `(B)`,
-/// `B) Paris`, `**B.**`, `\text{B}`.
-fn leading(text: &str, count: usize) -> Option<usize> {
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || "$*`_\"'([{".contains(c));
-    for wrapping in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\boxed{"] {
-        if let Some(inside) = text.strip_prefix(wrapping) {
-            return leading(inside, count);
+/// The last capital that stands alone and is neither denied, nor one of a list, nor an article, nor a pronoun.
+fn last_letter(text: &str, choices: &Choices) -> Reading {
+    let tokens = lex_end(text, LAST_BYTES);
+    let count = choices.count;
+    let is_letter = |token: &Token| token.upper && token.letter.is_some_and(|index| index < count);
+    let mut end = tokens.len();
+    while let Some(at) = tokens[..end].iter().rposition(is_letter) {
+        let before = tokens[..at].iter().rposition(|token| !joins(token));
+        let listed = before.is_some_and(|before| before + 1 < at && is_letter(&tokens[before]));
+        let denied = before.is_some_and(|before| denies(&tokens[before]));
+        match begun(&tokens[at..], choices) {
+            Reading::One(index) if !listed && !denied => return Reading::One(index),
+            // A whole list is passed over, and what denies one letter of it denies all.
+            _ if listed => end = before.unwrap_or(0),
+            _ => end = at,
         }
     }
-    let mut characters = text.chars();
-    let index = index_of(characters.next()?, count)?;
-    let rest = characters.as_str();
-    let alone = rest.trim_start_matches(|c: char| "$*`_\"'}])".contains(c));
-    // A word follows "A" as an article; a mark or a line's end follows a choice.
-    let ends = alone.trim().is_empty()
-        || alone.starts_with(['.', ':', ',', ';', '\n', '\r'])
-        || (rest.len() > alone.len() && !alone.starts_with(char::is_alphanumeric));
-    ends.then_some(index)
+    Reading::Nothing
 }
 
-fn index_of(c: char, count: usize) -> Option<usize> {
-    let upper = c.to_ascii_uppercase();
-    let index = upper.is_ascii_uppercase().then(|| usize::from(upper as u8 - b'A'))?;
-    (index < count).then_some(index)
-}
-
-/// The last "answer: B" or "answer is (B)", in any case.
-fn phrase(text: &str, count: usize) -> Option<usize> {
-    let lower = text.to_ascii_lowercase();
-    let mut found = None;
-    for (at, word) in lower.match_indices("answer") {
-        let rest =
-            text[at + word.len()..].trim_start_matches(['*', '_']).trim_start_matches([' ', '\t']);
-        let after = rest
-            .strip_prefix(':')
-            .or_else(|| rest.strip_prefix("is:"))
-            .or_else(|| rest.strip_prefix("is "));
-        // The rest of the line is enough, and keeps the work linear.
-        let line = after.and_then(|after| after.lines().next());
-        found = line.and_then(|line| leading(line, count)).or(found);
-    }
-    found
-}
-
-/// The last capital that stands alone.
-fn last_letter(text: &str, count: usize) -> Option<usize> {
-    let words = text.rsplit(|c: char| !c.is_alphanumeric());
-    words.into_iter().find_map(|word| {
-        let mut characters = word.chars();
-        match (characters.next(), characters.next()) {
-            (Some(c), None) if c.is_ascii_uppercase() => index_of(c, count),
-            _ => None,
-        }
-    })
+/// Whether a token joins the letters of a list.
+fn joins(token: &Token) -> bool {
+    ["and", "or", "nor"].contains(&token.word()) || token.is_any(",/&")
 }
 
 /// What a problem says.
 struct Problem {
-    count: usize,
     right: usize,
-    choices: Vec<String>,
+    choices: Choices,
 }
 
 fn read_problem(rollout: &Rollout, count: usize) -> Result<Problem, String> {
     let columns = r1x_plugin::parse_columns(rollout)?;
-    let choices: Vec<String> = match columns.get("choices") {
+    let texts: Vec<Vec<Token>> = match columns.get("choices") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items
             .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .map(|item| item.as_str().map_or_else(|| lex(&item.to_string()), lex))
             .collect(),
         Some(other) => {
             return Err(format!(
@@ -121,7 +103,8 @@ fn read_problem(rollout: &Rollout, count: usize) -> Result<Problem, String> {
             ));
         }
     };
-    let count = if choices.is_empty() { count } else { choices.len().min(26) };
+    let count = if texts.is_empty() { count } else { texts.len().min(26) };
+    let choices = Choices { count, texts };
     let wrong = |given: String| {
         format!(
             "column `answer`: {given} is none of {count} choices (a letter from A, or a number from 0)"
@@ -133,32 +116,39 @@ fn read_problem(rollout: &Rollout, count: usize) -> Result<Problem, String> {
             index.filter(|index| *index < count).ok_or_else(|| wrong(number.to_string()))?
         }
         Value::String(text) => {
-            let by_text = choices.iter().position(|choice| choice == text);
-            leading(text, count)
-                .or(by_text)
-                .ok_or_else(|| wrong(format!("{:?}", shorten(text, 40))))?
+            right_of(text, &choices).ok_or_else(|| wrong(format!("{:?}", shorten(text, 40))))?
         }
         other => return Err(wrong(r1x_plugin::kind(other).to_owned())),
     };
-    Ok(Problem { count, right, choices })
+    Ok(Problem { right, choices })
+}
+
+/// The right choice as a text: that of a choice, a letter, or an index from 0.
+fn right_of(text: &str, choices: &Choices) -> Option<usize> {
+    let tokens = lex(text);
+    let words = tokens.iter().filter(|token| token.kind == lex::Kind::Word).count();
+    let marked = tokens.iter().take(2).any(|token| token.is_any("(.:),"));
+    match begun(&tokens, choices) {
+        Reading::One(index) if words == 1 || marked || !choices.texts.is_empty() => Some(index),
+        _ => text.trim().parse().ok().filter(|index| *index < choices.count),
+    }
 }
 
 impl MultipleChoice {
-    /// The choice named, and where.
-    fn chosen(&self, completion: &str, problem: &Problem) -> Option<(usize, &'static str)> {
+    /// What the completion says, and where.
+    fn chosen(&self, completion: &str, choices: &Choices) -> Option<(Reading, &'static str)> {
         let (_, text) = split_thought(completion, self.prefilled);
-        let named = |text: &str| {
-            let spelled = |choice: &String| choice.trim().eq_ignore_ascii_case(text.trim());
-            leading(text, problem.count).or_else(|| problem.choices.iter().position(spelled))
-        };
+        let content = |inside: &str| read(&lex_start(inside, CONTENT), choices, Label::Colon);
         self.extract.iter().find_map(|&place| {
-            let index = match place {
-                "boxed" => last_boxed(text).and_then(named),
-                "answer_tag" => last_between(text, "<answer>", "</answer>").and_then(named),
-                "phrase" => phrase(text, problem.count),
-                _ => last_letter(text, problem.count),
+            let said = match place {
+                "boxed" => last_boxed(text).map_or(Reading::Nothing, content),
+                "answer_tag" => {
+                    last_between(text, "<answer>", "</answer>").map_or(Reading::Nothing, content)
+                }
+                "phrase" => phrase(text, choices),
+                _ => last_letter(text, choices),
             };
-            index.map(|index| (index, place))
+            matches!(said, Reading::One(_) | Reading::Several).then_some((said, place))
         })
     }
 }
@@ -191,19 +181,22 @@ impl Reward for MultipleChoice {
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let problem = read_problem(rollout, self.choices)?;
-        let right = letter(problem.right);
-        Ok(match self.chosen(&rollout.completion, &problem) {
+        let Problem { right, choices } = read_problem(rollout, self.choices)?;
+        let named = letter(right);
+        Ok(match self.chosen(&rollout.completion, &choices) {
+            Some((Reading::One(index), place)) if index == right => {
+                Score::new(1.0, format!("{place}: {named}")).part("found", true)
+            }
+            Some((Reading::One(index), place)) => {
+                let info = format!("{place}: {}, not {named}", letter(index));
+                Score::new(0.0, info).part("found", true)
+            }
+            Some((_, place)) => {
+                Score::new(0.0, format!("{place}: several choices")).part("found", false)
+            }
             None => {
                 let cut = if rollout.truncated { " (cut at the token limit)" } else { "" };
                 Score::new(0.0, format!("no letter found{cut}")).part("found", false)
-            }
-            Some((index, place)) if index == problem.right => {
-                Score::new(1.0, format!("{place}: {right}")).part("found", true)
-            }
-            Some((index, place)) => {
-                let info = format!("{place}: {}, not {right}", letter(index));
-                Score::new(0.0, info).part("found", true)
             }
         })
     }
@@ -221,8 +214,13 @@ mod tests {
         check_cases::<MultipleChoice>(include_str!("../cases.jsonl"));
         let config = r#"{"extract":["boxed","answer_tag","phrase","last_letter"]}"#;
         check_adversarial::<MultipleChoice>(config, r#"{"answer":"B"}"#);
-        let phrases = "answer is ".repeat(50_000);
-        assert_eq!(phrase(&phrases, 4), None);
+        let choices = Choices { count: 4, texts: Vec::new() };
+        for text in ["answer is ", "A or B, ", "option A ", "is (", "选", "\\boxed{A, B "] {
+            let text = text.repeat(50_000);
+            let said = phrase(&text, &choices);
+            assert!(!matches!(said, Reading::One(_)), "{said:?} for {}", shorten(&text, 20));
+            last_letter(&text, &choices);
+        }
     }
 
     #[test]
@@ -233,5 +231,6 @@ mod tests {
         assert!(score(r#"{"answer":"E"}"#).contains("none of 4 choices"));
         assert!(score(r#"{"answer":4}"#).contains("none of 4 choices"));
         assert!(score(r#"{"answer":0,"choices":1}"#).contains("must be a list"));
+        assert!(score(r#"{"answer":"Oslo"}"#).contains("none of 4 choices"));
     }
 }
