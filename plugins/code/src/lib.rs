@@ -3,8 +3,12 @@
 //! The sandbox gets the program and the inputs. What is expected of it stays here, so a program has nothing to
 //! find in there but its own answers. Must not know how programs are run.
 
+mod compare;
 mod extract;
+mod fence;
 mod test;
+
+use std::borrow::Cow;
 
 use r1x_plugin::exec::{self, Input, Job, Outcome};
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
@@ -24,7 +28,7 @@ const KEYS: &[Key] = &[
         name: "extract",
         kind: Kind::Choices(PLACES),
         default: r#"["fence", "answer_tag"]"#,
-        about: "Where the program stands, in the order of trying: the last fenced block, the answer tag, the whole.",
+        about: "Where the program stands, in the order of trying: the last fenced block in Python, the answer tag, the whole.",
     },
     Key {
         name: "partial",
@@ -48,7 +52,7 @@ const KEYS: &[Key] = &[
         name: "tolerance",
         kind: Kind::Number(0.0, 1.0),
         default: "0",
-        about: "Relative or absolute error of a returned number that counts as none.",
+        about: "Relative or absolute error that counts as none, in numbers written or returned; two whole numbers must be equal.",
     },
 ];
 
@@ -77,7 +81,7 @@ pub struct Code {
 
 /// A program with its tests.
 struct Question<'a> {
-    code: Option<&'a str>,
+    code: Option<Cow<'a, str>>,
     tests: Vec<Test>,
 }
 
@@ -93,7 +97,7 @@ impl Code {
             |test: &Test| Input { function: test.function.clone(), text: test.input.clone() };
         Some(Job {
             language: self.language.clone(),
-            code: question.code?.to_owned(),
+            code: question.code.as_deref()?.to_owned(),
             inputs: question.tests.iter().map(input).collect(),
             time_ms: self.time_ms,
             memory_bytes: self.memory_bytes,
@@ -145,7 +149,7 @@ impl Reward for Code {
             description: "Does the program pass its tests?".to_owned(),
             needs: Needs::empty(),
             columns: vec!["tests".to_owned()],
-            optional_columns: vec!["function".to_owned()],
+            optional_columns: test::COLUMNS.iter().map(|name| (*name).to_owned()).collect(),
             parts,
             min: Some(0.0),
             max: Some(1.0),
@@ -190,7 +194,7 @@ impl Reward for Code {
             false => exec::run(&jobs).map_err(Error::Other)?,
         }
         .into_iter();
-        let score = |question: &Question<'_>| match question.code {
+        let score = |question: &Question<'_>| match &question.code {
             None => self.nothing(),
             Some(_) => self.judge(question, &outcomes.next().unwrap_or_default()),
         };

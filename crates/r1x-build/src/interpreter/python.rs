@@ -1,4 +1,4 @@
-//! CPython as an interpreter of programs: `python/driver.py`, packed with componentize-py.
+//! CPython as an interpreter of programs: `python/driver.py` and what it imports, packed with componentize-py.
 //!
 //! Must not know what programs do.
 
@@ -11,7 +11,12 @@ use crate::language::python::{self, VERSION};
 use crate::stage::Stage;
 use crate::tool;
 
-const DRIVER: &str = include_str!("python/driver.py");
+/// The modules that run programs; the first is the one that the host calls.
+const MODULES: [(&str, &str); 3] = [
+    ("driver.py", include_str!("python/driver.py")),
+    ("threads.py", include_str!("python/threads.py")),
+    ("weave.py", include_str!("python/weave.py")),
+];
 const WIT: &str = include_str!("../../../r1x-reward/wit/capabilities.wit");
 
 /// What the packager makes.
@@ -19,7 +24,8 @@ const COMPONENT: &str = "component.wasm";
 
 /// What decides the component.
 pub(super) fn fingerprint() -> String {
-    format!("componentize-py {VERSION} {}", files::sha256(format!("{DRIVER}\0{WIT}").as_bytes()))
+    let sources = MODULES.map(|(_, text)| text).join("\0");
+    format!("componentize-py {VERSION} {}", files::sha256(format!("{sources}\0{WIT}").as_bytes()))
 }
 
 /// Whether the packager is here.
@@ -27,11 +33,13 @@ pub(super) fn ready(environment: &Environment) -> Result<(), BuildError> {
     python::find(environment).map(|_| ()).map_err(about_programs)
 }
 
-/// Runs the packager on the driver alone.
+/// Runs the packager on the modules alone.
 pub(super) fn compile(environment: &Environment) -> Result<Vec<u8>, BuildError> {
     let packager = python::find(environment).map_err(about_programs)?;
     let stage = Stage::new(environment, "interpreter-build")?;
-    stage.write("driver.py", DRIVER.as_bytes())?;
+    for (name, text) in MODULES {
+        stage.write(name, text.as_bytes())?;
+    }
     stage.write("wit/capabilities.wit", WIT.as_bytes())?;
     // The folder's own empty environment keeps the packager from adding the user's packages, which no hash
     // would cover. Python looks for this file to believe that it is one.

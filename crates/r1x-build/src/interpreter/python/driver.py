@@ -6,31 +6,42 @@ program. Nothing that is expected of the program ever comes here, so there is no
 a program that tampers with this file changes its own answers only.
 """
 
+import atexit
 import builtins
 import gc
 import importlib
 import io
 import json
 import linecache
+import os
 import sys
 import traceback
+import types
 
 import wit_world
 
+import threads
+from weave import weave
+
 # What of the standard library a program may import. What this build of Python lacks is left out.
 PRELOADED = """
-__future__ _strptime abc argparse array ast base64 binascii bisect calendar cmath collections collections.abc
-colorsys contextlib copy csv dataclasses datetime decimal difflib dis enum errno fileinput fractions functools
+__future__ _strptime abc argparse array ast atexit base64 binascii bisect calendar cmath collections collections.abc
+colorsys concurrent.futures concurrent.futures.thread contextlib contextvars copy csv dataclasses datetime decimal difflib dis enum errno fileinput fractions functools
 gc getopt graphlib hashlib heapq hmac html html.parser inspect io ipaddress itertools json json.decoder
 json.encoder keyword linecache locale logging math numbers opcode operator os os.path pathlib pickle platform
-pprint queue random re reprlib secrets shlex signal stat statistics string stringprep struct sys tempfile
+pprint queue random re reprlib sched secrets shlex signal stat statistics string stringprep struct sys tempfile
 textwrap threading time timeit token tokenize traceback types typing unicodedata unittest unittest.mock
 urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo
 encodings.ascii encodings.cp1252 encodings.idna encodings.latin_1 encodings.unicode_escape encodings.utf_16
 encodings.utf_32 encodings.utf_8_sig
 """.split()
 
-# Deep enough for recursive solutions; the sandbox's own stack is the limit behind it.
+# What LiveCodeBench and LeetCode have imported before the program: names of all of these modules, and themselves.
+PRELUDE = """
+string re datetime collections heapq bisect copy math random statistics itertools functools operator io json typing
+""".split()
+
+# Deep enough for recursive solutions; a program may ask for more.
 RECURSION = 5000
 # Characters a program may write.
 OUTPUT = 1 << 20
@@ -47,18 +58,46 @@ def preload():
             pass
 
 
+def prelude():
+    names = {}
+    for name in PRELUDE:
+        module = importlib.import_module(name)
+        public = getattr(module, "__all__", None) or [name for name in dir(module) if not name.startswith("_")]
+        names.update((name, getattr(module, name)) for name in public if hasattr(module, name))
+    names = {name: thing for name, thing in names.items() if not hasattr(builtins, name)}
+    return names | {name: sys.modules[name] for name in [*PRELUDE, "sys"]} | {"maxsize": sys.maxsize}
+
+
+def stand_in(name, **things):
+    """A module that this build of Python lacks and that programs use to ask for what they have anyway."""
+    module = sys.modules[name] = types.ModuleType(name)
+    vars(module).update(things)
+
+
 class Written(io.TextIOBase):
     """What a program writes, up to a limit; its binary side takes UTF-8."""
 
     encoding = "utf-8"
     errors = "replace"
+    mode = "w"
 
-    def __init__(self):
+    def __init__(self, number):
+        self.number = number
+        self.name = "<stdout>" if number == 1 else "<stderr>"
         self.parts = []
         self.left = OUTPUT
 
+    def fileno(self):
+        return self.number
+
     def writable(self):
         return True
+
+    def close(self):
+        pass
+
+    def reconfigure(self, **settings):
+        pass
 
     def write(self, text):
         if not isinstance(text, str):
@@ -81,8 +120,14 @@ class Binary(io.RawIOBase):
     def __init__(self, text):
         self.text = text
 
+    def fileno(self):
+        return self.text.number
+
     def writable(self):
         return True
+
+    def close(self):
+        pass
 
     def write(self, data):
         data = bytes(data)
@@ -90,9 +135,77 @@ class Binary(io.RawIOBase):
         return len(data)
 
 
-def reader(text):
-    """Standard input that has this text, with its binary side."""
-    return io.TextIOWrapper(io.BytesIO(text.encode("utf-8", "surrogatepass")), encoding="utf-8", errors="replace")
+class Input(io.BytesIO):
+    """The bytes of standard input; whoever opens it reads on where the others are, and closes nothing."""
+
+    def fileno(self):
+        return 0
+
+    def close(self):
+        pass
+
+    def peek(self, size=0):
+        return self.getvalue()[self.tell() :]
+
+
+def reader(data):
+    """Standard input as text, with its binary side."""
+    stream = io.TextIOWrapper(data, encoding="utf-8", errors="replace")
+    stream.mode = "r"
+    return stream
+
+
+class Streams:
+    """The three streams of one run, by their numbers and their names."""
+
+    def __init__(self, text):
+        self.input = Input(text.encode("utf-8", "surrogatepass"))
+        self.output, self.errors = Written(1), Written(2)
+        sys.stdin = sys.__stdin__ = reader(self.input)
+        sys.stdout = sys.__stdout__ = self.output
+        sys.stderr = sys.__stderr__ = self.errors
+
+    def opened(self, file, mode):
+        """The stream of a number or a path; `None` for a file."""
+        if file in (0, "/dev/stdin"):
+            return self.input if "b" in mode else reader(self.input)
+        if file in (1, "/dev/stdout", 2, "/dev/stderr"):
+            stream = self.output if file in (1, "/dev/stdout") else self.errors
+            return stream.buffer if "b" in mode else stream
+        return None
+
+
+streams = None
+
+
+def on_streams():
+    """Lets a program reach its streams as numbers: `open(0)`, `os.read(0, size)`, `os.fstat(0).st_size`."""
+    plain = {name: getattr(os, name) for name in ("read", "write", "fstat")}
+    files = io.open
+
+    def open(file, mode="r", *args, **kwargs):
+        known = isinstance(file, (int, str)) and not isinstance(file, bool)
+        stream = streams.opened(file, mode) if known else None
+        return files(file, mode, *args, **kwargs) if stream is None else stream
+
+    def read(fd, size):
+        return streams.input.read(size) if fd == 0 else plain["read"](fd, size)
+
+    def write(fd, data):
+        return streams.opened(fd, "wb").write(data) if fd in (1, 2) else plain["write"](fd, data)
+
+    def fstat(fd):
+        if fd not in (0, 1, 2):
+            return plain["fstat"](fd)
+        size = len(streams.input.getvalue()) if fd == 0 else 0
+        return os.stat_result((0o100600, 0, 0, 1, 0, 0, size, 0, 0, 0))
+
+    builtins.open = io.open = open
+    os.read, os.write, os.fstat = read, write, fstat
+
+
+def leave(code=None):
+    raise SystemExit(code)
 
 
 def missing(error):
@@ -131,19 +244,48 @@ def status(error):
     return code if type(code) is int and -(2**31) <= code < 2**31 else 1
 
 
+def prepare(text):
+    """Everything as it is when a Python starts, whatever the run before did to it."""
+    global streams
+    streams = Streams(text)
+    threads.scheduler.reset()
+    atexit._clear()
+    sys.setrecursionlimit(RECURSION)
+    # Work is counted, so that there is no need for a limit on the digits of a number.
+    sys.set_int_max_str_digits(0)
+    sys.argv = [FILE]
+
+
+def finish():
+    """What happens when a program ends by itself."""
+    threads.scheduler.finish()
+    atexit._run_exitfuncs()
+    # A program may have put anything in its place.
+    getattr(sys.stdout, "flush", lambda: None)()
+
+
 def execute(code, function, text):
-    written = Written()
-    sys.stdin, sys.stdout, sys.stderr = reader("" if function else text), written, Written()
+    prepare("" if function else text)
     linecache.cache[FILE] = (len(code), None, code.splitlines(True), FILE)
     # A function is defined by a module; a program is the main one.
-    scope = {"__name__": "program" if function else "__main__", "__builtins__": builtins}
+    module = types.ModuleType("program" if function else "__main__")
+    sys.modules[module.__name__] = module
+    scope = vars(module)
+    scope.update(prelude_names if function else {})
+    scope.update(__builtins__=builtins, __file__=FILE, **helpers)
     try:
-        exec(compile(code, FILE, "exec"), scope)
-        if function is None:
-            return "ok", 0, written.text()
-        return "ok", 0, plain(find(function, scope)(*json.loads(text)))
+        try:
+            exec(compile(weave(code, FILE) or code, FILE, "exec"), scope)
+            if function is not None:
+                return "ok", 0, plain(find(function, scope)(*json.loads(text)))
+        except SystemExit as error:
+            if function is None and status(error) == 0:
+                finish()
+            return "exit", status(error), streams.output.text()
+        finish()
+        return "ok", 0, streams.output.text()
     except SystemExit as error:
-        return "exit", status(error), written.text()
+        return "exit", status(error), streams.output.text()
     except ModuleNotFoundError as error:
         name = missing(error)
         return ("import", 0, name) if name else ("failed", 0, report(error))
@@ -166,6 +308,16 @@ class WitWorld(wit_world.WitWorld):
 
 
 preload()
-sys.setrecursionlimit(RECURSION)
+threads.install()
+on_streams()
+for name in ("exit", "quit"):
+    setattr(builtins, name, leave)
+stand_in(
+    "resource",
+    RLIMIT_STACK=3, RLIMIT_AS=9, RLIMIT_DATA=2, RLIM_INFINITY=-1, error=OSError,
+    setrlimit=lambda which, limits: None, getrlimit=lambda which: (-1, -1),
+)
+helpers = {"r1x_call": threads.call, "r1x_enter": threads.enter, "r1x_pair": threads.pair}
+prelude_names = prelude()
 gc.collect()
 gc.freeze()
