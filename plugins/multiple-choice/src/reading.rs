@@ -453,7 +453,8 @@ fn joined(first: &Token, index: usize, after: &[Token], count: usize) -> bool {
     // A new sentence may name other letters: "B. A and C are wrong."
     let sentence = separators.iter().any(|token| token.is_any(".;:"));
     next.is_none_or(|next| {
-        let goes_on = !sentence && (joins(next) || letter(next));
+        let named = next.letter.is_some_and(|other| other < count);
+        let goes_on = !sentence && (joins(next) || named);
         next.kind == Kind::Break || next.is_any(".,;:)]!") || goes_on
     })
 }

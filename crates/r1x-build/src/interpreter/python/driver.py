@@ -78,7 +78,7 @@ class Written(io.TextIOBase):
     """What a program writes, up to a limit; its binary side takes UTF-8."""
 
     encoding = "utf-8"
-    errors = "replace"
+    errors = "strict"
     mode = "w"
 
     def __init__(self, number):
@@ -102,6 +102,9 @@ class Written(io.TextIOBase):
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        # Half of a pair of surrogates is no character, and standard output refuses it.
+        if self.number == 1 and not text.isascii():
+            text.encode("utf-8")
         self.left -= len(text)
         if self.left < 0:
             raise OverflowError(f"the program writes more than {OUTPUT} characters")
