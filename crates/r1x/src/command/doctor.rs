@@ -9,7 +9,7 @@ use r1x_ops::device::{self, Device};
 use r1x_ops::op::check::CHECKS;
 use r1x_ops::op::{DeviceLoad, KernelLoad};
 
-use crate::display::{Page, Table};
+use crate::display::{Fields, Page, Table};
 use crate::environment;
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
@@ -58,23 +58,23 @@ fn cpu(threads: usize) -> Result<i32, Failure> {
 
 /// What was measured of models: arithmetic, and the tokens that come of it.
 fn speeds(speed: &Speed) -> Page {
-    let rows: Vec<Vec<String>> = speed
-        .points
-        .iter()
-        .map(|point| {
-            let tokens = |rate: f64| table::count((rate / point.token_flops) as u64);
-            vec![
-                format!("{} {}", point.model, point.precision_name()),
-                format!("{:.0}", point.sampling / 1e9),
-                tokens(point.sampling),
-                format!("{:.0}", point.training / 1e9),
-                tokens(point.training / 3.0),
-            ]
-        })
-        .collect();
-    let header = ["model", "sampling GFLOP/s", "tokens/s", "training GFLOP/s", "tokens/s"];
+    let mut fields = Fields::default();
+    for point in &speed.points {
+        let tokens = |rate: f64| table::count((rate / point.token_flops) as u64);
+        let (sampling, training) = (point.sampling, point.training);
+        fields.add(
+            &format!("{} {}", point.model, point.precision_name()),
+            format!(
+                "sampling {:.0} GFLOP/s, {} tokens/s; training {:.0} GFLOP/s, {} tokens/s",
+                sampling / 1e9,
+                tokens(sampling),
+                training / 1e9,
+                tokens(training / 3.0),
+            ),
+        );
+    }
     let mut page = Page::default();
-    page.table(Table::of(&header, &rows).whole(&["model"]));
+    page.fields(fields);
     page
 }
 
