@@ -165,10 +165,10 @@ stages:
 fn a_run_stops_at_a_wrong_number_of_scores() {
     let bench = Bench::new();
     let told = bench.fails(6, &["run", &single_score(&bench, "always")]);
-    assert!(told.contains("before stage `rl`: reward `counted`"), "{told}");
-    assert!(told.contains("returned 1 score for 4 rollouts"), "{told}");
+    assert!(told.contains("before stage `rl`: ") && told.contains("reward `counted`"), "{told}");
+    assert!(told.contains("returned 1 score for 2 rollouts"), "{told}");
     let told = bench.fails(6, &["plugin", "check", &single_score(&bench, "always")]);
-    assert!(told.contains("returned 1 score for 4 rollouts"), "{told}");
+    assert!(told.contains("returned 1 score for 2 rollouts"), "{told}");
     let told = bench.fails(6, &["run", &single_score(&bench, "later")]);
     assert!(told.contains("16 of 16 rollouts failed"), "{told}");
     assert!(told.contains("returned 1 score for 16 rollouts"), "{told}");

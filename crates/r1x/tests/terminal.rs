@@ -292,7 +292,7 @@ fn the_prompt_takes_statements_and_commands_from_a_pipe() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(
         text(&output.stdout),
-        "one  two\n───  ───\n  1  ;\n  root\n──────\n4.0000\nthree,half\n3,0.5\n"
+        "one  two\n───  ───\n  1  ;\nroot\n────\n   4\nthree,half\n3,0.5\n"
     );
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use r1x_core::long_number::{marked, unmarked};
 use r1x_core::plan::RewardPlan;
 use r1x_core::{FinishReason, RewardOutcome, RewardStatus, RolloutGroup};
 use r1x_reward::Plugin;
@@ -43,7 +44,9 @@ fn every() -> Vec<Builtin> {
         let table = fs::read_to_string(path(&format!("plugins/{name}/cases.jsonl")));
         // A plugin that asks a model has no answers before there is one.
         let table = if name == "judge" { String::new() } else { table.unwrap() };
-        let cases = table.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // Numbers of any length keep their digits on the way to the plugin.
+        let read = |line| serde_json::from_str(&marked(line)).unwrap();
+        let cases = table.lines().map(read).collect();
         let plugin = host().load(path(&format!("plugins/{name}.wasm"))).unwrap();
         assert_eq!(plugin.info().name, name);
         Builtin { name, plugin, cases }
@@ -71,7 +74,7 @@ fn with_columns(case: &Value, completions: &[&str]) -> RolloutGroup {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(name, value)| (name.clone(), value.to_string()))
+        .map(|(name, value)| (name.clone(), unmarked(&value.to_string()).into_owned()))
         .collect();
     let columns: Vec<(&str, &str)> =
         columns.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -119,9 +122,13 @@ fn every_component_gives_what_its_table_says() {
                 close(outcome.value.unwrap(), case["reward"].as_f64()),
                 "{name}: {case}: {outcome:?}"
             );
-            assert_eq!(outcome.info.as_deref(), case["info"].as_str(), "{name}: {case}");
             assert_eq!(outcome.parts.len(), builtin.plugin.info().parts.len(), "{name}: {case}");
-            for (part, value) in &outcome.parts {
+            // A case that names only the reward says nothing about the words and parts beside it.
+            if let Some(info) = case.get("info") {
+                assert_eq!(outcome.info.as_deref(), info.as_str(), "{name}: {case}");
+            }
+            let named = case.get("parts").is_some();
+            for (part, value) in outcome.parts.iter().filter(|_| named) {
                 assert!(
                     close(*value, case["parts"][part].as_f64()),
                     "{name}: {case}: {part} {value}"

@@ -80,15 +80,15 @@ const LITTLE_FUEL: &str = "rewards.equation.limits={fuel: 15000}";
 fn a_run_that_fails_leaves_no_stage_running() {
     let bench = Bench::new();
     let quiet = ["evals.heldout.when.at=[]", "evals.heldout.when.every=1000"];
-    let sets = ["rewards.equation.on_failure=fail", LITTLE_FUEL, quiet[0], quiet[1]];
+    let sets = ["stages.cold-start.sft.lr=1e30", quiet[0], quiet[1]];
     let mut arguments = vec!["run", "small.yaml"];
     sets.iter().for_each(|set| arguments.extend(["--set", set]));
-    let told = bench.fails(6, &arguments);
-    assert!(told.contains("limits.fuel"), "{told}");
+    let told = bench.fails(10, &arguments);
+    assert!(told.contains("the gradient norm is NaN"), "{told}");
     let card = bench.latest();
     let stages: Vec<_> = card["stages"].as_array().unwrap().iter().map(|s| &s["status"]).collect();
-    assert_eq!(card["status"], "failed");
-    assert_eq!(stages, ["done", "failed"]);
+    assert_eq!(card["status"], "diverged");
+    assert_eq!(stages, ["diverged"]);
     let running = "SELECT count(*) AS n FROM stage WHERE status = 'running'";
     assert_eq!(bench.sql(running)[0]["n"], 0);
 }
@@ -154,13 +154,14 @@ fn an_estimate_says_what_it_rests_on_and_counts_suites_over_files() {
         .map(|n| format!("{{\"question\": \"{n}\", \"nums\": [1], \"target\": {n}}}\n"))
         .collect();
     std::fs::write(bench.path("rows.jsonl"), rows).unwrap();
-    let data = "data.file={jsonl: {path: rows.jsonl, heldout: 0.6, columns: [nums, target]}, prompt: '{{ question }}'}";
+    let data = "data.file={jsonl: {path: rows.jsonl, heldout: 0.6}, prompt: '{{ question }}'}";
     let arguments =
         ["plan", "small.yaml", "--json", "--set", data, "--set", "evals.heldout.data=file.heldout"];
     let output = bench.output(&arguments);
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", super::bench::text(&output.stderr)));
     let suite = &plan["estimate"]["stages"][2];
-    // Thirty problems and two samples, at the start, at two ends and once in between.
-    assert_eq!((&suite["id"], &suite["completions"]), (&"heldout".into(), &240.into()), "{suite}");
+    // Thirty-three of the fifty rows, as their hash has it, and two samples, at the start, at two ends and once in
+    // between.
+    assert_eq!((&suite["id"], &suite["completions"]), (&"heldout".into(), &264.into()), "{suite}");
 }
