@@ -32,13 +32,13 @@ pub struct Prepared {
 /// Why a component made nothing of its author's files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SandboxError {
-    /// It refuses them, in its own words.
+    /// The component refuses the files, in its own words.
     #[error("{0}")]
     Refused(String),
-    /// It did not end in its time.
+    /// The component did not end in its time.
     #[error("{0}")]
     TimedOut(String),
-    /// It broke, or is no such component.
+    /// The component broke, or is not one that prepares files.
     #[error("{0}")]
     Broke(String),
 }

@@ -157,16 +157,16 @@ impl ModelLoad {
     /// Samples every group once.
     ///
     /// # Errors
-    /// Those of the model.
+    /// Whatever stops the model from computing.
     pub fn sample(&self) -> Result<Done, PortError> {
         self.completions()?;
         Ok(self.done())
     }
 
-    /// One update from every group.
+    /// Makes an update from every group.
     ///
     /// # Errors
-    /// Those of the model.
+    /// Whatever stops the model from computing.
     pub fn train(&mut self) -> Result<Done, PortError> {
         let loss = Sft::new(&self.batch.sequences);
         self.policy.accumulate(&self.batch, &loss)?;

@@ -28,16 +28,16 @@ pub struct Prepared {
 /// Why a component made nothing of its author's files.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// It refuses them, in its own words.
+    /// The component refuses the files, in its own words.
     #[error("{0}")]
     Refused(String),
-    /// It did not end in its time.
+    /// The component did not end in its time.
     #[error("it did not end in {} s, and was stopped", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// It broke.
+    /// The component broke.
     #[error("{0}")]
     Broke(String),
-    /// It cannot be used at all.
+    /// The component cannot be used at all.
     #[error(transparent)]
     Unusable(#[from] RewardError),
 }

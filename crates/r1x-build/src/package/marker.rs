@@ -24,15 +24,15 @@ const EXTRA: &str = "extra";
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
-    /// Both hold.
+    /// Two markers hold.
     And(Box<Marker>, Box<Marker>),
-    /// One of them holds.
+    /// At least one of two markers holds.
     Or(Box<Marker>, Box<Marker>),
     /// A comparison of two values.
     Compare(Value, Comparison, Value),
 }
 
-/// One side of a comparison.
+/// What a comparison has on its left or right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Something of the system.

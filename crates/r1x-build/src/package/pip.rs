@@ -45,9 +45,9 @@ const REMOVED: [&str; 10] = [
 /// Which files of packages are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
-    /// Those that run anywhere.
+    /// Files in Python alone, which run anywhere.
     Pure,
-    /// Also those for one usual machine, to learn what requirements come to where native code can run.
+    /// Also files for one usual machine, to learn what requirements come to where native code can run.
     Any,
 }
 
