@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-/// What the text of a marked number begins with. JSON cannot hold the raw character, so writers escape it.
+/// What a marked text begins with once it has been read.
+const MARK: &str = "\0n:";
+/// [`MARK`] as it is written, behind the opening quote. JSON cannot hold the raw character, so writers escape it.
 const WRITTEN_MARK: &str = "\"\\u0000n:";
 /// Numbers with at most this many digits survive 64 bits whatever they are.
 const SAFE_DIGITS: usize = 15;
@@ -45,6 +47,11 @@ pub fn unmarked(json: &str) -> Cow<'_, str> {
         rest = digits.get(end + 1..).unwrap_or_default();
     }
     Cow::Owned(exact + rest)
+}
+
+/// The digits of a number whose text was marked and has been read as a JSON value; `None` for other texts.
+pub fn marked_digits(text: &str) -> Option<&str> {
+    text.strip_prefix(MARK)
 }
 
 /// Whether a well-formed number loses digits in 64 bits.

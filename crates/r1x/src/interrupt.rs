@@ -1,4 +1,5 @@
-//! Ctrl-C and termination: once asks the run to finish its step, twice stops at once.
+//! Ctrl-C and termination: once asks the run to finish its step, twice stops at once. A terminal that is closed asks
+//! too, however often it says so: a shell and the system each send a hang-up, and nobody is there to be in a hurry.
 //!
 //! Must not know what a step is. The one piece of process-wide state, because signals are.
 
@@ -7,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use r1x_store::Stopper;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::failure::code;
 
@@ -58,15 +61,18 @@ impl Interrupt {
         let interrupt = Self::default();
         let heard = interrupt.clone();
         let stopper = Arc::new(stopper);
-        // A handler that cannot be installed leaves the default one: Ctrl-C then stops at once.
-        let _ = ctrlc::set_handler(move || {
+        on_signals(move |signal| {
             crate::output::over_echo();
-            if heard.requests.fetch_add(1, Ordering::SeqCst) == 0 {
-                eprintln!(
+            let before = match signal {
+                SIGHUP => heard.requests.fetch_max(1, Ordering::SeqCst),
+                _ => heard.requests.fetch_add(1, Ordering::SeqCst),
+            };
+            match (before, signal) {
+                (0, _) => eprintln!(
                     "finishing the step or evaluation under way, then saving (Ctrl-C again stops at once)"
-                );
-            } else {
-                heard.stop(&stopper);
+                ),
+                (_, SIGHUP) => {}
+                _ => heard.stop(&stopper),
             }
         });
         interrupt
@@ -105,13 +111,19 @@ impl Interrupt {
 pub fn while_asked() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(true));
     let asked = stop.clone();
-    // A handler that cannot be installed leaves the default one: Ctrl-C then leaves the prompt.
-    let _ = ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::SeqCst) {
+    on_signals(move |signal| {
+        if asked.swap(true, Ordering::SeqCst) || signal == SIGHUP {
             std::process::exit(code::INTERRUPTED);
         }
     });
     stop
+}
+
+/// Calls a function for every signal that asks to stop, on a thread of its own. Where signals cannot be listened to,
+/// they keep their usual effect: Ctrl-C stops at once.
+fn on_signals(mut heard: impl FnMut(i32) + Send + 'static) {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    std::thread::spawn(move || signals.forever().for_each(&mut heard));
 }
 
 #[cfg(test)]

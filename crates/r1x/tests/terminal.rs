@@ -3,11 +3,13 @@
 //!
 //! Must not test layout, which has its own tests. Every command is the real binary on a temporary store.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Words of a data set that a terminal would obey. The model's vocabulary is made of them, so its completions are.
@@ -281,6 +283,48 @@ fn a_run_that_nobody_watches_ends_well() {
     child.stderr.take().unwrap().read_exact(&mut first).unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A closed terminal: the shell and the system each send a hang-up, and nothing can be printed any more.
+#[test]
+fn a_run_whose_terminal_is_closed_saves_and_can_go_on() {
+    let bench = Bench::new();
+    let mut run = bench.command(&["run", "spec.yaml", "--set", "stages.first.sft.steps=1000000"]);
+    let mut child = run.stdout(nobody()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("stage first") {
+        assert_ne!(errors.read_line(&mut said).unwrap(), 0, "the run ended: {said}");
+    }
+    drop(errors);
+    let process = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(process, Signal::SIGHUP).unwrap();
+    kill(process, Signal::SIGHUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let runs: Value = serde_json::from_str(&bench.ok(&["ls", "--json"])).unwrap();
+    assert_eq!(runs[0]["status"], "interrupted", "{runs}");
+    let checkpoints = bench.ok(&["sql", "SELECT count(*) AS n FROM checkpoint", "--format", "csv"]);
+    assert_ne!(checkpoints, "n\n0\n");
+}
+
+/// Streams that take nothing: what a run found is in its store whole, and the status of the command says that its
+/// result was not printed.
+#[test]
+fn a_run_that_cannot_print_is_recorded_whole() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let runs: [(&[&str], i32); 2] =
+        [(&["run", "spec.yaml", "-vv"], 0), (&["run", "spec.yaml", "--json"], 7)];
+    for (run, code) in runs {
+        let bench = Bench::new();
+        let (Ok(out), Ok(errors)) = (full(), full()) else {
+            eprintln!("skipped: this system has no /dev/full");
+            return;
+        };
+        let mut run = bench.command(run);
+        assert_eq!(run.stdout(out).stderr(errors).status().unwrap().code(), Some(code));
+        let runs: Value = serde_json::from_str(&bench.ok(&["ls", "--json"])).unwrap();
+        assert_eq!(runs[0]["status"], "done", "{runs}");
+    }
 }
 
 #[test]

@@ -315,7 +315,11 @@ fn after_phrase(text: &str) -> &str {
 /// An answer as its letters: one writing for what differs in spaces, sizes, fonts and braces around one letter
 /// only. Equal texts are equal answers, whether or not they can be read.
 pub fn normal(text: &str) -> String {
-    let cleaned = clean(text);
+    normal_of(&clean(text))
+}
+
+/// [`normal`] of a cleaned answer.
+pub fn normal_of(cleaned: &str) -> String {
     let chars: Vec<char> = cleaned.chars().collect();
     let mut out = String::with_capacity(cleaned.len());
     let mut at = 0;
@@ -352,8 +356,13 @@ pub fn normal(text: &str) -> String {
 
 /// An answer as words: case, spacing, marks and LaTeX's wrappings do not count.
 pub fn words(text: &str) -> String {
-    let cleaned = clean(text).replace("\\text", " ");
-    let kept = cleaned.chars().map(|c| if "{}$\\".contains(c) { ' ' } else { c });
+    words_of(&clean(text))
+}
+
+/// [`words`] of a cleaned answer.
+pub fn words_of(cleaned: &str) -> String {
+    let bare = cleaned.replace("\\text", " ");
+    let kept = bare.chars().map(|c| if "{}$\\".contains(c) { ' ' } else { c });
     let text: String = kept.flat_map(char::to_lowercase).collect();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let inside = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));

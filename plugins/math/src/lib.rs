@@ -17,7 +17,7 @@ use find::boxes::{Boxed, Row, boxed};
 use node::Node;
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::text::{last_between, shorten, split_thought};
-use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
+use r1x_plugin::{Map, Needs, PerProblem, PluginInfo, Reward, Rollout, Score, Value};
 
 const EXTRACTORS: &[&str] = &["boxed", "answer_tag", "last_number", "whole"];
 
@@ -49,11 +49,19 @@ const KEYS: &[Key] = &[
 ];
 
 /// The configured reward.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Math {
     extract: Vec<&'static str>,
     prefilled: bool,
     strictness: Strictness,
+    expected: PerProblem<Vec<Expected>>,
+}
+
+/// One of the expected answers.
+#[derive(Debug)]
+struct Expected {
+    text: String,
+    answer: Answer,
 }
 
 /// Longest answer that is read, bytes; a longer one equals itself only.
@@ -62,9 +70,10 @@ const MAX_ANSWER: usize = 8192;
 /// An answer as text, and as mathematics where it is some.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// As the reader takes it.
+    cleaned: String,
     /// Its letters, spaces and braces aside.
     normal: String,
-    words: String,
     node: Option<Node>,
 }
 
@@ -72,9 +81,18 @@ impl Answer {
     /// Reads an answer.
     pub fn new(text: &str) -> Self {
         if text.len() > MAX_ANSWER {
-            return Self { normal: text.to_owned(), words: text.to_owned(), node: None };
+            return Self { cleaned: String::new(), normal: text.to_owned(), node: None };
         }
-        Self { normal: clean::normal(text), words: clean::words(text), node: read::read(text) }
+        let cleaned = clean::clean(text);
+        let normal = clean::normal_of(&cleaned);
+        let node = read::read_cleaned(&cleaned);
+        Self { cleaned, normal, node }
+    }
+
+    /// Whether two answers are equal words. A long answer has none.
+    fn same_words(&self, other: &Self) -> bool {
+        let words = clean::words_of(&self.cleaned);
+        !words.is_empty() && words == clean::words_of(&other.cleaned)
     }
 
     /// Whether it has several parts, so that several boxes can be meant by it.
@@ -99,7 +117,7 @@ pub fn same(gold: &Answer, answer: &Answer, strictness: Strictness) -> bool {
         (Some(expected), Some(given)) if gold.is_mathematics() && answer.is_mathematics() => {
             equal::equal(expected, given, strictness)
         }
-        _ => !gold.words.is_empty() && gold.words == answer.words,
+        _ => gold.same_words(answer),
     }
 }
 
@@ -128,19 +146,16 @@ impl Math {
     }
 
     /// Whether what was found is one of the expected answers, and whether it is understood.
-    fn judge(&self, found: &Boxed, golds: &[String]) -> (bool, bool) {
+    fn judge(&self, found: &Boxed, golds: &[Expected]) -> (bool, bool) {
         let last = Answer::new(found.last);
         let row = found.row.as_ref().map(|Row { text, joined }| (Answer::new(text), *joined));
-        let right = golds.iter().any(|gold| {
-            let gold = Answer::new(gold);
-            match &row {
-                // "1 and 2" in two boxes is one answer, which neither box is.
-                Some((row, true)) => same(&gold, row, self.strictness),
-                Some((row, false)) if gold.is_several() => {
-                    same(&gold, &last, self.strictness) || same(&gold, row, self.strictness)
-                }
-                _ => same(&gold, &last, self.strictness),
+        let right = golds.iter().any(|Expected { answer: gold, .. }| match &row {
+            // "1 and 2" in two boxes is one answer, which neither box is.
+            Some((row, true)) => same(gold, row, self.strictness),
+            Some((row, false)) if gold.is_several() => {
+                same(gold, &last, self.strictness) || same(gold, row, self.strictness)
             }
+            _ => same(gold, &last, self.strictness),
         });
         (right, last.is_mathematics())
     }
@@ -189,12 +204,15 @@ impl Reward for Math {
                 units: settings.flag("strict_units"),
                 tolerance: settings.number("tolerance"),
             },
+            expected: PerProblem::default(),
         })
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let columns = r1x_plugin::parse_columns(rollout)?;
-        let golds = golds(&columns)?;
+        let golds = self.expected.of(rollout, |columns| {
+            let read = |text: String| Expected { answer: Answer::new(&text), text };
+            Ok(golds(columns)?.into_iter().map(read).collect())
+        })?;
         let Some((found, place)) = self.extract(&rollout.completion) else {
             let cut = if rollout.truncated { " (cut at the token limit)" } else { "" };
             return Ok(Score::new(0.0, format!("no answer found{cut}"))
@@ -207,8 +225,9 @@ impl Reward for Math {
             Some(row) if row.joined => &row.text,
             _ => found.last,
         };
+        let texts: Vec<&str> = golds.iter().map(|gold| gold.text.as_str()).collect();
         let info =
-            format!("{place}: {} {verb} {}", shorten(text, 60), shorten(&golds.join(" or "), 60));
+            format!("{place}: {} {verb} {}", shorten(text, 60), shorten(&texts.join(" or "), 60));
         Ok(Score::new(f64::from(right), info).part("found", true).part("understood", understood))
     }
 }
@@ -241,6 +260,21 @@ mod tests {
                 Value::from(Map::from_iter([("answer".to_owned(), answer.clone().into())]));
 
             give::<Math>("{}", &format!("\\boxed{{{answer}}}"), &columns.to_string());
+        }
+    }
+
+    #[test]
+    fn expected_answers_are_those_of_the_rollouts_own_problem() {
+        let math = Math::configure(&Map::new()).unwrap();
+        let reward = |columns| {
+            let rollout = r1x_plugin::test_rollout(r"\boxed{1}", columns);
+            math.score(&rollout).map(|score| score.reward)
+        };
+        for _ in 0..2 {
+            assert_eq!(reward(r#"{"answer":1}"#), Ok(Some(1.0)));
+            assert_eq!(reward(r#"{"answer":1}"#), Ok(Some(1.0)));
+            assert_eq!(reward(r#"{"answer":["2","3"]}"#), Ok(Some(0.0)));
+            assert!(reward(r#"{"answer":[]}"#).is_err());
         }
     }
 

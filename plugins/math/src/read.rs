@@ -9,7 +9,7 @@ mod number;
 mod primary;
 mod unit;
 
-use crate::clean::{clean, words};
+use crate::clean::{clean, words_of};
 use crate::node::{Node, Relation, Sign};
 
 /// Longest answer, bytes after cleaning.
@@ -21,11 +21,15 @@ const MAX_NODES: usize = 600;
 
 /// Reads a whole answer; `None` when it is not mathematics as understood here.
 pub fn read(text: &str) -> Option<Node> {
-    let cleaned = clean(text);
+    read_cleaned(&clean(text))
+}
+
+/// [`read`] of a cleaned answer.
+pub fn read_cleaned(cleaned: &str) -> Option<Node> {
     if cleaned.len() > MAX_LENGTH {
         return None;
     }
-    if cleaned.contains("real") && ALL_REALS.contains(&&*words(text)) {
+    if cleaned.contains("real") && ALL_REALS.contains(&&*words_of(cleaned)) {
         return Some(Node::reals());
     }
     let mut reader = Reader {

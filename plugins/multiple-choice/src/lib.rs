@@ -10,7 +10,7 @@ mod reading;
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::text::{last_between, last_boxed, shorten, split_thought};
-use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};
+use r1x_plugin::{Map, Needs, PerProblem, PluginInfo, Reward, Rollout, Score, Value};
 
 use lex::{Token, lex, lex_end, lex_start};
 use place::phrase;
@@ -45,11 +45,12 @@ const CONTENT: usize = 2000;
 const LAST_BYTES: usize = 20_000;
 
 /// The configured reward.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct MultipleChoice {
     choices: usize,
     extract: Vec<&'static str>,
     prefilled: bool,
+    problem: PerProblem<Problem>,
 }
 
 /// The letter of a choice.
@@ -83,13 +84,13 @@ fn joins(token: &Token) -> bool {
 }
 
 /// What a problem says.
+#[derive(Debug)]
 struct Problem {
     right: usize,
     choices: Choices,
 }
 
-fn read_problem(rollout: &Rollout, count: usize) -> Result<Problem, String> {
-    let columns = r1x_plugin::parse_columns(rollout)?;
+fn read_problem(columns: &Map<String, Value>, count: usize) -> Result<Problem, String> {
     let texts: Vec<Vec<Token>> = match columns.get("choices") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items
@@ -177,14 +178,16 @@ impl Reward for MultipleChoice {
             choices: usize::try_from(settings.whole("choices")).unwrap_or(26),
             extract: places.iter().filter_map(known).collect(),
             prefilled: settings.flag("prefilled"),
+            problem: PerProblem::default(),
         })
     }
 
     fn score(&self, rollout: &Rollout) -> Result<Score, String> {
-        let Problem { right, choices } = read_problem(rollout, self.choices)?;
-        let named = letter(right);
-        Ok(match self.chosen(&rollout.completion, &choices) {
-            Some((Reading::One(index), place)) if index == right => {
+        let problem = self.problem.of(rollout, |columns| read_problem(columns, self.choices))?;
+        let Problem { right, choices } = &*problem;
+        let named = letter(*right);
+        Ok(match self.chosen(&rollout.completion, choices) {
+            Some((Reading::One(index), place)) if index == *right => {
                 Score::new(1.0, format!("{place}: {named}")).part("found", true)
             }
             Some((Reading::One(index), place)) => {

@@ -141,6 +141,48 @@ pub fn parse_columns(rollout: &Rollout) -> Result<Rc<Map<String, Value>>, String
     Ok(columns)
 }
 
+/// What a reward reads in a problem's columns, made once for the rollouts of a problem that follow each other.
+///
+/// It changes nothing but the time: equal columns give equal readings.
+#[derive(Debug)]
+pub struct PerProblem<T> {
+    last: RefCell<Option<Reading<T>>>,
+}
+
+/// The columns of a problem, and what was read in them.
+type Reading<T> = (Rc<Map<String, Value>>, Rc<T>);
+
+impl<T> Default for PerProblem<T> {
+    fn default() -> Self {
+        Self { last: RefCell::new(None) }
+    }
+}
+
+impl<T> PerProblem<T> {
+    /// The reading of a rollout's problem. A failure is not kept.
+    ///
+    /// # Errors
+    /// When the columns are no JSON object, or `read` refuses them.
+    pub fn of(
+        &self,
+        rollout: &Rollout,
+        read: impl FnOnce(&Map<String, Value>) -> Result<T, String>,
+    ) -> Result<Rc<T>, String> {
+        let columns = parse_columns(rollout)?;
+        // Equal columns are one object: parse_columns keeps the last.
+        let known =
+            self.last.borrow().as_ref().and_then(|(known, reading)| {
+                Rc::ptr_eq(known, &columns).then(|| Rc::clone(reading))
+            });
+        if let Some(reading) = known {
+            return Ok(reading);
+        }
+        let reading = Rc::new(read(&columns)?);
+        self.last.replace(Some((columns, Rc::clone(&reading))));
+        Ok(reading)
+    }
+}
+
 /// The JSON type of a value, in words.
 pub fn kind(value: &Value) -> &'static str {
     match value {

@@ -5,17 +5,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use r1x_core::long_number::{marked, marked_digits, unmarked};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::error::{display, listed};
-
-/// What marks a text that stands for a number too long for 64 bits. JSON texts cannot hold the raw character.
-const MARK: &str = "\0n:";
-/// How `serde_json` writes the mark, behind the opening quote.
-const WRITTEN_MARK: &str = "\"\\u0000n:";
-/// Numbers with at most this many digits survive 64 bits whatever they are.
-const SAFE_DIGITS: usize = 15;
 
 /// Why a line is no row, and how to mend it.
 pub(super) struct Refusal {
@@ -34,7 +28,7 @@ impl Row {
     /// A value of the row as JSON text, long numbers as they were written.
     pub(super) fn json(&self, value: &Value) -> String {
         let text = value.to_string();
-        if self.marked { unmarked(&text) } else { text }
+        if self.marked { unmarked(&text).into_owned() } else { text }
     }
 
     /// A value of the row with long numbers as texts of their digits, which a template can write.
@@ -54,7 +48,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Row, Refusal> {
         reason: format!("not UTF-8 from byte {} of the line on", error.valid_up_to() + 1),
         hint: "save the file as UTF-8 text; a compressed file has to be unpacked",
     })?;
-    let (text, marked) = marked(text);
+    let text = marked(text);
     let Strict(value) = serde_json::from_str(&text).map_err(|error| {
         // serde_json counts lines inside the text it was given, which is always one line here.
         let message = error.to_string();
@@ -73,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Row, Refusal> {
         Refusal { reason, hint }
     })?;
     match value {
-        Value::Object(columns) => Ok(Row { columns, marked }),
+        Value::Object(columns) => Ok(Row { columns, marked: matches!(text, Cow::Owned(_)) }),
         Value::Array(_) => Err(Refusal {
             reason: "a row is an object, but this is a list".to_owned(),
             hint: "write one JSON object on each line, without brackets or commas around them",
@@ -103,23 +97,10 @@ fn is_no_number(text: &str, column: usize) -> bool {
     (1..=3).any(|back| ["NaN", "Infinity"].iter().any(|word| near(back).starts_with(word)))
 }
 
-fn unmarked(text: &str) -> String {
-    let mut exact = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(WRITTEN_MARK) {
-        let digits = &rest[at + WRITTEN_MARK.len()..];
-        let end = digits.find('"').unwrap_or(digits.len());
-        exact.push_str(&rest[..at]);
-        exact.push_str(&digits[..end]);
-        rest = digits.get(end + 1..).unwrap_or_default();
-    }
-    exact + rest
-}
-
 fn unmark(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Some(digits) = text.strip_prefix(MARK) {
+            if let Some(digits) = marked_digits(text) {
                 *text = digits.to_owned();
             }
         }
@@ -127,79 +108,6 @@ fn unmark(value: &mut Value) {
         Value::Object(entries) => entries.values_mut().for_each(unmark),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// The text with every number that 64 bits would round as a marked text, so that its digits stay, and whether it
-/// has any.
-fn marked(text: &str) -> (Cow<'_, str>, bool) {
-    // A text that already reads like a mark would be taken for one; the numbers beside it are rounded instead.
-    if !has_long_number(text) || text.contains("\\u0000n:") {
-        return (Cow::Borrowed(text), false);
-    }
-    let mut marked = String::with_capacity(text.len() + 16);
-    for (token, is_number) in tokens(text) {
-        if is_number && is_rounded(token) {
-            marked.push_str(WRITTEN_MARK);
-            marked.push_str(token);
-            marked.push('"');
-        } else {
-            marked.push_str(token);
-        }
-    }
-    (Cow::Owned(marked), true)
-}
-
-fn has_long_number(text: &str) -> bool {
-    tokens(text).any(|(token, is_number)| is_number && is_rounded(token))
-}
-
-/// Whether a well-formed number loses digits in 64 bits.
-fn is_rounded(token: &str) -> bool {
-    let mantissa = token.split(['e', 'E']).next().unwrap_or(token);
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    if digits <= SAFE_DIGITS || token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok() {
-        return false;
-    }
-    // A fraction keeps what its shortest form says: 0.30000000000000004 has 17 digits and loses none.
-    let Ok(parsed) = serde_json::from_str::<Number>(token) else { return false };
-    let significant = |text: &str| {
-        let mantissa = text.split(['e', 'E']).next().unwrap_or(text).replace(['.', '-', '+'], "");
-        mantissa.trim_matches('0').to_owned()
-    };
-    significant(&parsed.to_string()) != significant(token)
-}
-
-/// The text cut into numbers and everything else, in order.
-fn tokens(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let first = *rest.as_bytes().first()?;
-        let part = |c: u8| c.is_ascii_digit() || matches!(c, b'-' | b'+' | b'.' | b'e' | b'E');
-        let starts = |c: u8| c.is_ascii_digit() || c == b'-';
-        let (length, is_number) = if starts(first) {
-            (rest.bytes().take_while(|c| part(*c)).count(), true)
-        } else if first == b'"' {
-            (text_length(rest.as_bytes()), false)
-        } else {
-            (rest.bytes().take_while(|c| !starts(*c) && *c != b'"').count(), false)
-        };
-        let (token, behind) = rest.split_at(length);
-        rest = behind;
-        Some((token, is_number))
-    })
-}
-
-/// Bytes of the JSON text that begins here, quotes included; all that is left where it does not end.
-fn text_length(bytes: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// A JSON value in whose objects no key is written twice: most readers would silently keep the last.
@@ -301,6 +209,7 @@ mod tests {
             "[1,123456789012345678901234567890]",
             "{\"a\":3.14159265358979323846}",
             "0.30000000000000004",
+            "1e999",
             "3.5",
             "\"123456789012345678901234567890\"",
         ] {

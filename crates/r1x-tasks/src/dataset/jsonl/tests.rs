@@ -246,7 +246,6 @@ fn slips_of_every_kind_name_the_line() {
         ("\"text\"", "a row is an object, but this is text"),
         ("null", "a row is an object, but this is null"),
         ("{\"nums\": [1], \"target\": 1} {}", "not JSON: trailing characters (column 28)"),
-        ("{\"nums\": [1], \"target\": 1e999}", "not JSON: number out of range (column 29)"),
         ("\u{feff}{\"nums\": [1], \"target\": 1}", "not JSON: expected value (column 1)"),
     ] {
         let text = format!("\u{feff}{good}\r\n  \n{line}\r\n{good}");

@@ -16,6 +16,9 @@ use crate::display::{Line, Page, Tone};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
 
+/// Most completions that the suite judges.
+const SUITE_SAMPLES: usize = 64;
+
 /// Runs cases and suite; any failure is exit code 5.
 ///
 /// # Errors
@@ -32,9 +35,10 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
     let limits = opened.limits();
     let mut page = Page::default();
     let mut failed = run_cases(&mut page, &opened, &given, &limits);
-    let samples = samples(&opened, &given);
+    let (samples, usable) = samples(&opened, &given);
     let findings = conformance(&opened.plugin, &suite_config(&opened, &given), &limits, &samples);
-    page.blank().line(format!("conformance, with {} samples", samples.len()));
+    let of = if samples.len() < usable { format!(" of {usable}") } else { String::new() };
+    page.blank().line(format!("conformance, with {}{of} samples", samples.len()));
     for finding in &findings {
         match &finding.verdict {
             Verdict::Passed => {
@@ -196,18 +200,28 @@ fn suite_config(opened: &Opened, given: &str) -> String {
     usable.map_or_else(|| given.to_owned(), |case| case_config(case, given))
 }
 
-/// What the suite judges: the completions of the cases that share that configuration.
-fn samples(opened: &Opened, given: &str) -> Vec<Sample> {
+/// What the suite judges: completions of the cases that share that configuration, and how many there are of them.
+///
+/// Its rules judge whole batches dozens of times, so a long table is judged by cases spread over it: every case was
+/// tried by itself already.
+fn samples(opened: &Opened, given: &str) -> (Vec<Sample>, usize) {
     let config = suite_config(opened, given);
     let cases = opened.source.manifest.tests.iter();
-    let usable =
-        cases.filter(|case| case.expected.error.is_none() && case_config(case, given) == config);
-    let numbered = usable.zip(0u32..).map(|(case, index)| Sample {
+    let usable: Vec<&Case> = cases
+        .filter(|case| case.expected.error.is_none() && case_config(case, given) == config)
+        .collect();
+    let numbered = spread(&usable, SUITE_SAMPLES).zip(0u32..).map(|(case, index)| Sample {
         id: u64::from(index),
         group: index,
         ..sample(case)
     });
-    numbered.collect()
+    (numbered.collect(), usable.len())
+}
+
+/// At most so many items, at even distances.
+fn spread<'a, T>(items: &'a [&T], limit: usize) -> impl Iterator<Item = &'a T> {
+    let kept = items.len().min(limit);
+    (0..kept).map(move |index| items[index * items.len() / kept])
 }
 
 #[cfg(test)]
@@ -217,6 +231,16 @@ mod tests {
     fn outcome(value: Option<f64>, status: RewardStatus) -> RewardOutcome {
         let parts = vec![("a".to_owned(), 1.0)];
         RewardOutcome { value, status, parts, info: Some("why".to_owned()) }
+    }
+
+    #[test]
+    fn a_long_table_is_judged_by_cases_spread_over_it() {
+        let items: Vec<&u32> = [0, 1, 2, 3, 4, 5, 6].iter().collect();
+        let spread = |limit| spread(&items, limit).copied().collect::<Vec<_>>();
+        assert_eq!(spread(3), [0, 2, 4]);
+        assert_eq!(spread(7), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(spread(64), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(super::spread::<u32>(&[], 64).count(), 0);
     }
 
     #[test]
