@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::BuildError;
+use crate::tool::Supervisor;
 
 /// A host that runs a component in the sandbox in which it will score, so that what is built is also tried.
 pub trait Sandbox: Send + Sync {
@@ -70,12 +71,20 @@ pub struct Environment {
     pub cache_folder: PathBuf,
     /// Where components can be asked something while a plugin is built.
     pub sandbox: Option<SandboxHandle>,
+    /// What stands between this process and the tools it starts, so that they end when it does.
+    pub supervisor: Option<Supervisor>,
 }
 
 impl Environment {
     /// An environment without a sandbox.
     pub fn new(variables: BTreeMap<String, OsString>, cache_folder: PathBuf) -> Self {
-        Self { variables, cache_folder, sandbox: None }
+        Self { variables, cache_folder, sandbox: None, supervisor: None }
+    }
+
+    /// The environment with a supervisor of tools.
+    #[must_use]
+    pub fn supervised(self, supervisor: Supervisor) -> Self {
+        Self { supervisor: Some(supervisor), ..self }
     }
 
     /// The environment with a sandbox.

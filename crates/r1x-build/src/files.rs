@@ -20,10 +20,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Every source file below a folder, sorted, relative to it. Hidden files, components and what tools leave
-/// behind are none.
+/// behind are none. Sources travel in a component, so a link to what is not the plugin's own is refused.
 ///
 /// # Errors
-/// When the folder cannot be listed.
+/// When the folder cannot be listed, or something in it is neither a folder nor a file of the plugin.
 pub fn sources(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut files = Vec::new();
     collect(folder, Path::new(""), &mut files)?;
@@ -42,13 +42,27 @@ fn collect(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> Result<(), Bu
             continue;
         }
         let relative = below.join(&name);
-        if !entry.path().is_dir() {
-            files.push(relative);
-        } else if !NOT_SOURCES.contains(&text.as_ref()) {
+        let kind = entry.file_type().map_err(|error| BuildError::io(&entry.path(), error))?;
+        let left_out = NOT_SOURCES.contains(&text.as_ref());
+        if kind.is_dir() && !left_out {
             collect(root, &relative, files)?;
+        } else if kind.is_file() || (kind.is_symlink() && is_own(root, &entry.path())) {
+            files.push(relative);
+        } else if !left_out {
+            let reason = "is no file of the plugin: a link that leads out of its folder or to another folder, or \
+                          nothing that can be read";
+            return Err(BuildError::NotAPlugin { path: entry.path(), reason: reason.to_owned() });
         }
     }
     Ok(())
+}
+
+/// Whether a link leads to a file inside the folder.
+fn is_own(root: &Path, link: &Path) -> bool {
+    match (root.canonicalize(), link.canonicalize()) {
+        (Ok(root), Ok(file)) => file.starts_with(root) && file.is_file(),
+        _ => false,
+    }
 }
 
 /// Every file below a folder, sorted, relative to it, whatever it is called.
@@ -120,6 +134,29 @@ pub(crate) fn used(paths: &[&Path]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_a_source_only_where_it_stays_inside() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("plugin");
+        std::fs::create_dir_all(root.join("a")).unwrap();
+        std::fs::write(root.join("a/words.txt"), "x").unwrap();
+        std::fs::write(folder.path().join("secret"), "x").unwrap();
+        symlink("a/words.txt", root.join("own.txt")).unwrap();
+        assert_eq!(sources(&root).unwrap().len(), 2);
+        for target in ["../secret", "/etc/hostname", "a", "..", "nowhere"] {
+            let link = root.join("link.txt");
+            symlink(target, &link).unwrap();
+            let error = sources(&root).unwrap_err().to_string();
+            assert!(error.contains("link.txt: is no file of the plugin"), "{error}");
+            std::fs::remove_file(&link).unwrap();
+        }
+        let made = std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap();
+        assert!(made.success());
+        assert!(sources(&root).is_err(), "reading a pipe would wait for ever");
+    }
 
     #[test]
     fn sources_leave_out_what_tools_made_and_digests_see_names_and_bytes() {

@@ -16,6 +16,7 @@ mod manifest;
 mod package;
 mod source;
 mod stage;
+pub mod supervise;
 pub mod template;
 mod tool;
 mod units;
@@ -29,3 +30,4 @@ pub use manifest::{
 };
 pub use package::Requirement;
 pub use source::{MANIFEST_NAME, Source};
+pub use tool::Supervisor;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::source::Source;
-use crate::tool::{self, Ran};
+use crate::tool::{self, Messages, Ran};
 
 /// All sources together; they travel in every component.
 const MAX_SOURCE_BYTES: u64 = 64 << 20;
@@ -88,9 +88,15 @@ impl Stage {
         command: &mut Command,
         usual: Duration,
     ) -> Result<Ran, BuildError> {
-        command.current_dir(self.path(folder)).stderr(Stdio::piped());
-        tool::run(command, tool::deadline(&self.environment, usual))
-            .map_err(|error| not_started(command.get_program(), &error))
+        command.current_dir(self.path(folder));
+        let deadline = tool::deadline(&self.environment, usual);
+        let ran =
+            tool::run(command, self.environment.supervisor.as_ref(), deadline, Messages::Kept);
+        let ran = ran.map_err(|error| not_started(command.get_program(), error.to_string()))?;
+        if ran.not_started() {
+            return Err(not_started(command.get_program(), ran.stderr));
+        }
+        Ok(ran)
     }
 }
 
@@ -106,10 +112,10 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
     std::path::absolute(path).map_err(|error| BuildError::io(path, error))
 }
 
-fn not_started(program: &OsStr, error: &std::io::Error) -> BuildError {
+fn not_started(program: &OsStr, output: String) -> BuildError {
     BuildError::Failed {
         what: format!("cannot run {}", program.to_string_lossy()),
-        output: error.to_string(),
+        output,
         hint: "can it be started by hand?".to_owned(),
     }
 }

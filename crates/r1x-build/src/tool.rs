@@ -1,14 +1,18 @@
 //! Running another program with a deadline: what it wrote, how it ended, and nothing of it left behind.
 //!
 //! Compilers and packagers start programs of their own, and what an author writes at the top level of a module
-//! may never end. Must not know any language.
+//! may never end. Where r1x names a [`Supervisor`], it stands between: what was started then ends also when this
+//! process is killed. Must not know any language.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::environment::Environment;
+use crate::supervise::NOT_STARTED;
 
 /// The time a build may take where nothing else is said: an interpreter compiles in seconds, and the top level of
 /// a module may compute for a while.
@@ -25,6 +29,49 @@ const VARIABLE: &str = "R1X_BUILD_TIMEOUT_MS";
 /// How a slow machine gets more time.
 pub(crate) const MORE_TIME: &str =
     "`R1X_BUILD_TIMEOUT_MS`, in milliseconds, gives a slow machine more time";
+
+/// How a tool is started so that it ends when this process does: this program, with these arguments and the tool's own
+/// behind them, runs [`crate::supervise::run`] and takes the end of its input for the end of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    /// The program.
+    pub program: PathBuf,
+    /// What stands before the tool.
+    pub arguments: Vec<OsString>,
+}
+
+impl Supervisor {
+    /// The command that runs another one.
+    fn over(&self, tool: &Command) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg(tool.get_program());
+        copy(tool, command)
+    }
+}
+
+/// The command with the arguments, variables and folder of another one.
+fn copy(tool: &Command, mut command: Command) -> Command {
+    command.args(tool.get_args());
+    for (name, value) in tool.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = tool.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
+}
+
+/// Where the messages of a program go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Messages {
+    /// They are kept, and may become part of an error.
+    Kept,
+    /// They go to standard error as they come.
+    Shown,
+}
 
 const POLL: Duration = Duration::from_millis(20);
 /// What a program has written arrives at once when it has ended, unless something still holds its streams.
@@ -47,6 +94,11 @@ impl Ran {
         self.status.is_some_and(|status| status.success())
     }
 
+    /// Whether a supervisor could not start it; what it says is the reason.
+    pub(crate) fn not_started(&self) -> bool {
+        self.status.and_then(|status| status.code()) == Some(NOT_STARTED)
+    }
+
     /// What it wrote to both streams.
     pub(crate) fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
@@ -66,12 +118,28 @@ pub(crate) fn deadline(environment: &Environment, usual: Duration) -> Duration {
 }
 
 /// Runs a program without input until it ends or its time is over; then it is stopped with all it started.
-/// Standard error is captured unless the caller has sent it elsewhere.
-pub(crate) fn run(command: &mut Command, deadline: Duration) -> io::Result<Ran> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+pub(crate) fn run(
+    tool: &Command,
+    supervisor: Option<&Supervisor>,
+    deadline: Duration,
+    messages: Messages,
+) -> io::Result<Ran> {
+    let mut command = match supervisor {
+        Some(supervisor) => supervisor.over(tool),
+        None => copy(tool, Command::new(tool.get_program())),
+    };
+    let stderr = match messages {
+        Messages::Kept => Stdio::piped(),
+        Messages::Shown => Stdio::inherit(),
+    };
+    let stdin = if supervisor.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr).spawn()?;
+    // A supervisor takes the end of its input for ours.
+    let held = child.stdin.take();
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);
     let status = wait(&mut child, deadline)?;
+    drop(held);
     let text = |receiver: Option<Receiver<Vec<u8>>>| {
         let bytes = receiver.and_then(|receiver| receiver.recv_timeout(LAST_WORDS).ok());
         String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
@@ -82,7 +150,7 @@ pub(crate) fn run(command: &mut Command, deadline: Duration) -> io::Result<Ran> 
 /// The first line a program prints when it is asked something.
 pub(crate) fn ask(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}").replace('"', "");
-    let ran = run(command.stderr(Stdio::null()), QUESTION).map_err(|error| error.to_string())?;
+    let ran = run(command, None, QUESTION, Messages::Kept).map_err(|error| error.to_string())?;
     let line = ran.stdout.lines().next().unwrap_or_default().trim();
     match ran.timed_out() {
         None if ran.succeeded() => Ok(line.to_owned()),
@@ -121,7 +189,7 @@ fn wait(child: &mut Child, deadline: Duration) -> io::Result<Option<ExitStatus>>
 }
 
 #[cfg(unix)]
-mod tree {
+pub(crate) mod tree {
     //! A program and everything it started. They stay in the terminal's group, so that Ctrl-C reaches them too;
     //! so they are found by who started whom.
 
@@ -131,31 +199,80 @@ mod tree {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
 
-    /// Stops a program and its descendants.
-    pub(super) fn stop(root: u32) {
+    /// How often is looked for what was started while others were being stopped.
+    const ROUNDS: usize = 50;
+
+    /// Stops the descendants of a program that is about to be stopped itself.
+    pub(crate) fn stop(root: u32) {
         let Ok(root) = i32::try_from(root) else { return };
         // A program that is held cannot start another one between being listed and being stopped.
         let _ = kill(Pid::from_raw(root), Signal::SIGSTOP);
-        for id in descendants(root, &parents()) {
+        kill_all(&descendants(root, &parents()));
+    }
+
+    /// Stops the descendants of this process, which goes on.
+    pub(crate) fn stop_below(own: u32) {
+        let Ok(own) = i32::try_from(own) else { return };
+        for _ in 0..ROUNDS {
+            // The program that lists them is one of them, and has ended by then.
+            let parents = parents();
+            let found = descendants(own, &parents);
+            let running: Vec<i32> = found.into_iter().filter(|id| exists(*id)).collect();
+            if running.is_empty() {
+                return;
+            }
+            kill_all(&running);
+            reap();
+        }
+    }
+
+    /// From now on what loses its parents below this process becomes its own child, where the system has that.
+    pub(crate) fn adopt() {
+        #[cfg(target_os = "linux")]
+        // Without it, what has left its parents is not found, as on other systems.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+
+    fn kill_all(ids: &[i32]) {
+        for id in ids {
             // One that has ended meanwhile is what was wanted.
-            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(*id), Signal::SIGKILL);
+        }
+    }
+
+    fn exists(id: i32) -> bool {
+        kill(Pid::from_raw(id), None).is_ok()
+    }
+
+    /// Takes note of children that have ended, which would be listed for ever.
+    fn reap() {
+        use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+        while let Ok(status) = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            if status == WaitStatus::StillAlive {
+                std::thread::sleep(super::POLL);
+                return;
+            }
         }
     }
 
     /// Who started each running program, by its id.
     fn parents() -> BTreeMap<i32, i32> {
+        let found = from_proc();
+        if found.is_empty() { from_ps() } else { found }
+    }
+
+    /// The same as `ps` tells it, where there is no `/proc`.
+    fn from_ps() -> BTreeMap<i32, i32> {
         let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
         let text = listed.map(|output| output.stdout).unwrap_or_default();
         let line = |line: &str| {
             let mut words = line.split_whitespace().map(str::parse);
             Some((words.next()?.ok()?, words.next()?.ok()?))
         };
-        let from_ps: BTreeMap<i32, i32> =
-            String::from_utf8_lossy(&text).lines().filter_map(line).collect();
-        if from_ps.is_empty() { from_proc() } else { from_ps }
+        String::from_utf8_lossy(&text).lines().filter_map(line).collect()
     }
 
-    /// Who started each running program, as Linux tells it where `ps` is missing.
+    /// The same as Linux tells it.
     fn from_proc() -> BTreeMap<i32, i32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let process = |entry: std::fs::DirEntry| {
@@ -195,7 +312,8 @@ mod tree {
         fn both_ways_know_this_process() {
             let own = i32::try_from(std::process::id()).unwrap();
             if std::path::Path::new("/proc/self/stat").exists() {
-                assert_eq!(from_proc().get(&own), parents().get(&own));
+                assert!(from_proc().contains_key(&own));
+                assert_eq!(from_ps().get(&own), parents().get(&own));
             }
             assert!(parents().contains_key(&own));
         }
@@ -203,10 +321,14 @@ mod tree {
 }
 
 #[cfg(not(unix))]
-mod tree {
+pub(crate) mod tree {
     //! Where processes are not listed, the program alone is stopped.
 
-    pub(super) fn stop(_root: u32) {}
+    pub(crate) fn stop(_root: u32) {}
+
+    pub(crate) fn stop_below(_own: u32) {}
+
+    pub(crate) fn adopt() {}
 }
 
 #[cfg(all(test, unix))]
@@ -215,8 +337,12 @@ mod tests {
 
     fn shell(text: &str) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", text]).stderr(Stdio::piped());
+        command.args(["-c", text]);
         command
+    }
+
+    fn run(tool: &mut Command, deadline: Duration) -> io::Result<Ran> {
+        super::run(tool, None, deadline, Messages::Kept)
     }
 
     #[test]

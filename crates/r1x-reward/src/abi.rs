@@ -112,17 +112,25 @@ impl CallLog {
         }
         self.lines.push(LogLine { level, message: cut(message, MAX_LOG_BYTES) });
     }
+
+    /// Adds the messages of a later call, as many as there is room for below `most`.
+    pub(crate) fn append(&mut self, later: CallLog, most: usize) {
+        let room = most.saturating_sub(self.lines.len());
+        self.dropped += later.dropped + later.lines.len().saturating_sub(room) as u64;
+        self.lines.extend(later.lines.into_iter().take(room));
+    }
 }
 
-/// The text itself, or its start with an ellipsis, in at most `limit` bytes.
+/// The text itself, or its start with an ellipsis, in at most `limit` bytes. What is kept takes no more memory than
+/// that: a guest's text may be thousands of times as long as what is kept of it.
 pub(crate) fn cut(mut text: String, limit: usize) -> String {
     const ELLIPSIS: &str = "…";
     if text.len() <= limit {
+        text.shrink_to_fit();
         return text;
     }
-    text.truncate(text.floor_char_boundary(limit.saturating_sub(ELLIPSIS.len())));
-    text.push_str(ELLIPSIS);
-    text
+    let start = &text[..text.floor_char_boundary(limit.saturating_sub(ELLIPSIS.len()))];
+    [start, ELLIPSIS].concat()
 }
 
 #[cfg(test)]
@@ -135,6 +143,27 @@ mod tests {
         assert_eq!(cut("longer".to_owned(), 5), "lo…");
         let cut_in_a_character = cut("ééé".to_owned(), 4);
         assert_eq!(cut_in_a_character, "…");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_long_text_takes_no_more_memory_than_it_shows() {
+        let mut roomy = String::with_capacity(1 << 20);
+        roomy.push_str("short");
+        for text in [roomy, "long".repeat(1 << 18)] {
+            let kept = cut(text, 64);
+            assert!(kept.capacity() <= 64, "{} bytes for {}", kept.capacity(), kept.len());
+        }
+    }
+
+    #[test]
+    fn calls_share_one_limit_on_messages() {
+        let mut log = CallLog::default();
+        for _ in 0..3 {
+            let mut call = CallLog { lines: Vec::new(), dropped: 1 };
+            (0..4).for_each(|line| call.push(LogLevel::Info, line.to_string()));
+            log.append(call, 10);
+        }
+        assert_eq!((log.lines.len(), log.dropped), (10, 5));
     }
 
     #[test]

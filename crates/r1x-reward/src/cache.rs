@@ -57,11 +57,10 @@ impl Cache {
     }
 
     /// Keeps a compiled component. Readers see all of it or nothing.
-    pub(crate) fn store(&self, key: &str, component: &Component) -> io::Result<()> {
-        let bytes = component.serialize().map_err(|error| io::Error::other(error.to_string()))?;
+    pub(crate) fn store(&self, key: &str, Native(bytes): &Native) -> io::Result<()> {
         // The note comes second: an entry without its note is an entry that is not there.
-        self.write_whole(&self.path(key), &bytes)?;
-        self.write_whole(&self.note_path(key), sha256(&bytes).as_bytes())
+        self.write_whole(&self.path(key), bytes)?;
+        self.write_whole(&self.note_path(key), sha256(bytes).as_bytes())
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -136,6 +135,31 @@ impl Hasher for Sha256Hasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
+}
+
+/// Machine code of a component that this r1x compiled just now.
+pub(crate) struct Native(Vec<u8>);
+
+impl Native {
+    /// Compiles a component in this process.
+    pub(crate) fn of(engine: &Engine, component: &[u8]) -> Result<Self, String> {
+        let compiled = engine.precompile_component(component);
+        compiled.map(Self).map_err(|error| error.root_cause().to_string())
+    }
+
+    /// What a [`Compiler`](crate::compile::Compiler) made.
+    pub(crate) fn by_compiler(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// The component, ready to be linked.
+#[allow(unsafe_code)]
+pub(crate) fn run(engine: &Engine, Native(bytes): &Native) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes must be what an engine of wasmtime wrote. They are the output of `precompile_component`, in
+    // this process or in one that runs the program of this one, and have not left memory since; wasmtime itself
+    // refuses what is of other versions and settings.
+    unsafe { Component::deserialize(engine, bytes) }
 }
 
 #[allow(unsafe_code)]

@@ -34,6 +34,12 @@ pub enum Fault {
     /// A component that does not parse or validate.
     #[error("is a damaged component: {0}")]
     Damaged(String),
+    /// It is more than a reward may be.
+    #[error("is too large: it has {0}")]
+    TooMuch(String),
+    /// Compiling it cost more than it may, or failed.
+    #[error("cannot be compiled: {0}")]
+    Compiling(String),
     /// Not everything a reward must export is there.
     #[error("is no reward plugin: it lacks the export {missing}; its exports are: {exports}")]
     WrongExports {
@@ -94,6 +100,9 @@ impl Fault {
                 "wrap it: `wasm-tools component new`, or `cargo xtask plugins` for those of r1x"
             }
             Fault::Damaged(_) => "the file may be cut short: build or fetch it again",
+            Fault::TooMuch(_) | Fault::Compiling(_) => {
+                "make it smaller; if you trust it, R1X_COMPILE_SCALE=2 allows twice as much (docs/plugins.md)"
+            }
             Fault::WrongExports { .. } => {
                 "build it against the world `reward` in crates/r1x-reward/wit/reward.wit"
             }
@@ -129,7 +138,10 @@ impl Fault {
     fn boundary(&self) -> Boundary {
         match self {
             Fault::BadConfig(_) | Fault::NotGranted(_) => Boundary::Spec,
-            Fault::InfoFailed(_) | Fault::ConfigureFailed(_) => Boundary::Reward,
+            Fault::InfoFailed(_)
+            | Fault::ConfigureFailed(_)
+            | Fault::TooMuch(_)
+            | Fault::Compiling(_) => Boundary::Reward,
             Fault::Engine(_) => Boundary::Device,
             _ => Boundary::Data,
         }

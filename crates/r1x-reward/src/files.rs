@@ -12,13 +12,17 @@ use crate::sections::{self, number, prefixed};
 
 /// The name of a section with files; where there are several, later ones win.
 const SECTION: &str = "r1x:files";
-/// The most bytes of one file, unpacked.
-const MAX_FILE_BYTES: usize = 256 << 20;
+/// The most bytes of all files together, unpacked: what was read once is kept for all instances.
+const MAX_BYTES: usize = 256 << 20;
+/// The most files and folders. An interpreter with packages carries some thousands.
+const MAX_NODES: usize = 100_000;
 
 /// Files and folders of one component. The root is node 0.
 #[derive(Debug)]
 pub(crate) struct Files {
     nodes: Vec<Node>,
+    /// Bytes of all files, unpacked.
+    bytes: usize,
 }
 
 /// A file or a folder.
@@ -46,7 +50,7 @@ impl fmt::Debug for Packed {
 
 impl Default for Files {
     fn default() -> Self {
-        Self { nodes: vec![Node::Folder(BTreeMap::new())] }
+        Self { nodes: vec![Node::Folder(BTreeMap::new())], bytes: 0 }
     }
 }
 
@@ -67,16 +71,25 @@ impl Packed {
 
 impl Files {
     /// The files of a component that has been validated. What is cut short or has no good path is left out.
-    pub(crate) fn read(component: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// When they are too many or too large.
+    pub(crate) fn read(component: &[u8]) -> Result<Self, String> {
         let mut files = Self::default();
         for (_, content) in sections::custom(component).filter(|(name, _)| *name == SECTION) {
             let mut rest = content;
             while let Some((path, length, stored, after)) = entry(rest) {
                 rest = after;
                 files.add(path, length, stored);
+                if files.nodes.len() > MAX_NODES {
+                    return Err(format!("more than {MAX_NODES} files and folders"));
+                }
+                if files.bytes > MAX_BYTES {
+                    return Err(format!("files of more than {} MiB, unpacked", MAX_BYTES >> 20));
+                }
             }
         }
-        files
+        Ok(files)
     }
 
     /// Whether there is nothing in it.
@@ -116,9 +129,10 @@ impl Files {
     /// Adds a file; what is stored is deflated where it is shorter than the length.
     pub(crate) fn add(&mut self, path: &str, length: usize, stored: &[u8]) {
         let good = |part: &str| !matches!(part, "" | "." | "..");
-        if length > MAX_FILE_BYTES || !path.split('/').all(good) {
+        if !path.split('/').all(good) {
             return;
         }
+        self.bytes = self.bytes.saturating_add(length);
         let mut at = 0;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -183,7 +197,7 @@ mod tests {
         let second = [packed("a/c", b"later", false), packed("d", b"", false)].concat();
         let component =
             [HEADER, &section(SECTION, &first), &section("x", b""), &section(SECTION, &second)];
-        let files = Files::read(&component.concat());
+        let files = Files::read(&component.concat()).unwrap();
         assert_eq!(content(&files, "a/b.txt"), Some(vec![7; 900]));
         assert_eq!(content(&files, "/a/./c"), Some(b"later".to_vec()));
         assert_eq!(content(&files, "a/../d"), Some(Vec::new()));
@@ -204,7 +218,7 @@ mod tests {
             packed("whole/below", b"x", false),
         ];
         let content_of =
-            |content: &[u8]| Files::read(&[HEADER, &section(SECTION, content)].concat());
+            |content: &[u8]| Files::read(&[HEADER, &section(SECTION, content)].concat()).unwrap();
         let files = content_of(&entries.concat());
         assert_eq!(content(&files, "whole"), Some(b"x".to_vec()));
         assert_eq!(files.nodes.len(), 2);
@@ -214,6 +228,15 @@ mod tests {
         damaged[last - 1] ^= 0xff;
         let files = content_of(&damaged);
         assert!(content(&files, "a").is_none_or(|bytes| bytes != vec![7; 900]));
+        // A path of many folders, and a length that nothing unpacks to, are cheap to carry.
+        let deep = packed(&"a/".repeat(60), b"", false);
+        let long = [&[1, b'l'][..], &[0x80, 0x80, 0x80, 0x80, 0x02], &[1, 0]].concat();
+        let bombs = [vec![1, b'x', 0, 0], deep, long];
+        let refused = bombs.map(|bomb| {
+            let content = [HEADER, &section(SECTION, &bomb)].concat();
+            Files::read(&content).err()
+        });
+        assert_eq!(refused, [None, None, Some("files of more than 256 MiB, unpacked".to_owned())]);
         let cut = packed("cut", b"0123456789", false);
         for length in 0..cut.len() {
             assert!(content_of(&cut[..length]).is_empty());

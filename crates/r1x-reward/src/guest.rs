@@ -14,9 +14,12 @@ use crate::abi::v0_1::{self, Reward, RewardPre, State};
 use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
 use crate::capability::Grants;
 use crate::capability::assets::{self, Assets};
+use crate::capability::exec;
 use crate::error::CONFIGURATION_HINT;
 use crate::files::Files;
-use crate::limits::{Limiter, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks};
+use crate::limits::{
+    Limiter, MAX_COMPONENT_HANDLES, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks,
+};
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
@@ -34,6 +37,8 @@ pub(crate) enum Failure {
     Fuel { limit: u64 },
     /// It handed more data to the host than it may.
     Returned,
+    /// Programs that it had run handed over more than they may; the limit in words.
+    Programs { told: String },
     /// It trapped; the reason in words, and its last message if there was one.
     Trap { reason: String, last_message: Option<String> },
     /// It returned an error.
@@ -51,6 +56,7 @@ impl Failure {
             Failure::Memory { .. }
             | Failure::Table
             | Failure::Returned
+            | Failure::Programs { .. }
             | Failure::Trap { .. }
             | Failure::Refused(_) => RewardStatus::Trap,
         }
@@ -72,6 +78,7 @@ impl Failure {
             Failure::Returned => {
                 format!("handed over more than {} MiB in one call", MAX_RETURNED_BYTES >> 20)
             }
+            Failure::Programs { told } => told.clone(),
             Failure::Trap { reason, last_message: None } => format!("trapped: {reason}"),
             Failure::Trap { reason, last_message: Some(message) } => {
                 format!("trapped: {reason}; its last message: {message}")
@@ -109,6 +116,7 @@ impl Failure {
                 "a reward needs no tables of that size: look for calls through functions made at run time"
             }
             Failure::Returned => "shorten what the plugin writes into parts and info",
+            Failure::Programs { .. } => "have programs print less, or fewer of them run",
             Failure::Refused(GuestError::BadConfig(_)) => CONFIGURATION_HINT,
             Failure::WrongLength { .. } => {
                 "return one score for each rollout, in their order: without that nobody knows which score is \
@@ -127,6 +135,7 @@ impl Failure {
             | Failure::Memory { .. }
             | Failure::Table
             | Failure::Fuel { .. }
+            | Failure::Programs { .. }
             | Failure::Returned => true,
             Failure::Trap { .. } | Failure::Refused(_) | Failure::WrongLength { .. } => false,
         }
@@ -149,9 +158,12 @@ pub(crate) struct Carried {
 
 impl Carried {
     /// What a component that has been validated carries.
-    pub(crate) fn by(component: &[u8]) -> Self {
-        let (assets, files) = (assets::read(component), Files::read(component));
-        Self { assets: Arc::new(assets), files: Arc::new(files) }
+    ///
+    /// # Errors
+    /// When it carries too much.
+    pub(crate) fn by(component: &[u8]) -> Result<Self, String> {
+        let (assets, files) = (assets::read(component)?, Files::read(component)?);
+        Ok(Self { assets: Arc::new(assets), files: Arc::new(files) })
     }
 }
 
@@ -284,6 +296,7 @@ fn store(
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(MAX_RETURNED_BYTES);
+    store.set_max_component_handles(MAX_COMPONENT_HANDLES);
     refuel(&mut store, limits);
     store
 }
@@ -327,6 +340,9 @@ pub(crate) fn explain(
     }
     if trap.is_none() && error.root_cause().to_string().contains(HOSTCALL_FUEL) {
         return Failure::Returned;
+    }
+    if let Some(told) = error.downcast_ref::<exec::TooMuch>() {
+        return Failure::Programs { told: told.to_string() };
     }
     let reason = match trap {
         // Rust and C guests keep a stack of their own in linear memory and run off its end.

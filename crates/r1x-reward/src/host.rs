@@ -3,22 +3,27 @@
 //! Must not know rollouts, batches or what a failure counts as.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use r1x_core::Capability;
 use r1x_core::plan::LimitsPlan;
+use r1x_core::{Capability, shown};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use crate::abi::v0_1::{self, RewardPre, State};
-use crate::abi::{GuestError, PluginInfo};
-use crate::cache::{self, Cache};
+use crate::abi::{GuestError, PluginInfo, cut};
+use crate::cache::{self, Cache, Native};
 use crate::capability::{self, Grants};
+use crate::compile::{CompileError, Compiler, Kind, MAX_COMPONENT_BYTES, Size};
 use crate::error::{Fault, RewardError};
 use crate::guest::{Carried, Failure, Instance};
-use crate::limits::{MAX_STACK_BYTES, Ticker};
+use crate::limits::{
+    MAX_ABOUT_BYTES, MAX_INFO_BYTES, MAX_NAME_BYTES, MAX_NAMES, MAX_STACK_BYTES, Ticker,
+};
 use crate::sections;
 use crate::wasi;
 
@@ -43,7 +48,23 @@ pub struct HostOptions {
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
+/// Who compiles, and how much that may cost: the limits times a number.
+#[derive(Clone, Debug)]
+pub struct Compiling {
+    /// Who; `None` is this process, which has no limit on time and memory.
+    pub compiler: Option<Arc<dyn Compiler>>,
+    /// How many times the limits count.
+    pub scale: u32,
+}
+
+impl Default for Compiling {
+    fn default() -> Self {
+        Self { compiler: None, scale: 1 }
+    }
+}
+
 struct Inner {
+    compiling: Compiling,
     engine: Engine,
     /// The same engine, counting fuel: a third slower, and the same cut everywhere.
     metered: Engine,
@@ -82,14 +103,19 @@ struct Loaded {
 }
 
 impl Host {
-    /// Starts the engine. A cache folder that cannot be trusted is not an error: see [`Host::cache_refusal`].
+    /// Starts the engine; what is not compiled yet is compiled in this process. A cache folder that cannot be trusted
+    /// is not an error: see [`Host::cache_refusal`].
     pub fn new(options: HostOptions) -> Result<Self, RewardError> {
+        Self::with_compiler(options, Compiling::default())
+    }
+
+    /// The same, with somebody else who compiles.
+    pub fn with_compiler(options: HostOptions, compiling: Compiling) -> Result<Self, RewardError> {
         let engine_fault = |reason: String| RewardError::new("host", Fault::Engine(reason));
-        let engine = |metered: bool| {
-            Engine::new(&engine_settings(metered))
-                .map_err(|error| engine_fault(format!("{error:#}")))
+        let engine = |kind: Kind| {
+            Engine::new(&engine_settings(kind)).map_err(|error| engine_fault(format!("{error:#}")))
         };
-        let (engine, metered) = (engine(false)?, engine(true)?);
+        let (engine, metered) = (engine(Kind::Timed)?, engine(Kind::Metered)?);
         let engines = [engine.clone(), metered.clone()];
         let ticker = Ticker::start(&engines).map_err(|error| engine_fault(error.to_string()))?;
         let (cache, cache_refusal) = match options.cache_dir.as_deref().map(Cache::open) {
@@ -101,7 +127,8 @@ impl Host {
             }
         };
         let workers = options.workers.max(1);
-        Ok(Self(Arc::new(Inner { engine, metered, ticker, cache, cache_refusal, workers })))
+        let inner = Inner { compiling, engine, metered, ticker, cache, cache_refusal, workers };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Why the cache folder is not used, if it is not.
@@ -118,7 +145,10 @@ impl Host {
     /// Loads the component in a file.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Plugin, RewardError> {
         let source = path.as_ref().display().to_string();
-        let bytes = std::fs::read(path)
+        let mut bytes = Vec::new();
+        // One byte more than there may be, so that too large a file is told from a whole one.
+        File::open(path)
+            .and_then(|file| file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|error| RewardError::new(&source, Fault::Unreadable(error)))?;
         self.load_bytes(source, bytes)
     }
@@ -160,28 +190,25 @@ impl Host {
         &self.0.ticker
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
-    }
-
-    /// A component for the engine that counts work.
-    pub(crate) fn compile_metered(&self, bytes: &[u8]) -> Result<(&Engine, Component), Fault> {
-        let engine = &self.0.metered;
-        let (component, _) = self.compile(engine, bytes)?;
-        Ok((engine, component))
+    /// The engine of a kind.
+    pub(crate) fn engine(&self, kind: Kind) -> &Engine {
+        match kind {
+            Kind::Timed => &self.0.engine,
+            Kind::Metered => &self.0.metered,
+        }
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Opened, Fault> {
         let started = Instant::now();
         let sha256 = cache::sha256(bytes);
-        let (component, origin) = self.compile(&self.0.engine, bytes)?;
+        let (component, origin) = self.compile(Kind::Timed, bytes)?;
         // What it wants tells more about a wrong component than what it lacks.
         check_imports(&self.0.engine, &component)?;
         check_exports(&self.0.engine, &component)?;
         let pre = v0_1::prepare(&self.0.engine, &component)
             .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
         let asks = capability::asked(&self.0.engine, &component);
-        let carried = Carried::by(bytes);
+        let carried = Carried::by(bytes).map_err(Fault::TooMuch)?;
         let nothing = (&Grants::default(), &carried);
         let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS, nothing)
             .and_then(|mut instance| instance.info())
@@ -192,26 +219,39 @@ impl Host {
     }
 
     /// Compiles what is code in a component, or finds it compiled.
-    pub(crate) fn compile(
-        &self,
-        engine: &Engine,
-        bytes: &[u8],
-    ) -> Result<(Component, Origin), Fault> {
+    pub(crate) fn compile(&self, kind: Kind, bytes: &[u8]) -> Result<(Component, Origin), Fault> {
         check_header(bytes)?;
+        let engine = self.engine(kind);
         let code = sections::code(bytes);
         let key = cache::key(engine, &cache::sha256(&code));
         let cached = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &key));
         if let Some(component) = cached {
             return Ok((component, Origin::Cache));
         }
-        let component = Component::new(engine, &code)
-            .map_err(|error| Fault::Damaged(error.root_cause().to_string()))?;
+        let native = self.native(kind, &code)?;
         if let Some(cache) = &self.0.cache
-            && let Err(error) = cache.store(&key, &component)
+            && let Err(error) = cache.store(&key, &native)
         {
             tracing::warn!("a compiled plugin could not be kept: {error}");
         }
+        let component =
+            cache::run(engine, &native).map_err(|error| Fault::Compiling(format!("{error:#}")))?;
         Ok((component, Origin::Compiled))
+    }
+
+    /// Machine code of a component, within the limits.
+    fn native(&self, kind: Kind, code: &[u8]) -> Result<Native, Fault> {
+        let Compiling { compiler, scale } = &self.0.compiling;
+        let size = Size::of(code);
+        size.check(*scale)?;
+        let Some(compiler) = compiler else {
+            return Native::of(self.engine(kind), code).map_err(Fault::Damaged);
+        };
+        let compiled = compiler.compile(&size.order(kind, code, *scale));
+        compiled.map(Native::by_compiler).map_err(|error| match error {
+            CompileError::Damaged(reason) => Fault::Damaged(cut(reason, MAX_INFO_BYTES)),
+            other => Fault::Compiling(cut(other.to_string(), MAX_INFO_BYTES)),
+        })
     }
 }
 
@@ -226,10 +266,10 @@ struct Opened {
 }
 
 /// Everything here that can change a guest's result makes it the same on every machine.
-fn engine_settings(metered: bool) -> Config {
+pub(crate) fn engine_settings(kind: Kind) -> Config {
     let mut settings = Config::new();
     settings
-        .consume_fuel(metered)
+        .consume_fuel(kind == Kind::Metered)
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
@@ -261,7 +301,10 @@ fn check_exports(engine: &Engine, component: &Component) -> Result<(), Fault> {
         None => Ok(()),
         Some(missing) => Err(Fault::WrongExports {
             missing: (*missing).to_owned(),
-            exports: if exports.is_empty() { "none".to_owned() } else { exports.join(", ") },
+            exports: match exports.as_slice() {
+                [] => "none".to_owned(),
+                some => cut(some.join(", "), MAX_INFO_BYTES),
+            },
         }),
     }
 }
@@ -291,22 +334,51 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What is kept of a plugin for as long as it is loaded, printed and recorded, and looked through for every score.
+fn check_size(info: &PluginInfo) -> Result<(), String> {
+    for (what, text, most) in [
+        ("name", Some(&info.name), MAX_NAME_BYTES),
+        ("version", Some(&info.version), MAX_NAME_BYTES),
+        ("description", Some(&info.description), MAX_ABOUT_BYTES),
+        ("config-schema", info.config_schema.as_ref(), MAX_ABOUT_BYTES),
+    ] {
+        if text.is_some_and(|text| text.len() > most) {
+            return Err(format!("its {what} is longer than {most} bytes"));
+        }
+    }
+    for (kind, names) in lists(info) {
+        if names.len() > MAX_NAMES {
+            return Err(format!("it lists {} {kind}s, and {MAX_NAMES} are the most", names.len()));
+        }
+        if names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(format!("the name of a {kind} is longer than {MAX_NAME_BYTES} bytes"));
+        }
+    }
+    Ok(())
+}
+
+fn lists(info: &PluginInfo) -> [(&'static str, &[String]); 3] {
+    [("part", &info.parts), ("column", &info.columns), ("optional column", &info.optional_columns)]
+}
+
 fn check_info(info: &PluginInfo) -> Result<(), String> {
+    check_size(info)?;
     if info.name.trim().is_empty() {
         return Err("it has no name".to_owned());
     }
-    let lists = [
-        ("part", &info.parts),
-        ("column", &info.columns),
-        ("optional column", &info.optional_columns),
-    ];
-    for (kind, names) in lists {
+    if info.name.contains(shown::is_hidden) || info.version.contains(shown::is_hidden) {
+        return Err("its name or version has characters that cannot be seen".to_owned());
+    }
+    for (kind, names) in lists(info) {
         for (position, name) in names.iter().enumerate() {
             if name.trim().is_empty() {
                 return Err(format!("a {kind} has no name"));
             }
             if names[..position].contains(name) {
                 return Err(format!("the {kind} `{name}` is listed twice"));
+            }
+            if kind == "part" && name.contains(shown::is_hidden) {
+                return Err(format!("the part `{name}` has characters that cannot be seen"));
             }
         }
     }
@@ -410,8 +482,8 @@ impl Plugin {
     fn metered(&self) -> Result<&RewardPre<State>, String> {
         let prepared = self.0.metered.get_or_init(|| {
             let host = &self.0.host;
-            let engine = &host.0.metered;
-            let compiled = host.compile(engine, &self.0.bytes);
+            let engine = host.engine(Kind::Metered);
+            let compiled = host.compile(Kind::Metered, &self.0.bytes);
             let (component, _) = compiled.map_err(|fault| fault.to_string())?;
             v0_1::prepare(engine, &component).map_err(|error| format!("{error:#}"))
         });

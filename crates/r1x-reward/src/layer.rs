@@ -9,6 +9,7 @@ use r1x_core::plan::LimitsPlan;
 
 use crate::abi::v0_1;
 use crate::capability::Grants;
+use crate::compile::Kind;
 use crate::error::{Fault, RewardError};
 use crate::guest::{Carried, Failure, Instance};
 use crate::host::Host;
@@ -49,10 +50,10 @@ impl Host {
     /// When it refuses them, does not end, or is no such component.
     pub fn prepare(&self, component: &[u8], limits: &LimitsPlan) -> Result<Prepared, PrepareError> {
         let unusable = |fault: Fault| RewardError::new("the interpreter", fault);
-        let (code, _) = self.compile(self.engine(), component).map_err(unusable)?;
+        let (code, _) = self.compile(Kind::Timed, component).map_err(unusable)?;
         let wrong = |error: wasmtime::Error| unusable(Fault::WrongTypes(format!("{error:#}")));
-        let pre = v0_1::prepare(self.engine(), &code).map_err(wrong)?;
-        let carried = Carried::by(component);
+        let pre = v0_1::prepare(self.engine(Kind::Timed), &code).map_err(wrong)?;
+        let carried = Carried::by(component).map_err(|reason| unusable(Fault::TooMuch(reason)))?;
         let (layer, late) =
             Instance::prepare(&pre, self.ticker(), limits, (&Grants::default(), &carried), PREPARE)
                 .map_err(|failure| match failure {

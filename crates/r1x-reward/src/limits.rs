@@ -17,6 +17,21 @@ pub(crate) const MAX_LOG_LINES: usize = 100;
 pub(crate) const MAX_LOG_BYTES: usize = 4096;
 /// Bytes kept of a score's `info`.
 pub(crate) const MAX_INFO_BYTES: usize = 4096;
+/// Messages kept of one reward in a step; a batch whose calls fail one by one has many calls.
+pub(crate) const MAX_STEP_LINES: usize = 1000;
+/// Most names in each list of a plugin's `info`.
+pub(crate) const MAX_NAMES: usize = 100;
+/// Most bytes of a name or a version in a plugin's `info`.
+pub(crate) const MAX_NAME_BYTES: usize = 256;
+/// Most bytes of the description and of the schema in a plugin's `info`.
+pub(crate) const MAX_ABOUT_BYTES: usize = 256 << 10;
+/// The largest reward, positive or negative. Sums and squares of so much stay far from the end of 32-bit numbers,
+/// in which gradients are computed.
+pub(crate) const MAX_REWARD: f64 = 1e9;
+/// The largest part, positive or negative. Parts are recorded and averaged.
+pub(crate) const MAX_PART: f64 = 1e15;
+/// Handles to what the host or the guest itself keeps that an instance may hold at a time.
+pub(crate) const MAX_COMPONENT_HANDLES: usize = 10_000;
 /// Deepest stack of WebAssembly frames, bytes.
 pub(crate) const MAX_STACK_BYTES: usize = 1 << 20;
 /// Most bytes a guest may hand to the host in one call.
@@ -42,6 +57,11 @@ impl Limiter {
     pub(crate) fn new(memory_bytes: u64) -> Self {
         let memory_limit = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
         Self { memory_limit, ..Self::default() }
+    }
+
+    /// The limit on memory, bytes.
+    pub(crate) fn limit_bytes(&self) -> u64 {
+        self.memory_limit as u64
     }
 
     /// Whether the guest asked for more memory than it may have.

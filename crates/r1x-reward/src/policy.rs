@@ -1,9 +1,10 @@
 //! What failures of a reward mean for the run: how many are too many, and where the evidence is kept.
 //!
-//! Must not know batches or instances.
+//! Must not know instances.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{Boundary, PortError, RewardOutcome, RewardStatus};
@@ -48,6 +49,63 @@ impl FailureFolder {
     }
 }
 
+/// The failures of one reward in one step so far, shared by the threads that score it: what the run stops for is not
+/// worth any more time.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    on_failure: OnFailure,
+    tolerated: usize,
+    failed: AtomicUsize,
+    /// The first batch, in their order, in which something failed.
+    first: AtomicUsize,
+}
+
+impl Tally {
+    /// Of a reward that is asked about so many rollouts.
+    pub(crate) fn new(plan: &RewardPlan, total: usize) -> Self {
+        Self {
+            on_failure: plan.on_failure,
+            tolerated: tolerated(plan, total),
+            failed: AtomicUsize::new(0),
+            first: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// As a batch sees it.
+    pub(crate) fn of_batch(&self, batch: usize, rollouts: usize) -> BatchTally<'_> {
+        BatchTally { tally: self, batch, rollouts }
+    }
+}
+
+/// A tally as one batch sees it.
+pub(crate) struct BatchTally<'a> {
+    tally: &'a Tally,
+    batch: usize,
+    /// Rollouts of the batch.
+    pub(crate) rollouts: usize,
+}
+
+impl BatchTally<'_> {
+    /// Notes failures of this batch.
+    pub(crate) fn add(&self, failures: usize) {
+        if failures > 0 {
+            self.tally.failed.fetch_add(failures, Ordering::Relaxed);
+            self.tally.first.fetch_min(self.batch, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the run stops whatever else becomes of this batch. A reward that may not fail is told by its first
+    /// failure, so what stands before that is judged to its end.
+    pub(crate) fn stops(&self) -> bool {
+        match self.tally.on_failure {
+            OnFailure::Fail => self.tally.first.load(Ordering::Relaxed) <= self.batch,
+            OnFailure::Mask | OnFailure::Zero => {
+                self.tally.failed.load(Ordering::Relaxed) > self.tally.tolerated
+            }
+        }
+    }
+}
+
 /// Reports the failures of each reward, keeps one call of each, and decides whether the run goes on: `stop`
 /// is the error of a reward that may not fail at all.
 pub(crate) fn apply(
@@ -62,6 +120,7 @@ pub(crate) fn apply(
         let command = kept.map(|path| format!("r1x plugin test --replay {}", path.display()));
         let outcomes = || scored.groups.iter().flatten();
         let failed = outcomes().filter(|outcome| verdict::is_failure(outcome)).count();
+        let failed = failed - scored.skipped;
         let asked = |outcome: &&RewardOutcome| outcome.status != RewardStatus::Unasked;
         let total = outcomes().filter(asked).count();
         let first = &first_failure(replay);
@@ -70,7 +129,9 @@ pub(crate) fn apply(
                 add_hint(error, &command);
             }
         } else if failed > tolerated(plan, total) {
-            stop = stop.or_else(|| Some(too_many(plan, failed, total, first, command)));
+            let so_far = if scored.skipped > 0 { " so far" } else { "" };
+            let counts = format!("{failed} of {total} rollouts failed{so_far}");
+            stop = stop.or_else(|| Some(too_many(plan, &counts, first, command)));
         } else {
             let counted =
                 if plan.on_failure == OnFailure::Zero { "count 0" } else { "are left out" };
@@ -105,17 +166,11 @@ fn tolerated(plan: &RewardPlan, total: usize) -> usize {
     ((plan.max_failed_share * total as f64).floor() as usize).max(1)
 }
 
-fn too_many(
-    plan: &RewardPlan,
-    failed: usize,
-    total: usize,
-    first: &str,
-    command: Option<String>,
-) -> PortError {
+fn too_many(plan: &RewardPlan, counts: &str, first: &str, command: Option<String>) -> PortError {
     let mut error = PortError::new(
         Boundary::Reward,
         format!(
-            "reward `{}`: {failed} of {total} rollouts failed, more than the share {} it may \
+            "reward `{}`: {counts}, more than the share {} it may \
              (max_failed_share); the first: {first}",
             plan.id, plan.max_failed_share
         ),
@@ -174,6 +229,22 @@ mod tests {
         {
             assert_eq!(tolerated(&plan(share), total), expected, "{share} of {total}");
         }
+    }
+
+    #[test]
+    fn a_run_stops_once_its_failures_are_too_many_whatever_else_comes() {
+        let tally = Tally::new(&plan(0.25), 8);
+        let (first, second) = (tally.of_batch(0, 4), tally.of_batch(1, 4));
+        second.add(2);
+        assert!(!first.stops() && !second.stops());
+        first.add(1);
+        assert!(first.stops() && second.stops());
+
+        let strict = RewardPlan { on_failure: OnFailure::Fail, ..plan(1.0) };
+        let tally = Tally::new(&strict, 8);
+        tally.of_batch(1, 4).add(1);
+        let stops = [0, 1, 2].map(|batch| tally.of_batch(batch, 2).stops());
+        assert_eq!(stops, [false, true, true], "an earlier batch may hold the first failure");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! the whole batch pays for it: a wrong number of scores, and scores that depend on what else stands in the call.
 //! Must not know threads or other batches.
 
-use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::plan::RewardPlan;
 use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{Answer, CallLog, Question};
 use crate::guest::{Failure, counted};
 use crate::host::Plugin;
+use crate::limits::MAX_STEP_LINES;
+use crate::policy::BatchTally;
 use crate::sample::{Replay, Sample};
 use crate::verdict;
 
@@ -31,15 +33,25 @@ pub(crate) struct BatchResult {
     pub(crate) hint: Option<&'static str>,
     /// The first call that failed and could not be narrowed down any further.
     pub(crate) replay: Option<Replay>,
+    /// Rollouts that were not judged any more, because the run stops anyhow. Their outcomes are failures.
+    pub(crate) skipped: usize,
 }
 
-/// Scores a batch with fresh instances.
-pub(crate) fn score(plugin: &Plugin, plan: &RewardPlan, batch: &[Question<'_>]) -> BatchResult {
+/// Scores a batch with fresh instances. `tally` is what became of the reward's rollouts in the whole step.
+pub(crate) fn score(
+    plugin: &Plugin,
+    plan: &RewardPlan,
+    batch: &[Question<'_>],
+    tally: &BatchTally<'_>,
+) -> BatchResult {
     let mut recovery = Recovery {
         plugin,
         plan,
+        tally,
+        counted: 0,
         failed_calls: 0,
         timeouts: 0,
+        second_chances: SecondChances::Given,
         answered: Vec::with_capacity(batch.len()),
         answers: 0,
         fault: None,
@@ -63,11 +75,23 @@ struct Fault {
     replay: Replay,
 }
 
+/// Whether a rollout that ran into its deadline is asked about once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SecondChances {
+    Given,
+    /// One was of no use: it is the plugin that takes too long, and not the machine.
+    Over,
+}
+
 struct Recovery<'a> {
     plugin: &'a Plugin,
     plan: &'a RewardPlan,
+    tally: &'a BatchTally<'a>,
+    /// Failures of this batch that the tally knows of.
+    counted: usize,
     failed_calls: u32,
     timeouts: u32,
+    second_chances: SecondChances,
     /// Which rollouts stood in a call that went well.
     answered: Vec<bool>,
     /// Calls that went well.
@@ -81,10 +105,9 @@ impl Recovery<'_> {
         if self.fault.is_some() {
             return;
         }
-        if self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some() {
-            // The run stops at the first failure, so the rest of the batch is not worth any time.
-            self.give_up(batch, "not judged, because an earlier rollout failed".to_owned(), None);
-            return;
+        if self.tally.stops() {
+            // The rest of the batch is not worth any time.
+            return self.skip(batch);
         }
         let failure = match self.call(batch, 1) {
             Ok(()) => return,
@@ -94,12 +117,11 @@ impl Recovery<'_> {
             }
             Err(failure) => failure,
         };
-        let spent = self.failed_calls >= MAX_FAILED_CALLS || self.timeouts >= MAX_TIMEOUTS;
         match self.middle(batch) {
-            Some(middle) if !spent => {
-                self.score(&batch[..middle]);
-                self.score(&batch[middle..]);
+            Some(_) if !self.is_spent() && matches!(failure, Failure::Timeout { .. }) => {
+                self.first_ones_alone(batch);
             }
+            Some(_) if !self.is_spent() => self.halves(batch),
             Some(_) => {
                 let sentence = format!(
                     "one of {} rollouts judged together: {}; too many calls failed to find out which",
@@ -112,11 +134,38 @@ impl Recovery<'_> {
         }
     }
 
+    fn is_spent(&self) -> bool {
+        self.failed_calls >= MAX_FAILED_CALLS || self.timeouts >= MAX_TIMEOUTS
+    }
+
+    fn halves(&mut self, batch: &[Question<'_>]) {
+        let Some(middle) = self.middle(batch) else { return self.score(batch) };
+        self.score(&batch[..middle]);
+        self.score(&batch[middle..]);
+    }
+
+    /// Every call that runs into its deadline costs all of it, and where one rollout does, so may each of them. The
+    /// first ones are asked about alone, until one of them is answered.
+    fn first_ones_alone(&mut self, batch: &[Question<'_>]) {
+        let mut rest = batch;
+        while let Some(first) = self.first_unit(rest) {
+            let before = self.timeouts;
+            self.score(&rest[..first]);
+            rest = &rest[first..];
+            if self.timeouts == before {
+                return self.halves(rest);
+            }
+            if self.is_spent() {
+                break;
+            }
+        }
+        self.score(rest);
+    }
+
     /// Asks once more about everything that was answered in pieces, in one call: the number of scores must be
     /// right there too, and they must be the scores of the pieces.
     fn confirm(&mut self, batch: &[Question<'_>]) {
-        let stopping = self.plan.on_failure == OnFailure::Fail && self.result.hint.is_some();
-        if self.answers < 2 || stopping || self.fault.is_some() {
+        if self.answers < 2 || self.tally.stops() || self.fault.is_some() {
             return;
         }
         let kept = batch.iter().zip(&self.answered).filter(|(_, answered)| **answered);
@@ -152,6 +201,7 @@ impl Recovery<'_> {
 
     fn accuse(&mut self, batch: &[Question<'_>], sentence: String, hint: &'static str) {
         let replay = self.replay(batch, RewardStatus::Invalid, sentence.clone());
+        self.count(self.tally.rollouts - self.counted);
         self.fault = Some(Fault { sentence, hint, replay });
     }
 
@@ -162,14 +212,20 @@ impl Recovery<'_> {
         self.result.outcomes = vec![outcome; batch.len()];
         self.result.hint = Some(fault.hint);
         self.result.replay = Some(fault.replay);
+        self.result.skipped = 0;
     }
 
-    /// A timeout may be the machine's fault, so it gets a second chance with twice the time.
+    /// A timeout may be the machine's fault, so it gets a second chance with twice the time; once that was of no
+    /// use, no other rollout of the batch does.
     fn last_try(&mut self, batch: &[Question<'_>], failure: Failure) {
+        let again = self.second_chances == SecondChances::Given;
         let failure = match failure {
-            Failure::Timeout { .. } => match self.call(batch, 2) {
+            Failure::Timeout { .. } if again => match self.call(batch, 2) {
                 Ok(()) => return,
-                Err(failure) => failure,
+                Err(failure) => {
+                    self.second_chances = SecondChances::Over;
+                    failure
+                }
             },
             other => other,
         };
@@ -186,9 +242,25 @@ impl Recovery<'_> {
             self.result.hint = Some(failure.hint());
             self.result.replay = Some(self.replay(batch, status, sentence.clone()));
         }
-        let outcome = verdict::failed(status, sentence, self.plan.on_failure);
+        self.count(batch.len());
+        self.unanswered(batch, verdict::failed(status, sentence, self.plan.on_failure));
+    }
+
+    /// What the run stops before: nobody will read the outcomes.
+    fn skip(&mut self, batch: &[Question<'_>]) {
+        let sentence = "not judged, because the run stops for earlier failures".to_owned();
+        self.result.skipped += batch.len();
+        self.unanswered(batch, verdict::failed(RewardStatus::Trap, sentence, self.plan.on_failure));
+    }
+
+    fn unanswered(&mut self, batch: &[Question<'_>], outcome: RewardOutcome) {
         self.answered.extend(std::iter::repeat_n(false, batch.len()));
         self.result.outcomes.extend(std::iter::repeat_n(outcome, batch.len()));
+    }
+
+    fn count(&mut self, failures: usize) {
+        self.counted += failures;
+        self.tally.add(failures);
     }
 
     /// A value that is refused is a failure too, of a call that went well.
@@ -196,7 +268,9 @@ impl Recovery<'_> {
         if self.result.replay.is_some() {
             return;
         }
-        let found = self.result.outcomes.iter().position(verdict::is_failure);
+        // What was skipped stands at the end, and has not failed by itself.
+        let judged = self.result.outcomes.len() - self.result.skipped;
+        let found = self.result.outcomes[..judged].iter().position(verdict::is_failure);
         if let Some(position) = found
             && let Some(question) = batch.get(position)
         {
@@ -227,14 +301,14 @@ impl Recovery<'_> {
         // Of a failing call only the last, smallest one counts: otherwise each message would come again
         // with every halving.
         if scored.is_ok() || self.middle(batch).is_none() {
-            self.result.log.lines.extend(log.lines);
-            self.result.log.dropped += log.dropped;
+            self.result.log.append(log, MAX_STEP_LINES);
         }
         match scored {
             Ok(answers) => {
                 self.answers += 1;
                 self.answered.extend(std::iter::repeat_n(true, batch.len()));
                 let judged = self.judged(answers);
+                self.count(judged.iter().filter(|outcome| verdict::is_failure(outcome)).count());
                 self.result.outcomes.extend(judged);
                 Ok(())
             }
@@ -266,6 +340,12 @@ impl Recovery<'_> {
         let info = self.plugin.info();
         let judge = |answer| verdict::judge(info, answer, self.plan.on_failure);
         answers.into_iter().map(judge).collect()
+    }
+
+    /// How many rollouts at the beginning stay together, when others follow them.
+    fn first_unit(&self, batch: &[Question<'_>]) -> Option<usize> {
+        let whole = self.plugin.info().needs.groups;
+        (1..batch.len()).find(|&at| !whole || batch[at].group != batch[at - 1].group)
     }
 
     /// Where to split, or `None` when nothing may be split: groups stay whole for plugins that need them.

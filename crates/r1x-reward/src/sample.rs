@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use r1x_core::RewardStatus;
 use r1x_core::plan::LimitsPlan;
+use r1x_core::{RewardStatus, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::abi::Question;
@@ -88,6 +88,13 @@ pub(crate) fn start_of(text: &str, characters: usize) -> String {
     let start: String = text.chars().take(characters).collect();
     let more = if text.chars().nth(characters).is_some() { "…" } else { "" };
     format!("`{}{more}`", start.escape_debug())
+}
+
+/// A guest's text of several lines inside a message of r1x's own: its further lines are marked.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut lines = shown::lines(text);
+    let first = lines.next().unwrap_or_default().into_owned();
+    lines.fold(first, |text, line| format!("{text}\n    | {line}"))
 }
 
 /// A call that failed, with all it takes to make it again: `r1x plugin test --replay FILE`.

@@ -11,14 +11,15 @@ use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::port::{Arrivals, Outcomes};
 use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
-use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, Rewarder};
+use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder};
 
-use crate::abi::{LogLevel, LogLine, PluginInfo, Question};
+use crate::abi::{CallLog, LogLevel, LogLine, PluginInfo, Question};
 use crate::error::{Fault, RewardError};
 use crate::host::{Host, Plugin};
-use crate::policy::{self, FailureFolder};
+use crate::limits::MAX_STEP_LINES;
+use crate::policy::{self, FailureFolder, Tally};
 use crate::recover::{self, BatchResult};
-use crate::sample::{Replay, SHOWN_CHARACTERS, start_of};
+use crate::sample::{Replay, SHOWN_CHARACTERS, quoted, start_of};
 use crate::verdict;
 use crate::workers;
 
@@ -32,6 +33,7 @@ pub struct WasmRewarder {
     host: Host,
     plugins: Vec<(String, Plugin)>,
     logs: Vec<PluginLog>,
+    met_deadline: bool,
     failures: Option<FailureFolder>,
 }
 
@@ -72,13 +74,24 @@ impl WasmRewarder {
         }
         let plugins =
             rewards.iter().map(|(plan, plugin)| (plan.id.clone(), plugin.clone())).collect();
-        Ok(Self { host: host.clone(), plugins, logs: Vec::new(), failures: None })
+        Ok(Self {
+            host: host.clone(),
+            plugins,
+            logs: Vec::new(),
+            met_deadline: false,
+            failures: None,
+        })
     }
 
     /// What the plugins wrote during the last call of `score`, in the order of its rewards. The messages
     /// have gone to `tracing` too.
     pub fn logs(&self) -> &[PluginLog] {
         &self.logs
+    }
+
+    /// Whether a rollout of the last call of `score` took all the time it may.
+    pub fn met_deadline(&self) -> bool {
+        self.met_deadline
     }
 
     /// Keeps calls that fail as replay files in this folder, which is made when needed.
@@ -117,6 +130,7 @@ impl Rewarder for WasmRewarder {
         arrivals: &mut Arrivals<'_>,
     ) -> Result<Outcomes, PortError> {
         self.logs.clear();
+        self.met_deadline = false;
         let batches = batches(groups);
         let mut jobs = Vec::with_capacity(rewards.len() * batches.len());
         for plan in rewards {
@@ -128,21 +142,27 @@ impl Rewarder for WasmRewarder {
                     asked.then(|| GroupTexts::new(plan, plugin.info(), &group.problem)).transpose()
                 })
                 .collect::<Result<Vec<_>, _>>()?;
+            let asked = groups.iter().zip(&texts).filter(|(_, texts)| texts.is_some());
+            let total = asked.map(|(group, _)| group.samples).sum();
             // Shared by the batches of this reward.
             let texts = std::sync::Arc::new(texts);
+            let tally = std::sync::Arc::new(Tally::new(plan, total));
             jobs.extend(batches.iter().map(|batch| Job {
                 plan,
                 plugin,
                 batch: batch.clone(),
+                tally: std::sync::Arc::clone(&tally),
                 texts: std::sync::Arc::clone(&texts),
             }));
         }
-        let results = run(&jobs, &batches, groups, self.host.workers(), arrivals)?;
-        let logs = collect_logs(rewards, &results, batches.len());
+        let mut results = run(&jobs, &batches, groups, self.host.workers(), arrivals)?;
+        let logs = collect_logs(rewards, &mut results, batches.len());
         let outcomes = assemble(rewards, groups, results, batches.len());
         let stop = first_fatal(&jobs, groups, &outcomes, batches.len());
         drop(jobs);
         self.logs = logs;
+        let mut every = outcomes.iter().flat_map(|reward| reward.groups.iter().flatten());
+        self.met_deadline = every.any(|outcome| outcome.status == RewardStatus::Timeout);
         let stop = policy::apply(rewards, &outcomes, self.failures.as_mut(), stop);
         match stop {
             Some(error) => Err(error),
@@ -156,6 +176,7 @@ struct Job<'a> {
     plan: &'a RewardPlan,
     plugin: &'a Plugin,
     batch: Range<usize>,
+    tally: std::sync::Arc<Tally>,
     /// `None` for groups that the reward does not judge.
     texts: std::sync::Arc<Vec<Option<GroupTexts>>>,
 }
@@ -242,12 +263,14 @@ fn run(
         })
         .collect();
     let one = |job: usize| {
+        let batch = job % batches.len();
         let job = &jobs[job];
         let questions = questions(job, groups, &first_ids);
         if questions.is_empty() {
             return BatchResult::default();
         }
-        recover::score(job.plugin, job.plan, &questions)
+        let tally = job.tally.of_batch(batch, questions.len());
+        recover::score(job.plugin, job.plan, &questions, &tally)
     };
     let batch_of: Vec<usize> = batches
         .iter()
@@ -313,6 +336,8 @@ pub(crate) struct Scored {
     pub(crate) groups: Vec<Vec<RewardOutcome>>,
     /// One per batch.
     hints: Vec<Option<&'static str>>,
+    /// Rollouts that were not judged any more.
+    pub(crate) skipped: usize,
     /// The first failing call of the reward.
     pub(crate) replay: Option<Replay>,
 }
@@ -330,6 +355,7 @@ fn assemble(
             let mut of_reward: Vec<BatchResult> = results.by_ref().take(batches).collect();
             let replay = of_reward.iter_mut().find_map(|result| result.replay.take());
             let hints = of_reward.iter().map(|result| result.hint).collect();
+            let skipped = of_reward.iter().map(|result| result.skipped).sum();
             let mut outcomes = of_reward.into_iter().flat_map(|result| result.outcomes);
             let per_group = |group: &PendingGroup| {
                 if !applies(plan, &group.problem) {
@@ -337,7 +363,7 @@ fn assemble(
                 }
                 outcomes.by_ref().take(group.samples).collect::<Vec<_>>()
             };
-            Scored { groups: groups.iter().map(per_group).collect(), hints, replay }
+            Scored { groups: groups.iter().map(per_group).collect(), hints, skipped, replay }
         })
         .collect()
 }
@@ -377,14 +403,15 @@ fn fatal(
     outcome: &RewardOutcome,
     hint: Option<&'static str>,
 ) -> PortError {
-    // The reason comes first; it may go on over lines of a guest's own, so what r1x knows stands below it.
+    // The reason comes first; it may go on over lines of a guest's own, so what r1x knows stands below it, and no
+    // line of the guest's looks like one of these.
     PortError::new(
         Boundary::Reward,
         format!(
             "reward `{}`, rollout {group}.{sample}, {}: {}\n  completion {}\n  plugin {}, sha256 {}",
             job.plan.id,
             outcome.status.as_str(),
-            outcome.info.as_deref().unwrap_or("no reason given"),
+            quoted(outcome.info.as_deref().unwrap_or("no reason given")),
             start_of(completion, SHOWN_CHARACTERS),
             job.plugin.source(),
             job.plugin.sha256()
@@ -393,16 +420,24 @@ fn fatal(
     )
 }
 
-fn collect_logs(rewards: &[RewardPlan], results: &[BatchResult], batches: usize) -> Vec<PluginLog> {
-    let mut results = results.iter();
+fn collect_logs(
+    rewards: &[RewardPlan],
+    results: &mut [BatchResult],
+    batches: usize,
+) -> Vec<PluginLog> {
+    let mut results = results.iter_mut();
     rewards
         .iter()
         .map(|plan| {
-            let mut log = PluginLog { reward: plan.id.clone(), ..PluginLog::default() };
+            let mut together = CallLog::default();
             for result in results.by_ref().take(batches) {
-                log.lines.extend(result.log.lines.iter().cloned());
-                log.dropped += result.log.dropped;
+                together.append(std::mem::take(&mut result.log), MAX_STEP_LINES);
             }
+            let log = PluginLog {
+                reward: plan.id.clone(),
+                lines: together.lines,
+                dropped: together.dropped,
+            };
             emit(&log);
             log
         })

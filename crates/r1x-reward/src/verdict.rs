@@ -6,7 +6,7 @@ use r1x_core::plan::OnFailure;
 use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{Answer, PluginInfo, cut};
-use crate::limits::MAX_INFO_BYTES;
+use crate::limits::{MAX_INFO_BYTES, MAX_PART, MAX_REWARD};
 use crate::sample::start_of;
 
 /// Checks one score against what the plugin declared.
@@ -76,6 +76,11 @@ fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
             let reason = answer.info.as_deref().unwrap_or("it must be a finite number");
             return Err(format!("the reward is {reward}: {reason}"));
         }
+        if reward.abs() > MAX_REWARD {
+            return Err(format!(
+                "the reward is {reward:e}: it must lie between -{MAX_REWARD:e} and {MAX_REWARD:e}"
+            ));
+        }
         if info.min.is_some_and(|min| reward < min) || info.max.is_some_and(|max| reward > max) {
             let bound =
                 |bound: Option<f64>| bound.map_or("..".to_owned(), |bound| bound.to_string());
@@ -85,6 +90,10 @@ fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
                 bound(info.max)
             ));
         }
+    }
+    if answer.parts.len() > info.parts.len() {
+        let (given, declared) = (answer.parts.len(), info.parts.len());
+        return Err(format!("it gives {given} parts, and declares {declared}"));
     }
     for (position, (name, value)) in answer.parts.iter().enumerate() {
         if !info.parts.contains(name) {
@@ -98,6 +107,11 @@ fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
         }
         if !value.is_finite() {
             return Err(format!("the part `{name}` is {value}: it must be a finite number"));
+        }
+        if value.abs() > MAX_PART {
+            return Err(format!(
+                "the part `{name}` is {value:e}: it must lie between -{MAX_PART:e} and {MAX_PART:e}"
+            ));
         }
     }
     Ok(())
@@ -116,7 +130,7 @@ mod tests {
             needs: Needs::default(),
             columns: Vec::new(),
             optional_columns: Vec::new(),
-            parts: vec!["a".to_owned()],
+            parts: vec!["a".to_owned(), "c".to_owned()],
             min: Some(0.0),
             max: None,
             config_schema: None,
@@ -134,9 +148,18 @@ mod tests {
             (answer(Some(f64::NAN), &[]), "NaN"),
             (answer(Some(f64::INFINITY), &[]), "inf"),
             (answer(Some(-0.5), &[]), "outside the declared range 0 to .."),
-            (answer(Some(0.5), &[("b", 1.0)]), "`b` is not declared; declared are: a"),
+            (answer(Some(0.5), &[("b", 1.0)]), "`b` is not declared; declared are: a, c"),
+            (
+                answer(Some(0.5), &[("a", 1.0), ("a", 1.0), ("a", 1.0)]),
+                "gives 3 parts, and declares 2",
+            ),
             (answer(Some(0.5), &[("a", 1.0), ("a", 1.0)]), "given twice"),
             (answer(None, &[("a", f64::NAN)]), "`a` is NaN"),
+            (
+                answer(Some(f64::MAX), &[]),
+                "is 1.7976931348623157e308: it must lie between -1e9 and",
+            ),
+            (answer(Some(1.0), &[("a", -1e300)]), "`a` is -1e300: it must lie between -1e15 and"),
         ] {
             let outcome = judge(&info(), answer, OnFailure::Mask);
             assert_eq!(outcome.status, RewardStatus::Invalid);

@@ -121,7 +121,7 @@ pub fn while_asked() -> Arc<AtomicBool> {
 
 /// Calls a function for every signal that asks to stop, on a thread of its own. Where signals cannot be listened to,
 /// they keep their usual effect: Ctrl-C stops at once.
-fn on_signals(mut heard: impl FnMut(i32) + Send + 'static) {
+pub fn on_signals(mut heard: impl FnMut(i32) + Send + 'static) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || signals.forever().for_each(&mut heard));
 }

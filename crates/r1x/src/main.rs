@@ -12,6 +12,7 @@ mod command;
 mod display;
 mod environment;
 mod failure;
+mod helper;
 mod inputs;
 mod interrupt;
 mod judge;
@@ -31,5 +32,5 @@ mod timed;
 mod watch;
 
 fn main() {
-    std::process::exit(cli::main());
+    std::process::exit(helper::asked().unwrap_or_else(cli::main));
 }

@@ -146,6 +146,12 @@ pub fn data(text: &str) {
     write(Stream::Out, &lines);
 }
 
+/// Writes bytes for the r1x that started this process.
+pub fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush())
+}
+
 /// Prints what another crate drew for this stream, and made visible.
 pub fn drawn(stream: Stream, text: &str) {
     write(stream, text);

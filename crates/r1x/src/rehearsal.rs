@@ -116,7 +116,9 @@ impl Duty<'_> {
         let rows = self.chosen(&judged, rewarder);
         match self.failed(&rows, problems, rewarder) {
             None => Ok(None),
-            Some(failed) if self.is_tolerated(&failed) => Ok(Some(self.notice(&failed))),
+            Some(failed) if self.is_tolerated(&failed, failed.tried) => {
+                Ok(Some(self.notice(&failed)))
+            }
             Some(failed) => Err(self.error(failed)),
         }
     }
@@ -149,11 +151,24 @@ impl Duty<'_> {
         let strict = [RewardPlan { on_failure: OnFailure::Fail, ..self.reward.clone() }];
         let (first, rest) = rows.split_first()?;
         let group = |problem: &&Problem| answered((*problem).clone());
+        let of_row = |row: &Problem, error: PortError| PortError {
+            message: format!("{}: {}", problems.origin(row), error.message),
+            ..error
+        };
         // The first alone: a plugin that fails always, after its whole time, is found in one call.
-        let fine = rewarder.score(&strict, &[group(first), group(first)]).is_ok()
-            && rewarder.score(&strict, &rest.iter().map(group).collect::<Vec<_>>()).is_ok();
-        if fine {
-            return None;
+        match rewarder.score(&strict, &[group(first), group(first)]) {
+            Ok(_) => {
+                let rest: Vec<RolloutGroup> = rest.iter().map(group).collect();
+                if rewarder.score(&strict, &rest).is_ok() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                let failed = Failed { rows: 1, tried: 1, first: of_row(first, error) };
+                if self.is_settled(&failed, rows, rewarder) {
+                    return Some(failed);
+                }
+            }
         }
         let mut found: Option<Failed> = None;
         for (index, row) in rows.iter().enumerate() {
@@ -161,29 +176,32 @@ impl Duty<'_> {
             let failed = found.get_or_insert_with(|| Failed {
                 rows: 0,
                 tried: 0,
-                first: PortError {
-                    message: format!("{}: {}", problems.origin(row), error.message),
-                    ..error
-                },
+                first: of_row(row, error),
             });
             (failed.rows, failed.tried) = (failed.rows + 1, index + 1);
-            if failed.rows >= ENOUGH_FAILURES {
+            if failed.rows >= ENOUGH_FAILURES || self.is_settled(failed, rows, rewarder) {
                 return found;
             }
         }
         found.map(|failed| Failed { tried: rows.len(), ..failed })
     }
 
+    /// Whether there would be too many failures, were all other rows fine, and the last one took all its time: then
+    /// no other row is worth as much again.
+    fn is_settled(&self, failed: &Failed, rows: &[&Problem], rewarder: &WasmRewarder) -> bool {
+        rewarder.met_deadline() && !self.is_tolerated(failed, rows.len())
+    }
+
     /// Whether a run goes on although these rows fail: its policy allows that share of all rows, and the rollouts of
-    /// one such row among those it is scored with.
-    fn is_tolerated(&self, failed: &Failed) -> bool {
+    /// one such row among those it is scored with. `tried` is how many rows there are.
+    fn is_tolerated(&self, failed: &Failed, tried: usize) -> bool {
         // A column that is not there is no failure of the plugin.
         let is_failure = failed.first.boundary == Boundary::Reward;
         let share = self.reward.max_failed_share;
-        let may_fail = (share * (self.group * self.together.min(failed.tried)) as f64).floor();
+        let may_fail = (share * (self.group * self.together.min(tried)) as f64).floor();
         is_failure
             && self.reward.on_failure != OnFailure::Fail
-            && failed.rows as f64 <= share * failed.tried as f64
+            && failed.rows as f64 <= share * tried as f64
             && self.group as f64 <= may_fail.max(1.0)
     }
 

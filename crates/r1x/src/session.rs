@@ -3,11 +3,12 @@
 //! Must not know arguments beyond the shared ones, nor print results.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use r1x_core::plan::{Precision, RewardPlan, RunPlan, SourcePlan};
 use r1x_model::Model;
 use r1x_ops::device::Device;
-use r1x_reward::{Host, HostOptions, WasmRewarder};
+use r1x_reward::{Compiling, Host, HostOptions, WasmRewarder};
 use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
 use r1x_store::{DatasetInput, Mode, PluginInput, Store, StoreError};
 use r1x_tasks::Problems;
@@ -15,6 +16,7 @@ use r1x_tasks::Problems;
 use crate::cli::{ComputeArgs, Global, SpecArgs};
 use crate::display::Ink;
 use crate::failure::{Failure, code};
+use crate::helper;
 use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::relocate;
@@ -42,11 +44,37 @@ pub fn build_environment() -> r1x_build::Environment {
     // Without a home there is still a place for a build, if not for the next one.
     let cache_folder = cache_dir().unwrap_or_else(|| std::env::temp_dir().join("r1x-plugins"));
     r1x_build::Environment::new(variables, cache_folder.with_file_name("build"))
+        .supervised(helper::supervisor())
+}
+
+/// How many times the limits on compiling a plugin count.
+const COMPILE_SCALE: &str = "R1X_COMPILE_SCALE";
+
+/// The plugin host with this many workers. What is not compiled yet is compiled in a process with limits.
+///
+/// # Errors
+/// When it cannot start, or what scales its limits is no number.
+pub fn host(workers: usize) -> Result<Host, Failure> {
+    let options = HostOptions { cache_dir: cache_dir(), workers };
+    let scale = match std::env::var_os(COMPILE_SCALE) {
+        None => 1,
+        Some(text) => text.to_str().and_then(scale).ok_or_else(|| {
+            let message = format!("{COMPILE_SCALE} is `{}`", text.to_string_lossy());
+            Failure::new(code::INPUT, message, "give a whole number from 1 to 1000")
+        })?,
+    };
+    let compiling = Compiling { compiler: Some(Arc::new(helper::Separate)), scale };
+    Host::with_compiler(options, compiling)
+        .map_err(|error| Failure::from(r1x_core::PortError::from(error)))
+}
+
+fn scale(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|scale| (1..=1000).contains(scale))
 }
 
 /// What builds may know of this machine, with this host to try what they make.
 pub fn build_environment_with(host: &Host) -> r1x_build::Environment {
-    build_environment().with_sandbox(std::sync::Arc::new(HostSandbox(host.clone())))
+    build_environment().with_sandbox(Arc::new(HostSandbox(host.clone())))
 }
 
 /// The world with a plugin host of this many workers.
@@ -54,10 +82,7 @@ pub fn build_environment_with(host: &Host) -> r1x_build::Environment {
 /// # Errors
 /// When the host cannot start.
 pub fn world(workers: usize) -> Result<World, Failure> {
-    let options = HostOptions { cache_dir: cache_dir(), workers };
-    let host =
-        Host::new(options).map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
-    Ok(World::new(host))
+    Ok(World::new(host(workers)?))
 }
 
 /// Reads and checks a spec; diagnostics are printed.

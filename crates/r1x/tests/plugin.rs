@@ -2,6 +2,8 @@
 //!
 //! Must not test what a crate can test alone. What needs a WebAssembly compiler skips where there is none.
 
+mod attack;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -118,7 +120,7 @@ fn broken_promises_are_told_one_by_one() {
           info: expected `take`, got `give`
     FAIL  line 4: `panic 3`
           expected 1, got: trapped: it gave up (unreachable); its last message: panicked at hostile/src/lib.rs:57:24:
-          asked to panic with 3
+          | asked to panic with 3
     2 of 4 cases pass
     ");
 }
@@ -198,7 +200,7 @@ fn a_component_can_be_looked_into() {
         .collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     hostile 0.1.0
-    Misbehaves on request
+      Misbehaves on request
 
     component  crates/r1x-reward/tests/fixtures/hostile.wasm
     imports    r1x:reward/log@0.1.0, r1x:reward/types@0.1.0

@@ -21,7 +21,8 @@ const WAYS: [&str; 8] = [
 ];
 /// Text that goes out as it is, and the files that may say so: they hand it to programs, or it was made visible
 /// by the crate that drew it.
-const RAW: [(&str, &[&str]); 2] = [
+const RAW: [(&str, &[&str]); 3] = [
+    ("output::bytes", &["crates/r1x/src/helper/compile.rs"]),
     ("output::data", &["crates/r1x/src/command/info.rs", "crates/r1x/src/command/sql.rs"]),
     ("output::drawn", &["crates/r1x/src/session.rs"]),
 ];

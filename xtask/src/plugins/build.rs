@@ -27,6 +27,7 @@ pub fn toolchain(root: &Path) -> Result<Toolchain, Failure> {
 pub fn component(root: &Path, plugin: &Plugin, toolchain: &Toolchain) -> Result<Vec<u8>, Failure> {
     let job = Job {
         folder: &root.join("plugins"),
+        start: &root.join("plugins"),
         package: Some(plugin.name),
         target_folder: &target_folder(root),
         remap: (root, "/r1x"),

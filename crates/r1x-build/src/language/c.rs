@@ -2,6 +2,8 @@
 //!
 //! Must not know what a reward means.
 
+mod inclusion;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,6 +45,8 @@ const FLAGS: &[&str] = &[
     "-ffp-contract=off",
     "-nostdlib",
     "-fvisibility=hidden",
+    // `.incbin` would put any file of this machine into the component.
+    "-fno-gnu-inline-asm",
     "-Wall",
     "-Wextra",
     "-Wno-unused-parameter",
@@ -101,6 +105,7 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
         stage.write(&format!("author/{}", beside.display()), HEADER.as_bytes())?;
     }
     stage.write("sdk/r1x_build.h", facts(source)?.as_bytes())?;
+    inclusion::check(&stage, &compiler, &entry)?;
     let ran = stage.run("author", &mut compiler.command(&entry), tool::BUILD)?;
     if !ran.succeeded() {
         return Err(refused(&entry, &compiler, &ran));
@@ -212,16 +217,21 @@ fn not_found(environment: &Environment, missing: String) -> BuildError {
 }
 
 impl Compiler {
-    fn command(&self, entry: &Entry) -> Command {
+    /// The compiler with what it is always told.
+    fn bare(&self) -> Command {
         let mut command = Command::new(&self.program);
         // What a user's environment adds to every compilation would change the bytes.
         for variable in ["CPATH", "C_INCLUDE_PATH", "CFLAGS", "CCC_OVERRIDE_OPTIONS"] {
             command.env_remove(variable);
         }
-        let parts = SDK.iter().filter(|(name, _)| name.ends_with(".c"));
+        command.args(self.arguments).args(FLAGS);
         command
-            .args(self.arguments)
-            .args(FLAGS)
+    }
+
+    fn command(&self, entry: &Entry) -> Command {
+        let parts = SDK.iter().filter(|(name, _)| name.ends_with(".c"));
+        let mut command = self.bare();
+        command
             .args(["-o", "../module.wasm"])
             .arg(&entry.file)
             .args(parts.map(|(name, _)| format!("../sdk/{name}")));

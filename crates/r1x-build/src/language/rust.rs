@@ -2,9 +2,11 @@
 //!
 //! Must not know which plugins there are; the repository's own are built through here as well.
 
+mod confine;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use wit_component::ComponentEncoder;
@@ -12,7 +14,9 @@ use wit_component::ComponentEncoder;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::source::Source;
-use crate::tool;
+use crate::stage::absolute;
+use crate::tool::{self, Messages, Ran, Supervisor};
+use confine::Metadata;
 
 /// What plugins in Rust are compiled for: it imports nothing from any system.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -28,13 +32,16 @@ pub struct Toolchain {
     from_source: Option<(OsString, OsString)>,
     cargo: OsString,
     cargo_home: Option<PathBuf>,
+    supervisor: Option<Supervisor>,
 }
 
 /// What cargo is asked to compile.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
-    /// Where cargo is started.
+    /// The folder of the crate or its workspace.
     pub folder: &'a Path,
+    /// Where cargo is started, whose settings and choice of a compiler hold: those of folders above it.
+    pub start: &'a Path,
     /// The package, where the folder has several.
     pub package: Option<&'a str>,
     /// Where cargo keeps what it compiles.
@@ -65,17 +72,36 @@ pub(crate) fn compile(source: &Source, environment: &Environment) -> Result<Vec<
     let lock = environment.cache_path("rust", "lock")?;
     let lock_file = std::fs::File::create(&lock).map_err(|error| BuildError::io(&lock, error))?;
     lock_file.lock().map_err(|error| BuildError::io(&lock, error))?;
-    let module = toolchain.module(&Job {
+    let target_folder = absolute(&environment.cache_folder.join("rust"))?;
+    let job = Job {
         folder: &folder,
+        // Settings of cargo name programs to run; in the plugin's own folder they would be the plugin's.
+        start: &target_folder,
         package: None,
-        target_folder: &environment.cache_folder.join("rust"),
+        target_folder: &target_folder,
         remap: (&folder, "/plugin"),
         locked: false,
         deadline: tool::deadline(environment, tool::CRATE),
         show_messages: false,
-    })?;
+    };
+    let metadata = toolchain.metadata(&job)?;
+    metadata.check(&folder, environment)?;
+    let (module, messages) = toolchain.compiled(&job)?;
     drop(lock_file);
+    let mut allowed = metadata.roots(&folder);
+    allowed.extend([toolchain.sysroot.clone(), target_folder.clone()]);
+    allowed.extend(
+        toolchain.from_source.iter().flat_map(|(rustc, _)| sysroot_of(rustc, &target_folder)),
+    );
+    let home = toolchain.cargo_home.iter();
+    allowed.extend(home.flat_map(|home| [home.join("registry/src"), home.join("git/checkouts")]));
+    confine::check_read(&messages, metadata.root(), &allowed)?;
     componentise(&module)
+}
+
+/// The folder that a compiler belongs to.
+fn sysroot_of(rustc: &OsStr, start: &Path) -> Option<PathBuf> {
+    print(rustc, start, &["--print", "sysroot"]).ok().map(PathBuf::from)
 }
 
 /// Wraps a core module whose WIT is embedded.
@@ -101,7 +127,8 @@ impl Toolchain {
     /// When there is neither.
     pub fn find(environment: &Environment) -> Result<Self, BuildError> {
         let installed = environment.variable("RUSTC").unwrap_or(OsStr::new("rustc"));
-        let library = print(installed, &["--print", "target-libdir", "--target", TARGET]);
+        let start = environment.cache_path("rust", "")?;
+        let library = print(installed, &start, &["--print", "target-libdir", "--target", TARGET]);
         if library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
             return Self::describe(environment, installed, None);
         }
@@ -130,9 +157,11 @@ impl Toolchain {
             let home = environment.variable("HOME").or(environment.variable("USERPROFILE"))?;
             Some(PathBuf::from(home).join(".cargo"))
         };
+        let start = environment.cache_path("rust", "")?;
         Ok(Self {
-            version: print(rustc, &["--version"])?,
-            sysroot: PathBuf::from(print(rustc, &["--print", "sysroot"])?),
+            version: print(rustc, &start, &["--version"])?,
+            sysroot: PathBuf::from(print(rustc, &start, &["--print", "sysroot"])?),
+            supervisor: environment.supervisor.clone(),
             from_source,
             cargo: environment.variable("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
             cargo_home: environment.variable("CARGO_HOME").map(PathBuf::from).or_else(home),
@@ -144,12 +173,39 @@ impl Toolchain {
     /// # Errors
     /// When cargo does not start, does not compile it, or makes no module.
     pub fn module(&self, job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
-        let ran = tool::run(&mut self.command(job), job.deadline).map_err(|error| {
-            BuildError::NoToolchain {
-                missing: format!("cannot start {}: {error}", self.cargo.to_string_lossy()),
-                hint: "is cargo on the PATH?".to_owned(),
-            }
+        self.compiled(job).map(|(module, _)| module)
+    }
+
+    /// Compiles a crate: its core module, and what cargo says of the parts.
+    fn compiled(&self, job: &Job<'_>) -> Result<(Vec<u8>, String), BuildError> {
+        let ran = self.run(job, &self.command(job))?;
+        let path = module_path(&ran.stdout).ok_or_else(|| BuildError::Failed {
+            what: format!("{} makes no WebAssembly module", job.folder.display()),
+            output: String::new(),
+            hint: "its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`".to_owned(),
         })?;
+        let module = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+        Ok((module, ran.stdout))
+    }
+
+    /// What cargo says of a crate and all it depends on, before anything of it is run.
+    fn metadata(&self, job: &Job<'_>) -> Result<Metadata, BuildError> {
+        let mut command = Command::new(&self.cargo);
+        command
+            .current_dir(job.start)
+            .args(["metadata", "--format-version", "1", "--filter-platform", TARGET])
+            .arg("--manifest-path")
+            .arg(job.folder.join("Cargo.toml"));
+        Metadata::read(&self.run(job, &command)?.stdout)
+    }
+
+    fn run(&self, job: &Job<'_>, command: &Command) -> Result<Ran, BuildError> {
+        let messages = if job.show_messages { Messages::Shown } else { Messages::Kept };
+        let ran = tool::run(command, self.supervisor.as_ref(), job.deadline, messages);
+        let ran = ran.map_err(|error| self.not_started(&error.to_string()))?;
+        if ran.not_started() {
+            return Err(self.not_started(ran.stderr.trim()));
+        }
         if !ran.succeeded() {
             let what = format!("{} does not build for {TARGET}", job.folder.display());
             let (output, hint) = ran.timed_out().unwrap_or_else(|| {
@@ -157,12 +213,14 @@ impl Toolchain {
             });
             return Err(BuildError::Failed { what, output, hint });
         }
-        let path = module_path(&ran.stdout).ok_or_else(|| BuildError::Failed {
-            what: format!("{} makes no WebAssembly module", job.folder.display()),
-            output: String::new(),
-            hint: "its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`".to_owned(),
-        })?;
-        std::fs::read(&path).map_err(|error| BuildError::io(&path, error))
+        Ok(ran)
+    }
+
+    fn not_started(&self, reason: &str) -> BuildError {
+        BuildError::NoToolchain {
+            missing: format!("cannot start {}: {reason}", self.cargo.to_string_lossy()),
+            hint: "is cargo on the PATH?".to_owned(),
+        }
     }
 
     fn command(&self, job: &Job<'_>) -> Command {
@@ -174,18 +232,16 @@ impl Toolchain {
         command
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags(job.remap).join("\u{1f}"))
             .env("CARGO_TARGET_DIR", job.target_folder)
-            .current_dir(job.folder)
+            .current_dir(job.start)
             .args(["build", "--release", "--lib", "--target", TARGET])
-            .arg("--message-format=json-render-diagnostics")
-            .stderr(Stdio::piped());
+            .arg("--manifest-path")
+            .arg(job.folder.join("Cargo.toml"))
+            .arg("--message-format=json-render-diagnostics");
         if let Some(package) = job.package {
             command.args(["--package", package]);
         }
         if job.locked {
             command.arg("--locked");
-        }
-        if job.show_messages {
-            command.stderr(Stdio::inherit());
         }
         if let Some((rustc, linker)) = &self.from_source {
             command
@@ -234,13 +290,14 @@ fn module_path(messages: &str) -> Option<PathBuf> {
     artefacts.next_back()
 }
 
-fn print(rustc: &OsStr, arguments: &[&str]) -> Result<String, BuildError> {
+/// Asks a compiler, which may be chosen by the folder it is started in.
+fn print(rustc: &OsStr, start: &Path, arguments: &[&str]) -> Result<String, BuildError> {
     let failed = |output: String| BuildError::Failed {
         what: format!("{} {} fails", rustc.to_string_lossy(), arguments.join(" ")),
         output,
         hint: "is it a Rust compiler?".to_owned(),
     };
-    tool::ask(Command::new(rustc).args(arguments)).map_err(failed)
+    tool::ask(Command::new(rustc).args(arguments).current_dir(start)).map_err(failed)
 }
 
 #[cfg(test)]
@@ -267,7 +324,8 @@ mod tests {
     #[test]
     fn a_missing_compiler_is_told_with_two_remedies() {
         let variables = BTreeMap::from([("RUSTC".to_owned(), "/nowhere/rustc".into())]);
-        let environment = Environment::new(variables, PathBuf::from("unused"));
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::new(variables, folder.path().to_owned());
         let error = Toolchain::find(&environment).unwrap_err();
         assert!(error.hint().contains("rustup target add"), "{}", error.hint());
         assert!(error.hint().contains("R1X_WASM_RUSTC"), "{}", error.hint());

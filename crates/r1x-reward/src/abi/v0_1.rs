@@ -8,11 +8,11 @@ use std::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question};
+use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question, cut};
 use crate::capability::assets::Assets;
 use crate::capability::{self, Grants};
 use crate::files::Files;
-use crate::limits::Limiter;
+use crate::limits::{Limiter, MAX_INFO_BYTES};
 use crate::wasi::{self, System};
 
 #[allow(clippy::all, missing_docs)]
@@ -146,22 +146,25 @@ const FAILED: &str = "r1x-failed:";
 
 fn answer(score: types::Score) -> Answer {
     let no_number = score.reward.is_some_and(f64::is_nan);
-    let info = score.info.as_deref().filter(|_| no_number);
+    // Errors, replay files and records hold what is said here once for every rollout.
+    let info = score.info.map(|info| cut(info, MAX_INFO_BYTES));
+    let failure = info.as_deref().filter(|_| no_number);
     Answer {
-        failure: info.and_then(|info| info.strip_prefix(FAILED)).map(str::to_owned),
+        failure: failure.and_then(|info| info.strip_prefix(FAILED)).map(str::to_owned),
         reward: score.reward,
         parts: score.parts.into_iter().map(|part| (part.name, part.value)).collect(),
-        info: score.info,
+        info,
     }
 }
 
 fn guest_error(error: types::Error) -> GuestError {
+    let cut = |reason| cut(reason, MAX_INFO_BYTES);
     match error {
-        types::Error::BadConfig(reason) => GuestError::BadConfig(reason),
+        types::Error::BadConfig(reason) => GuestError::BadConfig(cut(reason)),
         types::Error::BadSample((position, reason)) => {
-            GuestError::BadRollout { position: position as usize, reason }
+            GuestError::BadRollout { position: position as usize, reason: cut(reason) }
         }
-        types::Error::Other(reason) => GuestError::Other(reason),
+        types::Error::Other(reason) => GuestError::Other(cut(reason)),
     }
 }
 

@@ -10,7 +10,9 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
 use super::{count, not_granted};
+use crate::abi::cut;
 use crate::abi::v0_1::State;
+use crate::limits::MAX_INFO_BYTES;
 use crate::sections;
 
 /// How the name of a section with a file begins.
@@ -19,12 +21,23 @@ pub(crate) const PREFIX: &str = "r1x:asset/";
 /// Files by name.
 pub(crate) type Assets = BTreeMap<String, Vec<u8>>;
 
+/// The most files of one component.
+const MAX_FILES: usize = 10_000;
+
 /// The files of a component that has been validated; sections that are cut short hold none.
-pub(crate) fn read(component: &[u8]) -> Assets {
+///
+/// # Errors
+/// When there are too many.
+pub(crate) fn read(component: &[u8]) -> Result<Assets, String> {
     let named = |(name, bytes): (&str, &[u8])| {
         Some((name.strip_prefix(PREFIX)?.to_owned(), bytes.to_vec()))
     };
-    sections::custom(component).filter_map(named).collect()
+    let assets: Assets =
+        sections::custom(component).filter_map(named).take(MAX_FILES + 1).collect();
+    if assets.len() > MAX_FILES {
+        return Err(format!("more than {MAX_FILES} assets"));
+    }
+    Ok(assets)
 }
 
 /// The functions of the interface.
@@ -41,7 +54,8 @@ pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resu
             }
             let found = state.assets.get(&name).cloned();
             let names = || state.assets.keys().cloned().collect::<Vec<_>>().join(", ");
-            Ok((found.ok_or_else(|| format!("no asset `{name}`; there are: {}", names())),))
+            let missing = || format!("no asset `{name}`; there are: {}", names());
+            Ok((found.ok_or_else(|| cut(missing(), MAX_INFO_BYTES)),))
         },
     )
 }
@@ -50,6 +64,14 @@ pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resu
 mod tests {
     use super::*;
     use crate::sections::tests::{HEADER, section};
+
+    #[test]
+    fn too_many_files_are_refused() {
+        let many: Vec<u8> =
+            (0..=MAX_FILES).flat_map(|n| section(&format!("r1x:asset/{n}"), b"")).collect();
+        let error = read(&[HEADER, &many].concat()).unwrap_err();
+        assert_eq!(error, "more than 10000 assets");
+    }
 
     #[test]
     fn files_are_found_among_other_sections() {
@@ -61,11 +83,11 @@ mod tests {
             &section("r1x:asset/c", b""),
         ]
         .concat();
-        let assets = read(&component);
+        let assets = read(&component).unwrap();
         assert_eq!(assets.len(), 2);
         assert_eq!((&assets["a/b.txt"], &assets["c"]), (&long, &Vec::new()));
         for length in 0..component.len() {
-            assert!(read(&component[..length]).len() < 2 || length == component.len());
+            assert!(read(&component[..length]).unwrap().len() < 2);
         }
     }
 }

@@ -17,9 +17,10 @@ use wasmtime::{Store, StoreContextMut, Trap};
 
 use super::{count, not_granted, off_the_clock};
 use crate::abi::v0_1::State;
+use crate::compile::Kind;
 use crate::error::{Fault, RewardError};
 use crate::host::Host;
-use crate::limits::{Limiter, ticks};
+use crate::limits::{Limiter, MAX_COMPONENT_HANDLES, ticks};
 use crate::wasi::{self, Exited};
 
 /// Units of work in a nominal millisecond.
@@ -30,10 +31,15 @@ const PATIENCE: u32 = 50;
 /// Most that one run may take.
 const MAX_TIME_MS: u32 = 600_000;
 const MAX_MEMORY_BYTES: u64 = 4 << 30;
+/// What a sandbox may have of them in any case: that is what an interpreter usually gets. More is given up to the limit
+/// of the reward that asks for it.
+const USUAL_MEMORY_BYTES: u64 = 256 << 20;
 /// Most runs in one batch.
 const MAX_RUNS: usize = 100_000;
 /// Most bytes a program may hand over in one run.
 const MAX_OUTPUT_BYTES: usize = 4 << 20;
+/// Most bytes that all runs of a batch may hand over together: the host holds them until the last run has ended.
+const MAX_BATCH_OUTPUT_BYTES: usize = 64 << 20;
 /// Stack of a thread that runs programs, bytes: the guest's share and as much again for the host.
 const THREAD_STACK_BYTES: usize = 4 << 20;
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
@@ -84,6 +90,26 @@ enum Outcome {
     UnsupportedImport(String),
 }
 
+impl Outcome {
+    /// Bytes that the host holds for it.
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Outcome::Ok(text)
+            | Outcome::Failed(text)
+            | Outcome::Crashed(text)
+            | Outcome::UnsupportedImport(text) => text,
+            Outcome::Exited(exit) => &exit.output,
+            Outcome::TimedOut | Outcome::OutOfMemory => return size_of::<Self>(),
+        };
+        size_of::<Self>() + text.len()
+    }
+}
+
+/// The end of a guest that had programs hand over too much at once.
+#[derive(Debug, thiserror::Error)]
+#[error("the programs of one batch hand over more than {} MiB", MAX_BATCH_OUTPUT_BYTES >> 20)]
+pub(crate) struct TooMuch;
+
 /// Interpreters by the word of their language, and threads to run them on. Clones share everything.
 #[derive(Clone)]
 pub struct Exec(Arc<Inner>);
@@ -109,7 +135,8 @@ impl Exec {
 }
 
 fn prepare(host: &Host, bytes: &[u8]) -> Result<InstancePre<State>, Fault> {
-    let (engine, component) = host.compile_metered(bytes)?;
+    let engine = host.engine(Kind::Metered);
+    let (component, _) = host.compile(Kind::Metered, bytes)?;
     for (name, _) in component.component_type().imports(engine) {
         if !wasi::is_offered(name) {
             return Err(Fault::UnknownImport(name.to_owned()));
@@ -138,24 +165,46 @@ pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resu
             count(store.data_mut(), Capability::Exec)?;
             let exec = store.data().grants.exec.clone();
             let exec = exec.ok_or_else(|| not_granted(Capability::Exec))?;
-            Ok((off_the_clock(&mut store, || exec.run(&jobs)),))
+            let most = store.data().limiter.limit_bytes().max(USUAL_MEMORY_BYTES);
+            match off_the_clock(&mut store, || exec.run(&jobs, most)) {
+                Err(Refusal::TooMuch) => Err(TooMuch.into()),
+                Err(Refusal::Told(sentence)) => Ok((Err(sentence),)),
+                Ok(outcomes) => Ok((Ok(outcomes),)),
+            }
         },
     )
 }
 
+/// Why there are no outcomes.
+enum Refusal {
+    /// The runs together hand over more than the host holds.
+    TooMuch,
+    /// Anything else, in words for the guest.
+    Told(String),
+}
+
+impl From<String> for Refusal {
+    fn from(sentence: String) -> Self {
+        Self::Told(sentence)
+    }
+}
+
 impl Exec {
     /// Runs jobs on the threads of the host; outcomes come back in the order of the jobs, and none depends on
-    /// how many threads there are.
-    fn run(&self, jobs: &[Job]) -> Result<Vec<Vec<Outcome>>, String> {
+    /// how many threads there are. A sandbox gets no more memory than `most_bytes`.
+    fn run(&self, jobs: &[Job], most_bytes: u64) -> Result<Vec<Vec<Outcome>>, Refusal> {
         self.check(jobs)?;
         let threads = self.0.host.workers().min(jobs.len());
         let next = AtomicUsize::new(0);
+        let held = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(job) = jobs.get(index) else { return done };
-                done.push((index, self.job(job)));
+                // The sum is the same in every order, so whether it is too much does not depend on threads.
+                let spent = held.load(Ordering::Relaxed) > MAX_BATCH_OUTPUT_BYTES;
+                let Some(job) = jobs.get(index).filter(|_| !spent) else { return done };
+                done.push((index, self.job(job, most_bytes, &held)));
             }
         };
         let results = std::thread::scope(|scope| {
@@ -175,6 +224,9 @@ impl Exec {
             Ok::<_, String>(results)
         });
         let mut results = results?;
+        if held.into_inner() > MAX_BATCH_OUTPUT_BYTES {
+            return Err(Refusal::TooMuch);
+        }
         results.sort_by_key(|(index, _)| *index);
         Ok(results.into_iter().map(|(_, outcomes)| outcomes).collect())
     }
@@ -202,16 +254,19 @@ impl Exec {
         Ok(())
     }
 
-    fn job(&self, job: &Job) -> Vec<Outcome> {
+    fn job(&self, job: &Job, most_bytes: u64, held: &AtomicUsize) -> Vec<Outcome> {
         let Some(pre) = self.0.languages.get(&job.language) else { return Vec::new() };
         let mut sandbox = None;
         let mut outcomes = Vec::with_capacity(job.inputs.len());
         for input in &job.inputs {
+            if held.load(Ordering::Relaxed) > MAX_BATCH_OUTPUT_BYTES {
+                break;
+            }
             let usable = match sandbox.take() {
                 Some(sandbox) => Ok(sandbox),
-                None => Sandbox::start(&self.0.host, pre, job),
+                None => Sandbox::start(&self.0.host, pre, job, most_bytes),
             };
-            outcomes.push(match usable {
+            let outcome = match usable {
                 Err(outcome) => outcome,
                 Ok(mut used) => {
                     let outcome = used.run(&self.0.host, job, input);
@@ -220,7 +275,9 @@ impl Exec {
                     sandbox = whole.then_some(used);
                     outcome
                 }
-            });
+            };
+            held.fetch_add(outcome.bytes(), Ordering::Relaxed);
+            outcomes.push(outcome);
         }
         outcomes
     }
@@ -235,10 +292,17 @@ struct Sandbox {
 }
 
 impl Sandbox {
-    fn start(host: &Host, pre: &InstancePre<State>, job: &Job) -> Result<Self, Outcome> {
-        let state = State { limiter: Limiter::new(job.memory_bytes), ..State::default() };
+    fn start(
+        host: &Host,
+        pre: &InstancePre<State>,
+        job: &Job,
+        most_bytes: u64,
+    ) -> Result<Self, Outcome> {
+        let limiter = Limiter::new(job.memory_bytes.min(most_bytes));
+        let state = State { limiter, ..State::default() };
         let mut store = Store::new(pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
+        store.set_max_component_handles(MAX_COMPONENT_HANDLES);
         arm(&mut store, job).map_err(|error| Outcome::Crashed(error.to_string()))?;
         let _running = host.ticker().running();
         let started = pre.instantiate(&mut store).and_then(|instance| {

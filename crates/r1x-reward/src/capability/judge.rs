@@ -33,6 +33,7 @@ pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resu
     instance.func_wrap(
         "complete",
         |mut store: StoreContextMut<'_, State>, (model, batch): (String, Vec<Request>)| {
+            check(batch.len())?;
             let requests = batch.into_iter().map(request).collect::<Result<Vec<_>, _>>();
             ask(&mut store, |judge| judge.complete(&model, &requests.map_err(bad)?))
         },
@@ -40,10 +41,23 @@ pub(super) fn define(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resu
     instance.func_wrap(
         "logprob",
         |mut store: StoreContextMut<'_, State>, (model, batch): (String, Vec<Continuation>)| {
+            check(batch.len())?;
             let batch: Vec<_> = batch.into_iter().map(|c| (c.prompt, c.text)).collect();
             ask(&mut store, |judge| judge.logprob(&model, &batch))
         },
     )
+}
+
+/// Most questions of one batch. Each has an answer that the host holds until the last of them is there.
+const MAX_QUESTIONS: usize = 10_000;
+
+fn check(questions: usize) -> wasmtime::Result<()> {
+    if questions > MAX_QUESTIONS {
+        let message =
+            format!("it asked {questions} questions at once; {MAX_QUESTIONS} are the most");
+        return Err(wasmtime::Error::msg(message));
+    }
+    Ok(())
 }
 
 type Answers<T> = (Result<Vec<T>, String>,);

@@ -3,16 +3,17 @@
 //! Without such files there is not a single folder to start from. Times are the date that every guest sees, and
 //! whatever would change something is refused as read-only. Must not touch a file of the machine.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, Val, flags};
 
 use super::clocks::{DATE, Datetime};
-use super::io::{InputStream, StreamFault};
+use super::io::{InputStream, READ_BYTES, StreamFault};
 use super::{constant, handle, handle_type};
 use crate::abi::v0_1::State;
-use crate::files::Node;
+use crate::files::{Files, Node};
 
 /// Where the tree is seen.
 const ROOT: &str = "/";
@@ -22,9 +23,30 @@ pub(super) struct Descriptor;
 /// A folder being listed; its number is the place among the listings of the instance.
 pub(super) struct Listing;
 
-/// The folders being listed by an instance: what is left of each.
+/// The folders being listed by an instance: each with the name it has come to. Places are used again.
 #[derive(Debug, Default)]
-pub(super) struct Listings(Vec<Option<std::vec::IntoIter<(String, usize)>>>);
+pub(super) struct Listings(Vec<Option<(usize, Option<String>)>>);
+
+impl Listings {
+    fn open(&mut self, folder: usize) -> usize {
+        let free = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
+        if free == self.0.len() {
+            self.0.push(None);
+        }
+        self.0[free] = Some((folder, None));
+        free
+    }
+
+    /// The next entry of the folder: its name and its node.
+    fn next(&mut self, number: u32, files: &Files) -> Option<(String, usize)> {
+        let (folder, last) = self.0.get_mut(number as usize)?.as_mut()?;
+        let Some(Node::Folder(entries)) = files.node(*folder) else { return None };
+        let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (name, node) = entries.range::<str, _>((after, Bound::Unbounded)).next()?;
+        *last = Some(name.clone());
+        Some((name.clone(), *node))
+    }
+}
 
 /// The reasons that this file system gives; the order and the names of all are those of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -256,6 +278,8 @@ fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
          (file, length, offset): (Resource<Descriptor>, u64, u64)| {
             let read = content(store.data(), file.rep()).map(|bytes| {
                 let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                // A guest that wants more asks again; the memory is the host's.
+                let length = length.min(READ_BYTES as u64);
                 let (start, end) = (clamp(offset), clamp(offset.saturating_add(length)));
                 (bytes[start..end].to_vec(), end == bytes.len())
             });
@@ -328,12 +352,9 @@ fn listing(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, State>, (folder,): (Resource<Descriptor>,)| {
             let state = store.data_mut();
             let listed = match state.files.node(folder.rep() as usize) {
-                Some(Node::Folder(entries)) => {
-                    let entries: Vec<_> = entries.iter().map(|(n, at)| (n.clone(), *at)).collect();
-                    let listings = &mut state.system.listings.0;
-                    listings.push(Some(entries.into_iter()));
-                    let number = u32::try_from(listings.len() - 1).unwrap_or(u32::MAX);
-                    Ok(handle::<Listing>(state, number)?)
+                Some(Node::Folder(_)) => {
+                    let number = state.system.listings.open(folder.rep() as usize);
+                    Ok(handle::<Listing>(state, u32::try_from(number).unwrap_or(u32::MAX))?)
                 }
                 Some(Node::File(_)) => Err(ErrorCode::NotDirectory),
                 None => Err(ErrorCode::BadDescriptor),
@@ -345,8 +366,7 @@ fn listing(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
         "[method]directory-entry-stream.read-directory-entry",
         |mut store: StoreContextMut<'_, State>, (listing,): (Resource<Listing>,)| {
             let state = store.data_mut();
-            let listing = state.system.listings.0.get_mut(listing.rep() as usize);
-            let next = listing.and_then(Option::as_mut).and_then(Iterator::next);
+            let next = state.system.listings.next(listing.rep(), &state.files);
             let entry = next.map(|(name, number)| -> Fallible<DirectoryEntry> {
                 let kind = u32::try_from(number).map_err(|_| ErrorCode::BadDescriptor);
                 Ok(DirectoryEntry {
@@ -426,7 +446,6 @@ fn stat(state: &State, number: u32) -> Fallible<DescriptorStat> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Files;
 
     fn state() -> State {
         let mut files = Files::default();
@@ -462,6 +481,23 @@ mod tests {
         let writing = READ | DescriptorFlags::WRITE;
         assert_eq!(open_at(&state, 0, "2/empty", nothing, writing), Err(ErrorCode::ReadOnly));
         assert!(open_at(&state, 0, "2", nothing, READ | DescriptorFlags::MUTATE).is_ok());
+    }
+
+    #[test]
+    fn a_folder_is_listed_entry_by_entry_and_its_place_used_again() {
+        let mut files = Files::default();
+        (0..3).for_each(|n| files.add(&format!("a/{n}"), 0, b""));
+        let folder = files.find(0, "a").unwrap();
+        let mut listings = Listings::default();
+        for _ in 0..1000 {
+            let number = u32::try_from(listings.open(folder)).unwrap();
+            let names: Vec<String> = std::iter::from_fn(|| listings.next(number, &files))
+                .map(|(name, _)| name)
+                .collect();
+            assert_eq!((number, names), (0, ["0", "1", "2"].map(str::to_owned).to_vec()));
+            listings.0[0] = None;
+        }
+        assert_eq!(listings.0.len(), 1);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) const STDOUT: u32 = 1;
 pub(super) const STDERR: u32 = 2;
 
 /// Bytes a guest is given at a time.
-const READ_BYTES: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
 
 /// The files being read by an instance: what each holds, and how far it has been read.
 #[derive(Debug, Default)]

@@ -208,6 +208,15 @@ fn a_storm_of_uses_ends() {
 }
 
 #[test]
+fn programs_that_hand_over_too_much_together_end_the_call() {
+    let flood = format!("exec {}", vec!["flood 4000000"; 20].join("; "));
+    let outcomes = told(&granted(), &["asset words.txt", &flood, "exec flood 4000"]);
+    assert_eq!(outcomes[1].status, RewardStatus::Trap, "{outcomes:?}");
+    assert_eq!(info(&outcomes[1]), "the programs of one batch hand over more than 64 MiB");
+    assert_eq!((outcomes[0].value, outcomes[2].value), (Some(1.0), Some(1.0)));
+}
+
+#[test]
 fn judges_are_asked_and_their_errors_are_told() {
     says("complete hello", r#"Ok(["hello 3 0 7"])"#);
     says("logprob abc|de", "Ok([-5.0])");

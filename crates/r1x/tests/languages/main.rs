@@ -3,6 +3,7 @@
 //! Where a language's tools are missing its tests say so and pass. Must not test what no language has a part in.
 
 mod c;
+mod confined;
 mod javascript;
 mod packages;
 #[path = "../page/mod.rs"]

@@ -70,6 +70,7 @@ function imports(file) {
     }
     const name = path.posix.join(path.posix.dirname(file.name), value);
     try {
+      if (name.startsWith('..')) throw new Error('outside of the folder');
       readFileSync(path.join(AUTHOR, name));
     } catch {
       refuse(`${place(file, start)}: there is no file \`${value}\` beside it. With a plugin.toml in the folder, ` +

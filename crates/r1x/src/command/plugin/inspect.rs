@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use r1x_core::shown;
 use r1x_reward::PluginInfo;
 use serde_json::{Value, json};
 
@@ -94,10 +95,11 @@ fn page(opened: &Opened) -> Page {
     ];
     let mut fields = Fields::default();
     for (name, value) in rows {
-        fields.add(name, value);
+        // A line break in a name would begin a line like those of r1x.
+        fields.add(name, shown::line(&value));
     }
     let mut page = Page::default();
     page.line(format!("{} {}", info.name, info.version));
-    page.text("", &info.description).blank().fields(fields);
+    page.text("  ", &info.description).blank().fields(fields);
     page
 }

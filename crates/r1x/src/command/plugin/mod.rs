@@ -16,7 +16,7 @@ use std::path::Path;
 use r1x_build::{BuildError, BuiltPlugin, Source};
 use r1x_core::PortError;
 use r1x_core::plan::LimitsPlan;
-use r1x_reward::{Host, HostOptions, Plugin};
+use r1x_reward::{Host, Plugin};
 use serde_json::Value;
 
 use crate::capability;
@@ -42,7 +42,7 @@ pub struct Opened {
 pub fn open(path: &Path) -> Result<Opened, Failure> {
     let source = Source::open(path).map_err(told)?;
     let built = built(&source)?;
-    let plugin = load(&host()?, &built.wasm)?;
+    let plugin = load(&session::host(1)?, &built.wasm)?;
     Ok(Opened { source, built, plugin })
 }
 
@@ -82,13 +82,8 @@ pub fn built(source: &Source) -> Result<BuiltPlugin, Failure> {
     }
     let about = &source.manifest;
     eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
-    let environment = session::build_environment_with(&host()?);
+    let environment = session::build_environment_with(&session::host(1)?);
     r1x_build::build(source, &environment).map_err(told)
-}
-
-fn host() -> Result<Host, Failure> {
-    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
-    Host::new(options).map_err(|error| Failure::from(PortError::from(error)))
 }
 
 fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {

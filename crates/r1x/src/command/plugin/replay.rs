@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::{PortError, RewardOutcome, RewardStatus};
-use r1x_reward::{Host, HostOptions, Plugin, Replay};
+use r1x_core::{RewardOutcome, RewardStatus, shown};
+use r1x_reward::{Plugin, Replay};
 
 use super::{built, config, told};
 use crate::capability;
@@ -32,9 +32,7 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
     };
     let source = r1x_build::Source::open(&path).map_err(told)?;
     let component = built(&source)?;
-    let options = HostOptions { cache_dir: session::cache_dir(), workers: 1 };
-    let host = Host::new(options).map_err(|error| Failure::from(PortError::from(error)))?;
-    let plugin = super::load(&host, &component.wasm)?;
+    let plugin = super::load(&session::host(1)?, &component.wasm)?;
     let plugin = capability::granted(&plugin, &capability::read(&arguments.grant)?, None)?;
     if plugin.sha256() != replay.sha256 {
         eprintln!("note: this is another build than the one that failed");
@@ -53,7 +51,8 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
         scored
     });
     for line in log {
-        fields.add("log", line.message);
+        // One message is one line, whatever is in it.
+        fields.add("log", shown::line(&line.message));
     }
     let mut page = Page::default();
     let outcomes = match scored {
@@ -65,7 +64,7 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
             return Err(Failure::new(code::REWARD, "it fails again", error.hint));
         }
     };
-    page.fields(fields).blank().table(shown(&replay, &outcomes));
+    page.fields(fields).blank().table(table(&replay, &outcomes));
     output::page(Stream::Out, &page);
     if outcomes.iter().any(|outcome| outcome.status == RewardStatus::Invalid) {
         return Err(Failure::new(
@@ -89,7 +88,7 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
     }
 }
 
-fn shown(replay: &Replay, outcomes: &[RewardOutcome]) -> Table {
+fn table(replay: &Replay, outcomes: &[RewardOutcome]) -> Table {
     let rows: Vec<Vec<String>> = replay
         .rollouts
         .iter()

@@ -51,7 +51,7 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
             Verdict::Failed(reason) => {
                 failed += 1;
                 page.line(verdict(Tone::Bad, "FAIL").and(Tone::Plain, finding.rule));
-                page.text("        ", reason);
+                told(&mut page, "        ", "        | ", reason);
             }
         }
     }
@@ -69,6 +69,16 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
         format!("{} {}: {failed} failed", info.name, info.version),
         "each line above that begins with FAIL says what was expected and what came",
     ))
+}
+
+/// A reason, of which a plugin may have written all but the beginning: its further lines are marked, so that none of
+/// them looks like another reason.
+fn told(page: &mut Page, lead: &'static str, marked: &'static str, reason: &str) {
+    let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
+    page.text(lead, first);
+    if !rest.is_empty() {
+        page.text(marked, rest);
+    }
 }
 
 /// The word at the beginning of a rule's line.
@@ -91,7 +101,7 @@ fn run_cases(page: &mut Page, opened: &Opened, given: &str, limits: &LimitsPlan)
             let said = format!("  line {}: {}", case.line, title(case));
             page.line(Line::of(Tone::Bad, "FAIL").and(Tone::Plain, said));
             for reason in reasons {
-                page.text("      ", reason);
+                told(page, "      ", "      | ", &reason);
             }
         }
     }
