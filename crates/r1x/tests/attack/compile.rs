@@ -29,6 +29,33 @@ fn what_takes_a_compiler_too_long_is_refused_by_name() {
     }
 }
 
+/// One function within every limit on its shape, in which a thousand variables go round a hundred thousand loops.
+fn tangled() -> Vec<u8> {
+    let mut state = 1u32;
+    let mut drawn = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{}", (state >> 16) % 1_000)
+    };
+    let mut body = String::new();
+    for _ in 0..100_000 {
+        let (from, to) = (drawn(), drawn());
+        body += &format!("loop local.get {from} local.set {to} i32.const 0 br_if 0 end ");
+    }
+    let variables = "i32 ".repeat(1_000);
+    wat::parse_str(format!("(component (core module (func (local {variables}) {body})))")).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn code_that_hides_what_it_costs_is_ended_by_its_limits() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("tangled.wasm");
+    std::fs::write(&path, tangled()).unwrap();
+    let said = bench.fails(6, &["plugin", "inspect", path.to_str().unwrap()]);
+    assert!(said.contains("cannot be compiled: compiling it took more than"), "{said}");
+    assert!(said.contains("R1X_COMPILE_SCALE=2 allows twice as much"), "{said}");
+}
+
 /// What the process that compiles makes of a component, with these limits.
 fn compiled(component: &[u8], seconds: u64, memory_bytes: u64) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_r1x"))
