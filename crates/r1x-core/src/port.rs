@@ -80,6 +80,9 @@ pub struct UpdateFacts {
     pub grad_norm: f64,
     /// Further named numbers, e.g. `moe.load_max` (largest expert load over the mean).
     pub metrics: Vec<(String, f64)>,
+    /// A number of the first tensor that has left the finite ones, and its name in words: "gradient of
+    /// `model.norm.weight`". The weights were not changed when it is a gradient.
+    pub not_finite: Option<(String, f64)>,
 }
 
 /// Where a run is; saved with a checkpoint. All chance is addressed by position, so this is the whole

@@ -40,6 +40,18 @@ pub struct Completion {
     pub finish: FinishReason,
 }
 
+impl Completion {
+    /// The first token whose log-prob or entropy is not finite: its position, which of both it is, and the value.
+    pub fn not_finite(&self) -> Option<(usize, &'static str, f32)> {
+        let first = |what: &'static str, values: &[f32]| {
+            let token = values.iter().position(|value| !value.is_finite())?;
+            Some((token, what, values[token]))
+        };
+        let found = [first("log-prob", &self.logprobs), first("entropy", &self.entropies)];
+        found.into_iter().flatten().min_by_key(|(token, ..)| *token)
+    }
+}
+
 /// One sampled completion with its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use r1x_core::port::{Cursor, SavedCheckpoint};
@@ -18,8 +18,12 @@ use sha2::{Digest, Sha256};
 use crate::error::ModelError;
 use crate::layout::Layout;
 use crate::policy::DecoderPolicy;
-use crate::update::Optimizer;
+use crate::update::{Optimizer, first_not_finite};
 use crate::weights::Weights;
+
+/// Most bytes of `state.json`, and of the names and places of tensors before their numbers.
+const STATE_BYTES: u64 = 1 << 20;
+const HEADER_BYTES: u64 = 64 << 20;
 
 /// What `state.json` holds.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -200,11 +204,28 @@ fn replace(partial: &Path, folder: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Most bytes of a file that holds every number of a model up to four times: weights, or moments and a reference.
+fn most_bytes(layout: &Layout) -> u64 {
+    let biases: usize = layout.biases.iter().map(|(_, experts)| *experts).sum();
+    ((layout.len + biases) as u64).saturating_mul(16).saturating_add(HEADER_BYTES)
+}
+
 /// The bytes of one file of a checkpoint, with the hash it must have if one is given.
-fn read(folder: &Path, name: &str, expected: Option<&str>) -> Result<Vec<u8>, ModelError> {
+fn read(
+    folder: &Path,
+    name: &str,
+    most_bytes: u64,
+    expected: Option<&str>,
+) -> Result<Vec<u8>, ModelError> {
     let path = folder.join(name);
     let shown = path.display().to_string();
-    let bytes = fs::read(&path).map_err(|source| ModelError::Io { path: shown.clone(), source })?;
+    let error = |source| ModelError::Io { path: shown.clone(), source };
+    let (mut bytes, file) = (Vec::new(), fs::File::open(&path).map_err(error)?);
+    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
+    if bytes.len() as u64 > most_bytes {
+        let reason = format!("has more than the {most_bytes} bytes that this model could fill");
+        return Err(ModelError::Checkpoint { path: shown, reason });
+    }
     match expected {
         Some(expected) if sha256(&bytes) != expected => Err(ModelError::Checkpoint {
             path: shown,
@@ -275,22 +296,50 @@ impl<'a> Source<'a> {
 /// The weights of a checkpoint folder.
 pub(crate) fn load_weights(folder: &Path, layout: &Layout) -> Result<Numbers, ModelError> {
     let state = read_state(folder)?;
-    let bytes = read(folder, "model.safetensors", Some(&state.model_sha256))?;
-    Source::new(&bytes, &folder.join("model.safetensors"))?.numbers(layout, "")
+    let path = folder.join("model.safetensors");
+    let limit = most_bytes(layout);
+    let bytes = read(folder, "model.safetensors", limit, Some(&state.model_sha256))?;
+    let numbers = Source::new(&bytes, &path)?.numbers(layout, "")?;
+    finite(layout, &numbers.values, &numbers.biases, &path)?;
+    Ok(numbers)
+}
+
+/// An error that names the first tensor with a number that is not finite.
+fn finite(
+    layout: &Layout,
+    values: &[f32],
+    biases: &[Vec<f32>],
+    path: &Path,
+) -> Result<(), ModelError> {
+    match first_not_finite(layout, values, biases) {
+        None => Ok(()),
+        Some((name, value)) => Err(ModelError::NotFinite {
+            path: path.display().to_string(),
+            name: name.to_owned(),
+            value,
+        }),
+    }
 }
 
 /// Everything of a checkpoint folder.
 pub(crate) fn load(folder: &Path, layout: &Layout) -> Result<Loaded, ModelError> {
     let weights = load_weights(folder, layout)?;
     let state = read_state(folder)?;
-    let bytes = read(folder, "optimizer.safetensors", Some(&state.optimizer_sha256))?;
-    let source = Source::new(&bytes, &folder.join("optimizer.safetensors"))?;
+    let limit = most_bytes(layout);
+    let bytes = read(folder, "optimizer.safetensors", limit, Some(&state.optimizer_sha256))?;
+    let path = folder.join("optimizer.safetensors");
+    let source = Source::new(&bytes, &path)?;
     let mut optimizer = Optimizer::new(layout);
     source.fill_parameters(layout, "first.", &mut optimizer.first)?;
     source.fill_parameters(layout, "second.", &mut optimizer.second)?;
+    finite(layout, &optimizer.first, &[], &path)?;
+    finite(layout, &optimizer.second, &[], &path)?;
     optimizer.updates = state.updates;
     let has_reference = source.tensors.names().iter().any(|name| name.starts_with("reference."));
     let reference = has_reference.then(|| source.numbers(layout, "reference.")).transpose()?;
+    if let Some(reference) = &reference {
+        finite(layout, &reference.values, &reference.biases, &path)?;
+    }
     Ok(Loaded { weights, optimizer, reference, cursor: state.cursor })
 }
 
@@ -344,7 +393,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
 }
 
 fn read_state(folder: &Path) -> Result<State, ModelError> {
-    let bytes = read(folder, "state.json", None)?;
+    let bytes = read(folder, "state.json", STATE_BYTES, None)?;
     let error = |reason: String| ModelError::Checkpoint {
         path: folder.join("state.json").display().to_string(),
         reason,

@@ -36,6 +36,16 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// A checkpoint with a number that is not finite.
+    #[error("checkpoint {path}: `{name}` holds {value}, so nothing can be computed with it")]
+    NotFinite {
+        /// Its path.
+        path: String,
+        /// The first tensor that does.
+        name: String,
+        /// The number.
+        value: f32,
+    },
     /// A file that cannot be written or read.
     #[error("{path}: {source}")]
     Io {
@@ -105,6 +115,10 @@ impl From<ModelError> for PortError {
             ModelError::Checkpoint { .. } => {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
             }
+            ModelError::NotFinite { .. } => (
+                Boundary::Diverged,
+                "use an earlier checkpoint, and lower the learning rate before going on from it",
+            ),
             ModelError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
                     Boundary::Device,

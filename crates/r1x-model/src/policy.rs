@@ -22,7 +22,7 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::Generator;
 use crate::tokenizer::Tokenizer;
-use crate::update::Optimizer;
+use crate::update::{Optimizer, first_not_finite};
 use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
@@ -262,14 +262,25 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
         let layout = &self.decoder.layout;
         let threads = self.workers.len();
         let norm = crate::update::norm(&self.gradient, threads);
-        let mut facts = UpdateFacts { grad_norm: norm, metrics: Vec::new() };
+        let mut facts = UpdateFacts { grad_norm: norm, ..UpdateFacts::default() };
+        let told =
+            |what: &str, (name, value): (&str, f32)| (format!("{what} `{name}`"), f64::from(value));
         if norm.is_finite() {
             let (state, gradient) = (&mut self.optimizer, &self.gradient);
             let (loads, speed) = (&self.loads, self.bias_speed);
+            let mut left = None;
             self.weights.edit(layout, threads, |values, biases| {
-                state.step(layout, optimizer, lr, norm, (values, gradient), threads);
+                left = state.step(layout, optimizer, lr, norm, (values, gradient), threads);
                 crate::update::balance(biases, loads, speed);
             });
+            if left.is_some() {
+                let (values, biases) = (self.weights.values(), self.weights.biases());
+                let first = first_not_finite(layout, values, biases);
+                facts.not_finite = first.map(|first| told("weight in", first));
+            }
+        } else {
+            let first = first_not_finite(layout, &self.gradient, &[]);
+            facts.not_finite = first.map(|first| told("gradient of", first));
         }
         facts.metrics = crate::update::load_metrics(&self.loads);
         self.gradient.fill(0.0);

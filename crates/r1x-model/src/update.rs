@@ -28,7 +28,8 @@ impl Optimizer {
         Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
     }
 
-    /// One step for a gradient of this norm, on some threads: every number is changed by itself.
+    /// One step for a gradient of this norm, on some threads: every number is changed by itself. Returns the position of
+    /// the first parameter of the layout that is not finite afterwards.
     pub fn step(
         &mut self,
         layout: &Layout,
@@ -37,13 +38,13 @@ impl Optimizer {
         norm: f64,
         (values, gradient): (&mut [f32], &[f32]),
         threads: usize,
-    ) {
+    ) -> Option<usize> {
         self.updates += 1;
         let numbers = numbers(plan, lr, norm, self.updates);
         let (mut values, mut first, mut second) =
             (values, &mut self.first[..], &mut self.second[..]);
         let (mut jobs, mut done) = (Vec::new(), 0);
-        for parameter in &layout.parameters {
+        for (index, parameter) in layout.parameters.iter().enumerate() {
             let (start, end) = (parameter.offset, parameter.offset + parameter.len());
             let step = AdamW { weight_decay: decay(plan, parameter), ..numbers };
             for from in (start..end).step_by(PART) {
@@ -55,13 +56,47 @@ impl Optimizer {
                     part
                 });
                 done = range.end;
-                jobs.push((step, parts, &gradient[range]));
+                jobs.push((index, step, parts, &gradient[range]));
             }
         }
-        parallel::map(jobs, threads, |(step, [values, first, second], gradient)| {
-            step.step(values, gradient, first, second);
-        });
+        let left =
+            parallel::map(jobs, threads, |(index, step, [values, first, second], gradient)| {
+                step.step(values, gradient, first, second);
+                // The part is in cache still.
+                (!all_finite(values)).then_some(index)
+            });
+        left.into_iter().flatten().min()
     }
+}
+
+/// Whether all numbers are finite: a sum of products with 0 is 0 or NaN, and needs no branch.
+pub fn all_finite(values: &[f32]) -> bool {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut sums = [0.0f32; 16];
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += *value * 0.0;
+        }
+    }
+    sums.iter().chain(rest).all(|value| value.is_finite())
+}
+
+/// The first number of some tensors that is not finite, with the name of its tensor.
+pub fn first_not_finite<'a>(
+    layout: &'a Layout,
+    values: &[f32],
+    biases: &[Vec<f32>],
+) -> Option<(&'a str, f32)> {
+    let named = layout.parameters.iter().map(|parameter| {
+        let range = parameter.offset..parameter.offset + parameter.len();
+        (parameter.name.as_str(), &values[range])
+    });
+    let biases = layout.biases.iter().zip(biases);
+    let biases = biases.map(|((name, _), values)| (name.as_str(), &values[..]));
+    named.chain(biases).filter(|(_, values)| !all_finite(values)).find_map(|(name, values)| {
+        let value = values.iter().find(|value| !value.is_finite())?;
+        Some((name, *value))
+    })
 }
 
 /// The numbers of the update that is the `updates`th, for a gradient of this norm; without decay, which
@@ -146,6 +181,18 @@ mod tests {
         assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
         assert_eq!(load_metrics(&[vec![10, 1, 4]])[0].1, 2.0);
         assert!(load_metrics(&[vec![0, 0]]).is_empty());
+    }
+
+    #[test]
+    fn one_number_that_is_not_finite_is_seen_wherever_it_is() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..37 {
+                let mut values = vec![f32::MAX; 37];
+                assert!(all_finite(&values) && all_finite(&[]));
+                values[at] = value;
+                assert!(!all_finite(&values), "{value} at {at}");
+            }
+        }
     }
 
     #[test]

@@ -174,20 +174,16 @@ pub enum TrainError {
         total: f64,
     },
     /// Training left the finite numbers.
-    #[error(
-        "{place}, step {step}, update {update}: the {what} is {value}; the step is not recorded"
-    )]
+    #[error("{place}: the {what} is {value}; the {unrecorded} is not recorded")]
     Diverged {
-        /// Which stage.
+        /// Which stage, step and update, or which suite.
         place: String,
-        /// Step inside the stage, from 0.
-        step: u64,
-        /// Update inside the step, from 1.
-        update: usize,
-        /// `loss` or `gradient norm`.
-        what: &'static str,
+        /// The first number that is not finite.
+        what: String,
         /// Its value.
         value: f64,
+        /// `step` or `evaluation`.
+        unrecorded: &'static str,
     },
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod credit;
 mod draw;
 mod error;
+mod finite;
 mod metrics;
 mod optimize;
 mod pack;

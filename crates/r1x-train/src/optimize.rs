@@ -7,7 +7,7 @@ use r1x_core::plan::OptimizerPlan;
 use r1x_core::port::UpdateFacts;
 use r1x_core::{Policy, PortError, TrainingBatch};
 
-use crate::error::TrainError;
+use crate::finite::{Guard, Moment, Watched};
 
 /// What all updates of a step share.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(crate) struct Optimizer<'a> {
     pub(crate) place: &'a str,
     /// Which step, for errors.
     pub(crate) step: u64,
+    /// The name of a sequence of the batch, for errors.
+    pub(crate) name: &'a dyn Fn(usize) -> String,
 }
 
 /// What the updates of one step did together.
@@ -38,8 +40,8 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
-    /// Trains on one batch. Errors before the weights change when the loss is not finite, and before
-    /// anything is recorded or saved when the gradient norm is not.
+    /// Trains on one batch. Errors before the weights change when a log-prob, the loss or its gradient is not finite,
+    /// and before anything is recorded or saved when the weights are not.
     pub(crate) fn apply(
         &mut self,
         policy: &mut dyn Policy,
@@ -47,10 +49,25 @@ impl Updates {
         loss: &dyn Loss,
         optimizer: Optimizer<'_>,
     ) -> Result<(), PortError> {
-        let totals = policy.accumulate(batch, loss)?;
-        self.check_finite("loss", totals.loss, optimizer)?;
+        let at = Moment::Update(optimizer.step, self.count + 1);
+        let guard = Guard { place: optimizer.place, at };
+        let watched = Watched::new(loss, &batch.sequences);
+        let totals = policy.accumulate(batch, &watched)?;
+        if let Some(found) = watched.found() {
+            let of = found.sequence.map(|index| format!(" of {}", (optimizer.name)(index)));
+            let what = format!("{}{}", found.what, of.unwrap_or_default());
+            return Err(guard.error(what, found.value).into());
+        }
+        if let Some((sum, value)) = totals.not_finite() {
+            return Err(guard.error(sum, value).into());
+        }
         let facts = policy.update(optimizer.plan, optimizer.lr)?;
-        self.check_finite("gradient norm", facts.grad_norm, optimizer)?;
+        if let Some((tensor, value)) = &facts.not_finite {
+            return Err(guard.error(tensor, *value).into());
+        }
+        if !facts.grad_norm.is_finite() {
+            return Err(guard.error("gradient norm", facts.grad_norm).into());
+        }
         if self.count == 0 {
             self.first = totals;
         }
@@ -87,24 +104,5 @@ impl Updates {
                 None => self.metrics.push((name, value, 1)),
             }
         }
-    }
-
-    fn check_finite(
-        &self,
-        what: &'static str,
-        value: f64,
-        optimizer: Optimizer<'_>,
-    ) -> Result<(), PortError> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(TrainError::Diverged {
-            place: optimizer.place.to_owned(),
-            step: optimizer.step,
-            update: self.count + 1,
-            what,
-            value,
-        }
-        .into())
     }
 }

@@ -12,6 +12,7 @@ use r1x_core::{
 
 use crate::credit;
 use crate::error::TrainError;
+use crate::finite::Guard;
 use crate::run::Ports;
 
 /// How the rollouts of one step or one evaluation are drawn.
@@ -24,7 +25,7 @@ pub(crate) struct Sampler<'a> {
     /// Where chance comes from.
     pub(crate) stream: Stream,
     /// Who asks, for errors.
-    pub(crate) place: &'a str,
+    pub(crate) guard: Guard<'a>,
 }
 
 /// The tokens of a problem's prompt, with room for `max_tokens` after them.
@@ -72,7 +73,7 @@ pub(crate) fn rewarded_groups(
     first_address: u64,
     combination: &Combination<'_>,
 ) -> Result<Vec<RewardedGroup>, PortError> {
-    let (policy, place) = (&*ports.policy, sampler.place);
+    let (policy, place) = (&*ports.policy, sampler.guard.place);
     let (mut requests, mut pending) = (Vec::new(), Vec::new());
     for (problem, address) in problems.iter().zip(first_address..) {
         let max_tokens = sampler.sampling.max_tokens;
@@ -100,7 +101,8 @@ pub(crate) fn rewarded_groups(
         check_shape(place, "policy", "groups of completions", here, requests.len())
     };
     let scores = ports.rewarder.score_arriving(combination.rewards(), &pending, &mut arrivals)?;
-    let groups = pending.into_iter().filter_map(PendingGroup::complete).collect();
+    let groups: Vec<_> = pending.into_iter().filter_map(PendingGroup::complete).collect();
+    groups.iter().try_for_each(|group| sampler.guard.sampled(group, ports.problems))?;
     with_totals(combination, groups, scores, ports.problems, place)
 }
 

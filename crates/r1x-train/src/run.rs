@@ -11,6 +11,7 @@ use r1x_core::port::Cursor;
 use r1x_core::{CheckpointFacts, Policy, PortError, ProblemSource, Recorder, Rewarder, StageFacts};
 
 use crate::check::{Checked, check};
+use crate::finite::{self, Guard};
 use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
 use crate::stage::{Training, stage_place, training};
 
@@ -145,6 +146,9 @@ impl Progress<'_, '_> {
                 return Ok(Flow::GoOn);
             }
             let facts = training.step(&mut self.ports, &self.cursor)?;
+            let guard =
+                Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
+            guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
             self.ports.recorder.step(&facts)?;
             self.cursor.step += 1;
             self.cursor.drawn += training.draws_per_step() as u64;

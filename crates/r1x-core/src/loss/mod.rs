@@ -63,9 +63,27 @@ impl LossTotals {
         self.kl_far += other.kl_far;
         self.clipped += other.clipped;
         self.ratio += other.ratio;
-        self.logprob_diff_max = self.logprob_diff_max.max(other.logprob_diff_max);
+        self.logprob_diff_max = larger(self.logprob_diff_max, other.logprob_diff_max);
         self.logprob += other.logprob;
     }
+
+    /// The first of the sums that is not finite, by its name.
+    pub fn not_finite(&self) -> Option<(&'static str, f64)> {
+        let Self { loss, kl, ratio, logprob_diff_max, logprob, .. } = *self;
+        let sums = [
+            ("loss", loss),
+            ("sum of log-probs", logprob),
+            ("largest difference of log-probs", logprob_diff_max),
+            ("sum of ratios", ratio),
+            ("KL divergence", kl),
+        ];
+        sums.into_iter().find(|(_, value)| !value.is_finite())
+    }
+}
+
+/// The larger number; NaN when either is, where `f64::max` would pass over it.
+fn larger(one: f64, other: f64) -> f64 {
+    if one.is_nan() || one > other { one } else { other }
 }
 
 /// Checks of closed-form derivatives, shared by the tests of everything with a derivative.

@@ -7,7 +7,7 @@
 //! 2025 (a higher upper bound, the token mean), Liu et al. 2025 (the fixed length), and INTELLECT-2 (the cap
 //! `max_ratio`, which bounds the loss of a negative advantage).
 
-use super::{Loss, LossOutput, LossTotals, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, larger, trained_tokens};
 use crate::kl::{K3_LIMIT, kl};
 use crate::plan::{Aggregation, ClipPlan, KlPlan};
 use crate::rollout::TrainingSequence;
@@ -103,7 +103,7 @@ impl Loss for Surrogate {
             totals.clipped += u64::from(policy.clipped);
             totals.ratio += policy.ratio;
             totals.logprob += logprob;
-            totals.logprob_diff_max = totals.logprob_diff_max.max((logprob - sampled).abs());
+            totals.logprob_diff_max = larger(totals.logprob_diff_max, (logprob - sampled).abs());
             gradient[token] = (weight * derivative) as f32;
         }
         LossOutput { gradient, totals }
@@ -179,6 +179,31 @@ mod tests {
         // Without the cap a negative advantage is not bounded from above.
         let open = surrogate(&clip(0.2, 0.28, None), -2.0, 5.0_f64.ln(), 0.0);
         assert!((open.value - 10.0).abs() < 1e-12 && (open.derivative - 10.0).abs() < 1e-12);
+    }
+
+    /// A maximum passes over NaN; a number that says whether sampler and trainer agree must not.
+    #[test]
+    fn log_probs_that_are_not_finite_show_in_the_totals_wherever_they_stand() {
+        let loss = |sampled: &[f32], logprobs: &[f32]| {
+            let one = sequence(&vec![true; logprobs.len()], sampled, 0.0);
+            let sequences = std::slice::from_ref(&one);
+            let (clip, penalty) = (clip(0.2, 0.2, None), penalty(0.0, KlEstimator::K3));
+            let loss = Surrogate::new(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
+            loss.evaluate(&one, logprobs).totals
+        };
+        let nan = loss(&[-1.0; 3], &[-1.0, f32::NAN, -1.5]);
+        assert!(nan.logprob_diff_max.is_nan() && nan.loss.is_nan(), "{nan:?}");
+        assert!(loss(&[f32::NAN; 2], &[f32::NAN; 2]).logprob_diff_max.is_nan());
+        let fine = loss(&[-1.0; 2], &[-1.0, -1.25]);
+        assert_eq!((fine.logprob_diff_max, fine.not_finite()), (0.25, None));
+        for (first, second) in [(fine, nan), (nan, fine)] {
+            let mut sum = first;
+            sum.add(&second);
+            assert!(sum.logprob_diff_max.is_nan() && sum.not_finite().is_some());
+        }
+        // Without an advantage the clipped loss of an infinite log-prob is finite; the sum of log-probs is not.
+        let lost = loss(&[-1.0], &[f32::NEG_INFINITY]);
+        assert_eq!(lost.not_finite().map(|(sum, _)| sum), Some("sum of log-probs"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::tokenizer::Tokenizer;
-use crate::update::{balance, load_metrics};
+use crate::update::{balance, first_not_finite, load_metrics};
 use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on a device.
@@ -399,14 +399,31 @@ impl Policy for TensorPolicy {
 
     fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
         let norm = optimizer::norm(&self.gradient)?;
+        let mut not_finite = None;
         if norm.is_finite() {
             let (layout, parameters) = (self.model.layout(), &self.parameters);
             let gradient = (&self.gradient[..], norm);
             self.moments.step(layout, parameters, optimizer, lr, gradient)?;
             balance(&mut self.biases, &self.loads, self.bias_speed);
             self.model.set_biases(&self.biases);
+            let variables = self.parameters.iter().map(Var::as_tensor);
+            // One number leaves the device; all of them do only for the name of what is wrong.
+            if !optimizer::all_finite(variables)? {
+                let numbers = self.numbers(&self.model)?;
+                let layout = self.model.layout();
+                let first = first_not_finite(layout, &numbers.values, &numbers.biases);
+                not_finite = first.map(|(name, value)| (format!("weight in `{name}`"), value));
+            }
+        } else {
+            let gradient = download(self.model.layout(), self.gradient.iter().map(Option::as_ref))?;
+            let first = first_not_finite(self.model.layout(), &gradient, &[]);
+            not_finite = first.map(|(name, value)| (format!("gradient of `{name}`"), value));
         }
-        let facts = UpdateFacts { grad_norm: norm, metrics: load_metrics(&self.loads) };
+        let facts = UpdateFacts {
+            grad_norm: norm,
+            metrics: load_metrics(&self.loads),
+            not_finite: not_finite.map(|(what, value)| (what, f64::from(value))),
+        };
         self.clear();
         Ok(facts)
     }

@@ -78,6 +78,18 @@ impl Moments {
     }
 }
 
+/// Whether all numbers of some tensors are finite: a sum of products with 0 is 0 or NaN.
+pub(super) fn all_finite<'a>(
+    tensors: impl Iterator<Item = &'a Tensor>,
+) -> Result<bool, ModelError> {
+    let sums = tensors.map(|tensor| (tensor.detach() * 0.0)?.sum_all());
+    let sums = sums.collect::<Result<Vec<_>, _>>()?;
+    if sums.is_empty() {
+        return Ok(true);
+    }
+    Ok(Tensor::stack(&sums, 0)?.sum_all()?.to_scalar::<f32>()?.is_finite())
+}
+
 /// The global L2 norm, summed in `f64` on the device.
 pub(super) fn norm(gradient: &[Option<Tensor>]) -> Result<f64, ModelError> {
     let squares =

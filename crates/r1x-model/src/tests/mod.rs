@@ -3,6 +3,7 @@
 
 mod balance;
 mod composed;
+mod finite;
 mod golden;
 mod gradient;
 mod properties;

@@ -15,6 +15,7 @@ use crate::check::each;
 use crate::credit::{check_coverage, unweighted};
 use crate::draw::limited;
 use crate::error::TrainError;
+use crate::finite::{self, Guard};
 use crate::metrics::{mean, share};
 use crate::rollout::{Sampler, encode_prompt, rewarded_groups};
 use crate::run::Ports;
@@ -90,11 +91,12 @@ pub(crate) fn evaluate(
     let grades = grades(run, suite, &place)?;
     let combination = unweighted(&grades, &place)?;
     let problems: Vec<&Problem> = limited(ports.problems, &suite.data, &place)?.iter().collect();
+    let guard = Guard { place: &place, at: finite::Moment::Evaluation };
     let sampler = Sampler {
         samples: suite.samples,
         sampling: &suite.sampling,
         stream: Rng::new(run.seed).stream("evaluation").named(&suite.id),
-        place: &place,
+        guard,
     };
     let mut items = Vec::with_capacity(problems.len());
     for (chunk, problems) in problems.chunks(CHUNK_PROBLEMS).enumerate() {
@@ -105,13 +107,15 @@ pub(crate) fn evaluate(
             items.push((group.problem, samples));
         }
     }
+    let metrics = figures(suite, &items);
+    guard.figures(&metrics)?;
     Ok(EvalFacts {
         stage: moment.stage,
         label: moment.label.to_owned(),
         step: moment.step,
         suite: suite.id.clone(),
         rewards: grades.iter().map(|grade| grade.id.clone()).collect(),
-        metrics: figures(suite, &items),
+        metrics,
         items,
     })
 }

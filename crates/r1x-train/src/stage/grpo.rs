@@ -16,6 +16,7 @@ use crate::check::each;
 use crate::credit::{assign_credit, at_step, check_coverage};
 use crate::draw::{Draw, limited};
 use crate::error::TrainError;
+use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
 use crate::pack::{Packed, pack, split};
@@ -68,12 +69,16 @@ impl<'a> GrpoStage<'a> {
         self.plan.kl.coef > 0.0
     }
 
-    fn sampler(&self) -> Sampler<'_> {
+    fn guard(&self, step: u64) -> Guard<'_> {
+        Guard { place: &self.place, at: Moment::Step(step) }
+    }
+
+    fn sampler(&self, step: u64) -> Sampler<'_> {
         Sampler {
             samples: self.plan.group_size,
             sampling: &self.plan.sampling,
             stream: self.sampling,
-            place: &self.place,
+            guard: self.guard(step),
         }
     }
 
@@ -91,6 +96,7 @@ impl<'a> GrpoStage<'a> {
         &self,
         policy: &mut dyn Policy,
         packed: &mut [Packed],
+        (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
         if !self.has_reference() {
             return Ok(());
@@ -118,6 +124,8 @@ impl<'a> GrpoStage<'a> {
                 logprobs.len(),
                 expected,
             )?;
+            let name = || format!("{} under the reference", self.name(packed, credited));
+            self.guard(step).scored(&logprobs, name)?;
             packed.sequence.reference_logprobs = logprobs;
         }
         Ok(())
@@ -129,16 +137,19 @@ impl<'a> GrpoStage<'a> {
         &self,
         policy: &mut dyn Policy,
         packed: &[Packed],
-        at: &Cursor,
-        lr: f64,
+        credited: &[CreditedGroup],
+        (step, lr): (u64, f64),
     ) -> Result<Updates, PortError> {
         let plan = self.plan;
-        let optimizer = Optimizer { plan: &plan.optimizer, lr, place: &self.place, step: at.step };
         let mut updates = Updates::default();
-        let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, at.step);
+        let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, step);
         for part in parts {
             let trained = part.iter().map(|&index| &packed[index]).filter(|one| one.is_trained());
-            let batch = self.batch(trained.map(|one| one.sequence.clone()).collect());
+            let trained: Vec<&Packed> = trained.collect();
+            let batch = self.batch(trained.iter().map(|one| one.sequence.clone()).collect());
+            let name = |index: usize| self.name(trained[index], credited);
+            let place = &self.place;
+            let optimizer = Optimizer { plan: &plan.optimizer, lr, place, step, name: &name };
             let (clip, kl, aggregation) = (&plan.clip, &plan.kl, plan.aggregation);
             let (length, sequences) = (plan.fixed_length(), &batch.sequences);
             let loss = Surrogate::new(clip, kl, aggregation, length, sequences);
@@ -147,6 +158,12 @@ impl<'a> GrpoStage<'a> {
             }
         }
         Ok(updates)
+    }
+
+    /// How messages call a sequence: by the rollout it came from.
+    fn name(&self, packed: &Packed, credited: &[CreditedGroup]) -> String {
+        let problem = self.source.origin(&credited[packed.group].group.problem);
+        format!("rollout {} of {problem}", packed.rollout)
     }
 
     /// The reference becomes the current policy after every `refresh_every` steps.
@@ -195,13 +212,15 @@ impl Training for GrpoStage<'_> {
     fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
-        let rewarded = rewarded_groups(ports, self.sampler(), &problems, at.drawn, &combination)?;
+        let rewarded =
+            rewarded_groups(ports, self.sampler(at.step), &problems, at.drawn, &combination)?;
         let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
+        self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
-        self.score_reference(ports.policy, &mut packed)?;
+        self.score_reference(ports.policy, &mut packed, (&credited, at.step))?;
         let optimizer = &self.plan.optimizer;
         let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
-        let updates = self.optimize(ports.policy, &packed, at, lr)?;
+        let updates = self.optimize(ports.policy, &packed, &credited, (at.step, lr))?;
         self.refresh_reference(ports.policy, at.step + 1)?;
         let rewards = self.plan.rewards.clone();
         Ok(StepFacts {

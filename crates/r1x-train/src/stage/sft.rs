@@ -113,11 +113,16 @@ impl Training for SftStage<'_> {
             share_prompts: false,
         };
         let schedule = &self.plan.optimizer.schedule;
+        let name = |index: usize| {
+            let problem: &Problem = problems[index];
+            format!("the solution of {}", self.source.origin(problem))
+        };
         let optimizer = Optimizer {
             plan: &self.plan.optimizer,
             lr: self.plan.optimizer.lr * multiplier(schedule, at.step, self.plan.steps),
             place: &self.place,
             step: at.step,
+            name: &name,
         };
         let mut updates = Updates::default();
         updates.apply(ports.policy, &batch, &Sft::new(&batch.sequences), optimizer)?;

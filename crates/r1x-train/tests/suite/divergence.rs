@@ -5,7 +5,8 @@
 use r1x_core::{Boundary, PortError};
 
 use crate::support::{
-    Fact, Finished, TablePolicy, World, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage,
+    Fact, Finished, TablePolicy, World, eval_plan, grpo_plan, grpo_stage, run_plan, sft_plan,
+    sft_stage,
 };
 
 fn run(policy: TablePolicy) -> Finished {
@@ -28,7 +29,8 @@ fn a_loss_that_is_not_finite_stops_the_run_before_the_update() {
     let error = error(&finished);
     assert_eq!(error.boundary, Boundary::Diverged);
     assert!(error.message.contains("stage `rl`, step 3, update 1"), "{error}");
-    assert!(error.message.contains("the loss is NaN"), "{error}");
+    assert!(error.message.contains("the log-prob of token 0 of rollout 0 of "), "{error}");
+    assert!(error.message.contains(" is NaN; the step is not recorded"), "{error}");
     assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("learning rate")));
     assert_eq!(finished.policy.updates_done, 5, "the weights are untouched");
     assert_eq!(finished.steps().len(), 5);
@@ -44,4 +46,55 @@ fn a_gradient_that_is_not_finite_stops_the_run_before_anything_is_kept() {
     assert!(error.message.contains("the gradient norm is inf"), "{error}");
     assert_eq!(finished.steps().len(), 1);
     assert_eq!(saved(&finished), 1);
+}
+
+#[test]
+fn samples_that_are_not_finite_stop_the_run_although_nothing_is_learnt_from_them() {
+    let finished = run(TablePolicy { nan_samples_at: Some(4), ..TablePolicy::new() });
+    let error = error(&finished);
+    assert_eq!(error.boundary, Boundary::Diverged);
+    assert!(error.message.contains("stage `rl`, step 2: the log-prob of token 0 of"), "{error}");
+    assert!(error.message.contains("rollout 0 of"), "{error}");
+    assert_eq!(finished.policy.updates_done, 4, "the weights are untouched");
+    assert_eq!(finished.steps().len(), 4);
+}
+
+#[test]
+fn an_evaluation_of_what_is_not_finite_is_not_recorded() {
+    let mut plan = run_plan(vec![sft_stage(sft_plan(2))]);
+    plan.evals = vec![eval_plan()];
+    plan.evals[0].when.start = true;
+    let policy = TablePolicy { nan_samples_at: Some(0), ..TablePolicy::new() };
+    let finished = World { policy, ..World::default() }.run(&plan);
+    let error = error(&finished);
+    assert_eq!(error.boundary, Boundary::Diverged);
+    assert!(error.message.contains("eval `digits`: the log-prob of token 0"), "{error}");
+    assert!(error.message.contains("the evaluation is not recorded"), "{error}");
+    assert!(!finished.facts.iter().any(|fact| matches!(fact, Fact::Evaluation(_))));
+}
+
+#[test]
+fn a_weight_that_is_not_finite_stops_the_run_by_its_name() {
+    let finished = run(TablePolicy { nan_weight_at: Some(3), ..TablePolicy::new() });
+    let error = error(&finished);
+    assert_eq!(error.boundary, Boundary::Diverged);
+    assert!(
+        error.message.contains("stage `rl`, step 1, update 1: the weight in `table` is NaN"),
+        "{error}"
+    );
+    assert_eq!(finished.steps().len(), 3);
+    assert_eq!(saved(&finished), 3);
+}
+
+#[test]
+fn a_reference_that_is_not_finite_stops_the_run() {
+    let mut stage = grpo_plan(3);
+    stage.kl.coef = 0.1;
+    let policy = TablePolicy { infinite_reference: true, ..TablePolicy::new() };
+    let finished = World { policy, ..World::default() }.run(&run_plan(vec![grpo_stage(stage)]));
+    let error = error(&finished);
+    assert_eq!(error.boundary, Boundary::Diverged);
+    assert!(error.message.contains("stage `rl`, step 0: the log-prob of token 0"), "{error}");
+    assert!(error.message.contains("under the reference is -inf"), "{error}");
+    assert_eq!(finished.policy.updates_done, 0);
 }

@@ -72,6 +72,7 @@ pub fn generate(
     };
     let stream = Rng::new(ask.seed).stream("generate");
     let completions = policy.generate(&requests, &sampling, stream)?;
+    finite(&prompts, &completions)?;
     let mut page = Page::default();
     for (prompt, completions) in prompts.iter().zip(&completions) {
         page.text("", prompt);
@@ -89,6 +90,25 @@ pub fn generate(
         output::page(Stream::Out, &page);
     }
     Ok(0)
+}
+
+/// An error that names the first token that was not drawn from finite numbers.
+fn finite(prompts: &[String], completions: &[Vec<Completion>]) -> Result<(), Failure> {
+    for (prompt, completions) in prompts.iter().zip(completions) {
+        for (index, completion) in completions.iter().enumerate() {
+            if let Some((token, said, value)) = completion.not_finite() {
+                let start: String = prompt.chars().take(60).collect();
+                return Err(Failure::new(
+                    code::DIVERGED,
+                    format!(
+                        "the {said} of token {token} of completion {index} of `{start}` is {value}"
+                    ),
+                    "use an earlier checkpoint: `--checkpoint` takes its name",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A completion as programs read it: its text is not made visible, but is what the model said.

@@ -84,7 +84,8 @@ fn a_run_that_fails_leaves_no_stage_running() {
     let mut arguments = vec!["run", "small.yaml"];
     sets.iter().for_each(|set| arguments.extend(["--set", set]));
     let told = bench.fails(10, &arguments);
-    assert!(told.contains("the gradient norm is NaN"), "{told}");
+    assert!(told.contains("stage `cold-start`, step 1, update 1: the gradient of `"), "{told}");
+    assert!(told.contains("` is NaN; the step is not recorded"), "{told}");
     let card = bench.latest();
     let stages: Vec<_> = card["stages"].as_array().unwrap().iter().map(|s| &s["status"]).collect();
     assert_eq!(card["status"], "diverged");

@@ -45,6 +45,12 @@ pub struct TablePolicy {
     pub references_set: usize,
     /// Scores become NaN from this update on.
     pub nan_loss_at: Option<usize>,
+    /// What is sampled becomes NaN from this update on.
+    pub nan_samples_at: Option<usize>,
+    /// Scores under the reference become infinite.
+    pub infinite_reference: bool,
+    /// A weight becomes NaN at this update.
+    pub nan_weight_at: Option<usize>,
     /// The gradient norm becomes infinite at this update.
     pub infinite_norm_at: Option<usize>,
     /// Sequences of every batch that was trained on.
@@ -123,7 +129,8 @@ impl TablePolicy {
             });
             let token = token.unwrap_or(VOCABULARY - 1);
             completion.tokens.push(token as u32);
-            completion.logprobs.push(row[token] as f32);
+            let lost = self.nan_samples_at.is_some_and(|at| self.updates_done >= at);
+            completion.logprobs.push(if lost { f32::NAN } else { row[token] as f32 });
             let entropy: f64 = row.iter().map(|logprob| -logprob.exp() * logprob).sum();
             completion.entropies.push(entropy as f32);
             previous = token as u32;
@@ -210,7 +217,14 @@ impl Policy for TablePolicy {
             Weights::Reference => self.state.reference.as_ref().expect("a reference was set"),
         };
         let scored = batch.sequences.iter();
-        Ok(scored.map(|sequence| Self::logprobs(table, sequence, batch.temperature)).collect())
+        let scored = scored.map(|sequence| {
+            let mut logprobs = Self::logprobs(table, sequence, batch.temperature);
+            if self.infinite_reference {
+                logprobs.fill(f32::NEG_INFINITY);
+            }
+            logprobs
+        });
+        Ok(scored.collect())
     }
 
     fn accumulate(
@@ -264,6 +278,8 @@ impl Policy for TablePolicy {
         Ok(UpdateFacts {
             grad_norm,
             metrics: vec![("table.rows".to_owned(), state.logits.len() as f64)],
+            not_finite: (self.nan_weight_at == Some(self.updates_done - 1))
+                .then(|| ("weight in `table`".to_owned(), f64::NAN)),
         })
     }
 

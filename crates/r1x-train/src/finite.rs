@@ -1,0 +1,168 @@
+//! The guards of a run against numbers that are not finite: each names the first place where one was seen.
+//!
+//! A comparison with NaN is false and a maximum passes over it, so such a number can hide in a loss that is clipped, in
+//! a group without signal, in a log-prob that nobody trains on. Hence every number is looked at where it arises. Must
+//! not know what a number is for.
+
+use std::sync::{Mutex, PoisonError};
+
+use r1x_core::loss::{Loss, LossOutput};
+use r1x_core::{CreditedGroup, EvalMetric, ProblemSource, RolloutGroup, TrainingSequence};
+
+use crate::error::TrainError;
+
+/// Who looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guard<'a> {
+    /// The stage or suite in words.
+    pub(crate) place: &'a str,
+    /// Where in it.
+    pub(crate) at: Moment,
+}
+
+/// A place in a run that a number belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    /// A step of a stage, from 0.
+    Step(u64),
+    /// An update of a step, from 1.
+    Update(u64, usize),
+    /// A suite.
+    Evaluation,
+}
+
+impl Guard<'_> {
+    /// The error of a number that is not finite.
+    pub(crate) fn error(self, what: impl Into<String>, value: f64) -> TrainError {
+        let place = self.place;
+        let (place, unrecorded) = match self.at {
+            Moment::Step(step) => (format!("{place}, step {step}"), "step"),
+            Moment::Update(step, update) => {
+                (format!("{place}, step {step}, update {update}"), "step")
+            }
+            Moment::Evaluation => (place.to_owned(), "evaluation"),
+        };
+        TrainError::Diverged { place, what: what.into(), value, unrecorded }
+    }
+
+    /// Everything that was said about the tokens of sampled rollouts.
+    pub(crate) fn sampled(
+        self,
+        group: &RolloutGroup,
+        source: &dyn ProblemSource,
+    ) -> Result<(), TrainError> {
+        for (index, rollout) in group.rollouts.iter().enumerate() {
+            if let Some((token, said, value)) = rollout.completion.not_finite() {
+                let problem = source.origin(&group.problem);
+                let what = format!("{said} of token {token} of rollout {index} of {problem}");
+                return Err(self.error(what, f64::from(value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The advantages of a step.
+    pub(crate) fn credited(
+        self,
+        groups: &[CreditedGroup],
+        source: &dyn ProblemSource,
+    ) -> Result<(), TrainError> {
+        for credited in groups {
+            let advantages = &credited.advantages;
+            if let Some(rollout) = advantages.iter().position(|value| !value.is_finite()) {
+                let problem = source.origin(&credited.group.problem);
+                let what = format!("advantage of rollout {rollout} of {problem}");
+                return Err(self.error(what, advantages[rollout]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Log-probs of one sequence, whose name is asked for when one of them is not finite.
+    pub(crate) fn scored(
+        self,
+        logprobs: &[f32],
+        name: impl FnOnce() -> String,
+    ) -> Result<(), TrainError> {
+        match logprobs.iter().position(|logprob| !logprob.is_finite()) {
+            None => Ok(()),
+            Some(token) => {
+                let what = format!("log-prob of token {token} of {}", name());
+                Err(self.error(what, f64::from(logprobs[token])))
+            }
+        }
+    }
+
+    /// Named numbers that are about to be recorded.
+    pub(crate) fn metrics<'m>(
+        self,
+        metrics: impl IntoIterator<Item = (&'m str, f64)>,
+    ) -> Result<(), TrainError> {
+        match metrics.into_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((name, value)) => Err(self.error(format!("metric `{name}`"), value)),
+        }
+    }
+
+    /// The figures of an evaluation.
+    pub(crate) fn figures(self, figures: &[EvalMetric]) -> Result<(), TrainError> {
+        self.metrics(figures.iter().flat_map(|figure| {
+            [figure.value, figure.stderr].map(|value| (figure.metric.as_str(), value))
+        }))
+    }
+}
+
+/// A loss that keeps the first number that is not finite, of those it is given and of those it makes.
+pub(crate) struct Watched<'a> {
+    loss: &'a dyn Loss,
+    sequences: &'a [TrainingSequence],
+    first: Mutex<Option<Found>>,
+}
+
+/// A number that is not finite, and the sequence it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// Its position in the batch, where it is one of the batch.
+    pub(crate) sequence: Option<usize>,
+    /// What it is, such as "log-prob of token 3".
+    pub(crate) what: String,
+    /// The number.
+    pub(crate) value: f64,
+}
+
+impl<'a> Watched<'a> {
+    /// Watches a loss over the sequences of a batch.
+    pub(crate) fn new(loss: &'a dyn Loss, sequences: &'a [TrainingSequence]) -> Self {
+        Self { loss, sequences, first: Mutex::new(None) }
+    }
+
+    /// The first number that was not finite, in the order of the batch.
+    pub(crate) fn found(self) -> Option<Found> {
+        self.first.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, sequence: &TrainingSequence, what: String, value: f64) {
+        let sequence = self.sequences.iter().position(|one| std::ptr::eq(one, sequence));
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = first.as_ref().map(|known| known.sequence.unwrap_or(usize::MAX));
+        if known.is_none_or(|known| sequence.unwrap_or(usize::MAX) < known) {
+            *first = Some(Found { sequence, what, value });
+        }
+    }
+}
+
+impl Loss for Watched<'_> {
+    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+        let output = self.loss.evaluate(sequence, logprobs);
+        let not_finite = |values: &[f32]| values.iter().position(|value| !value.is_finite());
+        if let Some(token) = not_finite(logprobs) {
+            self.keep(sequence, format!("log-prob of token {token}"), f64::from(logprobs[token]));
+        } else if let Some(token) = not_finite(&output.gradient) {
+            let value = f64::from(output.gradient[token]);
+            self.keep(sequence, format!("derivative of the loss at token {token}"), value);
+        } else if let Some((sum, value)) = output.totals.not_finite() {
+            self.keep(sequence, sum.to_owned(), value);
+        }
+        output
+    }
+}
