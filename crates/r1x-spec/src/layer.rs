@@ -1,8 +1,9 @@
 //! Layers of a spec: the file, what it extends, and how trees merge.
 //!
 //! Merging goes by the shape: maps merge, lists of entries with ids merge by id, everything else is replaced,
-//! and a map that holds one of several alternatives is replaced when another alternative is given. Must not
-//! know what values mean.
+//! and a map that holds one of several alternatives is replaced when another alternative is given. An empty list of
+//! entries, and an empty map of entries, stand for what they are: nothing is left of those inherited. Must not know
+//! what values mean.
 
 use std::path::{Path, PathBuf};
 
@@ -194,6 +195,13 @@ pub(crate) fn merge(base: Node, over: Node, shape: &Shape, conflicts: &mut Confl
     match (shape, base.value, over.value) {
         (Shape::Record(record), Value::Map(base), Value::Map(over)) => {
             merge_record(base, over, span, record, conflicts)
+        }
+        // Merged, they would change nothing in silence.
+        (Shape::Dict(_) | Shape::Free, Value::Map(_), Value::Map(over)) if over.is_empty() => {
+            Node { value: Value::Map(over), span }
+        }
+        (Shape::IdList(_), Value::List(_), Value::List(over)) if over.is_empty() => {
+            Node { value: Value::List(over), span }
         }
         (Shape::Dict(of), Value::Map(base), Value::Map(over)) => {
             let merged = merge_entries(base, over, |_| of.as_ref(), conflicts);

@@ -83,6 +83,11 @@ impl Path<'_> {
         base: Option<&Node>,
     ) -> Result<Node, Box<Diagnostic>> {
         let Some(((key, span), rest)) = rest.split_first() else {
+            let empty = self.value.entries().is_some_and(<[Entry]>::is_empty);
+            let merges = matches!(shape, Shape::Record(_));
+            if empty && merges && base.is_some_and(|base| base.entries().is_some()) {
+                return Err(self.changes_nothing(&done.join(".")));
+            }
             return Ok(self.value.clone());
         };
         let below: Vec<&str> = done.iter().copied().chain([key.as_str()]).collect();
@@ -129,6 +134,14 @@ impl Path<'_> {
             }
         };
         Ok(Node { value, span: *span })
+    }
+
+    /// The mistake of an empty map, which would be merged with what there is.
+    fn changes_nothing(&self, path: &str) -> Box<Diagnostic> {
+        let message = format!("an empty map changes nothing in {}", quoted(path));
+        let mut diagnostic = Diagnostic::at(self.sources, codes::SET, self.value.span, message);
+        diagnostic.help(format!("set its keys, or {path}=null to leave all of it out"));
+        Box::new(diagnostic)
     }
 
     /// The shape of a key, when the record has it and the spec uses its alternative.

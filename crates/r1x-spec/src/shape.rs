@@ -12,12 +12,14 @@ pub(crate) struct Range {
     pub low_open: bool,
     pub high: f64,
     pub high_open: bool,
+    /// Whether 0 is taken too, though it lies below the others.
+    pub zero: bool,
 }
 
 impl Range {
     /// Every finite number.
     pub const ANY: Range =
-        Range { low: f64::MIN, low_open: false, high: f64::MAX, high_open: false };
+        Range { low: f64::MIN, low_open: false, high: f64::MAX, high_open: false, zero: false };
 
     pub const fn from(low: f64) -> Range {
         Range { low, ..Self::ANY }
@@ -35,7 +37,15 @@ impl Range {
         Range { high, high_open: true, ..self }
     }
 
+    /// These numbers and 0.
+    pub const fn or_zero(self) -> Range {
+        Range { zero: true, ..self }
+    }
+
     pub fn contains(&self, value: f64) -> bool {
+        if self.zero && value == 0.0 {
+            return true;
+        }
         let low = if self.low_open { value > self.low } else { value >= self.low };
         let high = if self.high_open { value < self.high } else { value <= self.high };
         low && high
@@ -46,15 +56,23 @@ impl Range {
         let low = if self.low_open { "above" } else { "at least" };
         let high = if self.high_open { "below" } else { "at most" };
         if self.low == self.high {
-            return self.low.to_string();
+            return shown(self.low);
         }
-        match (self.low > f64::MIN, self.high < f64::MAX) {
+        let (first, last) = (shown(self.low), shown(self.high));
+        let phrase = match (self.low > f64::MIN, self.high < f64::MAX) {
             (false, false) => "finite".to_owned(),
-            (true, false) => format!("{low} {}", self.low),
-            (false, true) => format!("{high} {}", self.high),
-            (true, true) => format!("{low} {} and {high} {}", self.low, self.high),
-        }
+            (true, false) => format!("{low} {first}"),
+            (false, true) => format!("{high} {last}"),
+            (true, true) => format!("{low} {first} and {high} {last}"),
+        };
+        if self.zero { format!("0, or {phrase}") } else { phrase }
     }
+}
+
+/// A number as people write it: with a power of ten where there would be many zeros.
+pub(crate) fn shown(value: f64) -> String {
+    let plain = value == 0.0 || !value.is_finite() || (1e-5..1e15).contains(&value.abs());
+    if plain { value.to_string() } else { format!("{value:e}") }
 }
 
 /// What a key takes.
@@ -129,6 +147,10 @@ mod tests {
         assert!(beta.contains(0.0) && !beta.contains(1.0));
         assert_eq!(beta.phrase(), "at least 0 and below 1");
         assert!(!Range::above(0.0).contains(0.0));
+        let temperature = Range::from(0.01).to(100.0).or_zero();
+        assert!(temperature.contains(0.0) && temperature.contains(0.01));
+        assert!(!temperature.contains(1e-40) && !temperature.contains(-0.01));
+        assert_eq!(temperature.phrase(), "0, or at least 0.01 and at most 100");
         assert!(!Range::ANY.contains(f64::INFINITY) && !Range::ANY.contains(f64::NAN));
     }
 }

@@ -27,10 +27,15 @@ const PARTS: Range = Range::from(1.0).to(4_096.0);
 const COUNT: Range = Range::from(1.0).to(1e9);
 /// The same, where none is allowed.
 const MAYBE: Range = Range::from(0.0).to(1e9);
-const POSITIVE: Range = Range::above(0.0);
-const NOT_NEGATIVE: Range = Range::from(0.0);
-/// Decays: 1 would never forget.
+/// Shares below the whole.
 const DECAY: Range = Range::from(0.0).below(1.0);
+/// Decays of moments: 1 would never forget, and what 32 bits round to 1 neither.
+const MOMENT_DECAY: Range = Range::from(0.0).to(0.999_999);
+/// Factors of terms of a loss and of updates; beyond, no 32 bits hold the products.
+const FACTOR: Range = Range::from(0.0).to(1e6);
+/// Temperatures: logits are divided by them, so those near 0 leave the finite numbers, and those far above 1 leave
+/// nothing of what was learned.
+const TEMPERATURE: Range = Range::from(0.01).to(100.0).or_zero();
 const SHARE: Range = Range::from(0.0).to(1.0);
 /// Numbers and targets of Countdown: exact arithmetic on them stays far inside 64 bits.
 const COUNTDOWN: Range = Range::from(1.0).to(1_000_000.0);
@@ -42,8 +47,8 @@ record! {
         r1x: u64 => part, Range::from(1.0).to(1.0);
         /// The path of another spec, relative to this file, that this one adds to. Maps merge, lists of entries
         /// with ids merge by id, and everything else is replaced; so is a map that holds one of several
-        /// alternatives when another alternative is given. `null` drops an inherited key, and `drop: true` an
-        /// inherited entry. Left out, the file stands alone.
+        /// alternatives when another alternative is given. `null` drops an inherited key, `drop: true` an inherited
+        /// entry, and an empty list or map of entries all of them. Left out, the file stands alone.
         extends: String => optional;
         /// The name of the experiment. Its runs are called by it and two words, as in `countdown-calm-otter`.
         name: Name => part;
@@ -89,11 +94,11 @@ record! {
         /// Whether the output head shares the matrix of the embeddings.
         tie_embeddings: bool => default(true);
         /// The base of the rotary frequencies: a larger one turns more slowly.
-        rope_theta: f64 => default(10_000.0), POSITIVE;
+        rope_theta: f64 => default(10_000.0), Range::from(1.0).to(1e12);
         /// The number added to the mean square in RMSNorm, so that nothing is divided by 0.
-        norm_eps: f64 => default(1e-6), POSITIVE;
+        norm_eps: f64 => default(1e-6), Range::from(1e-12).to(1.0);
         /// The standard deviation of the initial weights.
-        init_std: f64 => default(0.02), POSITIVE;
+        init_std: f64 => default(0.02), Range::from(1e-6).to(10.0);
         /// What the factors of matrix products are. Sums, the router of a mixture of experts, master weights and
         /// moments are f32 in both.
         precision: Precision => default(Precision::Bf16);
@@ -207,12 +212,12 @@ record! {
         /// Whether the chosen gate values are divided by their sum.
         normalize_gate: bool => default(true);
         /// The factor on the output of the routed experts.
-        routed_scaling: f64 => default(1.0), POSITIVE;
+        routed_scaling: f64 => default(1.0), Range::from(1e-3).to(1e3);
         /// The step by which the bias of an expert moves after every optimizer update, up when it had too few
         /// tokens and down when it had too many. 0 turns it off.
-        bias_update_speed: f64 => default(0.001), NOT_NEGATIVE;
+        bias_update_speed: f64 => default(0.001), SHARE;
         /// The factor of the balance loss, which is taken over each sequence. 0 turns it off.
-        balance_loss: f64 => default(0.0001), NOT_NEGATIVE;
+        balance_loss: f64 => default(0.0001), FACTOR;
         /// The number of leading layers that are dense instead.
         dense_layers: usize => default(0), Range::from(0.0).to(4_096.0);
         /// The inner width of the dense layers, numbers per token. It is needed when there are any. Left out,
@@ -254,9 +259,9 @@ record! {
         /// The operations that a solution may use.
         operations: Operations => default(Operations("+-*/".to_owned()));
         /// The number of training problems.
-        train: usize => required, COUNT;
+        train: usize => required, Range::from(1.0).to(1e7);
         /// The number of held-out problems. None of them is a training problem in another order.
-        heldout: usize => required, MAYBE;
+        heldout: usize => required, Range::from(0.0).to(1e7);
         /// How worked solutions are written.
         trace: TraceStyle => default(TraceStyle::Steps);
         /// The seed of the generator. It is apart from the run's, so that runs with other seeds share their
@@ -391,20 +396,20 @@ record! {
     /// AdamW with gradient clipping and a learning-rate schedule.
     pub struct OptimizerSpec {
         /// The highest learning rate, which is reached at the end of the warm-up.
-        lr: f64 => required, POSITIVE;
+        lr: f64 => required, Range::above(0.0).to(1e30);
         /// The course of the learning rate over the steps of the stage.
         schedule: ScheduleSpec => nested;
         /// The decay of the first moment, per update.
-        beta1: f64 => default(0.9), DECAY;
+        beta1: f64 => default(0.9), MOMENT_DECAY;
         /// The decay of the second moment, per update.
-        beta2: f64 => default(0.95), DECAY;
+        beta2: f64 => default(0.95), MOMENT_DECAY;
         /// The number added to the root of the second moment, so that nothing is divided by 0.
-        eps: f64 => default(1e-8), POSITIVE;
+        eps: f64 => default(1e-8), Range::from(1e-30).to(1.0);
         /// The decay of weight matrices, per update and times the learning rate. It is decoupled from the gradient.
-        weight_decay: f64 => default(0.0), NOT_NEGATIVE;
+        weight_decay: f64 => default(0.0), FACTOR;
         /// The largest norm of the gradient over all weights; a longer gradient is scaled down to it. 0 turns it
         /// off.
-        grad_clip: f64 => default(1.0), NOT_NEGATIVE;
+        grad_clip: f64 => default(1.0), Range::from(1e-9).to(1e30).or_zero();
     }
 }
 
@@ -499,11 +504,11 @@ record! {
     /// How tokens are drawn.
     pub struct SamplingSpec {
         /// The temperature of the softmax. 0 takes the likeliest token.
-        temperature: f64 => default(1.0), NOT_NEGATIVE;
+        temperature: f64 => default(1.0), TEMPERATURE;
         /// The number of likeliest tokens that are kept. 0 keeps all.
         top_k: usize => default(0), MAYBE;
         /// The probability that the smallest set of likeliest tokens must reach to be kept. 1 keeps all.
-        top_p: f64 => default(1.0), Range::above(0.0).to(1.0);
+        top_p: f64 => default(1.0), Range::from(0.001).to(1.0);
         /// The share of the likeliest token's probability that a token must have to be kept. 0 keeps all.
         min_p: f64 => default(0.0), DECAY;
         /// The longest completion, in tokens.
@@ -517,7 +522,7 @@ record! {
         /// The estimator.
         kind: AdvantageKind => default(AdvantageKind::GroupNormalized);
         /// The number added to the standard deviation, so that nothing is divided by 0.
-        eps: f64 => default(1e-4), NOT_NEGATIVE;
+        eps: f64 => default(1e-4), FACTOR;
         /// Whether the rewards of a rollout are added up first, or compared one by one.
         combine: CombineOrder => default(CombineOrder::SumThenNormalize);
         /// Whether the advantages of a step are divided by their standard deviation. Left out, they are with
@@ -534,9 +539,9 @@ record! {
         /// The distance of the lower bound from 1, so that the ratio is held above 1 - `low`.
         low: f64 => default(0.2), SHARE;
         /// The distance of the upper bound from 1, so that the ratio is held below 1 + `high`.
-        high: f64 => default(0.2), NOT_NEGATIVE;
+        high: f64 => default(0.2), FACTOR;
         /// The largest ratio for negative advantages too (two-sided clipping). Left out, there is none.
-        max_ratio: f64 => optional, Range::above(1.0);
+        max_ratio: f64 => optional, Range::above(1.0).to(1e9);
     }
 }
 
@@ -544,7 +549,7 @@ record! {
     /// Penalty towards the reference policy, which is the policy the stage begins with.
     pub struct KlSpec {
         /// The factor of the penalty. 0 means that there is no reference policy at all.
-        coef: f64 => default(0.0), NOT_NEGATIVE;
+        coef: f64 => default(0.0), FACTOR;
         /// The estimator of the divergence at each token.
         estimator: KlEstimator => default(KlEstimator::K3);
         /// The number of steps after which the current policy becomes the reference. Left out, the reference stays

@@ -15,7 +15,7 @@ use crate::codes;
 use crate::diagnostic::{nearest, quoted};
 use crate::node::{Node, Value};
 use crate::read::{At, Reader, Term, words};
-use crate::shape::{Range, Shape};
+use crate::shape::{Range, Shape, shown};
 use crate::source::Span;
 
 /// Characters of a name at most.
@@ -94,14 +94,15 @@ fn number_schema(kind: &str, range: Range) -> Json {
         let key = if range.high_open { "exclusiveMaximum" } else { "maximum" };
         schema[key] = bound(range.high);
     }
-    schema
+    if range.zero { json!({ "anyOf": [{ "const": 0 }, schema] }) } else { schema }
 }
 
 fn in_range(value: f64, range: Range, span: Span, reader: &mut Reader) -> Option<()> {
     if range.contains(value) {
         return Some(());
     }
-    let message = format!("{} must be {}, but is {value}", reader.name(), range.phrase());
+    let (owner, value) = (reader.name(), shown(value));
+    let message = format!("{owner} must be {}, but is {value}", range.phrase());
     reader.error(codes::OUT_OF_RANGE, span, message);
     None
 }

@@ -326,6 +326,11 @@ const CASES: &[Case] = &[
     set("set what is not YAML", &["tags=[a"]),
     set("set another version", &["r1x=2"]),
     set("set extends", &["extends=x.yaml"]),
+    set("set an empty map", &["stages.rl.grpo.sampling={}"]),
+    edit(
+        "temperature near 0",
+        &[("{max_tokens: 40}\n      lr", "{max_tokens: 40, temperature: 1e-40}\n      lr")],
+    ),
 ];
 
 #[test]

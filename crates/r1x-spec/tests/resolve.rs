@@ -140,6 +140,22 @@ fn maps_and_entries_merge_and_null_and_drop_remove() {
     assert_eq!(resolved.plan.tags, ["other"]);
 }
 
+/// Merged like others, they would leave everything as it is, and nobody would be told.
+#[test]
+fn empty_lists_and_maps_of_entries_drop_what_is_inherited() {
+    let text = "r1x: 1\nextends: countdown.yaml\nevals: []\n";
+    assert!(with(text, &[]).plan.evals.is_empty());
+    assert_eq!(shipped("countdown", &["evals=[]"]).plan.evals, []);
+    assert_eq!(shipped("countdown", &["rewards.format.with={}"]).plan.rewards[0].config, "{}");
+    let error = World::new().resolve_file("experiments/countdown.yaml", &["stages=[]"]);
+    assert!(error.is_err(), "a run has a stage");
+    for set in ["stages.rl.grpo.sampling={}", "model={}", "record={}"] {
+        let error = World::new().resolve_file("experiments/countdown.yaml", &[set]).unwrap_err();
+        let message = &error.diagnostics[0].message;
+        assert!(message.contains("an empty map changes nothing"), "{set}: {message}");
+    }
+}
+
 #[test]
 fn paths_are_relative_to_the_file_that_mentions_them() {
     let mut world = World::new().with(

@@ -18,6 +18,9 @@ pub(super) fn phrase(schema: &Json) -> String {
         let phrases: Vec<String> = alternatives.iter().map(phrase).collect();
         return phrases.join(", or ");
     }
+    if let Some(constant) = schema.get("const") {
+        return shown(constant);
+    }
     match schema["type"].as_str().unwrap_or_default() {
         "integer" => format!("a whole number{}", bounds(schema)),
         "number" => format!("a number{}", bounds(schema)),
