@@ -2,7 +2,12 @@
 //!
 //! Must not know models or prompts.
 
+mod charsmap;
+mod vetted;
+
 use std::collections::HashMap;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use r1x_core::plan::{ModelPlan, TokenizerPlan};
 use r1x_core::{Encoder, PortError};
@@ -11,6 +16,8 @@ use crate::error::ModelError;
 
 /// The name of the end-of-sequence token of word vocabularies; its id is 0.
 pub const EOS: &str = "<eos>";
+/// Longest text that is turned into tokens at once, bytes: some times what fits into the longest context.
+const MOST_TEXT_BYTES: usize = 16 << 20;
 
 /// A tokenizer.
 #[derive(Debug)]
@@ -61,7 +68,10 @@ impl Tokenizer {
 
     fn file(path: &str, planned: &str, eos: &str) -> Result<Self, ModelError> {
         let error = |source| ModelError::Io { path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(error)?;
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(error)?;
+        // One byte more than a file may have, so that a larger one is refused without being read.
+        file.take(vetted::MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(error)?;
         let found = crate::checkpoint::sha256(&bytes);
         if found != planned {
             let reason = format!("it has changed: its sha256 is {found}, the plan says {planned}");
@@ -78,11 +88,12 @@ impl Tokenizer {
     /// A tokenizer from the bytes of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When they are no tokenizer, or it lacks the end-of-sequence token.
+    /// When they are no tokenizer, one beyond the limits, or it lacks the end-of-sequence token.
     pub fn from_bytes(bytes: &[u8], eos: &str) -> Result<Self, ModelError> {
         let error =
             |reason: String| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| error(e.to_string()))?;
+        let bytes = vetted::vetted(bytes).map_err(error)?;
+        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(error)?;
         let token = inner
             .token_to_id(eos)
             .ok_or_else(|| error(format!("has no token `{eos}` to end sequences with")))?;
@@ -131,11 +142,13 @@ impl Tokenizer {
                 })
                 .collect(),
             Tokenizer::File { inner, .. } => {
-                let encoding =
-                    inner.encode(text, false).map_err(|error| ModelError::Tokenizer {
-                        path: "tokenizer.json".to_owned(),
-                        reason: error.to_string(),
-                    })?;
+                let error =
+                    |reason| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
+                if text.len() > MOST_TEXT_BYTES {
+                    let mib = MOST_TEXT_BYTES >> 20;
+                    return Err(error(format!("a text of more than {mib} MiB is not encoded")));
+                }
+                let encoding = guarded(|| inner.encode(text, false)).map_err(error)?;
                 Ok(encoding.get_ids().to_vec())
             }
         }
@@ -152,9 +165,17 @@ impl Tokenizer {
             }
             Tokenizer::File { inner, .. } => {
                 let kept: Vec<u32> = kept.copied().collect();
-                inner.decode(&kept, false).unwrap_or_default()
+                guarded(|| inner.decode(&kept, false)).unwrap_or_default()
             }
         }
+    }
+}
+
+/// What the tokenizers crate says, a panic of its own included: what a file may make it do is not ours to know.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(said) => said.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizers library fails on it".to_owned()),
     }
 }
 
