@@ -59,6 +59,14 @@ pub enum TaskError {
         /// The columns a template may use.
         columns: Vec<String>,
     },
+    /// The prompt template goes beyond a limit.
+    #[error("the prompt template is too much{}: {reason}", at_line(*.line))]
+    TemplateLimit {
+        /// Line in the template, from 1, where it is known.
+        line: Option<usize>,
+        /// Which limit, and what the template comes to.
+        reason: String,
+    },
     /// A number in the prompt touches other characters, so it has no token of its own.
     #[error("the prompt writes the word `{word}`, in which a number touches other characters")]
     GluedNumber {
@@ -94,6 +102,16 @@ pub enum TaskError {
     TooLarge {
         /// The file.
         path: String,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// Rows that take more memory than there is for them.
+    #[error("{path}:{line}: the problems up to this line take more than {} MiB of memory", limit >> 20)]
+    TooMuch {
+        /// The file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
         /// Most bytes allowed.
         limit: u64,
     },
@@ -152,6 +170,9 @@ impl TaskError {
                 let columns = listed(columns.iter().map(String::as_str));
                 format!("a template can use the columns: {columns}")
             }
+            TaskError::TemplateLimit { .. } => {
+                "write a shorter template: loop over fewer things, repeat less text".to_owned()
+            }
             TaskError::GluedNumber { .. } => {
                 "put blanks around every number, for example `{{ nums | join(' ') }}`".to_owned()
             }
@@ -160,6 +181,11 @@ impl TaskError {
             }
             TaskError::Read { .. } => "check the path and its permissions".to_owned(),
             TaskError::TooLarge { .. } => "split it into several data sets".to_owned(),
+            TaskError::TooMuch { .. } => {
+                "keep fewer rows: split the file, shorten the template, or list only the `columns` \
+                 that templates and rewards use"
+                    .to_owned()
+            }
             TaskError::Changed { .. } => {
                 "put the file back as it was, or start a new run with the new file".to_owned()
             }

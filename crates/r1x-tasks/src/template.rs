@@ -1,7 +1,8 @@
 //! The prompt template: minijinja, in which a column that does not exist is an error and the text is kept to its
 //! last newline.
 //!
-//! Must not know where columns come from.
+//! A template comes with data, so what it may cost is bounded: its source, the depth of its expressions, the work and
+//! the memory of one prompt, and the length of that prompt. Must not know where columns come from.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,15 @@ use crate::error::{TaskError, listed};
 
 /// Name of the one template of an environment.
 const NAME: &str = "prompt";
+/// Longest source, bytes. The compiler looks for constants below every operator, so its time grows with the square.
+const MOST_SOURCE_BYTES: usize = 32 << 10;
+/// The stack a template is compiled on, bytes. The compiler calls itself for each operator of an expression; the
+/// longest source, made of operators alone, needs a fraction of it.
+const STACK_BYTES: usize = 256 << 20;
+/// What one prompt may cost: a unit an instruction, and one for every 64 bytes that are made on the way to it.
+const FUEL: u64 = 500_000;
+/// Longest prompt, bytes.
+const MOST_PROMPT_BYTES: usize = 4 << 20;
 
 /// The columns a template may use.
 #[derive(Clone, Copy)]
@@ -38,12 +48,30 @@ impl Template {
     /// # Errors
     /// When it is malformed or names a variable that is no column.
     pub(crate) fn new(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
+        if source.len() > MOST_SOURCE_BYTES {
+            let reason = format!("it has {} bytes, more than {MOST_SOURCE_BYTES}", source.len());
+            return Err(too_much(None, reason));
+        }
+        let failed = |why: &dyn std::fmt::Display| TaskError::Rules {
+            reason: format!("the prompt template cannot be compiled: {why}"),
+            hint: "write a shorter template with fewer operators in a row".to_owned(),
+        };
+        std::thread::scope(|scope| {
+            let compile = || Self::compile(source, columns);
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let compiling = thread.spawn_scoped(scope, compile).map_err(|why| failed(&why))?;
+            compiling.join().unwrap_or_else(|_| Err(failed(&"the compiler fails on it")))
+        })
+    }
+
+    fn compile(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
         let known = match columns {
             Columns::Known(known) | Columns::Listed(known) => known.to_vec(),
             Columns::OfTheRow => Vec::new(),
         };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
         let mut template = Self { environment, columns: known, used: Vec::new() };
         // Otherwise the newline at the end of a YAML block would not reach the model.
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
@@ -70,6 +98,13 @@ impl Template {
         let prompt = rendered.map_err(|error| self.failed_on(&error, columns))?;
         if prompt.trim().is_empty() {
             return Err(self.failed(None, "it writes an empty prompt".to_owned()));
+        }
+        if prompt.len() > MOST_PROMPT_BYTES {
+            let reason = format!(
+                "it writes a prompt of {} bytes, more than {MOST_PROMPT_BYTES}",
+                prompt.len()
+            );
+            return Err(too_much(None, reason));
         }
         Ok(prompt)
     }
@@ -105,6 +140,10 @@ impl Template {
 
     /// The error of one problem: a column it lacks is a better reason than an undefined value.
     fn failed_on(&self, error: &minijinja::Error, columns: &BTreeMap<&str, Value>) -> TaskError {
+        if error.kind() == ErrorKind::OutOfFuel {
+            let reason = "it takes more work or memory than a prompt may".to_owned();
+            return too_much(error.line(), reason);
+        }
         let lacking =
             self.used.iter().map(String::as_str).filter(|name| !columns.contains_key(name));
         let lacking: Vec<&str> = lacking.collect();
@@ -132,6 +171,11 @@ impl Template {
     fn failed(&self, line: Option<usize>, reason: String) -> TaskError {
         TaskError::Template { line, reason, columns: self.columns.clone() }
     }
+}
+
+/// A limit that a template goes beyond.
+fn too_much(line: Option<usize>, reason: String) -> TaskError {
+    TaskError::TemplateLimit { line, reason }
 }
 
 #[cfg(test)]
@@ -210,5 +254,78 @@ mod tests {
         assert!(error.contains("(line 3 of it): syntax error"), "{error}");
         let error = render("{{ target.missing }}").unwrap_err().to_string();
         assert!(error.contains("(line 1 of it): undefined value"), "{error}");
+    }
+
+    /// A limit is met as an error that says so, and not with the memory or the stack of the machine.
+    #[track_caller]
+    fn check_limit(source: &str, expected: &str) {
+        let error = render(source).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains(expected), "{told}");
+        assert!(!error.hint().is_empty());
+    }
+
+    #[test]
+    fn a_prompt_has_a_limit_on_work_and_memory() {
+        let limit = "it takes more work or memory than a prompt may";
+        let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}x";
+        let doubled = "{% set s = s ~ s %}".repeat(60);
+        let doubled = format!("{{% set s = 'ab' %}}{doubled}{{{{ s | length }}}}");
+        let blocks = "{% set s %}{{ s }}{{ s }}{% endset %}".repeat(60);
+        let blocks = format!("{{% set s = 'ab' %}}{blocks}{{{{ s | length }}}}");
+        for source in [
+            loops,
+            &doubled,
+            &blocks,
+            "{{ 'ab' * 900000000 }}",
+            "{{ '%99999999d' | format(1) }}",
+            "{{ 'a' | indent(999999999) }}",
+            "{{ range(100000) | batch(1) | list | length }}{{ range(100000) | join('0123456789' * 1000) }}",
+        ] {
+            check_limit(source, limit);
+        }
+        check_limit("{{ 'a' * 5000000 }}", "a prompt of 5000000 bytes, more than 4194304");
+        assert_eq!(render("{{ 'a' * 4000000 }}").unwrap().len(), 4_000_000);
+    }
+
+    #[test]
+    fn the_longest_sources_of_operators_are_compiled_or_refused() {
+        for part in [
+            "not ",
+            "-",
+            "(",
+            "[",
+            "{",
+            "1+",
+            "1~",
+            "1**",
+            "1 if ",
+            "1 if 1 else ",
+            "1.a.",
+            "1|abs|",
+            "1 and ",
+            "f(",
+            "x[",
+            "1 is not ",
+            "not -",
+        ] {
+            for tail in ["1", "1 }}", ""] {
+                let source = format!("{{{{ {}", part.repeat((MOST_SOURCE_BYTES - 8) / part.len()));
+                // Whatever it says, it says something, and soon.
+                let _ = render(&format!("{source}{tail}"));
+            }
+        }
+        for tag in [
+            "{% if 1 %}",
+            "{% for x in [] %}",
+            "{% set x %}",
+            "{% with %}",
+            "{{ '",
+            "{#",
+            "{% raw %}",
+        ] {
+            let _ = render(&tag.repeat(MOST_SOURCE_BYTES / tag.len()));
+        }
+        check_limit(&"a".repeat(MOST_SOURCE_BYTES + 1), "it has 32769 bytes, more than 32768");
     }
 }

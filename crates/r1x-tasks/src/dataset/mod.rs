@@ -12,6 +12,21 @@ use r1x_core::plan::{DataPlan, SourcePlan};
 use crate::digest::Fields;
 use crate::error::TaskError;
 
+/// Most bytes of memory that the problems of a data set take, where nobody says how many there are.
+pub const MOST_BYTES: u64 = 4 << 30;
+/// Bytes of a problem, and of a column of one, besides their texts.
+const PROBLEM_BYTES: u64 = 360;
+const COLUMN_BYTES: u64 = 96;
+
+/// Bytes of memory that a problem takes, about.
+pub fn bytes_of(problem: &Problem) -> u64 {
+    let texts = [Some(&problem.prompt), problem.solution.as_ref(), problem.answer.as_ref()];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let columns = problem.columns.iter();
+    let columns = columns.map(|(name, value)| COLUMN_BYTES + (name.len() + value.len()) as u64);
+    PROBLEM_BYTES + texts as u64 + columns.sum::<u64>()
+}
+
 /// The problems of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSet {
@@ -96,7 +111,8 @@ fn add_problem(fields: &mut Fields, problem: &Problem) {
 /// the error names the data set.
 pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
     let set = match &plan.source {
-        SourcePlan::Countdown(rules) => countdown::generate(rules, &plan.prompt),
+        SourcePlan::Countdown(rules) => countdown::fits(rules, MOST_BYTES)
+            .and_then(|()| countdown::generate(rules, &plan.prompt)),
         SourcePlan::Jsonl { .. } => jsonl::read(plan),
     };
     let set = set.map(|set| set.named(id));
@@ -119,16 +135,17 @@ pub enum Survey {
 /// problems of a generated one, which takes milliseconds; every row of a file, which is read for good.
 ///
 /// # Errors
-/// What [`load`] would say, without the name; too few problems in a space too large to count are found by
-/// [`load`] alone.
-pub fn survey(id: &str, plan: &DataPlan) -> Result<Survey, TaskError> {
+/// What [`load`] would say, without the name, and when the problems take more than `most_bytes` of memory; too few
+/// problems in a space too large to count are found by [`load`] alone.
+pub fn survey(id: &str, plan: &DataPlan, most_bytes: u64) -> Result<Survey, TaskError> {
     match &plan.source {
         SourcePlan::Countdown(rules) => {
+            countdown::fits(rules, most_bytes)?;
             countdown::check(rules, &plan.prompt)?;
             Ok(Survey::Generated { columns: countdown::columns() })
         }
         SourcePlan::Jsonl { .. } => {
-            let mut opened = jsonl::open(plan)?;
+            let mut opened = jsonl::open(plan, most_bytes)?;
             opened.set = opened.set.named(id);
             Ok(Survey::File(opened))
         }

@@ -27,6 +27,8 @@ pub use trace::{worked_search, worked_steps};
 
 /// Fewest and most numbers of a problem; above six the table of a problem takes too long to fill.
 const COUNTS: (usize, usize) = (2, 6);
+/// Bytes of memory of a problem with its worked solution, about.
+const GENERATED_BYTES: u64 = 800;
 /// Largest number, target and intermediate result, because each has a token of its own.
 const LARGEST: u32 = 65_000;
 
@@ -44,6 +46,24 @@ pub struct Rules {
     /// No intermediate result is above this: the largest target or the largest number. It bounds the
     /// vocabulary, which has a token per number, and so how much arithmetic there is to learn.
     pub bound: u32,
+}
+
+/// An error when the problems of a plan would take more than `most_bytes` of memory.
+///
+/// # Errors
+/// With what they would take.
+pub fn fits(plan: &CountdownPlan, most_bytes: u64) -> Result<(), TaskError> {
+    let wanted = plan.train.saturating_add(plan.heldout) as u64;
+    let bytes = wanted.saturating_mul(GENERATED_BYTES);
+    if bytes <= most_bytes {
+        return Ok(());
+    }
+    let reason = format!(
+        "{wanted} problems take about {} MiB of memory, more than {}",
+        bytes >> 20,
+        most_bytes >> 20
+    );
+    Err(TaskError::Rules { reason, hint: "lower `train` or `heldout`".to_owned() })
 }
 
 impl Rules {

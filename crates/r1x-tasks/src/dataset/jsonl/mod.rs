@@ -16,7 +16,7 @@ use r1x_core::Problem;
 use r1x_core::plan::{DataPlan, SourcePlan};
 use serde_json::{Map, Value};
 
-use crate::dataset::{Column, DataSet, Lines};
+use crate::dataset::{Column, DataSet, Lines, MOST_BYTES, bytes_of};
 use crate::digest::{Hashed, key_number, problem_key};
 use crate::error::{TaskError, listed};
 use crate::template::{Columns, Template};
@@ -28,6 +28,8 @@ const UNORDERED_COLUMN: &str = "nums";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Largest file.
 const MOST_FILE_BYTES: u64 = 8 << 30;
+/// Bytes of the number of a line.
+const LINE_BYTES: u64 = 8;
 /// Longest line; a longer one is no row but another kind of file.
 const MOST_ROW_BYTES: u64 = 64 << 20;
 
@@ -57,8 +59,8 @@ pub struct Opened {
 /// Reads the planned file, whatever its hash.
 ///
 /// # Errors
-/// When it cannot be read, or [`parse`] refuses it.
-pub fn open(plan: &DataPlan) -> Result<Opened, TaskError> {
+/// When it cannot be read, its problems take more than `most_bytes` of memory, or [`parse`] refuses it.
+pub fn open(plan: &DataPlan, most_bytes: u64) -> Result<Opened, TaskError> {
     let SourcePlan::Jsonl { path, .. } = &plan.source else {
         let reason = "the data is generated, there is no file to read".to_owned();
         return Err(TaskError::Rules { reason, hint: "name a `jsonl` source".to_owned() });
@@ -69,7 +71,7 @@ pub fn open(plan: &DataPlan) -> Result<Opened, TaskError> {
         return Err(TaskError::TooLarge { path: path.clone(), limit: MOST_FILE_BYTES });
     }
     let mut reader = BufReader::with_capacity(READ_BYTES, Hashed::new(file));
-    let set = parse(&mut reader, plan)?;
+    let set = parse(&mut reader, plan, most_bytes)?;
     Ok(Opened { set, sha256: reader.into_inner().finish() })
 }
 
@@ -78,7 +80,7 @@ pub fn open(plan: &DataPlan) -> Result<Opened, TaskError> {
 /// # Errors
 /// When it cannot be read, is not the file of the plan, or [`parse`] refuses it.
 pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
-    let opened = open(plan)?;
+    let opened = open(plan, MOST_BYTES)?;
     match &plan.source {
         SourcePlan::Jsonl { path, sha256, .. } if opened.sha256 != *sha256 => {
             let (path, planned) = (path.clone(), sha256.clone());
@@ -91,15 +93,20 @@ pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
 /// Turns the bytes of a file into problems, rows in the order of the file. Blank lines are skipped.
 ///
 /// # Errors
-/// When there is no row, or the first row that is not UTF-8, no JSON object, or lacks a column, with its line.
-pub fn parse(mut reader: impl BufRead, plan: &DataPlan) -> Result<DataSet, TaskError> {
+/// When there is no row, or the first row that is not UTF-8, no JSON object, lacks a column, or takes the problems
+/// beyond `most_bytes` of memory, with its line.
+pub fn parse(
+    mut reader: impl BufRead,
+    plan: &DataPlan,
+    most_bytes: u64,
+) -> Result<DataSet, TaskError> {
     let Some(layout) = Layout::of(plan)? else {
         return Ok(DataSet::new(Vec::new(), Vec::new()));
     };
     let (mut train, mut held) = (Vec::new(), Vec::new());
     let mut lines = Lines { path: layout.path.to_owned(), ..Lines::default() };
     let mut seen = Seen::default();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut kept) = (Vec::new(), 0);
     for number in 1.. {
         bytes.clear();
         let mut limited = (&mut reader).take(MOST_ROW_BYTES + 1);
@@ -122,6 +129,14 @@ pub fn parse(mut reader: impl BufRead, plan: &DataPlan) -> Result<DataSet, TaskE
             .map_err(|refusal| layout.error(number, refusal.reason, refusal.hint))?;
         seen.add(&row.columns);
         let problem = layout.problem(&row, number)?;
+        kept += bytes_of(&problem) + LINE_BYTES;
+        if kept > most_bytes {
+            return Err(TaskError::TooMuch {
+                path: layout.path.to_owned(),
+                line: number,
+                limit: most_bytes,
+            });
+        }
         let (problems, numbers) = match layout.is_heldout(&problem.key) {
             true => (&mut held, &mut lines.heldout),
             false => (&mut train, &mut lines.train),

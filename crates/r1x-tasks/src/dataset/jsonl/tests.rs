@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use super::*;
 
+fn parse(reader: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
+    super::parse(reader, plan, MOST_BYTES)
+}
+
 fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
     DataPlan {
         source: SourcePlan::Jsonl {
@@ -251,4 +255,33 @@ fn slips_of_every_kind_name_the_line() {
         let text = format!("\u{feff}{good}\r\n  \n{line}\r\n{good}");
         check_error(text.as_bytes(), &format!("problems.jsonl:4: {reason}"));
     }
+}
+
+#[test]
+fn what_problems_take_of_memory_has_a_limit() {
+    let row = r#"{"q": "aaaaaaaaaaaaaaaaaaaa", "s": "b"}"#;
+    let text = format!("{row}\n").repeat(100);
+    let plan = plan(&["q", "s"], Some("s"), 0.0);
+    let error = super::parse(text.as_bytes(), &plan, 30_000).unwrap_err();
+    let TaskError::TooMuch { line, limit: 30_000, .. } = &error else { panic!("{error}") };
+    assert!((40..60).contains(line), "{error}");
+    assert!(error.hint().contains("list only the `columns`"));
+    assert!(super::parse(text.as_bytes(), &plan, 100_000).is_ok());
+    // What the template makes of a row counts as well, and has a limit of its own.
+    let mut long = plan.clone();
+    long.prompt = "{{ q * 300000 }}".to_owned();
+    let error = super::parse(text.as_bytes(), &long, 1 << 30).unwrap_err().to_string();
+    assert!(
+        error.starts_with("problems.jsonl:1: ") && error.contains("more than 4194304"),
+        "{error}"
+    );
+    long.prompt = "{{ q * 100000 }}".to_owned();
+    let error = super::parse(text.as_bytes(), &long, 100 << 20).unwrap_err();
+    assert!(matches!(error, TaskError::TooMuch { .. }), "{error}");
+    long.prompt =
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{{ q }}"
+            .to_owned();
+    let error = super::parse(text.as_bytes(), &long, 1 << 30).unwrap_err();
+    assert!(error.to_string().contains(":1: the prompt template is too much"), "{error}");
+    assert!(error.hint().contains("shorter template"), "{}", error.hint());
 }
