@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, Precision, RunPlan,
-    SftPlan, SourcePlan, StageKind,
+    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, RunPlan, SftPlan,
+    SourcePlan, StageKind,
 };
 use r1x_core::problem::Split;
+
+use crate::memory::{Memory, memory};
 
 /// Bytes of a weight, a gradient, a moment or a log-prob.
 const F32: u64 = 4;
@@ -161,6 +163,10 @@ pub struct DataSize {
     pub prompt: Option<f64>,
     /// Tokens of a worked solution on average, with the end-of-sequence token; `None` without solutions.
     pub solution: Option<f64>,
+    /// Tokens of the longest prompt with its worked solution; `None` without solutions.
+    pub longest_example: Option<u64>,
+    /// Bytes that the problems take in memory.
+    pub bytes: u64,
 }
 
 /// Tokens and arithmetic of a stage.
@@ -205,8 +211,10 @@ pub struct Estimate {
     pub stages: Vec<StageEstimate>,
     /// Whether every completion's likely length is that of worked solutions.
     pub lengths_known: bool,
-    /// Peak memory for weights, gradients, moments, reference, activations and caches; rough.
+    /// Main memory at its peak, at most.
     pub memory_bytes: u64,
+    /// What takes it.
+    pub memory: Memory,
     /// Bytes added to the store at most, before compression.
     pub store_bytes: u64,
     /// Bytes of the checkpoints that are kept.
@@ -214,11 +222,12 @@ pub struct Estimate {
 }
 
 /// Estimates a plan. Prompts are as long as the context allows where `sizes` has none of the data; a suite over
-/// data whose size is not known counts `limit` problems, or none.
+/// data whose size is not known counts `limit` problems, or none. Memory is counted for this many threads of a CPU.
 pub fn estimate(
     plan: &RunPlan,
     vocabulary_size: usize,
     sizes: &BTreeMap<String, DataSize>,
+    threads: usize,
 ) -> Estimate {
     let cost = Cost::new(&plan.model, vocabulary_size, sizes);
     let mut stages: Vec<StageEstimate> = Vec::new();
@@ -238,8 +247,10 @@ pub fn estimate(
         stages.push(cost.eval(plan, eval));
     }
     let known = |id: &&str| sizes.get(*id).is_some_and(|size| size.solution.is_some());
+    let memory = memory(plan, vocabulary_size, sizes, threads);
     Estimate {
-        memory_bytes: cost.memory(plan),
+        memory_bytes: memory.total(),
+        memory,
         store_bytes: store_bytes(plan, &stages),
         checkpoint_bytes: cost.checkpoints(plan),
         token_flops: cost.forward(1.0, 0.0),
@@ -279,28 +290,18 @@ fn empty(id: &str, kind: &'static str) -> StageEstimate {
 }
 
 /// The problems of a stage: its data set and those mixed with it.
-fn references(grpo: &GrpoPlan) -> impl Iterator<Item = &DataRef> {
+pub(crate) fn references(grpo: &GrpoPlan) -> impl Iterator<Item = &DataRef> {
     std::iter::once(&grpo.data).chain(&grpo.mixed)
 }
 
 /// Costs per token of one model.
 struct Cost<'a> {
     parameters: Parameters,
-    vocabulary_size: u64,
-    hidden: u64,
     layers: u64,
     context: u64,
     sizes: &'a BTreeMap<String, DataSize>,
-    /// Numbers per layer and position that generation keeps.
-    cached: u64,
-    /// Numbers per layer and position that attention works on.
-    attention_width: u64,
     /// Operations per layer for each position a token attends to.
     attended: u64,
-    /// Heads.
-    heads: u64,
-    /// Inner widths of the feed-forward a token goes through.
-    inner: u64,
     /// Parameters a token is multiplied with.
     multiplied: u64,
 }
@@ -312,44 +313,21 @@ impl<'a> Cost<'a> {
         sizes: &'a BTreeMap<String, DataSize>,
     ) -> Self {
         let parameters = parameters(model, vocabulary_size);
-        let (heads, cached, query_key, value) = match &model.attention {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
-                (*heads, 2 * kv_heads * head_dim, *head_dim, *head_dim)
-            }
+        let (heads, query_key, value) = match &model.attention {
+            AttentionPlan::Gqa { heads, head_dim, .. } => (*heads, *head_dim, *head_dim),
             AttentionPlan::Mla {
-                heads,
-                kv_lora_rank,
-                qk_nope_head_dim,
-                qk_rope_head_dim,
-                v_head_dim,
-                ..
-            } => {
-                let cached = kv_lora_rank + qk_rope_head_dim;
-                (*heads, cached, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim)
-            }
-        };
-        let inner = match &model.feed_forward {
-            FeedForwardPlan::Dense { intermediate_size } => *intermediate_size,
-            FeedForwardPlan::Moe(moe) => {
-                let experts = moe.experts_per_token + moe.shared_experts;
-                (experts * moe.expert_intermediate_size).max(moe.dense_intermediate_size)
-            }
+                heads, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, ..
+            } => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
         };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
         let looked_up = if model.tie_embeddings { 0 } else { vocabulary_size * model.hidden_size };
         Self {
             multiplied: parameters.active.saturating_sub(looked_up as u64),
             parameters,
-            vocabulary_size: vocabulary_size as u64,
-            hidden: model.hidden_size as u64,
             layers: model.layers as u64,
             context: model.context_length as u64,
             sizes,
-            cached: cached as u64,
-            attention_width: (heads * (2 * query_key + 2 * value)) as u64,
             attended: 2 * (heads * (query_key + value)) as u64,
-            heads: heads as u64,
-            inner: inner as u64,
         }
     }
 
@@ -435,7 +413,7 @@ impl<'a> Cost<'a> {
 
     fn eval(&self, plan: &RunPlan, eval: &EvalPlan) -> StageEstimate {
         let runs = runs(plan, eval);
-        let prompts = runs.saturating_mul(self.problems(plan, &eval.data));
+        let prompts = runs.saturating_mul(problems(plan, self.sizes, &eval.data));
         let completions = prompts.saturating_mul(eval.samples as u64);
         let work = |(prompt, completion): (f64, f64)| {
             let generated_tokens = completions as f64 * completion;
@@ -447,65 +425,6 @@ impl<'a> Cost<'a> {
         StageEstimate { completions, likely, most, ..empty(&eval.id, "eval") }
     }
 
-    /// How many problems a reference means; without a size of the data, as the plan says, or none.
-    fn problems(&self, plan: &RunPlan, data: &DataRef) -> u64 {
-        let planned = match plan.data.get(&data.data).map(|data| &data.source) {
-            Some(SourcePlan::Countdown(countdown)) => Some((countdown.train, countdown.heldout)),
-            _ => None,
-        };
-        let size = self.sizes.get(&data.data).map(|size| (size.train, size.heldout)).or(planned);
-        let available = size.map(|(train, heldout)| match data.split {
-            Split::Train => train,
-            Split::Heldout => heldout,
-        });
-        let available = available.map(|available| available.saturating_sub(data.skip));
-        let limited = match (available, data.limit) {
-            (Some(available), Some(limit)) => available.min(limit),
-            (available, limit) => limit.or(available).unwrap_or(0),
-        };
-        limited as u64
-    }
-
-    fn memory(&self, plan: &RunPlan) -> u64 {
-        // What a factor of a product takes, in halves of a number.
-        let factor = match plan.model.precision {
-            Precision::F32 => 2,
-            Precision::Bf16 => 1,
-        };
-        // In halves of a number: weights with the two forms that are packed, gradients and two moments.
-        let weights = 2 + 2 * factor;
-        let mut copies = weights + 6;
-        let (mut micro_batch, mut sampled) = (1u64, 0u64);
-        for stage in &plan.stages {
-            match &stage.kind {
-                StageKind::Sft(sft) => micro_batch = micro_batch.max(sft.micro_batch_size as u64),
-                StageKind::Grpo(grpo) => {
-                    micro_batch = micro_batch.max(grpo.micro_batch_size as u64);
-                    sampled = sampled.max((grpo.prompts_per_step * grpo.group_size) as u64);
-                    if grpo.kl.coef > 0.0 {
-                        copies = 2 * weights + 6;
-                    }
-                }
-                StageKind::Evaluate(_) => {}
-            }
-        }
-        // Per layer: the residual stream about eight times, queries to values, gates and products of the
-        // feed-forward, and the attention weights. At the end: logits and their gradient.
-        let layer =
-            8 * self.hidden + self.attention_width + 3 * self.inner + self.heads * self.context;
-        let kept = if plan.model.recompute_activations { 1 } else { self.layers };
-        let position = kept.saturating_mul(layer).saturating_add(2 * self.vocabulary_size);
-        let activations = micro_batch.saturating_mul(self.context).saturating_mul(position);
-        let caches = sampled
-            .saturating_mul(self.context)
-            .saturating_mul(self.layers)
-            .saturating_mul(self.cached)
-            .saturating_mul(factor)
-            / 2;
-        let weights = self.parameters.total.saturating_mul(copies) / 2;
-        weights.saturating_add(activations).saturating_add(caches).saturating_mul(F32)
-    }
-
     fn checkpoints(&self, plan: &RunPlan) -> u64 {
         let training = training_stages(plan);
         let periodic =
@@ -514,6 +433,25 @@ impl<'a> Cost<'a> {
         let one = self.parameters.total.saturating_mul(3 * F32);
         one.saturating_mul(training.saturating_mul(1 + periodic))
     }
+}
+
+/// How many problems a reference means; without a size of the data, as the plan says, or none.
+pub(crate) fn problems(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, data: &DataRef) -> u64 {
+    let planned = match plan.data.get(&data.data).map(|data| &data.source) {
+        Some(SourcePlan::Countdown(countdown)) => Some((countdown.train, countdown.heldout)),
+        _ => None,
+    };
+    let size = sizes.get(&data.data).map(|size| (size.train, size.heldout)).or(planned);
+    let available = size.map(|(train, heldout)| match data.split {
+        Split::Train => train,
+        Split::Heldout => heldout,
+    });
+    let available = available.map(|available| available.saturating_sub(data.skip));
+    let limited = match (available, data.limit) {
+        (Some(available), Some(limit)) => available.min(limit),
+        (available, limit) => limit.or(available).unwrap_or(0),
+    };
+    limited as u64
 }
 
 fn training_stages(plan: &RunPlan) -> u64 {

@@ -11,6 +11,7 @@ mod grant;
 mod inputs;
 mod layer;
 pub mod lists;
+mod memory;
 mod node;
 mod read;
 pub mod reference;
@@ -38,6 +39,7 @@ pub use estimate::{
     parameters,
 };
 pub use inputs::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
+pub use memory::{Memory, memory};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};

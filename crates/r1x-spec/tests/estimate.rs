@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::World;
-use r1x_spec::{DataSize, Estimate, Resolved, StageEstimate, Work, estimate, parameters};
+use r1x_spec::{DataSize, Estimate, Resolved, StageEstimate, Work, estimate, memory, parameters};
 
 fn shipped(name: &str, overrides: &[&str]) -> Resolved {
     World::new().resolve_file(&format!("experiments/{name}.yaml"), overrides).expect("it resolves")
@@ -107,9 +107,11 @@ fn tokens_are_counted_per_stage_and_suite() {
         longest_prompt: Some(8),
         prompt: Some(7.5),
         solution: Some(20.0),
+        longest_example: None,
+        bytes: 0,
     };
     let sizes = BTreeMap::from([("countdown".to_owned(), size)]);
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &sizes);
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &sizes, 2);
     let stages = |of: fn(&StageEstimate) -> Work| -> Vec<_> {
         let work = |s: &StageEstimate| (of(s).generated_tokens, of(s).trained_tokens);
         sum.stages.iter().map(|s| (s.id.clone(), s.updates, s.completions, work(s))).collect()
@@ -128,7 +130,7 @@ fn tokens_are_counted_per_stage_and_suite() {
     let likely = rows(640.0 * 27.5, (1_200.0, 15.0 * 7.5 + 1_200.0), 6_480.0 * 20.0);
     assert_eq!(stages(|s| s.likely), likely);
     assert!(sum.lengths_known);
-    let unknown = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new());
+    let unknown = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 2);
     assert!(!unknown.lengths_known);
     assert_eq!(unknown.stages[1].likely, unknown.stages[1].most, "nothing is known of lengths");
     assert_eq!(unknown.stages[2].completions, 9 * 100 * 8, "and the plan says how many there are");
@@ -139,7 +141,7 @@ fn tokens_are_counted_per_stage_and_suite() {
 fn costs_grow_with_what_causes_them() {
     let cost = |overrides: &[&str]| {
         let resolved = shipped("countdown", overrides);
-        estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new())
+        estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 1)
     };
     let base = cost(&[]);
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
@@ -155,6 +157,33 @@ fn costs_grow_with_what_causes_them() {
 }
 
 #[test]
+fn memory_names_the_keys_of_its_largest_part() {
+    let lower = |overrides: &[&str]| {
+        let resolved = shipped("countdown", overrides);
+        let (vocabulary, sizes) = (resolved.vocabulary_size, BTreeMap::new());
+        memory(&resolved.plan, vocabulary, &sizes, 1).lower
+    };
+    let size = |threads: usize, overrides: &[&str]| {
+        let resolved = shipped("countdown", overrides);
+        memory(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), threads)
+    };
+    assert_eq!(lower(&["model.hidden_size=8192"]), "`model.hidden_size` or `model.layers`");
+    let samples = "evals.heldout.samples=1048576";
+    assert_eq!(lower(&[samples]), "`samples` or `limit` of `evals.heldout`");
+    // Every sample of every problem is kept until the suite is done: kilobytes each.
+    let problems = 100 * (1 << 20);
+    assert!(size(1, &[samples, "evals.heldout.limit=100"]).rollouts > 2_000 * problems);
+    let rollouts = "stages.rl.grpo.group_size=100000";
+    assert_eq!(lower(&[rollouts]), "`prompts_per_step` or `group_size` of `stages.rl.grpo`");
+    let batch =
+        ["stages.cold-start.sft.batch_size=3000", "stages.cold-start.sft.micro_batch_size=3000"];
+    assert_eq!(lower(&batch), "`stages.cold-start.sft.micro_batch_size`");
+    let [one, four] = [1, 4].map(|threads| size(threads, &[]));
+    assert_eq!(four.activations, 4 * one.activations, "a batch in many parts");
+    assert!(four.caches > one.caches && four.weights == one.weights);
+}
+
+#[test]
 fn the_largest_plan_does_not_overflow() {
     let resolved = shipped(
         "countdown",
@@ -163,14 +192,14 @@ fn the_largest_plan_does_not_overflow() {
             "model.layers=4096",
             "model.context_length=1048576",
             "model.feed_forward={dense: {intermediate_size: 1048576}}",
-            "data.countdown.countdown.train=1000000000",
+            "data.countdown.countdown.train=10000000",
             "stages.rl.grpo.steps=1000000000",
             "stages.rl.grpo.prompts_per_step=1048576",
             "stages.rl.grpo.group_size=1048576",
             "stages.rl.grpo.epochs=4096",
         ],
     );
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new());
+    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 2);
     assert!(flops(&sum).is_finite());
     assert!(sum.memory_bytes > 1 << 50);
 }

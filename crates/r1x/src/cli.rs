@@ -13,6 +13,7 @@ use crate::command::resume::Lost;
 use crate::command::{self, cache::Wanted};
 use crate::display::Ink;
 use crate::failure::{Failure, code};
+use crate::memory::Excess;
 use crate::output::{self, Extent, Looks, Stream};
 use crate::{cache, session, table};
 
@@ -67,6 +68,21 @@ fn size(text: &str) -> Result<u64, String> {
     r1x_spec::bytes(text)
         .or_else(plain)
         .ok_or_else(|| "a size is a number with a unit, such as 500MiB or 2GiB".to_owned())
+}
+
+/// Completions that are all held until they are printed.
+fn samples(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().ok().filter(|number| *number <= 65_536);
+    number.ok_or_else(|| "a number of completions is at most 65536".to_owned())
+}
+
+/// A temperature as a spec takes it.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    let possible = |number: &f64| *number == 0.0 || (0.01..=100.0).contains(number);
+    number
+        .filter(possible)
+        .ok_or_else(|| "a temperature is 0, or a number from 0.01 to 100".to_owned())
 }
 
 /// When to colour.
@@ -157,6 +173,9 @@ enum Command {
         spec: SpecArgs,
         #[command(flatten)]
         compute: ComputeArgs,
+        /// Begin even when the run takes more memory than there is
+        #[arg(long)]
+        force: bool,
         /// Print one JSON object at the end instead of tables
         #[arg(long)]
         json: bool,
@@ -179,6 +198,9 @@ enum Command {
     Check {
         #[command(flatten)]
         spec: SpecArgs,
+        /// Only warn when the run takes more memory than there is
+        #[arg(long)]
+        force: bool,
     },
     /// Show the plan: every value and where it came from, sizes and estimates
     Plan {
@@ -229,10 +251,10 @@ enum Command {
         #[arg(long)]
         prompt: Option<String>,
         /// Completions per prompt
-        #[arg(short = 'n', long, default_value_t = 4)]
+        #[arg(short = 'n', long, default_value_t = 4, value_parser = samples)]
         samples: usize,
-        /// Softmax temperature; 0 is greedy
-        #[arg(long, default_value_t = 1.0)]
+        /// Softmax temperature, from 0.01 to 100; 0 is greedy
+        #[arg(long, default_value_t = 1.0, value_parser = temperature)]
         temperature: f64,
         /// Seed of the draws
         #[arg(long, default_value_t = 0)]
@@ -374,15 +396,21 @@ fn logging(level: &str) {
     tracing_subscriber::registry().with(crate::log::Log).with(filter).init();
 }
 
+fn excess(force: bool) -> Excess {
+    if force { Excess::Forced } else { Excess::Refused }
+}
+
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Run { spec, compute, json } => command::run::run(&global, &spec, &compute, json),
+        Command::Run { spec, compute, force, json } => {
+            command::run::run(&global, &spec, &compute, excess(force), json)
+        }
         Command::Resume { run, compute, redo_steps, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
             command::resume::resume(&global, &run, &compute, lost, json)
         }
-        Command::Check { spec } => command::check::check(&spec),
+        Command::Check { spec, force } => command::check::check(&spec, excess(force)),
         Command::Plan { spec, json } => command::plan::plan(&spec, json),
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {

@@ -45,6 +45,15 @@ fn os() -> String {
 
 /// Main memory of this machine, where the system tells.
 pub fn ram_bytes() -> Option<u64> {
-    let value = field("/proc/meminfo", "MemTotal")?;
+    kibibytes("MemTotal")
+}
+
+/// Main memory that could be handed out at the moment, where the system tells.
+pub fn available_bytes() -> Option<u64> {
+    kibibytes("MemAvailable")
+}
+
+fn kibibytes(key: &str) -> Option<u64> {
+    let value = field("/proc/meminfo", key)?;
     value.trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -14,9 +14,11 @@ use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, LimitsPlan, RunPlan, SourcePlan};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
 use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
-use r1x_tasks::dataset::jsonl::Opened;
+use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
 use sha2::{Digest, Sha256};
+
+use crate::memory;
 
 /// The limits of a spec that names none; while a spec is checked they hold for every plugin.
 pub const DEFAULT_LIMITS: LimitsPlan =
@@ -150,7 +152,9 @@ impl Inputs for World {
             TaskError::Read { .. } => DataRefusal::Unreadable(error.to_string()),
             _ => DataRefusal::Unusable(Refusal::new(error.to_string(), error.hint())),
         };
-        match r1x_tasks::survey(id, data).map_err(told)? {
+        // Half of what there is: tokens, rollouts and the model come after the problems.
+        let most_bytes = memory::available_bytes().map_or(MOST_BYTES, |bytes| bytes / 2);
+        match r1x_tasks::survey(id, data, most_bytes).map_err(told)? {
             Survey::Generated { columns } => Ok(DataFacts { columns, ..DataFacts::default() }),
             Survey::File(opened) => {
                 let facts = facts(data, &opened);

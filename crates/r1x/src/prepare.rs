@@ -13,14 +13,14 @@ use r1x_store::PluginInput;
 use r1x_tasks::Problems;
 use r1x_train::{Checked, Unseen};
 
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::inputs::World;
+use crate::memory::{self, Excess};
 use crate::notice::Notice;
 use crate::rehearsal::rehearse;
-use crate::{environment, session, table};
+use crate::session;
+use crate::sizes::sizes;
 
-/// Bytes of a trained number: the number, its gradient and two moments of the optimizer, in f32.
-const TRAINED_BYTES: u64 = 16;
 /// Below this share, tokens that training never shows are those of any long text.
 const UNSEEN_SHARE: f64 = 1e-3;
 
@@ -38,14 +38,21 @@ pub struct Prepared<'p> {
     pub notices: Vec<Notice>,
 }
 
-/// Prepares a new run of a plan.
+/// Prepares a new run of a plan on the CPU with this many threads.
 ///
 /// # Errors
 /// Everything that would stop the run before its first step, as far as one can be looked for without the other.
-pub fn prepare<'p>(plan: &'p RunPlan, world: &World) -> Result<Prepared<'p>, Failure> {
+pub fn prepare<'p>(
+    plan: &'p RunPlan,
+    world: &World,
+    threads: usize,
+    excess: Excess,
+) -> Result<Prepared<'p>, Failure> {
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
-    fits(plan, encoder.vocabulary_size(), environment::ram_bytes())?;
     let problems = world.problems(plan).map_err(PortError::from)?;
+    let sizes = sizes(&problems, Some(&encoder));
+    let needed = r1x_spec::memory(plan, encoder.vocabulary_size(), &sizes, threads);
+    let too_much = memory::fits(&needed, excess)?;
     let (mut rewarder, plugins) = session::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
@@ -57,28 +64,10 @@ pub fn prepare<'p>(plan: &'p RunPlan, world: &World) -> Result<Prepared<'p>, Fai
     let Some(checked) = checked.filter(|_| errors.is_empty()) else {
         return Err(Failure::all(errors.into_iter().map(Failure::from)));
     };
+    notices.extend(too_much);
     let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
     Ok(Prepared { checked, problems, rewarder, plugins, notices })
-}
-
-/// An error when the numbers that are trained do not fit into this machine.
-fn fits(plan: &RunPlan, vocabulary: usize, ram_bytes: Option<u64>) -> Result<(), Failure> {
-    let trained = r1x_spec::parameters(&plan.model, vocabulary).total;
-    let needed = trained.saturating_mul(TRAINED_BYTES);
-    match ram_bytes {
-        Some(memory) if needed > memory => Err(Failure::new(
-            code::RESOURCE,
-            format!(
-                "the model has {} parameters, which take at least {} to train, but this machine has {}",
-                table::count(trained),
-                table::bytes(needed),
-                table::bytes(memory)
-            ),
-            "make the model smaller, or use a larger machine",
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn never_learnt(unseen: &Unseen) -> Notice {

@@ -8,21 +8,23 @@ use std::time::Instant;
 use crate::cli::SpecArgs;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
+use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::prepare;
+use crate::speed::all_cores;
 use crate::{session, table};
 
 /// Checks a spec and the plugins and data it names.
 ///
 /// # Errors
 /// Everything wrong, printed at once.
-pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
+pub fn check(spec: &SpecArgs, excess: Excess) -> Result<i32, Failure> {
     let began = Instant::now();
     let world = session::world(1)?;
     let resolved = session::resolved(spec, &world)?;
     let plan = &resolved.plan;
-    let prepared = prepare(plan, &world)?;
+    let prepared = prepare(plan, &world, all_cores(), excess)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }

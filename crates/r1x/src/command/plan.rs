@@ -4,22 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::Problem;
+use r1x_core::Encoder;
 use r1x_core::plan::RunPlan;
-use r1x_model::Tokenizer;
+use r1x_model::ModelEncoder;
 use r1x_spec::{DataSize, Estimate, Resolved, estimate};
-use r1x_tasks::{DataSet, Problems};
+use r1x_tasks::Problems;
 
 use crate::cli::SpecArgs;
 use crate::command::divisor::divisors;
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
 use crate::output::{self, Stream};
+use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
-use crate::{session, table};
-
-/// Problems of a data set whose lengths are looked at.
-const LOOKED_AT: usize = 500;
+use crate::{memory, session, table};
 
 /// Prints the plan.
 ///
@@ -28,7 +26,8 @@ const LOOKED_AT: usize = 500;
 pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
     let world = session::world(1)?;
     let resolved = session::resolved(spec, &world)?;
-    let estimate = estimate(&resolved.plan, resolved.vocabulary_size, &sizes(&resolved.plan));
+    let sizes = data_sizes(&resolved.plan);
+    let estimate = estimate(&resolved.plan, resolved.vocabulary_size, &sizes, all_cores());
     let speed = speed()?;
     let time = speed.seconds(&estimate, resolved.plan.model.precision);
     let (_, hash) = session::plan_json(&resolved.plan)?;
@@ -55,33 +54,10 @@ pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
 }
 
 /// What a plan's data says about lengths and numbers of problems; data that cannot be read says nothing.
-fn sizes(plan: &RunPlan) -> BTreeMap<String, DataSize> {
+fn data_sizes(plan: &RunPlan) -> BTreeMap<String, DataSize> {
     let Ok(problems) = Problems::load(plan) else { return BTreeMap::new() };
-    let tokenizer = Tokenizer::new(&plan.model.tokenizer).ok();
-    let tokens = |text: &str| {
-        let tokens = tokenizer.as_ref()?.encode(text).ok()?;
-        Some(tokens.len() as u64)
-    };
-    let size = |set: &DataSet| {
-        let looked_at = || set.train.iter().chain(&set.heldout).take(LOOKED_AT);
-        let prompts: Vec<u64> = looked_at().filter_map(|problem| tokens(&problem.prompt)).collect();
-        // A completion ends with a token of its own.
-        let solution = |problem: &Problem| Some(tokens(problem.solution.as_deref()?)? + 1);
-        let solutions: Vec<u64> = looked_at().filter_map(solution).collect();
-        DataSize {
-            train: set.train.len(),
-            heldout: set.heldout.len(),
-            longest_prompt: prompts.iter().max().copied(),
-            prompt: mean(&prompts),
-            solution: mean(&solutions),
-        }
-    };
-    problems.sets().map(|(id, set)| (id.to_owned(), size(set))).collect()
-}
-
-fn mean(values: &[u64]) -> Option<f64> {
-    let sum: u64 = values.iter().sum();
-    (!values.is_empty()).then(|| sum as f64 / values.len() as f64)
+    let encoder = ModelEncoder::new(&plan.model).ok();
+    sizes(&problems, encoder.as_ref().map(|encoder| encoder as &dyn Encoder))
 }
 
 /// The speed of this machine: known, or measured now.
@@ -146,7 +122,14 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
                 resolved.vocabulary_size,
             ),
         )
-        .add("memory", format!("about {}", table::bytes(estimate.memory_bytes)))
+        .add(
+            "memory",
+            format!(
+                "up to {} ({})",
+                table::bytes(estimate.memory_bytes),
+                memory::parts(&estimate.memory)
+            ),
+        )
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
     divisors(&mut fields, &resolved.plan);

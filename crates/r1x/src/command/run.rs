@@ -14,6 +14,7 @@ use r1x_train::{Checked, Ports, RunOutcome};
 use crate::cli::{ComputeArgs, Global, SpecArgs};
 use crate::failure::{Failure, code};
 use crate::interrupt::Interrupt;
+use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::{Prepared, prepare};
@@ -30,6 +31,7 @@ pub fn run(
     global: &Global,
     spec: &SpecArgs,
     compute: &ComputeArgs,
+    excess: Excess,
     json: bool,
 ) -> Result<i32, Failure> {
     let device = session::device(compute)?;
@@ -39,7 +41,9 @@ pub fn run(
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
     let plan = &resolved.plan;
-    let Prepared { checked, problems, mut rewarder, plugins, notices } = prepare(plan, &world)?;
+    let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
+    let Prepared { checked, problems, mut rewarder, plugins, notices } =
+        prepare(plan, &world, compute.threads(), excess)?;
     notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
     let mut policy = session::policy(plan, compute, &device, Path::new(""))?;

@@ -4,5 +4,6 @@
 
 mod bench;
 mod interrupt;
+mod limits;
 mod looks;
 mod resume;

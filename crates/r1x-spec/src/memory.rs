@@ -1,0 +1,342 @@
+//! What a plan takes of main memory at its peak, and which key to lower when that is too much.
+//!
+//! Every buffer that grows with the plan is counted at the length it may reach: weights with the forms they are packed
+//! in, a workspace for each thread, the keys and values of sequences that are decoded together, and the rollouts of a
+//! step or a suite with their copies on the way to the store. Must not know how anything is computed, only how much of
+//! it there is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use r1x_core::plan::{
+    AttentionPlan, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, Precision, RunPlan, SftPlan,
+    StageKind,
+};
+
+use crate::estimate::{DataSize, Parameters, parameters, problems, references};
+
+/// Bytes of a weight, a gradient, a moment, a log-prob or a token.
+const F32: u64 = 4;
+/// The program, its libraries and the compiled plugins, bytes.
+const PROGRAM: u64 = 80 << 20;
+/// Sequences that one thread decodes together, and rows of prompts that it computes together.
+const DECODED: u64 = 128;
+const PREFILLED: u64 = 512;
+/// Rows of logits that exist at a time.
+const HEAD_ROWS: u64 = 64;
+/// Positions of a page of keys and values.
+const PAGE: u64 = 128;
+/// Problems of a suite that are sampled together.
+const SAMPLED_PROBLEMS: u64 = 256;
+/// Bytes of a rollout besides its tokens, of one outcome of a reward, and of a token's text.
+const ROLLOUT: u64 = 1600;
+const OUTCOME: u64 = 1000;
+const TEXT: u64 = 4;
+
+/// Bytes of main memory by what takes them, at the moment when it takes most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// The program with its plugins.
+    pub program: u64,
+    /// The problems.
+    pub data: u64,
+    /// Weights with their packed forms, the gradient, the moments, the reference, and the models of judges.
+    pub weights: u64,
+    /// What threads keep of the sequences they learn from.
+    pub activations: u64,
+    /// Keys, values and workspaces of sequences that are decoded.
+    pub caches: u64,
+    /// Rollouts of a step or suite with their copies.
+    pub rollouts: u64,
+    /// A checkpoint while it is written.
+    pub checkpoint: u64,
+    /// The keys that decide about the largest part.
+    pub lower: String,
+}
+
+impl Memory {
+    /// The peak: rollouts are gone when a checkpoint is written.
+    pub fn total(&self) -> u64 {
+        let lasting = [self.program, self.data, self.weights, self.activations];
+        let passing = self.caches.saturating_add(self.rollouts).max(self.checkpoint);
+        lasting.into_iter().fold(passing, u64::saturating_add)
+    }
+}
+
+/// A product that stops at the largest number.
+fn times(factors: &[u64]) -> u64 {
+    factors.iter().fold(1, |product, factor| product.saturating_mul(*factor))
+}
+
+/// Counts the memory of a plan on the CPU with this many threads. Prompts are as long as the context allows where
+/// `sizes` has none of the data.
+pub fn memory(
+    plan: &RunPlan,
+    vocabulary_size: usize,
+    sizes: &BTreeMap<String, DataSize>,
+    threads: usize,
+) -> Memory {
+    let of_model = parameters(&plan.model, vocabulary_size);
+    let widths = Widths::new(&plan.model, vocabulary_size as u64);
+    let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
+    let (activations, learner) = counting.activations(&of_model);
+    let (sampled, sampler) = counting.sampling();
+    let judges = plan.judges.values().map(|judge| {
+        let judged = parameters(&judge.model, vocabulary_size).total;
+        times(&[judged, F32 + 2 * factor(&judge.model)])
+    });
+    let known = plan.data.keys().filter_map(|id| sizes.get(id)).map(|size| size.bytes);
+    let mut memory = Memory {
+        program: PROGRAM,
+        data: known.fold(0, u64::saturating_add),
+        weights: judges.fold(counting.weights(&of_model), u64::saturating_add),
+        activations,
+        caches: sampled.caches,
+        rollouts: sampled.rollouts,
+        checkpoint: counting.checkpoint(&of_model),
+        lower: String::new(),
+    };
+    let parts = [
+        (memory.weights.max(memory.checkpoint), "`model.hidden_size` or `model.layers`".to_owned()),
+        (memory.activations, learner),
+        (memory.caches, format!("`--threads`, or `max_tokens` of {sampler}")),
+        (memory.rollouts, format!("{} of {sampler}", sampled.key)),
+        (memory.data, "the rows of the data".to_owned()),
+    ];
+    let largest = parts.into_iter().max_by_key(|(bytes, _)| *bytes);
+    memory.lower = largest.map(|(_, keys)| keys).unwrap_or_default();
+    memory
+}
+
+/// Bytes of a factor of a product.
+fn factor(model: &ModelPlan) -> u64 {
+    match model.precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
+    }
+}
+
+/// Bytes that rows of the model take.
+struct Widths {
+    /// Of a row in every layer, for the backward pass.
+    layer: u64,
+    /// Of a row, whatever the number of layers.
+    row: u64,
+    /// Of a position of a sequence in every layer's cache.
+    cached: u64,
+    /// Of a row of logits.
+    logits: u64,
+    hidden: u64,
+    layers: u64,
+    kept_layers: u64,
+    context: u64,
+    vocabulary: u64,
+}
+
+impl Widths {
+    fn new(model: &ModelPlan, vocabulary: u64) -> Self {
+        let size = |count: usize| count as u64;
+        let (e, hidden) = (factor(model), size(model.hidden_size));
+        let (attention, cached, projected) = match &model.attention {
+            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
+                let (query, keys) = (heads * head_dim, 2 * kv_heads * head_dim);
+                (e * size(2 * query + keys), size(keys), size(query + keys))
+            }
+            AttentionPlan::Mla {
+                heads,
+                q_lora_rank,
+                kv_lora_rank: latent,
+                qk_nope_head_dim: nope,
+                qk_rope_head_dim: rope,
+                v_head_dim: value,
+            } => {
+                let query = heads * (nope + rope);
+                let first = q_lora_rank.unwrap_or(query) + latent + rope;
+                let inside = heads * (latent + rope) + heads * latent + latent + rope;
+                let around = query + heads * value + q_lora_rank.unwrap_or(0);
+                let kept = e * size(inside + around) + F32 * size(first);
+                (kept, size(2 * latent + rope), size(first.max(query)))
+            }
+        };
+        let (feed_forward, inner) = match &model.feed_forward {
+            FeedForwardPlan::Dense { intermediate_size } => {
+                (3 * e * size(*intermediate_size), size(*intermediate_size))
+            }
+            FeedForwardPlan::Moe(moe) => {
+                let (chosen, width) =
+                    (size(moe.experts_per_token), size(moe.expert_intermediate_size));
+                let shared = size(moe.shared_experts) * width;
+                let routed = chosen * (3 * e * width + (e + F32) * hidden);
+                let scores = 3 * F32 * size(moe.routed_experts);
+                let sparse = routed + 3 * e * shared + scores;
+                let dense = 3 * e * size(moe.dense_intermediate_size);
+                (
+                    sparse.max(dense),
+                    (chosen * width + shared).max(size(moe.dense_intermediate_size)),
+                )
+            }
+        };
+        let residual = (3 * F32 + 2 * e) * hidden;
+        Self {
+            layer: residual + attention + feed_forward,
+            row: 6 * F32 * hidden + 2 * F32 * projected + (F32 + 2 * e) * inner,
+            cached: e * cached,
+            logits: (F32 + e) * vocabulary,
+            hidden,
+            layers: size(model.layers),
+            kept_layers: if model.recompute_activations { 1 } else { size(model.layers) },
+            context: size(model.context_length),
+            vocabulary,
+        }
+    }
+}
+
+/// What sampling takes at its peak, and the key that decides about its rollouts.
+#[derive(Default)]
+struct Sampled {
+    caches: u64,
+    rollouts: u64,
+    key: &'static str,
+}
+
+struct Counting<'a> {
+    plan: &'a RunPlan,
+    sizes: &'a BTreeMap<String, DataSize>,
+    widths: Widths,
+    threads: u64,
+}
+
+impl Counting<'_> {
+    fn grpo(&self) -> impl Iterator<Item = (&str, &GrpoPlan)> {
+        self.plan.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Grpo(grpo) => Some((stage.id.as_str(), grpo)),
+            StageKind::Sft(_) | StageKind::Evaluate(_) => None,
+        })
+    }
+
+    fn weights(&self, of_model: &Parameters) -> u64 {
+        let copy = F32 + 2 * factor(&self.plan.model);
+        let references = self.grpo().filter(|(_, grpo)| grpo.kl.coef > 0.0).map(|(_, grpo)| {
+            // While a reference is made anew, the old one is still there.
+            if grpo.kl.refresh_every.is_some() { 2 } else { 1 }
+        });
+        let copies = copy * (1 + references.max().unwrap_or(0));
+        // The gradient and two moments.
+        times(&[of_model.total, copies + 3 * F32])
+    }
+
+    /// The bytes of a checkpoint and of the tensor that is being copied into it.
+    fn checkpoint(&self, of_model: &Parameters) -> u64 {
+        let references = u64::from(self.grpo().any(|(_, grpo)| grpo.kl.coef > 0.0));
+        times(&[of_model.total, F32, 3 + references + 1])
+    }
+
+    /// Workspaces of learning, and the keys that decide about them.
+    fn activations(&self, of_model: &Parameters) -> (u64, String) {
+        let widths = &self.widths;
+        let kept = times(&[widths.kept_layers, widths.layer]);
+        let inputs = times(&[widths.layers, F32, widths.hidden]);
+        let row = kept.saturating_add(inputs).saturating_add(widths.row);
+        // Gradients of the embedding, of one layer and of the head, as they are handed over.
+        let embedding = times(&[widths.vocabulary, widths.hidden]);
+        let layer = of_model.total.saturating_sub(embedding) / widths.layers.max(1);
+        let gradients = times(&[F32, embedding.saturating_mul(2).saturating_add(layer)]);
+        let head = times(&[HEAD_ROWS, widths.logits]);
+        let stages = self.plan.stages.iter().filter_map(|stage| {
+            let (sequences, micro_batch, length) = match &stage.kind {
+                StageKind::Sft(sft) => self.learned_sft(sft),
+                StageKind::Grpo(grpo) => self.learned_grpo(grpo),
+                StageKind::Evaluate(_) => return None,
+            };
+            let micro_batch = micro_batch.min(sequences).max(1);
+            let busy = sequences.div_ceil(micro_batch).min(self.threads);
+            let worker = times(&[micro_batch, length, row]).saturating_add(gradients);
+            let bytes = times(&[busy, worker.saturating_add(head)]);
+            Some((bytes, format!("`stages.{}.{}.micro_batch_size`", stage.id, stage.kind.as_str())))
+        });
+        stages.max_by_key(|(bytes, _)| *bytes).unwrap_or_default()
+    }
+
+    /// Sequences of an update, those computed together, and the positions of one.
+    fn learned_sft(&self, sft: &SftPlan) -> (u64, u64, u64) {
+        let known = self.sizes.get(&sft.data.data).and_then(|size| size.longest_example);
+        let length = known.map_or(self.widths.context, |tokens| tokens.min(self.widths.context));
+        (sft.batch_size as u64, sft.micro_batch_size as u64, length)
+    }
+
+    fn learned_grpo(&self, grpo: &GrpoPlan) -> (u64, u64, u64) {
+        let rollouts = times(&[grpo.prompts_per_step as u64, grpo.group_size as u64]);
+        let sequences = rollouts.div_ceil(grpo.updates_per_epoch.max(1) as u64);
+        let length =
+            self.length(references(grpo).map(|data| &*data.data), grpo.sampling.max_tokens);
+        (sequences, grpo.micro_batch_size as u64, length)
+    }
+
+    /// Positions of the longest prompt of some data sets with the longest completion.
+    fn length<'d>(&self, data: impl Iterator<Item = &'d str>, max_tokens: usize) -> u64 {
+        let longest = data.map(|id| self.sizes.get(id).and_then(|size| size.longest_prompt));
+        let prompt = longest.collect::<Option<Vec<u64>>>().and_then(|all| all.into_iter().max());
+        let room = self.widths.context.saturating_sub(max_tokens as u64);
+        (prompt.unwrap_or(room).saturating_add(max_tokens as u64)).min(self.widths.context)
+    }
+
+    /// The stage or suite whose rollouts take most, and its name.
+    fn sampling(&self) -> (Sampled, String) {
+        let stages =
+            self.grpo().map(|(id, grpo)| (self.sampled_grpo(grpo), format!("`stages.{id}.grpo`")));
+        let suites = self
+            .plan
+            .evals
+            .iter()
+            .map(|eval| (self.sampled_eval(eval), format!("`evals.{}`", eval.id)));
+        let most =
+            |(sampled, _): &(Sampled, String)| sampled.caches.saturating_add(sampled.rollouts);
+        stages.chain(suites).max_by_key(most).unwrap_or_default()
+    }
+
+    fn sampled_grpo(&self, grpo: &GrpoPlan) -> Sampled {
+        let rollouts = times(&[grpo.prompts_per_step as u64, grpo.group_size as u64]);
+        let length =
+            self.length(references(grpo).map(|data| &*data.data), grpo.sampling.max_tokens);
+        let completion = grpo.sampling.max_tokens as u64;
+        // Tokens, log-probs and entropies as they are drawn; tokens, masks and log-probs of three, twice, as they are
+        // learnt from; tokens, log-probs and text, twice, as they are recorded.
+        let drawn = 3 * F32 * completion;
+        let learned = 2 * (F32 * length + (1 + 3 * F32) * completion);
+        let recorded = 2 * (2 * F32 + TEXT) * completion;
+        let outcomes = (OUTCOME * grpo.rewards.len() as u64).saturating_add(ROLLOUT);
+        let one = drawn + learned + recorded + outcomes;
+        Sampled {
+            caches: self.caches(rollouts, length),
+            rollouts: times(&[rollouts, one]),
+            key: "`prompts_per_step` or `group_size`",
+        }
+    }
+
+    fn sampled_eval(&self, eval: &EvalPlan) -> Sampled {
+        let problems = problems(self.plan, self.sizes, &eval.data);
+        let samples = times(&[problems, eval.samples as u64]);
+        let together = times(&[problems.min(SAMPLED_PROBLEMS), eval.samples as u64]);
+        let length = self.length(std::iter::once(&*eval.data.data), eval.sampling.max_tokens);
+        let completion = eval.sampling.max_tokens as u64;
+        let kept = 2 * F32 * completion + (2 * F32 + 2 * TEXT) * completion + ROLLOUT + OUTCOME;
+        Sampled {
+            caches: self.caches(together, length),
+            rollouts: times(&[samples, kept]).saturating_add(times(&[together, F32, completion])),
+            key: "`samples` or `limit`",
+        }
+    }
+
+    /// Keys, values and workspaces while so many sequences of this length are decoded.
+    fn caches(&self, sequences: u64, length: u64) -> u64 {
+        let widths = &self.widths;
+        let each = sequences.div_ceil(self.threads).clamp(1, DECODED);
+        let busy = sequences.div_ceil(each).min(self.threads);
+        let positions = length.div_ceil(PAGE).saturating_mul(PAGE);
+        let cache = times(&[each, positions, widths.layers, widths.cached]);
+        let rows = times(&[PREFILLED.max(each), widths.layer + widths.row]);
+        let head = times(&[HEAD_ROWS, widths.logits]);
+        times(&[busy, cache.saturating_add(rows).saturating_add(head)])
+    }
+}
