@@ -4,7 +4,9 @@
 
 mod bench;
 mod failure;
+mod fuzz;
 mod plugins;
+mod program;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +22,12 @@ const TASKS: &[Task] = &[
         "[PART...] [--threads N] [--quick] [--save FILE] [--compare FILE]",
         "measure r1x on fixed workloads; --help says more, --list lists them",
         bench::run,
+    ),
+    (
+        "fuzz",
+        "TARGET [--minutes N] [--seed S]",
+        "read mutated files until something breaks; a wrong target lists them, `all` takes each",
+        fuzz::run,
     ),
     (
         "plugins",

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "r1x-model",
         &["r1x-core", "r1x-ops"],
         &[
+            "base64",
             "candle-core",
             "candle-nn",
             "half",
@@ -119,6 +120,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "r1x-bench",
         &["r1x-core", "r1x-model", "r1x-ops", "r1x-reward", "r1x-spec", "r1x-store", "r1x-train"],
         &["clap", "half", "serde", "serde_json", "tempfile"],
+    ),
+    (
+        "r1x-fuzz",
+        &["r1x-core", "r1x-model", "r1x-reward", "r1x-spec", "r1x-store", "r1x-tasks"],
+        &["clap", "nix", "serde_json", "sha2", "tempfile"],
     ),
     ("xtask", &["r1x-build"], &["serde", "serde_json", "sha2"]),
     ("r1x-tests", &[], &[]),

@@ -59,7 +59,7 @@ impl Source {
 /// All Rust files below the folders that hold ours, sorted by path.
 pub fn all() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["bench", "crates", "plugins", "tests", "xtask"] {
+    for folder in ["bench", "crates", "fuzz", "plugins", "tests", "xtask"] {
         collect(&root().join(folder), folder, &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));

@@ -16,19 +16,20 @@ const HEADER_LINES: usize = 3;
 /// only runs in tests and builds may use them.
 const HOMES: &[(&str, &[&str])] = &[
     ("SystemTime", &["r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
-    ("Instant", &["bench", "r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
+    ("Instant", &["bench", "fuzz", "r1x", "r1x-build", "r1x-store", "r1x-reward", "xtask"]),
     ("env::var", &["r1x", "r1x-ops", "xtask"]),
     ("env::var_os", &["r1x", "xtask"]),
     ("env::vars", &["r1x", "xtask"]),
-    ("println!", &["bench", "r1x", "xtask"]),
+    ("println!", &["bench", "fuzz", "r1x", "xtask"]),
     ("print!", &["bench", "r1x", "xtask"]),
-    ("eprintln!", &["bench", "r1x", "xtask"]),
+    ("eprintln!", &["bench", "fuzz", "r1x", "xtask"]),
     ("eprint!", &["bench", "r1x", "xtask"]),
     ("process::exit", &["r1x"]),
     (
         "std::fs",
         &[
             "bench",
+            "fuzz",
             "r1x",
             "r1x-build",
             "r1x-model",
@@ -39,7 +40,11 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("std::net", &[]),
-    ("std::thread", &["bench", "r1x", "r1x-build", "r1x-ops", "r1x-reward", "r1x-store"]),
+    // Templates are compiled on a thread for the sake of its stack.
+    (
+        "std::thread",
+        &["bench", "fuzz", "r1x", "r1x-build", "r1x-ops", "r1x-reward", "r1x-store", "r1x-tasks"],
+    ),
     ("static mut", &[]),
     ("thread_rng", &[]),
 ];

@@ -1,0 +1,1 @@
+SELECT status, count(*) FROM v_runs WHERE run = :run GROUP BY 1 ORDER BY 2 DESC LIMIT 5

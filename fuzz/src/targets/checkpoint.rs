@@ -1,0 +1,114 @@
+//! The files of a checkpoint: the one that is changed, with the hashes that the others need to be looked at.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::Policy;
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
+};
+use r1x_core::port::Cursor;
+use r1x_model::{DecoderPolicy, Model};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Read, Target, failed, said};
+
+/// The target.
+pub const TARGET: Target = Target {
+    name: "checkpoint",
+    reads: "state.json, model.safetensors and optimizer.safetensors of a checkpoint",
+    files: &[],
+    words: &["\"F32\"", "\"BF16\"", "\"shape\":[", "\"data_offsets\":[0,", "first.", "reference."],
+    make,
+};
+
+fn plan() -> ModelPlan {
+    ModelPlan {
+        tokenizer: TokenizerPlan::Vocabulary { pieces: vec!["a".to_owned(), "b".to_owned()] },
+        hidden_size: 8,
+        layers: 1,
+        context_length: 8,
+        attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
+        feed_forward: FeedForwardPlan::Moe(MoePlan {
+            routed_experts: 2,
+            shared_experts: 1,
+            experts_per_token: 1,
+            expert_intermediate_size: 8,
+            groups: 1,
+            groups_per_token: 1,
+            normalize_gate: true,
+            routed_scaling: 1.0,
+            bias_update_speed: 0.001,
+            balance_loss: 0.0,
+            dense_layers: 0,
+            dense_intermediate_size: 0,
+        }),
+        tie_embeddings: true,
+        rope_theta: 1e4,
+        norm_eps: 1e-6,
+        init_std: 0.02,
+        precision: Precision::F32,
+        recompute_activations: false,
+    }
+}
+
+fn make(folder: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
+    let (folder, name) = (folder.to_owned(), "saved");
+    let mut policy: DecoderPolicy<f32> =
+        DecoderPolicy::new(&plan(), 1, 1, folder.clone()).map_err(failed)?;
+    policy.set_reference().map_err(failed)?;
+    policy.save(name, &Cursor::default()).map_err(failed)?;
+    let saved = folder.join(name);
+    let files = ["state.json", "model.safetensors", "optimizer.safetensors"];
+    let whole = files.map(|file| std::fs::read(saved.join(file)));
+    let [state, model, optimizer] = whole;
+    let (state, model, optimizer) = (state?, model?, optimizer?);
+    let seeds = vec![state.clone(), model.clone(), optimizer.clone()];
+    let mut files = Files { folder: saved, state, model, optimizer };
+    let read = move |input: &[u8]| files.read(&mut policy, input);
+    Ok((Box::new(read), seeds))
+}
+
+/// sha256, lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Files {
+    folder: PathBuf,
+    state: Vec<u8>,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+}
+
+impl Files {
+    /// Loads the checkpoint with the input in the place of the file it looks like.
+    fn read(&mut self, policy: &mut DecoderPolicy<f32>, input: &[u8]) -> String {
+        let is_state = input.trim_ascii_start().starts_with(b"{");
+        let says = |word: &[u8]| input.windows(word.len()).any(|window| window == word);
+        let (state, model, optimizer) = match (is_state, says(b"first.")) {
+            (true, _) => (input.to_vec(), &self.model[..], &self.optimizer[..]),
+            (false, true) => (self.hashed("optimizer_sha256", input), &self.model[..], input),
+            (false, false) => (self.hashed("model_sha256", input), input, &self.optimizer[..]),
+        };
+        let files = [
+            ("state.json", &state[..]),
+            ("model.safetensors", model),
+            ("optimizer.safetensors", optimizer),
+        ];
+        for (file, bytes) in files {
+            if let Err(error) = std::fs::write(self.folder.join(file), bytes) {
+                return error.to_string();
+            }
+        }
+        let loaded = Model::load(policy, &self.folder);
+        said(loaded.map_err(|error| error.message))
+    }
+
+    /// The state with the hash of a changed file, so that the file is read.
+    fn hashed(&self, key: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut state: Value = serde_json::from_slice(&self.state).unwrap_or_default();
+        state[key] = Value::from(hex(bytes));
+        state.to_string().into_bytes()
+    }
+}

@@ -1,0 +1,49 @@
+//! A file of JSON lines, with and without a list of columns.
+
+use std::path::Path;
+
+use r1x_tasks::dataset::MOST_BYTES;
+use r1x_tasks::dataset::jsonl::parse;
+
+use super::{Read, Target, said, template};
+
+/// The target.
+pub const TARGET: Target = Target {
+    name: "rows",
+    reads: "problems in JSON lines",
+    files: &[],
+    words: &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\n",
+        "\r\n",
+        "\u{feff}",
+        "\\u0000n:5\"",
+        "\"which\":",
+        "\"which\": 1,",
+        "\\ud800",
+    ],
+    make,
+};
+
+fn make(_: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
+    let read = |input: &[u8]| {
+        let prompt = "{{ which }} {{ words | default('') }}";
+        let listed = Some(vec!["which".to_owned(), "words".to_owned()]);
+        let of_the_row = parse(input, &template::plan(prompt, None), MOST_BYTES);
+        if let Ok(set) = &of_the_row {
+            let _ = r1x_tasks::words(set);
+        }
+        let listed = parse(input, &template::plan(prompt, listed), MOST_BYTES);
+        format!(
+            "{}{}",
+            said(of_the_row),
+            listed.err().map(|error| error.to_string()).unwrap_or_default()
+        )
+    };
+    Ok((Box::new(read), Vec::new()))
+}
