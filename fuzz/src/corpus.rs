@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Inputs that are kept at most.
 const MOST_INPUTS: usize = 4_000;
-/// Longest input that is kept, bytes.
-const MOST_BYTES: usize = 1 << 20;
+/// Longest input that is kept, bytes: mutations of long ones take long, and are read seldom.
+const MOST_BYTES: usize = 64 << 10;
 
 /// The top of the repository.
 pub fn root() -> PathBuf {

@@ -13,8 +13,11 @@ use crate::child::{INPUT, NUMBER, PANIC, panicked};
 use crate::corpus::root;
 use crate::targets::Target;
 
-/// Reading that takes longer than this is a finding.
+/// Reading that takes the processor longer than this is a finding. Where the system does not tell what a process has
+/// computed, what counts is time on the wall, of which a busy machine leaves little.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Parts of a second in which Linux counts processor time.
+const TICKS: u64 = 100;
 /// Between two looks at a child.
 const LOOK: Duration = Duration::from_millis(250);
 /// Inputs that are kept of one finding.
@@ -101,7 +104,10 @@ fn watch(
         let text = std::fs::read_to_string(folder.join(NUMBER)).unwrap_or_default();
         text.parse::<u64>().unwrap_or_default()
     };
-    let (mut last, mut since) = (number(), Instant::now());
+    let process = child.id();
+    let clock = |since: Instant| computed(process).unwrap_or_else(|| since.elapsed());
+    let began = Instant::now();
+    let (mut last, mut since) = (number(), clock(began));
     let mut said = String::new();
     // A child that died before it read anything has no input to blame.
     let died = |status: &str, said: &str| {
@@ -132,9 +138,9 @@ fn watch(
         }
         let now = number();
         if now != last {
-            (last, since) = (now, Instant::now());
+            (last, since) = (now, clock(began));
         }
-        let hangs = since.elapsed() > PATIENCE;
+        let hangs = clock(began).saturating_sub(since) > PATIENCE;
         if hangs {
             findings.add("it takes too long", &folder.join(INPUT))?;
         }
@@ -144,6 +150,16 @@ fn watch(
             return Ok(now);
         }
     }
+}
+
+/// Processor time that a process has had, where the system tells.
+fn computed(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in parentheses may hold blanks; user and system time are the 12th and 13th fields behind it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 1000 / TICKS))
 }
 
 impl Findings {

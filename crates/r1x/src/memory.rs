@@ -27,8 +27,23 @@ pub enum Excess {
 ///
 /// # Errors
 /// With the exit code of a resource, and the key to lower.
-pub fn fits(memory: &Memory, excess: Excess) -> Result<Option<Notice>, Failure> {
-    check(memory, available_bytes(), excess)
+pub fn fits(memory: &Memory, parameters: u64, excess: Excess) -> Result<Option<Notice>, Failure> {
+    // What no number of threads and no other program changes is said first.
+    match environment::ram_bytes() {
+        Some(machine) if memory.weights > machine && excess == Excess::Refused => {
+            Err(Failure::new(
+                code::RESOURCE,
+                format!(
+                    "the model has {} parameters, which take at least {} to train, but this machine has {}",
+                    table::count(parameters),
+                    table::bytes(memory.weights),
+                    table::bytes(machine)
+                ),
+                "lower `model.hidden_size` or `model.layers`; `--force` begins it nevertheless",
+            ))
+        }
+        _ => check(memory, available_bytes(), excess),
+    }
 }
 
 fn check(

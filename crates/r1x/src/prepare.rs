@@ -52,7 +52,8 @@ pub fn prepare<'p>(
     let problems = world.problems(plan).map_err(PortError::from)?;
     let sizes = sizes(&problems, Some(&encoder));
     let needed = r1x_spec::memory(plan, encoder.vocabulary_size(), &sizes, threads);
-    let too_much = memory::fits(&needed, excess)?;
+    let parameters = r1x_spec::parameters(&plan.model, encoder.vocabulary_size()).total;
+    let too_much = memory::fits(&needed, parameters, excess)?;
     let (mut rewarder, plugins) = session::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
