@@ -221,7 +221,12 @@ impl Policy for ExactPolicy<'_> {
     }
     /// Nothing is kept: the run ends when enough was measured.
     fn save(&mut self, name: &str, _: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        Ok(SavedCheckpoint { path: name.to_owned(), sha256: String::new(), bytes: 0 })
+        Ok(SavedCheckpoint {
+            path: name.to_owned(),
+            sha256: String::new(),
+            state_sha256: String::new(),
+            bytes: 0,
+        })
     }
     fn weights_sha256(&self) -> Result<String, PortError> {
         self.inner.weights_sha256()

@@ -36,7 +36,8 @@ pub(crate) fn add(
                 "a plugin carries them in its component: keep what it needs",
             ));
         }
-        let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+        let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+            .map_err(|error| BuildError::io(&path, error))?;
         let found = files::sha256(&bytes);
         if found != asset.sha256 {
             return Err(refused(

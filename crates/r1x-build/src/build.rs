@@ -60,7 +60,7 @@ pub fn find(source: &Source, environment: &Environment) -> Result<Option<BuiltPl
 /// The component with these bytes, if it was built on this machine.
 pub fn find_component(sha256: &str, environment: &Environment) -> Option<Vec<u8>> {
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
-    let bytes = std::fs::read(&wasm).ok()?;
+    let bytes = r1x_files::read(&wasm, r1x_files::AMPLE).ok()?;
     files::used(&[&wasm]);
     (files::sha256(&bytes) == sha256).then_some(bytes)
 }
@@ -73,7 +73,8 @@ fn builder(source: &Source) -> Result<&'static Builder, BuildError> {
 fn prebuilt(source: &Source, environment: &Environment) -> Result<BuiltPlugin, BuildError> {
     let entry = source.manifest.build.entry.as_deref().unwrap_or_default();
     let wasm = source.folder.join(entry);
-    let bytes = std::fs::read(&wasm).map_err(|error| BuildError::io(&wasm, error))?;
+    let bytes =
+        r1x_files::read(&wasm, r1x_files::AMPLE).map_err(|error| BuildError::io(&wasm, error))?;
     let pinned = &source.manifest.capabilities.assets;
     if !pinned.is_empty() {
         let component = assets::add(bytes, &source.folder, pinned)?;
@@ -109,9 +110,9 @@ fn remembered(
 
 /// The component a remembered file names, if it is still there and whole.
 fn read_pair(path: &Path, environment: &Environment) -> Option<BuiltPlugin> {
-    let sha256 = std::fs::read_to_string(path).ok()?;
+    let sha256 = r1x_files::read_text(path, r1x_files::AMPLE).ok()?;
     let wasm = environment.cache_path("components", &format!("{sha256}.wasm")).ok()?;
-    let bytes = std::fs::read(&wasm).ok()?;
+    let bytes = r1x_files::read(&wasm, r1x_files::AMPLE).ok()?;
     files::used(&[path, &wasm]);
     (files::sha256(&bytes) == sha256).then_some(BuiltPlugin { wasm, sha256, cached: true })
 }

@@ -97,7 +97,8 @@ pub fn digest(root: &Path, files: &[PathBuf]) -> Result<String, BuildError> {
     let mut hasher = Sha256::new();
     for file in files {
         let path = root.join(file);
-        let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+        let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+            .map_err(|error| BuildError::io(&path, error))?;
         hasher.update(format!("{}\0{}\0", slashed(file), bytes.len()));
         hasher.update(bytes);
     }

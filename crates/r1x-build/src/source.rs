@@ -36,6 +36,7 @@ impl Source {
         if facts.is_dir() {
             return Self::with_manifest(path, &path.join(MANIFEST_NAME));
         }
+        r1x_files::check(path).map_err(|error| BuildError::io(path, error))?;
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -62,7 +63,8 @@ impl Source {
         let name = if is_name(&name) { name.as_str() } else { "plugin" };
         let mut manifest = Manifest::synthesised(name, language, entry);
         if language == Language::Python {
-            let bytes = std::fs::read(path).map_err(|error| BuildError::io(path, error))?;
+            let bytes = r1x_files::read(path, r1x_files::AMPLE)
+                .map_err(|error| BuildError::io(path, error))?;
             let script = script::read(path, &String::from_utf8_lossy(&bytes))?;
             manifest.build.requirements = script.requirements;
             manifest.build.top_level = script.top_level;
@@ -86,7 +88,7 @@ impl Source {
     }
 
     fn with_manifest(folder: &Path, path: &Path) -> Result<Self, BuildError> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match r1x_files::read_text(path, r1x_files::AMPLE) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(not_a_plugin(folder, "has no plugin.toml"));
@@ -101,7 +103,7 @@ impl Source {
 
 /// The cases of a file; none when it is not there.
 fn read_cases(path: &Path) -> Result<Vec<Case>, BuildError> {
-    match std::fs::read_to_string(path) {
+    match r1x_files::read_text(path, r1x_files::AMPLE) {
         Ok(text) => Ok(Case::parse_lines(path, &text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(BuildError::io(path, error)),

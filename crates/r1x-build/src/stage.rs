@@ -53,7 +53,7 @@ impl Stage {
 
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, BuildError> {
         let path = self.path(name);
-        std::fs::read(&path).map_err(|error| BuildError::io(&path, error))
+        r1x_files::read(&path, r1x_files::AMPLE).map_err(|error| BuildError::io(&path, error))
     }
 
     /// Copies a plugin's sources into a folder here; a plugin without a manifest is its entry alone.
@@ -67,6 +67,7 @@ impl Stage {
             let (from, to) = (source.folder.join(&file), self.path(into).join(&file));
             let folder = to.parent().unwrap_or(&to);
             std::fs::create_dir_all(folder).map_err(|error| BuildError::io(folder, error))?;
+            r1x_files::check(&from).map_err(|error| BuildError::io(&from, error))?;
             total += std::fs::copy(&from, &to).map_err(|error| BuildError::io(&from, error))?;
             if total > MAX_SOURCE_BYTES {
                 return Err(BuildError::NotAPlugin {

@@ -107,6 +107,8 @@ pub struct CheckpointFacts {
     pub path: String,
     /// sha256 of the weights file, hex.
     pub sha256: String,
+    /// sha256 of its state, hex: the cursor, and the hashes of everything else in it.
+    pub state_sha256: String,
     /// Size on disk of everything in it.
     pub bytes: u64,
 }

@@ -165,6 +165,8 @@ pub struct SavedCheckpoint {
     pub path: String,
     /// sha256 of the weights file, hex.
     pub sha256: String,
+    /// sha256 of its state, hex: the cursor, and the hashes of everything else in it.
+    pub state_sha256: String,
     /// Bytes on disk.
     pub bytes: u64,
 }

@@ -1,8 +1,9 @@
 //! Checkpoints: safetensors files plus a small state file, written whole or not at all.
 //!
 //! A checkpoint is a folder: `model.safetensors` (names as Hugging Face gives them), `optimizer.safetensors`
-//! (moments, and the reference when there is one) and `state.json`. It is written under a temporary name,
-//! synced, and renamed. Must not know stages or stores.
+//! (moments, and the reference when there is one) and `state.json`, which names the run it belongs to and the hashes
+//! of the other two. It is written under a temporary name, synced, and renamed. What is read was perhaps written by
+//! somebody else: nothing of it is taken before it was compared. Must not know stages or stores.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,18 +22,96 @@ use crate::policy::DecoderPolicy;
 use crate::update::{Optimizer, first_not_finite};
 use crate::weights::Weights;
 
-/// Most bytes of `state.json`, and of the names and places of tensors before their numbers.
-const STATE_BYTES: u64 = 1 << 20;
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// More than any state takes, bytes.
+const MOST_STATE_BYTES: u64 = 64 << 10;
+
+/// Most bytes of the names and places of tensors before their numbers.
 const HEADER_BYTES: u64 = 64 << 20;
 
-/// What `state.json` holds.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// What `state.json` holds. Format 1 had neither `run` nor `seal`.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct State {
     format: u32,
+    /// Identity of the run it belongs to; empty outside of runs.
+    #[serde(default)]
+    run: String,
     cursor: Cursor,
     updates: u64,
     model_sha256: String,
     optimizer_sha256: String,
+    /// sha256 over everything above. It keeps nobody from changing things who means to, but whoever edits the file
+    /// finds out.
+    #[serde(default)]
+    seal: String,
+}
+
+/// The format that is written.
+const FORMAT: u32 = 2;
+
+impl State {
+    fn sealed(self) -> Result<Self, serde_json::Error> {
+        let open = Self { seal: String::new(), ..self };
+        let seal = sha256(&serde_json::to_vec(&open)?);
+        Ok(Self { seal, ..open })
+    }
+
+    fn place(self, state_sha256: String) -> Place {
+        let Self { format, run, cursor, updates, model_sha256, .. } = self;
+        let run = (format > 1 && !run.is_empty()).then_some(run);
+        Place { run, cursor, updates, weights_sha256: model_sha256, state_sha256 }
+    }
+}
+
+/// Where a run keeps its checkpoints, and what they say whose they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// The folder under which they go.
+    pub folder: PathBuf,
+    /// Identity of the run; empty outside of runs.
+    pub run: String,
+}
+
+impl Home {
+    /// A folder that belongs to no run.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder, run: String::new() }
+    }
+}
+
+/// What is known of a checkpoint before it is read. What is not known is not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// sha256 of the weights file, hex.
+    pub weights_sha256: Option<&'a str>,
+    /// sha256 of `state.json`, hex.
+    pub state_sha256: Option<&'a str>,
+    /// Identity of the run it must belong to, where it says to which it does.
+    pub run: Option<&'a str>,
+}
+
+impl Expected<'_> {
+    /// Nothing is known.
+    pub const ANYTHING: Expected<'static> =
+        Expected { weights_sha256: None, state_sha256: None, run: None };
+}
+
+/// What a checkpoint says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Identity of the run it belongs to; none in those of earlier versions.
+    pub run: Option<String>,
+    /// Where to go on.
+    pub cursor: Cursor,
+    /// Updates of the optimizer that its moments have seen.
+    pub updates: u64,
+    /// sha256 of the weights file, hex.
+    pub weights_sha256: String,
+    /// sha256 of `state.json` itself, hex.
+    pub state_sha256: String,
 }
 
 struct Tensor<'a> {
@@ -98,7 +177,7 @@ pub(crate) struct Loaded {
     pub(crate) weights: Numbers,
     pub(crate) optimizer: Optimizer,
     pub(crate) reference: Option<Numbers>,
-    pub(crate) cursor: Cursor,
+    pub(crate) place: Place,
 }
 
 fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a> {
@@ -134,9 +213,9 @@ pub(crate) fn weights_sha256(layout: &Layout, lent: Lent<'_>) -> Result<String, 
     Ok(sha256(&serialize(weights(layout, lent, ""))?))
 }
 
-/// Writes a checkpoint called `name` under `folder`; see [`r1x_core::Policy::save`].
+/// Writes a checkpoint called `name` at home; see [`r1x_core::Policy::save`].
 pub(crate) fn save(
-    folder: &Path,
+    home: &Home,
     name: &str,
     cursor: &Cursor,
     contents: &Contents<'_>,
@@ -150,28 +229,41 @@ pub(crate) fn save(
     }
     let moments = serialize(state)?;
     let model_sha256 = sha256(&model);
-    let json = serde_json::to_vec_pretty(&State {
-        format: 1,
+    let state = State {
+        format: FORMAT,
+        run: home.run.clone(),
         cursor: cursor.clone(),
         updates: optimizer.updates,
         model_sha256: model_sha256.clone(),
         optimizer_sha256: sha256(&moments),
-    });
+        seal: String::new(),
+    };
+    let json = state.sealed().and_then(|state| serde_json::to_vec_pretty(&state));
     let json = json.map_err(|error| ModelError::Checkpoint {
         path: name.to_owned(),
         reason: error.to_string(),
     })?;
-    let files =
-        [("model.safetensors", model), ("optimizer.safetensors", moments), ("state.json", json)];
+    let state_sha256 = sha256(&json);
+    let files = [(MODEL, model), (OPTIMIZER, moments), (STATE, json)];
     let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    write_folder(&folder.join(name), &files)?;
-    Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, bytes })
+    write_folder(&home.folder.join(name), &files)?;
+    Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, state_sha256, bytes })
 }
 
+/// The folder with something behind its name.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// What a folder is called while it is being written.
+pub const PARTIAL: &str = ".partial";
+/// What a folder is called for the moment in which another one takes its name.
+pub const REPLACED: &str = ".replaced";
+
 fn write_folder(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), ModelError> {
-    let mut partial = folder.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
+    let partial = beside(folder, PARTIAL);
     let result = write_partial(&partial, files).and_then(|()| replace(&partial, folder));
     if result.is_err() {
         // A torn checkpoint must not take space or be mistaken for one; the first error is what counts.
@@ -181,58 +273,70 @@ fn write_folder(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), ModelErr
 }
 
 fn write_partial(partial: &Path, files: &[(&str, Vec<u8>)]) -> std::io::Result<()> {
-    if partial.exists() {
-        fs::remove_dir_all(partial)?;
-    }
+    remove(partial)?;
     fs::create_dir_all(partial)?;
     for (name, bytes) in files {
         let mut file = fs::File::create(partial.join(name))?;
         file.write_all(bytes)?;
         file.sync_all()?;
     }
-    fs::File::open(partial)?.sync_all()
+    sync_folder(partial)
 }
 
+/// Gives the new folder its name. An old one of the name stays whole until then: whoever is stopped in between leaves
+/// one of them.
 fn replace(partial: &Path, folder: &Path) -> std::io::Result<()> {
+    let replaced = beside(folder, REPLACED);
+    remove(&replaced)?;
     if folder.exists() {
-        fs::remove_dir_all(folder)?;
+        fs::rename(folder, &replaced)?;
     }
     fs::rename(partial, folder)?;
-    match folder.parent() {
-        Some(parent) => fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
+    // The names of the folder, of the stage's folder and of the run's may all be new.
+    folder.ancestors().skip(1).take(3).filter(|above| above.exists()).try_for_each(sync_folder)?;
+    remove(&replaced)
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
+}
+
+/// Makes the names in a folder outlast a power cut, where folders can be opened.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// The bytes of one file of a checkpoint, of at most so many.
+fn read(folder: &Path, name: &str, limit_bytes: u64) -> Result<Vec<u8>, ModelError> {
+    let path = folder.join(name);
+    let shown = path.display().to_string();
+    let error = |source| ModelError::Io { path: shown.clone(), source };
+    let (mut bytes, file) = (Vec::new(), r1x_files::open(&path).map_err(error)?);
+    file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
+    if bytes.len() as u64 > limit_bytes {
+        let reason = format!("has more than the {limit_bytes} bytes that this model could fill");
+        return Err(ModelError::Checkpoint { path: shown, reason });
     }
+    Ok(bytes)
+}
+
+fn torn(folder: &Path, name: &str, reason: impl Into<String>) -> ModelError {
+    ModelError::Checkpoint { path: folder.join(name).display().to_string(), reason: reason.into() }
+}
+
+/// An error unless the bytes have the hash that the state gives.
+fn check_hash(folder: &Path, name: &str, bytes: &[u8], expected: &str) -> Result<(), ModelError> {
+    if sha256(bytes) == expected {
+        return Ok(());
+    }
+    let reason = "its bytes do not have the recorded sha256: it was changed or torn";
+    Err(torn(folder, name, reason))
 }
 
 /// Most bytes of a file that holds every number of a model up to four times: weights, or moments and a reference.
 fn most_bytes(layout: &Layout) -> u64 {
     let biases: usize = layout.biases.iter().map(|(_, experts)| *experts).sum();
     ((layout.len + biases) as u64).saturating_mul(16).saturating_add(HEADER_BYTES)
-}
-
-/// The bytes of one file of a checkpoint, with the hash it must have if one is given.
-fn read(
-    folder: &Path,
-    name: &str,
-    most_bytes: u64,
-    expected: Option<&str>,
-) -> Result<Vec<u8>, ModelError> {
-    let path = folder.join(name);
-    let shown = path.display().to_string();
-    let error = |source| ModelError::Io { path: shown.clone(), source };
-    let (mut bytes, file) = (Vec::new(), fs::File::open(&path).map_err(error)?);
-    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
-    if bytes.len() as u64 > most_bytes {
-        let reason = format!("has more than the {most_bytes} bytes that this model could fill");
-        return Err(ModelError::Checkpoint { path: shown, reason });
-    }
-    match expected {
-        Some(expected) if sha256(&bytes) != expected => Err(ModelError::Checkpoint {
-            path: shown,
-            reason: "its bytes do not have the recorded sha256: it was changed or torn".to_owned(),
-        }),
-        _ => Ok(bytes),
-    }
 }
 
 struct Source<'a> {
@@ -294,11 +398,19 @@ impl<'a> Source<'a> {
 }
 
 /// The weights of a checkpoint folder.
-pub(crate) fn load_weights(folder: &Path, layout: &Layout) -> Result<Numbers, ModelError> {
-    let state = read_state(folder)?;
-    let path = folder.join("model.safetensors");
-    let limit = most_bytes(layout);
-    let bytes = read(folder, "model.safetensors", limit, Some(&state.model_sha256))?;
+pub(crate) fn load_weights(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+) -> Result<Numbers, ModelError> {
+    let (state, _) = read_state(folder, expected)?;
+    weights_of(folder, layout, &state)
+}
+
+fn weights_of(folder: &Path, layout: &Layout, state: &State) -> Result<Numbers, ModelError> {
+    let bytes = read(folder, MODEL, most_bytes(layout))?;
+    check_hash(folder, MODEL, &bytes, &state.model_sha256)?;
+    let path = folder.join(MODEL);
     let numbers = Source::new(&bytes, &path)?.numbers(layout, "")?;
     finite(layout, &numbers.values, &numbers.biases, &path)?;
     Ok(numbers)
@@ -322,25 +434,41 @@ fn finite(
 }
 
 /// Everything of a checkpoint folder.
-pub(crate) fn load(folder: &Path, layout: &Layout) -> Result<Loaded, ModelError> {
-    let weights = load_weights(folder, layout)?;
-    let state = read_state(folder)?;
-    let limit = most_bytes(layout);
-    let bytes = read(folder, "optimizer.safetensors", limit, Some(&state.optimizer_sha256))?;
-    let path = folder.join("optimizer.safetensors");
+pub(crate) fn load(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+) -> Result<Loaded, ModelError> {
+    let (state, state_sha256) = read_state(folder, expected)?;
+    let weights = weights_of(folder, layout, &state)?;
+    let bytes = read(folder, OPTIMIZER, most_bytes(layout))?;
+    check_hash(folder, OPTIMIZER, &bytes, &state.optimizer_sha256)?;
+    let path = folder.join(OPTIMIZER);
     let source = Source::new(&bytes, &path)?;
     let mut optimizer = Optimizer::new(layout);
     source.fill_parameters(layout, "first.", &mut optimizer.first)?;
     source.fill_parameters(layout, "second.", &mut optimizer.second)?;
     finite(layout, &optimizer.first, &[], &path)?;
     finite(layout, &optimizer.second, &[], &path)?;
+    if optimizer.second.iter().any(|value| *value < 0.0) {
+        return Err(torn(folder, OPTIMIZER, "a mean of squares is below zero"));
+    }
     optimizer.updates = state.updates;
     let has_reference = source.tensors.names().iter().any(|name| name.starts_with("reference."));
     let reference = has_reference.then(|| source.numbers(layout, "reference.")).transpose()?;
     if let Some(reference) = &reference {
         finite(layout, &reference.values, &reference.biases, &path)?;
     }
-    Ok(Loaded { weights, optimizer, reference, cursor: state.cursor })
+    Ok(Loaded { weights, optimizer, reference, place: state.place(state_sha256) })
+}
+
+/// What a checkpoint folder says about itself; its numbers are not looked at.
+///
+/// # Errors
+/// When there is no state, or it was changed.
+pub fn place(folder: &Path) -> Result<Place, ModelError> {
+    let (state, state_sha256) = read_state(folder, &Expected::ANYTHING)?;
+    Ok(state.place(state_sha256))
 }
 
 /// Packs numbers for the kernels of the CPU.
@@ -371,36 +499,58 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    pub fn load_weights(&mut self, folder: &Path) -> Result<(), ModelError> {
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load_weights(
+        &mut self,
+        folder: &Path,
+        expected: &Expected<'_>,
+    ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = packed(layout, &load_weights(folder, layout)?);
+        self.weights = packed(layout, &load_weights(folder, layout, expected)?);
         Ok(())
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    pub fn load(&mut self, folder: &Path) -> Result<Cursor, ModelError> {
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let layout = &self.decoder.layout;
-        let loaded = load(folder, layout)?;
+        let loaded = load(folder, layout, expected)?;
         self.weights = packed(layout, &loaded.weights);
         self.reference = loaded.reference.as_ref().map(|numbers| packed(layout, numbers));
         self.optimizer = loaded.optimizer;
-        Ok(loaded.cursor)
+        Ok(loaded.place)
     }
 }
 
-fn read_state(folder: &Path) -> Result<State, ModelError> {
-    let bytes = read(folder, "state.json", STATE_BYTES, None)?;
-    let error = |reason: String| ModelError::Checkpoint {
-        path: folder.join("state.json").display().to_string(),
-        reason,
-    };
-    let state: State = serde_json::from_slice(&bytes).map_err(|e| error(e.to_string()))?;
-    if state.format != 1 {
-        return Err(error(format!("has format {}, this r1x reads format 1", state.format)));
+/// The state of a checkpoint, compared with what is known of it, and its hash.
+fn read_state(folder: &Path, expected: &Expected<'_>) -> Result<(State, String), ModelError> {
+    let bytes = read(folder, STATE, MOST_STATE_BYTES)?;
+    let state_sha256 = sha256(&bytes);
+    let error = |reason: &str| Err(torn(folder, STATE, reason));
+    let state: State =
+        serde_json::from_slice(&bytes).map_err(|e| torn(folder, STATE, e.to_string()))?;
+    if state.format == 0 || state.format > FORMAT {
+        let found = state.format;
+        return error(&format!("has format {found}, this r1x reads formats 1 to {FORMAT}"));
     }
-    Ok(state)
+    if state.format > 1 {
+        let sealed = state.clone().sealed().map_err(|e| torn(folder, STATE, e.to_string()))?;
+        if sealed.seal != state.seal {
+            return error("it was changed after it was written");
+        }
+        if expected.run.is_some_and(|run| run != state.run) {
+            return error("it belongs to another run");
+        }
+    }
+    if expected.weights_sha256.is_some_and(|known| known != state.model_sha256) {
+        return error("it belongs to other weights than those that were recorded");
+    }
+    if expected.state_sha256.is_some_and(|known| known != state_sha256) {
+        return error(
+            "it is not the state that was recorded: it was changed, or is of another run",
+        );
+    }
+    Ok((state, state_sha256))
 }

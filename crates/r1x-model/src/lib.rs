@@ -18,6 +18,7 @@ pub mod tokenizer;
 pub mod update;
 pub mod weights;
 
+pub use checkpoint::{Expected, Home, Place};
 pub use error::ModelError;
 pub use model::Model;
 pub use policy::DecoderPolicy;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use half::bf16;
 use r1x_core::plan::{ModelPlan, Precision};
-use r1x_core::port::Cursor;
 use r1x_core::{Policy, PortError};
 use r1x_ops::Operand;
 use r1x_ops::device::Device;
 
+use crate::checkpoint::{Expected, Home, Place};
 use crate::error::ModelError;
 use crate::policy::DecoderPolicy;
 use crate::tensor::TensorPolicy;
@@ -20,17 +20,17 @@ pub trait Model: Policy {
     /// Trained numbers in the model.
     fn parameter_count(&self) -> usize;
     /// Says where checkpoints go from now on: a run gets its folder when it begins, and its model is there before.
-    fn keep_in(&mut self, folder: PathBuf);
+    fn keep_in(&mut self, home: Home);
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError>;
+    /// When files are missing, changed, of another shape, or not what is expected.
+    fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError>;
     /// Loads everything of a checkpoint folder and returns where to go on.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError>;
+    /// When files are missing, changed, of another shape, or not what is expected.
+    fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError>;
 }
 
 impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
@@ -38,16 +38,16 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
         self.parameter_count()
     }
 
-    fn keep_in(&mut self, folder: PathBuf) {
-        self.folder = folder;
+    fn keep_in(&mut self, home: Home) {
+        self.home = home;
     }
 
-    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {
-        Ok(self.load_weights(folder)?)
+    fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
+        Ok(self.load_weights(folder, expected)?)
     }
 
-    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError> {
-        Ok(self.load(folder)?)
+    fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
+        Ok(self.load(folder, expected)?)
     }
 }
 
@@ -56,16 +56,16 @@ impl Model for TensorPolicy {
         self.parameter_count()
     }
 
-    fn keep_in(&mut self, folder: PathBuf) {
-        self.folder = folder;
+    fn keep_in(&mut self, home: Home) {
+        self.home = home;
     }
 
-    fn load_weights(&mut self, folder: &Path) -> Result<(), PortError> {
-        Ok(self.load_weights(folder)?)
+    fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
+        Ok(self.load_weights(folder, expected)?)
     }
 
-    fn load(&mut self, folder: &Path) -> Result<Cursor, PortError> {
-        Ok(self.load(folder)?)
+    fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
+        Ok(self.load(folder, expected)?)
     }
 }
 

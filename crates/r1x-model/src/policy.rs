@@ -16,7 +16,7 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
-use crate::checkpoint::Contents;
+use crate::checkpoint::{Contents, Home};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
@@ -32,7 +32,7 @@ pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) weights: Weights<E>,
     pub(crate) reference: Option<Weights<E>>,
     pub(crate) optimizer: Optimizer,
-    pub(crate) folder: PathBuf,
+    pub(crate) home: Home,
     tokenizer: Tokenizer,
     gradient: Vec<f32>,
     loads: Vec<Vec<u64>>,
@@ -76,7 +76,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             decoder,
             weights,
             tokenizer,
-            folder,
+            home: Home::at(folder),
             bias_speed,
         })
     }
@@ -300,7 +300,7 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        Ok(crate::checkpoint::save(&self.folder, name, cursor, &self.contents())?)
+        Ok(crate::checkpoint::save(&self.home, name, cursor, &self.contents())?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {

@@ -69,7 +69,7 @@ impl Tokenizer {
     fn file(path: &str, planned: &str, eos: &str) -> Result<Self, ModelError> {
         let error = |source| ModelError::Io { path: path.to_owned(), source };
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(error)?;
+        let file = r1x_files::open(path).map_err(error)?;
         // One byte more than a file may have, so that a larger one is refused without being read.
         file.take(vetted::MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(error)?;
         let found = crate::checkpoint::sha256(&bytes);

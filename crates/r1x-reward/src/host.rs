@@ -3,7 +3,6 @@
 //! Must not know rollouts, batches or what a failure counts as.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -147,7 +146,7 @@ impl Host {
         let source = path.as_ref().display().to_string();
         let mut bytes = Vec::new();
         // One byte more than there may be, so that too large a file is told from a whole one.
-        File::open(path)
+        r1x_files::open(path)
             .and_then(|file| file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|error| RewardError::new(&source, Fault::Unreadable(error)))?;
         self.load_bytes(source, bytes)

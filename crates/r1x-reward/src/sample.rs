@@ -130,7 +130,7 @@ impl Replay {
     /// # Errors
     /// In one sentence, when it is none.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
+        let text = r1x_files::read_text(path, r1x_files::AMPLE)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         let replay: Self = serde_json::from_str(&text)
             .map_err(|error| format!("{} is not a replay file: {error}", path.display()))?;

@@ -10,6 +10,7 @@ use r1x_core::rollout::{CreditedGroup, GateState, RewardOutcome, RewardTerm, Rew
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
+use crate::text::Text;
 use crate::writer::Tx;
 
 /// A hash that is fed values with their lengths, so that different facts never look alike.
@@ -123,7 +124,7 @@ pub(crate) fn evaluation(facts: &EvalFacts) -> String {
 /// The digest of everything recorded of a run so far.
 pub(crate) async fn run(tx: &mut Tx<'_>, run_id: i64) -> Result<String, StoreError> {
     let mut hash = Facts(Sha256::new());
-    let steps: Vec<(i64, i64, String)> = tx
+    let steps: Vec<(i64, i64, Text)> = tx
         .fetch_all(
             "SELECT st.idx, s.step, s.facts_sha256 FROM step s JOIN stage st USING (stage_id)
               WHERE st.run_id = ? AND (st.superseded_from IS NULL OR s.step < st.superseded_from)
@@ -131,32 +132,32 @@ pub(crate) async fn run(tx: &mut Tx<'_>, run_id: i64) -> Result<String, StoreErr
             [run_id.into()],
         )
         .await?;
-    for (stage, step, facts) in steps {
+    for (stage, step, Text(facts)) in steps {
         hash.number(stage.cast_unsigned());
         hash.number(step.cast_unsigned());
         hash.text(&facts);
     }
-    let evaluations: Vec<(String, i64, String, String)> = tx
+    let evaluations: Vec<(Text, i64, Text, Text)> = tx
         .fetch_all(
             "SELECT label, step, suite, facts_sha256 FROM eval_run
               WHERE run_id = ? AND superseded = 0 ORDER BY label, step, suite",
             [run_id.into()],
         )
         .await?;
-    for (label, step, suite, facts) in evaluations {
+    for (Text(label), step, Text(suite), Text(facts)) in evaluations {
         hash.text(&label);
         hash.number(step.cast_unsigned());
         hash.text(&suite);
         hash.text(&facts);
     }
-    let weights: Vec<(i64, String)> = tx
+    let weights: Vec<(i64, Text)> = tx
         .fetch_all(
             "SELECT idx, weights_sha256 FROM stage
               WHERE run_id = ? AND weights_sha256 IS NOT NULL AND superseded_from IS NULL ORDER BY idx",
             [run_id.into()],
         )
         .await?;
-    for (stage, weights) in weights {
+    for (stage, Text(weights)) in weights {
         hash.number(stage.cast_unsigned());
         hash.text(&weights);
     }

@@ -15,6 +15,12 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is a file, and nothing in it: a store that nobody has written to yet.
+    #[error("there is no store at {} yet: it is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error("{} is not an r1x store: {detail}", path.display())]
     NotAStore {
@@ -68,6 +74,16 @@ pub enum StoreError {
         path: PathBuf,
         /// How long this process waited, seconds.
         waited_s: u64,
+    },
+    /// The file was taken away from under a run.
+    #[error("the store {} {what} while it was being written{}", path.display(), kept(saved.as_deref()))]
+    Displaced {
+        /// Where it was.
+        path: PathBuf,
+        /// What has become of it, as the rest of the sentence.
+        what: String,
+        /// A copy with everything recorded, when one could be made.
+        saved: Option<PathBuf>,
     },
     /// The file or its folder cannot be written.
     #[error("cannot write the store {}: {detail}", path.display())]
@@ -174,12 +190,26 @@ pub enum StoreError {
     },
 }
 
+fn kept(saved: Option<&Path>) -> String {
+    match saved {
+        Some(saved) => format!("; everything recorded so far is in {}", saved.display()),
+        None => "; what was recorded since it was last whole could not be saved".to_owned(),
+    }
+}
+
 impl StoreError {
     /// How to mend it.
     pub fn hint(&self) -> String {
         match self {
-            StoreError::Missing { .. } => {
+            StoreError::Missing { .. } | StoreError::Empty { .. } => {
                 "`r1x run` makes one; `--store` or R1X_STORE says where it is".into()
+            }
+            StoreError::Displaced { saved: Some(saved), .. } => format!(
+                "go on with `r1x resume --store {}`, or put that file where the store was",
+                saved.display()
+            ),
+            StoreError::Displaced { saved: None, .. } => {
+                "restore a copy of the store, then `r1x resume`".into()
             }
             StoreError::NotAStore { .. } => "give `--store` another path".into(),
             StoreError::TooNew { .. } => {
@@ -248,14 +278,21 @@ impl StoreError {
     pub(crate) fn from_sqlx(path: &Path, error: sqlx::Error) -> Self {
         let path = path.to_owned();
         let sqlx::Error::Database(database) = &error else {
-            return match error {
+            return match &error {
                 sqlx::Error::Io(io) => StoreError::Io { path, detail: io.to_string() },
+                // A store of ours has the columns and types that are asked for.
+                sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::Decode(_) => StoreError::Damaged { path, detail: error.to_string() },
                 other => StoreError::Internal { path, detail: other.to_string() },
             };
         };
         let detail = database.message().to_owned();
         match primary_code(&error) {
-            Some(5 | 6) => StoreError::Locked { path, waited_s: crate::open::BUSY_TIMEOUT_S },
+            Some(5 | 6 | 15) => StoreError::Locked {
+                path,
+                waited_s: crate::wait::Patience::SHORT.attempt().as_secs(),
+            },
             Some(8) => StoreError::ReadOnly { path, detail },
             Some(3 | 23) => StoreError::ReadOnly { path, detail },
             Some(10 | 14) => StoreError::Io { path, detail },

@@ -7,16 +7,20 @@ mod alive;
 mod digest;
 mod error;
 pub mod examples;
+mod guard;
 mod names;
 mod open;
 mod packing;
 mod read;
 mod record;
 mod rescore;
+mod rescue;
 mod run_writer;
 mod sql;
 mod start;
 mod store;
+mod text;
+mod wait;
 mod writer;
 
 #[cfg(test)]

@@ -3,16 +3,17 @@
 //! A file is looked at read-only before anything is changed, so that a wrong path costs nobody a file. Must
 //! not know runs or any table of the schema.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
-use std::{fs, thread};
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::error::{StoreError, primary_code};
+use crate::guard::beside;
+use crate::wait::{ATTEMPT, Patience, Waiting, patiently};
 
 /// The migrations of the workspace; each raises `user_version` to its own number.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -22,9 +23,6 @@ const APPLICATION_ID: i64 = 1_915_852_849;
 
 /// Earlier versions can lose committed writes when two connections write and checkpoint at one instant.
 const MIN_SQLITE: [u32; 3] = [3, 51, 3];
-
-/// How long a writer waits for another one.
-pub(crate) const BUSY_TIMEOUT_S: u64 = 5;
 
 /// The newest schema this build knows.
 pub fn known_schema() -> i64 {
@@ -39,29 +37,36 @@ struct Header {
 }
 
 /// Opens the one writing connection, making or migrating the store as needed.
-pub(crate) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(crate) async fn open_writer(
+    path: &Path,
+    patience: Patience,
+) -> Result<SqliteConnection, StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(|error| from_io(path, &error))?;
+        make_folder(folder).map_err(|error| from_io(path, &error))?;
     }
+    refuse_irregular(path)?;
     probe_write(path)?;
     if fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
-        let mut probe = connect(path, base_options(path)?.read_only(true)).await?;
-        let header = read_header(path, &mut probe).await;
+        let (probe, header) = look(path, patience).await?;
         let closed = probe.close().await.map_err(|error| StoreError::from_sqlx(path, error));
-        let header = header?;
+        check_header(path, &header, Purpose::Write)?;
         closed?;
-        check_header(path, &header, false)?;
     }
-    let options = base_options(path)?
+    let options = base_options(path, patience)?
         .create_if_missing(true)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .synchronous(SqliteSynchronous::Normal)
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", (128 << 20).to_string());
-    let mut conn = connect(path, options).await?;
+    let mut conn = connect(path, &options, patience).await?;
     check_sqlite(&mut conn, path).await?;
-    migrate(path, &mut conn).await?;
-    use_wal(path, &mut conn).await?;
+    // Another program may have had the path since it was looked at.
+    let header = read_header(path, &mut conn, patience).await?;
+    check_header(path, &header, Purpose::Write)?;
+    // The log comes first: whoever is stopped inside a migration leaves nothing in the store's own file, and
+    // nothing that has to be undone before it can be read.
+    use_wal(path, &mut conn, patience).await?;
+    migrate(path, &mut conn, patience).await?;
     Ok(conn)
 }
 
@@ -72,33 +77,62 @@ pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, StoreEr
             return Err(StoreError::Missing { path: path.to_owned() });
         }
         Err(error) => return Err(from_io(path, &error)),
-        Ok(meta) if meta.is_dir() => {
-            return Err(StoreError::NotAStore {
-                path: path.to_owned(),
-                detail: "it is a folder".into(),
-            });
-        }
-        Ok(_) => {}
+        Ok(_) => refuse_irregular(path)?,
     }
-    let options = base_options(path)?.read_only(true).pragma("query_only", "ON");
-    let first = match connect(path, options.clone()).await {
-        Ok(mut conn) => read_header(path, &mut conn).await.map(|header| (conn, header)),
-        Err(error) => Err(error),
-    };
-    let (mut conn, header) = match first {
-        Ok(opened) => opened,
-        // WAL needs a file next to the store even for reading. In a folder that cannot be written, and
-        // with no writer about (no log), the file does not change and can be read as it is.
-        Err(error) if is_refused(&error) && !wal_path(path).exists() => {
-            let mut conn = connect(path, options.immutable(true)).await?;
-            let header = read_header(path, &mut conn).await?;
-            (conn, header)
-        }
-        Err(error) => return Err(error),
-    };
-    check_header(path, &header, true)?;
+    let (mut conn, header) = look(path, Patience::SHORT).await?;
+    check_header(path, &header, Purpose::Read)?;
     check_sqlite(&mut conn, path).await?;
     Ok(conn)
+}
+
+/// Opens the file read-only and reads its header.
+async fn look(path: &Path, patience: Patience) -> Result<(SqliteConnection, Header), StoreError> {
+    let options = base_options(path, patience)?.read_only(true).pragma("query_only", "ON");
+    let error = match open_and_read(path, &options, patience).await {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    if !is_refused(&error) {
+        return Err(error);
+    }
+    if beside(path, "-journal").exists() {
+        // A program was stopped in the middle of a change, which SQLite undoes as soon as somebody who may write
+        // opens the file. That is so for the databases of other programs too: it is how they open them.
+        undo(path, patience).await?;
+        return open_and_read(path, &options, patience).await;
+    }
+    // WAL needs a file next to the store even for reading. In a folder that cannot be written, and with no writer
+    // about (no log), the file does not change and can be read as it is.
+    if wal_path(path).exists() {
+        return Err(error);
+    }
+    open_and_read(path, &options.immutable(true), patience).await
+}
+
+async fn open_and_read(
+    path: &Path,
+    options: &SqliteConnectOptions,
+    patience: Patience,
+) -> Result<(SqliteConnection, Header), StoreError> {
+    let mut conn = connect(path, options, patience).await?;
+    let header = read_header(path, &mut conn, patience).await?;
+    Ok((conn, header))
+}
+
+/// Undoes the change in whose middle a program was stopped.
+async fn undo(path: &Path, patience: Patience) -> Result<(), StoreError> {
+    let told = |error: StoreError| match error {
+        StoreError::ReadOnly { path, detail } => StoreError::ReadOnly {
+            path,
+            detail: format!(
+                "a program was stopped in the middle of a change, and undoing that is refused ({detail})"
+            ),
+        },
+        other => other,
+    };
+    let options = base_options(path, patience)?;
+    let (conn, _) = open_and_read(path, &options, patience).await.map_err(told)?;
+    conn.close().await.map_err(|error| StoreError::from_sqlx(path, error))
 }
 
 fn is_refused(error: &StoreError) -> bool {
@@ -107,9 +141,42 @@ fn is_refused(error: &StoreError) -> bool {
 
 /// The write-ahead log next to a store.
 pub(crate) fn wal_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
+    beside(path, "-wal")
+}
+
+/// Refuses what is no file with a beginning and an end: opening a pipe waits for somebody who may never come.
+fn refuse_irregular(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let file = beside(path, suffix);
+        let Ok(meta) = fs::metadata(&file) else { continue };
+        if meta.is_file() {
+            continue;
+        }
+        let kind = if meta.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
+        let detail = match suffix {
+            "" => format!("it is {kind}"),
+            _ => format!("{} is {kind}", file.display()),
+        };
+        return Err(StoreError::NotAStore { path: path.to_owned(), detail });
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it, so that a power cut leaves them there.
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    fs::create_dir_all(folder)?;
+    missing.iter().try_for_each(|made| sync_entry(made))
+}
+
+/// Makes the name of a file or folder outlast a power cut.
+pub(crate) fn sync_entry(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Folders cannot be opened everywhere; where they cannot, names are safe by themselves.
+    if cfg!(unix) { fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
 /// The kind of network file system a path lies on, when it does; WAL is not safe there.
@@ -156,13 +223,13 @@ fn mount_kind(mounts: &str, folder: &Path) -> Option<String> {
 }
 
 /// Settings of every connection: foreign keys (on by default in sqlx), a patience, no logging of statements.
-fn base_options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
+fn base_options(path: &Path, patience: Patience) -> Result<SqliteConnectOptions, StoreError> {
     // An absolute path can never be read as a URI or as `:memory:`.
     let absolute = std::path::absolute(path).map_err(|error| from_io(path, &error))?;
     Ok(SqliteConnectOptions::new()
         .filename(absolute)
         .create_if_missing(false)
-        .busy_timeout(Duration::from_secs(BUSY_TIMEOUT_S))
+        .busy_timeout(patience.attempt())
         .statement_cache_capacity(256)
         .thread_name(|id| format!("r1x-sqlite-{id}"))
         .disable_statement_logging())
@@ -170,33 +237,46 @@ fn base_options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
 
 async fn connect(
     path: &Path,
-    options: SqliteConnectOptions,
+    options: &SqliteConnectOptions,
+    patience: Patience,
 ) -> Result<SqliteConnection, StoreError> {
-    options.connect().await.map_err(|error| StoreError::from_sqlx(path, error))
+    patiently(path, patience, async || options.connect().await).await
 }
 
-async fn read_header(path: &Path, conn: &mut SqliteConnection) -> Result<Header, StoreError> {
-    let fail = |error| StoreError::from_sqlx(path, error);
-    let application_id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await;
-    let schema = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await;
-    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(fail)?;
-    Ok(Header {
-        application_id: application_id.map_err(fail)?,
-        schema: schema.map_err(fail)?,
-        empty: objects == 0,
+/// Reads the header at one moment: another program that is making the store has done all of it or nothing.
+async fn read_header(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    patience: Patience,
+) -> Result<Header, StoreError> {
+    patiently(path, patience, async || {
+        let mut moment = conn.begin().await?;
+        let application_id =
+            sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *moment).await?;
+        let schema = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *moment).await?;
+        let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+            .fetch_one(&mut *moment)
+            .await?;
+        moment.rollback().await?;
+        Ok(Header { application_id, schema, empty: objects == 0 })
     })
+    .await
 }
 
-fn check_header(path: &Path, header: &Header, reading: bool) -> Result<(), StoreError> {
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+}
+
+fn check_header(path: &Path, header: &Header, purpose: Purpose) -> Result<(), StoreError> {
     let (path, known) = (path.to_owned(), known_schema());
     if header.application_id != APPLICATION_ID {
         let fresh = header.empty && header.application_id == 0;
-        return match (fresh, reading) {
-            (true, false) => Ok(()),
-            (true, true) => Err(StoreError::NotAStore { path, detail: "it is empty".into() }),
+        return match (fresh, purpose) {
+            (true, Purpose::Write) => Ok(()),
+            (true, Purpose::Read) => Err(StoreError::Empty { path }),
             (false, _) => Err(StoreError::NotAStore {
                 path,
                 detail: "it is the database of another program".into(),
@@ -206,7 +286,7 @@ fn check_header(path: &Path, header: &Header, reading: bool) -> Result<(), Store
     if header.schema > known {
         return Err(StoreError::TooNew { path, found: header.schema, known });
     }
-    if reading && header.schema < known {
+    if purpose == Purpose::Read && header.schema < known {
         return Err(StoreError::TooOld { path, found: header.schema, known });
     }
     Ok(())
@@ -234,14 +314,27 @@ fn sqlite_is_safe(version: &str) -> bool {
 
 /// Applies missing migrations, all in one transaction that holds the write lock: two programs that make a
 /// store at the same time do it one after the other, and a failure leaves the file as it was.
-async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn migrate(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    patience: Patience,
+) -> Result<(), StoreError> {
     let fail = |error| StoreError::from_sqlx(path, error);
-    let header = read_header(path, conn).await?;
-    check_header(path, &header, false)?;
+    let mut waiting = Waiting::new(path, patience);
+    let mut transaction = loop {
+        match conn.begin_with("BEGIN IMMEDIATE").await {
+            Ok(transaction) => break transaction,
+            Err(error) if waiting.again(&error) => {}
+            Err(error) => return Err(waiting.failed(error)),
+        }
+    };
+    waiting.over();
+    // Only now nobody else can change it.
+    let header = read_header(path, &mut transaction, patience).await?;
+    check_header(path, &header, Purpose::Write)?;
     if header.application_id == APPLICATION_ID && header.schema == known_schema() {
         return Ok(());
     }
-    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
     MIGRATIONS.run(&mut *transaction).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(inner)
         | sqlx::migrate::MigrateError::ExecuteMigration(inner, _)
@@ -258,41 +351,28 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreEr
     transaction.commit().await.map_err(fail)
 }
 
-/// Switches to the write-ahead log. SQLite does not wait for other connections here, so we do.
-async fn use_wal(path: &Path, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut attempt = 0;
-    loop {
-        let mode: Result<String, _> =
-            sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *conn).await;
-        match mode {
-            Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => {
-                let detail =
-                    format!("its file system allows no write-ahead log (journal mode is {mode})");
-                return Err(StoreError::Io { path: path.to_owned(), detail });
-            }
-            Err(error) if primary_code(&error) == Some(5) && attempt < BUSY_TIMEOUT_S * 20 => {
-                attempt += 1;
-                thread::sleep(Duration::from_millis(50));
-            }
-            Err(error) => return Err(StoreError::from_sqlx(path, error)),
-        }
+/// Switches to the write-ahead log, which SQLite does only while nobody else has the file open.
+async fn use_wal(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    patience: Patience,
+) -> Result<(), StoreError> {
+    let mode: String = patiently(path, patience, async || {
+        sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *conn).await
+    })
+    .await?;
+    if mode == "wal" {
+        return Ok(());
     }
+    let detail = format!("its file system allows no write-ahead log (journal mode is {mode})");
+    Err(StoreError::Io { path: path.to_owned(), detail })
 }
 
 /// Finds out early, and in words, whether the folder can be written: the log and its index are new files in
 /// it. The store itself is never opened here: on Unix, closing any handle of a file gives up all locks the
 /// process has on it, those of a SQLite connection included.
 fn probe_write(path: &Path) -> Result<(), StoreError> {
-    if path.is_dir() {
-        return Err(StoreError::NotAStore {
-            path: path.to_owned(),
-            detail: "it is a folder".into(),
-        });
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!("-probe-{}", uuid::Uuid::now_v7().simple()));
-    let probe = PathBuf::from(name);
+    let probe = beside(path, &format!("-probe-{}", uuid::Uuid::now_v7().simple()));
     fs::write(&probe, b"").map_err(|error| from_io(path, &error))?;
     fs::remove_file(&probe).map_err(|error| from_io(path, &error))
 }
@@ -309,14 +389,47 @@ pub(crate) fn from_io(path: &Path, error: &std::io::Error) -> StoreError {
     }
 }
 
-/// Copies the log into the file. `PASSIVE` never waits; `TRUNCATE` empties the log and is for the end.
+/// How much it matters that the log is copied into the file now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copying {
+    /// Nobody is waited for, so that nobody waits: as much is copied as is possible.
+    Opportune,
+    /// Readers are waited for a moment.
+    Insistent,
+}
+
+impl Copying {
+    /// The statement that says how long readers are waited for.
+    fn patience(self) -> &'static str {
+        match self {
+            Copying::Opportune => "PRAGMA busy_timeout = 0",
+            Copying::Insistent => "PRAGMA busy_timeout = 100",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// Length of the log, pages.
+    pub log_pages: i64,
+    /// Whether the file holds all of it.
+    pub whole: bool,
+}
+
+/// Copies the log into the file and empties it, as far as others let it. It is emptied because a file that has what the
+/// log has does not fit a log that has lost its end.
 pub(crate) async fn checkpoint(
     conn: &mut SqliteConnection,
-    truncate: bool,
-) -> Result<(), sqlx::Error> {
-    let statement =
-        if truncate { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
-    conn.execute(statement).await.map(|_| ())
+    how: Copying,
+) -> Result<Copied, sqlx::Error> {
+    conn.execute(how.patience()).await?;
+    let copied: Result<(i64, i64, i64), sqlx::Error> =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await;
+    let attempt_ms = ATTEMPT.as_millis();
+    conn.execute(sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {attempt_ms}"))).await?;
+    let (_, log_pages, copied) = copied?;
+    Ok(Copied { log_pages, whole: log_pages >= 0 && copied == log_pages })
 }
 
 #[cfg(test)]

@@ -573,13 +573,15 @@ pub(crate) async fn checkpoint(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO checkpoint (stage_id, step, kind, path, sha256, bytes, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO checkpoint (stage_id, step, kind, path, sha256, state_sha256, bytes, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             stage_id.into(),
             facts.step.into(),
             facts.kind.into(),
             (&facts.path).into(),
             (&facts.sha256).into(),
+            (&facts.state_sha256).into(),
             facts.bytes.into(),
             now_ms.into(),
         ],

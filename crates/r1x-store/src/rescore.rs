@@ -12,12 +12,14 @@ use crate::read::rollout::u32_list;
 use crate::record::parts_json;
 use crate::start::{PluginInput, now_ms, upsert_plugin};
 use crate::store::Store;
+use crate::text::{MaybeText, Text};
 use crate::writer::Rows;
 
 /// A step of a run that has rollouts.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct RolloutStep {
     /// Id of the stage in the spec.
+    #[sqlx(try_from = "Text")]
     pub stage: String,
     /// The step.
     pub step: i64,
@@ -67,17 +69,26 @@ struct Row {
     grp: i64,
     sample: i64,
     rollout_id: i64,
+    #[sqlx(try_from = "Text")]
     key: String,
+    #[sqlx(try_from = "Text")]
     prompt: String,
+    #[sqlx(try_from = "MaybeText")]
     answer: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
     solution: Option<String>,
+    #[sqlx(try_from = "Text")]
     columns: String,
+    #[sqlx(try_from = "MaybeText")]
     data: Option<String>,
     prompt_ids: Vec<u8>,
+    #[sqlx(try_from = "MaybeText")]
     text: Option<String>,
     n_tokens: i64,
+    #[sqlx(try_from = "Text")]
     finish: String,
     value: Option<f64>,
+    #[sqlx(try_from = "MaybeText")]
     status: Option<String>,
 }
 

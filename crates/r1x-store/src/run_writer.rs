@@ -92,6 +92,15 @@ pub struct RunWriter {
     finished: bool,
 }
 
+/// When a transaction is safe from a power cut. A program that is stopped never takes one back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasting {
+    /// With one of the next ones.
+    Soon,
+    /// When it is committed, and everything before it.
+    Now,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct StoreCost {
     stage_id: i64,
@@ -151,7 +160,7 @@ impl RunWriter {
     /// Writes down a warning or an error; `target` is the part of r1x it comes from.
     pub fn event(&mut self, level: Level, target: &str, message: &str) -> Result<(), StoreError> {
         let (target, message) = (target.to_owned(), message.to_owned());
-        self.write(async move |tx, shared| {
+        self.write(Lasting::Soon, async move |tx, shared| {
             tx.execute(
                 "INSERT INTO event (run_id, ts_ms, level, target, message) VALUES (?, ?, ?, ?, ?)",
                 [
@@ -169,12 +178,22 @@ impl RunWriter {
 
     /// The hash over every fact recorded so far, attempts that were done again left out; hex.
     pub fn digest(&mut self) -> Result<String, StoreError> {
-        self.write(async move |tx, shared| digest::run(tx, shared.run_id).await)
+        self.write(Lasting::Soon, async move |tx, shared| digest::run(tx, shared.run_id).await)
+    }
+
+    /// Makes what was recorded so far independent of the log, and says whether that was possible: somebody who reads
+    /// the store may be in the way. What it depends on may go only afterwards.
+    pub fn settle(&mut self) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        let settled =
+            self.wait_for_step().and_then(|()| self.writer.call(|writer| Ok(writer.settle())));
+        self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
+        settled
     }
 
     /// Says that the run is alive. Every other call does so too; this is for long pauses between them.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
-        self.write(async |_, _| Ok(()))
+        self.write(Lasting::Soon, async |_, _| Ok(()))
     }
 
     /// What another thread needs to mark the run as interrupted while this one is at work.
@@ -193,7 +212,8 @@ impl RunWriter {
         let (error, digest) = (error.map(str::to_owned), digest.map(str::to_owned));
         self.end(status.as_str(), Some(exit_code), error, digest)?;
         self.finished = true;
-        Ok(())
+        // Whoever copies the file of a run that has ended has all of it, whether or not the log is there.
+        self.settle().map(|_| ())
     }
 
     fn end(
@@ -203,7 +223,7 @@ impl RunWriter {
         error: Option<String>,
         digest: Option<String>,
     ) -> Result<(), StoreError> {
-        self.write(async move |tx, shared| {
+        self.write(Lasting::Now, async move |tx, shared| {
             let now = now_ms();
             start::stand_up(tx, shared.run_id, status, now).await?;
             tx.execute(
@@ -225,10 +245,14 @@ impl RunWriter {
     /// Runs one transaction of this run, with the heartbeat and the cost owed for the last step.
     fn write<T: Send + 'static>(
         &mut self,
+        lasting: Lasting,
         body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let result = self.settle().and_then(|()| self.hand_over(body)).and_then(Pending::wait);
+        let result = self
+            .wait_for_step()
+            .and_then(|()| self.hand_over(lasting, body))
+            .and_then(Pending::wait);
         self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
         if result.is_ok() {
             self.last_ms = now_ms();
@@ -237,19 +261,20 @@ impl RunWriter {
     }
 
     /// Waits for the step that was handed over last, if it is still under way.
-    fn settle(&mut self) -> Result<(), StoreError> {
+    fn wait_for_step(&mut self) -> Result<(), StoreError> {
         self.pending.take().map_or(Ok(()), Pending::wait)
     }
 
     /// Hands one transaction of this run to the writer, with the heartbeat and the cost owed.
     fn hand_over<T: Send + 'static>(
         &mut self,
+        lasting: Lasting,
         body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Pending<T>, StoreError> {
         let owed = self.owed.take();
         let shared = Arc::clone(&self.shared);
         self.writer.submit(move |writer| {
-            writer.transaction(async |tx| {
+            let body = async |tx: &mut Tx<'_>| {
                 if let Some(owed) = owed {
                     tx.execute(
                         "UPDATE step SET store_ms = ? WHERE stage_id = ? AND step = ?",
@@ -263,7 +288,11 @@ impl RunWriter {
                 )
                 .await?;
                 body(tx, &shared).await
-            })
+            };
+            match lasting {
+                Lasting::Soon => writer.transaction(body),
+                Lasting::Now => writer.lasting_transaction(body),
+            }
         })
     }
 
@@ -283,9 +312,9 @@ impl RunWriter {
     pub fn submit_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
         let begun = Instant::now();
         let step = self.step_record(facts)?;
-        self.settle()?;
+        self.wait_for_step()?;
         let stage_id = step.stage_id;
-        let pending = self.hand_over(async move |tx, shared| {
+        let pending = self.hand_over(Lasting::Soon, async move |tx, shared| {
             record::step(tx, &shared.record, &shared.reward_keys, &step).await
         })?;
         self.pending = Some(pending);
@@ -313,7 +342,7 @@ impl RunWriter {
         let begun = Instant::now();
         let step = self.step_record(facts)?;
         let stage_id = step.stage_id;
-        self.write(async move |tx, shared| {
+        self.write(Lasting::Soon, async move |tx, shared| {
             record::step(tx, &shared.record, &shared.reward_keys, &step).await
         })?;
         let store_ms = begun.elapsed().as_secs_f64() * 1e3;
@@ -329,7 +358,7 @@ impl RunWriter {
             return Err(self.misfit(detail));
         }
         let facts = facts.clone();
-        self.write(async move |tx, shared| {
+        self.write(Lasting::Soon, async move |tx, shared| {
             let place = EvalPlace { run_id: shared.run_id, stage_id };
             record::evaluation(tx, place, &shared.record, &shared.reward_keys, &facts).await
         })
@@ -369,7 +398,7 @@ impl Recorder for RunWriter {
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
         let index = facts.index;
         let facts = facts.clone();
-        let stage_id = self.write(async move |tx, shared| {
+        let stage_id = self.write(Lasting::Soon, async move |tx, shared| {
             record::stage_started(tx, shared.run_id, &facts, now_ms()).await
         })?;
         self.stages.insert(index, stage_id);
@@ -387,8 +416,9 @@ impl Recorder for RunWriter {
     fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
         let stage_id = self.stage_id(facts.stage)?;
         let facts = facts.clone();
-        Ok(self
-            .write(async move |tx, _| record::checkpoint(tx, stage_id, &facts, now_ms()).await)?)
+        Ok(self.write(Lasting::Now, async move |tx, _| {
+            record::checkpoint(tx, stage_id, &facts, now_ms()).await
+        })?)
     }
 
     fn stage_finished(
@@ -398,7 +428,7 @@ impl Recorder for RunWriter {
     ) -> Result<(), PortError> {
         let stage_id = self.stage_id(facts.index)?;
         let sha256 = weights_sha256.to_owned();
-        Ok(self.write(async move |tx, _| {
+        Ok(self.write(Lasting::Soon, async move |tx, _| {
             record::stage_finished(tx, stage_id, &sha256, now_ms()).await
         })?)
     }

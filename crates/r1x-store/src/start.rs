@@ -16,6 +16,7 @@ use crate::alive::Process;
 use crate::error::StoreError;
 use crate::names;
 use crate::packing;
+use crate::text::{MaybeText, Text};
 use crate::writer::{Cell, Tx};
 
 /// Everything known about a run when it begins.
@@ -433,14 +434,14 @@ pub(crate) async fn upsert_plugin(
 
 /// Keys of the rewards of a run; a key is shared by all runs with the same plugin build and weight.
 async fn reward_keys(tx: &mut Tx<'_>, run_id: i64) -> Result<HashMap<String, i64>, StoreError> {
-    let inputs: Vec<(String, i64, f64)> = tx
+    let inputs: Vec<(Text, i64, f64)> = tx
         .fetch_all(
             "SELECT role, plugin_id, weight FROM run_input WHERE run_id = ? AND plugin_id IS NOT NULL",
             [run_id.into()],
         )
         .await?;
     let mut keys = HashMap::new();
-    for (role, plugin_id, weight) in inputs {
+    for (Text(role), plugin_id, weight) in inputs {
         let key = reward_key(tx, &role, Some(plugin_id), Some(weight)).await?;
         keys.insert(role, key);
     }
@@ -484,13 +485,13 @@ pub(crate) async fn resume(
     cursor: &Cursor,
     folder: Option<&str>,
 ) -> Result<Begun, StoreError> {
-    let row: Option<(String, String, String)> = tx
+    let row: Option<(Text, Text, Text)> = tx
         .fetch(
             "SELECT name, uid, plan_json FROM run JOIN spec USING (spec_id) WHERE run_id = ?",
             [run_id.into()],
         )
         .await?;
-    let (name, uid, plan_json) =
+    let (Text(name), Text(uid), Text(plan_json)) =
         row.ok_or_else(|| tx.internal(format!("run {run_id} has gone")))?;
     refuse_live_run(tx, run_id, &name).await?;
     supersede(tx, run_id, cursor).await?;
@@ -542,14 +543,14 @@ async fn supersede(tx: &mut Tx<'_>, run_id: i64, cursor: &Cursor) -> Result<(), 
     Ok(())
 }
 
-type ProcessRow = (i64, Option<String>, Option<i64>, Option<i64>, Option<String>, i64);
+type ProcessRow = (i64, MaybeText, Option<i64>, Option<i64>, MaybeText, i64);
 
 fn process(row: &ProcessRow) -> (Process, i64) {
     let process = Process {
-        machine: row.1.clone(),
+        machine: row.1.0.clone(),
         pid: row.2.unwrap_or(0),
         pid_start: row.3,
-        boot_id: row.4.clone(),
+        boot_id: row.4.0.clone(),
     };
     (process, row.5)
 }

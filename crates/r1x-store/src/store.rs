@@ -12,6 +12,7 @@ use crate::open;
 use crate::read::Reader;
 use crate::run_writer::RunWriter;
 use crate::start::{self, RunStart};
+use crate::wait::Patience;
 use crate::writer::WriterHandle;
 
 /// What a store is opened for.
@@ -19,7 +20,8 @@ use crate::writer::WriterHandle;
 pub enum Mode {
     /// To look things up. Never waits for a writer, never changes the file.
     Read,
-    /// To record runs; makes the file and brings its schema up to date.
+    /// To record runs; makes the file and brings its schema up to date. Waits for other writers for as long as it
+    /// takes, and says so.
     Write,
 }
 
@@ -49,12 +51,18 @@ impl Store {
                 Ok(store)
             }
             Mode::Write => {
-                let writer = WriterHandle::open(path)?;
+                let writer = WriterHandle::open(path, Patience::Endless)?;
                 writer
                     .call(|writer| writer.transaction(async |tx| start::mark_crashed(tx).await))?;
                 Ok(Self { writer: Some(Arc::new(writer)), ..store })
             }
         }
+    }
+
+    /// Brings the schema of the store at `path` up to date, for somebody who only wants to read it and does not wait
+    /// for long.
+    pub fn upgrade(path: &Path) -> Result<(), StoreError> {
+        WriterHandle::open(path, Patience::SHORT).map(drop)
     }
 
     /// Where the file is.
@@ -79,14 +87,17 @@ impl Store {
         let place = folders.clone();
         let begun = writer.call(move |writer| {
             let mut made = None;
-            let result =
-                writer.transaction(async |tx| start::begin(tx, &start, &place, &mut made).await);
+            let result = writer
+                .lasting_transaction(async |tx| start::begin(tx, &start, &place, &mut made).await);
             if let (Err(_), Some(folder)) = (&result, made) {
                 // The run was not written, so its empty folder goes too.
                 let _ = std::fs::remove_dir(folder);
             }
+            writer.settle();
             result
         })?;
+        let folder = folders.join(&begun.name);
+        open::sync_entry(&folder).map_err(|error| open::from_io(&folder, &error))?;
         Ok(RunWriter::new(Arc::clone(writer), begun, &folders))
     }
 
@@ -104,13 +115,15 @@ impl Store {
         let cursor = cursor.clone();
         let folder = folder.map(str::to_owned);
         let begun = writer.call(move |writer| {
-            writer.transaction(async |tx| {
+            let begun = writer.lasting_transaction(async |tx| {
                 start::resume(tx, run.run_id, &cursor, folder.as_deref()).await
-            })
+            });
+            writer.settle();
+            begun
         })?;
         let folders = folders(&self.path);
         let folder = folders.join(&begun.name);
-        std::fs::create_dir_all(&folder).map_err(|error| open::from_io(&folder, &error))?;
+        open::make_folder(&folder).map_err(|error| open::from_io(&folder, &error))?;
         Ok(RunWriter::new(Arc::clone(writer), begun, &folders))
     }
 

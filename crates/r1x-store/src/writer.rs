@@ -13,7 +13,10 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, Executor};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::StoreError;
-use crate::open;
+use crate::guard::Guard;
+use crate::open::{self, Copied, Copying};
+use crate::rescue;
+use crate::wait::{Patience, patiently};
 
 /// Jobs that may wait; more callers than this block.
 const QUEUE: usize = 8;
@@ -21,6 +24,10 @@ const QUEUE: usize = 8;
 /// The log is copied into the store between steps once about this much was written, bytes. (Its length on
 /// disk does not tell: SQLite starts it over without shortening it.)
 const CHECKPOINT_BYTES: usize = 8 << 20;
+
+/// A log of so many pages (of 4 KiB) is started over even if others have to wait a moment for that: with many writers
+/// there may never be a time at which nobody is in the way.
+const LONG_LOG_PAGES: i64 = 16 << 10;
 
 /// What a transaction adds to the log besides its values: pages of tables and indices, about.
 const TRANSACTION_BYTES: usize = 32 << 10;
@@ -128,6 +135,10 @@ pub(crate) struct Writer {
     known: Known,
     /// Written since the last checkpoint, about, bytes.
     written: usize,
+    patience: Patience,
+    guard: Guard,
+    /// What has become of the store, once it is no longer where it was.
+    displaced: Option<rescue::Displaced>,
 }
 
 /// A transaction under way.
@@ -143,16 +154,54 @@ pub(crate) struct Tx<'a> {
 }
 
 impl Writer {
+    fn open(path: PathBuf, patience: Patience) -> Result<Self, StoreError> {
+        let runtime = runtime(&path)?;
+        let conn = runtime.block_on(open::open_writer(&path, patience))?;
+        let guard = Guard::new(&path).map_err(|error| open::from_io(&path, &error))?;
+        Ok(Self {
+            path,
+            runtime,
+            conn,
+            inserts: HashMap::new(),
+            known: Known::default(),
+            written: 0,
+            patience,
+            guard,
+            displaced: None,
+        })
+    }
+
     /// Runs `body` inside `BEGIN IMMEDIATE`: the write lock is taken first, so that waiting for another
     /// writer happens here and never in the middle.
     pub fn transaction<T>(
         &mut self,
         body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self { path, runtime, conn, inserts, known, written } = self;
-        let result = runtime.block_on(async {
+        if let Some(displaced) = &self.displaced {
+            return Err(displaced.error(&self.path));
+        }
+        let result = self.transact(body);
+        // Looked at afterwards: what was just written is in the copy then, if one has to be made.
+        if let Some(what) = self.guard.loss() {
+            let displaced = self.runtime.block_on(rescue::rescue(&self.path, &mut self.conn, what));
+            let error = displaced.error(&self.path);
+            self.displaced = Some(displaced);
+            return Err(error);
+        }
+        let (value, fresh) = result?;
+        self.known.metrics.extend(fresh.metrics);
+        self.known.prompts.extend(fresh.prompts);
+        Ok(value)
+    }
+
+    fn transact<T>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<(T, Known), StoreError> {
+        let Self { path, runtime, conn, inserts, known, written, patience, .. } = self;
+        runtime.block_on(async {
             let fail = |error| StoreError::from_sqlx(path, error);
-            conn.execute("BEGIN IMMEDIATE").await.map_err(fail)?;
+            patiently(path, *patience, async || conn.execute("BEGIN IMMEDIATE").await).await?;
             let mut tx = Tx {
                 path,
                 conn: &mut *conn,
@@ -174,11 +223,32 @@ impl Writer {
                 let _ = conn.execute("ROLLBACK").await;
             }
             result
-        });
-        let (value, fresh) = result?;
-        known.metrics.extend(fresh.metrics);
-        known.prompts.extend(fresh.prompts);
-        Ok(value)
+        })
+    }
+
+    /// A transaction that is on the disk when this returns, and with it everything committed before: a power cut
+    /// takes none of it. Others may still be on their way there.
+    pub fn lasting_transaction<T>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.set_synchronous("PRAGMA synchronous = FULL")?;
+        let result = self.transaction(body);
+        self.set_synchronous("PRAGMA synchronous = NORMAL")?;
+        result
+    }
+
+    fn set_synchronous(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        let Self { path, runtime, conn, .. } = self;
+        let set = runtime.block_on(conn.execute(statement));
+        set.map(|_| ()).map_err(|error| StoreError::from_sqlx(path, error))
+    }
+
+    /// Copies the log into the store's file, and says whether all of it is there, on the disk: what is only in the
+    /// log depends on the log. Somebody who reads, or copies just now, may be in the way.
+    pub fn settle(&mut self) -> bool {
+        self.written = 0;
+        self.checkpoint(Copying::Opportune).is_some_and(|copied| copied.whole)
     }
 
     /// Runs one statement without parameters outside of a transaction.
@@ -192,18 +262,25 @@ impl Writer {
     }
 
     fn maintain(&mut self) {
-        if self.written > CHECKPOINT_BYTES {
-            self.written = 0;
-            self.checkpoint(false);
+        if self.written <= CHECKPOINT_BYTES {
+            return;
+        }
+        self.written = 0;
+        let copied = self.checkpoint(Copying::Opportune);
+        if copied.is_some_and(|copied| copied.log_pages > LONG_LOG_PAGES) {
+            self.checkpoint(Copying::Insistent);
         }
     }
 
-    /// A checkpoint that cannot be made now is made later; nothing is lost by that.
-    fn checkpoint(&mut self, truncate: bool) {
-        let Self { runtime, conn, .. } = self;
-        if let Err(error) = runtime.block_on(open::checkpoint(conn, truncate)) {
-            tracing::debug!("no checkpoint of the store now: {error}");
+    /// A checkpoint that cannot be made now is made later; nothing is lost by that. A store that is gone is left to
+    /// whoever has its name now.
+    fn checkpoint(&mut self, how: Copying) -> Option<Copied> {
+        if self.displaced.is_some() {
+            return None;
         }
+        let Self { runtime, conn, .. } = self;
+        let copied = runtime.block_on(open::checkpoint(conn, how));
+        copied.inspect_err(|error| tracing::debug!("no checkpoint of the store now: {error}")).ok()
     }
 
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
@@ -212,8 +289,13 @@ impl Writer {
             // The caller has its answer by now: this is time between steps, not of a step.
             self.maintain();
         }
-        self.checkpoint(true);
-        let Self { runtime, conn, .. } = self;
+        self.checkpoint(Copying::Opportune);
+        let Self { runtime, conn, displaced, .. } = self;
+        if displaced.is_some() {
+            // Closing would copy the log into whatever is there now.
+            std::mem::forget(conn);
+            return;
+        }
         if let Err(error) = runtime.block_on(conn.close()) {
             tracing::debug!("closing the store: {error}");
         }
@@ -346,33 +428,20 @@ pub(crate) struct WriterHandle {
 
 impl WriterHandle {
     /// Opens the store for writing in a thread of its own.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, patience: Patience) -> Result<Self, StoreError> {
         let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUE);
         let (ready, opened) = mpsc::sync_channel::<Result<(), StoreError>>(1);
         let file = path.to_owned();
         let thread = thread::Builder::new()
             .name("r1x-store".into())
-            .spawn(move || {
-                let writer = runtime(&file).and_then(|runtime| {
-                    let conn = runtime.block_on(open::open_writer(&file))?;
-                    Ok(Writer {
-                        path: file,
-                        runtime,
-                        conn,
-                        inserts: HashMap::new(),
-                        known: Known::default(),
-                        written: 0,
-                    })
-                });
-                match writer {
-                    Ok(writer) => {
-                        if ready.send(Ok(())).is_ok() {
-                            writer.run(&inbox);
-                        }
+            .spawn(move || match Writer::open(file, patience) {
+                Ok(writer) => {
+                    if ready.send(Ok(())).is_ok() {
+                        writer.run(&inbox);
                     }
-                    Err(error) => {
-                        let _ = ready.send(Err(error));
-                    }
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
                 }
             })
             .map_err(|error| StoreError::Io { path: path.to_owned(), detail: error.to_string() })?;

@@ -8,7 +8,7 @@ use r1x_core::plan::{RunPlan, StageKind, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, Problem, ProblemSource};
 
-use crate::error::TrainError;
+use crate::place::check_cursor;
 use crate::stage::{evaluate, stage_place, training};
 
 /// A plan of which everything that can be known to fail was found to be right.
@@ -30,11 +30,9 @@ pub fn check<'p>(
     problems: &dyn ProblemSource,
     from: Cursor,
 ) -> Result<Checked<'p>, Vec<PortError>> {
-    let stages = plan.stages.iter().enumerate().skip(from.stage);
-    let stages = stages.map(|(index, one)| {
-        let done = if index == from.stage { from.step } else { 0 };
-        stage(plan, one, done, encoder, problems)
-    });
+    check_cursor(plan, &from).map_err(|error| vec![error])?;
+    let stages = plan.stages.iter().skip(from.stage);
+    let stages = stages.map(|one| stage(plan, one, encoder, problems));
     let suites = plan.evals.iter().map(|suite| evaluate::check(plan, suite, encoder, problems));
     let errors: Vec<PortError> = stages.chain(suites).filter_map(Result::err).collect();
     if errors.is_empty() { Ok(Checked { plan, from }) } else { Err(errors) }
@@ -43,16 +41,11 @@ pub fn check<'p>(
 fn stage(
     plan: &RunPlan,
     stage: &StagePlan,
-    done: u64,
     encoder: &dyn Encoder,
     problems: &dyn ProblemSource,
 ) -> Result<(), PortError> {
     let place = stage_place(&stage.id);
     if let Some(mut training) = training(plan, stage, problems)? {
-        let steps = training.steps();
-        if done > steps {
-            return Err(TrainError::BeyondPlan { place, done, steps }.into());
-        }
         training.check(encoder)?;
     }
     if let StageKind::Evaluate(plan_of_stage) = &stage.kind {

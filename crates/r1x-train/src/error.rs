@@ -123,6 +123,21 @@ pub enum TrainError {
         /// Steps planned.
         steps: u64,
     },
+    /// A checkpoint whose place no run of this plan comes to.
+    #[error(
+        "{place}: the checkpoint says {found} {what}, where a run of this plan has {expected}; it is of another \
+         plan, or was changed"
+    )]
+    ForeignPlace {
+        /// Where it says it is.
+        place: String,
+        /// What was counted.
+        what: &'static str,
+        /// How many it says.
+        found: u64,
+        /// How many there are, at most.
+        expected: u64,
+    },
     /// A port returned lists that do not match what was asked.
     #[error("{place}: the {port} returned {got} {what}, expected {expected}")]
     Shape {
@@ -197,7 +212,8 @@ impl TrainError {
             | TrainError::PromptTooLong { .. }
             | TrainError::ExampleTooLong { .. }
             | TrainError::NoSolution { .. }
-            | TrainError::BeyondPlan { .. } => Boundary::Data,
+            | TrainError::BeyondPlan { .. }
+            | TrainError::ForeignPlace { .. } => Boundary::Data,
             TrainError::Unknown { .. }
             | TrainError::Gate { .. }
             | TrainError::NotJudged { .. }
@@ -238,7 +254,9 @@ impl TrainError {
                 "set a temperature above 0; evaluations may stay greedy"
             }
             TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
-            TrainError::BeyondPlan { .. } => "resume with the plan the run was started with",
+            TrainError::BeyondPlan { .. } | TrainError::ForeignPlace { .. } => {
+                "resume from another checkpoint of the run"
+            }
             TrainError::Shape { .. } => "this is a fault of r1x; please report it with the spec",
             TrainError::TotalNotFinite { .. } => {
                 "lower the weights of the rewards, or bound the plugin's values"

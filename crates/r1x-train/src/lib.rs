@@ -11,6 +11,7 @@ mod finite;
 mod metrics;
 mod optimize;
 mod pack;
+mod place;
 mod rollout;
 mod run;
 mod stage;
@@ -18,5 +19,6 @@ mod unseen;
 
 pub use check::{Checked, check};
 pub use error::TrainError;
+pub use place::{check_cursor, check_place};
 pub use run::{Ports, RunOutcome, run};
 pub use unseen::{Unseen, unseen};

@@ -191,6 +191,7 @@ impl Progress<'_, '_> {
             kind,
             path: saved.path,
             sha256: saved.sha256,
+            state_sha256: saved.state_sha256,
             bytes: saved.bytes,
         })
     }

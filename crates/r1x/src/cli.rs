@@ -3,13 +3,13 @@
 //! Must not know what the commands do.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::command::resume::Lost;
+use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
 use crate::display::Ink;
 use crate::failure::{Failure, code};
@@ -187,6 +187,9 @@ enum Command {
         run: String,
         #[command(flatten)]
         compute: ComputeArgs,
+        /// A checkpoint of the run, such as `rl/step-000020`, or the folder of one [default: the newest that serves]
+        #[arg(long, value_name = "PATH")]
+        checkpoint: Option<String>,
         /// Do recorded steps again when checkpoints after an older one are gone, without being asked
         #[arg(long)]
         redo_steps: bool,
@@ -241,6 +244,12 @@ enum Command {
         /// How to print
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
+        /// Rows to print at most [default: all]
+        #[arg(long, value_name = "ROWS")]
+        limit: Option<u64>,
+        /// Seconds that the store may compute
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: u64,
     },
     /// Sample from a run's last checkpoint
     Generate {
@@ -406,9 +415,10 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Run { spec, compute, force, json } => {
             command::run::run(&global, &spec, &compute, excess(force), json)
         }
-        Command::Resume { run, compute, redo_steps, json } => {
+        Command::Resume { run, compute, checkpoint, redo_steps, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
-            command::resume::resume(&global, &run, &compute, lost, json)
+            let from = Point { checkpoint, lost };
+            command::resume::resume(&global, &run, &compute, &from, json)
         }
         Command::Check { spec, force } => command::check::check(&spec, excess(force)),
         Command::Plan { spec, json } => command::plan::plan(&spec, json),
@@ -416,8 +426,10 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
         }
-        Command::Sql { query, example, run, format } => {
-            command::sql::sql(&global, query, example, &run, format)
+        Command::Sql { query, example, run, format, limit, timeout } => {
+            let time_limit = Duration::from_secs(timeout);
+            let asking = command::sql::Asking { run, format, limit, time_limit };
+            command::sql::sql(&global, query, example, asking)
         }
         Command::Generate {
             run,

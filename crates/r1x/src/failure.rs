@@ -103,6 +103,7 @@ impl From<StoreError> for Failure {
         let asked = matches!(
             error,
             StoreError::Missing { .. }
+                | StoreError::Empty { .. }
                 | StoreError::UnknownRun { .. }
                 | StoreError::AmbiguousRun { .. }
                 | StoreError::NotInRun { .. }

@@ -125,7 +125,7 @@ fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
 impl Inputs for World {
     fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        std::fs::File::open(path)?.take(limit_bytes).read_to_end(&mut bytes)?;
+        r1x_files::open(path)?.take(limit_bytes).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

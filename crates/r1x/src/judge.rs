@@ -11,10 +11,13 @@ use r1x_core::capability::JudgePlan;
 use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, Weights};
 use r1x_core::{Boundary, Judge, JudgeRequest, PortError, Rng, TrainingBatch, TrainingSequence};
-use r1x_model::Model;
+use r1x_model::{Expected, Model};
 
 /// Sequences scored together; changes speed only.
 const SCORED_TOGETHER: usize = 16;
+
+/// More than the weights of any model that fits a machine of today, bytes.
+const MOST_WEIGHTS_BYTES: u64 = 1 << 40;
 
 type Served = Box<dyn Model + Send>;
 
@@ -61,14 +64,14 @@ fn served(plan: &JudgePlan, threads: usize) -> Result<Served, PortError> {
     check(&folder, &plan.sha256)?;
     // Its weights come from the checkpoint, so no seed matters.
     let mut model = r1x_model::model::on_cpu(&plan.model, 0, threads, folder.clone())?;
-    model.load_weights(&folder)?;
+    model.load_weights(&folder, &Expected::ANYTHING)?;
     Ok(model)
 }
 
 /// Whether the weights are those that the plan names.
 fn check(folder: &Path, sha256: &str) -> Result<(), PortError> {
     let path = folder.join(JudgePlan::WEIGHTS);
-    let bytes = std::fs::read(&path).map_err(|error| {
+    let bytes = r1x_files::read(&path, MOST_WEIGHTS_BYTES).map_err(|error| {
         let message = format!("{}: {error}", path.display());
         PortError::new(Boundary::Data, message, "put the checkpoint back where the plan says")
     })?;

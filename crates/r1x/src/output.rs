@@ -136,6 +136,11 @@ pub fn json(text: &str) {
     write(Stream::Out, &format!("{}\n", shown::json(text)));
 }
 
+/// Prints a part of a JSON text, as [`json`] does the whole.
+pub fn json_part(text: &str) {
+    write(Stream::Out, &shown::json(text));
+}
+
 /// Prints data as it is where a program reads it; on a terminal its lines are made visible.
 pub fn data(text: &str) {
     if !is_terminal(Stream::Out) {

@@ -149,15 +149,16 @@ impl<'a> Progress<'a> {
         let newest = self.writer.folder().join(&facts.path);
         let Some(folder) = newest.parent() else { return };
         let Ok(entries) = std::fs::read_dir(folder) else { return };
-        let periodic = |path: &std::path::PathBuf| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            name.is_some_and(|name| name.starts_with("step-") && !name.ends_with(".partial"))
+        let periodic = |path: std::path::PathBuf| {
+            let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok()?;
+            // Later ones are of an attempt that is being done again, and are replaced when their turn comes.
+            (step <= facts.step).then_some((step, path))
         };
         let mut paths: Vec<_> =
-            entries.flatten().map(|entry| entry.path()).filter(periodic).collect();
+            entries.flatten().filter_map(|entry| periodic(entry.path())).collect();
         paths.sort();
         let keep = self.plan.checkpoints.keep.max(1);
-        for path in paths.iter().rev().skip(keep) {
+        for (_, path) in paths.iter().rev().skip(keep) {
             if let Err(error) = std::fs::remove_dir_all(path) {
                 tracing::warn!("old checkpoint {}: {error}", path.display());
             }
@@ -353,7 +354,9 @@ impl Recorder for Progress<'_> {
         self.writer.checkpoint(facts)?;
         let place = format!("{} ({})", facts.path, self.done(facts.stage, facts.step));
         self.interrupt.note(|saved| saved.checkpoint = Some(place));
-        if facts.kind == "step" {
+        // Older ones go once the newest, and every fact before it, depend on nothing that a power cut can take. When
+        // somebody is in the way of that now, they go with the next.
+        if self.writer.settle()? && facts.kind == "step" {
             self.prune(facts);
         }
         self.step_began = Instant::now();

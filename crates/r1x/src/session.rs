@@ -185,7 +185,7 @@ pub fn rewarder(
 /// The component of a reward.
 fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, Failure> {
     let path = Path::new(&reward.plugin);
-    let read = std::fs::read(path);
+    let read = r1x_files::read(path, r1x_files::AMPLE);
     if let Ok(bytes) = &read
         && crate::inputs::sha256(bytes) == reward.sha256
     {
@@ -305,7 +305,7 @@ pub fn reading(global: &Global) -> Result<Store, Failure> {
         opened => return Ok(opened?),
     };
     // A store of an earlier r1x is brought up to date where it may be written.
-    if Store::open(&path, Mode::Write).is_err() {
+    if Store::upgrade(&path).is_err() {
         return Err(old.into());
     }
     eprintln!("{}: brought up to the schema of this r1x", path.display());

@@ -101,7 +101,7 @@ impl Files {
                 return error.to_string();
             }
         }
-        let loaded = Model::load(policy, &self.folder);
+        let loaded = Model::load(policy, &self.folder, &r1x_model::Expected::ANYTHING);
         said(loaded.map_err(|error| error.message))
     }
 

@@ -19,10 +19,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["r1x-core"],
         &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim"],
     ),
+    ("r1x-files", &[], &[]),
     ("r1x-ops", &[], &["candle-core", "half", "thiserror"]),
     (
         "r1x-model",
-        &["r1x-core", "r1x-ops"],
+        &["r1x-core", "r1x-files", "r1x-ops"],
         &[
             "base64",
             "candle-core",
@@ -38,7 +39,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "r1x-build",
-        &["r1x-core"],
+        &["r1x-core", "r1x-files"],
         &[
             "miniz_oxide",
             "nix",
@@ -54,7 +55,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "r1x-reward",
-        &["r1x-core"],
+        &["r1x-core", "r1x-files"],
         &[
             "miniz_oxide",
             "serde",
@@ -66,7 +67,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "wasmtime",
         ],
     ),
-    ("r1x-tasks", &["r1x-core"], &["minijinja", "serde", "serde_json", "sha2", "thiserror"]),
+    (
+        "r1x-tasks",
+        &["r1x-core", "r1x-files"],
+        &["minijinja", "serde", "serde_json", "sha2", "thiserror"],
+    ),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (
         "r1x-store",
@@ -90,6 +95,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &[
             "r1x-build",
             "r1x-core",
+            "r1x-files",
             "r1x-model",
             "r1x-ops",
             "r1x-reward",

@@ -32,6 +32,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "fuzz",
             "r1x",
             "r1x-build",
+            "r1x-files",
             "r1x-model",
             "r1x-reward",
             "r1x-store",
@@ -43,7 +44,17 @@ const HOMES: &[(&str, &[&str])] = &[
     // Templates are compiled on a thread for the sake of its stack.
     (
         "std::thread",
-        &["bench", "fuzz", "r1x", "r1x-build", "r1x-ops", "r1x-reward", "r1x-store", "r1x-tasks"],
+        &[
+            "bench",
+            "fuzz",
+            "r1x",
+            "r1x-build",
+            "r1x-ops",
+            "r1x-reward",
+            "r1x-store",
+            "r1x-tasks",
+            "xtask",
+        ],
     ),
     ("static mut", &[]),
     ("thread_rng", &[]),

@@ -84,8 +84,8 @@ fn path(
 }
 
 fn kept(path: &std::path::Path) -> Option<Vec<u8>> {
-    let noted = std::fs::read_to_string(path.with_extension("sha256")).ok()?;
-    let bytes = std::fs::read(path).ok()?;
+    let noted = r1x_files::read_text(path.with_extension("sha256"), r1x_files::AMPLE).ok()?;
+    let bytes = r1x_files::read(path, r1x_files::AMPLE).ok()?;
     files::used(&[path]);
     (files::sha256(&bytes) == noted.trim()).then_some(bytes)
 }

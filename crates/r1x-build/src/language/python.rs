@@ -138,7 +138,8 @@ fn data(author: &Path, kept: Kept) -> Result<Archive, BuildError> {
         let code = file.extension().is_some_and(|extension| extension == "py");
         if kept == Kept::All || !(code || file == Path::new(NOTE)) {
             let path = author.join(&file);
-            let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+            let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+                .map_err(|error| BuildError::io(&path, error))?;
             archive.push(&format!("{AUTHOR}/{}", files::slashed(&file)), &bytes);
         }
     }

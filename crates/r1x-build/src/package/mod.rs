@@ -90,7 +90,7 @@ pub(crate) fn provide(
 }
 
 fn read_lock(path: &Path) -> Result<Option<Lock>, BuildError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match r1x_files::read_text(path, r1x_files::AMPLE) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(BuildError::io(path, error)),
@@ -243,7 +243,8 @@ fn check(folder: &Path) -> Result<(), BuildError> {
     let mut total = 0;
     for file in files::all(folder)? {
         let path = folder.join(&file);
-        let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+        let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+            .map_err(|error| BuildError::io(&path, error))?;
         total += bytes.len() as u64;
         if is_native(&file, &bytes) {
             let owner = owner(folder, &file).unwrap_or_else(|| "a package".to_owned());
@@ -283,7 +284,7 @@ fn owner(folder: &Path, file: &Path) -> Option<String> {
     let mut infos =
         entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".dist-info"));
     infos.find_map(|info| {
-        let record = std::fs::read_to_string(info.path().join("RECORD")).ok()?;
+        let record = r1x_files::read_text(info.path().join("RECORD"), r1x_files::AMPLE).ok()?;
         let listed = record.lines().any(|known| known.starts_with(&line));
         let name = info.file_name().to_string_lossy().into_owned();
         listed.then(|| name.split('-').next().unwrap_or_default().to_owned())

@@ -19,7 +19,7 @@ use r1x_core::{
 };
 
 use self::optimizer::Moments;
-use crate::checkpoint::{self, Contents, Numbers};
+use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
@@ -42,7 +42,7 @@ pub struct TensorPolicy {
     loads: Vec<Vec<u64>>,
     bias_speed: f32,
     tokenizer: Tokenizer,
-    pub(crate) folder: PathBuf,
+    pub(crate) home: Home,
     context_length: usize,
     device: Device,
 }
@@ -83,7 +83,7 @@ impl TensorPolicy {
             biases,
             bias_speed,
             tokenizer,
-            folder,
+            home: Home::at(folder),
         })
     }
 
@@ -95,18 +95,22 @@ impl TensorPolicy {
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    pub fn load_weights(&mut self, folder: &Path) -> Result<(), ModelError> {
-        let numbers = checkpoint::load_weights(folder, self.model.layout())?;
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load_weights(
+        &mut self,
+        folder: &Path,
+        expected: &Expected<'_>,
+    ) -> Result<(), ModelError> {
+        let numbers = checkpoint::load_weights(folder, self.model.layout(), expected)?;
         self.set_weights(&numbers)
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
     ///
     /// # Errors
-    /// When files are missing, changed, or of another shape.
-    pub fn load(&mut self, folder: &Path) -> Result<Cursor, ModelError> {
-        let loaded = checkpoint::load(folder, self.model.layout())?;
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
+        let loaded = checkpoint::load(folder, self.model.layout(), expected)?;
         // The reference is a snapshot of the model while it holds the reference's numbers.
         self.reference = match &loaded.reference {
             Some(reference) => {
@@ -117,7 +121,7 @@ impl TensorPolicy {
         };
         self.set_weights(&loaded.weights)?;
         self.moments = Moments::upload(&loaded.optimizer, self.model.layout(), &self.device)?;
-        Ok(loaded.cursor)
+        Ok(loaded.place)
     }
 
     fn set_weights(&mut self, numbers: &Numbers) -> Result<(), ModelError> {
@@ -449,7 +453,7 @@ impl Policy for TensorPolicy {
             optimizer: &optimizer,
             reference: reference.as_ref().map(Numbers::lend),
         };
-        Ok(checkpoint::save(&self.folder, name, cursor, &contents)?)
+        Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {

@@ -12,7 +12,7 @@ use r1x_core::port::{GenerateRequest, UpdateFacts};
 use r1x_core::{Policy, TrainingBatch};
 
 use super::properties::{Weighted, batch, kernels, optimizer, requests, sampling, stream, train};
-use super::{gqa, mla, moe, plan};
+use super::{ANY, gqa, mla, moe, plan};
 use crate::family::packed::Packed;
 use crate::{DecoderPolicy, TensorPolicy};
 
@@ -48,14 +48,14 @@ impl World {
 
     fn kernels(&self, plan: &ModelPlan, threads: usize) -> DecoderPolicy {
         let mut policy = DecoderPolicy::new(plan, 4, threads, self.folder.path().into()).unwrap();
-        policy.load(&self.folder.path().join("state")).unwrap();
+        policy.load(&self.folder.path().join("state"), &ANY).unwrap();
         policy
     }
 
     fn tensors(&self, plan: &ModelPlan) -> TensorPolicy {
         let folder = self.folder.path().to_owned();
         let mut policy = TensorPolicy::new(plan, 4, folder, &Device::Cpu).unwrap();
-        policy.load(&self.folder.path().join("state")).unwrap();
+        policy.load(&self.folder.path().join("state"), &ANY).unwrap();
         policy
     }
 }

@@ -2,6 +2,7 @@
 //! and the whole against two independent implementations.
 
 mod balance;
+mod checkpoint;
 mod composed;
 mod finite;
 mod golden;
@@ -12,10 +13,14 @@ mod tensor;
 use r1x_ops::Real;
 use r1x_ops::kernel::add_assign;
 
+use crate::checkpoint::Expected;
 use crate::layout::Layout;
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
 };
+
+/// A checkpoint of which nothing is known.
+pub const ANY: Expected<'static> = Expected::ANYTHING;
 
 /// Grouped-query attention.
 pub fn gqa() -> AttentionPlan {

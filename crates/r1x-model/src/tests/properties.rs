@@ -10,7 +10,7 @@ use r1x_core::plan::Precision;
 use r1x_ops::Operand;
 use r1x_ops::device::Device;
 
-use super::shapes;
+use super::{ANY, shapes};
 use crate::model::fresh;
 use crate::{DecoderPolicy, Model};
 
@@ -309,7 +309,7 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
     assert_eq!(saved.sha256, original.weights_sha256().unwrap());
 
     let (mut loaded, _other) = policy(&plan, 1);
-    assert_eq!(loaded.load(&folder.path().join(&saved.path)).unwrap(), cursor);
+    assert_eq!(loaded.load(&folder.path().join(&saved.path), &ANY).unwrap().cursor, cursor);
     let reference = |p: &mut dyn Model| p.score(Weights::Reference, &batch).unwrap();
     assert_eq!(reference(&mut *original), reference(&mut *loaded));
     train(&mut *original, &batch, 2);
@@ -324,17 +324,17 @@ fn torn_and_foreign_checkpoints_are_refused() {
     original.save("x", &Cursor::default()).unwrap();
     let path = folder.path().join("x");
     let (mut other, _folder) = policy(&shapes().remove(1).1, 1);
-    let error = other.load(&path).unwrap_err().to_string();
+    let error = other.load(&path, &ANY).unwrap_err().to_string();
     assert!(error.contains("has no tensor `lm_head.weight`"), "{error}");
     let file = path.join("model.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let error = original.load(&path).unwrap_err().to_string();
+    let error = original.load(&path, &ANY).unwrap_err().to_string();
     assert!(error.contains("sha256"), "{error}");
     std::fs::remove_file(&file).unwrap();
-    assert!(original.load(&path).is_err());
+    assert!(original.load(&path, &ANY).is_err());
     // A folder that cannot be made is an error that says where.
     std::fs::write(folder.path().join("file"), "").unwrap();
     let error = original.save("file/x", &Cursor::default()).unwrap_err();

@@ -16,7 +16,7 @@ use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch};
 
 use super::properties::kernels as policy;
 use super::properties::{Weighted, batch, optimizer, requests, sampling, stream, train};
-use super::shapes;
+use super::{ANY, shapes};
 use crate::{DecoderPolicy, TensorPolicy};
 
 /// Largest difference of a log-prob or an entropy, in nats. Both sides compute in `f32`, with sums in another
@@ -61,7 +61,7 @@ impl Pair {
         train(&mut kernels, &first, 1);
         kernels.save("state", &cursor()).unwrap();
         let (mut tensors, other) = fresh(plan, device);
-        assert_eq!(tensors.load(&folder.path().join("state")).unwrap(), cursor());
+        assert_eq!(tensors.load(&folder.path().join("state"), &ANY).unwrap().cursor, cursor());
         let completions = kernels.generate(&requests(), &sampling(), stream()).unwrap();
         let batch = batch(&requests(), &completions);
         Self { kernels, tensors, batch, completions, folders: (folder, other) }
@@ -238,13 +238,13 @@ fn checkpoints_go_from_one_to_the_other_and_back_byte_for_byte() {
         }
         assert_eq!(saved.sha256, pair.kernels.weights_sha256().unwrap());
         let (mut back, _folder) = policy(plan, 1);
-        assert_eq!(back.load(&copy.join("state")).unwrap(), cursor());
+        assert_eq!(back.load(&copy.join("state"), &ANY).unwrap().cursor, cursor());
         train(&mut back, &pair.batch, 1);
         train(&mut pair.kernels, &pair.batch, 1);
         let sha256 = back.weights_sha256().unwrap();
         assert_eq!(sha256, pair.kernels.weights_sha256().unwrap(), "{name}");
         let (mut weights, _folder) = fresh(plan, &Device::Cpu);
-        weights.load_weights(&original.join("state")).unwrap();
+        weights.load_weights(&original.join("state"), &ANY).unwrap();
         assert_eq!(weights.weights_sha256().unwrap(), saved.sha256);
     });
 }
@@ -309,7 +309,7 @@ fn what_cannot_be_done_is_said() {
     policy.save("x", &Cursor::default()).unwrap();
     let (mut other, _folder) = fresh(&shapes().swap_remove(1).1, &Device::Cpu);
     let before = other.weights_sha256().unwrap();
-    let error = other.load(&folder.path().join("x")).unwrap_err().to_string();
+    let error = other.load(&folder.path().join("x"), &ANY).unwrap_err().to_string();
     assert!(error.contains("has no tensor `lm_head.weight`"), "{error}");
     assert_eq!(other.weights_sha256().unwrap(), before);
     let error = policy.lose_a_gradient().unwrap_err().to_string();

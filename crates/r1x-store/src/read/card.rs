@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::packing;
 use crate::start::{DatasetInput, Environment};
 use crate::store::Store;
+use crate::text::{MaybeText, Text};
 
 /// One stage of a run, over all its attempts.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
@@ -16,16 +17,20 @@ pub struct StageCard {
     /// Position in the plan.
     pub index: i64,
     /// Its id in the spec.
+    #[sqlx(try_from = "Text")]
     pub name: String,
     /// `sft`, `grpo` or `evaluate`.
+    #[sqlx(try_from = "Text")]
     pub kind: String,
     /// Of the newest attempt: `running` or `done`, or how the run ended before the stage did.
+    #[sqlx(try_from = "Text")]
     pub status: String,
     /// Attempts made; more than one after a resume.
     pub attempts: i64,
     /// Steps that count.
     pub steps: i64,
     /// sha256 of the weights it put out, hex.
+    #[sqlx(try_from = "MaybeText")]
     pub weights_sha256: Option<String>,
     /// Rollouts that count.
     pub rollouts: i64,
@@ -49,12 +54,15 @@ pub struct StageCard {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
 pub struct EvalRow {
     /// `start` or the id of the stage.
+    #[sqlx(try_from = "Text")]
     pub stage: String,
     /// Steps of the stage done.
     pub step: i64,
     /// The suite's id.
+    #[sqlx(try_from = "Text")]
     pub suite: String,
     /// `pass@1` and so on.
+    #[sqlx(try_from = "Text")]
     pub metric: String,
     /// Mean over items; none when it was not finite.
     pub value: Option<f64>,
@@ -70,22 +78,29 @@ pub struct EvalRow {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
 pub struct PluginCard {
     /// Id of the reward in the spec.
+    #[sqlx(try_from = "Text")]
     pub reward: String,
     /// The plugin's own name.
+    #[sqlx(try_from = "Text")]
     pub plugin: String,
     /// The plugin's own version.
+    #[sqlx(try_from = "Text")]
     pub version: String,
     /// The interface it implements.
+    #[sqlx(try_from = "Text")]
     pub wit_world: String,
     /// sha256 of the component, hex.
+    #[sqlx(try_from = "Text")]
     pub sha256: String,
     /// sha256 of its source, hex.
+    #[sqlx(try_from = "MaybeText")]
     pub source_sha256: Option<String>,
     /// Size of the component, bytes.
     pub bytes: i64,
     /// Weight in the total.
     pub weight: f64,
     /// JSON handed to it.
+    #[sqlx(try_from = "Text")]
     pub settings: String,
 }
 
@@ -104,6 +119,8 @@ pub struct CheckpointCard {
     pub path: String,
     /// sha256 of the weights, hex.
     pub sha256: String,
+    /// sha256 of its state, hex; none in runs of earlier versions.
+    pub state_sha256: Option<String>,
     /// Size on disk, bytes.
     pub bytes: i64,
     /// When it was written, milliseconds since 1970.
@@ -118,10 +135,13 @@ pub struct EventCard {
     /// When, milliseconds since 1970.
     pub ts_ms: i64,
     /// `info`, `warn` or `error`.
+    #[sqlx(try_from = "Text")]
     pub level: String,
     /// The part of r1x it comes from.
+    #[sqlx(try_from = "Text")]
     pub target: String,
     /// What happened.
+    #[sqlx(try_from = "Text")]
     pub message: String,
 }
 
@@ -182,10 +202,13 @@ pub struct RunCard {
 #[derive(FromRow)]
 struct MetricRow {
     stage_idx: i64,
+    #[sqlx(try_from = "Text")]
     stage: String,
     step: i64,
+    #[sqlx(try_from = "Text")]
     metric: String,
     value: Option<f64>,
+    #[sqlx(try_from = "MaybeText")]
     kind: Option<String>,
 }
 
@@ -238,16 +261,24 @@ impl Store {
     fn environment(&self, run_id: i64) -> Result<Environment, StoreError> {
         #[derive(FromRow)]
         struct Row {
+            #[sqlx(try_from = "Text")]
             r1x_version: String,
+            #[sqlx(try_from = "MaybeText")]
             git_commit: Option<String>,
             git_dirty: Option<bool>,
+            #[sqlx(try_from = "MaybeText")]
             host: Option<String>,
+            #[sqlx(try_from = "MaybeText")]
             os: Option<String>,
+            #[sqlx(try_from = "MaybeText")]
             cpu: Option<String>,
             cores: Option<u32>,
             ram_bytes: Option<i64>,
+            #[sqlx(try_from = "MaybeText")]
             device: Option<String>,
+            #[sqlx(try_from = "MaybeText")]
             rustc: Option<String>,
+            #[sqlx(try_from = "MaybeText")]
             features: Option<String>,
             threads: Option<u32>,
         }
@@ -322,15 +353,12 @@ impl Store {
     fn datasets(&self, run_id: i64) -> Result<Vec<DatasetInput>, StoreError> {
         let query = "SELECT i.role, d.split, d.sha256, d.rows, d.source
                        FROM run_input i JOIN dataset d USING (dataset_id) WHERE i.run_id = ? ORDER BY i.idx";
-        let rows: Vec<(String, String, String, i64, String)> =
+        let rows: Vec<(Text, Text, Text, i64, Text)> =
             self.reader()?.all(query_as(query).bind(run_id))?;
-        let input = |(id, split, sha256, rows, source): (_, _, _, i64, _)| DatasetInput {
-            id,
-            split,
-            sha256,
-            rows: rows.cast_unsigned(),
-            source,
-        };
+        let input =
+            |(Text(id), Text(split), Text(sha256), rows, Text(source)): (_, _, _, i64, _)| {
+                DatasetInput { id, split, sha256, rows: rows.cast_unsigned(), source }
+            };
         Ok(rows.into_iter().map(input).collect())
     }
 
@@ -354,20 +382,24 @@ impl Store {
     }
 
     fn checkpoints_of(&self, run: &RunSummary) -> Result<Vec<CheckpointCard>, StoreError> {
-        type Row = (i64, String, i64, String, String, String, i64, i64);
-        let query = "SELECT stage_idx, stage, step, kind, path, sha256, bytes, created_ms
+        type Row = (i64, Text, i64, Text, Text, Text, MaybeText, i64, i64);
+        let query =
+            "SELECT stage_idx, stage, step, kind, path, sha256, state_sha256, bytes, created_ms
                        FROM v_checkpoints WHERE run_id = ? ORDER BY stage_idx, step, checkpoint_id";
         let rows: Vec<Row> = self.reader()?.all(query_as(query).bind(run.run_id))?;
         let folder = self.run_folder(&run.name);
-        let card = |(stage_index, stage, step, kind, path, sha256, bytes, created_ms): Row| {
-            let exists = folder.join(&path).exists();
+        let card = |row: Row| {
+            let (stage_index, stage, step, kind, path, sha256, state_sha256, bytes, created_ms) =
+                row;
+            let exists = folder.join(&path.0).exists();
             CheckpointCard {
                 stage_index,
-                stage,
+                stage: stage.into(),
                 step,
-                kind,
-                path,
-                sha256,
+                kind: kind.into(),
+                path: path.into(),
+                sha256: sha256.into(),
+                state_sha256: state_sha256.into(),
                 bytes,
                 created_ms,
                 exists,
@@ -395,20 +427,25 @@ impl Store {
                             (SELECT folder FROM sitting t WHERE t.run_id = run.run_id
                               AND folder IS NOT NULL ORDER BY number DESC LIMIT 1)
                        FROM run JOIN spec USING (spec_id) WHERE run_id = ?";
-        let row: Option<(Option<String>, String, String, String, Option<String>)> =
+        let row: Option<(MaybeText, Text, Text, Text, MaybeText)> =
             self.reader()?.first(query_as(query).bind(run.run_id))?;
         let (path, text, overrides, plan_json, folder) =
             row.ok_or_else(|| self.unknown_run(reference, Vec::new()))?;
-        let overrides = serde_json::from_str(&overrides).unwrap_or_default();
-        Ok(SpecText { path, folder, text, overrides, plan_json })
+        Ok(SpecText {
+            path: path.into(),
+            folder: folder.into(),
+            text: text.into(),
+            overrides: serde_json::from_str(&overrides.0).unwrap_or_default(),
+            plan_json: plan_json.into(),
+        })
     }
 
     /// The component of a reward plugin as a run used it.
     pub fn plugin_bytes(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let query = query_as("SELECT wasm, packing, bytes FROM plugin WHERE sha256 = ?")
             .bind(sha256.to_owned());
-        let row: Option<(Vec<u8>, String, i64)> = self.reader()?.first(query)?;
-        let unpacked = |(kept, packing, length): (Vec<u8>, String, i64)| {
+        let row: Option<(Vec<u8>, Text, i64)> = self.reader()?.first(query)?;
+        let unpacked = |(kept, Text(packing), length): (Vec<u8>, Text, i64)| {
             let length = usize::try_from(length).unwrap_or_default();
             packing::unpack(kept, &packing, length).map_err(|detail| StoreError::Damaged {
                 path: self.path().to_owned(),

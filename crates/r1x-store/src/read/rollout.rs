@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::read::card::metric_value;
 use crate::record::StepTiming;
 use crate::store::Store;
+use crate::text::{MaybeText, Text};
 
 /// A named number.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -24,6 +25,7 @@ pub struct Metric {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
 pub struct RewardSummary {
     /// Id in the spec.
+    #[sqlx(try_from = "Text")]
     pub name: String,
     /// Mean of the values there are.
     pub mean: Option<f64>,
@@ -39,10 +41,13 @@ pub struct GroupCard {
     /// Position in the step.
     pub group: i64,
     /// Key of the problem.
+    #[sqlx(try_from = "Text")]
     pub prompt_key: String,
     /// The prompt.
+    #[sqlx(try_from = "Text")]
     pub prompt: String,
     /// The gold answer.
+    #[sqlx(try_from = "MaybeText")]
     pub gold: Option<String>,
     /// Rollouts.
     pub rollouts: i64,
@@ -101,8 +106,10 @@ pub struct RolloutCard {
     /// Length, tokens.
     pub tokens: i64,
     /// `stop` or `length`.
+    #[sqlx(try_from = "Text")]
     pub finish: String,
     /// The completion, when text is recorded.
+    #[sqlx(try_from = "MaybeText")]
     pub text: Option<String>,
 }
 
@@ -203,10 +210,13 @@ pub struct RolloutDetail {
 /// The attempt of a stage in which a step counts.
 #[derive(Debug, FromRow)]
 struct Place {
+    #[sqlx(try_from = "Text")]
     run: String,
     stage_id: i64,
     stage_index: i64,
+    #[sqlx(try_from = "Text")]
     stage: String,
+    #[sqlx(try_from = "Text")]
     kind: String,
     generate_ms: Option<f64>,
     reward_ms: Option<f64>,
@@ -219,37 +229,50 @@ struct Place {
 #[derive(FromRow)]
 struct RolloutRow {
     rollout_id: i64,
+    #[sqlx(try_from = "Text")]
     prompt_key: String,
+    #[sqlx(try_from = "Text")]
     prompt: String,
+    #[sqlx(try_from = "MaybeText")]
     gold: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
     solution: Option<String>,
+    #[sqlx(try_from = "Text")]
     columns: String,
     prompt_ids: Vec<u8>,
+    #[sqlx(try_from = "MaybeText")]
     text: Option<String>,
     token_ids: Option<Vec<u8>>,
     logp: Option<Vec<u8>>,
     ref_logp: Option<Vec<u8>>,
     entropy: Option<Vec<u8>>,
     n_tokens: i64,
+    #[sqlx(try_from = "Text")]
     finish: String,
     reward: Option<f64>,
     unclipped: Option<f64>,
     advantage: Option<f64>,
+    #[sqlx(try_from = "MaybeText")]
     data: Option<String>,
 }
 
 #[derive(FromRow)]
 struct RewardRow {
+    #[sqlx(try_from = "Text")]
     name: String,
     weight: Option<f64>,
     value: Option<f64>,
     clipped: Option<f64>,
+    #[sqlx(try_from = "MaybeText")]
     gate: Option<String>,
     counted: Option<f64>,
     contribution: Option<f64>,
     normalized: Option<f64>,
+    #[sqlx(try_from = "Text")]
     status: String,
+    #[sqlx(try_from = "MaybeText")]
     parts: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
     info: Option<String>,
 }
 
@@ -292,7 +315,7 @@ impl Store {
         if let Some(place) = self.reader()?.first(query)? {
             return Ok(place);
         }
-        let spans: Vec<(String, i64, i64)> = self.reader()?.all(
+        let spans: Vec<(Text, i64, i64)> = self.reader()?.all(
             query_as(
                 "SELECT stage, min(step), max(step) FROM v_steps WHERE run_id = ? GROUP BY stage_idx ORDER BY stage_idx",
             )
@@ -300,7 +323,7 @@ impl Store {
         )?;
         let spans: Vec<String> = spans
             .iter()
-            .map(|(stage, low, high)| format!("`{stage}` has steps {low} to {high}"))
+            .map(|(Text(stage), low, high)| format!("`{stage}` has steps {low} to {high}"))
             .collect();
         let of = stage.map(|stage| format!(" of stage `{stage}`")).unwrap_or_default();
         Err(StoreError::NotInRun {
@@ -319,7 +342,7 @@ impl Store {
     ) -> Result<StepCard, StoreError> {
         let place = self.place(reference, stage, step)?;
         let at = step.cast_signed();
-        let metrics: Vec<(String, Option<f64>, Option<String>)> = self.reader()?.all(
+        let metrics: Vec<(Text, Option<f64>, MaybeText)> = self.reader()?.all(
             query_as(
                 "SELECT k.name, m.value, m.kind FROM metric m JOIN metric_key k USING (key_id)
                   WHERE m.stage_id = ? AND m.step = ? ORDER BY m.idx",
@@ -342,9 +365,9 @@ impl Store {
             }
             _ => None,
         };
-        let metric = |(name, value, kind): (String, Option<f64>, Option<String>)| Metric {
-            name,
-            value: metric_value(value, kind.as_deref()),
+        let metric = |(name, value, kind): (Text, Option<f64>, MaybeText)| Metric {
+            name: name.into(),
+            value: metric_value(value, kind.0.as_deref()),
         };
         Ok(StepCard {
             groups: self.groups(&place, step, None)?,

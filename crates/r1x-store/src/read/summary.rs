@@ -8,6 +8,7 @@ use crate::alive::Process;
 use crate::error::StoreError;
 use crate::start::now_ms;
 use crate::store::Store;
+use crate::text::{MaybeText, Text};
 
 /// One run in a list.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -69,28 +70,41 @@ pub struct LastFigure {
 #[derive(FromRow)]
 struct RunRow {
     run_id: i64,
+    #[sqlx(try_from = "Text")]
     name: String,
+    #[sqlx(try_from = "Text")]
     uid: String,
+    #[sqlx(try_from = "Text")]
     status: String,
+    #[sqlx(try_from = "MaybeText")]
     spec_path: Option<String>,
     seed: i64,
+    #[sqlx(try_from = "MaybeText")]
     digest: Option<String>,
+    #[sqlx(try_from = "Text")]
     plan_sha256: String,
     exit_code: Option<i64>,
+    #[sqlx(try_from = "MaybeText")]
     error: Option<String>,
     started_ms: i64,
     ended_ms: Option<i64>,
     heartbeat_ms: i64,
+    #[sqlx(try_from = "MaybeText")]
     machine: Option<String>,
     pid: Option<i64>,
     pid_start: Option<i64>,
+    #[sqlx(try_from = "MaybeText")]
     boot_id: Option<String>,
     steps: i64,
     worked_ms: i64,
     sittings: i64,
+    #[sqlx(try_from = "MaybeText")]
     tags: Option<String>,
+    #[sqlx(try_from = "Text")]
     overrides: String,
+    #[sqlx(try_from = "MaybeText")]
     parent: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
     relation: Option<String>,
 }
 
@@ -161,8 +175,8 @@ const LAST_EVAL: &str = "\
 SELECT x.metric, x.value FROM eval_run e JOIN eval_result x USING (eval_id)
  WHERE e.run_id = ? AND e.superseded = 0 ORDER BY e.eval_id DESC, x.idx LIMIT 1";
 
-fn figure(row: Option<(String, Option<f64>)>) -> Option<LastFigure> {
-    row.map(|(name, value)| LastFigure { name, value })
+fn figure(row: Option<(Text, Option<f64>)>) -> Option<LastFigure> {
+    row.map(|(Text(name), value)| LastFigure { name, value })
 }
 
 impl Store {
@@ -208,7 +222,9 @@ impl Store {
 
     fn find_run(&self, reference: &str) -> Result<i64, StoreError> {
         let query = "SELECT run_id, name, uid FROM run ORDER BY started_ms DESC, run_id DESC";
-        let runs: Vec<(i64, String, String)> = self.reader()?.all(query_as(query))?;
+        let runs: Vec<(i64, Text, Text)> = self.reader()?.all(query_as(query))?;
+        let runs: Vec<(i64, String, String)> =
+            runs.into_iter().map(|(id, Text(name), Text(uid))| (id, name, uid)).collect();
         if reference == "latest" {
             return runs
                 .first()

@@ -20,6 +20,7 @@ use sqlx::{
 use crate::error::{StoreError, primary_code};
 use crate::read::Inner;
 use crate::store::Store;
+use crate::text::Text;
 
 /// Instructions of SQLite's machine between two looks at the clock; some microseconds.
 const CLOCK_EVERY: i32 = 2_000;
@@ -148,14 +149,14 @@ impl Store {
 
     /// What can be asked: the views first, then the tables under them.
     pub fn tables(&self) -> Result<Vec<TableInfo>, StoreError> {
-        let rows: Vec<(String, String, String)> = self.reader()?.all(query_as(
+        let rows: Vec<(Text, Text, Text)> = self.reader()?.all(query_as(
             "SELECT s.name, s.type, c.name FROM sqlite_schema s JOIN pragma_table_info(s.name) c
               WHERE s.type IN ('view', 'table') AND s.name NOT LIKE '\\_sqlx%' ESCAPE '\\'
                 AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
               ORDER BY s.type DESC, s.name, c.cid",
         ))?;
         let mut tables: Vec<TableInfo> = Vec::new();
-        for (name, kind, column) in rows {
+        for (Text(name), Text(kind), Text(column)) in rows {
             match tables.last_mut().filter(|table| table.name == name) {
                 Some(table) => table.columns.push(column),
                 None => tables.push(TableInfo { name, kind, columns: vec![column] }),
@@ -340,7 +341,8 @@ fn value(raw: SqliteValueRef<'_>) -> Result<Value, sqlx::Error> {
     let decoded = match kind.as_str() {
         "INTEGER" => Decode::decode(raw).map(Value::Integer),
         "REAL" => Decode::decode(raw).map(Value::Real),
-        "TEXT" => Decode::decode(raw).map(Value::Text),
+        // Whoever made the store may have put other bytes into a text; they are shown as what they are not.
+        "TEXT" => Decode::decode(raw).map(|Text(text)| Value::Text(text)),
         _ => Decode::decode(raw).map(Value::Blob),
     };
     decoded.map_err(sqlx::Error::Decode)

@@ -270,7 +270,15 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
 }
 
 pub fn checkpoint(stage: usize, step: u64, kind: &'static str, path: &str) -> CheckpointFacts {
-    CheckpointFacts { stage, step, kind, path: path.into(), sha256: "ff".repeat(32), bytes: 1234 }
+    CheckpointFacts {
+        stage,
+        step,
+        kind,
+        path: path.into(),
+        sha256: "ff".repeat(32),
+        state_sha256: "ee".repeat(32),
+        bytes: 1234,
+    }
 }
 
 /// A run with one `grpo` stage (index 1) and this many steps of `grpo_step`, not finished.

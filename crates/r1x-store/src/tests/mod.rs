@@ -1,7 +1,9 @@
 //! Tests of the whole crate on real files. Must not know more of other crates than their types.
 
+mod displaced;
 mod errors;
 mod fixtures;
+mod opening;
 mod packing;
 mod power;
 mod questions;
@@ -12,3 +14,4 @@ mod sittings;
 mod speed;
 mod terms;
 mod user_sql;
+mod waiting;

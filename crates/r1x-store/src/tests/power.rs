@@ -183,3 +183,39 @@ fn child_looks_at_a_read_only_folder() {
     let store = Store::open(&path, Mode::Read).unwrap();
     assert_eq!(store.run("latest").unwrap().steps, 1);
 }
+
+/// What a power cut takes is the end of the log. A checkpoint that was settled does not depend on it.
+#[test]
+fn a_settled_checkpoint_outlasts_the_log() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = run_of_steps(&store, 4);
+    run.checkpoint(&checkpoint(1, 4, "step", "grpo-1/step-000004")).unwrap();
+    assert!(run.settle().unwrap());
+    for step in 4..9 {
+        run.step(&grpo_step(1, step)).unwrap();
+    }
+    let log = std::fs::read(crate::open::wal_path(&place.path())).unwrap();
+    for kept in [log.len() * 9 / 10, log.len() / 2, 40, 0] {
+        let left = Place::new();
+        std::fs::copy(place.path(), left.path()).unwrap();
+        std::fs::write(crate::open::wal_path(&left.path()), &log[..kept]).unwrap();
+        assert_whole(&left.path());
+        let store = left.read();
+        let checkpoints = store.checkpoints("latest").unwrap();
+        assert_eq!(checkpoints.len(), 1, "{kept} bytes of the log");
+        assert!(checkpoints[0].state_sha256.is_some());
+        assert!(store.run("latest").unwrap().steps >= 4, "every fact before it");
+    }
+}
+
+/// A run that nobody finds again cannot be gone on with, however whole its checkpoints are.
+#[test]
+fn a_run_that_has_begun_outlasts_the_log() {
+    let place = Place::new();
+    let store = place.write();
+    let run = run_of_steps(&store, 0);
+    let left = Place::new();
+    std::fs::copy(place.path(), left.path()).unwrap();
+    assert_eq!(left.read().run("latest").unwrap().name, run.name());
+}

@@ -8,7 +8,10 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 10] = [
+pub const TO_SCHEMA_3: [&str; 13] = [
+    "DROP VIEW v_checkpoints",
+    "CREATE VIEW v_checkpoints AS SELECT 1",
+    "ALTER TABLE checkpoint DROP COLUMN state_sha256",
     "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_runs",
     "CREATE VIEW v_runs AS SELECT 1",

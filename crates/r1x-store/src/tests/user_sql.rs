@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use r1x_core::port::Recorder;
+
 use super::fixtures::*;
 use crate::{RowSink, SqlQuery, StoreError, Table, Value};
 
@@ -188,4 +190,53 @@ fn rows_come_as_they_are_found() {
     let mut table = Table::default();
     let end = store.sql(&SqlQuery { limit: Some(3), ..query }, &mut table).unwrap();
     assert_eq!((end.rows, end.truncated, table.rows.len()), (3, true, 3));
+}
+
+/// Whoever made the store may have put anything into it.
+#[test]
+fn text_that_is_none_is_shown_as_what_it_is_not() {
+    let place = Place::new();
+    let store = place.write();
+    let read = |sql: &str| store.sql_table(&SqlQuery::new(sql)).unwrap().rows.remove(0).remove(0);
+    assert_eq!(read("SELECT cast(x'41ff42' AS TEXT)"), Value::Text("A\u{fffd}B".into()));
+    assert_eq!(read("SELECT cast(x'ff' AS TEXT)"), Value::Text("\u{fffd}".into()));
+    assert_eq!(read("SELECT cast(x'c3a9' AS TEXT)"), Value::Text("é".into()));
+    let mut run = run_of_steps(&store, 1);
+    run.event(crate::Level::Warn, "test", "said").unwrap();
+    run.evaluation(&evaluation(Some(1), "grpo-1", 1, 0.5)).unwrap();
+    run.finish(crate::RunStatus::Failed, 1, Some("why"), None).unwrap();
+    drop(run);
+    for statement in [
+        "UPDATE run SET name = cast(x'6eff' AS TEXT), error = cast(x'ff' AS TEXT)",
+        "UPDATE spec SET source_path = cast(x'ff' AS TEXT), source_text = cast(x'ff' AS TEXT)",
+        "UPDATE environment SET host = cast(x'ff' AS TEXT)",
+        "UPDATE stage SET name = cast(x'ff' AS TEXT)",
+        "UPDATE dataset SET source = cast(x'ff' AS TEXT)",
+        "UPDATE plugin SET version = cast(x'ff' AS TEXT)",
+        "UPDATE prompt SET text = cast(x'ff' AS TEXT), answer = cast(x'ff' AS TEXT)",
+        "UPDATE rollout_payload SET text = cast(x'61ff' AS TEXT)",
+        "UPDATE reward SET info = cast(x'ff' AS TEXT)",
+        "UPDATE event SET message = cast(x'ff' AS TEXT)",
+        "UPDATE metric_key SET name = cast(x'ff' AS TEXT) WHERE name = 'loss'",
+        "UPDATE eval_run SET suite = cast(x'ff' AS TEXT)",
+    ] {
+        super::errors::change(&place, statement);
+    }
+    let store = place.read();
+    assert_eq!(store.runs().unwrap()[0].name, "n\u{fffd}");
+    let card = store.run_card("latest").unwrap();
+    assert_eq!(card.run.error.as_deref(), Some("\u{fffd}"));
+    assert_eq!(card.events[0].message, "\u{fffd}");
+    assert_eq!(card.evals[0].suite, "\u{fffd}");
+    assert_eq!(store.spec("latest").unwrap().text, "\u{fffd}");
+    let step = store.step("latest", None, 0).unwrap();
+    assert!(step.metrics.iter().any(|metric| metric.name == "\u{fffd}"));
+    assert_eq!(store.group("latest", None, 0, 0).unwrap().group.prompt, "\u{fffd}");
+    let rollout = store.rollout("latest", None, 0, 0, 0).unwrap();
+    assert_eq!(rollout.text.as_deref(), Some("a\u{fffd}"));
+    let steps = store.rollout_steps("latest").unwrap();
+    assert_eq!(store.stored_groups(&steps[0], "equation").unwrap().len(), 2);
+    assert_eq!(store.checkpoints("latest").unwrap(), []);
+    // A run with such a name is found by its identity.
+    assert!(store.run(&card.run.uid).is_ok());
 }

@@ -9,6 +9,7 @@ mod evaluation;
 mod facts;
 mod learning;
 mod masks;
+mod place;
 mod reference;
 mod resume;
 mod shaping;

@@ -2,12 +2,11 @@
 //!
 //! Must not record anything.
 
-use std::path::PathBuf;
-
 use r1x_core::plan::{RunPlan, SamplingPlan};
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, Rng};
-use r1x_store::Store;
+use r1x_model::Expected;
+use r1x_store::{CheckpointCard, Store};
 
 use crate::cli::{ComputeArgs, Global};
 use crate::display::{Fields, Page};
@@ -45,9 +44,18 @@ pub fn generate(
     let device = session::device(compute)?;
     let store = session::reading(global)?;
     let plan = session::plan_of(&store, run)?;
-    let folder = checkpoint(&store, run, ask.checkpoint.as_deref())?;
+    let summary = store.run(run)?;
+    let checkpoint = checkpoint(&store, &summary.name, ask.checkpoint.as_deref())?;
+    let folder = store.run_folder(&summary.name).join(&checkpoint.path);
     let mut policy = session::policy(&plan, compute, &device, &folder)?;
-    policy.load_weights(&folder)?;
+    policy.load_weights(
+        &folder,
+        &Expected {
+            weights_sha256: Some(&checkpoint.sha256),
+            state_sha256: checkpoint.state_sha256.as_deref(),
+            run: Some(&summary.uid),
+        },
+    )?;
     let prompts = match &ask.prompt {
         Some(prompt) => vec![prompt.clone()],
         None => heldout(&plan)?,
@@ -123,9 +131,8 @@ fn object(prompt: &str, text: String, completion: &Completion, logprob: f64) -> 
     })
 }
 
-/// The folder of a named checkpoint, or of the newest that is still there.
-fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf, Failure> {
-    let name = store.run(run)?.name;
+/// A named checkpoint, or the newest that is still there.
+fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<CheckpointCard, Failure> {
     let checkpoints = store.checkpoints(run)?;
     let kept: Vec<_> = checkpoints.iter().filter(|c| c.exists).collect();
     let found = match wanted {
@@ -138,7 +145,7 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf,
         eprintln!("note: {} is gone; sampling from {}", newest.path, found.path);
     }
     match found {
-        Some(found) => Ok(store.run_folder(&name).join(&found.path)),
+        Some(found) => Ok((*found).clone()),
         None => {
             let paths: Vec<&str> = kept.iter().map(|c| c.path.as_str()).collect();
             let hint = if paths.is_empty() {
@@ -148,7 +155,7 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<PathBuf,
             };
             let what =
                 wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));
-            Err(Failure::new(code::INPUT, format!("run {name} has {what}"), hint))
+            Err(Failure::new(code::INPUT, format!("run {run} has {what}"), hint))
         }
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Must not change what was recorded: steps after the checkpoint are done again as a new attempt.
 
+mod choice;
+
 use std::io::{BufRead, IsTerminal};
 
 use r1x_core::plan::RunPlan;
-use r1x_core::port::Cursor;
-use r1x_model::Model;
-use r1x_store::{CheckpointCard, Store};
+use r1x_core::port::{Cursor, PortError};
+use r1x_model::{Home, Model};
+use r1x_store::{Level, Store};
 
 use crate::cli::{ComputeArgs, Global};
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
+use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::session;
+
+use choice::{Choice, Choices, Run};
 
 /// What becomes of steps whose checkpoints are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,15 @@ pub enum Lost {
     Redo,
 }
 
+/// Where to go on.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// A checkpoint of the run, by its name or its folder; the newest one that serves without it.
+    pub checkpoint: Option<String>,
+    /// What becomes of steps after it.
+    pub lost: Lost,
+}
+
 /// Goes on with a run.
 ///
 /// # Errors
@@ -32,7 +46,7 @@ pub fn resume(
     global: &Global,
     run: &str,
     compute: &ComputeArgs,
-    lost: Lost,
+    from: &Point,
     json: bool,
 ) -> Result<i32, Failure> {
     let device = session::device(compute)?;
@@ -45,35 +59,40 @@ pub fn resume(
             "only a run that was interrupted, failed or crashed can go on",
         ));
     }
-    let run = summary.name.as_str();
-    let plan = session::plan_of(&store, run)?;
-    let checkpoints = store.checkpoints(run)?;
-    if checkpoints.is_empty() {
-        return Err(Failure::new(
-            code::INPUT,
-            format!("run {run} has no checkpoint yet"),
-            "start it again with `r1x run`",
-        ));
+    let name = summary.name.as_str();
+    let plan = session::plan_of(&store, name)?;
+    let run = Run::new(&store, name, &summary.uid, &plan)?;
+    let choices = match &from.checkpoint {
+        Some(wanted) => Choices { choices: vec![run.named(wanted)?], beyond: Vec::new() },
+        None => run.choices(),
+    };
+    if choices.choices.is_empty() {
+        return Err(none(&run, "has no checkpoint yet", &choices.beyond));
     }
     let world = session::world(compute.threads())?;
     let problems = session::problems(&plan)?;
     let (mut rewarder, _) = session::rewarder(&plan, &world, Some(&store))?;
-    let folder = store.run_folder(run);
+    let folder = store.run_folder(name);
     rewarder.keep_failures(session::failures(&folder));
     let mut policy = session::policy(&plan, compute, &device, &folder)?;
-    let Restored { from, checkpoint, unusable } =
-        restore(&store, run, &checkpoints, policy.as_mut())?;
-    let again = Again::count(&store, run, &from)?;
-    if !unusable.is_empty() && again.steps > 0 && lost == Lost::Ask {
+    policy.keep_in(Home { folder, run: summary.uid.clone() });
+    let Restored { cursor, choice, unusable } = restore(&run, &choices, policy.as_mut())?;
+    let again = Again::count(&store, name, &cursor)?;
+    if !unusable.is_empty() && again.steps > 0 && from.lost == Lost::Ask {
         consent(&unusable, &again.sentence(&plan))?;
     }
+    let missing = (!run.covers(&cursor)).then(|| missing(&choice.name, &plan, &cursor));
     // Before the run is taken up again: what cannot go on stays as it is.
-    let checked = r1x_train::check(&plan, &*policy, &problems, from.clone())
+    let checked = r1x_train::check(&plan, &*policy, &problems, cursor.clone())
         .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
-    let mut writer = store.resume_run(run, &from, session::folder().as_deref())?;
-    eprintln!("going on from {}: {}", checkpoint.path, steps_done(&plan, &from));
+    let mut writer = store.resume_run(name, &cursor, session::folder().as_deref())?;
+    eprintln!("going on from {}: {}", choice.name, steps_done(&plan, &cursor));
     if again.steps > 0 {
         eprintln!("{}", again.sentence(&plan));
+    }
+    if let Some(notice) = missing {
+        notice.say();
+        writer.event(Level::Warn, "resume", &notice.message).map_err(PortError::from)?;
     }
     let wired = Wired { plan: &plan, checked, policy, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
@@ -88,36 +107,60 @@ fn state(status: &str) -> &str {
 
 /// What was read back.
 struct Restored<'a> {
-    from: Cursor,
-    checkpoint: &'a CheckpointCard,
-    /// Newer checkpoints that are gone or damaged, and how.
+    cursor: Cursor,
+    choice: &'a Choice,
+    /// Better checkpoints that are gone, damaged or not what was recorded, and how.
     unusable: Vec<String>,
 }
 
-/// Loads the newest checkpoint that can be loaded.
+/// Loads the best checkpoint that is what it should be.
 fn restore<'a>(
-    store: &Store,
-    run: &str,
-    checkpoints: &'a [CheckpointCard],
+    run: &Run<'_>,
+    choices: &'a Choices,
     policy: &mut dyn Model,
 ) -> Result<Restored<'a>, Failure> {
-    let folder = store.run_folder(run);
     let mut unusable = Vec::new();
-    for checkpoint in checkpoints.iter().rev() {
-        if !checkpoint.exists {
-            unusable.push(format!("{} is gone", folder.join(&checkpoint.path).display()));
+    for choice in &choices.choices {
+        if !choice.folder.exists() {
+            unusable.push(format!("{} is gone", choice.folder.display()));
             continue;
         }
-        match policy.load(&folder.join(&checkpoint.path)) {
-            Ok(from) => return Ok(Restored { from, checkpoint, unusable }),
-            Err(error) => unusable.push(error.message),
+        let loaded = policy.load(&choice.folder, &run.expected(choice));
+        let loaded = loaded.map_err(|error| error.message);
+        match loaded.and_then(|place| run.check(choice, &place).map(|()| place)) {
+            Ok(place) => return Ok(Restored { cursor: place.cursor, choice, unusable }),
+            Err(reason) => unusable.push(reason),
         }
     }
-    Err(Failure::new(
-        code::INPUT,
-        format!("no checkpoint of run {run} can be read: {}", unusable.join("; ")),
-        "put one of them back, or start again with `r1x run`",
-    ))
+    let what = format!("has no checkpoint that can be gone on from: {}", unusable.join("; "));
+    Err(none(run, &what, &choices.beyond))
+}
+
+/// Why a run cannot go on.
+fn none(run: &Run<'_>, what: &str, beyond: &[String]) -> Failure {
+    let (message, hint) = match beyond.last() {
+        None => (format!("run {} {what}", run.name), "start it again with `r1x run`".to_owned()),
+        Some(newest) => (
+            format!(
+                "run {} {what}; {newest} is whole, but the store has not recorded the steps before it",
+                run.name
+            ),
+            format!("`--checkpoint {newest}` goes on from there without the facts of these steps"),
+        ),
+    };
+    Failure::new(code::INPUT, message, hint)
+}
+
+/// What is not in the store, and stays out of it.
+fn missing(checkpoint: &str, plan: &RunPlan, cursor: &Cursor) -> Notice {
+    Notice::new(
+        format!(
+            "{checkpoint} ({}) is beyond what the store has recorded: the facts of the steps between are lost, and \
+             the digest of this run is not that of a run without a gap",
+            steps_done(plan, cursor)
+        ),
+        "leave `--checkpoint` out to go on from where the facts end",
+    )
 }
 
 /// Recorded steps that come after a cursor, which will be done again.

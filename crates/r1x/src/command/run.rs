@@ -8,6 +8,7 @@ use std::time::Instant;
 use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
+use r1x_model::Home;
 use r1x_store::{Level, RunStart, RunStatus, RunWriter, Store};
 use r1x_train::{Checked, Ports, RunOutcome};
 
@@ -69,7 +70,7 @@ pub fn run(
         writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
     }
     rewarder.keep_failures(session::failures(writer.folder()));
-    policy.keep_in(writer.folder().to_owned());
+    policy.keep_in(Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() });
     let wired = Wired { plan, checked, policy, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
@@ -185,11 +186,16 @@ impl End<'_> {
                 };
                 // The run's own error matters more than one from marking it.
                 let marked = writer.finish(status, failure.code, Some(&failure.message), None);
-                if let Err(second) = marked {
+                if let Err(second) = marked
+                    && failure.code != code::STORE
+                {
                     tracing::warn!("the run could not be marked as failed: {second}");
                 }
                 output::page(Stream::Err, &failure.page());
-                eprintln!("  run: {}; recorded steps are safe", writer.name());
+                // Of a store that is damaged or gone, its own error says what is left.
+                let safe =
+                    if failure.code == code::STORE { "" } else { "; recorded steps are safe" };
+                eprintln!("  run: {}{safe}", writer.name());
                 Ok(failure.code)
             }
         }

@@ -3,23 +3,38 @@
 //! Must not write to the store; the store crate makes sure.
 
 mod editor;
+mod print;
 mod prompt;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use r1x_store::{SqlQuery, Store, Table as Rows, Value, examples};
+use r1x_store::{SqlQuery, Store, examples};
 
 use crate::cli::{Format, Global};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
-use crate::number::number;
 use crate::output::{self, Stream};
 use crate::{interrupt, session};
 
 use editor::Editor;
+use print::Printer;
 use prompt::{Manner, Piped, Prompt, commands};
+
+/// How questions are asked, and their answers printed.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// The run that `:run` stands for.
+    pub run: String,
+    /// How to print.
+    pub format: Format,
+    /// Rows to print at most.
+    pub limit: Option<u64>,
+    /// How long the store may compute.
+    pub time_limit: Duration,
+}
 
 /// Answers one question, or every line of standard input.
 ///
@@ -29,8 +44,7 @@ pub fn sql(
     global: &Global,
     query: Option<String>,
     example: Option<String>,
-    run: &str,
-    format: Format,
+    asking: Asking,
 ) -> Result<i32, Failure> {
     if example.as_deref() == Some("list") {
         let mut page = Page::default();
@@ -49,11 +63,11 @@ pub fn sql(
             example.sql.to_owned()
         }
         (None, None) => {
-            prompt(&store, run, format)?;
+            prompt(&store, asking)?;
             return Ok(0);
         }
     };
-    answer(&store, &text, run, format, None)?;
+    answer(&store, &text, &asking, None)?;
     Ok(0)
 }
 
@@ -80,32 +94,36 @@ fn find_example(name: &str) -> Result<&'static examples::Example, Failure> {
     })
 }
 
-/// Prints the answer to a question and returns how many rows it has.
+/// Prints the answer to a question as it is found, and returns how many rows it has.
 fn answer(
     store: &Store,
     text: &str,
-    run: &str,
-    format: Format,
+    asking: &Asking,
     stop: Option<&Arc<AtomicBool>>,
-) -> Result<usize, Failure> {
-    let query = SqlQuery { run: Some(run), stop: stop.cloned(), ..SqlQuery::new(text) };
-    let answer = store.sql_table(&query)?;
-    match format {
-        Format::Table => {
-            let mut page = Page::default();
-            page.table(as_table(&answer));
-            output::page(Stream::Out, &page);
-        }
-        Format::Csv => output::data(&as_csv(&answer)),
-        Format::Json => output::json(&as_json(&answer).to_string()),
+) -> Result<u64, Failure> {
+    let query = SqlQuery {
+        run: Some(&asking.run),
+        limit: asking.limit,
+        time_limit: asking.time_limit,
+        stop: stop.cloned(),
+        ..SqlQuery::new(text)
+    };
+    let mut printer = Printer::new(asking.format);
+    let end = store.sql(&query, &mut printer);
+    // What was found before a mistake or the end of the time is an answer as well.
+    printer.finish(end.is_ok());
+    let end = end?;
+    if end.truncated {
+        let rows = if end.rows == 1 { "row" } else { "rows" };
+        eprintln!("there are more than {} {rows}: a larger `--limit` shows them", end.rows);
     }
-    Ok(answer.rows.len())
+    Ok(end.rows)
 }
 
 /// Answers the lines of standard input: a person's with an editor, a pipe's as they come.
-fn prompt(store: &Store, run: &str, format: Format) -> Result<(), Failure> {
+fn prompt(store: &Store, asking: Asking) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        let mut prompt = Prompt::new(store, run, format, Arc::default(), Manner::Program);
+        let mut prompt = Prompt::new(store, asking, Arc::default(), Manner::Program);
         return prompt.talk(&mut Piped);
     }
     let tables = store.tables()?;
@@ -122,81 +140,5 @@ fn prompt(store: &Store, run: &str, format: Format) -> Result<(), Failure> {
     })?;
     let stop = interrupt::while_asked();
     eprintln!("SQL over the store, read-only. `.help` shows what there is; Ctrl-D leaves.");
-    Prompt::new(store, run, format, stop, Manner::Person).talk(&mut editor)
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Integer(value) => value.to_string(),
-        Value::Real(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
-        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-fn as_table(answer: &Rows) -> Table {
-    let cell = |value: &Value| match value {
-        Value::Null => "-".to_owned(),
-        Value::Real(value) => number(*value),
-        Value::Blob(bytes) => format!("({} bytes)", bytes.len()),
-        other => plain(other),
-    };
-    let rows: Vec<Vec<String>> =
-        answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-    let header: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
-    Table::of(&header, &rows).whole(&["run"]).status(&["status"])
-}
-
-fn as_csv(answer: &Rows) -> String {
-    let quote = |text: &str| {
-        if text.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text.to_owned()
-        }
-    };
-    let mut text = answer.columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(",") + "\n";
-    for row in &answer.rows {
-        text.push_str(&row.iter().map(|value| quote(&plain(value))).collect::<Vec<_>>().join(","));
-        text.push('\n');
-    }
-    text
-}
-
-fn as_json(answer: &Rows) -> serde_json::Value {
-    let object = |row: &Vec<Value>| {
-        let cells = answer.columns.iter().zip(row).map(|(name, value)| {
-            let value = match value {
-                Value::Null => serde_json::Value::Null,
-                Value::Integer(value) => (*value).into(),
-                Value::Real(value) => (*value).into(),
-                other => plain(other).into(),
-            };
-            (name.clone(), value)
-        });
-        serde_json::Value::Object(cells.collect())
-    };
-    answer.rows.iter().map(object).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn csv_quotes_and_json_types() {
-        let answer = Rows {
-            columns: vec!["a".into(), "b".into()],
-            rows: vec![
-                vec![Value::Text("x,\"y\"".into()), Value::Real(0.5)],
-                vec![Value::Null, Value::Integer(3)],
-            ],
-        };
-        assert_eq!(as_csv(&answer), "a,b\n\"x,\"\"y\"\"\",0.5\n,3\n");
-        assert_eq!(as_json(&answer).to_string(), r#"[{"a":"x,\"y\"","b":0.5},{"a":null,"b":3}]"#);
-        let mut page = Page::default();
-        page.table(as_table(&answer));
-        assert!(page.draw(crate::display::View::default()).text.contains("  0.5\n"));
-    }
+    Prompt::new(store, asking, stop, Manner::Person).talk(&mut editor)
 }

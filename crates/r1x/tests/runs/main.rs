@@ -3,7 +3,10 @@
 //! Must not test what a crate can test alone. Every run is the real binary on a temporary store.
 
 mod bench;
+mod crash;
+mod foreign;
 mod interrupt;
 mod limits;
 mod looks;
 mod resume;
+mod store;

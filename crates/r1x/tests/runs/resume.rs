@@ -140,5 +140,8 @@ fn steps_whose_checkpoints_are_gone_are_not_done_again_in_silence() {
         let _ = std::fs::remove_dir_all(bench.path("runs").join(&run).join(stage));
     }
     let told = bench.fails(4, &["resume", "--redo-steps"]);
-    assert!(told.contains("no checkpoint of run") && told.contains("is gone"), "{told}");
+    assert!(
+        told.contains("has no checkpoint that can be gone on from") && told.contains("is gone"),
+        "{told}"
+    );
 }

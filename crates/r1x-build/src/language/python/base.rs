@@ -78,7 +78,8 @@ pub(super) fn kept(
     let name = format!("python-{}.wasm", files::sha256(decides.as_bytes()));
     let path = environment.cache_path(KEPT, &name)?;
     let note = path.with_extension("sha256");
-    if let (Ok(noted), Ok(bytes)) = (std::fs::read_to_string(&note), std::fs::read(&path))
+    if let (Ok(noted), Ok(bytes)) =
+        (r1x_files::read_text(&note, r1x_files::AMPLE), r1x_files::read(&path, r1x_files::AMPLE))
         && files::sha256(&bytes) == noted.trim()
     {
         files::used(&[&path]);
@@ -142,7 +143,8 @@ fn carried(stage: &Stage, packages: Option<&Packages>) -> Result<Archive, BuildE
     let mut add = |root: PathBuf, below: &str| -> Result<(), BuildError> {
         for file in files::all(&root)?.into_iter().filter(|file| file != Path::new("none")) {
             let path = root.join(&file);
-            let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+            let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+                .map_err(|error| BuildError::io(&path, error))?;
             archive.push(&format!("{below}{}", files::slashed(&file)), &bytes);
         }
         Ok(())

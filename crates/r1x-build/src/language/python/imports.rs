@@ -20,7 +20,8 @@ pub(super) fn of(
     for file in files::all(author)? {
         if file.extension().is_some_and(|extension| extension == "py") {
             let path = author.join(file);
-            let bytes = std::fs::read(&path).map_err(|error| BuildError::io(&path, error))?;
+            let bytes = r1x_files::read(&path, r1x_files::AMPLE)
+                .map_err(|error| BuildError::io(&path, error))?;
             found.extend(named(&String::from_utf8_lossy(&bytes)));
         }
     }

@@ -8,7 +8,6 @@
 mod row;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 use minijinja::value::{Serde, Value as TemplateValue};
@@ -66,7 +65,7 @@ pub fn open(plan: &DataPlan, most_bytes: u64) -> Result<Opened, TaskError> {
         return Err(TaskError::Rules { reason, hint: "name a `jsonl` source".to_owned() });
     };
     let told = |error| TaskError::Read { path: path.clone(), error };
-    let file = File::open(path).map_err(told)?;
+    let file = r1x_files::open(path).map_err(told)?;
     if file.metadata().map_err(told)?.len() > MOST_FILE_BYTES {
         return Err(TaskError::TooLarge { path: path.clone(), limit: MOST_FILE_BYTES });
     }

@@ -301,6 +301,7 @@ impl Policy for TablePolicy {
         Ok(SavedCheckpoint {
             path: name.to_owned(),
             sha256: self.weights_sha256()?,
+            state_sha256: String::new(),
             bytes: (self.state.logits.len() * size_of::<Row>()) as u64,
         })
     }

@@ -24,8 +24,8 @@ pub fn build(path: &Path, output: Option<&Path>) -> Result<i32, Failure> {
         ));
     }
     let component = built(&source)?;
-    let bytes =
-        std::fs::read(&component.wasm).map_err(|error| Failure::io(&component.wasm, &error))?;
+    let bytes = r1x_files::read(&component.wasm, r1x_files::AMPLE)
+        .map_err(|error| Failure::io(&component.wasm, &error))?;
     let beside = source.folder.join(format!("{}.wasm", source.manifest.plugin.name));
     let output = output.unwrap_or(&beside);
     r1x_build::files::write_whole(output, &bytes).map_err(told)?;

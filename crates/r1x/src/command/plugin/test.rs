@@ -27,7 +27,8 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
     let given = config(arguments.with.as_deref())?;
     let mut opened = granted(arguments)?;
     if let Some(path) = cases {
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?;
+        let text = r1x_files::read_text(path, r1x_files::AMPLE)
+            .map_err(|error| Failure::io(path, &error))?;
         let read = Case::parse_lines(path, &text)
             .map_err(|error| super::told(r1x_build::BuildError::from(error)))?;
         opened.source.manifest.tests.extend(read);

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use r1x_store::{Store, examples, statements};
 
 use super::editor::Editor;
-use super::{answer, example_table, find_example};
+use super::{Asking, answer, example_table, find_example};
 use crate::cli::Format;
 use crate::display::{Fields, Line, Page, Tone};
 use crate::failure::{Failure, code};
@@ -80,8 +80,7 @@ enum Flow {
 /// What is asked, and how it is answered.
 pub struct Prompt<'a> {
     store: &'a Store,
-    run: String,
-    format: Format,
+    asking: Asking,
     /// False while a query runs, and true once it is to stop.
     stop: Arc<AtomicBool>,
     manner: Manner,
@@ -163,14 +162,8 @@ pub fn commands() -> impl Iterator<Item = &'static str> {
 
 impl<'a> Prompt<'a> {
     /// A prompt over a store; `stop` ends the query that is running.
-    pub fn new(
-        store: &'a Store,
-        run: &str,
-        format: Format,
-        stop: Arc<AtomicBool>,
-        manner: Manner,
-    ) -> Self {
-        Self { store, run: run.to_owned(), format, stop, manner }
+    pub fn new(store: &'a Store, asking: Asking, stop: Arc<AtomicBool>, manner: Manner) -> Self {
+        Self { store, asking, stop, manner }
     }
 
     /// Answers until the lines end.
@@ -236,9 +229,9 @@ impl<'a> Prompt<'a> {
     }
 
     /// Puts a query; the signal that would end the process ends the query meanwhile.
-    fn put(&self, query: &str) -> Result<usize, Failure> {
+    fn put(&self, query: &str) -> Result<u64, Failure> {
         self.stop.store(false, Ordering::SeqCst);
-        let answered = answer(self.store, query, &self.run, self.format, Some(&self.stop));
+        let answered = answer(self.store, query, &self.asking, Some(&self.stop));
         self.stop.store(true, Ordering::SeqCst);
         answered
     }
@@ -321,13 +314,13 @@ impl<'a> Prompt<'a> {
     }
 
     fn set_run(&mut self, name: &str) -> Result<Flow, Failure> {
-        self.run = self.store.run(name)?.name;
-        eprintln!("`:run` is {}", self.run);
+        self.asking.run = self.store.run(name)?.name;
+        eprintln!("`:run` is {}", self.asking.run);
         Ok(Flow::GoesOn)
     }
 
     fn set_format(&mut self, word: &str) -> Result<Flow, Failure> {
-        self.format = Format::from_str(word, true).map_err(|_| {
+        self.asking.format = Format::from_str(word, true).map_err(|_| {
             let message = format!("there is no format `{word}`");
             Failure::new(code::INPUT, message, "the formats are table, csv and json")
         })?;

@@ -1,0 +1,97 @@
+//! Whether a place in a run can be one of this plan: a checkpoint says where it is, and may be of another plan or
+//! have been edited.
+//!
+//! Everything that is counted follows from the plan and the number of steps, so nothing is taken on trust. Must not
+//! know what a checkpoint is.
+
+use r1x_core::PortError;
+use r1x_core::plan::{RunPlan, StageKind, StagePlan};
+use r1x_core::port::Cursor;
+
+use crate::error::TrainError;
+use crate::stage::stage_place;
+
+/// What a stage counts.
+struct Counts {
+    steps: u64,
+    draws_per_step: u64,
+    /// At most: an update without a token to learn from is left out.
+    updates_per_step: u64,
+}
+
+impl Counts {
+    fn of(stage: &StagePlan) -> Self {
+        match &stage.kind {
+            StageKind::Sft(plan) => Self {
+                steps: plan.steps,
+                draws_per_step: plan.batch_size as u64,
+                updates_per_step: 1,
+            },
+            StageKind::Grpo(plan) => Self {
+                steps: plan.steps,
+                draws_per_step: plan.prompts_per_step as u64,
+                updates_per_step: (plan.epochs * plan.updates_per_epoch) as u64,
+            },
+            StageKind::Evaluate(_) => Self { steps: 0, draws_per_step: 0, updates_per_step: 0 },
+        }
+    }
+
+    fn updates(&self, steps: u64) -> u64 {
+        steps.saturating_mul(self.updates_per_step)
+    }
+}
+
+/// Checks that a plan can lead to this place.
+///
+/// # Errors
+/// When it has no such stage, fewer steps, or does not draw so many problems in them.
+pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
+    let foreign = |place: String, what, found, expected| {
+        Err(TrainError::ForeignPlace { place, what, found, expected }.into())
+    };
+    let Some(stage) = plan.stages.get(at.stage) else {
+        let stages = plan.stages.len() as u64;
+        if at.stage as u64 != stages {
+            return foreign("the run".to_owned(), "stages done", at.stage as u64, stages);
+        }
+        return match (at.step, at.drawn) {
+            (0, 0) => Ok(()),
+            (0, drawn) => foreign("the end of the run".to_owned(), "problems drawn", drawn, 0),
+            (step, _) => foreign("the end of the run".to_owned(), "steps done", step, 0),
+        };
+    };
+    let counts = Counts::of(stage);
+    let place = stage_place(&stage.id);
+    if at.step > counts.steps {
+        return Err(TrainError::BeyondPlan { place, done: at.step, steps: counts.steps }.into());
+    }
+    match at.step.checked_mul(counts.draws_per_step) {
+        Some(drawn) if drawn == at.drawn => Ok(()),
+        drawn => foreign(place, "problems drawn", at.drawn, drawn.unwrap_or(u64::MAX)),
+    }
+}
+
+/// Checks that a plan can lead to this place with so many updates of the optimizer since it began anew.
+///
+/// # Errors
+/// Those of [`check_cursor`], and when there were more updates than the plan makes.
+pub fn check_place(plan: &RunPlan, at: &Cursor, updates: u64) -> Result<(), PortError> {
+    check_cursor(plan, at)?;
+    let most = match plan.stages.get(at.stage) {
+        Some(stage) if at.step > 0 => Counts::of(stage).updates(at.step),
+        // The stage has not begun: the optimizer is that of one before it.
+        _ => {
+            let before = plan.stages[..at.stage].iter().map(Counts::of);
+            before.map(|counts| counts.updates(counts.steps)).max().unwrap_or(0)
+        }
+    };
+    if updates <= most {
+        return Ok(());
+    }
+    let place = plan
+        .stages
+        .get(at.stage)
+        .map_or_else(|| "the end of the run".to_owned(), |stage| stage_place(&stage.id));
+    let what = "updates of the optimizer";
+    Err(TrainError::ForeignPlace { place, what, found: updates, expected: most }.into())
+}

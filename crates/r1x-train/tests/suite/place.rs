@@ -1,0 +1,79 @@
+//! Places in a run that no run of the plan comes to, as an edited checkpoint or one of another plan names them.
+//!
+//! Must not know files.
+
+use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::port::{Boundary, Cursor};
+use r1x_train::{check_cursor, check_place};
+
+use crate::support::{World, evaluate_stage, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
+
+/// Five steps of 4 examples, an evaluation, and six steps of 5 prompts with 2 × 3 updates each.
+fn plan() -> RunPlan {
+    let mut grpo = grpo_plan(6);
+    (grpo.epochs, grpo.updates_per_epoch) = (2, 3);
+    run_plan(vec![sft_stage(sft_plan(5)), evaluate_stage(), grpo_stage(grpo)])
+}
+
+fn at(stage: usize, step: u64, drawn: u64) -> Cursor {
+    Cursor { stage, step, drawn }
+}
+
+#[test]
+fn every_place_a_run_comes_to_is_one_of_the_plan() {
+    let plan = plan();
+    let StageKind::Sft(sft) = &plan.stages[0].kind else { panic!("the first stage") };
+    let batch = sft.batch_size as u64;
+    for (cursor, updates) in [
+        (at(0, 0, 0), 0),
+        (at(0, 1, batch), 1),
+        (at(0, 5, 5 * batch), 5),
+        (at(1, 0, 0), 5),
+        (at(2, 0, 0), 5),
+        (at(2, 6, 30), 36),
+        // Updates without a token to learn from are left out.
+        (at(2, 6, 30), 0),
+        (at(3, 0, 0), 36),
+    ] {
+        assert_eq!(check_place(&plan, &cursor, updates), Ok(()), "{cursor:?} {updates}");
+    }
+}
+
+#[test]
+fn a_place_beyond_or_beside_the_plan_is_refused() {
+    let plan = plan();
+    for (cursor, said) in [
+        (at(99, 0, 0), "99 stages done"),
+        (at(usize::MAX, 0, 0), "stages done"),
+        (at(3, 1, 0), "the end of the run: the checkpoint says 1 steps done"),
+        (at(3, 0, 5), "5 problems drawn"),
+        (at(0, 6, 24), "stage `sft`: the checkpoint has 6 steps done, but the plan has only 5"),
+        (at(2, u64::MAX, 0), "the plan has only 6"),
+        (at(2, 4, 21), "21 problems drawn, where a run of this plan has 20"),
+        (at(2, 4, u64::MAX), "problems drawn"),
+        (at(1, 1, 0), "the plan has only 0"),
+    ] {
+        let error = check_cursor(&plan, &cursor).expect_err("no run comes there");
+        assert_eq!(error.boundary, Boundary::Data);
+        assert!(error.message.contains(said), "{cursor:?}: {error}");
+        // Nor does a run begin there.
+        let finished = World { from: cursor, ..World::default() }.run(&plan);
+        assert_eq!(finished.outcome, Err(error));
+        assert!(finished.facts.is_empty());
+    }
+}
+
+#[test]
+fn more_updates_than_the_steps_make_are_refused() {
+    let plan = plan();
+    for (cursor, updates) in [
+        (at(0, 0, 0), 1),
+        (at(2, 1, 5), 7),
+        (at(2, 6, 30), u64::MAX),
+        (at(1, 0, 0), 6),
+        (at(3, 0, 0), 37),
+    ] {
+        let error = check_place(&plan, &cursor, updates).expect_err("too many updates");
+        assert!(error.message.contains("updates of the optimizer"), "{error}");
+    }
+}

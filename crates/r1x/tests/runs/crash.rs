@@ -1,0 +1,122 @@
+//! Runs that are killed, in the middle of whatever they do: who comes next finds a store, and the run goes on to the
+//! digest of an undisturbed one. `cargo xtask crash` does so hundreds of times.
+//!
+//! Must not know how a run keeps itself whole.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use super::bench::{Bench, text};
+
+/// When the program is killed.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// As soon as there is a store's file.
+    StoreAppears,
+    /// As soon as there is its log.
+    LogAppears,
+    /// As soon as so many checkpoints were begun.
+    Saving(usize),
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Folders of checkpoints, whole or not.
+fn saved(runs: &Path) -> impl Iterator<Item = PathBuf> {
+    below(runs).into_iter().flat_map(|run| below(&run)).flat_map(|stage| below(&stage))
+}
+
+/// Starts a command, kills it, and cuts so many hundredths off the log.
+fn kill(bench: &Bench, arguments: &[&str], when: When, cut: u64) {
+    let mut child =
+        bench.command("", arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (store, runs) = (bench.path("runs/r1x.sqlite"), bench.path("runs"));
+    let log = bench.path("runs/r1x.sqlite-wal");
+    let before: HashSet<PathBuf> = saved(&runs).collect();
+    // Older ones are removed meanwhile.
+    let mut begun = HashSet::new();
+    while child.try_wait().unwrap().is_none() {
+        let now = match when {
+            When::StoreAppears => store.exists(),
+            When::LogAppears => log.exists(),
+            When::Saving(checkpoints) => {
+                begun.extend(saved(&runs).filter(|path| !before.contains(path)));
+                begun.len() >= checkpoints
+            }
+        };
+        if now {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    // What the store's file has of the log was on the disk before: no power cut takes the log's end then.
+    if let Ok(meta) = std::fs::metadata(&log)
+        && changed(&store) < changed(&log)
+    {
+        let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
+        file.set_len(meta.len() - meta.len() * cut / 100).unwrap();
+    }
+}
+
+/// Goes on with what is there, or begins: the digest at the end.
+fn finish(bench: &Bench) -> String {
+    let resumed = bench.output(&["resume", "--redo-steps", "--json"]);
+    let told = text(&resumed.stderr);
+    let output = match resumed.status.code() {
+        Some(0) => resumed,
+        // The kill came too late.
+        _ if told.contains("is done") => {
+            return bench.latest()["digest"].as_str().unwrap().to_owned();
+        }
+        _ => {
+            // Nothing was there to go on with, and nothing on the disk says otherwise.
+            assert!(
+                told.contains("there is no") || told.contains("has no checkpoint yet"),
+                "{told}"
+            );
+            bench.output(&["run", "small.yaml", "--json"])
+        }
+    };
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    run["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_digest_of_an_undisturbed_one() {
+    let run = ["run", "small.yaml", "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::new();
+        bench.json(&[&run[..], &["--json"]].concat())["digest"].as_str().unwrap().to_owned()
+    };
+    let resume = ["resume", "--redo-steps"];
+    for (first, second, cut) in [
+        (When::StoreAppears, When::Saving(1), 0),
+        (When::LogAppears, When::Saving(2), 10),
+        (When::Saving(1), When::Saving(1), 100),
+        (When::Saving(6), When::Saving(3), 10),
+        (When::Saving(9), When::Saving(2), 60),
+    ] {
+        let bench = Bench::new();
+        // Compiled beforehand, so that the first run comes to its store soon.
+        bench.ok(&["check", "small.yaml"]);
+        kill(&bench, &run, first, cut);
+        kill(&bench, &resume, second, cut);
+        let listed = bench.output(&["ls", "--json"]);
+        let told = text(&listed.stderr);
+        assert!(listed.status.success() || told.contains("there is no store"), "{first:?} {told}");
+        let begun: Vec<serde_json::Value> =
+            serde_json::from_slice(&listed.stdout).unwrap_or_default();
+        if begun.is_empty() {
+            kill(&bench, &run, second, cut);
+        }
+        assert_eq!(finish(&bench), whole, "{first:?}, {second:?}, {cut} hundredths cut");
+    }
+}
