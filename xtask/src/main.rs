@@ -3,7 +3,10 @@
 //! One file per task; this one only finds the task and reports how it ended. Must not know what a task does.
 
 mod bench;
+mod crash;
+mod crowd;
 mod failure;
+mod field;
 mod fuzz;
 mod plugins;
 mod program;
@@ -22,6 +25,18 @@ const TASKS: &[Task] = &[
         "[PART...] [--threads N] [--quick] [--save FILE] [--compare FILE]",
         "measure r1x on fixed workloads; --help says more, --list lists them",
         bench::run,
+    ),
+    (
+        "crash",
+        "[--kills N] [--seed N]",
+        "kill runs at random instants, cut logs, exchange checkpoints, and compare what they end with",
+        crash::run,
+    ),
+    (
+        "crowd",
+        "[--minutes N] [--runs N] [--readers N]",
+        "many runs and readers on one store; nobody may die of the others",
+        crowd::run,
     ),
     (
         "fuzz",

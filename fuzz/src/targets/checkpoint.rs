@@ -105,10 +105,11 @@ impl Files {
         said(loaded.map_err(|error| error.message))
     }
 
-    /// The state with the hash of a changed file, so that the file is read.
+    /// The state with the hash of a changed file, and of the first format, which has no seal: so that the file is read.
     fn hashed(&self, key: &str, bytes: &[u8]) -> Vec<u8> {
         let mut state: Value = serde_json::from_slice(&self.state).unwrap_or_default();
         state[key] = Value::from(hex(bytes));
+        state["format"] = 1.into();
         state.to_string().into_bytes()
     }
 }

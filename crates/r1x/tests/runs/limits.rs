@@ -79,7 +79,7 @@ fn an_empty_list_or_map_is_no_silent_wish() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_named_and_nothing_is_drawn_from_them() {
+fn nothing_is_drawn_from_weights_that_somebody_has_changed() {
     let bench = Bench::new();
     bench.ok(&["run", "small.yaml", "--set", "stages.rl.grpo.steps=1"]);
     assert!(bench.ok(&["generate", "-n", "1"]).contains("<think>"));
@@ -98,8 +98,9 @@ fn weights_that_are_not_finite_are_named_and_nothing_is_drawn_from_them() {
     let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     json["model_sha256"] = hash.into();
     std::fs::write(&state, json.to_string()).unwrap();
-    let told = bench.fails(10, &["generate", "--checkpoint", "rl/final"]);
-    assert!(told.contains("` holds NaN") && told.contains("model.safetensors"), "{told}");
+    // Who makes the hash fit is told by the seal, before the numbers are looked at.
+    let told = bench.fails(4, &["generate", "--checkpoint", "rl/final"]);
+    assert!(told.contains("changed after it was written"), "{told}");
 }
 
 /// The folder below another whose path ends like this.
