@@ -134,9 +134,10 @@ fn watch(
                 return Err(died(&status.to_string(), &said));
             }
             findings.add(&format!("{status}: {said}"), &folder.join(INPUT))?;
-            return Ok(number());
+            return Ok(number().max(last));
         }
-        let now = number();
+        // Numbers only grow; a file that is being written says nothing.
+        let now = number().max(last);
         if now != last {
             (last, since) = (now, clock(began));
         }
