@@ -261,7 +261,7 @@ pub(crate) mod tree {
         if found.is_empty() { from_ps() } else { found }
     }
 
-    /// The same as `ps` tells it, where there is no `/proc`.
+    /// Who started each running program as `ps` tells it, for systems without `/proc`.
     fn from_ps() -> BTreeMap<i32, i32> {
         let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
         let text = listed.map(|output| output.stdout).unwrap_or_default();
@@ -272,7 +272,7 @@ pub(crate) mod tree {
         String::from_utf8_lossy(&text).lines().filter_map(line).collect()
     }
 
-    /// The same as Linux tells it.
+    /// Who started each running program as `/proc` tells it; nothing where there is none.
     fn from_proc() -> BTreeMap<i32, i32> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let process = |entry: std::fs::DirEntry| {

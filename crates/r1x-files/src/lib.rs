@@ -34,7 +34,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
 /// The bytes of a regular file of at most so many.
 ///
 /// # Errors
-/// Those of [`open`], and when there are more.
+/// When the path leads to no regular file or cannot be read, and when the file has more bytes than the limit.
 pub fn read(path: impl AsRef<Path>, limit_bytes: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
@@ -49,7 +49,8 @@ pub fn read(path: impl AsRef<Path>, limit_bytes: u64) -> Result<Vec<u8>> {
 /// The text of a regular file of at most so many bytes.
 ///
 /// # Errors
-/// Those of [`read`], and when it is not UTF-8.
+/// When the path leads to no regular file or cannot be read, when the file has more bytes than the limit, and when
+/// its bytes are not UTF-8.
 pub fn read_text(path: impl AsRef<Path>, limit_bytes: u64) -> Result<String> {
     let not_text = |_| Error::new(ErrorKind::InvalidData, "it is not text in UTF-8");
     String::from_utf8(read(path, limit_bytes)?).map_err(not_text)

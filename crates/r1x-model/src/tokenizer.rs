@@ -190,7 +190,7 @@ impl ModelEncoder {
     /// The encoder of a planned model.
     ///
     /// # Errors
-    /// Those of [`Tokenizer::new`].
+    /// When the tokenizer's file is missing, changed or refused, as [`Tokenizer::new`] tells.
     pub fn new(plan: &ModelPlan) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::new(&plan.tokenizer)?;
         Ok(Self { tokenizer, context_length: plan.context_length })

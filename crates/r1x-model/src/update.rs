@@ -28,8 +28,9 @@ impl Optimizer {
         Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
     }
 
-    /// One step for a gradient of this norm, on some threads: every number is changed by itself. Returns the position of
-    /// the first parameter of the layout that is not finite afterwards.
+    /// One step of AdamW for a gradient whose global L2 norm is `norm`. Parts of the parameters go to `threads` threads;
+    /// every number is changed by itself, so results cannot tell how many there were. Returns the position of the
+    /// first parameter of the layout that is not finite after the step.
     pub fn step(
         &mut self,
         layout: &Layout,

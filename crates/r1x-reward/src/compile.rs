@@ -76,13 +76,13 @@ pub struct Order<'a> {
 /// Why a component was not compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// It is no valid component.
+    /// The bytes are no valid component; the reason is the compiler's.
     #[error("{0}")]
     Damaged(String),
-    /// It took more time or memory than it may.
+    /// Compiling took more processor time or memory than the order allows; the limit that was met, in words.
     #[error("compiling it took more than {0}")]
     Cost(String),
-    /// The compiler broke.
+    /// The compiler ended without machine code and without a reason of its own.
     #[error("compiling it failed: {0}")]
     Broke(String),
 }
@@ -115,6 +115,13 @@ pub(crate) struct Size {
     largest_bytes: u64,
     loops: u64,
     blocks: u64,
+}
+
+/// What an `end` in a function closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    Loop,
+    Block,
 }
 
 impl Size {
@@ -179,13 +186,13 @@ impl Size {
         for operator in operators {
             match operator {
                 Ok(Operator::Loop { .. }) => {
-                    open.push(true);
+                    open.push(Opened::Loop);
                     loops += 1;
                 }
                 Ok(Operator::Block { .. } | Operator::If { .. } | Operator::TryTable { .. }) => {
-                    open.push(false);
+                    open.push(Opened::Block);
                 }
-                Ok(Operator::End) => loops -= u64::from(open.pop() == Some(true)),
+                Ok(Operator::End) => loops -= u64::from(open.pop() == Some(Opened::Loop)),
                 Ok(_) => continue,
                 Err(_) => return,
             }

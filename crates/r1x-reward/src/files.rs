@@ -170,18 +170,18 @@ mod tests {
     use super::*;
     use crate::sections::tests::{HEADER, section};
 
-    fn packed(path: &str, bytes: &[u8], deflated: bool) -> Vec<u8> {
-        let stored =
-            if deflated { miniz_oxide::deflate::compress_to_vec(bytes, 6) } else { bytes.to_vec() };
+    fn packed(path: &str, bytes: &[u8]) -> Vec<u8> {
+        stored(path, bytes.len(), bytes)
+    }
+
+    fn deflated(path: &str, bytes: &[u8]) -> Vec<u8> {
+        stored(path, bytes.len(), &miniz_oxide::deflate::compress_to_vec(bytes, 6))
+    }
+
+    fn stored(path: &str, length: usize, stored: &[u8]) -> Vec<u8> {
         let number = |number: usize| [(number & 0x7f) as u8 | 0x80, (number >> 7) as u8];
-        [
-            &[path.len() as u8][..],
-            path.as_bytes(),
-            &number(bytes.len()),
-            &number(stored.len()),
-            &stored,
-        ]
-        .concat()
+        [&[path.len() as u8][..], path.as_bytes(), &number(length), &number(stored.len()), stored]
+            .concat()
     }
 
     fn content(files: &Files, path: &str) -> Option<Vec<u8>> {
@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_tree_is_read_from_several_sections() {
-        let first = [packed("a/b.txt", &[7; 900], true), packed("a/c", b"c", false)].concat();
-        let second = [packed("a/c", b"later", false), packed("d", b"", false)].concat();
+        let first = [deflated("a/b.txt", &[7; 900]), packed("a/c", b"c")].concat();
+        let second = [packed("a/c", b"later"), packed("d", b"")].concat();
         let component =
             [HEADER, &section(SECTION, &first), &section("x", b""), &section(SECTION, &second)];
         let files = Files::read(&component.concat()).unwrap();
@@ -212,24 +212,24 @@ mod tests {
     #[test]
     fn what_is_damaged_or_has_no_good_path_is_left_out() {
         let entries = [
-            packed("../up", b"x", false),
-            packed("a//b", b"x", false),
-            packed("whole", b"x", false),
-            packed("whole/below", b"x", false),
+            packed("../up", b"x"),
+            packed("a//b", b"x"),
+            packed("whole", b"x"),
+            packed("whole/below", b"x"),
         ];
         let content_of =
             |content: &[u8]| Files::read(&[HEADER, &section(SECTION, content)].concat()).unwrap();
         let files = content_of(&entries.concat());
         assert_eq!(content(&files, "whole"), Some(b"x".to_vec()));
         assert_eq!(files.nodes.len(), 2);
-        let mut damaged = packed("a", &[7; 900], true);
+        let mut damaged = deflated("a", &[7; 900]);
         let last = damaged.len() - 1;
         damaged[last] ^= 0xff;
         damaged[last - 1] ^= 0xff;
         let files = content_of(&damaged);
         assert!(content(&files, "a").is_none_or(|bytes| bytes != vec![7; 900]));
         // A path of many folders, and a length that nothing unpacks to, are cheap to carry.
-        let deep = packed(&"a/".repeat(60), b"", false);
+        let deep = packed(&"a/".repeat(60), b"");
         let long = [&[1, b'l'][..], &[0x80, 0x80, 0x80, 0x80, 0x02], &[1, 0]].concat();
         let bombs = [vec![1, b'x', 0, 0], deep, long];
         let refused = bombs.map(|bomb| {
@@ -237,7 +237,7 @@ mod tests {
             Files::read(&content).err()
         });
         assert_eq!(refused, [None, None, Some("files of more than 256 MiB, unpacked".to_owned())]);
-        let cut = packed("cut", b"0123456789", false);
+        let cut = packed("cut", b"0123456789");
         for length in 0..cut.len() {
             assert!(content_of(&cut[..length]).is_empty());
         }

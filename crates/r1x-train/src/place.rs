@@ -74,7 +74,8 @@ pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
 /// Checks that a plan can lead to this place with so many updates of the optimizer since it began anew.
 ///
 /// # Errors
-/// Those of [`check_cursor`], and when there were more updates than the plan makes.
+/// When the place is not one of the plan, as [`check_cursor`] tells, and when there were more updates than the plan
+/// makes until then.
 pub fn check_place(plan: &RunPlan, at: &Cursor, updates: u64) -> Result<(), PortError> {
     check_cursor(plan, at)?;
     let most = match plan.stages.get(at.stage) {

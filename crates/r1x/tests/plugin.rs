@@ -127,47 +127,15 @@ fn broken_promises_are_told_one_by_one() {
 
 /// A spec whose reward gives a single score, always or once something is written.
 fn single_score(bench: &Bench, when: &str) -> String {
-    let rows: String = (0..40).map(|row| format!("{{\"wanted\":{row}}}\n")).collect();
-    bench.write("rows.jsonl", &rows);
     let plugin = root().join(HOSTILE).canonicalize().unwrap();
-    let spec = format!(
-        "r1x: 1
-name: counted
-model:
-  tokenizer: {{vocabulary: [a, b, go]}}
-  hidden_size: 16
-  layers: 1
-  context_length: 16
-  attention:
-    gqa: {{heads: 2, kv_heads: 1, head_dim: 8}}
-  feed_forward:
-    dense: {{intermediate_size: 16}}
-data:
-  rows:
-    jsonl: {{path: rows.jsonl, columns: [wanted], heldout: 0}}
-    prompt: go
-rewards:
-  counted: {{plugin: {plugin:?}, with: {{one: {when}}}}}
-stages:
-  - id: rl
-    grpo:
-      data: rows.train
-      rewards: [counted]
-      steps: 2
-      prompts_per_step: 4
-      group_size: 4
-      sampling: {{max_tokens: 4}}
-      lr: 1e-3
-"
-    );
-    bench.write("counted.yaml", &spec)
+    attack::spec(bench, plugin.to_str().unwrap(), &format!(", with: {{one: {when}}}"))
 }
 
 #[test]
 fn a_run_stops_at_a_wrong_number_of_scores() {
     let bench = Bench::new();
     let told = bench.fails(6, &["run", &single_score(&bench, "always")]);
-    assert!(told.contains("before stage `rl`: ") && told.contains("reward `counted`"), "{told}");
+    assert!(told.contains("before stage `rl`: ") && told.contains("reward `toy`"), "{told}");
     assert!(told.contains("returned 1 score for 2 rollouts"), "{told}");
     let told = bench.fails(6, &["plugin", "check", &single_score(&bench, "always")]);
     assert!(told.contains("returned 1 score for 2 rollouts"), "{told}");

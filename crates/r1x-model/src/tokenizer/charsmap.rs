@@ -1,7 +1,8 @@
 //! The character map of a SentencePiece normalizer, walked through before it is used.
 //!
-//! It is a trie in one array, whose steps are offsets in it, and a text that its leaves point into. Whoever walks a
-//! trie that is not whole leaves the array; here every step that any text could take is taken once. Must not know the
+//! A character map is a trie and a text. The trie is one array, its steps are offsets in the array, and its leaves
+//! point into the text. Whoever walks a trie that is not whole leaves the array; here every step that any text could
+//! take is taken once. Must not know the
 //! rest of a tokenizer.
 
 /// Most bytes that one character may become.
@@ -24,7 +25,7 @@ pub(super) fn check(encoded: &str) -> Result<(), &'static str> {
     walk(&units, texts)
 }
 
-/// One place of the array.
+/// One unit of the trie's array: 32 bits that hold a label, an offset to children, and whether a leaf is among them.
 #[derive(Clone, Copy)]
 struct Unit(u32);
 
