@@ -10,8 +10,8 @@ use std::time::Instant;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, CheckpointPlan, ClipPlan, DataRef, GrpoPlan,
-    KlEstimator, KlPlan, LimitsPlan, OnFailure, OptimizerPlan, RecordPlan, RewardPlan, RunPlan,
-    SamplingPlan, StageKind, StagePlan, Truncated, ZeroSignal,
+    KlEstimator, KlPlan, LimitsPlan, OnFailure, OptimizerPlan, PlanVersion, RecordPlan, RewardPlan,
+    RunPlan, SamplingPlan, StageKind, StagePlan, Truncated, ZeroSignal,
 };
 use r1x_core::port::{
     Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
@@ -219,6 +219,9 @@ impl Policy for ExactPolicy<'_> {
     fn set_reference(&mut self) -> Result<(), PortError> {
         self.inner.set_reference()
     }
+    fn drop_reference(&mut self) {
+        self.inner.drop_reference();
+    }
     /// Nothing is kept: the run ends when enough was measured.
     fn save(&mut self, name: &str, _: &Cursor) -> Result<SavedCheckpoint, PortError> {
         Ok(SavedCheckpoint {
@@ -291,7 +294,7 @@ impl Recorder for Stamps<'_> {
     fn stage_started(&mut self, _: &StageFacts) -> Result<(), PortError> {
         Ok(())
     }
-    fn step(&mut self, _: &StepFacts) -> Result<(), PortError> {
+    fn step(&mut self, _: StepFacts) -> Result<(), PortError> {
         self.0.lap();
         Ok(())
     }
@@ -309,6 +312,7 @@ impl Recorder for Stamps<'_> {
 /// One GRPO stage that goes on until it is stopped.
 fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
     RunPlan {
+        version: PlanVersion,
         name: "bench".to_owned(),
         seed: 1,
         tags: Vec::new(),
@@ -336,8 +340,7 @@ fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
 
 fn grpo_plan() -> GrpoPlan {
     GrpoPlan {
-        data: DataRef { data: "bench".to_owned(), split: Split::Train, skip: 0, limit: None },
-        mixed: Vec::new(),
+        data: vec![DataRef { data: "bench".to_owned(), split: Split::Train, skip: 0, limit: None }],
         rewards: vec![REWARD.to_owned()],
         steps: 1_000_000,
         prompts_per_step: GROUPS,

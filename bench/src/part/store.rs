@@ -41,8 +41,11 @@ fn run(options: &Options) -> Result<Row, Failure> {
         metrics: vec![("loss".to_owned(), 0.5), ("lr".to_owned(), 1e-3)],
     };
     let samples = repeat(options, || {
+        let given = facts.clone();
         let tick = options.now();
-        run.step(&facts)?;
+        run.step(given)?;
+        // The step is written beside the next one; what it costs is known when it is there.
+        run.flush().map_err(failure)?;
         let seconds = tick.seconds();
         facts.step += 1;
         Ok(Some(seconds))

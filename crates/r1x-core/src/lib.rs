@@ -19,9 +19,11 @@ pub mod rollout;
 pub mod schedule;
 pub mod shown;
 
-pub use capability::{Capability, Judge, JudgeRequest};
+pub use capability::Capability;
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
-pub use port::{Boundary, Encoder, Policy, PortError, ProblemSource, Recorder, Rewarder};
+pub use port::{
+    Boundary, Encoder, Judge, JudgeRequest, Policy, PortError, ProblemSource, Recorder, Rewarder,
+};
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{

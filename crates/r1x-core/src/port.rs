@@ -1,7 +1,8 @@
-//! The four ports of the training loop: Policy, Rewarder, ProblemSource, Recorder.
+//! The ports: what the training loop asks of the outside world (Policy, Rewarder, ProblemSource, Recorder), and what
+//! a reward asks of it (Judge).
 //!
-//! The loop (r1x-train) knows these traits and nothing else; adapters live in the other crates. Must not
-//! know any adapter.
+//! The loop (r1x-train) knows these traits and nothing else; adapters live in the other crates. A test holds the loop
+//! to it: r1x-train depends on r1x-core alone.
 
 use crate::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use crate::loss::{Loss, LossTotals};
@@ -134,7 +135,8 @@ pub trait Policy: Encoder {
         self.generate_each(requests, sampling, stream, &mut each)?;
         Ok(completions)
     }
-    /// Log-probs of the completion tokens of each sequence, at the batch's temperature.
+    /// Log-probs of the completion tokens of each sequence, at the batch's temperature. A `Model` error when they are
+    /// asked of a reference that was never set.
     fn score(
         &mut self,
         weights: Weights,
@@ -152,6 +154,8 @@ pub trait Policy: Encoder {
     fn reset_optimizer(&mut self);
     /// Makes the current weights the reference.
     fn set_reference(&mut self) -> Result<(), PortError>;
+    /// Forgets the reference, which then takes no memory and is in no checkpoint.
+    fn drop_reference(&mut self);
     /// Writes weights, optimizer, reference and cursor to `name`, whole or not at all.
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError>;
     /// sha256 of the current weights, hex.
@@ -205,6 +209,29 @@ pub trait Rewarder {
     }
 }
 
+/// One question to a frozen model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgeRequest {
+    /// What it goes on from.
+    pub prompt: String,
+    /// Tokens it may write.
+    pub max_tokens: usize,
+    /// 0 takes the likeliest token each time.
+    pub temperature: f64,
+    /// Of the draws.
+    pub seed: u64,
+}
+
+/// Frozen models by name. An answer depends on the model and the request only, whatever else is asked
+/// beside it or at the same time.
+pub trait Judge: Send + Sync {
+    /// What the model writes after each prompt.
+    fn complete(&self, model: &str, batch: &[JudgeRequest]) -> Result<Vec<String>, PortError>;
+
+    /// How likely the model finds each text after its prompt, as a natural logarithm.
+    fn logprob(&self, model: &str, batch: &[(String, String)]) -> Result<Vec<f64>, PortError>;
+}
+
 /// Problems by data set and split, in a fixed order.
 pub trait ProblemSource {
     /// All problems of a split.
@@ -215,12 +242,19 @@ pub trait ProblemSource {
     }
 }
 
-/// Remembers facts. Each call returns once the fact is safe.
+/// Remembers facts, in the order of the calls.
+///
+/// When a call returns, the facts of all earlier calls are committed: a program that is killed does not lose them. The
+/// call's own facts are committed too, with one exception: [`Recorder::step`] may return while its facts are still
+/// being written, so that the next step is computed meanwhile. An error of that writing is returned by the next call.
+/// So a run that is killed loses at most the newest step, and a run that goes on after a call has lost nothing before
+/// it. A [`Recorder::checkpoint`] that has returned also outlasts a power cut, together with every fact before it;
+/// other facts of the last moments may not.
 pub trait Recorder {
     /// A stage begins.
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError>;
-    /// A step is done.
-    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError>;
+    /// A step is done. Its facts may still be on their way when this returns.
+    fn step(&mut self, facts: StepFacts) -> Result<(), PortError>;
     /// An evaluation is done.
     fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError>;
     /// A checkpoint was written.

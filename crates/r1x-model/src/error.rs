@@ -94,6 +94,9 @@ pub enum ModelError {
         /// Its name in checkpoints.
         name: String,
     },
+    /// Scoring under a reference that does not exist.
+    #[error("there is no reference policy to score with")]
+    NoReference,
     /// Something candle could not compute.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -135,6 +138,10 @@ impl From<ModelError> for PortError {
             ModelError::UnknownToken { .. } => {
                 (Boundary::Data, "use the tokenizer the model was made with")
             }
+            ModelError::NoReference => (
+                Boundary::Model,
+                "go on from another checkpoint of the run: its stage compares with a reference, which this one lacks",
+            ),
             ModelError::Parameter { .. } => {
                 (Boundary::Model, "use weights of the same `model` section, or mend the section")
             }

@@ -202,9 +202,9 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
 
     fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
-        let weights = match (&self.reference, weights) {
-            (Some(reference), Which::Reference) => reference,
-            _ => &self.weights,
+        let weights = match weights {
+            Which::Current => &self.weights,
+            Which::Reference => self.reference.as_ref().ok_or(ModelError::NoReference)?,
         };
         let decoder = &self.decoder;
         let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
@@ -297,6 +297,10 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     fn set_reference(&mut self) -> Result<(), PortError> {
         self.reference = Some(self.weights.clone());
         Ok(())
+    }
+
+    fn drop_reference(&mut self) {
+        self.reference = None;
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, RunPlan, SftPlan,
-    SourcePlan, StageKind,
+    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, Learning, ModelPlan, Prompts, Reference,
+    Rollouts, RunPlan, SourcePlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -233,14 +233,11 @@ pub fn estimate(
     let mut stages: Vec<StageEstimate> = Vec::new();
     let mut sampled: Vec<&str> = Vec::new();
     for stage in &plan.stages {
-        stages.push(match &stage.kind {
-            StageKind::Sft(sft) => cost.sft(&stage.id, sft),
-            StageKind::Grpo(grpo) => {
-                sampled.extend(references(grpo).map(|data| data.data.as_str()));
-                cost.grpo(&stage.id, grpo)
-            }
-            StageKind::Evaluate(_) => empty(&stage.id, "evaluate"),
-        });
+        let outline = stage.kind.outline();
+        if outline.rollouts.is_some() {
+            sampled.extend(outline.data.iter().map(|data| data.data.as_str()));
+        }
+        stages.push(StageEstimate { kind: stage.kind.as_str(), ..cost.stage(&stage.id, &outline) });
     }
     for eval in &plan.evals {
         sampled.push(&eval.data.data);
@@ -267,14 +264,10 @@ pub fn forward_flops(model: &ModelPlan, vocabulary_size: usize, tokens: f64, len
 }
 
 fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
+    // A suite is graded by one reward, as far as is known here.
     let rewards_of = |id: &str| {
-        plan.stages
-            .iter()
-            .find_map(|stage| match &stage.kind {
-                StageKind::Grpo(grpo) if stage.id == id => Some(grpo.rewards.len() as u64),
-                _ => None,
-            })
-            .unwrap_or(1)
+        let stage = plan.stages.iter().find(|stage| stage.id == id);
+        stage.map_or(1, |stage| stage.kind.outline().rewards.len() as u64)
     };
     stages.iter().fold(0u64, |sum, stage| {
         let rollout = STORED_ROLLOUT + STORED_REWARD * rewards_of(&stage.id);
@@ -284,14 +277,10 @@ fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
     })
 }
 
-fn empty(id: &str, kind: &'static str) -> StageEstimate {
+/// What costs nothing, of the kind of suites.
+fn empty(id: &str) -> StageEstimate {
     let (likely, most) = (Work::default(), Work::default());
-    StageEstimate { id: id.to_owned(), kind, updates: 0, completions: 0, likely, most }
-}
-
-/// The problems of a stage: its data set and those mixed with it.
-pub(crate) fn references(grpo: &GrpoPlan) -> impl Iterator<Item = &DataRef> {
-    std::iter::once(&grpo.data).chain(&grpo.mixed)
+    StageEstimate { id: id.to_owned(), kind: "eval", updates: 0, completions: 0, likely, most }
 }
 
 /// Costs per token of one model.
@@ -372,43 +361,66 @@ impl<'a> Cost<'a> {
         [(prompt, solution.map_or(most, |tokens| tokens.min(most))), (longest, most)]
     }
 
-    fn sft(&self, id: &str, sft: &SftPlan) -> StageEstimate {
-        let sequences = sft.steps.saturating_mul(sft.batch_size as u64) as f64;
+    fn stage(&self, id: &str, outline: &StageOutline<'_>) -> StageEstimate {
+        let updates = |learning: Learning| learning.updates_per_step() as u64;
+        let estimate = match (&outline.rollouts, outline.learning) {
+            (Some(rollouts), learning) => self.rollouts(id, outline, rollouts, learning),
+            (None, Some(learning)) => self.examples(id, outline, learning),
+            (None, None) => empty(id),
+        };
+        let updates = outline.steps.saturating_mul(outline.learning.map_or(0, updates));
+        StageEstimate { updates, ..estimate }
+    }
+
+    /// A stage that learns from texts that exist already.
+    fn examples(&self, id: &str, outline: &StageOutline<'_>, learning: Learning) -> StageEstimate {
+        let sequences = outline.steps.saturating_mul(learning.sequences_per_step as u64);
+        let sequences = sequences as f64 * learning.epochs as f64;
         let whole = |size: &DataSize| Some(size.prompt? + size.solution?);
         let context = self.context as f64;
-        let likely = self.mean(std::iter::once(&sft.data), whole).unwrap_or(context).min(context);
+        let likely = self.mean(outline.data.iter().copied(), whole).unwrap_or(context).min(context);
         let [likely, most] = [likely, context].map(|length| {
             let trained_tokens = sequences * length;
             let training_flops = self.train(trained_tokens, length);
             Work { trained_tokens, training_flops, ..Work::default() }
         });
-        StageEstimate { updates: sft.steps, likely, most, ..empty(id, "sft") }
+        StageEstimate { likely, most, ..empty(id) }
     }
 
-    fn grpo(&self, id: &str, grpo: &GrpoPlan) -> StageEstimate {
-        let prompts = grpo.steps.saturating_mul(grpo.prompts_per_step as u64);
-        let completions = prompts.saturating_mul(grpo.group_size as u64);
-        let updates = grpo.steps.saturating_mul((grpo.epochs * grpo.updates_per_epoch) as u64);
-        let references: Vec<&DataRef> = references(grpo).collect();
+    /// A stage that samples, and perhaps learns from what it sampled.
+    fn rollouts(
+        &self,
+        id: &str,
+        outline: &StageOutline<'_>,
+        rollouts: &Rollouts<'_>,
+        learning: Option<Learning>,
+    ) -> StageEstimate {
+        let prompts = outline.steps.saturating_mul(outline.problems_per_step as u64);
+        let completions = prompts.saturating_mul(rollouts.per_problem as u64);
         let work = |(prompt, completion): (f64, f64)| {
             let length = prompt + completion;
             let generated_tokens = completions as f64 * completion;
-            // Sampling computes a prompt once for its group, and so does training where the plan says so.
+            // Sampling computes a prompt once for its group.
             let sampled = prompts as f64 * prompt + generated_tokens;
-            let once = completions as f64 * length;
-            let batch = if grpo.share_prompts { sampled } else { once };
-            let trained_tokens = batch * grpo.epochs as f64;
+            let sampling_flops = self.forward(sampled, length);
+            let Some(learning) = learning else {
+                return Work { generated_tokens, sampling_flops, ..Work::default() };
+            };
+            let batch = match learning.prompts {
+                Prompts::Shared => sampled,
+                Prompts::Repeated => completions as f64 * length,
+            };
+            let trained_tokens = batch * learning.epochs as f64;
             // The reference scores each batch once.
-            let scored = if grpo.kl.coef > 0.0 { self.forward(batch, length) } else { 0.0 };
-            Work {
-                generated_tokens,
-                trained_tokens,
-                sampling_flops: self.forward(sampled, length),
-                training_flops: self.train(trained_tokens, length) + scored,
-            }
+            let scored = match learning.reference {
+                Reference::None => 0.0,
+                Reference::Fixed | Reference::Refreshed => self.forward(batch, length),
+            };
+            let training_flops = self.train(trained_tokens, length) + scored;
+            Work { generated_tokens, trained_tokens, sampling_flops, training_flops }
         };
-        let [likely, most] = self.lengths(&references, grpo.sampling.max_tokens).map(work);
-        StageEstimate { updates, completions, likely, most, ..empty(id, "grpo") }
+        let [likely, most] = self.lengths(&outline.data, rollouts.sampling.max_tokens).map(work);
+        StageEstimate { completions, likely, most, ..empty(id) }
     }
 
     fn eval(&self, plan: &RunPlan, eval: &EvalPlan) -> StageEstimate {
@@ -422,7 +434,7 @@ impl<'a> Cost<'a> {
             Work { generated_tokens, sampling_flops, ..Work::default() }
         };
         let [likely, most] = self.lengths(&[&eval.data], eval.sampling.max_tokens).map(work);
-        StageEstimate { completions, likely, most, ..empty(&eval.id, "eval") }
+        StageEstimate { completions, likely, most, ..empty(&eval.id) }
     }
 
     fn checkpoints(&self, plan: &RunPlan) -> u64 {
@@ -455,22 +467,18 @@ pub(crate) fn problems(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, data:
 }
 
 fn training_stages(plan: &RunPlan) -> u64 {
-    let evaluates = |kind: &StageKind| matches!(kind, StageKind::Evaluate(_));
-    plan.stages.iter().filter(|stage| !evaluates(&stage.kind)).count() as u64
+    plan.stages.iter().filter(|stage| stage.kind.outline().learning.is_some()).count() as u64
 }
 
 /// How often a suite runs.
 fn runs(plan: &RunPlan, eval: &EvalPlan) -> u64 {
     let mut runs = u64::from(eval.when.start);
     for stage in &plan.stages {
-        let steps = match &stage.kind {
-            StageKind::Sft(sft) => sft.steps,
-            StageKind::Grpo(grpo) => grpo.steps,
-            StageKind::Evaluate(evaluate) => {
-                runs += u64::from(evaluate.evals.contains(&eval.id));
-                continue;
-            }
-        };
+        let StageOutline { steps, suites, learning, .. } = stage.kind.outline();
+        runs += u64::from(suites.contains(&eval.id));
+        if learning.is_none() {
+            continue;
+        }
         let at_end = match eval.when.every {
             Some(every) => {
                 runs += steps / every.max(1);

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, EvalPlan, FeedForwardPlan, GrpoPlan, ModelPlan, Precision, RunPlan, SftPlan,
-    StageKind,
+    AttentionPlan, EvalPlan, FeedForwardPlan, Learning, ModelPlan, Precision, Reference, Rollouts,
+    RunPlan, StageOutline,
 };
 
-use crate::estimate::{DataSize, Parameters, parameters, problems, references};
+use crate::estimate::{DataSize, Parameters, parameters, problems};
 
 /// Bytes of a weight, a gradient, a moment, a log-prob or a token.
 const F32: u64 = 4;
@@ -208,18 +208,17 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    fn grpo(&self) -> impl Iterator<Item = (&str, &GrpoPlan)> {
-        self.plan.stages.iter().filter_map(|stage| match &stage.kind {
-            StageKind::Grpo(grpo) => Some((stage.id.as_str(), grpo)),
-            StageKind::Sft(_) | StageKind::Evaluate(_) => None,
-        })
+    fn learning(&self) -> impl Iterator<Item = Learning> {
+        self.plan.stages.iter().filter_map(|stage| stage.kind.outline().learning)
     }
 
     fn weights(&self, of_model: &Parameters) -> u64 {
         let copy = F32 + 2 * factor(&self.plan.model);
-        let references = self.grpo().filter(|(_, grpo)| grpo.kl.coef > 0.0).map(|(_, grpo)| {
+        let references = self.learning().map(|learning| match learning.reference {
+            Reference::None => 0,
+            Reference::Fixed => 1,
             // While a reference is made anew, the old one is still there.
-            if grpo.kl.refresh_every.is_some() { 2 } else { 1 }
+            Reference::Refreshed => 2,
         });
         let copies = copy * (1 + references.max().unwrap_or(0));
         // The gradient and two moments.
@@ -228,7 +227,8 @@ impl Counting<'_> {
 
     /// The bytes of a checkpoint and of the tensor that is being copied into it.
     fn checkpoint(&self, of_model: &Parameters) -> u64 {
-        let references = u64::from(self.grpo().any(|(_, grpo)| grpo.kl.coef > 0.0));
+        let has_reference = |learning: Learning| learning.reference != Reference::None;
+        let references = u64::from(self.learning().any(has_reference));
         times(&[of_model.total, F32, 3 + references + 1])
     }
 
@@ -244,12 +244,11 @@ impl Counting<'_> {
         let gradients = times(&[F32, embedding.saturating_mul(2).saturating_add(layer)]);
         let head = times(&[HEAD_ROWS, widths.logits]);
         let stages = self.plan.stages.iter().filter_map(|stage| {
-            let (sequences, micro_batch, length) = match &stage.kind {
-                StageKind::Sft(sft) => self.learned_sft(sft),
-                StageKind::Grpo(grpo) => self.learned_grpo(grpo),
-                StageKind::Evaluate(_) => return None,
-            };
-            let micro_batch = micro_batch.min(sequences).max(1);
+            let outline = stage.kind.outline();
+            let learning = outline.learning?;
+            let sequences = learning.sequences_per_update() as u64;
+            let length = self.learned_length(&outline);
+            let micro_batch = (learning.micro_batch_size as u64).min(sequences).max(1);
             let busy = sequences.div_ceil(micro_batch).min(self.threads);
             let worker = times(&[micro_batch, length, row]).saturating_add(gradients);
             let bytes = times(&[busy, worker.saturating_add(head)]);
@@ -258,19 +257,16 @@ impl Counting<'_> {
         stages.max_by_key(|(bytes, _)| *bytes).unwrap_or_default()
     }
 
-    /// Sequences of an update, those computed together, and the positions of one.
-    fn learned_sft(&self, sft: &SftPlan) -> (u64, u64, u64) {
-        let known = self.sizes.get(&sft.data.data).and_then(|size| size.longest_example);
-        let length = known.map_or(self.widths.context, |tokens| tokens.min(self.widths.context));
-        (sft.batch_size as u64, sft.micro_batch_size as u64, length)
-    }
-
-    fn learned_grpo(&self, grpo: &GrpoPlan) -> (u64, u64, u64) {
-        let rollouts = times(&[grpo.prompts_per_step as u64, grpo.group_size as u64]);
-        let sequences = rollouts.div_ceil(grpo.updates_per_epoch.max(1) as u64);
-        let length =
-            self.length(references(grpo).map(|data| &*data.data), grpo.sampling.max_tokens);
-        (sequences, grpo.micro_batch_size as u64, length)
+    /// Positions of the longest sequence that a stage learns from: a prompt with a completion, or with the worked
+    /// solution that its data has.
+    fn learned_length(&self, outline: &StageOutline<'_>) -> u64 {
+        let ids = || outline.data.iter().map(|data| data.data.as_str());
+        if let Some(rollouts) = &outline.rollouts {
+            return self.length(ids(), rollouts.sampling.max_tokens);
+        }
+        let longest = ids().map(|id| self.sizes.get(id).and_then(|size| size.longest_example));
+        let longest = longest.collect::<Option<Vec<u64>>>().and_then(|all| all.into_iter().max());
+        longest.map_or(self.widths.context, |tokens| tokens.min(self.widths.context))
     }
 
     /// Positions of the longest prompt of some data sets with the longest completion.
@@ -283,8 +279,11 @@ impl Counting<'_> {
 
     /// The stage or suite whose rollouts take most, and its name.
     fn sampling(&self) -> (Sampled, String) {
-        let stages =
-            self.grpo().map(|(id, grpo)| (self.sampled_grpo(grpo), format!("`stages.{id}.grpo`")));
+        let stages = self.plan.stages.iter().filter_map(|stage| {
+            let outline = stage.kind.outline();
+            let sampled = self.sampled_stage(&outline, outline.rollouts.as_ref()?);
+            Some((sampled, format!("`stages.{}.{}`", stage.id, stage.kind.as_str())))
+        });
         let suites = self
             .plan
             .evals
@@ -295,17 +294,17 @@ impl Counting<'_> {
         stages.chain(suites).max_by_key(most).unwrap_or_default()
     }
 
-    fn sampled_grpo(&self, grpo: &GrpoPlan) -> Sampled {
-        let rollouts = times(&[grpo.prompts_per_step as u64, grpo.group_size as u64]);
+    fn sampled_stage(&self, outline: &StageOutline<'_>, of: &Rollouts<'_>) -> Sampled {
+        let rollouts = times(&[outline.problems_per_step as u64, of.per_problem as u64]);
         let length =
-            self.length(references(grpo).map(|data| &*data.data), grpo.sampling.max_tokens);
-        let completion = grpo.sampling.max_tokens as u64;
+            self.length(outline.data.iter().map(|data| &*data.data), of.sampling.max_tokens);
+        let completion = of.sampling.max_tokens as u64;
         // Tokens, log-probs and entropies as they are drawn; tokens, masks and log-probs of three, twice, as they are
         // learnt from; tokens, log-probs and text, twice, as they are recorded.
         let drawn = 3 * F32 * completion;
         let learned = 2 * (F32 * length + (1 + 3 * F32) * completion);
         let recorded = 2 * (2 * F32 + TEXT) * completion;
-        let outcomes = (OUTCOME * grpo.rewards.len() as u64).saturating_add(ROLLOUT);
+        let outcomes = (OUTCOME * outline.rewards.len() as u64).saturating_add(ROLLOUT);
         let one = drawn + learned + recorded + outcomes;
         Sampled {
             caches: self.caches(rollouts, length),

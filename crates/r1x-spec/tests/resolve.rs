@@ -51,7 +51,7 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(plan.rewards[1].sha256.len(), 64);
     let data =
         DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 3000, limit: None };
-    assert_eq!(grpo(&resolved).data, data);
+    assert_eq!(grpo(&resolved).data, [data]);
     assert_eq!(plan.evals[0].pass_at, [1, 8]);
     let when = EvalWhen { start: true, stage_end: true, every: None };
     assert_eq!(plan.evals[0].when, when);
@@ -248,7 +248,7 @@ fn plans_survive_json_and_yaml() {
     for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
         let plan = shipped(name, &[]).plan;
         let json = serde_json::to_string(&plan).unwrap();
-        assert_eq!(serde_json::from_str::<RunPlan>(&json).unwrap(), plan);
+        assert_eq!(RunPlan::from_json(&json).unwrap(), plan);
         let yaml = plan_yaml(&plan).unwrap();
         let back: serde_json::Value = serde_yaml::from_str(&yaml).unwrap();
         assert_eq!(serde_json::from_value::<RunPlan>(back).unwrap(), plan);
@@ -333,9 +333,11 @@ fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
         Err(report) => panic!("{}", render(&report)),
     };
     let StageKind::Grpo(grpo) = &resolved.plan.stages[1].kind else { panic!("rl is grpo") };
-    assert_eq!(grpo.data.data, "countdown");
-    let chat = DataRef { data: "chat".to_owned(), split: Split::Train, skip: 0, limit: None };
-    assert_eq!(grpo.mixed, [chat]);
+    let whole = |data: &str| {
+        let data = data.to_owned();
+        DataRef { data, split: Split::Train, skip: 0, limit: None }
+    };
+    assert_eq!(grpo.data, [whole("countdown"), whole("chat")]);
     let values = ["\"math\"", "\"5\""].map(str::to_owned).to_vec();
     let column = Some(ColumnPlan { name: "kind".to_owned(), values });
     let data = Some(vec!["chat".to_owned()]);

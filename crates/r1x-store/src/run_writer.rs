@@ -1,6 +1,7 @@
 //! A run being written: the store's side of the `Recorder` port.
 //!
-//! Every call returns once its transaction is committed. Must not know SQL; rows are made in `record`.
+//! A call returns once its transaction is committed; a step is committed while the next one is computed, as the
+//! [`Recorder`] says. Rows are made in `record`; here is what becomes of them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -184,16 +185,22 @@ impl RunWriter {
     /// Makes what was recorded so far independent of the log, and says whether that was possible: somebody who reads
     /// the store may be in the way. What it depends on may go only afterwards.
     pub fn settle(&mut self) -> Result<bool, StoreError> {
+        self.flush()?;
         let begun = Instant::now();
-        let settled =
-            self.wait_for_step().and_then(|()| self.writer.call(|writer| Ok(writer.settle())));
+        let settled = self.writer.call(|writer| Ok(writer.settle()));
         self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
         settled
     }
 
-    /// Says that the run is alive. Every other call does so too; this is for long pauses between them.
-    pub fn heartbeat(&mut self) -> Result<(), StoreError> {
-        self.write(Lasting::Soon, async |_, _| Ok(()))
+    /// Waits until every fact that was handed over is committed.
+    ///
+    /// # Errors
+    /// That of the newest step, which could not be reported when it was handed over.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let flushed = self.pending.take().map_or(Ok(()), Pending::wait);
+        self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
+        flushed
     }
 
     /// What another thread needs to mark the run as interrupted while this one is at work.
@@ -248,21 +255,14 @@ impl RunWriter {
         lasting: Lasting,
         body: impl AsyncFnOnce(&mut Tx<'_>, &Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.flush()?;
         let begun = Instant::now();
-        let result = self
-            .wait_for_step()
-            .and_then(|()| self.hand_over(lasting, body))
-            .and_then(Pending::wait);
+        let result = self.hand_over(lasting, body).and_then(Pending::wait);
         self.store_ms += begun.elapsed().as_secs_f64() * 1e3;
         if result.is_ok() {
             self.last_ms = now_ms();
         }
         result
-    }
-
-    /// Waits for the step that was handed over last, if it is still under way.
-    fn wait_for_step(&mut self) -> Result<(), StoreError> {
-        self.pending.take().map_or(Ok(()), Pending::wait)
     }
 
     /// Hands one transaction of this run to the writer, with the heartbeat and the cost owed.
@@ -307,46 +307,31 @@ impl RunWriter {
         StoreError::Facts { run: self.name.clone(), detail }
     }
 
-    /// Like [`Recorder::step`], but returns while the step is being written: the next call of any kind waits
-    /// for it first and reports its error, so at most one step is not yet safe when the loop goes on.
-    pub fn submit_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
+    /// Hands a step to the writer. It is committed while the next step is computed: whatever is called next waits for
+    /// it, and returns its error.
+    fn record_step(&mut self, facts: StepFacts) -> Result<(), StoreError> {
+        if let Some(detail) = record::misfit(&facts) {
+            return Err(self.misfit(format!("step {}: {detail}", facts.step)));
+        }
+        let (stage_id, step) = (self.stage_id(facts.stage)?, facts.step);
+        let record = StepRecord {
+            stage_id,
+            facts,
+            timing: self.timing.take(),
+            started_ms: self.last_ms,
+            ended_ms: now_ms(),
+        };
+        // The cost of the step is that of waiting for the one before it and of handing this one over.
         let begun = Instant::now();
-        let step = self.step_record(facts)?;
-        self.wait_for_step()?;
-        let stage_id = step.stage_id;
+        self.pending.take().map_or(Ok(()), Pending::wait)?;
         let pending = self.hand_over(Lasting::Soon, async move |tx, shared| {
-            record::step(tx, &shared.record, &shared.reward_keys, &step).await
+            record::step(tx, &shared.record, &shared.reward_keys, &record).await
         })?;
         self.pending = Some(pending);
         self.last_ms = now_ms();
         let store_ms = begun.elapsed().as_secs_f64() * 1e3;
         self.store_ms += store_ms;
-        self.owed = Some(StoreCost { stage_id, step: facts.step, store_ms });
-        Ok(())
-    }
-
-    fn step_record(&mut self, facts: &StepFacts) -> Result<StepRecord, StoreError> {
-        if let Some(detail) = record::misfit(facts) {
-            return Err(self.misfit(format!("step {}: {detail}", facts.step)));
-        }
-        Ok(StepRecord {
-            stage_id: self.stage_id(facts.stage)?,
-            facts: facts.clone(),
-            timing: self.timing.take(),
-            started_ms: self.last_ms,
-            ended_ms: now_ms(),
-        })
-    }
-
-    fn record_step(&mut self, facts: &StepFacts) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        let step = self.step_record(facts)?;
-        let stage_id = step.stage_id;
-        self.write(Lasting::Soon, async move |tx, shared| {
-            record::step(tx, &shared.record, &shared.reward_keys, &step).await
-        })?;
-        let store_ms = begun.elapsed().as_secs_f64() * 1e3;
-        self.owed = Some(StoreCost { stage_id, step: facts.step, store_ms });
+        self.owed = Some(StoreCost { stage_id, step, store_ms });
         Ok(())
     }
 
@@ -405,7 +390,7 @@ impl Recorder for RunWriter {
         Ok(())
     }
 
-    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+    fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {
         Ok(self.record_step(facts)?)
     }
 

@@ -59,7 +59,7 @@ impl ProblemSource for Problems {
 mod tests {
     use r1x_core::plan::{
         AttentionPlan, CheckpointPlan, CountdownPlan, DataPlan, FeedForwardPlan, ModelPlan,
-        Precision, RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
+        PlanVersion, Precision, RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
     };
 
     use super::*;
@@ -81,6 +81,7 @@ mod tests {
         let prompt = "{{ target }}".to_owned();
         let data = DataPlan { source: SourcePlan::Countdown(countdown), prompt };
         RunPlan {
+            version: PlanVersion,
             name: "test".to_owned(),
             seed: 1,
             tags: Vec::new(),

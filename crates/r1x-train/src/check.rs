@@ -4,9 +4,9 @@
 //! needed, so a spec can be checked on a machine that could not hold its model. Must not know what the spec looked
 //! like.
 
-use r1x_core::plan::{RunPlan, StageKind, StagePlan};
+use r1x_core::plan::{RunPlan, StagePlan};
 use r1x_core::port::Cursor;
-use r1x_core::{Encoder, PortError, Problem, ProblemSource};
+use r1x_core::{Encoder, PortError, ProblemSource};
 
 use crate::place::check_cursor;
 use crate::stage::{evaluate, stage_place, training};
@@ -48,25 +48,6 @@ fn stage(
     if let Some(mut training) = training(plan, stage, problems)? {
         training.check(encoder)?;
     }
-    if let StageKind::Evaluate(plan_of_stage) = &stage.kind {
-        for id in &plan_of_stage.evals {
-            evaluate::suite_by_id(plan, id, &place)?;
-        }
-    }
-    Ok(())
-}
-
-/// Checks every one of some problems. The error is that of the first that fails, and counts the others.
-pub(crate) fn each<'a>(
-    problems: impl IntoIterator<Item = &'a Problem>,
-    check: impl Fn(&Problem) -> Result<(), PortError>,
-) -> Result<(), PortError> {
-    let mut errors = problems.into_iter().filter_map(|problem| check(problem).err());
-    let Some(mut first) = errors.next() else { return Ok(()) };
-    match errors.count() {
-        0 => {}
-        1 => first.message.push_str("; another problem fails too"),
-        more => first.message.push_str(&format!("; {more} further problems fail too")),
-    }
-    Err(first)
+    let suites = stage.kind.outline().suites.iter();
+    suites.map(|id| evaluate::suite_by_id(plan, id, &place)).try_for_each(|suite| suite.map(drop))
 }

@@ -28,6 +28,21 @@ pub(crate) fn limited<'a>(
     Ok(&problems[..count])
 }
 
+/// Checks every one of some problems. The error is that of the first that fails, and counts the others.
+pub(crate) fn each<'a>(
+    problems: impl IntoIterator<Item = &'a Problem>,
+    check: impl Fn(&Problem) -> Result<(), PortError>,
+) -> Result<(), PortError> {
+    let mut errors = problems.into_iter().filter_map(|problem| check(problem).err());
+    let Some(mut first) = errors.next() else { return Ok(()) };
+    match errors.count() {
+        0 => {}
+        1 => first.message.push_str("; another problem fails too"),
+        more => first.message.push_str(&format!("; {more} further problems fail too")),
+    }
+    Err(first)
+}
+
 /// An endless stream of problems.
 pub(crate) struct Draw<'a> {
     problems: Vec<&'a Problem>,

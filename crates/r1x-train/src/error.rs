@@ -18,16 +18,12 @@ pub enum TrainError {
         split: &'static str,
     },
     /// A split smaller than one batch.
-    #[error(
-        "{place}: data set `{data}` offers {available} {split} problems, but one step draws {needed}"
-    )]
+    #[error("{place}: {data} offers {available} problems, but one step draws {needed}")]
     FewerThanABatch {
         /// Who asked.
         place: String,
-        /// Data set id.
+        /// Data sets and their splits, as a spec names them, in backticks.
         data: String,
-        /// Word of the split.
-        split: &'static str,
         /// Problems after the limit.
         available: usize,
         /// Problems per step.

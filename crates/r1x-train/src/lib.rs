@@ -1,6 +1,6 @@
 //! The loop: stages of supervised and reinforcement learning, evaluations, checkpoints, resume.
 //!
-//! Knows the four ports of r1x-core and nothing else: no tensors, files, clocks, WASM, SQL or YAML. Start
+//! Knows the ports of r1x-core and nothing else: no tensors, files, clocks, WASM, SQL or YAML. Start
 //! reading at `stage/grpo.rs`, whose `step` is the whole method in one screen.
 
 mod check;
@@ -12,6 +12,7 @@ mod metrics;
 mod optimize;
 mod pack;
 mod place;
+mod ports;
 mod rollout;
 mod run;
 mod stage;
@@ -20,5 +21,6 @@ mod unseen;
 pub use check::{Checked, check};
 pub use error::TrainError;
 pub use place::{check_cursor, check_place};
-pub use run::{Ports, RunOutcome, run};
+pub use ports::Ports;
+pub use run::{RunOutcome, run};
 pub use unseen::{Unseen, unseen};

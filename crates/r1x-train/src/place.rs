@@ -5,7 +5,7 @@
 //! know what a checkpoint is.
 
 use r1x_core::PortError;
-use r1x_core::plan::{RunPlan, StageKind, StagePlan};
+use r1x_core::plan::{RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 
 use crate::error::TrainError;
@@ -21,18 +21,13 @@ struct Counts {
 
 impl Counts {
     fn of(stage: &StagePlan) -> Self {
-        match &stage.kind {
-            StageKind::Sft(plan) => Self {
-                steps: plan.steps,
-                draws_per_step: plan.batch_size as u64,
-                updates_per_step: 1,
-            },
-            StageKind::Grpo(plan) => Self {
-                steps: plan.steps,
-                draws_per_step: plan.prompts_per_step as u64,
-                updates_per_step: (plan.epochs * plan.updates_per_epoch) as u64,
-            },
-            StageKind::Evaluate(_) => Self { steps: 0, draws_per_step: 0, updates_per_step: 0 },
+        let outline = stage.kind.outline();
+        Self {
+            steps: outline.steps,
+            draws_per_step: outline.problems_per_step as u64,
+            updates_per_step: outline
+                .learning
+                .map_or(0, |learning| learning.updates_per_step() as u64),
         }
     }
 

@@ -13,7 +13,7 @@ use r1x_core::{
 use crate::credit;
 use crate::error::TrainError;
 use crate::finite::Guard;
-use crate::run::Ports;
+use crate::ports::Ports;
 
 /// How the rollouts of one step or one evaluation are drawn.
 #[derive(Clone, Copy)]

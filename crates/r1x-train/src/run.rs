@@ -6,26 +6,15 @@
 //! point come after it, so a run that goes on from the checkpoint runs them first; a recorder that treats the
 //! facts of an older attempt from that point on as superseded sees each of them once.
 
-use r1x_core::plan::{EvalPlan, RunPlan, StageKind, StagePlan};
+use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan};
 use r1x_core::port::Cursor;
-use r1x_core::{CheckpointFacts, Policy, PortError, ProblemSource, Recorder, Rewarder, StageFacts};
+use r1x_core::{CheckpointFacts, PortError, StageFacts};
 
 use crate::check::{Checked, check};
 use crate::finite::{self, Guard};
+use crate::ports::Ports;
 use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
 use crate::stage::{Training, stage_place, training};
-
-/// The outside world of a run.
-pub struct Ports<'a> {
-    /// The model that learns.
-    pub policy: &'a mut dyn Policy,
-    /// Who judges completions.
-    pub rewarder: &'a mut dyn Rewarder,
-    /// Where problems come from.
-    pub problems: &'a dyn ProblemSource,
-    /// Who remembers.
-    pub recorder: &'a mut dyn Recorder,
-}
 
 /// How a run ended when nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,16 +106,15 @@ impl Progress<'_, '_> {
             start_step: self.cursor.step,
         };
         self.ports.recorder.stage_started(&facts)?;
+        let outline = stage.kind.outline();
         if let Some(mut training) = training(self.plan, stage, self.ports.problems)?
-            && self.train(stage, training.as_mut())? == Flow::Stop
+            && self.train(stage, &outline, training.as_mut())? == Flow::Stop
         {
             return Ok(Flow::Stop);
         }
-        if let StageKind::Evaluate(evaluation) = &stage.kind {
-            for id in &evaluation.evals {
-                let suite = suite_by_id(self.plan, id, &stage_place(&stage.id))?;
-                self.evaluate(suite, Some(facts.index), &stage.id)?;
-            }
+        for id in outline.suites {
+            let suite = suite_by_id(self.plan, id, &stage_place(&stage.id))?;
+            self.evaluate(suite, Some(facts.index), &stage.id)?;
         }
         let weights = self.ports.policy.weights_sha256()?;
         self.ports.recorder.stage_finished(&facts, &weights)?;
@@ -134,26 +122,34 @@ impl Progress<'_, '_> {
     }
 
     /// The steps of a training stage with what belongs between them.
-    fn train(&mut self, stage: &StagePlan, training: &mut dyn Training) -> Result<Flow, PortError> {
+    fn train(
+        &mut self,
+        stage: &StagePlan,
+        outline: &StageOutline<'_>,
+        training: &mut dyn Training,
+    ) -> Result<Flow, PortError> {
         if self.cursor.step == 0 {
+            // A stage begins without what the one before it needed for its updates.
+            self.ports.policy.reset_optimizer();
+            self.ports.policy.drop_reference();
             training.begin(self.ports.policy)?;
         }
         loop {
-            for suite in due(&self.plan.evals, self.cursor.step, training.steps()) {
+            for suite in due(&self.plan.evals, self.cursor.step, outline.steps) {
                 self.evaluate(suite, Some(self.cursor.stage), &stage.id)?;
             }
-            if self.cursor.step >= training.steps() {
+            if self.cursor.step >= outline.steps {
                 return Ok(Flow::GoOn);
             }
             let facts = training.step(&mut self.ports, &self.cursor)?;
             let guard =
                 Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
             guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
-            self.ports.recorder.step(&facts)?;
+            self.ports.recorder.step(facts)?;
             self.cursor.step += 1;
-            self.cursor.drawn += training.draws_per_step() as u64;
+            self.cursor.drawn += outline.problems_per_step as u64;
             let flow = if (self.stop)() { Flow::Stop } else { Flow::GoOn };
-            self.checkpoint(stage, training.steps(), flow)?;
+            self.checkpoint(stage, outline.steps, flow)?;
             if flow == Flow::Stop {
                 return Ok(Flow::Stop);
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use r1x_core::capability::JudgePlan;
+use r1x_core::plan::JudgePlan;
 use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, Weights};
 use r1x_core::{Boundary, Judge, JudgeRequest, PortError, Rng, TrainingBatch, TrainingSequence};

@@ -1,12 +1,12 @@
 //! What a person sees while a run goes on: a block on a terminal, plain lines elsewhere.
 //!
-//! Wraps the recorder: it sees every fact on its way to the store and changes none. Must not decide anything.
+//! Wraps the recorder: it sees every fact on its way to the store and changes none of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::plan::RunPlan;
 use r1x_core::{
     CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
     StepFacts,
@@ -127,11 +127,7 @@ impl<'a> Progress<'a> {
     }
 
     fn steps(&self, stage: usize) -> u64 {
-        match &self.plan.stages[stage].kind {
-            StageKind::Sft(plan) => plan.steps,
-            StageKind::Grpo(plan) => plan.steps,
-            StageKind::Evaluate(_) => 0,
-        }
+        self.plan.stages[stage].kind.outline().steps
     }
 
     /// So many steps of a stage, in words.
@@ -165,18 +161,14 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn metric(facts: &StepFacts, name: &str) -> Option<f64> {
-        facts.metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
-    }
-
-    fn show(&mut self, facts: &StepFacts, split: Split, wall: f64) {
-        let (done, steps) = (facts.step + 1, self.steps(facts.stage));
+    fn show(&mut self, glance: &Glance, split: Split, wall: f64) {
+        let (done, steps) = (glance.step + 1, self.steps(glance.stage));
         let elapsed = self.stage_began.elapsed().as_secs_f64();
         let per_step = elapsed / (done - self.first_step).max(1) as f64;
         let left = table::seconds(per_step * steps.saturating_sub(done) as f64);
-        let stage = &self.plan.stages[facts.stage].id;
+        let stage = &self.plan.stages[glance.stage].id;
         let head = format!("{stage} {done}/{steps} steps");
-        let numbers = numbers(facts);
+        let numbers = &glance.numbers;
         if let Some(bar) = &self.bar {
             let pace = format!(
                 "  {head}  {}%  {}/step  left {left}",
@@ -190,7 +182,7 @@ impl<'a> Progress<'a> {
             };
             let mut lines = vec![
                 Line::of(Tone::Strong, self.writer.name()).and(Tone::Plain, pace),
-                Line::of(Tone::Busy, spark).and(Tone::Plain, numbers),
+                Line::of(Tone::Busy, spark).and(Tone::Plain, numbers.as_str()),
                 Line::of(Tone::Faint, parts(split, self.store_seconds, wall)),
             ];
             if self.failures > 0 {
@@ -227,7 +219,39 @@ fn failed<'o>(outcomes: impl Iterator<Item = &'o RewardOutcome>) -> u64 {
     outcomes.filter(|outcome| !fine(outcome.status)).count() as u64
 }
 
-/// The few numbers worth a look at every step.
+/// What a person sees of a step.
+struct Glance {
+    /// Position of the stage in the plan.
+    stage: usize,
+    /// Step of the stage, from 0.
+    step: u64,
+    /// Whether there were rollouts, as in reinforcement learning.
+    has_rollouts: bool,
+    mean_reward: Option<f64>,
+    /// Outcomes that are failures of a reward.
+    failures: u64,
+    /// The few numbers worth a look at every step.
+    numbers: String,
+}
+
+impl Glance {
+    fn of(facts: &StepFacts) -> Self {
+        let rollouts = facts.groups.iter().flat_map(|group| &group.group.rollouts);
+        Self {
+            stage: facts.stage,
+            step: facts.step,
+            has_rollouts: !facts.groups.is_empty(),
+            mean_reward: metric(facts, "reward.mean"),
+            failures: failed(rollouts.flat_map(|rollout| &rollout.outcomes)),
+            numbers: numbers(facts),
+        }
+    }
+}
+
+fn metric(facts: &StepFacts, name: &str) -> Option<f64> {
+    facts.metrics.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+}
+
 fn numbers(facts: &StepFacts) -> String {
     let names = [
         ("loss", "loss"),
@@ -241,7 +265,7 @@ fn numbers(facts: &StepFacts) -> String {
     ];
     let mut text = Vec::new();
     for (name, label) in names {
-        match Progress::metric(facts, name) {
+        match metric(facts, name) {
             // A policy loss is near zero by construction and says nothing.
             Some(_) if name == "loss" && !facts.groups.is_empty() => {}
             Some(value) => text.push(format!("{label} {}", number(value))),
@@ -294,18 +318,21 @@ impl Recorder for Progress<'_> {
         Ok(())
     }
 
-    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+    fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {
         let split = self.stopwatch.take();
         self.writer.set_timing(StepTiming {
             generate_ms: split.generate * 1e3,
             reward_ms: split.reward * 1e3,
             train_ms: split.train * 1e3,
         });
+        // The facts move to the store, so what is shown of them is looked at first.
+        let glance = Glance::of(&facts);
+        let notice = self.signal.step(&facts);
         let begun = Instant::now();
-        self.writer.submit_step(facts)?;
+        self.writer.step(facts)?;
         self.store_seconds = begun.elapsed().as_secs_f64();
         let wall = self.step_began.elapsed().as_secs_f64();
-        if !facts.groups.is_empty() {
+        if glance.has_rollouts {
             self.shares.generate += split.generate;
             self.shares.reward += split.reward;
             self.shares.train += split.train;
@@ -313,18 +340,17 @@ impl Recorder for Progress<'_> {
             self.shares.wall += wall;
             self.shares.steps += 1;
         }
-        if let Some(reward) = Self::metric(facts, "reward.mean") {
+        if let Some(reward) = glance.mean_reward {
             self.rewards.push_back(reward);
             if self.rewards.len() > 40 {
                 self.rewards.pop_front();
             }
         }
-        let rollouts = facts.groups.iter().flat_map(|group| &group.group.rollouts);
-        self.failures += failed(rollouts.flat_map(|rollout| &rollout.outcomes));
-        let recorded = self.done(facts.stage, facts.step + 1);
+        self.failures += glance.failures;
+        let recorded = self.done(glance.stage, glance.step + 1);
         self.interrupt.note(|saved| saved.recorded = Some(recorded));
-        self.show(facts, split, wall);
-        if let Some(notice) = self.signal.step(facts) {
+        self.show(&glance, split, wall);
+        if let Some(notice) = notice {
             notice.say();
             self.writer.event(Level::Warn, "signal", &notice.message)?;
         }

@@ -3,7 +3,7 @@
 //!
 //! Must not know stages beyond what they judge, nor who asks.
 
-use r1x_core::plan::{DataRef, EvalPlan, OnFailure, RewardPlan, RunPlan, StageKind};
+use r1x_core::plan::{DataRef, OnFailure, RewardPlan, RunPlan};
 use r1x_core::reward::applies;
 use r1x_core::{
     Boundary, Completion, FinishReason, PortError, Problem, ProblemSource, Rewarder, Rollout,
@@ -66,35 +66,21 @@ fn duties(plan: &RunPlan) -> Vec<Duty<'_>> {
         }
     };
     for stage in &plan.stages {
-        let StageKind::Grpo(grpo) = &stage.kind else { continue };
-        let (place, size) =
-            (format!("stage `{}`", stage.id), (grpo.group_size, grpo.prompts_per_step));
-        for data in std::iter::once(&grpo.data).chain(&grpo.mixed) {
-            grpo.rewards.iter().for_each(|id| add(&place, id, data, size));
+        let outline = stage.kind.outline();
+        let Some(rollouts) = outline.rollouts else { continue };
+        let size = (rollouts.per_problem, outline.problems_per_step);
+        let place = format!("stage `{}`", stage.id);
+        for data in outline.data {
+            outline.rewards.iter().for_each(|id| add(&place, id, data, size));
         }
     }
     for suite in &plan.evals {
         let (place, size) = (format!("eval `{}`", suite.id), (suite.samples, ROWS));
-        for id in grades(plan, suite) {
-            add(&place, id, &suite.data, size);
+        for reward in plan.graders(suite) {
+            add(&place, &reward.id, &suite.data, size);
         }
     }
     duties
-}
-
-/// The grade of a suite and the rewards that decide whether it counts.
-fn grades<'p>(plan: &'p RunPlan, suite: &'p EvalPlan) -> Vec<&'p str> {
-    let mut ids = vec![suite.grade.as_str()];
-    while let Some(gate) = ids.last().and_then(|id| {
-        let reward = plan.rewards.iter().find(|reward| reward.id == *id)?;
-        reward.shaping.gate.as_ref()
-    }) {
-        if ids.contains(&gate.reward.as_str()) {
-            break;
-        }
-        ids.push(&gate.reward);
-    }
-    ids
 }
 
 /// Rows on which a reward failed.

@@ -328,10 +328,10 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
 /// When there is no such run, or its plan is of another version of r1x.
 pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
     let spec = store.spec(run)?;
-    let mut plan: RunPlan = serde_json::from_str(&spec.plan_json).map_err(|error| {
+    let mut plan = RunPlan::from_json(&spec.plan_json).map_err(|error| {
         Failure::new(
             code::STORE,
-            format!("the plan of run `{run}` cannot be read by this r1x: {error}"),
+            format!("the plan of run `{run}` cannot be read: {error}"),
             "use the version of r1x that recorded it (`r1x show` names it)",
         )
     })?;

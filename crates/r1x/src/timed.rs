@@ -112,6 +112,9 @@ impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn set_reference(&mut self) -> Result<(), PortError> {
         self.inner.set_reference()
     }
+    fn drop_reference(&mut self) {
+        self.inner.drop_reference();
+    }
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
         self.inner.save(name, cursor)
     }

@@ -20,8 +20,7 @@ fn make(folder: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
     let original = folder.join("original.sqlite");
     {
         let store = Store::open(&original, Mode::Write).map_err(failed)?;
-        let mut run = store.begin_run(start()).map_err(failed)?;
-        run.heartbeat().map_err(failed)?;
+        store.begin_run(start()).map_err(failed)?;
     }
     let seed = std::fs::read(&original)?;
     let path = folder.join("store.sqlite");

@@ -11,16 +11,12 @@ use super::SchedulePlan;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShapingPlan {
     /// Problems it judges; `None` judges all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applies: Option<AppliesPlan>,
     /// Bounds its value is moved into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<Bounds>,
     /// Another reward that decides whether it counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GatePlan>,
     /// Course of its weight; `None` keeps the weight of the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub course: Option<CoursePlan>,
 }
 

@@ -376,9 +376,9 @@ impl Policy for TensorPolicy {
 
     fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
-        let model = match (&self.reference, weights) {
-            (Some(reference), Which::Reference) => reference.clone(),
-            _ => self.model.frozen(),
+        let model = match weights {
+            Which::Current => self.model.frozen(),
+            Which::Reference => self.reference.clone().ok_or(ModelError::NoReference)?,
         };
         let mut scored = Vec::with_capacity(batch.sequences.len());
         for sequences in batch.sequences.chunks(batch.micro_batch_size) {
@@ -439,6 +439,10 @@ impl Policy for TensorPolicy {
     fn set_reference(&mut self) -> Result<(), PortError> {
         self.reference = Some(self.model.snapshot()?);
         Ok(())
+    }
+
+    fn drop_reference(&mut self) {
+        self.reference = None;
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

@@ -317,6 +317,31 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
     assert_eq!(original.weights_sha256().unwrap(), loaded.weights_sha256().unwrap());
 }
 
+/// The current weights in its place would make every divergence 0, and nobody would see it.
+#[test]
+fn nothing_is_scored_under_a_reference_that_is_not_there() {
+    let (_, plan) = shapes().remove(0);
+    let (mut policy, folder) = policy(&plan, 1);
+    let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
+    let batch = batch(&requests(), &completions);
+    let refused = |policy: &mut dyn Model| {
+        let error = policy.score(Weights::Reference, &batch).unwrap_err();
+        assert!(error.message.contains("no reference policy"), "{error}");
+    };
+    refused(&mut *policy);
+    policy.set_reference().unwrap();
+    policy.score(Weights::Reference, &batch).unwrap();
+    let with = policy.save("with", &Cursor::default()).unwrap();
+    policy.drop_reference();
+    refused(&mut *policy);
+    let without = policy.save("without", &Cursor::default()).unwrap();
+    assert!(without.bytes < with.bytes, "a reference that is gone takes no room");
+    policy.load(&folder.path().join("with"), &ANY).unwrap();
+    policy.score(Weights::Reference, &batch).unwrap();
+    policy.load(&folder.path().join("without"), &ANY).unwrap();
+    refused(&mut *policy);
+}
+
 #[test]
 fn torn_and_foreign_checkpoints_are_refused() {
     let (_, plan) = shapes().remove(0);

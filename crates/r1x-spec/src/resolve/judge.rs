@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use r1x_core::capability::JudgePlan;
+use r1x_core::plan::JudgePlan;
 use r1x_core::plan::ModelPlan;
 
 use super::Resolver;

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use r1x_core::plan::{CheckpointPlan, RecordPlan, RunPlan};
+use r1x_core::plan::{CheckpointPlan, PlanVersion, RecordPlan, RunPlan};
 
 use crate::Setting;
 use crate::codes;
@@ -99,6 +99,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let plugins =
             self.rewards.iter().filter_map(|r| Some((r.id.clone(), r.facts.clone()?))).collect();
         let plan = RunPlan {
+            version: PlanVersion,
             name,
             seed: *spec.seed,
             tags: spec.tags.texts(),

@@ -90,12 +90,10 @@ impl Resolver<'_, '_> {
         self.check_penalty(&spec.kl);
         let advantage = self.advantage(&spec.advantage);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
-        let (data, mixed) = data?;
-        let drawn: Vec<DataRef> = std::iter::once(&data).chain(&mixed).cloned().collect();
-        self.check_draws(&drawn, &spec.prompts_per_step, "prompts_per_step");
+        let data = data?;
+        self.check_draws(&data, &spec.prompts_per_step, "prompts_per_step");
         Some(GrpoPlan {
             data,
-            mixed,
             rewards: spec.rewards.iter().map(|id| id.0.clone()).collect(),
             steps: *spec.steps,
             prompts_per_step: *spec.prompts_per_step,
@@ -119,8 +117,8 @@ impl Resolver<'_, '_> {
         })
     }
 
-    /// The problems of a stage: those of its first data set, then those mixed with them.
-    fn mixed_data(&mut self, spec: &GrpoSpec) -> Option<(DataRef, Vec<DataRef>)> {
+    /// The problems of a stage, one data set after the other.
+    fn mixed_data(&mut self, spec: &GrpoSpec) -> Option<Vec<DataRef>> {
         let names = &spec.data.0;
         let (skip, limit) = (spec.skip.as_ref(), spec.limit.as_ref());
         let part = skip.or(limit).filter(|_| names.len() > 1);
@@ -138,8 +136,7 @@ impl Resolver<'_, '_> {
         let (skip, limit) = if part.is_some() { (None, None) } else { (skip, limit) };
         let read: Vec<Option<DataRef>> =
             names.iter().map(|name| self.training_data(name, skip, limit)).collect();
-        let mut read = read.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
-        Some((read.next()?, read.collect()))
+        read.into_iter().collect()
     }
 
     fn check_group(&mut self, spec: &GrpoSpec) {

@@ -9,15 +9,15 @@ use r1x_core::port::{Boundary, Cursor, Recorder};
 
 use super::fixtures::*;
 use crate::guard::beside;
-use crate::{Mode, RunStatus, Store, StoreError};
+use crate::{Level, Mode, RunStatus, Store, StoreError};
 
 /// Loses the store after three steps; the fourth is told of it.
 fn after(place: &Place, lose: impl FnOnce(&Path)) -> (PortError, String) {
     let store = place.write();
     let mut run = run_of_steps(&store, 3);
     lose(&place.path());
-    let error = run.step(&grpo_step(1, 3)).unwrap_err();
-    let again = run.step(&grpo_step(1, 4)).unwrap_err();
+    let error = run.step(grpo_step(1, 3)).unwrap_err();
+    let again = run.step(grpo_step(1, 4)).unwrap_err();
     assert_eq!(error, again, "nothing goes on in silence");
     let end = run.finish(RunStatus::Done, 0, None, None).unwrap_err();
     assert!(matches!(end, StoreError::Displaced { .. }), "{end:?}");
@@ -47,7 +47,7 @@ fn assert_saved(place: &Place, error: &PortError, run: &str, what: &str) {
     store.writer().unwrap().call(move |writer| writer.execute(dead)).unwrap();
     let mut run = store.resume_run(run, &Cursor { stage: 1, step: 4, drawn: 0 }, None).unwrap();
     run.stage_started(&stage(1, "grpo", 4)).unwrap();
-    run.step(&grpo_step(1, 4)).unwrap();
+    run.step(grpo_step(1, 4)).unwrap();
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_store_that_is_moved_with_its_folder_is_noticed() {
     let store = Store::open(&path, Mode::Write).unwrap();
     let mut run = run_of_steps(&store, 1);
     fs::rename(&folder, place.folder.path().join("elsewhere")).unwrap();
-    let error = run.step(&grpo_step(1, 1)).unwrap_err();
+    let error = run.step(grpo_step(1, 1)).unwrap_err();
     assert!(error.message.contains("runs/r1x.db.saved-1"), "{error}");
     assert_eq!(
         Store::open(&folder.join("r1x.db.saved-1"), Mode::Read).unwrap().runs().unwrap().len(),
@@ -129,13 +129,13 @@ fn every_fact_notices() {
     let store = place.write();
     let mut run = run_of_steps(&store, 1);
     lose(&place);
-    displaced(run.heartbeat().unwrap_err());
+    displaced(run.event(Level::Info, "test", "still here").unwrap_err());
     let place = Place::new();
     let store = place.write();
     let mut run = run_of_steps(&store, 1);
-    run.submit_step(&grpo_step(1, 1)).unwrap();
-    run.heartbeat().unwrap();
-    run.submit_step(&grpo_step(1, 2)).unwrap();
+    run.step(grpo_step(1, 1)).unwrap();
+    run.flush().unwrap();
+    run.step(grpo_step(1, 2)).unwrap();
     lose(&place);
     displaced(run.digest().unwrap_err());
     let place = Place::new();

@@ -281,13 +281,20 @@ pub fn checkpoint(stage: usize, step: u64, kind: &'static str, path: &str) -> Ch
     }
 }
 
+/// Records a step and waits until it is there to be read.
+pub fn write(run: &mut RunWriter, facts: StepFacts) {
+    run.step(facts).unwrap();
+    run.flush().unwrap();
+}
+
 /// A run with one `grpo` stage (index 1) and this many steps of `grpo_step`, not finished.
 pub fn run_of_steps(store: &Store, steps: u64) -> RunWriter {
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
     for step in 0..steps {
-        run.step(&grpo_step(1, step)).unwrap();
+        run.step(grpo_step(1, step)).unwrap();
     }
+    run.flush().unwrap();
     run
 }
 

@@ -45,7 +45,7 @@ fn store() -> (Place, Store) {
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
     run.evaluation(&evaluation(None, "start", 0, 0.5)).unwrap();
     for step in 0..20 {
-        run.step(&facts(step)).unwrap();
+        write(&mut run, facts(step));
     }
     let _other = store
         .begin_run(crate::RunStart { plugins: vec![plugin("equation", 2.0)], ..start() })

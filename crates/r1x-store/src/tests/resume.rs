@@ -11,7 +11,7 @@ fn interrupted_run(store: &Store) -> String {
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
     run.evaluation(&evaluation(None, "start", 0, 0.1)).unwrap();
     for step in 0..4 {
-        run.step(&grpo_step(0, step)).unwrap();
+        write(&mut run, grpo_step(0, step));
         if step == 1 {
             run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
             run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.2)).unwrap();
@@ -22,7 +22,7 @@ fn interrupted_run(store: &Store) -> String {
     run.stage_finished(&stage(0, "grpo", 0), "aa").unwrap();
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
     run.checkpoint(&checkpoint(1, 0, "interrupt", "later")).unwrap();
-    run.step(&grpo_step(1, 0)).unwrap();
+    write(&mut run, grpo_step(1, 0));
     run.finish(RunStatus::Interrupted, 130, None, Some("old")).unwrap();
     run.name().to_owned()
 }
@@ -63,7 +63,7 @@ fn what_is_computed_anew_takes_the_place_of_the_old() {
     run.stage_started(&stage(0, "grpo", 2)).unwrap();
     let mut facts = grpo_step(0, 2);
     facts.metrics[0].1 = -1.0;
-    run.step(&facts).unwrap();
+    write(&mut run, facts);
     run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
     run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.3)).unwrap();
     let series = store.metric_series(&name, None, "loss").unwrap();
@@ -94,13 +94,13 @@ fn resuming_twice_keeps_the_lowest_cursor() {
     let mut run =
         store.resume_run("latest", &Cursor { stage: 1, step: 3, drawn: 0 }, None).unwrap();
     run.stage_started(&stage(1, "grpo", 3)).unwrap();
-    run.step(&grpo_step(1, 3)).unwrap();
+    write(&mut run, grpo_step(1, 3));
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
     let mut run =
         store.resume_run("latest", &Cursor { stage: 1, step: 1, drawn: 0 }, None).unwrap();
     assert_eq!(store.metric_series("latest", None, "loss").unwrap().len(), 1);
     run.stage_started(&stage(1, "grpo", 1)).unwrap();
-    run.step(&grpo_step(1, 1)).unwrap();
+    write(&mut run, grpo_step(1, 1));
     let steps: Vec<u64> =
         store.metric_series("latest", None, "loss").unwrap().iter().map(|p| p.step).collect();
     assert_eq!(steps, [0, 1]);
@@ -117,7 +117,7 @@ fn an_earlier_stage_can_be_named_after_a_resume() {
         store.resume_run("latest", &Cursor { stage: 2, step: 0, drawn: 0 }, None).unwrap();
     run.evaluation(&evaluation(Some(1), "grpo-1", 2, 0.7)).unwrap();
     assert_eq!(store.eval_results("latest").unwrap().len(), 2);
-    assert!(run.step(&grpo_step(2, 0)).is_err(), "the stage to run must be started first");
+    assert!(run.step(grpo_step(2, 0)).is_err(), "the stage to run must be started first");
 }
 
 #[test]

@@ -85,8 +85,8 @@ fn a_step_comes_back_in_every_field() {
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
     run.set_timing(StepTiming { generate_ms: 10.5, reward_ms: 0.25, train_ms: 20.0 });
     let facts = grpo_step(1, 0);
-    run.step(&facts).unwrap();
-    run.step(&grpo_step(1, 1)).unwrap();
+    write(&mut run, facts.clone());
+    write(&mut run, grpo_step(1, 1));
 
     // The writer is still open: readers see what is committed.
     let read = place.read();
@@ -96,7 +96,7 @@ fn a_step_comes_back_in_every_field() {
     let second = read.step("latest", None, 1).unwrap();
     assert_eq!(second.timing, None, "a timing is used once");
     assert_eq!(second.store_ms, None, "not known before the next fact");
-    run.heartbeat().unwrap();
+    run.event(Level::Info, "test", "the cost of a step comes with the next fact").unwrap();
     assert!(read.step("latest", None, 1).unwrap().store_ms.is_some());
 }
 
@@ -185,7 +185,7 @@ fn rollouts_that_the_reference_was_not_asked_about_have_no_log_probs_under_it() 
     let mut facts = grpo_step(1, 0);
     facts.reference_logprobs[0][1].clear();
     facts.reference_logprobs[1].iter_mut().for_each(Vec::clear);
-    run.step(&facts).unwrap();
+    write(&mut run, facts);
     for (group, sample, asked) in [(0, 0, true), (0, 1, false), (1, 0, false), (1, 1, false)] {
         let found = store.rollout("latest", None, 0, group, sample).unwrap();
         assert_eq!(found.reference_logprobs.is_some(), asked, "{group}.{sample}");
@@ -202,7 +202,7 @@ fn only_what_the_plan_records_is_kept() {
     let plan_json = format!(r#"{{"record":{}}}"#, serde_json::to_string(&record).unwrap());
     let mut run = store.begin_run(crate::RunStart { plan_json, ..start() }).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
-    run.step(&grpo_step(0, 0)).unwrap();
+    write(&mut run, grpo_step(0, 0));
     let found = store.rollout("latest", None, 0, 0, 1).unwrap();
     assert_eq!(found.text, None);
     assert_eq!(found.tokens.map(|tokens| tokens.len()), Some(5));
@@ -217,7 +217,7 @@ fn sft_run(store: &Store) -> RunWriter {
     run.stage_started(&stage(0, "sft", 0)).unwrap();
     for step in 0..3 {
         run.set_timing(StepTiming { generate_ms: 0.0, reward_ms: 0.0, train_ms: 2.0 });
-        run.step(&step_facts(0, step, Vec::new())).unwrap();
+        write(&mut run, step_facts(0, step, Vec::new()));
     }
     std::fs::write(run.folder().join("sft-0.safetensors"), b"weights").unwrap();
     run.checkpoint(&checkpoint(0, 3, "stage", "sft-0.safetensors")).unwrap();
@@ -389,13 +389,14 @@ fn facts_that_do_not_fit_are_refused_whole() {
     cases.push((facts, "one log-prob per token"));
     cases.push((grpo_step(5, 1), "stage 5 has not been started"));
     for (facts, word) in cases {
-        let error = run.step(&facts).unwrap_err();
+        let error = run.step(facts).unwrap_err();
         assert!(error.message.contains(word), "{error}");
         assert_eq!(error.boundary, Boundary::Internal, "{error}");
     }
     // The same step twice breaks a key in the middle of a transaction.
-    run.step(&grpo_step(1, 0)).unwrap_err();
-    run.step(&grpo_step(1, 1)).unwrap();
+    run.step(grpo_step(1, 0)).unwrap();
+    run.flush().unwrap_err();
+    write(&mut run, grpo_step(1, 1));
     drop((run, store));
     assert_whole(&place.path());
     assert_eq!(number(&place.read(), "SELECT count(*) FROM step"), 2);

@@ -64,7 +64,7 @@ fn pauses_between_sittings_do_not_count() {
     let mut run = store.resume_run(&name, &CURSOR, Some("/elsewhere")).unwrap();
     run.stage_started(&stage(1, "grpo", 2)).unwrap();
     assert!(store.run(&name).unwrap().seconds < 600.0, "while it runs");
-    run.step(&grpo_step(1, 2)).unwrap();
+    write(&mut run, grpo_step(1, 2));
     run.finish(RunStatus::Done, 0, None, Some("digest")).unwrap();
     let found = store.run(&name).unwrap();
     assert!(found.seconds < 600.0, "an hour of waiting counts: {} s", found.seconds);
@@ -157,13 +157,13 @@ fn a_list_of_runs_has_tags_overrides_and_the_newest_numbers() {
     let empty = &store.runs().unwrap()[0];
     assert_eq!((&empty.last_metric, &empty.last_eval), (&None, &None));
     run.stage_started(&stage(0, "sft", 0)).unwrap();
-    run.step(&step_facts(0, 0, Vec::new())).unwrap();
+    write(&mut run, step_facts(0, 0, Vec::new()));
     let last = |store: &Store| store.runs().unwrap()[0].last_metric.clone().unwrap();
     assert_eq!((last(&store).name.as_str(), last(&store).value), ("loss", Some(0.5)));
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
     let mut rewarded = grpo_step(1, 0);
     rewarded.metrics.push(("reward.mean".into(), 0.75));
-    run.step(&rewarded).unwrap();
+    write(&mut run, rewarded);
     run.evaluation(&evaluation(Some(1), "grpo-1", 1, 0.3)).unwrap();
     let found = &store.runs().unwrap()[0];
     assert_eq!(found.tags, ["small", "first"]);

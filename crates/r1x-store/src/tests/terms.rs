@@ -49,7 +49,7 @@ fn every_value_on_the_way_to_the_total_is_recorded() {
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
-    run.step(&shaped()).unwrap();
+    write(&mut run, shaped());
     let said = "SELECT sample, reward, value, clipped, gate, counted, weight, contribution, normalized, push
                   FROM v_rewards ORDER BY sample, reward";
     assert_eq!(

@@ -34,7 +34,7 @@ fn a_run_waits_for_a_writer_at_its_start_at_a_step_and_at_its_end() {
     in_spite_of_a_writer(&place, || {
         // Reading never waits.
         assert_eq!(place.read().run("latest").unwrap().steps, 1);
-        run.step(&grpo_step(1, 1)).unwrap();
+        run.step(grpo_step(1, 1)).unwrap();
     });
     in_spite_of_a_writer(&place, || {
         run.checkpoint(&checkpoint(1, 2, "step", "grpo-1/step-000002")).unwrap();
@@ -83,14 +83,14 @@ fn a_reader_in_the_middle_of_a_question_stops_nobody() {
         reader.execute("BEGIN; SELECT count(*) FROM step").await.unwrap();
         reader
     });
-    run.step(&grpo_step(1, 2)).unwrap();
+    run.step(grpo_step(1, 2)).unwrap();
     assert!(!run.settle().unwrap(), "the reader still needs what the file has");
     // Another run ends meanwhile, and one goes on.
     let other = place.write();
     let mut ending = run_of_steps(&other, 1);
     ending.finish(RunStatus::Done, 0, None, None).unwrap();
     drop((ending, other));
-    run.step(&grpo_step(1, 3)).unwrap();
+    run.step(grpo_step(1, 3)).unwrap();
     reading.block_on(reader.execute("COMMIT")).unwrap();
     assert!(run.settle().unwrap());
     run.finish(RunStatus::Done, 0, None, None).unwrap();
@@ -107,7 +107,7 @@ fn many_writers_and_readers_get_along() {
                 let store = place.write();
                 let mut run = run_of_steps(&store, 0);
                 for step in 0..30 {
-                    run.step(&grpo_step(1, step)).unwrap();
+                    run.step(grpo_step(1, step)).unwrap();
                     if step % 10 == 9 {
                         run.settle().unwrap();
                     }

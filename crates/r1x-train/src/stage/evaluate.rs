@@ -11,14 +11,13 @@ use r1x_core::{
 };
 
 use super::{reward_by_id, suite_place};
-use crate::check::each;
 use crate::credit::{check_coverage, unweighted};
-use crate::draw::limited;
+use crate::draw::{each, limited};
 use crate::error::TrainError;
 use crate::finite::{self, Guard};
 use crate::metrics::{mean, share};
+use crate::ports::Ports;
 use crate::rollout::{Sampler, encode_prompt, rewarded_groups};
-use crate::run::Ports;
 
 /// Problems that are sampled and graded together; bounds the memory of the key-value cache and of plugins.
 const CHUNK_PROBLEMS: usize = 256;
@@ -69,15 +68,8 @@ pub(crate) fn check(
 
 /// The grade, then the rewards that decide whether it counts.
 fn grades(run: &RunPlan, suite: &EvalPlan, place: &str) -> Result<Vec<RewardPlan>, PortError> {
-    let mut grades = vec![reward_by_id(run, &suite.grade, place)?];
-    while let Some(gate) = grades.last().and_then(|reward| reward.shaping.gate.as_ref()) {
-        if grades.iter().any(|known| known.id == gate.reward) {
-            break;
-        }
-        let decider = reward_by_id(run, &gate.reward, place)?;
-        grades.push(decider);
-    }
-    Ok(grades)
+    reward_by_id(run, &suite.grade, place)?;
+    Ok(run.graders(suite).into_iter().cloned().collect())
 }
 
 /// Runs one suite on the current weights.

@@ -12,16 +12,15 @@ use r1x_core::{
 };
 
 use super::{Training, check_batch, reward_by_id, stage_place};
-use crate::check::each;
 use crate::credit::{assign_credit, at_step, check_coverage};
-use crate::draw::{Draw, limited};
+use crate::draw::{Draw, each, limited};
 use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
 use crate::pack::{Packed, pack, split};
+use crate::ports::Ports;
 use crate::rollout::{Sampler, check_shape, encode_prompt, rewarded_groups};
-use crate::run::Ports;
 
 /// A GRPO stage in progress.
 pub(crate) struct GrpoStage<'a> {
@@ -48,7 +47,7 @@ impl<'a> GrpoStage<'a> {
             return Err(TrainError::GreedyRollouts { place }.into());
         }
         let mut problems = Vec::new();
-        for data in std::iter::once(&plan.data).chain(&plan.mixed) {
+        for data in &plan.data {
             problems.extend(limited(source, data, &place)?);
         }
         check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
@@ -178,14 +177,6 @@ impl<'a> GrpoStage<'a> {
 }
 
 impl Training for GrpoStage<'_> {
-    fn steps(&self) -> u64 {
-        self.plan.steps
-    }
-
-    fn draws_per_step(&self) -> usize {
-        self.plan.prompts_per_step
-    }
-
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
     }
@@ -201,11 +192,7 @@ impl Training for GrpoStage<'_> {
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
-        policy.reset_optimizer();
-        if self.has_reference() {
-            policy.set_reference()?;
-        }
-        Ok(())
+        if self.has_reference() { policy.set_reference() } else { Ok(()) }
     }
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.

@@ -1,7 +1,7 @@
 //! The kinds of stage: supervised fine-tuning, GRPO, evaluation.
 //!
-//! A training stage says how to begin and how to do one step; everything between steps (recording,
-//! evaluations, checkpoints, stopping) is the same for all and lives in `run.rs`. Must not know that.
+//! A training stage says how to begin and how to do one step; everything between steps (recording, evaluations,
+//! checkpoints, stopping) is alike for all and lives in `run.rs`.
 
 pub(crate) mod evaluate;
 pub(crate) mod grpo;
@@ -12,25 +12,25 @@ use r1x_core::port::Cursor;
 use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts};
 
 use crate::error::TrainError;
-use crate::run::Ports;
+use crate::ports::Ports;
 
-/// A stage that changes the policy step by step.
+/// A stage that changes the policy step by step. How many steps it has and what they draw is in its outline.
 pub(crate) trait Training {
-    /// How many steps it has.
-    fn steps(&self) -> u64;
-    /// How many problems each step draws.
-    fn draws_per_step(&self) -> usize;
     /// The different problems that its steps will draw.
     fn ahead(&mut self) -> Vec<&Problem>;
     /// Finds out before the run what would make a later step fail: every problem the stage will draw.
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError>;
-    /// Prepares the policy when the stage starts anew; a resumed stage finds the policy prepared.
-    fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError>;
+    /// Prepares the policy when the stage starts anew, with a fresh optimizer and no reference; a resumed stage finds
+    /// the policy prepared.
+    fn begin(&mut self, _policy: &mut dyn Policy) -> Result<(), PortError> {
+        Ok(())
+    }
     /// Does the step the cursor points at.
     fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError>;
 }
 
-/// The training behind a stage; `None` for a stage that only evaluates.
+/// The training behind a stage; `None` for a stage that only evaluates. The table of the kinds of stage: a new kind is
+/// a file beside this one and a row here.
 pub(crate) fn training<'a>(
     run: &'a RunPlan,
     stage: &'a StagePlan,
@@ -57,8 +57,7 @@ pub(crate) fn suite_place(id: &str) -> String {
 
 /// The reward called `id`.
 fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, PortError> {
-    let found = run.rewards.iter().find(|reward| reward.id == id);
-    found.cloned().ok_or_else(|| {
+    run.reward(id).cloned().ok_or_else(|| {
         TrainError::Unknown { place: place.to_owned(), kind: "reward", id: id.to_owned() }.into()
     })
 }
@@ -66,17 +65,18 @@ fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, Port
 /// An error unless the data holds at least one batch of different problems.
 fn check_batch(
     place: &str,
-    data: &DataRef,
+    data: &[DataRef],
     available: usize,
     needed: usize,
 ) -> Result<(), PortError> {
     if available >= needed {
         return Ok(());
     }
+    let name = |one: &DataRef| format!("`{}.{}`", one.data, one.split.as_str());
+    let named: Vec<String> = data.iter().map(name).collect();
     Err(TrainError::FewerThanABatch {
         place: place.to_owned(),
-        data: data.data.clone(),
-        split: data.split.as_str(),
+        data: named.join(" and "),
         available,
         needed,
     }

@@ -7,18 +7,16 @@ use r1x_core::plan::{RunPlan, SftPlan};
 use r1x_core::port::Cursor;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch,
-    TrainingSequence,
+    Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
 };
 
 use super::{Training, stage_place};
-use crate::check::each;
-use crate::draw::{Draw, limited};
+use crate::draw::{Draw, each, limited};
 use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{Optimizer, Updates};
+use crate::ports::Ports;
 use crate::rollout::encode;
-use crate::run::Ports;
 
 /// A supervised stage in progress.
 pub(crate) struct SftStage<'a> {
@@ -38,7 +36,12 @@ impl<'a> SftStage<'a> {
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
         let problems = limited(source, &plan.data, &place)?;
-        super::check_batch(&place, &plan.data, problems.len(), plan.batch_size)?;
+        super::check_batch(
+            &place,
+            std::slice::from_ref(&plan.data),
+            problems.len(),
+            plan.batch_size,
+        )?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
         Ok(Self { plan, source, draw: Draw::new(problems, stream), place })
     }
@@ -78,14 +81,6 @@ impl<'a> SftStage<'a> {
 }
 
 impl Training for SftStage<'_> {
-    fn steps(&self) -> u64 {
-        self.plan.steps
-    }
-
-    fn draws_per_step(&self) -> usize {
-        self.plan.batch_size
-    }
-
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.batch_size)
     }
@@ -93,11 +88,6 @@ impl Training for SftStage<'_> {
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError> {
         let ahead = self.draw.ahead(self.plan.steps, self.plan.batch_size);
         each(ahead, |problem| self.example(encoder, problem).map(drop))
-    }
-
-    fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
-        policy.reset_optimizer();
-        Ok(())
     }
 
     fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {

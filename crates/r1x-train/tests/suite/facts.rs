@@ -197,7 +197,7 @@ fn every_pass_over_the_data_draws_every_problem_once() {
 fn every_step_has_its_own_draws() {
     let mut plan = grpo_plan(2);
     plan.optimizer.lr = 0.0;
-    plan.data.limit = Some(5);
+    plan.data[0].limit = Some(5);
     let finished = finish(&run_plan(vec![grpo_stage(plan)]));
     let tokens = |step: usize| -> Vec<Vec<u32>> {
         let groups = finished.steps()[step].groups.iter();

@@ -5,12 +5,12 @@
 use r1x_core::FinishReason;
 use r1x_core::plan::{GrpoPlan, Truncated};
 
-use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan};
+use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
 
 /// Every step sees the same five prompts, so every step moves what the next one is compared on.
 fn with_penalty(coef: f64, refresh_every: Option<u64>) -> GrpoPlan {
     let mut plan = grpo_plan(8);
-    plan.data.limit = Some(5);
+    plan.data[0].limit = Some(5);
     plan.kl.coef = coef;
     plan.kl.refresh_every = refresh_every;
     plan
@@ -35,6 +35,15 @@ fn the_reference_is_set_at_the_start_of_the_stage() {
     let kl = finished.curve("kl");
     assert_eq!(kl[0], 0.0);
     assert!(kl[7] > kl[1] && kl[1] > 0.0, "{kl:?}");
+}
+
+/// It would take memory, and a place in every later checkpoint, for nobody.
+#[test]
+fn a_stage_begins_without_the_reference_of_the_one_before_it() {
+    let penalised = grpo_stage(with_penalty(0.1, None));
+    let after = |stages| finish(&run_plan(stages)).policy.has_reference();
+    assert!(after(vec![penalised.clone()]));
+    assert!(!after(vec![penalised, sft_stage(sft_plan(2))]));
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn two_sets() -> World {
 
 fn mixed(steps: u64) -> GrpoPlan {
     let mut plan = grpo_plan(steps);
-    plan.mixed = vec![DataRef { data: "more".to_owned(), ..plan.data.clone() }];
+    let more = DataRef { data: "more".to_owned(), ..plan.data[0].clone() };
+    plan.data.push(more);
     plan.prompts_per_step = 13;
     plan
 }

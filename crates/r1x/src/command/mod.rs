@@ -4,7 +4,6 @@
 
 pub mod cache;
 pub mod check;
-mod divisor;
 pub mod doctor;
 pub mod generate;
 pub mod info;

@@ -11,7 +11,6 @@ use r1x_spec::{DataSize, Estimate, Resolved, estimate};
 use r1x_tasks::Problems;
 
 use crate::cli::SpecArgs;
-use crate::command::divisor::divisors;
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
 use crate::output::{self, Stream};
@@ -132,7 +131,11 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
         )
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
-    divisors(&mut fields, &resolved.plan);
+    for stage in &resolved.plan.stages {
+        for (about, said) in stage.kind.outline().remarks {
+            fields.add(about, format!("{}: {said}", stage.id));
+        }
+    }
     page.table(Table::of(&header, &rows).whole(&["stage"])).blank().fields(fields);
 }
 

@@ -137,7 +137,7 @@ struct End<'a> {
 impl End<'_> {
     /// What there is to say. What was evaluated before a resume counts as well, so the store is asked.
     fn report(&self, writer: &mut RunWriter) -> Result<Report, Failure> {
-        writer.heartbeat()?;
+        writer.flush()?;
         Ok(Report {
             shares: self.shares,
             evals: self.store.eval_results(writer.name())?,

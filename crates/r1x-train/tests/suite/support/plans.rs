@@ -10,6 +10,7 @@ use r1x_core::plan::*;
 /// A run with these stages, three rewards and no evaluations.
 pub fn run_plan(stages: Vec<StagePlan>) -> RunPlan {
     RunPlan {
+        version: PlanVersion,
         name: "test".to_owned(),
         seed: 1,
         tags: Vec::new(),
@@ -67,8 +68,7 @@ pub fn evaluate_stage() -> StagePlan {
 /// On-policy GRPO: 5 prompts × 8 rollouts of up to 2 tokens.
 pub fn grpo_plan(steps: u64) -> GrpoPlan {
     GrpoPlan {
-        data: data(),
-        mixed: Vec::new(),
+        data: vec![data()],
         rewards: vec!["first".to_owned(), "stops".to_owned()],
         steps,
         prompts_per_step: 5,

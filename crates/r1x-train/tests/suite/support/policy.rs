@@ -67,6 +67,11 @@ impl TablePolicy {
         Self::default()
     }
 
+    /// Whether there is a reference now.
+    pub fn has_reference(&self) -> bool {
+        self.state.reference.is_some()
+    }
+
     /// The policy saved under a name, and where the run was.
     pub fn restored(checkpoints: &Checkpoints, name: &str) -> (Self, Cursor) {
         let (state, cursor) = checkpoints.borrow()[name].clone();
@@ -293,6 +298,10 @@ impl Policy for TablePolicy {
         self.references_set += 1;
         self.state.reference = Some(self.state.logits.clone());
         Ok(())
+    }
+
+    fn drop_reference(&mut self) {
+        self.state.reference = None;
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

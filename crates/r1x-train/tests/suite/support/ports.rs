@@ -50,9 +50,9 @@ impl Recorder for MemoryRecorder {
         Ok(())
     }
 
-    fn step(&mut self, facts: &StepFacts) -> Result<(), PortError> {
+    fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {
         self.steps.set(self.steps.get() + 1);
-        self.facts.push(Fact::Step(facts.clone()));
+        self.facts.push(Fact::Step(facts));
         Ok(())
     }
 

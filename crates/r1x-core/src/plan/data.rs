@@ -1,0 +1,92 @@
+//! Data sets, and which of their problems a stage or a suite takes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Split;
+
+/// A data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataPlan {
+    /// Where problems come from.
+    pub source: SourcePlan,
+    /// minijinja template of the prompt; the columns are its variables.
+    pub prompt: String,
+}
+
+/// Where problems come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourcePlan {
+    /// Generated Countdown problems.
+    Countdown(CountdownPlan),
+    /// A file of JSON lines.
+    Jsonl {
+        /// Where it is.
+        path: String,
+        /// sha256 of its bytes, hex.
+        sha256: String,
+        /// Share of the problems held out, chosen by hash of the canonical form.
+        heldout: f64,
+        /// Columns every row must have, by the names that the template and the rewards use; every column a row has
+        /// where it is `None`.
+        columns: Option<Vec<String>>,
+        /// What the file calls columns that have another name here.
+        renamed: BTreeMap<String, String>,
+        /// Column with the worked completion, where there is one.
+        solution: Option<String>,
+        /// Column with the gold answer, where there is one.
+        answer: Option<String>,
+    },
+}
+
+/// How Countdown problems are generated. A problem is a multiset of numbers and a target reachable from them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountdownPlan {
+    /// Fewest numbers in a problem.
+    pub min_count: usize,
+    /// Most numbers in a problem.
+    pub max_count: usize,
+    /// Smallest number.
+    pub min_number: u32,
+    /// Largest number.
+    pub max_number: u32,
+    /// Smallest target.
+    pub min_target: u32,
+    /// Largest target.
+    pub max_target: u32,
+    /// Allowed operations, a subset of `+-*/`.
+    pub operations: String,
+    /// Training problems.
+    pub train: usize,
+    /// Held-out problems; no canonical form is in both splits.
+    pub heldout: usize,
+    /// How worked solutions are written.
+    pub trace: TraceStyle,
+    /// Seed of the generator, apart from the run's seed so that seeds share their problems.
+    pub seed: u64,
+}
+
+/// How worked solutions are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceStyle {
+    /// The steps of one solution.
+    Steps,
+    /// A search: failed tries first, then the solution.
+    Search,
+}
+
+/// Which problems: a range of a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRef {
+    /// Data set id.
+    pub data: String,
+    /// Split of it.
+    pub split: Split,
+    /// Leave out this many problems from the start of the split.
+    pub skip: usize,
+    /// Use only the first `limit` problems after those.
+    pub limit: Option<usize>,
+}

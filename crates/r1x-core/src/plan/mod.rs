@@ -1,0 +1,92 @@
+//! The plan: what a spec becomes once nothing is implicit.
+//!
+//! Equal plans mean equal runs on the same code and kind of machine, so everything that can influence a
+//! result is here, and nothing else (threads, paths of the store and of outputs are not). Must not know
+//! YAML, nor where a value came from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+mod data;
+mod eval;
+mod model;
+mod optimizer;
+mod record;
+mod reward;
+mod sampling;
+mod shaping;
+mod stage;
+mod version;
+
+pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};
+pub use eval::{EvalPlan, EvalWhen};
+pub use model::{
+    AttentionPlan, FeedForwardPlan, JudgePlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
+};
+pub use optimizer::{OptimizerPlan, ScheduleKind, SchedulePlan};
+pub use record::{CheckpointPlan, RecordPlan};
+pub use reward::{LimitsPlan, OnFailure, RewardPlan};
+pub use sampling::SamplingPlan;
+pub use shaping::{
+    AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan, GatePlan, Otherwise,
+    ShapingPlan, WeightPoint,
+};
+pub use stage::{
+    AdvantageKind, AdvantagePlan, Aggregation, ClipPlan, EvaluatePlan, GrpoPlan, KlEstimator,
+    KlPlan, Learning, Prompts, Reference, Rollouts, SftPlan, StageKind, StageOutline, StagePlan,
+    Truncated, ZeroSignal,
+};
+pub use version::{PLAN_VERSION, PlanError, PlanVersion};
+
+/// A whole run. It has no defaults: what is read must say everything, and says of which version it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// The version of its written form.
+    pub version: PlanVersion,
+    /// Name of the experiment; runs are called `name-word-word`.
+    pub name: String,
+    /// The seed of every stream.
+    pub seed: u64,
+    /// Labels for people.
+    pub tags: Vec<String>,
+    /// The policy.
+    pub model: ModelPlan,
+    /// Data sets by id.
+    pub data: BTreeMap<String, DataPlan>,
+    /// Frozen models that rewards may ask, by name.
+    pub judges: BTreeMap<String, JudgePlan>,
+    /// Rewards in the order of the spec.
+    pub rewards: Vec<RewardPlan>,
+    /// Stages in order.
+    pub stages: Vec<StagePlan>,
+    /// Evaluation suites in order.
+    pub evals: Vec<EvalPlan>,
+    /// What of a rollout is kept.
+    pub record: RecordPlan,
+    /// When weights are saved.
+    pub checkpoints: CheckpointPlan,
+}
+
+impl RunPlan {
+    /// The reward of an id.
+    pub fn reward(&self, id: &str) -> Option<&RewardPlan> {
+        self.rewards.iter().find(|reward| reward.id == id)
+    }
+
+    /// The rewards that grade a suite: the one that it names, then those that decide, one behind the other, whether
+    /// its value counts. A reward that the plan does not have ends the list.
+    pub fn graders(&self, suite: &EvalPlan) -> Vec<&RewardPlan> {
+        let mut graders: Vec<&RewardPlan> = Vec::new();
+        let mut next = Some(suite.grade.as_str());
+        while let Some(reward) = next.and_then(|id| self.reward(id)) {
+            // A chain that comes back to itself is refused by the checks of a spec; here it ends.
+            if graders.iter().any(|known| known.id == reward.id) {
+                break;
+            }
+            graders.push(reward);
+            next = reward.shaping.gate.as_ref().map(|gate| gate.reward.as_str());
+        }
+        graders
+    }
+}

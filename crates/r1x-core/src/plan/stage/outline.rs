@@ -1,0 +1,86 @@
+//! What a stage says about itself: everything that the rest of r1x asks of a stage without asking of which kind it is.
+//!
+//! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
+//! file, and is known to all of them.
+
+use crate::plan::{DataRef, SamplingPlan};
+
+/// A stage from outside. The default is a stage that does nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StageOutline<'p> {
+    /// Steps; 0 for a stage that does not train. A step draws problems, and ends with facts that are recorded.
+    pub steps: u64,
+    /// Problems that each step draws, over all of `data` together.
+    pub problems_per_step: usize,
+    /// Where the problems come from, in the order of the spec.
+    pub data: Vec<&'p DataRef>,
+    /// Rewards that judge what is sampled, by id.
+    pub rewards: &'p [String],
+    /// Suites that the stage is there to run, by id. Suites that run at moments of their own are not among them.
+    pub suites: &'p [String],
+    /// What each step samples; `None` when it learns from texts that exist already.
+    pub rollouts: Option<Rollouts<'p>>,
+    /// How weights change; `None` when they stay as they are.
+    pub learning: Option<Learning>,
+    /// What a person should know of the stage beyond its numbers: a word for what it is about, and lines of text.
+    pub remarks: Vec<(&'static str, String)>,
+}
+
+/// What each step of a stage samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rollouts<'p> {
+    /// Completions of each problem.
+    pub per_problem: usize,
+    /// How they are sampled.
+    pub sampling: &'p SamplingPlan,
+}
+
+/// How a stage changes weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learning {
+    /// Sequences that each step learns from, before any is left out.
+    pub sequences_per_step: usize,
+    /// How often a step goes through its sequences.
+    pub epochs: usize,
+    /// Optimizer updates that one pass over the sequences of a step is split into. An update without a token to learn
+    /// from is left out, so a step makes at most `epochs` times as many.
+    pub updates_per_epoch: usize,
+    /// Sequences computed together.
+    pub micro_batch_size: usize,
+    /// Whether a prompt is computed once for all completions of its problem.
+    pub prompts: Prompts,
+    /// Frozen weights that the policy is compared with.
+    pub reference: Reference,
+}
+
+impl Learning {
+    /// The most optimizer updates that a step makes.
+    pub fn updates_per_step(&self) -> usize {
+        self.epochs * self.updates_per_epoch
+    }
+
+    /// The most sequences that an update learns from.
+    pub fn sequences_per_update(&self) -> usize {
+        self.sequences_per_step.div_ceil(self.updates_per_epoch.max(1))
+    }
+}
+
+/// How often training computes the prompt of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// Once for every completion.
+    Repeated,
+    /// Once for all completions of the problem.
+    Shared,
+}
+
+/// The frozen weights that a stage compares its policy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// There are none.
+    None,
+    /// The weights that the stage began with.
+    Fixed,
+    /// The weights of some steps ago, taken anew from time to time.
+    Refreshed,
+}

@@ -1,0 +1,164 @@
+//! The version of a plan as it is written down, and how plans of earlier versions are read.
+//!
+//! A store keeps plans for years, and a run is resumed from its plan, so a plan that is read must say everything that
+//! today's plan says. What an earlier version left out is added here, by version and in one place, with the value that
+//! the earlier r1x behaved as if it had been given. The plan types themselves have no defaults: a key that is still
+//! missing afterwards is an error.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::RunPlan;
+
+/// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
+/// and leaves no key out.
+pub const PLAN_VERSION: u64 = 2;
+
+/// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanVersion;
+
+impl Serialize for PlanVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(PLAN_VERSION)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlanVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            PLAN_VERSION => Ok(Self),
+            other => Err(D::Error::custom(format!("version {other} instead of {PLAN_VERSION}"))),
+        }
+    }
+}
+
+/// Why a written plan cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It is of a later r1x.
+    #[error("it has version {found}, and this r1x reads the versions 1 to {PLAN_VERSION}")]
+    Newer {
+        /// The version it names.
+        found: u64,
+    },
+    /// Something that a plan must say is not in it.
+    #[error("it lacks `{key}`")]
+    Missing {
+        /// The path of the key, from the outside in.
+        key: String,
+    },
+    /// It is no plan.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl RunPlan {
+    /// The plan that a JSON text of this or an earlier version says.
+    ///
+    /// # Errors
+    /// When it is of a later version, or is not a whole plan.
+    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+        let mut written: Value = serde_json::from_str(text)?;
+        match written.get("version").map_or(Some(1), Value::as_u64) {
+            Some(1) => upgrade_from_1(&mut written),
+            Some(found) if found > PLAN_VERSION => return Err(PlanError::Newer { found }),
+            // What is no version at all is reported with its place by the parser.
+            _ => {}
+        }
+        let plan: Self = serde_json::from_value(written.clone())?;
+        // The parser takes an absent optional value for none. A plan says none.
+        match missing(&serde_json::to_value(&plan)?, &written) {
+            Some(key) => Err(PlanError::Missing { key }),
+            None => Ok(plan),
+        }
+    }
+}
+
+/// The first key of a whole value that a written one lacks, as a path.
+fn missing(whole: &Value, written: &Value) -> Option<String> {
+    let below = |key: String, (whole, written): (&Value, &Value)| {
+        missing(whole, written).map(|rest| format!("{key}.{rest}"))
+    };
+    match (whole, written) {
+        (Value::Object(whole), Value::Object(written)) => whole.iter().find_map(|(key, value)| {
+            let Some(found) = written.get(key) else { return Some(key.clone()) };
+            below(key.clone(), (value, found))
+        }),
+        (Value::Array(whole), Value::Array(written)) => {
+            let pairs = whole.iter().zip(written).enumerate();
+            pairs.map(|(at, pair)| below(at.to_string(), pair)).find_map(|found| found)
+        }
+        _ => None,
+    }
+}
+
+/// Version 1 left out what was empty, off or came later.
+fn upgrade_from_1(plan: &mut Value) {
+    let Value::Object(plan) = plan else { return };
+    plan.insert("version".to_owned(), json!(2));
+    add(plan, "judges", json!({}));
+    for source in plan.get_mut("data").into_iter().flat_map(values) {
+        if let Some(Value::Object(file)) = source.pointer_mut("/source/jsonl") {
+            add(file, "renamed", json!({}));
+            for optional in ["columns", "solution", "answer"] {
+                add(file, optional, Value::Null);
+            }
+        }
+    }
+    for reward in plan.get_mut("rewards").into_iter().flat_map(values) {
+        reward_from_1(reward);
+    }
+    for stage in plan.get_mut("stages").into_iter().flat_map(values) {
+        if let Some(Value::Object(grpo)) = stage.pointer_mut("/kind/grpo") {
+            grpo_from_1(grpo);
+        }
+    }
+}
+
+fn reward_from_1(reward: &mut Value) {
+    let Value::Object(reward) = reward else { return };
+    // Runs of version 1 without a bound went on however many rollouts failed.
+    add(reward, "max_failed_share", json!(1.0));
+    add(reward, "shaping", json!({}));
+    add(reward, "grant", json!([]));
+    if let Some(Value::Object(shaping)) = reward.get_mut("shaping") {
+        for part in ["applies", "clip", "gate", "course"] {
+            add(shaping, part, Value::Null);
+        }
+    }
+    if let Some(Value::Object(limits)) = reward.get_mut("limits") {
+        add(limits, "fuel", Value::Null);
+    }
+}
+
+fn grpo_from_1(grpo: &mut Map<String, Value>) {
+    // The first data set stood alone, and further ones under a key of their own.
+    let mixed = grpo.remove("mixed").unwrap_or_else(|| json!([]));
+    if let (Some(first), Value::Array(others)) = (grpo.get_mut("data"), mixed) {
+        let all = std::iter::once(first.take()).chain(others).collect();
+        *first = Value::Array(all);
+    }
+    if let Some(Value::Object(advantage)) = grpo.get_mut("advantage") {
+        let plain = json!({"order": "sum_then_normalize", "whiten": false, "clip": null});
+        add(advantage, "combine", plain);
+    }
+}
+
+/// Adds what is not there.
+fn add(map: &mut Map<String, Value>, key: &str, value: Value) {
+    map.entry(key).or_insert(value);
+}
+
+/// The values of an array or an object.
+fn values(value: &mut Value) -> Vec<&mut Value> {
+    match value {
+        Value::Array(values) => values.iter_mut().collect(),
+        Value::Object(values) => values.values_mut().collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

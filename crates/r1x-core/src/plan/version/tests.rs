@@ -1,0 +1,109 @@
+//! Plans of version 1 are read as what they meant, and nothing that a plan must say may be left out.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::plan::StageKind;
+
+/// Plans that r1x wrote before they had a version: of the main experiment, and of one with shaped rewards.
+const VERSION_1: [&str; 2] = [include_str!("1-countdown.json"), include_str!("1-shaped.json")];
+
+#[test]
+fn plans_of_version_1_are_read_and_written_as_today() {
+    for text in VERSION_1 {
+        let plan = RunPlan::from_json(text).unwrap();
+        let written = serde_json::to_string(&plan).unwrap();
+        assert!(written.starts_with(r#"{"version":2,"#), "{written}");
+        assert_eq!(RunPlan::from_json(&written).unwrap(), plan);
+        // Everything the old plan said is still said: nothing but what is new was changed.
+        let (old, new): (Value, Value) =
+            (serde_json::from_str(text).unwrap(), serde_json::from_str(&written).unwrap());
+        for key in ["name", "seed", "tags", "model", "data", "evals", "record", "checkpoints"] {
+            assert_eq!(old[key], new[key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_version_1_left_out_means_what_it_meant() {
+    let mut old: Value = serde_json::from_str(VERSION_1[0]).unwrap();
+    let grpo = old["stages"][1]["kind"]["grpo"].as_object_mut().unwrap();
+    let first = grpo["data"].clone();
+    let mut second = first.clone();
+    second["data"] = json!("more");
+    grpo.insert("mixed".to_owned(), json!([second]));
+    let plan = RunPlan::from_json(&old.to_string()).unwrap();
+    let StageKind::Grpo(grpo) = &plan.stages[1].kind else { panic!("the second stage is GRPO") };
+    let named: Vec<&str> = grpo.data.iter().map(|data| data.data.as_str()).collect();
+    assert_eq!(named, [first["data"].as_str().unwrap(), "more"]);
+    assert!(grpo.advantage.combine.is_plain());
+    assert!(plan.judges.is_empty());
+    for reward in &plan.rewards {
+        assert!(reward.shaping.is_plain() && reward.grant.is_empty());
+        assert_eq!(reward.limits.fuel, None);
+    }
+    for reward in old["rewards"].as_array_mut().unwrap() {
+        reward.as_object_mut().unwrap().remove("max_failed_share");
+    }
+    let plan = RunPlan::from_json(&old.to_string()).unwrap();
+    assert!(plan.rewards.iter().all(|reward| reward.max_failed_share == 1.0));
+}
+
+#[test]
+fn a_plan_of_today_leaves_nothing_out() {
+    let plan = RunPlan::from_json(VERSION_1[1]).unwrap();
+    let whole = serde_json::to_value(&plan).unwrap();
+    let mut left_out = 0;
+    for path in paths(&whole) {
+        let mut torn = whole.clone();
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        let object = torn.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        object.remove(key).unwrap();
+        // What is absent may be an entry of a table, whose keys the user chose; anything else is missed.
+        let table = ["/data", "/judges"].contains(&parent) || parent.ends_with("/gate");
+        let read = RunPlan::from_json(&torn.to_string());
+        assert!(table || read.is_err(), "a plan without {path} was read");
+        left_out += 1;
+    }
+    assert!(left_out > 150, "{left_out} keys");
+    let mut torn = whole;
+    torn["rewards"][1]["limits"].as_object_mut().unwrap().remove("fuel");
+    let error = RunPlan::from_json(&torn.to_string()).unwrap_err().to_string();
+    assert_eq!(error, "it lacks `rewards.1.limits.fuel`");
+}
+
+/// JSON pointers to every key below a value.
+fn paths(value: &Value) -> Vec<String> {
+    let inner = |(key, value): (String, &Value)| {
+        let below = paths(value).into_iter().map(|rest| format!("/{key}{rest}"));
+        below.collect::<Vec<_>>()
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| {
+                let mut all = inner((key.clone(), value));
+                all.push(format!("/{key}"));
+                all
+            })
+            .collect(),
+        Value::Array(values) => {
+            let numbered = values.iter().enumerate().map(|(at, value)| (at.to_string(), value));
+            numbered.flat_map(inner).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn plans_of_other_versions_and_things_that_are_no_plan_are_refused_in_words() {
+    let told = |text: &str| RunPlan::from_json(text).unwrap_err().to_string();
+    let newer = told(r#"{"version": 3}"#);
+    assert_eq!(newer, "it has version 3, and this r1x reads the versions 1 to 2");
+    assert!(told(r#"{"version": "two"}"#).contains("invalid type: string \"two\""));
+    assert!(told(r#"{"version": 0}"#).contains("version 0 instead of 2"));
+    for text in ["", "[]", "3", "{}", "null", r#"{"version": 2}"#, r#"{"stages": 7, "data": [3]}"#]
+    {
+        RunPlan::from_json(text).unwrap_err();
+    }
+}
