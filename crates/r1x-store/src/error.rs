@@ -49,6 +49,14 @@ pub enum StoreError {
         /// The schema of this build.
         known: i64,
     },
+    /// A store of an earlier schema could not be copied before it is brought up to date.
+    #[error("{}: the store is of an earlier r1x, and cannot be copied before it is brought up to date: {detail}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        detail: String,
+    },
     /// The schema could not be brought up to date.
     #[error("{}: cannot bring the store to schema {known}: {detail}", path.display())]
     Migration {
@@ -217,6 +225,10 @@ impl StoreError {
                     .into()
             }
             StoreError::TooOld { .. } => "`r1x run` brings it up to date".into(),
+            StoreError::Backup { path, .. } => {
+                let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+                format!("the store was left as it is; free {} MiB in its folder", (bytes >> 20) + 1)
+            }
             StoreError::Migration { .. } => {
                 "the store was left as it is; copy it aside and report this".into()
             }
@@ -266,9 +278,10 @@ impl StoreError {
     /// Whose error it is.
     pub fn boundary(&self) -> Boundary {
         match self {
-            StoreError::Full { .. } | StoreError::Io { .. } | StoreError::ReadOnly { .. } => {
-                Boundary::Device
-            }
+            StoreError::Full { .. }
+            | StoreError::Io { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Backup { .. } => Boundary::Device,
             StoreError::Facts { .. } | StoreError::Internal { .. } => Boundary::Internal,
             _ => Boundary::Store,
         }

@@ -27,7 +27,7 @@ mod writer;
 mod tests;
 
 pub use error::StoreError;
-pub use open::known_schema;
+pub use open::{Upgraded, known_schema};
 pub use read::card::{
     CheckpointCard, EvalRow, EventCard, MetricPoint, PluginCard, RunCard, SpecText, StageCard,
 };

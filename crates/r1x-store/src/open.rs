@@ -4,6 +4,7 @@
 //! not know runs or any table of the schema.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -36,11 +37,25 @@ struct Header {
     empty: bool,
 }
 
+/// What bringing a store up to date did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgraded {
+    /// The schema that it had.
+    pub from: i64,
+    /// The schema that it has now.
+    pub to: i64,
+    /// A copy of the store as it was.
+    pub backup: PathBuf,
+}
+
+/// The one writing connection, and what had to be done to the store for it.
+pub(crate) struct Opened {
+    pub conn: SqliteConnection,
+    pub upgraded: Option<Upgraded>,
+}
+
 /// Opens the one writing connection, making or migrating the store as needed.
-pub(crate) async fn open_writer(
-    path: &Path,
-    patience: Patience,
-) -> Result<SqliteConnection, StoreError> {
+pub(crate) async fn open_writer(path: &Path, patience: Patience) -> Result<Opened, StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_folder(folder).map_err(|error| from_io(path, &error))?;
     }
@@ -66,8 +81,54 @@ pub(crate) async fn open_writer(
     // The log comes first: whoever is stopped inside a migration leaves nothing in the store's own file, and
     // nothing that has to be undone before it can be read.
     use_wal(path, &mut conn, patience).await?;
+    let is_old = header.application_id == APPLICATION_ID && header.schema < known_schema();
+    let backup = if is_old { back_up(path, &mut conn, header.schema).await? } else { None };
     migrate(path, &mut conn, patience).await?;
-    Ok(conn)
+    let upgraded =
+        backup.map(|backup| Upgraded { from: header.schema, to: known_schema(), backup });
+    Ok(Opened { conn, upgraded })
+}
+
+/// Copies a store of an earlier schema, as it is at one moment, to a file beside it, and returns the file's path. A
+/// copy of an earlier try is replaced: nothing was upgraded after it. `None` when another program has brought the store
+/// up to date in the meantime, and has made a copy before that.
+async fn back_up(
+    path: &Path,
+    conn: &mut SqliteConnection,
+    schema: i64,
+) -> Result<Option<PathBuf>, StoreError> {
+    let backup = beside(path, &format!(".schema-{schema}"));
+    // Nobody else writes to this name, in this process or in another one.
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    let partial = beside(path, &format!(".schema-{schema}.partial-{process}-{thread:?}"));
+    let failed = |detail: String| StoreError::Backup { path: path.to_owned(), detail };
+    let told = |error: std::io::Error| failed(format!("{}: {error}", partial.display()));
+    let copied = sqlx::query("VACUUM INTO ?").bind(partial.display().to_string());
+    let result = match copied.execute(&mut *conn).await {
+        Ok(_) => keep(&partial, &backup, schema).map_err(told),
+        Err(error) => Err(failed(error.to_string())),
+    };
+    if !matches!(result, Ok(true)) {
+        // Half a copy helps nobody and takes space; the first error is what counts.
+        let _ = fs::remove_file(&partial);
+    }
+    result.map(|kept| kept.then_some(backup))
+}
+
+/// Gives a whole copy its name, and says whether it was one of this schema.
+fn keep(partial: &Path, backup: &Path, schema: i64) -> std::io::Result<bool> {
+    let mut file = fs::File::open(partial)?;
+    // SQLite keeps `user_version` in the bytes from 60 on (the format of its files, section 1.3).
+    let mut header = [0; 64];
+    file.read_exact(&mut header)?;
+    let [.., a, b, c, d] = header;
+    if i64::from(u32::from_be_bytes([a, b, c, d])) != schema {
+        return Ok(false);
+    }
+    file.sync_all()?;
+    fs::rename(partial, backup)?;
+    sync_entry(backup)?;
+    Ok(true)
 }
 
 /// Opens a connection that cannot change the store. The writer may be at work.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use r1x_core::port::Cursor;
 
 use crate::error::StoreError;
-use crate::open;
+use crate::open::{self, Upgraded};
 use crate::read::Reader;
 use crate::run_writer::RunWriter;
 use crate::start::{self, RunStart};
@@ -61,8 +61,16 @@ impl Store {
 
     /// Brings the schema of the store at `path` up to date, for somebody who only wants to read it and does not wait
     /// for long.
-    pub fn upgrade(path: &Path) -> Result<(), StoreError> {
-        WriterHandle::open(path, Patience::SHORT).map(drop)
+    ///
+    /// # Errors
+    /// When it cannot be written or copied; then it is as it was.
+    pub fn upgrade(path: &Path) -> Result<Option<Upgraded>, StoreError> {
+        Ok(WriterHandle::open(path, Patience::SHORT)?.upgraded().cloned())
+    }
+
+    /// What opening the store for writing did to one of an earlier schema.
+    pub fn upgraded(&self) -> Option<&Upgraded> {
+        self.writer.as_ref()?.upgraded()
     }
 
     /// Where the file is.

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::StoreError;
 use crate::guard::Guard;
+use crate::open::Upgraded;
 use crate::open::{self, Copied, Copying};
 use crate::rescue;
 use crate::wait::{Patience, patiently};
@@ -154,11 +155,12 @@ pub(crate) struct Tx<'a> {
 }
 
 impl Writer {
-    fn open(path: PathBuf, patience: Patience) -> Result<Self, StoreError> {
+    fn open(path: PathBuf, patience: Patience) -> Result<(Self, Option<Upgraded>), StoreError> {
         let runtime = runtime(&path)?;
-        let conn = runtime.block_on(open::open_writer(&path, patience))?;
+        let open::Opened { conn, upgraded } =
+            runtime.block_on(open::open_writer(&path, patience))?;
         let guard = Guard::new(&path).map_err(|error| open::from_io(&path, &error))?;
-        Ok(Self {
+        let writer = Self {
             path,
             runtime,
             conn,
@@ -168,7 +170,8 @@ impl Writer {
             patience,
             guard,
             displaced: None,
-        })
+        };
+        Ok((writer, upgraded))
     }
 
     /// Runs `body` inside `BEGIN IMMEDIATE`: the write lock is taken first, so that waiting for another
@@ -424,19 +427,20 @@ pub(crate) struct WriterHandle {
     path: PathBuf,
     jobs: Option<mpsc::SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    upgraded: Option<Upgraded>,
 }
 
 impl WriterHandle {
     /// Opens the store for writing in a thread of its own.
     pub fn open(path: &Path, patience: Patience) -> Result<Self, StoreError> {
         let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUE);
-        let (ready, opened) = mpsc::sync_channel::<Result<(), StoreError>>(1);
+        let (ready, opened) = mpsc::sync_channel::<Result<Option<Upgraded>, StoreError>>(1);
         let file = path.to_owned();
         let thread = thread::Builder::new()
             .name("r1x-store".into())
             .spawn(move || match Writer::open(file, patience) {
-                Ok(writer) => {
-                    if ready.send(Ok(())).is_ok() {
+                Ok((writer, upgraded)) => {
+                    if ready.send(Ok(upgraded)).is_ok() {
                         writer.run(&inbox);
                     }
                 }
@@ -445,9 +449,15 @@ impl WriterHandle {
                 }
             })
             .map_err(|error| StoreError::Io { path: path.to_owned(), detail: error.to_string() })?;
-        let handle = Self { path: path.to_owned(), jobs: Some(jobs), thread: Some(thread) };
-        opened.recv().unwrap_or_else(|_| Err(handle.gone()))?;
+        let (jobs, thread) = (Some(jobs), Some(thread));
+        let mut handle = Self { path: path.to_owned(), jobs, thread, upgraded: None };
+        handle.upgraded = opened.recv().unwrap_or_else(|_| Err(handle.gone()))?;
         Ok(handle)
+    }
+
+    /// What opening it did to a store of an earlier schema.
+    pub fn upgraded(&self) -> Option<&Upgraded> {
+        self.upgraded.as_ref()
     }
 
     /// Does a job in the writer's thread and waits for its result.

@@ -10,7 +10,7 @@ use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::{Compiling, Host, HostOptions, WasmRewarder};
 use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
-use r1x_store::{DatasetInput, Mode, PluginInput, Store, StoreError};
+use r1x_store::{DatasetInput, Mode, PluginInput, Store, StoreError, Upgraded};
 use r1x_tasks::Problems;
 
 use crate::cli::{ComputeArgs, Global, SpecArgs};
@@ -253,7 +253,16 @@ pub fn existing(global: &Global) -> Result<Store, Failure> {
 fn writing(path: &Path) -> Result<Store, Failure> {
     let store = Store::open(path, Mode::Write)?;
     store.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    store.upgraded().into_iter().for_each(|upgraded| tell_upgraded(path, upgraded));
     Ok(store)
+}
+
+fn tell_upgraded(path: &Path, Upgraded { from, to, backup }: &Upgraded) {
+    eprintln!(
+        "{}: brought from schema {from} to {to}; {} is a copy of it as it was",
+        path.display(),
+        backup.display()
+    );
 }
 
 /// The store that is asked for; without a word about it, the one of this folder or of the nearest folder above.
@@ -305,10 +314,11 @@ pub fn reading(global: &Global) -> Result<Store, Failure> {
         opened => return Ok(opened?),
     };
     // A store of an earlier r1x is brought up to date where it may be written.
-    if Store::upgrade(&path).is_err() {
-        return Err(old.into());
+    match Store::upgrade(&path) {
+        Ok(upgraded) => upgraded.iter().for_each(|upgraded| tell_upgraded(&path, upgraded)),
+        Err(error @ StoreError::Backup { .. }) => return Err(error.into()),
+        Err(_) => return Err(old.into()),
     }
-    eprintln!("{}: brought up to the schema of this r1x", path.display());
     Ok(Store::open(&path, Mode::Read)?)
 }
 

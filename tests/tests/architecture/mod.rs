@@ -5,6 +5,7 @@
 mod dependencies;
 mod lexer;
 mod printing;
+mod promises;
 mod sources;
 mod style;
 mod text;

@@ -36,6 +36,25 @@ fn is_path(word: &str) -> bool {
     plain && (word.contains('/') || endings.iter().any(|ending| word.ends_with(ending)))
 }
 
+/// Folders at the top of the repository that documents name files in.
+const TOP: [&str; 9] =
+    ["bench", "crates", "docs", "experiments", "fuzz", "migrations", "plugins", "tests", "xtask"];
+
+#[test]
+fn documents_name_files_that_exist() {
+    let mut violations = Vec::new();
+    for document in ["CONTRIBUTING.md", "README.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap_or_default();
+        for word in quoted(&text) {
+            let inside = word.split_once('/').is_some_and(|(top, _)| TOP.contains(&top));
+            if inside && is_path(&word) && !root().join(&word).exists() {
+                violations.push(format!("{document}: there is no `{word}`"));
+            }
+        }
+    }
+    assert_none(&violations, "paths in documents are those of the repository");
+}
+
 #[test]
 fn architecture_names_what_exists() {
     let path = root().join("ARCHITECTURE.md");

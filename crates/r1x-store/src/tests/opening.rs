@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::TO_SCHEMA_3;
+use super::sittings::{TO_SCHEMA_3, words};
 use crate::{Mode, RunStatus, Store, StoreError, known_schema};
 
 /// The migrations, as the store has them.
@@ -106,13 +106,63 @@ fn a_store_in_whose_upgrade_somebody_was_killed_is_upgraded_by_the_next() {
             let what = format!("{mode} {stop:?}: {error:?}");
             assert!(matches!(error, StoreError::TooOld { found: 3, .. }), "{what}");
             let left = killed_in_migrations(&old.path(), mode, stop);
-            Store::upgrade(&left.path()).unwrap();
+            let upgraded = Store::upgrade(&left.path()).unwrap().unwrap();
+            assert_eq!((upgraded.from, upgraded.to), (3, known_schema()), "{what}");
             assert_whole(&left.path());
+            assert_whole(&upgraded.backup);
+            let error = Store::open(&upgraded.backup, Mode::Read).err().unwrap();
+            assert!(matches!(error, StoreError::TooOld { found: 3, .. }), "the copy is as it was");
             let store = left.read();
             assert_eq!(store.run("latest").unwrap().steps, 3);
             assert_eq!(number(&store, "PRAGMA user_version"), known_schema());
         }
     }
+}
+
+/// A copy is made first, and without it nothing is changed.
+#[test]
+fn a_store_that_cannot_be_copied_is_left_as_it_is() {
+    let old = Place::new();
+    drop(run_of_steps(&old.write(), 3));
+    change(&old, "PRAGMA user_version = 6");
+    let before = std::fs::read(old.path()).unwrap();
+    // The name that the copy would have is taken by a folder with something in it.
+    let taken = crate::guard::beside(&old.path(), ".schema-6");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("mine"), "mine").unwrap();
+    let error = Store::open(&old.path(), Mode::Write).err().unwrap();
+    assert!(matches!(error, StoreError::Backup { .. }), "{error:?}");
+    assert_eq!(std::fs::read(old.path()).unwrap(), before);
+    assert_eq!(std::fs::read_dir(old.folder.path()).unwrap().filter(is_partial).count(), 0);
+    std::fs::remove_dir_all(&taken).unwrap();
+    let store = Store::open(&old.path(), Mode::Write).unwrap();
+    let upgraded = store.upgraded().unwrap();
+    assert_eq!((upgraded.from, &upgraded.backup), (6, &taken));
+    assert!(Store::open(&old.path(), Mode::Write).unwrap().upgraded().is_none(), "only once");
+}
+
+fn is_partial(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains(".partial"))
+}
+
+/// A new kind of stage, status or checkpoint must not be a new schema; what cannot grow is still checked.
+#[test]
+fn no_table_lists_the_words_that_it_may_hold() {
+    let place = Place::new();
+    drop(place.write());
+    let listed = words(
+        &place.read(),
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%IN (''%' ORDER BY name",
+    );
+    assert_eq!(listed, [r#"["metric"]"#], "numbers that are not finite are these three");
+    let open =
+        "INSERT INTO stage (run_id, idx, name, kind, status, attempt, start_step, started_ms)
+                VALUES (1, 7, 'chosen', 'reject', 'paused', 1, 0, 0)";
+    let run = run_of_steps(&place.write(), 1);
+    drop(run);
+    change(&place, open);
+    let checked = "SELECT count(*) FROM sqlite_schema WHERE sql LIKE '%IN (0, 1)%' OR sql LIKE '%json_valid%'";
+    assert_eq!(number(&place.read(), checked), 10);
 }
 
 /// The database of somebody else is recovered as its own program would do it, and left alone otherwise.

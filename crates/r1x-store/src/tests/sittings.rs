@@ -29,7 +29,7 @@ pub const TO_SCHEMA_3: [&str; 13] = [
     "DELETE FROM _sqlx_migrations WHERE version > 3",
 ];
 
-fn words(store: &Store, sql: &str) -> Vec<String> {
+pub fn words(store: &Store, sql: &str) -> Vec<String> {
     let rows = store.sql_table(&SqlQuery::new(sql)).unwrap().rows;
     rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect()
 }

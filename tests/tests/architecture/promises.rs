@@ -1,0 +1,129 @@
+//! Sentences of ARCHITECTURE.md and of file headers that can be tested, each next to the code that would break it.
+//!
+//! A rule that is only written down is broken by the first change that nobody compares with it.
+
+use super::assert_none;
+use super::sources::{Source, all, lines_with};
+
+/// Every shipped line of some files that contains one of the words.
+fn places(of: impl Fn(&Source) -> bool, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in all().iter().filter(|source| !source.is_beside() && of(source)) {
+        for word in words {
+            let lines = lines_with(source.shipped(), word);
+            found.extend(lines.iter().map(|line| format!("{}:{line}: `{word}`", source.path)));
+        }
+    }
+    found
+}
+
+#[test]
+fn core_is_pure() {
+    let impure = ["std::fs", "std::thread", "std::net", "std::time", "std::process", "std::env"];
+    let violations = places(|source| source.home() == "r1x-core", &impure);
+    assert_none(&violations, "r1x-core has no file, thread, socket, clock, process or environment");
+}
+
+#[test]
+fn a_plan_has_no_defaults() {
+    // The attribute is looked for as it is written, since contents of literals are not part of the code.
+    let of = |source: &Source| source.path.starts_with("crates/r1x-core/src/plan/");
+    let mut violations = Vec::new();
+    for source in all().iter().filter(|source| !source.is_beside() && of(source)) {
+        for (at, line) in source.text.lines().enumerate() {
+            let attribute = line.trim_start().starts_with("#[serde(");
+            if attribute && (line.contains("default") || line.contains("skip")) {
+                violations.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&violations, "a plan says everything: older plans are completed in plan/version.rs");
+}
+
+#[test]
+fn kinds_of_stage_are_told_apart_where_they_are_at_home() {
+    const HOMES: [&str; 3] = [
+        "crates/r1x-core/src/plan/stage/",
+        "crates/r1x-spec/src/resolve/stages.rs",
+        "crates/r1x-train/src/stage/mod.rs",
+    ];
+    let elsewhere = |source: &Source| {
+        source.home() != "bench" && !HOMES.iter().any(|home| source.path.starts_with(home))
+    };
+    let violations = places(elsewhere, &["StageKind::"]);
+    assert_none(&violations, "whoever is not a table of the kinds asks a stage for its outline");
+}
+
+#[test]
+fn plans_are_defined_in_core() {
+    let mut violations = Vec::new();
+    for source in all().iter().filter(|source| !source.is_beside() && source.home() != "r1x-core") {
+        for (at, line) in source.shipped().lines().enumerate() {
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let defines = words.any(|word| word == "struct" || word == "enum");
+            if defines && words.next().is_some_and(|name| name.ends_with("Plan")) {
+                violations.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&violations, "what a plan says is defined in r1x-core, under plan/");
+}
+
+/// Tables that hold facts of a run. Whoever writes to them without the recorder would make facts that no digest covers.
+const FACTS: [&str; 9] = [
+    "step",
+    "metric",
+    "rollout_group",
+    "rollout",
+    "rollout_payload",
+    "reward",
+    "eval_run",
+    "eval_sample",
+    "checkpoint",
+];
+
+#[test]
+fn facts_are_written_in_one_place() {
+    let mut violations = Vec::new();
+    for source in all().iter().filter(|source| !source.is_beside()) {
+        if source.path == "crates/r1x-store/src/record.rs" {
+            continue;
+        }
+        for (at, line) in source.text.lines().enumerate() {
+            let Some((_, into)) = line.split_once("INTO ") else { continue };
+            let table = into.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+            if line.contains("INSERT") && table.is_some_and(|table| FACTS.contains(&table)) {
+                violations.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&violations, "only record.rs of the store writes facts, for the recorder");
+}
+
+/// Values that a whole process shares, and why each may be.
+const SHARED: [(&str, &str); 8] = [
+    ("crates/r1x/src/output.rs", "where a command prints"),
+    ("crates/r1x-build/src/stage.rs", "numbers names of scratch folders"),
+    ("crates/r1x-build/src/files.rs", "numbers names of files under way"),
+    ("crates/r1x-reward/src/cache.rs", "numbers names of files under way"),
+    ("crates/r1x-ops/src/simd.rs", "which instructions the processor has is asked once"),
+    ("crates/r1x-store/src/open.rs", "the migrations, which never change"),
+    ("bench/src/main.rs", "counts allocations"),
+    ("fuzz/src/child.rs", "what a panic said, in a process of its own"),
+];
+
+#[test]
+fn what_a_process_shares_is_listed() {
+    let mut violations = Vec::new();
+    for source in all().iter().filter(|source| !source.is_beside()) {
+        for (at, line) in source.shipped().lines().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let is_static = words.iter().take(2).any(|word| *word == "static");
+            let shared = SHARED.iter().any(|(path, _)| *path == source.path);
+            if is_static && line.contains(':') && !shared && source.home() != "plugins" {
+                violations.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&violations, "no globals: what is shared by a process is listed here with its reason");
+}
