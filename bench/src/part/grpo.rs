@@ -14,7 +14,8 @@ use r1x_core::plan::{
     RunPlan, SamplingPlan, StageKind, StagePlan, Truncated, ZeroSignal,
 };
 use r1x_core::port::{
-    Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
+    Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
+    Weights,
 };
 use r1x_core::{
     CheckpointFacts, Completion, Encoder, EvalFacts, PendingGroup, Policy, PortError, Problem,
@@ -240,13 +241,21 @@ impl Policy for ExactPolicy<'_> {
 struct Parity;
 
 impl Rewarder for Parity {
-    fn score_arriving(
+    fn begin(
         &mut self,
         _: &[RewardPlan],
-        groups: &[PendingGroup],
-        arrivals: &mut Arrivals<'_>,
-    ) -> Result<Outcomes, PortError> {
-        arrivals(&mut |_| {})?;
+        groups: PendingGroups,
+    ) -> Result<Box<dyn Scoring + '_>, PortError> {
+        Ok(Box::new(ParityOf(groups)))
+    }
+}
+
+struct ParityOf(PendingGroups);
+
+impl Scoring for ParityOf {
+    fn arrived(&mut self, _: usize) {}
+
+    fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
         let outcome = |index: usize| RewardOutcome {
             value: Some((index % 2) as f64),
             status: RewardStatus::Ok,
@@ -254,7 +263,7 @@ impl Rewarder for Parity {
             info: None,
         };
         let of_group = |group: &PendingGroup| (0..group.samples).map(outcome).collect();
-        Ok(vec![groups.iter().map(of_group).collect()])
+        Ok(vec![self.0.iter().map(of_group).collect()])
     }
 }
 

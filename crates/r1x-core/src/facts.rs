@@ -2,6 +2,7 @@
 //!
 //! Must not know how they are stored, and holds no times: the recorder stamps those.
 
+use crate::checkpoint::CheckpointKind;
 use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardOutcome, RewardStatus};
 
 /// A stage begins or ends.
@@ -101,8 +102,8 @@ pub struct CheckpointFacts {
     pub stage: usize,
     /// Steps of that stage done.
     pub step: u64,
-    /// `step` (periodic), `stage` (end of a stage) or `interrupt`.
-    pub kind: &'static str,
+    /// Why it was made.
+    pub kind: CheckpointKind,
     /// Path relative to the run's folder.
     pub path: String,
     /// sha256 of the weights file, hex.

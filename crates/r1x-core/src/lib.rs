@@ -5,6 +5,7 @@
 
 pub mod advantage;
 pub mod capability;
+pub mod checkpoint;
 pub mod estimate;
 pub mod facts;
 pub mod kl;
@@ -20,6 +21,7 @@ pub mod schedule;
 pub mod shown;
 
 pub use capability::Capability;
+pub use checkpoint::CheckpointKind;
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 pub use port::{
     Boundary, Encoder, Judge, JudgeRequest, Policy, PortError, ProblemSource, Recorder, Rewarder,

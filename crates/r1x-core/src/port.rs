@@ -4,6 +4,8 @@
 //! The loop (r1x-train) knows these traits and nothing else; adapters live in the other crates. A test holds the loop
 //! to it: r1x-train depends on r1x-core alone.
 
+use std::sync::Arc;
+
 use crate::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
@@ -178,35 +180,52 @@ pub struct SavedCheckpoint {
 /// Outcomes of rewards as `[reward][group][rollout]`.
 pub type Outcomes = Vec<Vec<Vec<RewardOutcome>>>;
 
-/// Makes groups complete and says the position of each when it is: `arrivals(&mut |group| ...)`.
-pub type Arrivals<'a> = dyn FnMut(&mut dyn FnMut(usize)) -> Result<(), PortError> + 'a;
+/// The groups of one scoring, shared between the loop, which makes them complete, and whoever judges them meanwhile.
+pub type PendingGroups = Arc<Vec<PendingGroup>>;
 
 /// Judges completions.
 pub trait Rewarder {
-    /// Scores every rollout with every reward named, while others are still being sampled: calls `arrivals`
-    /// once, on the calling thread, and may begin with a group when it is said to be complete. The outcomes
-    /// depend on rewards and groups only, not on the order in which the groups arrive. A failing reward is an
-    /// outcome; an `Err` means the plan says to stop, or is that of `arrivals`. A reward is not asked about
-    /// problems it does not judge ([`crate::reward::applies`]): their outcome is [`RewardOutcome::unasked`].
-    fn score_arriving(
+    /// Begins to score every rollout of some groups with every reward named. Rollouts may still be on their way: the
+    /// session is told of each group whose rollouts are there. The outcomes depend on rewards and groups only, not on
+    /// the order in which the groups arrive.
+    ///
+    /// # Errors
+    /// When a reward is unknown, or cannot be asked about these problems.
+    fn begin(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[PendingGroup],
-        arrivals: &mut Arrivals<'_>,
-    ) -> Result<Outcomes, PortError>;
+        groups: PendingGroups,
+    ) -> Result<Box<dyn Scoring + '_>, PortError>;
+
     /// Scores groups that are all there.
+    ///
+    /// # Errors
+    /// Those of [`Rewarder::begin`] and of [`Scoring::finish`].
     fn score(
         &mut self,
         rewards: &[RewardPlan],
         groups: &[RolloutGroup],
     ) -> Result<Outcomes, PortError> {
         let groups: Vec<PendingGroup> = groups.iter().map(PendingGroup::from).collect();
-        let mut all = |arrived: &mut dyn FnMut(usize)| {
-            (0..groups.len()).for_each(arrived);
-            Ok(())
-        };
-        self.score_arriving(rewards, &groups, &mut all)
+        let count = groups.len();
+        let mut scoring = self.begin(rewards, Arc::new(groups))?;
+        (0..count).for_each(|group| scoring.arrived(group));
+        scoring.finish()
     }
+}
+
+/// Scoring under way. Dropped before its end, it stops as soon as it can.
+pub trait Scoring {
+    /// The rollouts of the group at this position are there; said once for each group.
+    fn arrived(&mut self, group: usize);
+
+    /// Waits for all outcomes. No group is shared with the session any more when this returns. A reward that fails is
+    /// an outcome, and is asked only about problems that it judges ([`crate::reward::applies`]): for others the outcome
+    /// is [`RewardOutcome::unasked`].
+    ///
+    /// # Errors
+    /// When the plan of a reward says to stop, or a group has not arrived.
+    fn finish(self: Box<Self>) -> Result<Outcomes, PortError>;
 }
 
 /// One question to a frozen model.

@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use r1x_core::plan::{OnFailure, RewardPlan};
-use r1x_core::port::{Arrivals, Outcomes};
+use r1x_core::port::{Outcomes, PendingGroups, Scoring};
 use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
 use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder};
@@ -21,7 +22,7 @@ use crate::policy::{self, FailureFolder, Tally};
 use crate::recover::{self, BatchResult};
 use crate::sample::{Replay, SHOWN_CHARACTERS, quoted, start_of};
 use crate::verdict;
-use crate::workers;
+use crate::workers::Workers;
 
 /// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
 /// at its neighbours, so it is no option.
@@ -123,15 +124,14 @@ impl WasmRewarder {
 }
 
 impl Rewarder for WasmRewarder {
-    fn score_arriving(
+    fn begin(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[PendingGroup],
-        arrivals: &mut Arrivals<'_>,
-    ) -> Result<Outcomes, PortError> {
+        groups: PendingGroups,
+    ) -> Result<Box<dyn Scoring + '_>, PortError> {
         self.logs.clear();
         self.met_deadline = false;
-        let batches = batches(groups);
+        let batches = batches(&groups);
         let mut jobs = Vec::with_capacity(rewards.len() * batches.len());
         for plan in rewards {
             let plugin = self.plugin(&plan.id)?;
@@ -144,41 +144,88 @@ impl Rewarder for WasmRewarder {
                 .collect::<Result<Vec<_>, _>>()?;
             let asked = groups.iter().zip(&texts).filter(|(_, texts)| texts.is_some());
             let total = asked.map(|(group, _)| group.samples).sum();
-            // Shared by the batches of this reward.
-            let texts = std::sync::Arc::new(texts);
-            let tally = std::sync::Arc::new(Tally::new(plan, total));
-            jobs.extend(batches.iter().map(|batch| Job {
-                plan,
-                plugin,
-                batch: batch.clone(),
-                tally: std::sync::Arc::clone(&tally),
-                texts: std::sync::Arc::clone(&texts),
-            }));
+            let reward = Arc::new(OfReward {
+                tally: Tally::new(plan, total),
+                plan: plan.clone(),
+                plugin: plugin.clone(),
+                texts,
+            });
+            let of_batch = |batch: &Range<usize>| Job { of: reward.clone(), batch: batch.clone() };
+            jobs.extend(batches.iter().map(of_batch));
         }
-        let mut results = run(&jobs, &batches, groups, self.host.workers(), arrivals)?;
-        let logs = collect_logs(rewards, &mut results, batches.len());
-        let outcomes = assemble(rewards, groups, results, batches.len());
-        let stop = first_fatal(&jobs, groups, &outcomes, batches.len());
-        drop(jobs);
-        self.logs = logs;
+        let jobs = Arc::new(jobs);
+        let work = worker(Arc::clone(&jobs), batches.len(), Arc::clone(&groups));
+        let workers = Workers::start(jobs.len(), self.host.workers(), work)?;
+        let waiting = batches.iter().map(ExactSizeIterator::len).collect();
+        let rewards = rewards.to_vec();
+        Ok(Box::new(WasmScoring {
+            rewarder: self,
+            rewards,
+            groups,
+            batches,
+            waiting,
+            jobs,
+            workers,
+        }))
+    }
+}
+
+/// Scoring under way: threads judge batches whose groups are all there.
+struct WasmScoring<'a> {
+    rewarder: &'a mut WasmRewarder,
+    rewards: Vec<RewardPlan>,
+    groups: PendingGroups,
+    batches: Vec<Range<usize>>,
+    /// Groups that each batch still waits for.
+    waiting: Vec<usize>,
+    /// Those of the first reward in the order of the batches, then those of the next.
+    jobs: Arc<Vec<Job>>,
+    workers: Workers<BatchResult>,
+}
+
+impl Scoring for WasmScoring<'_> {
+    fn arrived(&mut self, group: usize) {
+        let batch = self.batches.partition_point(|batch| batch.end <= group);
+        let Some(waiting) = self.waiting.get_mut(batch) else { return };
+        *waiting = waiting.saturating_sub(1);
+        if *waiting == 0 {
+            let of_batch = (batch..self.jobs.len()).step_by(self.batches.len());
+            of_batch.for_each(|job| self.workers.ready(job));
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
+        let Self { rewarder, rewards, groups, batches, jobs, workers, .. } = *self;
+        let results = workers.finish()?.into_iter();
+        let mut results: Vec<BatchResult> =
+            results.map(|result| result.ok_or_else(never_arrived)).collect::<Result<_, _>>()?;
+        let logs = collect_logs(&rewards, &mut results, batches.len());
+        let outcomes = assemble(&rewards, &groups, results, batches.len());
+        let stop = first_fatal(&jobs, &groups, &outcomes, batches.len());
+        rewarder.logs = logs;
         let mut every = outcomes.iter().flat_map(|reward| reward.groups.iter().flatten());
-        self.met_deadline = every.any(|outcome| outcome.status == RewardStatus::Timeout);
-        let stop = policy::apply(rewards, &outcomes, self.failures.as_mut(), stop);
-        match stop {
+        rewarder.met_deadline = every.any(|outcome| outcome.status == RewardStatus::Timeout);
+        match policy::apply(&rewards, &outcomes, rewarder.failures.as_mut(), stop) {
             Some(error) => Err(error),
             None => Ok(outcomes.into_iter().map(|reward| reward.groups).collect()),
         }
     }
 }
 
-/// One call's worth of work.
-struct Job<'a> {
-    plan: &'a RewardPlan,
-    plugin: &'a Plugin,
-    batch: Range<usize>,
-    tally: std::sync::Arc<Tally>,
+/// What the batches of one reward share.
+struct OfReward {
+    plan: RewardPlan,
+    plugin: Plugin,
+    tally: Tally,
     /// `None` for groups that the reward does not judge.
-    texts: std::sync::Arc<Vec<Option<GroupTexts>>>,
+    texts: Vec<Option<GroupTexts>>,
+}
+
+/// One call's worth of work.
+struct Job {
+    of: Arc<OfReward>,
+    /// The groups of it.
+    batch: Range<usize>,
 }
 
 /// What all rollouts of a group hand to one plugin.
@@ -245,14 +292,12 @@ fn batches(groups: &[PendingGroup]) -> Vec<Range<usize>> {
     batches
 }
 
-/// Runs the jobs, those of a batch once its last group has arrived; results come back in the order of the jobs.
-fn run(
-    jobs: &[Job<'_>],
-    batches: &[Range<usize>],
-    groups: &[PendingGroup],
-    threads: usize,
-    arrivals: &mut Arrivals<'_>,
-) -> Result<Vec<BatchResult>, PortError> {
+/// What the threads do with a job.
+fn worker(
+    jobs: Arc<Vec<Job>>,
+    batches: usize,
+    groups: PendingGroups,
+) -> impl Fn(usize) -> BatchResult + Send + Sync {
     // Position of each group's first rollout in the step.
     let first_ids: Vec<u64> = groups
         .iter()
@@ -262,32 +307,16 @@ fn run(
             Some(first)
         })
         .collect();
-    let one = |job: usize| {
-        let batch = job % batches.len();
+    move |job: usize| {
+        let batch = job % batches;
         let job = &jobs[job];
-        let questions = questions(job, groups, &first_ids);
+        let questions = questions(job, &groups, &first_ids);
         if questions.is_empty() {
             return BatchResult::default();
         }
-        let tally = job.tally.of_batch(batch, questions.len());
-        recover::score(job.plugin, job.plan, &questions, &tally)
-    };
-    let batch_of: Vec<usize> = batches
-        .iter()
-        .enumerate()
-        .flat_map(|(batch, range)| range.clone().map(move |_| batch))
-        .collect();
-    let mut waiting: Vec<usize> = batches.iter().map(ExactSizeIterator::len).collect();
-    let results = workers::run(jobs.len(), threads, one, |ready| {
-        arrivals(&mut |group| {
-            let batch = batch_of[group];
-            waiting[batch] -= 1;
-            if waiting[batch] == 0 {
-                (batch..jobs.len()).step_by(batches.len()).for_each(&mut *ready);
-            }
-        })
-    })?;
-    results.into_iter().map(|result| result.ok_or_else(never_arrived)).collect()
+        let tally = job.of.tally.of_batch(batch, questions.len());
+        recover::score(&job.of.plugin, &job.of.plan, &questions, &tally)
+    }
 }
 
 fn never_arrived() -> PortError {
@@ -298,16 +327,12 @@ fn never_arrived() -> PortError {
     )
 }
 
-fn questions<'a>(
-    job: &'a Job<'a>,
-    groups: &'a [PendingGroup],
-    first_ids: &[u64],
-) -> Vec<Question<'a>> {
-    let needs = job.plugin.info().needs;
+fn questions<'a>(job: &'a Job, groups: &'a [PendingGroup], first_ids: &[u64]) -> Vec<Question<'a>> {
+    let needs = job.of.plugin.info().needs;
     let mut questions = Vec::new();
     for index in job.batch.clone() {
         let group = &groups[index];
-        let Some(texts) = &job.texts[index] else { continue };
+        let Some(texts) = &job.of.texts[index] else { continue };
         for (sample, rollout) in group.rollouts().unwrap_or_default().iter().enumerate() {
             let finish = rollout.completion.finish;
             questions.push(Question {
@@ -370,7 +395,7 @@ fn assemble(
 
 /// The error for the first failing rollout of the first reward whose plan says to stop.
 fn first_fatal(
-    jobs: &[Job<'_>],
+    jobs: &[Job],
     groups: &[PendingGroup],
     outcomes: &[Scored],
     batches: usize,
@@ -380,7 +405,7 @@ fn first_fatal(
     }
     for (scored, jobs) in outcomes.iter().zip(jobs.chunks(batches)) {
         for (job, hint) in jobs.iter().zip(&scored.hints) {
-            if job.plan.on_failure != OnFailure::Fail {
+            if job.of.plan.on_failure != OnFailure::Fail {
                 continue;
             }
             for group in job.batch.clone() {
@@ -398,7 +423,7 @@ fn first_fatal(
 }
 
 fn fatal(
-    job: &Job<'_>,
+    job: &Job,
     (group, sample, completion): (usize, usize, &str),
     outcome: &RewardOutcome,
     hint: Option<&'static str>,
@@ -409,12 +434,12 @@ fn fatal(
         Boundary::Reward,
         format!(
             "reward `{}`, rollout {group}.{sample}, {}: {}\n  completion {}\n  plugin {}, sha256 {}",
-            job.plan.id,
+            job.of.plan.id,
             outcome.status.as_str(),
             quoted(outcome.info.as_deref().unwrap_or("no reason given")),
             start_of(completion, SHOWN_CHARACTERS),
-            job.plugin.source(),
-            job.plugin.sha256()
+            job.of.plugin.source(),
+            job.of.plugin.sha256()
         ),
         hint.unwrap_or("mend the plugin, or set on_failure to mask or zero"),
     )

@@ -1,9 +1,10 @@
 //! Threads that work on jobs as these become ready, while the calling thread makes more of them ready.
 //!
-//! Results come back in the order of the jobs, whichever thread did them. Must not know what a job is.
+//! Results come back in the order of the jobs, whichever thread did them.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use r1x_core::{Boundary, PortError};
 
@@ -29,6 +30,12 @@ impl Ready {
         self.changed.notify_all();
     }
 
+    /// There will be no more jobs, and those that nobody has begun need not be done.
+    fn abandon(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.clear();
+        self.close();
+    }
+
     /// The next job, once there is one; `None` when there will be none.
     fn next(&self) -> Option<usize> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,55 +51,75 @@ impl Ready {
     }
 }
 
-/// Closes the queue when dropped: whatever happens to the calling thread, the others end.
-struct CloseAtEnd<'a>(&'a Ready);
+/// Threads at work on numbered jobs. Dropped before the end, they finish what they have begun, and nothing else.
+pub(crate) struct Workers<T> {
+    ready: Arc<Ready>,
+    threads: Vec<JoinHandle<Vec<(usize, T)>>>,
+    jobs: usize,
+}
 
-impl Drop for CloseAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.close();
+impl<T: Send + 'static> Workers<T> {
+    /// Starts up to `threads` threads, which call `work(job)` for each of the `jobs` once it is said to be ready.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn start(
+        jobs: usize,
+        threads: usize,
+        work: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Result<Self, PortError> {
+        let mut workers = Self { ready: Arc::default(), threads: Vec::new(), jobs };
+        let work = Arc::new(work);
+        for _ in 0..threads.clamp(1, jobs.max(1)) {
+            let (ready, work) = (Arc::clone(&workers.ready), Arc::clone(&work));
+            let thread = std::thread::Builder::new()
+                .name("r1x-reward".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    let mut done = Vec::new();
+                    while let Some(job) = ready.next() {
+                        done.push((job, work(job)));
+                    }
+                    done
+                });
+            // What was started before ends with `workers`.
+            workers.threads.push(thread.map_err(|error| no_thread(&error))?);
+        }
+        Ok(workers)
+    }
+
+    /// A job can be done.
+    pub(crate) fn ready(&self, job: usize) {
+        self.ready.add(job);
+    }
+
+    /// What came of each job, in their order; `None` for a job that never was ready.
+    ///
+    /// # Errors
+    /// When a thread has panicked.
+    pub(crate) fn finish(mut self) -> Result<Vec<Option<T>>, PortError> {
+        self.ready.close();
+        let mut results: Vec<Option<T>> = (0..self.jobs).map(|_| None).collect();
+        let mut lost = false;
+        // All of them, also after a panic: none may still share the jobs afterwards.
+        for thread in self.threads.drain(..) {
+            match thread.join() {
+                Ok(done) => done.into_iter().for_each(|(job, result)| results[job] = Some(result)),
+                Err(_) => lost = true,
+            }
+        }
+        if lost { Err(lost_thread()) } else { Ok(results) }
     }
 }
 
-/// Calls `work(job)` on up to `threads` threads for each of the `jobs` that `feed` says is ready, and returns
-/// what came of each; `None` for a job that never was.
-///
-/// # Errors
-/// That of `feed`; when a thread cannot be started, or panics.
-pub(crate) fn run<T: Send>(
-    jobs: usize,
-    threads: usize,
-    work: impl Fn(usize) -> T + Sync,
-    feed: impl FnOnce(&mut dyn FnMut(usize)) -> Result<(), PortError>,
-) -> Result<Vec<Option<T>>, PortError> {
-    let ready = Ready::default();
-    let one_thread = || {
-        let mut done = Vec::new();
-        while let Some(job) = ready.next() {
-            done.push((job, work(job)));
+impl<T> Drop for Workers<T> {
+    fn drop(&mut self) {
+        self.ready.abandon();
+        for thread in self.threads.drain(..) {
+            // Whoever drops them has an error of its own, or is panicking.
+            let _ = thread.join();
         }
-        done
-    };
-    std::thread::scope(|scope| {
-        let close = CloseAtEnd(&ready);
-        let spawned: Result<Vec<_>, _> = (0..threads.clamp(1, jobs.max(1)))
-            .map(|_| {
-                std::thread::Builder::new()
-                    .name("r1x-reward".to_owned())
-                    .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, one_thread)
-            })
-            .collect();
-        let spawned = spawned.map_err(|error| no_thread(&error))?;
-        feed(&mut |job| ready.add(job))?;
-        drop(close);
-        let mut results: Vec<Option<T>> = (0..jobs).map(|_| None).collect();
-        for thread in spawned {
-            for (job, result) in thread.join().map_err(|_| lost_thread())? {
-                results[job] = Some(result);
-            }
-        }
-        Ok(results)
-    })
+    }
 }
 
 fn no_thread(error: &std::io::Error) -> PortError {
@@ -122,51 +149,56 @@ mod tests {
     fn a_job_is_done_before_the_next_is_ready() {
         let (done, seen) = mpsc::channel();
         let done = Mutex::new(done);
-        let work = |job: usize| {
+        let work = move |job: usize| {
             done.lock().unwrap().send(job).unwrap();
             job * 10
         };
-        let results = run(3, 2, work, |ready| {
-            for job in [2, 0, 1] {
-                ready(job);
-                // Were jobs kept until all are ready, this one would never be reported.
-                assert_eq!(seen.recv_timeout(Duration::from_secs(60)), Ok(job));
-            }
-            Ok(())
-        });
-        assert_eq!(results.unwrap(), [Some(0), Some(10), Some(20)]);
+        let workers = Workers::start(3, 2, work).unwrap();
+        for job in [2, 0, 1] {
+            workers.ready(job);
+            // Were jobs kept until all are ready, this one would never be reported.
+            assert_eq!(seen.recv_timeout(Duration::from_secs(60)), Ok(job));
+        }
+        assert_eq!(workers.finish().unwrap(), [Some(0), Some(10), Some(20)]);
     }
 
     #[test]
     fn results_are_in_the_order_of_jobs_for_any_number_of_threads() {
         for threads in 0..5 {
-            let feed = |ready: &mut dyn FnMut(usize)| {
-                (0..40).rev().for_each(ready);
-                Ok(())
-            };
-            let results = run(41, threads, |job| job * job, feed).unwrap();
+            let workers = Workers::start(41, threads, |job| job * job).unwrap();
+            (0..40).rev().for_each(|job| workers.ready(job));
             let expected: Vec<_> = (0..40).map(|job| Some(job * job)).chain([None]).collect();
+            let results = workers.finish().unwrap();
             assert_eq!(results, expected, "{threads} threads, and one job that never was ready");
         }
     }
 
+    /// The first job holds the only thread until everybody else has been dropped, so the second is never begun.
     #[test]
-    fn a_feed_that_fails_or_panics_leaves_nobody_waiting() {
-        let error = PortError::new(Boundary::Device, "no memory", "buy some");
-        let failed = run(2, 2, |job| job, |_| Err(error.clone()));
-        assert_eq!(failed, Err(error));
-        let panicked =
-            std::panic::catch_unwind(|| run(2, 2, |job| job, |_| panic!("the policy has a bug")));
-        assert!(panicked.is_err());
+    fn workers_that_are_dropped_leave_nobody_waiting_and_begin_nothing_new() {
+        let (let_go, held) = mpsc::channel::<()>();
+        let (begun, seen) = mpsc::channel();
+        let shared = Mutex::new((held, begun));
+        let workers = Workers::start(2, 1, move |job: usize| {
+            let shared = shared.lock().unwrap();
+            shared.1.send(job).unwrap();
+            let _ = shared.0.recv_timeout(Duration::from_secs(60));
+        })
+        .unwrap();
+        workers.ready(0);
+        assert_eq!(seen.recv_timeout(Duration::from_secs(60)), Ok(0));
+        workers.ready(1);
+        workers.ready.abandon();
+        let_go.send(()).unwrap();
+        drop(workers);
+        assert_eq!(seen.try_iter().count(), 0, "no thread is left, and none has begun the second");
     }
 
     #[test]
     fn a_job_that_panics_is_an_error() {
-        let feed = |ready: &mut dyn FnMut(usize)| {
-            ready(0);
-            Ok(())
-        };
-        let failed = run(1, 2, |_| -> u8 { panic!("this message is part of a test") }, feed);
-        assert_eq!(failed.unwrap_err().boundary, Boundary::Internal);
+        let work = |_| -> u8 { panic!("this message is part of a test") };
+        let workers = Workers::start(1, 2, work).unwrap();
+        workers.ready(0);
+        assert_eq!(workers.finish().unwrap_err().boundary, Boundary::Internal);
     }
 }

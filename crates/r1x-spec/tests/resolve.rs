@@ -306,15 +306,6 @@ fn shaped_rewards_become_their_plan() {
 }
 
 #[test]
-fn plain_rewards_leave_no_trace_in_the_plan() {
-    let resolved = shipped("countdown", &["rewards.format.schedule={kind: constant}"]);
-    let json = serde_json::to_string(&resolved.plan).unwrap();
-    for word in ["shaping", "combine", "mixed"] {
-        assert!(!json.contains(word), "{word}: earlier plans have to keep their hash");
-    }
-}
-
-#[test]
 fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
     let text = experiment("countdown").replace(
         "rewards:\n",

@@ -578,7 +578,7 @@ pub(crate) async fn checkpoint(
         [
             stage_id.into(),
             facts.step.into(),
-            facts.kind.into(),
+            facts.kind.as_str().into(),
             (&facts.path).into(),
             (&facts.sha256).into(),
             (&facts.state_sha256).into(),

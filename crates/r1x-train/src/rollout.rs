@@ -2,6 +2,8 @@
 //!
 //! Used by training and by evaluations alike. Must not know losses, advantages or what the groups are for.
 
+use std::sync::Arc;
+
 use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, Outcomes};
 use r1x_core::reward::Combination;
@@ -82,25 +84,28 @@ pub(crate) fn rewarded_groups(
         pending.push(PendingGroup::new((*problem).clone(), prompt.clone(), samples));
         requests.push(GenerateRequest { prompt, samples, address, lengths });
     }
-    let mut arrivals = |arrived: &mut dyn FnMut(usize)| {
-        let mut wrong = None;
-        let mut each = |index: usize, completions: Vec<Completion>| {
-            let got = completions.len();
-            let text = |completion| rollout(policy, completion);
-            if pending[index].arrive(completions.into_iter().map(text).collect()) {
-                arrived(index);
-            } else {
-                wrong = Some(got);
-            }
-        };
-        policy.generate_each(&requests, sampler.sampling, sampler.stream, &mut each)?;
-        if let Some(got) = wrong {
-            check_shape(place, "policy", "completions", got, sampler.samples)?;
+    // Groups are judged while others are still being sampled, so both hold them.
+    let pending = Arc::new(pending);
+    let mut scoring = ports.rewarder.begin(combination.rewards(), Arc::clone(&pending))?;
+    let mut wrong = None;
+    let mut each = |index: usize, completions: Vec<Completion>| {
+        let got = completions.len();
+        let rollouts = completions.into_iter().map(|completion| rollout(policy, completion));
+        if pending[index].arrive(rollouts.collect()) {
+            scoring.arrived(index);
+        } else {
+            wrong = Some(got);
         }
-        let here = pending.iter().filter(|group| group.rollouts().is_some()).count();
-        check_shape(place, "policy", "groups of completions", here, requests.len())
     };
-    let scores = ports.rewarder.score_arriving(combination.rewards(), &pending, &mut arrivals)?;
+    policy.generate_each(&requests, sampler.sampling, sampler.stream, &mut each)?;
+    if let Some(got) = wrong {
+        check_shape(place, "policy", "completions", got, sampler.samples)?;
+    }
+    let here = pending.iter().filter(|group| group.rollouts().is_some()).count();
+    check_shape(place, "policy", "groups of completions", here, requests.len())?;
+    let scores = scoring.finish()?;
+    // The session is over, so this is the only owner; a session that kept a share costs a copy.
+    let pending = Arc::try_unwrap(pending).unwrap_or_else(|shared| (*shared).clone());
     let groups: Vec<_> = pending.into_iter().filter_map(PendingGroup::complete).collect();
     groups.iter().try_for_each(|group| sampler.guard.sampled(group, ports.problems))?;
     with_totals(combination, groups, scores, ports.problems, place)

@@ -8,7 +8,7 @@
 
 use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan};
 use r1x_core::port::Cursor;
-use r1x_core::{CheckpointFacts, PortError, StageFacts};
+use r1x_core::{CheckpointFacts, CheckpointKind, PortError, StageFacts};
 
 use crate::check::{Checked, check};
 use crate::finite::{self, Guard};
@@ -89,8 +89,7 @@ impl Progress<'_, '_> {
             let (index, step) = (self.cursor.stage, self.cursor.step);
             self.cursor = Cursor { stage: index + 1, step: 0, drawn: 0 };
             if self.cursor.stage < self.plan.stages.len() && (self.stop)() {
-                let name = format!("{}/interrupt-{step:06}", stage.id);
-                self.save(&name, "interrupt", index, step)?;
+                self.save(stage, CheckpointKind::Interrupt, index, step)?;
                 return Ok(RunOutcome::Interrupted { cursor: self.cursor });
             }
         }
@@ -159,30 +158,29 @@ impl Progress<'_, '_> {
     /// Saves when the stage is over, when a periodic checkpoint is due, or when the run is to stop here.
     fn checkpoint(&mut self, stage: &StagePlan, steps: u64, flow: Flow) -> Result<(), PortError> {
         let Cursor { stage: index, step, .. } = self.cursor;
-        let id = &stage.id;
-        if step >= steps {
-            return self.save(&format!("{id}/final"), "stage", index, step);
-        }
-        if divides(self.plan.checkpoints.every, step) {
-            return self.save(&format!("{id}/step-{step:06}"), "step", index, step);
-        }
-        if flow == Flow::Stop {
-            return self.save(&format!("{id}/interrupt-{step:06}"), "interrupt", index, step);
-        }
-        Ok(())
+        let kind = if step >= steps {
+            CheckpointKind::Stage
+        } else if divides(self.plan.checkpoints.every, step) {
+            CheckpointKind::Step
+        } else if flow == Flow::Stop {
+            CheckpointKind::Interrupt
+        } else {
+            return Ok(());
+        };
+        self.save(stage, kind, index, step)
     }
 
-    /// Saves the policy with the cursor, and records that `step` steps of stage `stage` are in it.
+    /// Saves the policy with the cursor, and records that `step` steps of the stage at `index` are in it.
     fn save(
         &mut self,
-        name: &str,
-        kind: &'static str,
-        stage: usize,
+        stage: &StagePlan,
+        kind: CheckpointKind,
+        index: usize,
         step: u64,
     ) -> Result<(), PortError> {
-        let saved = self.ports.policy.save(name, &self.cursor)?;
+        let saved = self.ports.policy.save(&kind.path(&stage.id, step), &self.cursor)?;
         self.ports.recorder.checkpoint(&CheckpointFacts {
-            stage,
+            stage: index,
             step,
             kind,
             path: saved.path,

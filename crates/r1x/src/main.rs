@@ -25,6 +25,7 @@ mod progress;
 mod rehearsal;
 mod relocate;
 mod report;
+mod retention;
 mod sandbox;
 mod session;
 mod sizes;

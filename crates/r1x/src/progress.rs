@@ -17,53 +17,18 @@ use crate::display::{Line, Tone, fitted};
 use crate::interrupt::Interrupt;
 use crate::number::{number, with_error};
 use crate::output::{self, Stream};
+use crate::retention::Retention;
 use crate::table;
-use crate::timed::{Split, Stopwatch};
+use crate::timed::{Shares, Split, Stopwatch};
 use crate::watch::SignalWatch;
 
 /// A plain line is printed at least this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Where the time of the GRPO steps went, in seconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shares {
-    /// Sampling.
-    pub generate: f64,
-    /// Rewards.
-    pub reward: f64,
-    /// Training.
-    pub train: f64,
-    /// The store.
-    pub store: f64,
-    /// Steps.
-    pub steps: u64,
-    /// Wall time of the steps.
-    pub wall: f64,
-}
-
-impl Shares {
-    /// One line for people, empty when there was no GRPO step.
-    pub fn line(&self) -> String {
-        if self.steps == 0 {
-            return String::new();
-        }
-        let share = |part: f64| format!("{:.1} %", 100.0 * part / self.wall);
-        format!(
-            "time per RL step {}: generation {}, reward {}, training {}, store {}",
-            table::seconds(self.wall / self.steps as f64),
-            share(self.generate),
-            share(self.reward),
-            share(self.train),
-            share(self.store),
-        )
-    }
-}
-
 /// The recorder with an audience.
 pub struct Progress<'a> {
-    /// The run in the store.
-    pub writer: &'a mut RunWriter,
+    recorder: Retention<'a>,
     plan: &'a RunPlan,
     stopwatch: Stopwatch,
     bar: Option<ProgressBar>,
@@ -93,7 +58,7 @@ impl<'a> Progress<'a> {
         let terminal = output::is_terminal(Stream::Err);
         let now = Instant::now();
         Self {
-            writer,
+            recorder: Retention::new(writer, plan.checkpoints.keep),
             plan,
             stopwatch,
             bar: terminal.then(block),
@@ -139,28 +104,6 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Removes the stage's periodic checkpoints beyond those to keep. What cannot be removed stays: a full
-    /// disk is no reason to stop a run that has just saved itself.
-    fn prune(&self, facts: &CheckpointFacts) {
-        let newest = self.writer.folder().join(&facts.path);
-        let Some(folder) = newest.parent() else { return };
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        let periodic = |path: std::path::PathBuf| {
-            let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok()?;
-            // Later ones are of an attempt that is being done again, and are replaced when their turn comes.
-            (step <= facts.step).then_some((step, path))
-        };
-        let mut paths: Vec<_> =
-            entries.flatten().filter_map(|entry| periodic(entry.path())).collect();
-        paths.sort();
-        let keep = self.plan.checkpoints.keep.max(1);
-        for (_, path) in paths.iter().rev().skip(keep) {
-            if let Err(error) = std::fs::remove_dir_all(path) {
-                tracing::warn!("old checkpoint {}: {error}", path.display());
-            }
-        }
-    }
-
     fn show(&mut self, glance: &Glance, split: Split, wall: f64) {
         let (done, steps) = (glance.step + 1, self.steps(glance.stage));
         let elapsed = self.stage_began.elapsed().as_secs_f64();
@@ -181,7 +124,7 @@ impl<'a> Progress<'a> {
                 format!("{}  ", sparkline(&self.rewards))
             };
             let mut lines = vec![
-                Line::of(Tone::Strong, self.writer.name()).and(Tone::Plain, pace),
+                Line::of(Tone::Strong, self.recorder.writer.name()).and(Tone::Plain, pace),
                 Line::of(Tone::Busy, spark).and(Tone::Plain, numbers.as_str()),
                 Line::of(Tone::Faint, parts(split, self.store_seconds, wall)),
             ];
@@ -302,7 +245,7 @@ fn sparkline(values: &VecDeque<f64>) -> String {
 
 impl Recorder for Progress<'_> {
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
-        self.writer.stage_started(facts)?;
+        self.recorder.stage_started(facts)?;
         let now = Instant::now();
         (self.stage_began, self.step_began, self.last_line) = (now, now, now);
         self.first_step = facts.start_step;
@@ -320,7 +263,7 @@ impl Recorder for Progress<'_> {
 
     fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {
         let split = self.stopwatch.take();
-        self.writer.set_timing(StepTiming {
+        self.recorder.writer.set_timing(StepTiming {
             generate_ms: split.generate * 1e3,
             reward_ms: split.reward * 1e3,
             train_ms: split.train * 1e3,
@@ -329,16 +272,11 @@ impl Recorder for Progress<'_> {
         let glance = Glance::of(&facts);
         let notice = self.signal.step(&facts);
         let begun = Instant::now();
-        self.writer.step(facts)?;
+        self.recorder.step(facts)?;
         self.store_seconds = begun.elapsed().as_secs_f64();
         let wall = self.step_began.elapsed().as_secs_f64();
         if glance.has_rollouts {
-            self.shares.generate += split.generate;
-            self.shares.reward += split.reward;
-            self.shares.train += split.train;
-            self.shares.store += self.store_seconds;
-            self.shares.wall += wall;
-            self.shares.steps += 1;
+            self.shares.add(split, self.store_seconds, wall);
         }
         if let Some(reward) = glance.mean_reward {
             self.rewards.push_back(reward);
@@ -352,14 +290,14 @@ impl Recorder for Progress<'_> {
         self.show(&glance, split, wall);
         if let Some(notice) = notice {
             notice.say();
-            self.writer.event(Level::Warn, "signal", &notice.message)?;
+            self.recorder.writer.event(Level::Warn, "signal", &notice.message)?;
         }
         self.step_began = Instant::now();
         Ok(())
     }
 
     fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError> {
-        self.writer.evaluation(facts)?;
+        self.recorder.evaluation(facts)?;
         let figures: Vec<String> = facts
             .metrics
             .iter()
@@ -377,20 +315,15 @@ impl Recorder for Progress<'_> {
     }
 
     fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
-        self.writer.checkpoint(facts)?;
+        self.recorder.checkpoint(facts)?;
         let place = format!("{} ({})", facts.path, self.done(facts.stage, facts.step));
         self.interrupt.note(|saved| saved.checkpoint = Some(place));
-        // Older ones go once the newest, and every fact before it, depend on nothing that a power cut can take. When
-        // somebody is in the way of that now, they go with the next.
-        if self.writer.settle()? && facts.kind == "step" {
-            self.prune(facts);
-        }
         self.step_began = Instant::now();
         Ok(())
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {
-        self.writer.stage_finished(facts, sha256)
+        self.recorder.stage_finished(facts, sha256)
     }
 }
 

@@ -9,8 +9,8 @@ use r1x_store::EvalRow;
 use crate::display::{Line, Page, Table, Tone};
 use crate::number::with_error;
 use crate::output::{self, Stream};
-use crate::progress::Shares;
 use crate::table;
+use crate::timed::Shares;
 
 /// What there is to say at the end.
 pub struct Report {

@@ -2,18 +2,19 @@
 //!
 //! The loop reads no clock; these wrappers do, outside of it. Must not change what the ports answer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
-    Arrivals, Cursor, GenerateRequest, Outcomes, SavedCheckpoint, UpdateFacts, Weights,
+    Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
+    Weights,
 };
-use r1x_core::{
-    Completion, Encoder, PendingGroup, Policy, PortError, Rewarder, Stream, TrainingBatch,
-};
+use r1x_core::{Completion, Encoder, Policy, PortError, Rewarder, Stream, TrainingBatch};
+
+use crate::table;
 
 /// Seconds spent in each part, and tokens generated, since the last reset or the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,6 +27,51 @@ pub struct Split {
     pub train: f64,
     /// Completion tokens sampled.
     pub tokens: u64,
+}
+
+/// Where the time of the GRPO steps went, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shares {
+    /// Sampling.
+    pub generate: f64,
+    /// Rewards.
+    pub reward: f64,
+    /// Training.
+    pub train: f64,
+    /// The store.
+    pub store: f64,
+    /// Steps.
+    pub steps: u64,
+    /// Wall time of the steps.
+    pub wall: f64,
+}
+
+impl Shares {
+    /// A step took so long.
+    pub fn add(&mut self, split: Split, store: f64, wall: f64) {
+        self.generate += split.generate;
+        self.reward += split.reward;
+        self.train += split.train;
+        self.store += store;
+        self.wall += wall;
+        self.steps += 1;
+    }
+
+    /// One line for people, empty when there was no GRPO step.
+    pub fn line(&self) -> String {
+        if self.steps == 0 {
+            return String::new();
+        }
+        let share = |part: f64| format!("{:.1} %", 100.0 * part / self.wall);
+        format!(
+            "time per RL step {}: generation {}, reward {}, training {}, store {}",
+            table::seconds(self.wall / self.steps as f64),
+            share(self.generate),
+            share(self.reward),
+            share(self.train),
+            share(self.store),
+        )
+    }
 }
 
 /// A stopwatch shared by the wrappers of one run.
@@ -133,23 +179,30 @@ pub struct TimedRewarder<R> {
 }
 
 impl<R: Rewarder> Rewarder for TimedRewarder<R> {
-    fn score_arriving(
+    fn begin(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[PendingGroup],
-        arrivals: &mut Arrivals<'_>,
-    ) -> Result<Outcomes, PortError> {
-        let arriving = Cell::new(0.0);
-        let mut timed = |arrived: &mut dyn FnMut(usize)| {
-            let start = Instant::now();
-            let result = arrivals(arrived);
-            arriving.set(start.elapsed().as_secs_f64());
-            result
-        };
-        let inner = &mut self.inner;
-        let score = || inner.score_arriving(rewards, groups, &mut timed);
-        let result = self.stopwatch.time(|split| &mut split.reward, score);
-        self.stopwatch.0.borrow_mut().reward -= arriving.get();
-        result
+        groups: PendingGroups,
+    ) -> Result<Box<dyn Scoring + '_>, PortError> {
+        let Self { inner, stopwatch } = self;
+        let begun = stopwatch.time(|split| &mut split.reward, || inner.begin(rewards, groups))?;
+        Ok(Box::new(TimedScoring { inner: begun, stopwatch }))
+    }
+}
+
+/// Scoring with a stopwatch. What is scored while sampling goes on is not waited for, and not measured.
+struct TimedScoring<'a> {
+    inner: Box<dyn Scoring + 'a>,
+    stopwatch: &'a Stopwatch,
+}
+
+impl Scoring for TimedScoring<'_> {
+    fn arrived(&mut self, group: usize) {
+        self.inner.arrived(group);
+    }
+
+    fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
+        let Self { inner, stopwatch } = *self;
+        stopwatch.time(|split| &mut split.reward, || inner.finish())
     }
 }

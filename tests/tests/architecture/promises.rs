@@ -37,7 +37,10 @@ fn a_plan_has_no_defaults() {
             }
         }
     }
-    assert_none(&violations, "a plan says everything: older plans are completed in plan/version.rs");
+    assert_none(
+        &violations,
+        "a plan says everything: older plans are completed in plan/version.rs",
+    );
 }
 
 #[test]
@@ -125,5 +128,8 @@ fn what_a_process_shares_is_listed() {
             }
         }
     }
-    assert_none(&violations, "no globals: what is shared by a process is listed here with its reason");
+    assert_none(
+        &violations,
+        "no globals: what is shared by a process is listed here with its reason",
+    );
 }

@@ -9,15 +9,20 @@ use r1x_core::port::{Boundary, Cursor, Recorder};
 
 use super::fixtures::*;
 use crate::guard::beside;
-use crate::{Level, Mode, RunStatus, Store, StoreError};
+use crate::{Level, Mode, RunStatus, RunWriter, Store, StoreError};
 
-/// Loses the store after three steps; the fourth is told of it.
+/// The error of a step, which is told to whoever waits for it.
+fn refused(run: &mut RunWriter, step: u64) -> PortError {
+    run.step(grpo_step(1, step)).and_then(|()| Ok(run.flush()?)).unwrap_err()
+}
+
+/// Loses the store after three steps; whoever waits for the fourth is told of it.
 fn after(place: &Place, lose: impl FnOnce(&Path)) -> (PortError, String) {
     let store = place.write();
     let mut run = run_of_steps(&store, 3);
     lose(&place.path());
-    let error = run.step(grpo_step(1, 3)).unwrap_err();
-    let again = run.step(grpo_step(1, 4)).unwrap_err();
+    let error = refused(&mut run, 3);
+    let again = refused(&mut run, 4);
     assert_eq!(error, again, "nothing goes on in silence");
     let end = run.finish(RunStatus::Done, 0, None, None).unwrap_err();
     assert!(matches!(end, StoreError::Displaced { .. }), "{end:?}");
@@ -70,7 +75,7 @@ fn a_store_that_is_moved_with_its_folder_is_noticed() {
     let store = Store::open(&path, Mode::Write).unwrap();
     let mut run = run_of_steps(&store, 1);
     fs::rename(&folder, place.folder.path().join("elsewhere")).unwrap();
-    let error = run.step(grpo_step(1, 1)).unwrap_err();
+    let error = refused(&mut run, 1);
     assert!(error.message.contains("runs/r1x.db.saved-1"), "{error}");
     assert_eq!(
         Store::open(&folder.join("r1x.db.saved-1"), Mode::Read).unwrap().runs().unwrap().len(),

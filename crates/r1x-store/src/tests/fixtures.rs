@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use r1x_core::CheckpointKind;
 use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 use r1x_core::port::Recorder;
 use r1x_core::problem::Problem;
@@ -269,7 +270,7 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
     }
 }
 
-pub fn checkpoint(stage: usize, step: u64, kind: &'static str, path: &str) -> CheckpointFacts {
+pub fn checkpoint(stage: usize, step: u64, kind: CheckpointKind, path: &str) -> CheckpointFacts {
     CheckpointFacts {
         stage,
         step,

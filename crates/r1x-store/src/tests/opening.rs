@@ -109,9 +109,10 @@ fn a_store_in_whose_upgrade_somebody_was_killed_is_upgraded_by_the_next() {
             let upgraded = Store::upgrade(&left.path()).unwrap().unwrap();
             assert_eq!((upgraded.from, upgraded.to), (3, known_schema()), "{what}");
             assert_whole(&left.path());
-            assert_whole(&upgraded.backup);
             let error = Store::open(&upgraded.backup, Mode::Read).err().unwrap();
             assert!(matches!(error, StoreError::TooOld { found: 3, .. }), "the copy is as it was");
+            Store::upgrade(&upgraded.backup).unwrap();
+            assert_whole(&upgraded.backup);
             let store = left.read();
             assert_eq!(store.run("latest").unwrap().steps, 3);
             assert_eq!(number(&store, "PRAGMA user_version"), known_schema());
@@ -124,6 +125,7 @@ fn a_store_in_whose_upgrade_somebody_was_killed_is_upgraded_by_the_next() {
 fn a_store_that_cannot_be_copied_is_left_as_it_is() {
     let old = Place::new();
     drop(run_of_steps(&old.write(), 3));
+    change(&old, "DELETE FROM _sqlx_migrations WHERE version > 6");
     change(&old, "PRAGMA user_version = 6");
     let before = std::fs::read(old.path()).unwrap();
     // The name that the copy would have is taken by a folder with something in it.
@@ -162,7 +164,7 @@ fn no_table_lists_the_words_that_it_may_hold() {
     drop(run);
     change(&place, open);
     let checked = "SELECT count(*) FROM sqlite_schema WHERE sql LIKE '%IN (0, 1)%' OR sql LIKE '%json_valid%'";
-    assert_eq!(number(&place.read(), checked), 10);
+    assert_eq!(number(&place.read(), checked), 9, "tables with flags or JSON");
 }
 
 /// The database of somebody else is recovered as its own program would do it, and left alone otherwise.

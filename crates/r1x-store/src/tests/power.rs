@@ -1,6 +1,7 @@
 //! Kills, full disks, and logs that lost their end as a power cut leaves them: earlier steps stay, no step is ever half
 //! there. No power is cut here: what stands in for it is a copy of the store beside a log that was cut short.
 
+use r1x_core::CheckpointKind;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -198,7 +199,7 @@ fn a_settled_checkpoint_outlasts_the_log() {
     let place = Place::new();
     let store = place.write();
     let mut run = run_of_steps(&store, 4);
-    run.checkpoint(&checkpoint(1, 4, "step", "grpo-1/step-000004")).unwrap();
+    run.checkpoint(&checkpoint(1, 4, CheckpointKind::Step, "grpo-1/step-000004")).unwrap();
     assert!(run.settle().unwrap());
     for step in 4..9 {
         run.step(grpo_step(1, step)).unwrap();

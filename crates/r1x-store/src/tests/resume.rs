@@ -1,5 +1,6 @@
 //! A resumed run: what was computed anew no longer counts, and nothing is deleted. Must not know the schema.
 
+use r1x_core::CheckpointKind;
 use r1x_core::port::{Cursor, Recorder};
 
 use super::fixtures::*;
@@ -13,15 +14,15 @@ fn interrupted_run(store: &Store) -> String {
     for step in 0..4 {
         write(&mut run, grpo_step(0, step));
         if step == 1 {
-            run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
+            run.checkpoint(&checkpoint(0, 2, CheckpointKind::Step, "two")).unwrap();
             run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.2)).unwrap();
         }
     }
-    run.checkpoint(&checkpoint(0, 4, "stage", "four")).unwrap();
+    run.checkpoint(&checkpoint(0, 4, CheckpointKind::Stage, "four")).unwrap();
     run.evaluation(&evaluation(Some(0), "grpo-0", 4, 0.4)).unwrap();
     run.stage_finished(&stage(0, "grpo", 0), "aa").unwrap();
     run.stage_started(&stage(1, "grpo", 0)).unwrap();
-    run.checkpoint(&checkpoint(1, 0, "interrupt", "later")).unwrap();
+    run.checkpoint(&checkpoint(1, 0, CheckpointKind::Interrupt, "later")).unwrap();
     write(&mut run, grpo_step(1, 0));
     run.finish(RunStatus::Interrupted, 130, None, Some("old")).unwrap();
     run.name().to_owned()
@@ -64,7 +65,7 @@ fn what_is_computed_anew_takes_the_place_of_the_old() {
     let mut facts = grpo_step(0, 2);
     facts.metrics[0].1 = -1.0;
     write(&mut run, facts);
-    run.checkpoint(&checkpoint(0, 2, "step", "two")).unwrap();
+    run.checkpoint(&checkpoint(0, 2, CheckpointKind::Step, "two")).unwrap();
     run.evaluation(&evaluation(Some(0), "grpo-0", 2, 0.3)).unwrap();
     let series = store.metric_series(&name, None, "loss").unwrap();
     let loss: Vec<_> = series.iter().map(|point| (point.step, point.value)).collect();

@@ -1,6 +1,7 @@
 //! Every field that goes in comes out, bit for bit. Must not know the schema.
 
 use r1x_core::Boundary;
+use r1x_core::CheckpointKind;
 use r1x_core::facts::StepFacts;
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::Recorder;
@@ -220,8 +221,8 @@ fn sft_run(store: &Store) -> RunWriter {
         write(&mut run, step_facts(0, step, Vec::new()));
     }
     std::fs::write(run.folder().join("sft-0.safetensors"), b"weights").unwrap();
-    run.checkpoint(&checkpoint(0, 3, "stage", "sft-0.safetensors")).unwrap();
-    run.checkpoint(&checkpoint(0, 2, "step", "gone")).unwrap();
+    run.checkpoint(&checkpoint(0, 3, CheckpointKind::Stage, "sft-0.safetensors")).unwrap();
+    run.checkpoint(&checkpoint(0, 2, CheckpointKind::Step, "gone")).unwrap();
     run.stage_finished(&stage(0, "sft", 0), "99aa").unwrap();
     run.evaluation(&evaluation(Some(0), "sft-0", 3, 0.5)).unwrap();
     run.stage_started(&stage(1, "evaluate", 0)).unwrap();

@@ -1,6 +1,7 @@
 //! Others who hold a lock: a run waits for them, whatever it is about to do, and readers are in nobody's way. Must not
 //! know how long anything takes.
 
+use r1x_core::CheckpointKind;
 use std::time::Duration;
 
 use r1x_core::port::{Cursor, Recorder};
@@ -37,7 +38,7 @@ fn a_run_waits_for_a_writer_at_its_start_at_a_step_and_at_its_end() {
         run.step(grpo_step(1, 1)).unwrap();
     });
     in_spite_of_a_writer(&place, || {
-        run.checkpoint(&checkpoint(1, 2, "step", "grpo-1/step-000002")).unwrap();
+        run.checkpoint(&checkpoint(1, 2, CheckpointKind::Step, "grpo-1/step-000002")).unwrap();
     });
     in_spite_of_a_writer(&place, || {
         run.finish(RunStatus::Interrupted, 130, None, None).unwrap();

@@ -39,7 +39,7 @@ fn stages_are_recorded_with_their_checkpoints_in_order() {
             Fact::StageStarted(stage) => Some(format!("start {} {}", stage.index, stage.kind)),
             Fact::StageFinished(stage, _) => Some(format!("end {}", stage.id)),
             Fact::Checkpoint(saved) => {
-                Some(format!("{} {} {}", saved.kind, saved.path, saved.step))
+                Some(format!("{} {} {}", saved.kind.as_str(), saved.path, saved.step))
             }
             Fact::Evaluation(eval) => Some(format!("eval {:?} {}", eval.stage, eval.label)),
             Fact::Step(_) => None,

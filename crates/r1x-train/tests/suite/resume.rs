@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use r1x_core::CheckpointKind;
 use r1x_core::plan::{EvalWhen, RunPlan};
 use r1x_core::port::Cursor;
 use r1x_train::RunOutcome;
@@ -32,7 +33,7 @@ fn plan() -> RunPlan {
 fn lasting(facts: &[Fact]) -> Vec<Fact> {
     let lasts = |fact: &&Fact| match fact {
         Fact::StageStarted(_) => false,
-        Fact::Checkpoint(saved) => saved.kind != "interrupt",
+        Fact::Checkpoint(saved) => saved.kind != CheckpointKind::Interrupt,
         _ => true,
     };
     let mut facts: Vec<Fact> = facts.iter().filter(lasts).cloned().collect();

@@ -19,9 +19,9 @@ use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::{Prepared, prepare};
-use crate::progress::{Progress, Shares};
+use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
-use crate::timed::{Stopwatch, TimedPolicy, TimedRewarder};
+use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::{environment, session, table};
 
 /// Runs an experiment from its beginning.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
-use r1x_core::port::{Arrivals, Outcomes};
+use r1x_core::port::{Outcomes, PendingGroups, Scoring};
 use r1x_core::reward::applies;
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PendingGroup, PortError, Problem, ProblemSource,
@@ -83,16 +83,33 @@ pub struct Rules {
 }
 
 impl Rewarder for Rules {
-    fn score_arriving(
+    fn begin(
         &mut self,
         rewards: &[RewardPlan],
-        groups: &[PendingGroup],
-        arrivals: &mut Arrivals<'_>,
-    ) -> Result<Outcomes, PortError> {
-        arrivals(&mut |index| {
-            assert!(groups[index].rollouts().is_some(), "group {index} is here")
-        })?;
-        let groups = &groups[..groups.len() - usize::from(self.forget_a_group)];
+        groups: PendingGroups,
+    ) -> Result<Box<dyn Scoring + '_>, PortError> {
+        let (rewards, arrived) = (rewards.to_vec(), 0);
+        Ok(Box::new(Ruling { rules: self, rewards, groups, arrived }))
+    }
+}
+
+/// Rules at work.
+struct Ruling<'a> {
+    rules: &'a Rules,
+    rewards: Vec<RewardPlan>,
+    groups: PendingGroups,
+    arrived: usize,
+}
+
+impl Scoring for Ruling<'_> {
+    fn arrived(&mut self, group: usize) {
+        assert!(self.groups[group].rollouts().is_some(), "group {group} is here");
+        self.arrived += 1;
+    }
+
+    fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
+        assert_eq!(self.arrived, self.groups.len(), "each group is said once");
+        let groups = &self.groups[..self.groups.len() - usize::from(self.rules.forget_a_group)];
         let one = |reward: &RewardPlan| {
             let group = |group: &PendingGroup| {
                 if !applies(reward, &group.problem) {
@@ -103,7 +120,7 @@ impl Rewarder for Rules {
             };
             groups.iter().map(group).collect()
         };
-        Ok(rewards.iter().map(one).collect())
+        Ok(self.rewards.iter().map(one).collect())
     }
 }
 
