@@ -9,10 +9,9 @@ use r1x_core::plan::RunPlan;
 use r1x_core::{Capability, Judge, PortError};
 use r1x_reward::{Exec, Grants, Host, Plugin};
 
-use crate::command::plugin::told;
 use crate::failure::{Failure, code};
+use crate::hosting;
 use crate::judge::Judges;
-use crate::session;
 
 /// Where the manifest of a plugin and its component disagree about what it asks for.
 pub fn disagreement(source: &Source, asks: &[Capability]) -> Option<String> {
@@ -40,13 +39,13 @@ pub fn disagreement(source: &Source, asks: &[Capability]) -> Option<String> {
 /// # Errors
 /// When a tool for that is missing.
 pub fn exec(host: &Host) -> Result<Exec, Failure> {
-    let environment = session::build_environment();
+    let environment = hosting::build_environment();
     let mut components = Vec::new();
     for language in interpreter::languages() {
         if !interpreter::is_built(language, &environment) {
             eprintln!("building the interpreter for programs in {language}, once for this machine");
         }
-        if let Some(bytes) = interpreter::component(language, &environment).map_err(told)? {
+        if let Some(bytes) = interpreter::component(language, &environment)? {
             components.push((language, bytes));
         }
     }

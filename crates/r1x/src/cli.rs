@@ -5,21 +5,19 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::args::{AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, all_or};
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
-use crate::display::Ink;
 use crate::failure::{Failure, code};
 use crate::memory::Excess;
-use crate::output::{self, Extent, Looks, Stream};
-use crate::{cache, session, table};
+use crate::output::{self, Stream};
+use crate::{cache, hosting, table};
 
 mod plugin;
-
-pub use plugin::{AgainstArgs, PluginArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -42,34 +40,6 @@ pub struct Cli {
     command: Command,
 }
 
-/// Options every command takes.
-#[derive(Debug, Args)]
-pub struct Global {
-    /// The store: a SQLite file with every run; checkpoints lie in a folder beside it [default: runs/r1x.sqlite, here
-    /// or, for runs that are there already, in the nearest folder above]
-    #[arg(long, global = true, env = "R1X_STORE")]
-    pub store: Option<PathBuf>,
-    /// Colour: `NO_COLOR`, `TERM=dumb` and a terminal that is none turn it off
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
-    color: Color,
-    /// Show lines and cells whole, however wide the terminal is
-    #[arg(long, global = true)]
-    wide: bool,
-    /// What builds and native code of plugins may take on disk; what was used longest ago goes first
-    #[arg(long, global = true, env = "R1X_CACHE_LIMIT", value_name = "SIZE", default_value = "2GiB", value_parser = size)]
-    cache_limit: u64,
-    /// More messages on standard error; twice for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let plain = || text.parse::<u64>().ok();
-    r1x_spec::bytes(text)
-        .or_else(plain)
-        .ok_or_else(|| "a size is a number with a unit, such as 500MiB or 2GiB".to_owned())
-}
-
 /// Completions that are all held until they are printed.
 fn samples(text: &str) -> Result<usize, String> {
     let number = text.parse::<usize>().ok().filter(|number| *number <= 65_536);
@@ -83,86 +53,6 @@ fn temperature(text: &str) -> Result<f64, String> {
     number
         .filter(possible)
         .ok_or_else(|| "a temperature is 0, or a number from 0.01 to 100".to_owned())
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-impl Global {
-    fn looks(&self) -> Looks {
-        Looks {
-            color: match self.color {
-                Color::Always => Some(Ink::Colored),
-                Color::Never => Some(Ink::Plain),
-                Color::Auto => None,
-            },
-            extent: if self.wide { Extent::Everything } else { Extent::Fitted },
-        }
-    }
-}
-
-/// A spec and what is changed in it.
-#[derive(Clone, Debug, Args)]
-pub struct SpecArgs {
-    /// The experiment, a YAML file
-    pub spec: PathBuf,
-    /// Change one value: `--set stages.rl.grpo.lr=1e-4` (list entries go by id)
-    #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub set: Vec<String>,
-    /// Short for `--set seed=N`
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-}
-
-impl SpecArgs {
-    /// Every override in order.
-    pub fn overrides(&self) -> Vec<String> {
-        let seed = self.seed.map(|seed| format!("seed={seed}"));
-        self.set.iter().cloned().chain(seed).collect()
-    }
-}
-
-/// Where things are computed.
-#[derive(Clone, Debug, Args)]
-pub struct ComputeArgs {
-    /// `cpu`, or `cuda:N` in a build with CUDA
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Threads; results do not depend on it [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<std::num::NonZeroUsize>,
-}
-
-impl ComputeArgs {
-    /// The number of threads to use.
-    pub fn threads(&self) -> usize {
-        all_or(self.threads)
-    }
-}
-
-/// As many threads as asked for, or one per core.
-fn all_or(threads: Option<std::num::NonZeroUsize>) -> usize {
-    let all = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    threads.map_or_else(all, std::num::NonZeroUsize::get)
-}
-
-/// How `sql` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns.
-    Table,
-    /// Comma-separated values with a header.
-    Csv,
-    /// A list of objects.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -357,8 +247,8 @@ pub fn main() -> i32 {
     }));
     let cli = Cli::parse();
     output::set_looks(cli.global.looks());
-    logging(cli.verbose());
-    let (began, limit_bytes) = (SystemTime::now(), cli.global.cache_limit);
+    logging(cli.global.log_level());
+    let (began, limit_bytes) = (SystemTime::now(), cli.global.cache_limit_bytes());
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(cli)));
     let code = match result {
         Ok(Ok(code)) => code,
@@ -381,21 +271,11 @@ pub fn main() -> i32 {
 
 /// Keeps the cache within its limit, whatever this command added to it.
 fn trim_cache(limit_bytes: u64, began: SystemTime) {
-    let Some(root) = session::cache_root() else { return };
+    let Some(root) = hosting::cache_root() else { return };
     let freed = cache::trim(&root, limit_bytes, began);
     if freed.entries > 0 {
         let bytes = table::bytes(freed.bytes);
         tracing::info!("removed {} entries of the cache, {bytes}: see `r1x cache`", freed.entries);
-    }
-}
-
-impl Cli {
-    fn verbose(&self) -> &'static str {
-        match self.global.verbose {
-            0 => "warn",
-            1 => "info",
-            _ => "debug",
-        }
     }
 }
 
@@ -413,15 +293,15 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Run { spec, compute, force, json } => {
-            command::run::run(&global, &spec, &compute, excess(force), json)
+            command::run::run(&global, &spec.source(), &compute.compute(), excess(force), json)
         }
         Command::Resume { run, compute, checkpoint, redo_steps, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
             let from = Point { checkpoint, lost };
-            command::resume::resume(&global, &run, &compute, &from, json)
+            command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
-        Command::Check { spec, force } => command::check::check(&spec, excess(force)),
-        Command::Plan { spec, json } => command::plan::plan(&spec, json),
+        Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
+        Command::Plan { spec, json } => command::plan::plan(&spec.source(), json),
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
@@ -442,7 +322,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             compute,
         } => {
             let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
-            command::generate::generate(&global, &run, &ask, &compute, json)
+            command::generate::generate(&global, &run, &ask, &compute.compute(), json)
         }
         Command::Plugin(verb) => plugin::dispatch(&global, verb),
         Command::Rescore { run, plugin, with, grant, against } => {
@@ -459,7 +339,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
                 (true, _) => Wanted::List,
                 _ => Wanted::Sums,
             };
-            command::cache::cache(wanted, global.cache_limit)
+            command::cache::cache(wanted, global.cache_limit_bytes())
         }
         Command::Schema => command::info::schema(),
         Command::Explain { code } => command::info::explain(code.as_deref()),

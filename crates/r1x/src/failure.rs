@@ -120,6 +120,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<r1x_build::BuildError> for Failure {
+    fn from(error: r1x_build::BuildError) -> Self {
+        Failure::new(code::INPUT, error.to_string(), error.hint())
+    }
+}
+
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
         let code = match error.boundary {

@@ -169,7 +169,7 @@ impl Inputs for World {
             return Ok(path.to_owned());
         }
         let told = |error: r1x_build::BuildError| Refusal::new(error.to_string(), error.hint());
-        let environment = crate::session::build_environment_with(&self.host);
+        let environment = crate::hosting::build_environment_with(&self.host);
         let source = Source::open(path).map_err(told)?;
         if r1x_build::find(&source, &environment).map_err(told)?.is_none() {
             // The first build of a language's runtime takes long enough to look like a hang.
@@ -185,7 +185,7 @@ impl Inputs for World {
         if capability != Capability::Exec {
             return Ok(());
         }
-        let environment = crate::session::build_environment();
+        let environment = crate::hosting::build_environment();
         let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
         let languages = r1x_build::interpreter::languages();
         languages

@@ -18,8 +18,8 @@ use crate::inputs::World;
 use crate::memory::{self, Excess};
 use crate::notice::Notice;
 use crate::rehearsal::rehearse;
-use crate::session;
 use crate::sizes::sizes;
+use crate::wiring;
 
 /// Below this share, tokens that training never shows are those of any long text.
 const UNSEEN_SHARE: f64 = 1e-3;
@@ -54,7 +54,7 @@ pub fn prepare<'p>(
     let needed = r1x_spec::memory(plan, encoder.vocabulary_size(), &sizes, threads);
     let parameters = r1x_spec::parameters(&plan.model, encoder.vocabulary_size()).total;
     let too_much = memory::fits(&needed, parameters, excess)?;
-    let (mut rewarder, plugins) = session::rewarder(plan, world, None)?;
+    let (mut rewarder, plugins) = wiring::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
     let (checked, mut errors) = match checked {

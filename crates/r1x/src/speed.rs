@@ -13,7 +13,7 @@ use r1x_spec::{Estimate, Work, forward_flops};
 use serde::{Deserialize, Serialize};
 
 use crate::environment;
-use crate::session;
+use crate::hosting;
 
 /// How long each rate is measured. The fastest round counts: a slower one shared the machine with something else.
 const WATCH: Duration = Duration::from_millis(250);
@@ -173,7 +173,7 @@ fn now_ms() -> u64 {
 }
 
 fn place() -> Option<PathBuf> {
-    session::cache_root().map(|root| root.join("speed.json"))
+    hosting::cache_root().map(|root| root.join("speed.json"))
 }
 
 fn point(shape: Shape, precision: Precision, threads: usize) -> Result<Point, PortError> {

@@ -4,25 +4,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
-use super::{Global, SpecArgs};
+use crate::args::{AgainstArgs, Global, PluginArgs, SpecArgs};
 use crate::command::plugin as verbs;
 use crate::failure::Failure;
-
-/// A plugin and how it is configured.
-#[derive(Clone, Debug, Args)]
-pub struct PluginArgs {
-    /// The plugin: its folder, one source file or a .wasm component
-    #[arg(default_value = ".")]
-    pub plugin: PathBuf,
-    /// What it is configured with, as in a spec's `with`
-    #[arg(long = "with", value_name = "JSON")]
-    pub with: Option<String>,
-    /// What it may ask for beyond text, as in a spec's `grant`: assets,exec
-    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
-    pub grant: Vec<String>,
-}
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -101,20 +87,6 @@ pub enum Verb {
     },
 }
 
-/// What new scores are compared with.
-#[derive(Clone, Debug, Args)]
-pub struct AgainstArgs {
-    /// Id of the reward to compare with [default: the one whose plugin has the same name]
-    #[arg(long)]
-    pub reward: Option<String>,
-    /// Changed rollouts to show
-    #[arg(long, default_value_t = 10)]
-    pub show: usize,
-    /// Print a JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Runs a verb.
 pub fn dispatch(global: &Global, verb: Verb) -> Result<i32, Failure> {
     match verb {
@@ -122,7 +94,7 @@ pub fn dispatch(global: &Global, verb: Verb) -> Result<i32, Failure> {
         Verb::Build { plugin, output } => verbs::build::build(&plugin, output.as_deref()),
         Verb::Test { plugin, replay: Some(file), .. } => verbs::replay::replay(&plugin, &file),
         Verb::Test { plugin, cases, replay: None } => verbs::test::test(&plugin, cases.as_deref()),
-        Verb::Check { spec } => verbs::check::check(&spec),
+        Verb::Check { spec } => verbs::check::check(&spec.source()),
         Verb::Bench { plugin, n, bytes, rounds, step_ms } => {
             let work = verbs::bench::Work { n, bytes, rounds, step_ms };
             verbs::bench::bench(global, &plugin, &work)

@@ -9,7 +9,7 @@ use crate::cache::{self, Entry};
 use crate::display::{Fields, Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::{session, table};
+use crate::{hosting, table};
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Wanted {
 /// # Errors
 /// When something cannot be removed, or this machine has no place for a cache.
 pub fn cache(wanted: Wanted, limit_bytes: u64) -> Result<i32, Failure> {
-    let Some(root) = session::cache_root() else {
+    let Some(root) = hosting::cache_root() else {
         let hint = "set HOME, or XDG_CACHE_HOME to an absolute path";
         return Err(Failure::new(code::INPUT, "there is no place for a cache", hint));
     };

@@ -5,24 +5,24 @@
 
 use std::time::Instant;
 
-use crate::cli::SpecArgs;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::plans::SpecSource;
 use crate::prepare::prepare;
 use crate::speed::all_cores;
-use crate::{session, table};
+use crate::{hosting, plans, table};
 
 /// Checks a spec and the plugins and data it names.
 ///
 /// # Errors
 /// Everything wrong, printed at once.
-pub fn check(spec: &SpecArgs, excess: Excess) -> Result<i32, Failure> {
+pub fn check(spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
     let began = Instant::now();
-    let world = session::world(1)?;
-    let resolved = session::resolved(spec, &world)?;
+    let world = hosting::world(1)?;
+    let resolved = plans::resolved(spec, &world)?;
     let plan = &resolved.plan;
     let prepared = prepare(plan, &world, all_cores(), excess)?;
     for (path, took) in world.compiled() {
@@ -33,7 +33,7 @@ pub fn check(spec: &SpecArgs, excess: Excess) -> Result<i32, Failure> {
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let said = format!(
         "  {}  {}, {}, {}  ({:.0} ms)",
-        spec.spec.display(),
+        spec.path.display(),
         plural(plan.stages.len(), "stage"),
         plural(plan.rewards.len(), "reward"),
         plural(plan.evals.len(), "suite"),

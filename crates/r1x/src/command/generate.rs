@@ -8,12 +8,13 @@ use r1x_core::{Completion, Rng};
 use r1x_model::Expected;
 use r1x_store::{CheckpointCard, Store};
 
-use crate::cli::{ComputeArgs, Global};
+use crate::args::Global;
 use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
 use crate::number::number;
 use crate::output::{self, Stream};
-use crate::session;
+use crate::wiring::Compute;
+use crate::{plans, stores, wiring};
 
 /// What is asked.
 #[derive(Debug)]
@@ -38,16 +39,16 @@ pub fn generate(
     global: &Global,
     run: &str,
     ask: &Ask,
-    compute: &ComputeArgs,
+    compute: &Compute,
     json: bool,
 ) -> Result<i32, Failure> {
-    let device = session::device(compute)?;
-    let store = session::reading(global)?;
-    let plan = session::plan_of(&store, run)?;
+    let device = wiring::device(compute)?;
+    let store = stores::reading(global.store())?;
+    let plan = plans::plan_of(&store, run)?;
     let summary = store.run(run)?;
     let checkpoint = checkpoint(&store, &summary.name, ask.checkpoint.as_deref())?;
     let folder = store.run_folder(&summary.name).join(&checkpoint.path);
-    let mut policy = session::policy(&plan, compute, &device, &folder)?;
+    let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
     policy.load_weights(
         &folder,
         &Expected {
@@ -162,7 +163,7 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<Checkpoi
 
 /// The first few held-out prompts.
 fn heldout(plan: &RunPlan) -> Result<Vec<String>, Failure> {
-    let problems = session::problems(plan)?;
+    let problems = wiring::problems(plan)?;
     let sets = problems.sets().flat_map(|(_, set)| set.heldout.iter().take(4));
     Ok(sets.map(|problem| problem.prompt.clone()).collect())
 }

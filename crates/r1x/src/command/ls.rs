@@ -4,12 +4,12 @@
 
 use r1x_store::{LastFigure, RunSummary};
 
-use crate::cli::Global;
+use crate::args::Global;
 use crate::display::{Page, Table};
 use crate::failure::Failure;
 use crate::number::optional;
 use crate::output::{self, Stream};
-use crate::{session, table};
+use crate::{plans, stores, table};
 
 const HEADER: [&str; 11] = [
     "run",
@@ -30,10 +30,10 @@ const HEADER: [&str; 11] = [
 /// # Errors
 /// When the store cannot be read.
 pub fn ls(global: &Global, json: bool) -> Result<i32, Failure> {
-    let store = session::reading(global)?;
+    let store = stores::reading(global.store())?;
     let runs = store.runs()?;
     if json {
-        output::json(&session::json(&runs)?);
+        output::json(&plans::json(&runs)?);
         return Ok(0);
     }
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();

@@ -10,26 +10,26 @@ use r1x_model::ModelEncoder;
 use r1x_spec::{DataSize, Estimate, Resolved, estimate};
 use r1x_tasks::Problems;
 
-use crate::cli::SpecArgs;
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
 use crate::output::{self, Stream};
+use crate::plans::SpecSource;
 use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
-use crate::{memory, session, table};
+use crate::{hosting, memory, plans, table};
 
 /// Prints the plan.
 ///
 /// # Errors
 /// When the spec is wrong.
-pub fn plan(spec: &SpecArgs, json: bool) -> Result<i32, Failure> {
-    let world = session::world(1)?;
-    let resolved = session::resolved(spec, &world)?;
+pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
+    let world = hosting::world(1)?;
+    let resolved = plans::resolved(spec, &world)?;
     let sizes = data_sizes(&resolved.plan);
     let estimate = estimate(&resolved.plan, resolved.vocabulary_size, &sizes, all_cores());
     let speed = speed()?;
     let time = speed.seconds(&estimate, resolved.plan.model.precision);
-    let (_, hash) = session::plan_json(&resolved.plan)?;
+    let (_, hash) = plans::plan_json(&resolved.plan)?;
     if json {
         let object = serde_json::json!({
             "plan": resolved.plan,

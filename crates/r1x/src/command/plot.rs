@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use plotters::prelude::*;
 use r1x_store::MetricPoint;
 
-use crate::cli::Global;
+use crate::args::Global;
 use crate::failure::{Failure, code};
-use crate::session;
+use crate::stores;
 
 const COLORS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
@@ -52,7 +52,7 @@ struct Curve {
 /// # Errors
 /// When a run has no such metric or the file cannot be written.
 pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failure> {
-    let store = session::reading(global)?;
+    let store = stores::reading(global.store())?;
     let metric = draw.metric.as_str();
     let mut curves = Vec::new();
     let mut stages: Vec<String> = Vec::new();

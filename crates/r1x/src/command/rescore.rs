@@ -4,10 +4,10 @@
 
 use r1x_store::PluginInput;
 
-use crate::cli::{AgainstArgs, Global, PluginArgs};
+use crate::args::{AgainstArgs, Global, PluginArgs};
 use crate::command::plugin::{granted, run};
 use crate::failure::Failure;
-use crate::session;
+use crate::stores;
 
 /// Scores, keeps and reports.
 ///
@@ -20,7 +20,7 @@ pub fn rescore(
     against: &AgainstArgs,
 ) -> Result<i32, Failure> {
     let opened = granted(arguments)?;
-    let store = session::store(global)?;
+    let store = stores::store(global.store())?;
     let judged = run::judge(&store, &opened, arguments, reference, against.reward.as_deref())?;
     let plugin = &opened.plugin;
     let input = PluginInput {

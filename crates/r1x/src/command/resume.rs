@@ -11,12 +11,13 @@ use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, Model};
 use r1x_store::{Level, Store};
 
-use crate::cli::{ComputeArgs, Global};
+use crate::args::Global;
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
-use crate::session;
+use crate::wiring::Compute;
+use crate::{hosting, plans, stores, wiring};
 
 use choice::{Choice, Choices, Run};
 
@@ -45,12 +46,12 @@ pub struct Point {
 pub fn resume(
     global: &Global,
     run: &str,
-    compute: &ComputeArgs,
+    compute: &Compute,
     from: &Point,
     json: bool,
 ) -> Result<i32, Failure> {
-    let device = session::device(compute)?;
-    let store = session::existing(global)?;
+    let device = wiring::device(compute)?;
+    let store = stores::existing(global.store())?;
     let summary = store.run(run)?;
     if matches!(summary.status.as_str(), "done" | "gate missed" | "running") {
         return Err(Failure::new(
@@ -60,7 +61,7 @@ pub fn resume(
         ));
     }
     let name = summary.name.as_str();
-    let plan = session::plan_of(&store, name)?;
+    let plan = plans::plan_of(&store, name)?;
     let run = Run::new(&store, name, &summary.uid, &plan)?;
     let choices = match &from.checkpoint {
         Some(wanted) => Choices { choices: vec![run.named(wanted)?], beyond: Vec::new() },
@@ -69,12 +70,12 @@ pub fn resume(
     if choices.choices.is_empty() {
         return Err(none(&run, "has no checkpoint yet", &choices.beyond));
     }
-    let world = session::world(compute.threads())?;
-    let problems = session::problems(&plan)?;
-    let (mut rewarder, _) = session::rewarder(&plan, &world, Some(&store))?;
+    let world = hosting::world(compute.threads)?;
+    let problems = wiring::problems(&plan)?;
+    let (mut rewarder, _) = wiring::rewarder(&plan, &world, Some(&store))?;
     let folder = store.run_folder(name);
-    rewarder.keep_failures(session::failures(&folder));
-    let mut policy = session::policy(&plan, compute, &device, &folder)?;
+    rewarder.keep_failures(wiring::failures(&folder));
+    let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
     policy.keep_in(Home { folder, run: summary.uid.clone() });
     let Restored { cursor, choice, unusable } = restore(&run, &choices, policy.as_mut())?;
     let again = Again::count(&store, name, &cursor)?;
@@ -85,7 +86,7 @@ pub fn resume(
     // Before the run is taken up again: what cannot go on stays as it is.
     let checked = r1x_train::check(&plan, &*policy, &problems, cursor.clone())
         .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
-    let mut writer = store.resume_run(name, &cursor, session::folder().as_deref())?;
+    let mut writer = store.resume_run(name, &cursor, plans::folder().as_deref())?;
     eprintln!("going on from {}: {}", choice.name, steps_done(&plan, &cursor));
     if again.steps > 0 {
         eprintln!("{}", again.sentence(&plan));

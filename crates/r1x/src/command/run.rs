@@ -12,17 +12,19 @@ use r1x_model::Home;
 use r1x_store::{Level, RunStart, RunStatus, RunWriter, Store};
 use r1x_train::{Checked, Ports, RunOutcome};
 
-use crate::cli::{ComputeArgs, Global, SpecArgs};
+use crate::args::Global;
 use crate::failure::{Failure, code};
 use crate::interrupt::Interrupt;
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::plans::SpecSource;
 use crate::prepare::{Prepared, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
-use crate::{environment, session, table};
+use crate::wiring::Compute;
+use crate::{environment, hosting, plans, stores, table, wiring};
 
 /// Runs an experiment from its beginning.
 ///
@@ -30,46 +32,46 @@ use crate::{environment, session, table};
 /// Whatever stops it; what was recorded stays.
 pub fn run(
     global: &Global,
-    spec: &SpecArgs,
-    compute: &ComputeArgs,
+    spec: &SpecSource,
+    compute: &Compute,
     excess: Excess,
     json: bool,
 ) -> Result<i32, Failure> {
-    let device = session::device(compute)?;
-    let world = session::world(compute.threads())?;
-    let resolved = session::resolved(spec, &world)?;
+    let device = wiring::device(compute)?;
+    let world = hosting::world(compute.threads)?;
+    let resolved = plans::resolved(spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
     let plan = &resolved.plan;
     let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
     let Prepared { checked, problems, mut rewarder, plugins, notices } =
-        prepare(plan, &world, compute.threads(), excess)?;
+        prepare(plan, &world, compute.threads, excess)?;
     notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
-    let mut policy = session::policy(plan, compute, &device, Path::new(""))?;
-    let (plan_json, plan_sha256) = session::plan_json(plan)?;
-    let store = session::store(global)?;
+    let mut policy = wiring::policy(plan, compute, &device, Path::new(""))?;
+    let (plan_json, plan_sha256) = plans::plan_json(plan)?;
+    let store = stores::store(global.store())?;
     let mut writer = store
         .begin_run(RunStart {
             name: plan.name.clone(),
             seed: plan.seed,
-            spec_path: Some(spec.spec.display().to_string()),
+            spec_path: Some(spec.path.display().to_string()),
             spec_text: resolved.source_text.clone(),
             overrides: resolved.overrides.clone(),
             plan_json,
             plan_sha256,
-            environment: environment::current(&compute.device, compute.threads()),
-            datasets: session::datasets(plan, &problems),
+            environment: environment::current(&compute.device, compute.threads),
+            datasets: wiring::datasets(plan, &problems),
             plugins,
             parent: None,
-            folder: session::folder(),
+            folder: plans::folder(),
         })
         .map_err(PortError::from)?;
     for notice in &notices {
         writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
     }
-    rewarder.keep_failures(session::failures(writer.folder()));
+    rewarder.keep_failures(wiring::failures(writer.folder()));
     policy.keep_in(Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() });
     let wired = Wired { plan, checked, policy, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)

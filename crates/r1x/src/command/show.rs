@@ -4,12 +4,12 @@
 
 use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, RunSummary, StepCard};
 
-use crate::cli::Global;
+use crate::args::Global;
 use crate::display::{Fields, Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::number::{number, optional};
 use crate::output::{self, Stream};
-use crate::{session, table};
+use crate::{plans, stores, table};
 
 /// What to show.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn show(
     json: bool,
 ) -> Result<i32, Failure> {
     let Address { run, numbers } = parse(address)?;
-    let store = session::reading(global)?;
+    let store = stores::reading(global.store())?;
     match numbers[..] {
         [step] => print(&store.step(run, stage, step)?, step_page, json)?,
         [step, group] => print(&store.group(run, stage, step, group)?, group_page, json)?,
@@ -64,7 +64,7 @@ pub fn show(
 /// Prints a card for people or for programs.
 fn print<T: serde::Serialize>(card: &T, page: fn(&T) -> Page, json: bool) -> Result<(), Failure> {
     match json {
-        true => output::json(&session::json(card)?),
+        true => output::json(&plans::json(card)?),
         false => output::page(Stream::Out, &page(card)),
     }
     Ok(())

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use r1x_store::{SqlQuery, Store, examples};
 
-use crate::cli::{Format, Global};
+use crate::args::{Format, Global};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::{interrupt, session};
+use crate::{hosting, interrupt, stores};
 
 use editor::Editor;
 use print::Printer;
@@ -52,7 +52,7 @@ pub fn sql(
         output::page(Stream::Out, &page);
         return Ok(0);
     }
-    let store = session::reading(global)?;
+    let store = stores::reading(global.store())?;
     let text = match (query, example) {
         (Some(query), _) => query,
         (None, Some(name)) => {
@@ -133,7 +133,7 @@ fn prompt(store: &Store, asking: Asking) -> Result<(), Failure> {
     names.extend(commands().map(str::to_owned));
     names.sort();
     names.dedup();
-    let history = session::cache_root().map(|root| root.join("sql_history"));
+    let history = hosting::cache_root().map(|root| root.join("sql_history"));
     let mut editor = Editor::new(names, history).map_err(|error| {
         let hint = "give the query as an argument, or through a pipe";
         Failure::new(code::INTERNAL, format!("the prompt cannot use this terminal: {error}"), hint)

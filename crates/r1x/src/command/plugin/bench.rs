@@ -9,11 +9,11 @@ use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Origin, ProbeError, Sample};
 
 use super::{Opened, config, granted};
-use crate::cli::{Global, PluginArgs};
+use crate::args::{Global, PluginArgs};
 use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::{session, table};
+use crate::{stores, table};
 
 /// Fuel enough for anything that ends within the deadline.
 const PLENTY: u64 = 1 << 50;
@@ -142,7 +142,7 @@ fn share(global: &Global, work: &Work, per_sample_us: f64) -> String {
 
 /// Mean length and rollouts of a step of the newest run that has some.
 fn newest_step(global: &Global) -> Option<(f64, f64, String)> {
-    let store = session::reading(global).ok()?;
+    let store = stores::reading(global.store()).ok()?;
     let query = "SELECT avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms, s.run,
                         (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
                           / CAST(count(*) AS REAL) AS rollouts

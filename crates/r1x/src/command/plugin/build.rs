@@ -6,7 +6,7 @@ use std::path::Path;
 
 use r1x_build::{Language, Source};
 
-use super::{built, told};
+use super::built;
 use crate::failure::{Failure, code};
 use crate::table;
 
@@ -15,7 +15,7 @@ use crate::table;
 /// # Errors
 /// When it does not build or cannot be written.
 pub fn build(path: &Path, output: Option<&Path>) -> Result<i32, Failure> {
-    let source = Source::open(path).map_err(told)?;
+    let source = Source::open(path)?;
     if source.manifest.build.language == Language::Prebuilt {
         return Err(Failure::new(
             code::INPUT,
@@ -28,7 +28,7 @@ pub fn build(path: &Path, output: Option<&Path>) -> Result<i32, Failure> {
         .map_err(|error| Failure::io(&component.wasm, &error))?;
     let beside = source.folder.join(format!("{}.wasm", source.manifest.plugin.name));
     let output = output.unwrap_or(&beside);
-    r1x_build::files::write_whole(output, &bytes).map_err(told)?;
+    r1x_build::files::write_whole(output, &bytes)?;
     println!(
         "{}  {}  sha256 {}",
         output.display(),

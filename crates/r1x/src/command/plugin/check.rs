@@ -8,21 +8,21 @@ use r1x_build::{Limits, Source};
 use r1x_core::PortError;
 use r1x_core::plan::{LimitsPlan, RewardPlan};
 
-use crate::cli::SpecArgs;
 use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::plans::SpecSource;
 use crate::rehearsal::rehearse;
-use crate::{session, table};
+use crate::{hosting, plans, table, wiring};
 
 /// Resolves the spec, which checks columns and configurations, compares limits, and lets rewards judge.
 ///
 /// # Errors
 /// When anything does not fit.
-pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
-    let world = session::world(1)?;
-    let resolved = session::resolved(spec, &world)?;
+pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
+    let world = hosting::world(1)?;
+    let resolved = plans::resolved(spec, &world)?;
     let mut rows = Vec::new();
     let mut complaints = Vec::new();
     for reward in &resolved.plan.rewards {
@@ -45,13 +45,13 @@ pub fn check(spec: &SpecArgs) -> Result<i32, Failure> {
     page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
         let problems = world.problems(&resolved.plan).map_err(PortError::from)?;
-        let (mut rewarder, _) = session::rewarder(&resolved.plan, &world, None)?;
+        let (mut rewarder, _) = wiring::rewarder(&resolved.plan, &world, None)?;
         let (errors, notices) = rehearse(&resolved.plan, &problems, &mut rewarder);
         notices.iter().for_each(Notice::say);
         if !errors.is_empty() {
             return Err(Failure::all(errors.into_iter().map(Failure::from)));
         }
-        let said = format!("  {}  {} rewards", spec.spec.display(), rows.len());
+        let said = format!("  {}  {} rewards", spec.path.display(), rows.len());
         page.blank().line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
     }
     output::page(Stream::Out, &page);

@@ -13,17 +13,17 @@ pub mod test;
 
 use std::path::Path;
 
-use r1x_build::{BuildError, BuiltPlugin, Source};
+use r1x_build::{BuiltPlugin, Source};
 use r1x_core::PortError;
 use r1x_core::plan::LimitsPlan;
 use r1x_reward::{Host, Plugin};
 use serde_json::Value;
 
+use crate::args::PluginArgs;
 use crate::capability;
-use crate::cli::PluginArgs;
 use crate::failure::{Failure, code};
 use crate::inputs::DEFAULT_LIMITS;
-use crate::{session, table};
+use crate::{hosting, table};
 
 /// A plugin with all that is known of it.
 pub struct Opened {
@@ -40,9 +40,9 @@ pub struct Opened {
 /// # Errors
 /// When it is none, does not build, or does not load.
 pub fn open(path: &Path) -> Result<Opened, Failure> {
-    let source = Source::open(path).map_err(told)?;
+    let source = Source::open(path)?;
     let built = built(&source)?;
-    let plugin = load(&session::host(1)?, &built.wasm)?;
+    let plugin = load(&hosting::host(1)?, &built.wasm)?;
     Ok(Opened { source, built, plugin })
 }
 
@@ -76,14 +76,14 @@ pub fn granted(arguments: &PluginArgs) -> Result<Opened, Failure> {
 /// # Errors
 /// When it does not build.
 pub fn built(source: &Source) -> Result<BuiltPlugin, Failure> {
-    let environment = session::build_environment();
-    if let Some(known) = r1x_build::find(source, &environment).map_err(told)? {
+    let environment = hosting::build_environment();
+    if let Some(known) = r1x_build::find(source, &environment)? {
         return Ok(known);
     }
     let about = &source.manifest;
     eprintln!("building {} ({})", about.plugin.name, about.build.language.as_str());
-    let environment = session::build_environment_with(&session::host(1)?);
-    r1x_build::build(source, &environment).map_err(told)
+    let environment = hosting::build_environment_with(&hosting::host(1)?);
+    Ok(r1x_build::build(source, &environment)?)
 }
 
 fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {
@@ -93,11 +93,6 @@ fn load(host: &Host, wasm: &Path) -> Result<Plugin, Failure> {
         eprintln!("compiled {} in {took}", plugin.info().name);
     }
     Ok(plugin)
-}
-
-/// A build's error as a command tells it.
-pub fn told(error: BuildError) -> Failure {
-    Failure::new(code::INPUT, error.to_string(), error.hint())
 }
 
 impl Opened {

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use r1x_core::{RewardOutcome, RewardStatus, shown};
 use r1x_reward::{Plugin, Replay};
 
-use super::{built, config, told};
+use super::{built, config};
+use crate::args::PluginArgs;
 use crate::capability;
-use crate::cli::PluginArgs;
 use crate::display::{Fields, Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::{relocate, session};
+use crate::{hosting, relocate};
 
 /// Makes the call again, with the recorded build or another one.
 ///
@@ -30,9 +30,9 @@ pub fn replay(arguments: &PluginArgs, file: &Path) -> Result<i32, Failure> {
         true => kept.unwrap_or_else(|| PathBuf::from(&replay.plugin)),
         false => arguments.plugin.clone(),
     };
-    let source = r1x_build::Source::open(&path).map_err(told)?;
+    let source = r1x_build::Source::open(&path)?;
     let component = built(&source)?;
-    let plugin = super::load(&session::host(1)?, &component.wasm)?;
+    let plugin = super::load(&hosting::host(1)?, &component.wasm)?;
     let plugin = capability::granted(&plugin, &capability::read(&arguments.grant)?, None)?;
     if plugin.sha256() != replay.sha256 {
         eprintln!("note: this is another build than the one that failed");

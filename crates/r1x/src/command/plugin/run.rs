@@ -13,12 +13,12 @@ use r1x_store::{RolloutStep, Store, StoredGroup};
 use serde_json::json;
 
 use super::{Opened, config, granted};
-use crate::cli::{AgainstArgs, Global, PluginArgs};
+use crate::args::{AgainstArgs, Global, PluginArgs};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
 use crate::number::{number, optional};
 use crate::output::{self, Stream};
-use crate::{session, table};
+use crate::{plans, stores, table};
 
 /// One rollout judged twice.
 pub struct Pair {
@@ -64,7 +64,7 @@ pub fn run(
     run: &str,
     against: &AgainstArgs,
 ) -> Result<i32, Failure> {
-    let store = session::reading(global)?;
+    let store = stores::reading(global.store())?;
     let opened = granted(arguments)?;
     let judged = judge(&store, &opened, arguments, run, against.reward.as_deref())?;
     report(&judged, against);
@@ -125,7 +125,7 @@ fn original(
     opened: &Opened,
     reward: Option<&str>,
 ) -> Result<RewardPlan, Failure> {
-    let plan = session::plan_of(store, run)?;
+    let plan = plans::plan_of(store, run)?;
     let card = store.run_card(run)?;
     let name = &opened.plugin.info().name;
     let id = match reward {

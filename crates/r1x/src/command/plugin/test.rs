@@ -11,7 +11,7 @@ use r1x_reward::{Plugin, Sample, Verdict, conformance};
 use serde_json::{Map, Value};
 
 use super::{Opened, config, granted};
-use crate::cli::PluginArgs;
+use crate::args::PluginArgs;
 use crate::display::{Line, Page, Tone};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
@@ -29,8 +29,7 @@ pub fn test(arguments: &PluginArgs, cases: Option<&Path>) -> Result<i32, Failure
     if let Some(path) = cases {
         let text = r1x_files::read_text(path, r1x_files::AMPLE)
             .map_err(|error| Failure::io(path, &error))?;
-        let read = Case::parse_lines(path, &text)
-            .map_err(|error| super::told(r1x_build::BuildError::from(error)))?;
+        let read = Case::parse_lines(path, &text).map_err(r1x_build::BuildError::from)?;
         opened.source.manifest.tests.extend(read);
     }
     let limits = opened.limits();

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use r1x_store::{RowSink, Value};
 
-use crate::cli::Format;
+use crate::args::Format;
 use crate::display::{Page, Table};
 use crate::number::number;
 use crate::output::{self, Stream};

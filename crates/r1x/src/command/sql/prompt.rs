@@ -13,7 +13,7 @@ use r1x_store::{Store, examples, statements};
 
 use super::editor::Editor;
 use super::{Asking, answer, example_table, find_example};
-use crate::cli::Format;
+use crate::args::Format;
 use crate::display::{Fields, Line, Page, Tone};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};

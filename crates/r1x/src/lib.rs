@@ -1,0 +1,46 @@
+//! What the `r1x` command is made of: wiring of a run, its display, and the commands.
+//!
+//! The program itself is `main.rs`, one line. What benchmarks and other programs use is public; the rest is there for
+//! the commands.
+
+#[macro_use]
+mod output;
+
+mod args;
+mod cache;
+mod capability;
+mod cli;
+mod command;
+mod display;
+mod environment;
+mod failure;
+mod helper;
+mod hosting;
+mod inputs;
+mod interrupt;
+mod judge;
+mod log;
+mod memory;
+mod notice;
+mod number;
+mod plans;
+mod prepare;
+mod progress;
+mod rehearsal;
+mod relocate;
+mod report;
+mod retention;
+mod sandbox;
+mod sizes;
+mod speed;
+mod stores;
+mod table;
+pub mod timed;
+mod watch;
+mod wiring;
+
+/// Runs the command line of this process and returns the exit code. Helper processes, which r1x starts of itself, come
+/// through here too.
+pub fn main() -> i32 {
+    helper::asked().unwrap_or_else(cli::main)
+}

@@ -1,0 +1,89 @@
+//! Plans: resolved from a spec, written down, and read back from the store.
+
+use std::path::PathBuf;
+
+use r1x_core::plan::RunPlan;
+use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
+use r1x_store::Store;
+
+use crate::display::Ink;
+use crate::failure::{Failure, code};
+use crate::inputs::World;
+use crate::output::{self, Stream};
+use crate::relocate;
+
+/// A spec and what is changed in it.
+#[derive(Clone, Debug)]
+pub struct SpecSource {
+    /// The YAML file.
+    pub path: PathBuf,
+    /// Changes as `path=value`, in order.
+    pub overrides: Vec<String>,
+}
+
+/// Reads and checks a spec; diagnostics are printed.
+///
+/// # Errors
+/// When anything is wrong with it.
+pub fn resolved(spec: &SpecSource, world: &World) -> Result<Resolved, Failure> {
+    let color = output::view(Stream::Err).color == Ink::Colored;
+    let style = Style { unicode: true, color };
+    let resolved = resolve(&spec.path, &spec.overrides, world).map_err(|report| {
+        output::drawn(Stream::Err, &report.render(style));
+        let code = match report.class() {
+            Class::Spec => code::SPEC,
+            Class::Input => code::INPUT,
+        };
+        Failure { code, message: String::new(), hint: None }
+    })?;
+    output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style));
+    Ok(resolved)
+}
+
+/// The plan as canonical JSON and its sha256.
+///
+/// # Errors
+/// Never for plans that came from a spec.
+pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
+    let json = serde_json::to_string(plan).map_err(|error| {
+        Failure::new(
+            code::INTERNAL,
+            format!("the plan cannot be written: {error}"),
+            "please report this",
+        )
+    })?;
+    let hash = crate::inputs::sha256(json.as_bytes());
+    Ok((json, hash))
+}
+
+/// An object as JSON text.
+///
+/// # Errors
+/// Never for the store's cards.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| {
+        Failure::new(code::INTERNAL, format!("cannot write JSON: {error}"), "please report this")
+    })
+}
+
+/// The plan a run was started with; its files are looked for where they may be by now.
+///
+/// # Errors
+/// When there is no such run, or its plan is of another version of r1x.
+pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
+    let spec = store.spec(run)?;
+    let mut plan = RunPlan::from_json(&spec.plan_json).map_err(|error| {
+        Failure::new(
+            code::STORE,
+            format!("the plan of run `{run}` cannot be read: {error}"),
+            "use the version of r1x that recorded it (`r1x show` names it)",
+        )
+    })?;
+    relocate::relocate(&mut plan, &relocate::folders(spec.folder.as_deref(), store.path()));
+    Ok(plan)
+}
+
+/// This folder as text, in which relative paths of a plan begin.
+pub fn folder() -> Option<String> {
+    std::env::current_dir().ok()?.to_str().map(str::to_owned)
+}

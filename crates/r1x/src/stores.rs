@@ -1,0 +1,87 @@
+//! Opening the store that a command is about.
+
+use std::path::{Path, PathBuf};
+
+use r1x_store::{Mode, Store, StoreError, Upgraded};
+
+use crate::failure::Failure;
+
+/// Where a store is unless something else is said.
+const STORE: &str = "runs/r1x.sqlite";
+
+/// Opens the store for writing, making it and its folder if need be.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn store(place: Option<&Path>) -> Result<Store, Failure> {
+    writing(&place.map_or_else(|| PathBuf::from(STORE), Path::to_path_buf))
+}
+
+/// Opens a store that is there already for writing.
+///
+/// # Errors
+/// When it is not there or cannot be opened.
+pub fn existing(place: Option<&Path>) -> Result<Store, Failure> {
+    let path = found(place);
+    if !path.exists() {
+        // The error of a reader, who makes none.
+        return Ok(Store::open(&path, Mode::Read)?);
+    }
+    writing(&path)
+}
+
+fn writing(path: &Path) -> Result<Store, Failure> {
+    let store = Store::open(path, Mode::Write)?;
+    store.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    store.upgraded().into_iter().for_each(|upgraded| tell_upgraded(path, upgraded));
+    Ok(store)
+}
+
+fn tell_upgraded(path: &Path, Upgraded { from, to, backup }: &Upgraded) {
+    eprintln!(
+        "{}: brought from schema {from} to {to}; {} is a copy of it as it was",
+        path.display(),
+        backup.display()
+    );
+}
+
+/// The store that is asked for; without a word about it, the one of this folder or of the nearest folder above.
+fn found(place: Option<&Path>) -> PathBuf {
+    if let Some(path) = place {
+        return path.to_path_buf();
+    }
+    let here = PathBuf::from(STORE);
+    let above = || {
+        let folder = std::env::current_dir().ok()?;
+        folder.ancestors().skip(1).map(|folder| folder.join(STORE)).find(|path| path.is_file())
+    };
+    if here.exists() {
+        return here;
+    }
+    match above() {
+        Some(path) => {
+            eprintln!("store {}", path.display());
+            path
+        }
+        None => here,
+    }
+}
+
+/// Opens the store for reading.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn reading(place: Option<&Path>) -> Result<Store, Failure> {
+    let path = found(place);
+    let old = match Store::open(&path, Mode::Read) {
+        Err(old @ StoreError::TooOld { .. }) => old,
+        opened => return Ok(opened?),
+    };
+    // A store of an earlier r1x is brought up to date where it may be written.
+    match Store::upgrade(&path) {
+        Ok(upgraded) => upgraded.iter().for_each(|upgraded| tell_upgraded(&path, upgraded)),
+        Err(error @ StoreError::Backup { .. }) => return Err(error.into()),
+        Err(_) => return Err(old.into()),
+    }
+    Ok(Store::open(&path, Mode::Read)?)
+}
