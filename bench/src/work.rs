@@ -3,8 +3,8 @@
 //! A multiplication and an addition are two operations; norms, rotary positions, activations and sampling are
 //! not counted. A prompt counts once for all samples of its group. Must not know how anything is computed.
 
+use r1x_core::parameters::{ParameterList, Role, TensorKind};
 use r1x_core::plan::{AttentionPlan, ModelPlan};
-use r1x_spec::parameters;
 
 use crate::shape::Precision;
 
@@ -47,14 +47,15 @@ impl Cost {
     pub fn new(plan: &ModelPlan, vocabulary: usize, precision: Precision) -> Self {
         let head = (vocabulary * plan.hidden_size) as f64;
         let (mut active, mut stored) = (0.0, 0.0);
-        for tensor in parameters(plan, vocabulary).tensors {
+        for row in ParameterList::new(plan, vocabulary).counted() {
+            let tensor = row.tensor;
             // A look-up in the embedding multiplies nothing; the head is counted apart.
-            if tensor.shape.len() < 2 || ["embedding", "head"].contains(&tensor.name) {
+            let multiplies = matches!(tensor.role, Role::Factor | Role::ExactFactor);
+            if !multiplies || tensor.kind == TensorKind::Head {
                 continue;
             }
-            let size = tensor.shape.iter().product::<u64>() as f64;
-            active += size * tensor.active as f64;
-            stored += size * tensor.count as f64;
+            active += tensor.size() as f64 * row.active as f64;
+            stored += tensor.size() as f64 * row.count as f64;
         }
         let (attended, cached) = match plan.attention {
             AttentionPlan::Gqa { heads, kv_heads, head_dim } => {

@@ -4,6 +4,7 @@
 
 use half::bf16;
 use r1x_ops::Operand;
+use r1x_ops::kernel::Write;
 use r1x_ops::kernel::matmul::{Right, matmul, pack_columns, packed_len};
 
 use super::Case;
@@ -81,7 +82,7 @@ fn product<E: Operand<Real = f32>>(m: usize, k: usize, n: usize) -> impl FnMut()
     pack_columns(&weight, k, k, n, &mut panels);
     let mut y = vec![0.0; m * n];
     move || {
-        matmul(&x, Right::panels(&panels, k), &mut y, m, k, n, false);
+        matmul(&x, Right::panels(&panels, k), &mut y, m, k, n, Write::Overwrite);
         std::hint::black_box(&mut y);
     }
 }

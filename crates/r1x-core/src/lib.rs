@@ -11,6 +11,7 @@ pub mod facts;
 pub mod kl;
 pub mod long_number;
 pub mod loss;
+pub mod parameters;
 pub mod plan;
 pub mod port;
 pub mod problem;

@@ -22,7 +22,7 @@ pub struct Cache<E> {
 }
 
 impl<E: Operand> Cache<E> {
-    /// An empty pool for layers with blocks of these lengths.
+    /// An empty pool for layers whose blocks have `lens` elements, a length for each layer.
     pub fn new(lens: impl Iterator<Item = usize>) -> Self {
         let lens: Vec<usize> = lens.collect();
         Self { layers: vec![Vec::new(); lens.len()], lens, uses: Vec::new(), free: Vec::new() }

@@ -17,7 +17,7 @@ use r1x_ops::parallel;
 use crate::cache::Cache;
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
-use crate::family::{Rows, Write};
+use crate::family::{CacheWrite, Rows};
 use crate::sample::{Scratch, draw_and_say};
 use crate::weights::Weights;
 
@@ -81,7 +81,7 @@ impl<E: Operand<Real = f32>> Generator<'_, E> {
     }
 }
 
-/// Takes samples as they end, and hands over those of a request when the last of them has.
+/// Takes samples as they end, and hands a request's samples over when the last of them has ended.
 fn gather(
     requests: &[GenerateRequest],
     each: &mut dyn FnMut(usize, Vec<Completion>),
@@ -154,7 +154,7 @@ struct Pass {
     positions: Vec<usize>,
     contexts: Vec<Context>,
     tables: Vec<u32>,
-    writes: Vec<Write>,
+    writes: Vec<CacheWrite>,
     /// Rows whose logits are wanted.
     wanted: Vec<usize>,
 }
@@ -173,7 +173,7 @@ impl Pass {
     fn push(&mut self, token: u32, position: usize, table: usize) {
         let row = self.tokens.len() as u32;
         let (block, slot) = (self.tables[table + position / BLOCK], (position % BLOCK) as u32);
-        self.writes.push(Write { row, block, slot });
+        self.writes.push(CacheWrite { row, block, slot });
         self.tokens.push(token);
         self.positions.push(position);
         self.contexts.push(Context { table, len: position + 1 });

@@ -87,7 +87,8 @@ pub fn fresh(
     Ok(on_cpu(plan, seed, threads, folder)?)
 }
 
-/// The same on the CPU, where a model may go from thread to thread.
+/// A model with fresh weights from `seed` on the CPU, on this many threads; checkpoints go under `folder`. It may go
+/// from thread to thread, which one on a device may not.
 ///
 /// # Errors
 /// When the tokenizer cannot be built.

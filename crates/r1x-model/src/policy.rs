@@ -4,7 +4,7 @@
 //! on the number of threads. Must not know rewards or stages.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
@@ -16,11 +16,12 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
-use crate::checkpoint::{Contents, Home};
+use crate::checkpoint::{self, Contents, Expected, Home, Lent, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::Generator;
+use crate::layout::Layout;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, first_not_finite};
 use crate::weights::Weights;
@@ -97,6 +98,65 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             Some(sequence) => Err(ModelError::TooLong { length: sequence.tokens.len(), limit }),
             None => Ok(()),
         }
+    }
+}
+
+impl<E: Operand<Real = f32>> DecoderPolicy<E> {
+    pub(crate) fn contents(&self) -> Contents<'_> {
+        Contents {
+            layout: &self.decoder.layout,
+            weights: Lent::from(&self.weights),
+            optimizer: &self.optimizer,
+            reference: self.reference.as_ref().map(Lent::from),
+        }
+    }
+
+    /// The current weights in layout order.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.weights.values()
+    }
+
+    /// Loads the weights of a checkpoint folder, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load_weights(
+        &mut self,
+        folder: &Path,
+        expected: &Expected<'_>,
+    ) -> Result<(), ModelError> {
+        let layout = &self.decoder.layout;
+        self.weights = packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        Ok(())
+    }
+
+    /// Loads everything of a checkpoint folder and returns where to go on.
+    ///
+    /// # Errors
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
+        let layout = &self.decoder.layout;
+        let loaded = checkpoint::load(folder, layout, expected)?;
+        self.weights = packed(layout, &loaded.weights);
+        self.reference = loaded.reference.as_ref().map(|numbers| packed(layout, numbers));
+        self.optimizer = loaded.optimizer;
+        Ok(loaded.place)
+    }
+}
+
+/// Packs numbers for the kernels of the CPU.
+fn packed<E: Operand<Real = f32>>(layout: &Layout, numbers: &Numbers) -> Weights<E> {
+    let mut weights = Weights::zeros(layout);
+    weights.edit(layout, 1, |values, biases| {
+        values.copy_from_slice(&numbers.values);
+        biases.clone_from_slice(&numbers.biases);
+    });
+    weights
+}
+
+impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {
+    fn from(weights: &'a Weights<E>) -> Self {
+        Self { values: weights.values(), biases: weights.biases() }
     }
 }
 
@@ -304,11 +364,11 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        Ok(crate::checkpoint::save(&self.home, name, cursor, &self.contents())?)
+        Ok(checkpoint::save(&self.home, name, cursor, &self.contents())?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {
         let Contents { layout, weights, .. } = self.contents();
-        Ok(crate::checkpoint::weights_sha256(layout, weights)?)
+        Ok(checkpoint::weights_sha256(layout, weights)?)
     }
 }

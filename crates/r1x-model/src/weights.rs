@@ -5,12 +5,13 @@
 //! know what the parameters mean.
 
 use r1x_core::Rng;
+use r1x_core::parameters::Initial;
 use r1x_ops::Operand;
 use r1x_ops::kernel::matmul::{Right, pack_columns, pack_rows, packed_len};
 use r1x_ops::operand::Source;
 use r1x_ops::parallel;
 
-use crate::layout::{Block, Exact, Init, Layout, Matrix, Vector};
+use crate::layout::{Block, Exact, Layout, Matrix, Vector};
 
 /// Parameter values.
 #[derive(Clone, Debug)]
@@ -40,9 +41,10 @@ impl<E: Operand> Weights<E> {
         weights.edit(layout, 1, |values, _| {
             for parameter in &layout.parameters {
                 let slice = &mut values[parameter.offset..parameter.offset + parameter.len()];
-                match parameter.init {
-                    Init::Ones => slice.fill(E::Real::ONE),
-                    Init::Normal(std) => {
+                match parameter.initial {
+                    Initial::Zeros => slice.fill(E::Real::ZERO),
+                    Initial::Ones => slice.fill(E::Real::ONE),
+                    Initial::Normal { std } => {
                         let mut draws = rng.stream("init").named(&parameter.name).at(&[]);
                         for value in slice {
                             *value = E::Real::from_f64(std * draws.normal());

@@ -20,11 +20,11 @@ pub trait Operand:
     const NAME: &'static str;
     /// Rounds to the nearest, ties to even.
     fn round(value: Self::Real) -> Self;
-    /// The same value as a real.
+    /// The operand's value as a real.
     fn widen(self) -> Self::Real;
     /// Reals as operands: themselves where no rounding is needed, else rounded into `buffer`.
     fn rounded<'a>(values: &'a [Self::Real], buffer: &'a mut Vec<Self>) -> &'a [Self];
-    /// What [`Operand::rounded`] gave for these reals, from the buffer it was given.
+    /// What an earlier [`Operand::rounded`] gave: needs the reals and the buffer that it was given.
     fn as_rounded<'a>(values: &'a [Self::Real], buffer: &'a [Self]) -> &'a [Self];
     /// The fastest matrix product for this type.
     fn product(product: Product<'_, Self>);

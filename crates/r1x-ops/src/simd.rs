@@ -15,7 +15,7 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
-    /// The same with products of `bf16` pairs that are as fast as they should be.
+    /// AVX-512 F, BW, DQ and VL, and products of `bf16` pairs that are as fast as they should be.
     Avx512Bf16,
 }
 

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use r1x_core::parameters::{Counted, ParameterList};
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, FeedForwardPlan, Learning, ModelPlan, Prompts, Reference,
-    Rollouts, RunPlan, SourcePlan, StageOutline,
+    AttentionPlan, DataRef, EvalPlan, Learning, ModelPlan, Prompts, Reference, Rollouts, RunPlan,
+    SourcePlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -26,8 +27,8 @@ const STORED_REWARD: u64 = 140;
 /// One kind of tensor of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TensorShape {
-    /// Its name, without the number of the layer or expert.
-    pub name: &'static str,
+    /// Its name in checkpoints, with `{layer}` and `{expert}` where their numbers stand.
+    pub name: String,
     /// Its shape.
     pub shape: Vec<u64>,
     /// How many there are.
@@ -51,102 +52,21 @@ pub struct Parameters {
     pub tensors: Vec<TensorShape>,
 }
 
-impl Parameters {
-    fn add(&mut self, name: &'static str, shape: &[usize], count: usize, active: usize) {
-        self.push(name, shape, count as u64, active as u64, true);
-    }
-
-    fn push(
-        &mut self,
-        name: &'static str,
-        shape: &[usize],
-        count: u64,
-        active: u64,
-        trained: bool,
-    ) {
-        if count == 0 {
-            return;
-        }
-        let shape: Vec<u64> = shape.iter().map(|side| *side as u64).collect();
-        let size = shape.iter().fold(1u64, |product, side| product.saturating_mul(*side));
-        if trained {
-            self.total = self.total.saturating_add(size.saturating_mul(count));
-            self.active = self.active.saturating_add(size.saturating_mul(active));
-        } else {
-            self.untrained = self.untrained.saturating_add(size.saturating_mul(count));
-        }
-        self.tensors.push(TensorShape { name, shape, count, active, trained });
-    }
-}
-
 /// Counts the parameters of a model with a vocabulary of so many tokens.
 pub fn parameters(model: &ModelPlan, vocabulary_size: usize) -> Parameters {
-    let (hidden, layers) = (model.hidden_size, model.layers);
-    let mut sum = Parameters::default();
-    sum.add("embedding", &[vocabulary_size, hidden], 1, 1);
-    sum.add("norm", &[hidden], 2 * layers, 2 * layers);
-    attention_parameters(&mut sum, model);
-    feed_forward_parameters(&mut sum, model);
-    sum.add("final_norm", &[hidden], 1, 1);
-    if !model.tie_embeddings {
-        sum.add("head", &[vocabulary_size, hidden], 1, 1);
-    }
-    sum
-}
-
-fn attention_parameters(sum: &mut Parameters, model: &ModelPlan) {
-    let (hidden, layers) = (model.hidden_size, model.layers);
-    let mut each = |name, shape: &[usize]| sum.add(name, shape, layers, layers);
-    match &model.attention {
-        AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
-            each("q", &[heads * head_dim, hidden]);
-            each("k", &[kv_heads * head_dim, hidden]);
-            each("v", &[kv_heads * head_dim, hidden]);
-            each("o", &[hidden, heads * head_dim]);
-        }
-        AttentionPlan::Mla {
-            heads,
-            q_lora_rank,
-            kv_lora_rank,
-            qk_nope_head_dim,
-            qk_rope_head_dim,
-            v_head_dim,
-        } => {
-            let query = heads * (qk_nope_head_dim + qk_rope_head_dim);
-            match q_lora_rank {
-                None => each("q", &[query, hidden]),
-                Some(rank) => {
-                    each("q_a", &[*rank, hidden]);
-                    each("q_a_norm", &[*rank]);
-                    each("q_b", &[query, *rank]);
-                }
-            }
-            each("kv_a", &[kv_lora_rank + qk_rope_head_dim, hidden]);
-            each("kv_a_norm", &[*kv_lora_rank]);
-            each("kv_b", &[heads * (qk_nope_head_dim + v_head_dim), *kv_lora_rank]);
-            each("o", &[hidden, heads * v_head_dim]);
-        }
-    }
-}
-
-fn feed_forward_parameters(sum: &mut Parameters, model: &ModelPlan) {
-    let (hidden, layers) = (model.hidden_size, model.layers);
-    match &model.feed_forward {
-        FeedForwardPlan::Dense { intermediate_size } => {
-            sum.add("swiglu", &[3, hidden, *intermediate_size], layers, layers);
-        }
-        FeedForwardPlan::Moe(moe) => {
-            let dense = moe.dense_layers.min(layers);
-            let sparse = layers - dense;
-            let width = moe.expert_intermediate_size;
-            sum.add("swiglu", &[3, hidden, moe.dense_intermediate_size], dense, dense);
-            sum.add("gate", &[moe.routed_experts, hidden], sparse, sparse);
-            sum.push("gate_bias", &[moe.routed_experts], sparse as u64, sparse as u64, false);
-            let (experts, chosen) = (moe.routed_experts * sparse, moe.experts_per_token * sparse);
-            sum.add("expert", &[3, hidden, width], experts, chosen);
-            let shared = if moe.shared_experts == 0 { 0 } else { sparse };
-            sum.add("shared_expert", &[3, hidden, width * moe.shared_experts], shared, shared);
-        }
+    let list = ParameterList::new(model, vocabulary_size);
+    let shape = |row: Counted<'_>| TensorShape {
+        name: row.tensor.name.clone(),
+        shape: row.tensor.shape.iter().map(|side| *side as u64).collect(),
+        count: row.count,
+        active: row.active,
+        trained: row.tensor.role.is_trained(),
+    };
+    Parameters {
+        total: list.total(),
+        active: list.active(),
+        untrained: list.untrained(),
+        tensors: list.counted().map(shape).collect(),
     }
 }
 

@@ -4,18 +4,18 @@
 //! the backward pass starts from one number per predicted token.
 
 use r1x_core::plan::{AttentionPlan, ModelPlan};
-use r1x_ops::kernel::add_scaled;
 use r1x_ops::kernel::attention::{Segment, block_len};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
 use r1x_ops::kernel::rope::{Pairing, Rope};
 use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backward};
+use r1x_ops::kernel::{Write, add_scaled};
 use r1x_ops::{Operand, Real};
 
-use super::attention::{self, Block};
+use super::Rows;
+use super::attention::{self, AttentionPass};
 use super::feed_forward::{self, BackwardScratch, Balance, Normed};
 use super::linear::{self, Gradient, Strided, reserve};
 use super::packed::Packed;
-use super::{Rows, Scratch};
 use crate::layout::{Layer, Layout, Vector};
 use crate::weights::Weights;
 
@@ -59,16 +59,27 @@ pub struct Workspace<E: Operand> {
     /// Keys and values of the layer that is being computed, in a pass over whole sequences.
     blocks: Vec<E>,
     loads: Vec<Vec<u64>>,
+    /// The gradient of the residual stream `[rows, hidden]`, at the place that the backward pass has reached.
     dx: Vec<E::Real>,
+    /// `dx` as operands, for the half of a layer that the backward pass goes through.
+    dx_rounded: Vec<E>,
+    /// The gradient of the normed rows of the head, then of each half of a layer, `[rows, hidden]`.
     d_normed: Vec<E::Real>,
+    /// The rows of the residual stream that the head is computed for, `[HEAD_ROWS, hidden]`.
     head_input: Vec<E::Real>,
+    /// The gradient of `head_input`.
+    d_head_input: Vec<E::Real>,
+    /// `head_input` after the last norm, `[HEAD_ROWS, hidden]`.
     head_normed: Vec<E>,
+    /// The logits of `head_normed`, then their gradient, `[HEAD_ROWS, vocabulary]`.
     logits: Vec<E::Real>,
+    /// The gradient of the logits as operands.
     d_logits: Vec<E>,
+    /// Memory of the products of weight gradients.
     panels: Vec<E>,
     /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
     gradients: [Vec<E::Real>; 3],
-    scratch: Scratch<E>,
+    scratch: attention::Scratch<E>,
     back: BackwardScratch<E>,
 }
 
@@ -102,13 +113,19 @@ impl<E: Operand> Decoder<E> {
         layers.map(|layer| block_len::<E>(&attention::heads(&layer.attention)))
     }
 
-    fn block<'a>(
+    fn attention<'a>(
         &'a self,
         layer: &'a Layer,
         weights: &'a Weights<E>,
         rows: Rows<'a>,
-    ) -> Block<'a, E> {
-        Block { attention: &layer.attention, weights, rope: &self.rope, eps: self.eps, rows }
+    ) -> AttentionPass<'a, E> {
+        AttentionPass {
+            attention: &layer.attention,
+            weights,
+            rope: &self.rope,
+            eps: self.eps,
+            rows,
+        }
     }
 
     fn embed<'a>(
@@ -188,14 +205,14 @@ impl<E: Operand> Decoder<E> {
         x: &mut [E::Real],
         cache: &mut [E],
         stash: &mut LayerStash<E>,
-        scratch: &mut Scratch<E>,
+        scratch: &mut attention::Scratch<E>,
     ) {
         let (count, hidden, len) = (rows.len(), self.hidden, x.len());
         let normed = reserve(&mut stash.normed, len);
         let gain = weights.vector(layer.attention_norm);
         rms_norm((x, hidden), gain, self.eps, (normed, hidden), count);
-        let block = self.block(layer, weights, rows);
-        block.forward(normed, x, cache, &mut stash.attention, scratch);
+        let attention = self.attention(layer, weights, rows);
+        attention.forward(normed, x, cache, &mut stash.attention, scratch);
         reserve(&mut stash.middle, len).copy_from_slice(x);
         let exact = reserve(&mut stash.middle_exact, len);
         let gain = weights.vector(layer.feed_forward_norm);
@@ -243,7 +260,8 @@ impl<E: Operand> Decoder<E> {
         let vocabulary = self.layout.vocabulary;
         let logits = reserve(&mut work.logits, count * vocabulary);
         let x = Strided { data: &*normed, stride: hidden };
-        linear::forward(weights, self.layout.head, x, (logits, vocabulary), count, false);
+        let to = (&mut *logits, vocabulary);
+        linear::forward(weights, self.layout.head, x, to, count, Write::Overwrite);
         logits
     }
 
@@ -326,7 +344,7 @@ impl<E: Operand> Decoder<E> {
         work: &mut Workspace<E>,
     ) -> f64 {
         let (layer, len) = (&self.layout.layers[index], packed.tokens.len() * self.hidden);
-        let Workspace { layers, inputs, dx, d_normed, scratch, back, .. } = work;
+        let Workspace { layers, inputs, dx, dx_rounded, d_normed, scratch, back, .. } = work;
         let stash = &mut layers[if self.recompute { 0 } else { index }];
         let (dx, d_normed) = (&mut dx[..len], &mut d_normed[..len]);
         let exact = &stash.middle_exact[..len];
@@ -335,19 +353,19 @@ impl<E: Operand> Decoder<E> {
             &layer.feed_forward,
             weights,
             Normed { exact, operands },
-            dx,
+            (&*dx, E::rounded(dx, dx_rounded)),
             d_normed,
             gradient,
             balance,
             &stash.feed_forward,
-            (&mut *scratch, back),
+            back,
         );
         let norm = layer.feed_forward_norm;
         self.norm_backward(weights, norm, &stash.middle, d_normed, dx, gradient);
-        let block = self.block(layer, weights, packed.rows());
-        let normed = &stash.normed[..len];
-        let stash = &mut stash.attention;
-        block.backward(normed, dx, d_normed, segments, gradient, stash, scratch);
+        let attention = self.attention(layer, weights, packed.rows());
+        let (normed, upstream) = (&stash.normed[..len], E::rounded(dx, dx_rounded));
+        let stash = &stash.attention;
+        attention.backward(normed, upstream, d_normed, segments, gradient, stash, scratch);
         self.norm_backward(weights, layer.attention_norm, &inputs[index], d_normed, dx, gradient);
         loss
     }
@@ -366,7 +384,7 @@ impl<E: Operand> Decoder<E> {
         let gain = weights.vector(norm);
         let d_gain = gradient.at(norm.offset, norm.len);
         let (x, dy, dx) = ((x, hidden), (dy, hidden), (dx, hidden));
-        rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, false);
+        rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, Write::Add);
     }
 
     fn head_backward(
@@ -390,14 +408,16 @@ impl<E: Operand> Decoder<E> {
             for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
                 token_logprob_backward(row, *target as usize, temperature, *weight);
             }
-            let Workspace { logits, d_logits, head_normed, head_input, scratch, dx, .. } = work;
+            let Workspace { logits, d_logits, head_normed, head_input, .. } = work;
+            let Workspace { d_normed, d_head_input, dx, .. } = work;
             let d_logits = E::rounded(&logits[..count * vocabulary], d_logits);
             let dy = Strided { data: d_logits, stride: vocabulary };
-            let d_normed = reserve(&mut scratch.outputs, count * hidden);
-            linear::backward(weights, self.layout.head, dy, (d_normed, hidden), count, false);
+            let d_normed = reserve(d_normed, count * hidden);
+            let to = (&mut *d_normed, hidden);
+            linear::backward(weights, self.layout.head, dy, to, count, Write::Overwrite);
             let x = Strided { data: &head_normed[..], stride: hidden };
             linear::weight_gradient(self.layout.head, x, dy, gradient, count);
-            let d_input = reserve(&mut scratch.inputs, count * hidden);
+            let d_input = reserve(d_head_input, count * hidden);
             d_input.fill(E::Real::ZERO);
             let norm = self.layout.final_norm;
             self.norm_backward(weights, norm, head_input, d_normed, d_input, gradient);

@@ -9,12 +9,11 @@ use std::ops::Range;
 use r1x_core::plan::MoePlan;
 use r1x_ops::kernel::router::Router;
 use r1x_ops::kernel::swiglu::{swiglu_rows, swiglu_rows_backward};
-use r1x_ops::kernel::{add_scaled, dot};
+use r1x_ops::kernel::{Write, add_scaled, dot};
 use r1x_ops::operand::round_all;
 use r1x_ops::simd::vectorize;
 use r1x_ops::{Operand, Real};
 
-use super::Scratch;
 use super::linear::{self, Gradient, Strided, reserve};
 use crate::layout::{Exact, FeedForward, Swiglu};
 use crate::weights::Weights;
@@ -22,9 +21,11 @@ use crate::weights::Weights;
 /// Activations of one SwiGLU over some rows.
 #[derive(Clone, Debug, Default)]
 struct SwigluStash<E: Operand> {
+    /// Gates and ups of every row, rounded, `[rows, 2 · inner]`.
     gate_up: Vec<E>,
+    /// silu(gate) · up of every row, `[rows, inner]`.
     act: Vec<E>,
-    /// Gates and ups of some rows as they leave the product.
+    /// Gates and ups as they leave the product, `[ROWS, 2 · inner]`, of the rows that are being computed.
     fresh: Vec<E::Real>,
 }
 
@@ -34,29 +35,44 @@ const ROWS: usize = 64;
 /// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
 pub struct Stash<E: Operand> {
+    /// Of a dense layer, or of the shared experts.
     dense: SwigluStash<E>,
+    /// Of the routed experts, in the order of `order`.
     routed: SwigluStash<E>,
+    /// The affinity of every row to every expert, `[rows, experts]`.
     affinities: Vec<E::Real>,
+    /// The experts of every row, ascending, `[rows, experts_per_token]`; empty after a dense layer.
     chosen: Vec<u32>,
+    /// The weight of every choice, laid out as `chosen`.
     gates: Vec<E::Real>,
     /// Slots (token · experts_per_token + rank) sorted by expert.
     order: Vec<u32>,
     /// Where each expert starts in `order`; one more entry for the end.
     starts: Vec<usize>,
+    /// The normed row of every slot, `[slots, hidden]`, in the order of `order`.
     gathered: Vec<E>,
+    /// What the slot's expert makes of it, `[slots, hidden]`, in the order of `order`.
     outputs: Vec<E::Real>,
+    /// Memory of choosing: the scores of one row.
     scores: Vec<E::Real>,
 }
 
-/// Memory of the backward pass, shared by all layers.
+/// Memory of the backward pass, shared by all layers. What is in it is read in the layer that wrote it only.
 #[derive(Clone, Debug, Default)]
 pub struct BackwardScratch<E: Operand> {
+    /// The gradient of the activations of one SwiGLU, `[rows, inner]`.
     d_act: Vec<E::Real>,
+    /// The gradient of the gates and ups of one SwiGLU, `[rows, 2 · inner]`.
     d_gate_up: Vec<E>,
+    /// The gradient of the gathered rows, `[slots, hidden]`.
     d_gathered: Vec<E::Real>,
+    /// The gradient of the routed experts' outputs as operands, `[slots, hidden]`.
     d_outputs: Vec<E>,
+    /// The gradient of the gates, `[rows, experts_per_token]`.
     d_gates: Vec<E::Real>,
+    /// The gradient of the affinities by the balance loss, `[rows, experts]`.
     d_affinities: Vec<E::Real>,
+    /// The gradient of the router's logits, `[rows, experts]`.
     d_logits: Vec<E::Real>,
     /// Memory of the router's weight gradient.
     panels: Vec<E::Real>,
@@ -87,12 +103,13 @@ impl<E: Operand> Stash<E> {
     }
 }
 
-/// y[rows × hidden] (+)= swiglu(x[rows × hidden]), into the rows of the stash from `first` on.
+/// y[rows × hidden] = swiglu(x[rows × hidden]), or added to y; what the backward pass needs goes into `range` of the
+/// stash's rows.
 fn swiglu_forward<E: Operand>(
     weights: &Weights<E>,
     block: &Swiglu,
     x: &[E],
-    (y, accumulate): (&mut [E::Real], bool),
+    (y, write): (&mut [E::Real], Write),
     stash: &mut SwigluStash<E>,
     range: Range<usize>,
 ) {
@@ -103,13 +120,14 @@ fn swiglu_forward<E: Operand>(
     let chunks = gate_up.chunks_mut(ROWS * 2 * inner).zip(act.chunks_mut(ROWS * inner));
     for ((gate_up, act), x) in chunks.zip(x.chunks(ROWS * hidden)) {
         let (x, rows) = (Strided { data: x, stride: hidden }, act.len() / inner);
+        // Activations come from what the product gave; the backward pass is content with what is rounded.
         let fresh = &mut fresh[..gate_up.len()];
-        linear::forward(weights, block.gate_up, x, (fresh, 2 * inner), rows, false);
+        linear::forward(weights, block.gate_up, x, (fresh, 2 * inner), rows, Write::Overwrite);
         swiglu_rows(fresh, inner, act);
         round_all(fresh, gate_up);
     }
     let act = Strided { data: &*act, stride: inner };
-    linear::forward(weights, block.down, act, (y, hidden), rows, accumulate);
+    linear::forward(weights, block.down, act, (y, hidden), rows, write);
 }
 
 impl<E: Operand> SwigluStash<E> {
@@ -118,7 +136,8 @@ impl<E: Operand> SwigluStash<E> {
         reserve(&mut self.act, rows * inner);
     }
 
-    /// `range` are the rows of this block inside the stash; x, dy and dx are already those rows.
+    /// Overwrites dx and adds to the gradient. `range` are the rows of the block inside the stash; x, dy and dx hold
+    /// the rows of the range alone.
     fn backward(
         &self,
         weights: &Weights<E>,
@@ -132,7 +151,7 @@ impl<E: Operand> SwigluStash<E> {
         let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
         let (x, dy) = (Strided { data: x, stride: hidden }, Strided { data: dy, stride: hidden });
         let d_act = reserve(d_act, rows * inner);
-        linear::backward(weights, block.down, dy, (d_act, inner), rows, false);
+        linear::backward(weights, block.down, dy, (d_act, inner), rows, Write::Overwrite);
         let act = &self.act[range.start * inner..range.end * inner];
         linear::weight_gradient(
             block.down,
@@ -145,7 +164,7 @@ impl<E: Operand> SwigluStash<E> {
         let d_gate_up = reserve(d_gate_up, rows * 2 * inner);
         swiglu_rows_backward(gate_up, inner, d_act, d_gate_up);
         let dy = Strided { data: &*d_gate_up, stride: 2 * inner };
-        linear::backward(weights, block.gate_up, dy, (dx, hidden), rows, false);
+        linear::backward(weights, block.gate_up, dy, (dx, hidden), rows, Write::Overwrite);
         linear::weight_gradient(block.gate_up, x, dy, gradient, rows);
     }
 }
@@ -170,7 +189,7 @@ pub fn forward<E: Operand>(
 ) {
     let mut whole = |block: &Swiglu, stash: &mut SwigluStash<E>| {
         stash.reserve(rows, block.gate.rows);
-        swiglu_forward(weights, block, normed, (&mut *x, true), stash, 0..rows);
+        swiglu_forward(weights, block, normed, (&mut *x, Write::Add), stash, 0..rows);
     };
     match block {
         FeedForward::Dense(dense) => {
@@ -211,7 +230,7 @@ fn route<E: Operand>(
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let affinities = reserve(&mut stash.affinities, rows * experts);
     let x = Strided { data: normed, stride: router.columns() };
-    linear::exact_forward(weights, router, x, (affinities, experts), rows, false);
+    linear::exact_forward(weights, router, x, (affinities, experts), rows, Write::Overwrite);
     stash.chosen.resize(rows * chosen, 0);
     stash.gates.resize(rows * chosen, E::Real::ZERO);
     let kernel = kernel(plan);
@@ -219,6 +238,7 @@ fn route<E: Operand>(
     for (affinities, (picks, gates)) in affinities.chunks_mut(experts).zip(choices) {
         kernel.choose(affinities, bias, picks, gates, &mut stash.scores);
     }
+    // Slots are sorted by counting: how many each expert has, where each expert starts, then each slot to its place.
     stash.starts.clear();
     stash.starts.resize(experts + 2, 0);
     for expert in &stash.chosen {
@@ -247,6 +267,7 @@ fn experts_forward<E: Operand>(
 ) {
     let slots = stash.order.len();
     let (hidden, inner) = (experts[0].gate.columns, plan.expert_intermediate_size);
+    // The rows of an expert side by side are the left factor of one product.
     let gathered = reserve(&mut stash.gathered, slots * hidden);
     for (row, slot) in gathered.chunks_mut(hidden).zip(&stash.order) {
         let token = *slot as usize / plan.experts_per_token;
@@ -257,10 +278,11 @@ fn experts_forward<E: Operand>(
     for (expert, block) in experts.iter().enumerate() {
         let range = stash.starts[expert]..stash.starts[expert + 1];
         let part = range.start * hidden..range.end * hidden;
-        let (input, output) = (&gathered[part.clone()], (&mut outputs[part], false));
+        let (input, output) = (&gathered[part.clone()], (&mut outputs[part], Write::Overwrite));
         swiglu_forward(weights, block, input, output, &mut stash.routed, range);
     }
     let (order, gates) = (&stash.order, &stash.gates);
+    // One row after the other in the order of experts: a token's sum has one order, whatever stands beside it.
     vectorize(|| {
         for (row, slot) in outputs.chunks(hidden).zip(order) {
             let token = *slot as usize / plan.experts_per_token;
@@ -279,24 +301,24 @@ pub struct Balance<'a> {
     pub weight: f64,
 }
 
-/// Adds to the gradient and overwrites `d_normed`, for upstream `dx`. Returns the balance loss.
+/// Adds to the gradient and overwrites `d_normed`, for the upstream gradient `dx` of the residual stream, as it is and
+/// as operands. Returns the balance loss.
 pub fn backward<E: Operand>(
     block: &FeedForward,
     weights: &Weights<E>,
     Normed { exact, operands: normed }: Normed<'_, E>,
-    dx: &[E::Real],
+    (dx, dy): (&[E::Real], &[E]),
     d_normed: &mut [E::Real],
     gradient: &mut Gradient<'_, E>,
     balance: Balance<'_>,
     stash: &Stash<E>,
-    (scratch, back): (&mut Scratch<E>, &mut BackwardScratch<E>),
+    back: &mut BackwardScratch<E>,
 ) -> f64 {
     let hidden = match block {
         FeedForward::Dense(dense) => dense.gate.columns,
         FeedForward::Moe { router, .. } => router.columns(),
     };
     let rows = dx.len() / hidden;
-    let dy = E::rounded(dx, &mut scratch.upstream);
     let BackwardScratch { d_act, d_gate_up, .. } = back;
     match block {
         FeedForward::Dense(dense) => {
@@ -317,7 +339,7 @@ pub fn backward<E: Operand>(
             experts_backward(experts, plan, weights, dx, d_normed, gradient, stash, back);
             let loss = router_backward(plan, balance, rows, stash, back);
             let dy = Strided { data: &back.d_logits[..], stride: router.rows() };
-            linear::exact_backward(weights, *router, dy, (d_normed, hidden), rows, true);
+            linear::exact_backward(weights, *router, dy, (d_normed, hidden), rows, Write::Add);
             let x = Strided { data: exact, stride: hidden };
             linear::weight_gradient(*router, x, dy, &mut gradient.exact(&mut back.panels), rows);
             loss
@@ -342,6 +364,7 @@ fn experts_backward<E: Operand>(
     d_gates.resize(slots, E::Real::ZERO);
     let d_outputs = reserve(d_outputs, slots * hidden);
     let (gates, order, outputs) = (&stash.gates, &stash.order, &stash.outputs);
+    // A token's sum is Σ gate · output, so each factor's gradient is the upstream one times the other factor.
     vectorize(|| {
         for (index, slot) in order.iter().enumerate() {
             let token = token_of(*slot);
@@ -357,6 +380,7 @@ fn experts_backward<E: Operand>(
     let d_gathered = reserve(d_gathered, slots * hidden);
     for (expert, block) in experts.iter().enumerate() {
         let range = stash.starts[expert]..stash.starts[expert + 1];
+        // An expert that nobody chose has no gradient.
         if range.is_empty() {
             continue;
         }

@@ -50,10 +50,10 @@ fn routed<E: Operand<Real = f32>>() -> Routed {
     let sequences = [[0..0, 0..15], [0..0, 15..ROWS]];
     let balance = Balance { sequences: &sequences, weight: 0.5 };
     let (dx, mut d_normed) = (vec![0.0; ROWS * hidden], vec![0.0; ROWS * hidden]);
-    let (mut scratch, mut back) = (Scratch::default(), BackwardScratch::default());
-    let memory = (&mut scratch, &mut back);
+    let (mut back, mut buffer) = (BackwardScratch::default(), Vec::new());
+    let dx = (&dx[..], E::rounded(&dx, &mut buffer));
     let loss =
-        backward(block, &weights, normed, &dx, &mut d_normed, gradient, balance, &stash, memory);
+        backward(block, &weights, normed, dx, &mut d_normed, gradient, balance, &stash, &mut back);
     let place = Block::from(*router);
     let first = place.offset - part.start;
     Routed {

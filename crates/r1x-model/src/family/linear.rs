@@ -3,6 +3,7 @@
 //! Must not know what the rows are.
 
 use r1x_ops::Operand;
+use r1x_ops::kernel::Write;
 use r1x_ops::kernel::matmul::{Left, Product, Right, matmul_weight_gradient};
 
 use crate::layout::{Block, Exact, Matrix};
@@ -17,17 +18,17 @@ pub struct Strided<'a, E> {
     pub stride: usize,
 }
 
-/// y[rows × out] (+)= x[rows × in] · Wᵀ; rows of y are `y_stride` apart.
+/// y[rows × out] = x[rows × in] · Wᵀ, or added to y; rows of y are `y_stride` apart.
 pub fn forward<E: Operand>(
     weights: &Weights<E>,
     matrix: Matrix,
     x: Strided<'_, E>,
     (y, y_stride): (&mut [E::Real], usize),
     rows: usize,
-    accumulate: bool,
+    write: Write,
 ) {
     let shape = [rows, matrix.rows(), matrix.columns()];
-    product(shape, x, weights.forward(matrix), (y, y_stride), accumulate);
+    product(shape, x, weights.forward(matrix), (y, y_stride), write);
 }
 
 /// [`forward`] on a matrix whose products round no factor.
@@ -37,10 +38,10 @@ pub fn exact_forward<E: Operand>(
     x: Strided<'_, E::Real>,
     y: (&mut [E::Real], usize),
     rows: usize,
-    accumulate: bool,
+    write: Write,
 ) {
     let shape = [rows, matrix.rows(), matrix.columns()];
-    product(shape, x, weights.exact_forward(matrix), y, accumulate);
+    product(shape, x, weights.exact_forward(matrix), y, write);
 }
 
 fn product<E: Operand>(
@@ -48,23 +49,23 @@ fn product<E: Operand>(
     x: Strided<'_, E>,
     b: Right<'_, E>,
     (c, c_stride): (&mut [E::Real], usize),
-    accumulate: bool,
+    write: Write,
 ) {
     let a = Left::rows(x.data, x.stride);
-    Product { m, n, k, a, b, c, c_stride, accumulate }.compute();
+    Product { m, n, k, a, b, c, c_stride, write }.compute();
 }
 
-/// dx[rows × in] (+)= dy[rows × out] · W; rows of dx are `dx_stride` apart.
+/// dx[rows × in] = dy[rows × out] · W, or added to dx; rows of dx are `dx_stride` apart.
 pub fn backward<E: Operand>(
     weights: &Weights<E>,
     matrix: Matrix,
     dy: Strided<'_, E>,
     (dx, dx_stride): (&mut [E::Real], usize),
     rows: usize,
-    accumulate: bool,
+    write: Write,
 ) {
     let shape = [rows, matrix.columns(), matrix.rows()];
-    product(shape, dy, weights.backward(matrix), (dx, dx_stride), accumulate);
+    product(shape, dy, weights.backward(matrix), (dx, dx_stride), write);
 }
 
 /// [`backward`] through a matrix whose products round no factor.
@@ -74,10 +75,10 @@ pub fn exact_backward<E: Operand>(
     dy: Strided<'_, E::Real>,
     dx: (&mut [E::Real], usize),
     rows: usize,
-    accumulate: bool,
+    write: Write,
 ) {
     let shape = [rows, matrix.columns(), matrix.rows()];
-    product(shape, dy, weights.exact_backward(matrix), dx, accumulate);
+    product(shape, dy, weights.exact_backward(matrix), dx, write);
 }
 
 /// Where gradients go: some of the layout's parts.
@@ -94,7 +95,7 @@ pub struct Gradient<'a, E: Operand> {
 }
 
 impl<E: Operand> Gradient<'_, E> {
-    /// These places for products that round no factor, with memory of their own.
+    /// The places of this gradient for products that round no factor, with memory of their own.
     pub fn exact<'a>(&'a mut self, panels: &'a mut Vec<E::Real>) -> Gradient<'a, E::Real> {
         Gradient { front: &mut *self.front, part: &mut *self.part, start: self.start, panels }
     }

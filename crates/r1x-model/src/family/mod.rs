@@ -8,16 +8,14 @@ pub mod attention;
 pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
-mod latent;
 pub mod linear;
 pub mod packed;
 
-use r1x_ops::Operand;
-use r1x_ops::kernel::attention::{Context, Scratch as AttentionScratch};
+use r1x_ops::kernel::attention::Context;
 
 /// Where one row's keys and values go: a slot of a block of the layer's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Write {
+pub struct CacheWrite {
     /// The row of the pass.
     pub row: u32,
     /// The block.
@@ -36,7 +34,7 @@ pub struct Rows<'a> {
     /// The blocks that contexts refer to.
     pub tables: &'a [u32],
     /// Where keys and values go before attention.
-    pub writes: &'a [Write],
+    pub writes: &'a [CacheWrite],
 }
 
 impl Rows<'_> {
@@ -49,19 +47,4 @@ impl Rows<'_> {
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
     }
-}
-
-/// Memory that every layer uses in turn, reused from pass to pass.
-#[derive(Clone, Debug, Default)]
-pub struct Scratch<E: Operand> {
-    attention: AttentionScratch<E>,
-    /// An upstream gradient as operands.
-    upstream: Vec<E>,
-    /// Gradients with respect to a layer's outputs, inside the layer.
-    outputs: Vec<E::Real>,
-    outputs_rounded: Vec<E>,
-    inputs: Vec<E::Real>,
-    inputs_rounded: Vec<E>,
-    context: Vec<E::Real>,
-    low: Vec<E::Real>,
 }

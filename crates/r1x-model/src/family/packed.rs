@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use r1x_ops::kernel::attention::{BLOCK, Context};
 
-use super::{Rows, Write};
+use super::{CacheWrite, Rows};
 
 /// Packed sequences.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Packed {
     pub shares: Vec<u32>,
     contexts: Vec<Context>,
     tables: Vec<u32>,
-    writes: Vec<Write>,
+    writes: Vec<CacheWrite>,
     blocks: u32,
     /// Rows by position of every segment, one after the other, with the first position of a query.
     histories: Vec<u32>,
@@ -127,7 +127,7 @@ impl Packed {
         for position in whole * BLOCK..len {
             let row = self.histories[history + position];
             let block = self.tables[table + position / BLOCK];
-            self.writes.push(Write { row, block, slot: (position % BLOCK) as u32 });
+            self.writes.push(CacheWrite { row, block, slot: (position % BLOCK) as u32 });
         }
         self.contexts.extend((first..len).map(|position| Context { table, len: position + 1 }));
         start

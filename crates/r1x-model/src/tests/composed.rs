@@ -104,7 +104,7 @@ impl<R: Real> Case<R> {
         (said.iter().map(|s| s.logprob.to_f64()).collect(), balance, gradient)
     }
 
-    /// The same from candle's tape, gradients by parameter name; experts nobody chose are left out.
+    /// Log-probs, balance loss and gradients by parameter name from candle's tape; experts nobody chose are left out.
     fn composed_gradient(&self) -> (Vec<f64>, f64, BTreeMap<String, Vec<f64>>) {
         let (model, packed) = (&self.composed, &self.packed);
         let pass = model.pass(packed).unwrap();

@@ -7,6 +7,7 @@ mod composed;
 mod finite;
 mod golden;
 mod gradient;
+mod layout;
 mod properties;
 mod tensor;
 

@@ -42,7 +42,7 @@ pub(super) fn policy(plan: &ModelPlan, threads: usize) -> (Box<dyn Model>, tempf
     (fresh(plan, 4, threads, folder.path().to_owned(), &Device::Cpu).unwrap(), folder)
 }
 
-/// The same as kernels in `f32`.
+/// A policy on the kernels in `f32` with its folder.
 pub fn kernels(plan: &ModelPlan, threads: usize) -> (DecoderPolicy, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (DecoderPolicy::new(plan, 4, threads, folder.path().to_owned()).unwrap(), folder)

@@ -13,6 +13,15 @@ pub mod swiglu;
 
 use crate::real::Real;
 
+/// What happens to the numbers that stand where a result goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The result takes their place.
+    Overwrite,
+    /// The result is added to them.
+    Add,
+}
+
 /// Interleaved partial sums of a sum of products.
 pub(crate) const LANES: usize = 16;
 

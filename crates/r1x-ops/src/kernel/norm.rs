@@ -2,7 +2,7 @@
 //!
 //! Must not know what the rows are.
 
-use super::{add_scaled, dot};
+use super::{Write, add_scaled, dot};
 use crate::operand::Operand;
 use crate::real::Real;
 use crate::simd::vectorized;
@@ -50,7 +50,7 @@ fn forward_row<E: Operand>(x: &[E::Real], gain: &[E::Real], eps: f64, y: &mut [E
     }
 }
 
-/// dx (+)= and dgain += for upstream dy. `overwrite` replaces dx instead of adding to it.
+/// Writes dx and adds to dgain for upstream dy.
 ///
 /// With s = 1/rms and n the width: dx = s·(gain·dy) − x · s³/n · Σ gain·dy·x.
 pub fn rms_norm_backward<R: Real>(
@@ -61,9 +61,9 @@ pub fn rms_norm_backward<R: Real>(
     (dx, dx_stride): (&mut [R], usize),
     dgain: &mut [R],
     rows: usize,
-    overwrite: bool,
+    write: Write,
 ) {
-    backward(x, x_stride, gain, eps, dy, dy_stride, dx, dx_stride, dgain, rows, overwrite);
+    backward(x, x_stride, gain, eps, dy, dy_stride, dx, dx_stride, dgain, rows, write);
 }
 
 vectorized! {
@@ -78,7 +78,7 @@ vectorized! {
         dx_stride: usize,
         dgain: &mut [R],
         rows: usize,
-        overwrite: bool,
+        write: Write,
     ) {
         let width = gain.len();
         let mut scaled = vec![R::ZERO; width];
@@ -86,7 +86,7 @@ vectorized! {
             let x = &x[row * x_stride..row * x_stride + width];
             let dy = &dy[row * dy_stride..row * dy_stride + width];
             let dx = &mut dx[row * dx_stride..row * dx_stride + width];
-            if overwrite {
+            if write == Write::Overwrite {
                 dx.fill(R::ZERO);
             }
             backward_row(x, gain, eps, dy, dx, dgain, &mut scaled);

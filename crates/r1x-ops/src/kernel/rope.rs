@@ -16,6 +16,34 @@ pub enum Pairing {
     Interleaved,
 }
 
+/// Which way vectors are turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// By the angle of their position.
+    Forward,
+    /// Back by that angle. This is the backward pass too, since the transpose of a rotation is its inverse.
+    Inverse,
+}
+
+impl Rotation {
+    /// The rotation that undoes this one.
+    pub fn inverted(self) -> Self {
+        match self {
+            Rotation::Forward => Rotation::Inverse,
+            Rotation::Inverse => Rotation::Forward,
+        }
+    }
+
+    /// The sine of the angle, given the one of the position.
+    #[inline(always)]
+    fn sine<R: Real>(self, sine: R) -> R {
+        match self {
+            Rotation::Forward => sine,
+            Rotation::Inverse => -sine,
+        }
+    }
+}
+
 /// Cosines and sines for every position.
 #[derive(Clone, Debug)]
 pub struct Rope<R> {
@@ -51,10 +79,9 @@ impl<R: Real> Rope<R> {
         &self.sines
     }
 
-    /// Rotates `x[..width]` in place by the angle of `position`; `inverse` rotates back, which is also the
-    /// backward pass, since a rotation's transpose is its inverse.
+    /// Rotates `x[..width]` in place by the angle of `position`, or back.
     #[inline]
-    pub fn rotate(&self, x: &mut [R], position: usize, inverse: bool) {
+    pub fn rotate(&self, x: &mut [R], position: usize, rotation: Rotation) {
         let half = self.width / 2;
         let cosines = &self.cosines[position * half..(position + 1) * half];
         let sines = &self.sines[position * half..(position + 1) * half];
@@ -63,7 +90,7 @@ impl<R: Real> Rope<R> {
                 Pairing::Halves => (i, i + half),
                 Pairing::Interleaved => (2 * i, 2 * i + 1),
             };
-            let sine = if inverse { -*sine } else { *sine };
+            let sine = rotation.sine(*sine);
             let (a, b) = (x[first], x[second]);
             x[first] = a * *cosine - b * sine;
             x[second] = a * sine + b * *cosine;
@@ -90,7 +117,7 @@ impl Vectors {
 }
 
 vectorized! {
-    /// Rotates `count` vectors of every row by the row's position, from `x` into `out`; `inverse` rotates back.
+    /// Rotates `count` vectors of every row by the row's position, or back, from `x` into `out`.
     pub fn rotate_rows<E: Operand>(
         rope: &Rope<E::Real>,
         positions: &[usize],
@@ -99,7 +126,7 @@ vectorized! {
         from: Vectors,
         out: &mut [E],
         to: Vectors,
-        inverse: bool,
+        rotation: Rotation,
     ) {
         let half = rope.width / 2;
         for (row, position) in positions.iter().enumerate() {
@@ -109,8 +136,8 @@ vectorized! {
                 let x = &x[from.at(row, vector)..][..rope.width];
                 let out = &mut out[to.at(row, vector)..][..rope.width];
                 match rope.pairing {
-                    Pairing::Halves => rotate_halves(x, cosines, sines, out, inverse),
-                    Pairing::Interleaved => rotate_pairs(x, cosines, sines, out, inverse),
+                    Pairing::Halves => rotate_halves(x, cosines, sines, out, rotation),
+                    Pairing::Interleaved => rotate_pairs(x, cosines, sines, out, rotation),
                 }
             }
         }
@@ -123,10 +150,10 @@ fn rotate_halves<E: Operand>(
     cosines: &[E::Real],
     sines: &[E::Real],
     out: &mut [E],
-    inverse: bool,
+    rotation: Rotation,
 ) {
     let half = cosines.len();
-    let sign = if inverse { -E::Real::ONE } else { E::Real::ONE };
+    let sign = rotation.sine(E::Real::ONE);
     let (x, y) = x.split_at(half);
     let (first, second) = out.split_at_mut(half);
     let outputs = first.iter_mut().zip(second);
@@ -145,9 +172,9 @@ fn rotate_pairs<E: Operand>(
     cosines: &[E::Real],
     sines: &[E::Real],
     out: &mut [E],
-    inverse: bool,
+    rotation: Rotation,
 ) {
-    let sign = if inverse { -E::Real::ONE } else { E::Real::ONE };
+    let sign = rotation.sine(E::Real::ONE);
     for ((x, out), (cosine, sine)) in
         x.chunks_exact(2).zip(out.chunks_exact_mut(2)).zip(cosines.iter().zip(sines))
     {

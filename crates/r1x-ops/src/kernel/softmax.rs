@@ -80,7 +80,7 @@ impl<R: Real> Sums<R> {
     }
 }
 
-/// The largest scaled logit, the sum of exponentials around it, and that of exponentials times exponents.
+/// The largest scaled logit, the sum of exponentials around it, and the sum of exponentials times exponents.
 #[inline(always)]
 fn largest_and_sum<R: Real>(logits: &[R], inverse: R) -> (R, R, R) {
     let largest = largest(logits, inverse);
@@ -135,7 +135,8 @@ impl<R: Real> Exponentials<R> {
         self.entropy = self.log_sum - weighted / sum;
     }
 
-    /// The same bits as [`token_logprob`] of that row.
+    /// The log-prob of `token` and the entropy of the row that was filled in, bit for bit as [`token_logprob`] gives
+    /// them.
     pub fn said(&self, logits: &[R], token: usize) -> TokenLogprob<R> {
         let logprob = logits[token] * self.inverse - self.shift - self.log_sum;
         TokenLogprob { logprob, entropy: self.entropy }
@@ -174,7 +175,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// Turns a row of logits into the gradient of `weight · logprob(token)` with respect to those logits.
+    /// Turns a row of logits into the gradient of `weight · logprob(token)` with respect to the logits.
     pub fn token_logprob_backward<R: Real>(
         logits: &mut [R],
         token: usize,

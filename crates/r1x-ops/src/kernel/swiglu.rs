@@ -63,7 +63,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// The same for rows of `width` gates followed by as many ups, as one product leaves them.
+    /// act = silu(gate) · up for rows of `width` gates followed by as many ups, as one product leaves them.
     pub fn swiglu_rows<E: Operand>(gate_up: &[E::Real], width: usize, act: &mut [E]) {
         for (row, act) in gate_up.chunks_exact(2 * width).zip(act.chunks_exact_mut(width)) {
             forward(&row[..width], &row[width..], act);

@@ -54,7 +54,7 @@ fn by_kernel(
     Ok((gradient_of(&weight, w)?, gradient_of(&first, m)?, gradient_of(&second, v)?))
 }
 
-/// The same out of candle's ops.
+/// The step out of candle's ops: new weight, first and second moment.
 fn composed(
     step: &AdamW,
     weight: &Tensor,

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use half::bf16;
 
 use super::check::{Outcome, compare, random};
+use crate::kernel::Write;
 use crate::kernel::matmul::{Right, matmul, pack_rows, packed_len};
 use crate::operand::Operand;
 
@@ -21,7 +22,7 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
     if device.is_cpu() {
         let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
         let (a, b, mut c) = (flat(&inputs[0])?, flat(&inputs[1])?, vec![0.0f32; m * n]);
-        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, false);
+        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, Write::Overwrite);
         let found = Tensor::from_vec(c, (m, n), device)?;
         outcome.compare(&found, &inputs[0].matmul(&inputs[1])?)?;
     }
@@ -37,7 +38,7 @@ pub(super) fn check_bf16(device: &Device) -> Result<Outcome> {
     let found = if device.is_cpu() {
         let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<bf16>();
         let (a, b, mut c) = (flat(&a)?, flat(&b)?, vec![0.0f32; m * n]);
-        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, false);
+        matmul(&a, Right::panels(&packed(&b, k, n), k), &mut c, m, k, n, Write::Overwrite);
         Tensor::from_vec(c, (m, n), device)?
     } else {
         a.to_device(device)?.matmul(&b.to_device(device)?)?
@@ -83,7 +84,15 @@ impl KernelLoad {
     /// One product, on this thread; returns its floating-point operations.
     pub fn run(&mut self) -> f64 {
         let size = self.size;
-        matmul(&self.a, Right::panels(&self.b, size), &mut self.c, size, size, size, false);
+        matmul(
+            &self.a,
+            Right::panels(&self.b, size),
+            &mut self.c,
+            size,
+            size,
+            size,
+            Write::Overwrite,
+        );
         2.0 * (self.size as f64).powi(3)
     }
 }

@@ -9,7 +9,7 @@ use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
 };
-use crate::kernel::norm;
+use crate::kernel::{Write, norm};
 
 const NAME: &str = "rms-norm";
 
@@ -30,7 +30,7 @@ pub fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
     }
 }
 
-/// The same out of candle's differentiable ops.
+/// [`rms_norm`] out of candle's differentiable ops.
 fn composed(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
     let working = working_dtype(x.dtype());
     let wide = x.to_dtype(working)?;
@@ -55,7 +55,8 @@ impl RmsNorm {
         let (mut dx, mut dgain) = (vec![T::ZERO; x.len()], vec![T::ZERO; width]);
         let (from, into) = ((dy, width), (&mut dx[..], width));
         let rows = x.len() / width;
-        norm::rms_norm_backward((x, width), gain, self.eps, from, into, &mut dgain, rows, true);
+        let write = Write::Overwrite;
+        norm::rms_norm_backward((x, width), gain, self.eps, from, into, &mut dgain, rows, write);
         (dx, dgain)
     }
 }

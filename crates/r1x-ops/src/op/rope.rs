@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape
 
 use super::check::{Outcome, compare, random};
 use super::element::{Element, has_kernel, slice, working_dtype};
-use crate::kernel::rope::{Pairing, Rope};
+use crate::kernel::rope::{Pairing, Rope, Rotation};
 
 const NAME: &str = "rope";
 
@@ -75,14 +75,14 @@ pub fn rope(x: &Tensor, positions: &[usize], table: &Rotary) -> Result<Tensor> {
         bail!("position {position} is outside a table of {} positions", table.positions);
     }
     if has_kernel(x) {
-        let positions = positions.into();
-        x.contiguous()?.apply_op1(Rotation { positions, table: table.clone(), inverse: false })
+        let (positions, rotation) = (positions.into(), Rotation::Forward);
+        x.contiguous()?.apply_op1(RopeOp { positions, table: table.clone(), rotation })
     } else {
         composed(x, positions, table)
     }
 }
 
-/// The same out of candle's differentiable ops.
+/// [`rope`] out of candle's differentiable ops.
 fn composed(x: &Tensor, positions: &[usize], table: &Rotary) -> Result<Tensor> {
     let (rows, heads, width) = x.dims3()?;
     let half = width / 2;
@@ -111,25 +111,26 @@ fn composed(x: &Tensor, positions: &[usize], table: &Rotary) -> Result<Tensor> {
     rotated.to_dtype(x.dtype())
 }
 
-struct Rotation {
+/// The kernel as a candle op.
+struct RopeOp {
     positions: Arc<[usize]>,
     table: Rotary,
-    inverse: bool,
+    rotation: Rotation,
 }
 
-impl Rotation {
+impl RopeOp {
     fn forward<T: Element>(&self, x: &[T], row_width: usize, rope: &Rope<T>) -> CpuStorage {
         let mut rotated = x.to_vec();
         for (row, position) in rotated.chunks_mut(row_width.max(1)).zip(&*self.positions) {
             for vector in row.chunks_mut(self.table.width) {
-                rope.rotate(vector, *position, self.inverse);
+                rope.rotate(vector, *position, self.rotation);
             }
         }
         T::to_cpu_storage_owned(rotated)
     }
 }
 
-impl CustomOp1 for Rotation {
+impl CustomOp1 for RopeOp {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -149,7 +150,7 @@ impl CustomOp1 for Rotation {
         let back = Self {
             positions: self.positions.clone(),
             table: self.table.clone(),
-            inverse: !self.inverse,
+            rotation: self.rotation.inverted(),
         };
         upstream.contiguous()?.apply_op1_no_bwd(&back).map(Some)
     }

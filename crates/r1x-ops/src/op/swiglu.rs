@@ -33,7 +33,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The same out of candle's differentiable ops.
+/// [`swiglu`] out of candle's differentiable ops.
 fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let working = working_dtype(gate.dtype());
     let act = (gate.to_dtype(working)?.silu()? * up.to_dtype(working)?)?;

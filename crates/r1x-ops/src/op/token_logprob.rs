@@ -38,7 +38,7 @@ pub fn token_logprob(logits: &Tensor, targets: &[u32], temperature: f64) -> Resu
     }
 }
 
-/// The same out of candle's differentiable ops.
+/// [`token_logprob`] out of candle's differentiable ops.
 fn composed(logits: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
     let scaled = (logits.to_dtype(working_dtype(logits.dtype()))? * (1.0 / temperature))?;
     // The largest logit only keeps the exponentials in range; no gradient passes through it.

@@ -9,7 +9,7 @@ use r1x_ops::op::rope;
 
 use super::Composed;
 use crate::error::ModelError;
-use crate::layout::{Attention, LatentQuery};
+use crate::layout::{Attention, Gqa, LatentQuery, Mla};
 
 /// The rows of one sequence and what they may see of each other.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Composed {
         let (rows, weights) = (normed.dim(0)?, &self.parameters);
         let turn = |x: &Tensor| rope(x, positions, &self.rotary);
         match *attention {
-            Attention::Gqa { q, k, v, heads, kv_heads, width, .. } => {
+            Attention::Gqa(Gqa { q, k, v, heads, kv_heads, width, .. }) => {
                 let split = |matrix, heads: usize| -> Result<Tensor, ModelError> {
                     Ok(weights.linear(matrix, normed)?.reshape((rows, heads, width))?)
                 };
@@ -96,9 +96,18 @@ impl Composed {
                     values: split(v, kv_heads)?,
                 })
             }
-            Attention::Mla {
-                q, kv_down, kv_norm, kv_up, heads, latent, nope, rope, value, ..
-            } => {
+            Attention::Mla(Mla {
+                q,
+                kv_down,
+                kv_norm,
+                kv_up,
+                heads,
+                latent,
+                nope,
+                rope,
+                value,
+                ..
+            }) => {
                 let queries =
                     self.latent_queries(q, normed)?.reshape((rows, heads, nope + rope))?;
                 let turned = turn(&queries.narrow(D::Minus1, nope, rope)?)?;
@@ -121,7 +130,7 @@ impl Composed {
         attention: &Attention,
         attended: &Tensor,
     ) -> Result<Tensor, ModelError> {
-        let (Attention::Gqa { o, .. } | Attention::Mla { o, .. }) = attention;
+        let (Attention::Gqa(Gqa { o, .. }) | Attention::Mla(Mla { o, .. })) = attention;
         self.parameters.linear(*o, &attended.flatten_from(1)?)
     }
 

@@ -11,7 +11,7 @@ use super::attention::{Projected, Segment};
 use super::{Composed, Pass};
 use crate::error::ModelError;
 use crate::family::packed::Packed;
-use crate::layout::{Attention, Layout};
+use crate::layout::{Attention, Gqa, Layout, Mla};
 
 /// What a group of sequences has said so far, layer by layer.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ impl Cache {
     /// Bytes that one token of one sequence takes in `f32`.
     pub fn bytes_per_token(layout: &Layout) -> usize {
         let width = |attention: &Attention| match *attention {
-            Attention::Gqa { kv_heads, width, .. } => 2 * kv_heads * width,
-            Attention::Mla { heads, nope, rope, value, .. } => heads * (nope + rope + value),
+            Attention::Gqa(Gqa { kv_heads, width, .. }) => 2 * kv_heads * width,
+            Attention::Mla(Mla { heads, nope, rope, value, .. }) => heads * (nope + rope + value),
         };
         layout.layers.iter().map(|layer| 4 * width(&layer.attention)).sum()
     }

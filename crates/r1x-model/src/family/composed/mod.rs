@@ -146,7 +146,8 @@ impl Composed {
                 return Err(ModelError::Parameter { name: name.clone(), problem });
             }
         }
-        let dtype = named(weights, "model.embed_tokens.weight")?.dtype();
+        // The embedding is the first parameter.
+        let dtype = named(weights, &layout.parameters[0].name)?.dtype();
         let (width, pairing) = match plan.attention {
             AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
             AttentionPlan::Mla { qk_rope_head_dim, .. } => (qk_rope_head_dim, Pairing::Interleaved),
@@ -164,7 +165,7 @@ impl Composed {
         })
     }
 
-    /// The same model over the same numbers, of which no gradient is taken: nothing of a pass is kept for it.
+    /// A model over the numbers of this one, of which no gradient is taken, so that nothing of a pass is kept for it.
     pub fn frozen(&self) -> Self {
         let mut frozen = self.clone();
         frozen.parameters.by_offset.values_mut().for_each(|tensor| *tensor = tensor.detach());

@@ -5,7 +5,7 @@
 
 use super::{Heads, Scratch, exponentials, reserve};
 use crate::kernel::matmul::{Left, PANEL, Product, Right, pack_columns, pack_rows, packed_len};
-use crate::kernel::{add_assign, dot};
+use crate::kernel::{Write, add_assign, dot};
 use crate::operand::Operand;
 use crate::real::Real;
 use crate::simd::vectorized;
@@ -167,7 +167,7 @@ fn product<E: Operand>(
     c: &mut [E::Real],
     c_stride: usize,
 ) {
-    Product { m, n, k, a, b, c, c_stride, accumulate: false }.compute();
+    Product { m, n, k, a, b, c, c_stride, write: Write::Overwrite }.compute();
 }
 
 /// c[positions × n] += leftᵀ · right, both packed with k rows.
@@ -187,7 +187,7 @@ fn transposed_product<E: Operand>(
             b: Right::panels(right, k),
             c: &mut c[first * n..],
             c_stride: n,
-            accumulate: true,
+            write: Write::Add,
         }
         .compute();
     }

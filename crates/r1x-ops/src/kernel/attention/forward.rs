@@ -5,6 +5,7 @@
 
 use super::block::{self, BLOCK};
 use super::{Context, Heads, Scratch, exponentials, reserve};
+use crate::kernel::Write;
 use crate::kernel::matmul::{Left, Product};
 use crate::operand::{Operand, round_all};
 use crate::real::Real;
@@ -144,7 +145,7 @@ impl<'a> Run<'a> {
                     b,
                     c: &mut scores[head * width + block * BLOCK..],
                     c_stride: group * width,
-                    accumulate: false,
+                    write: Write::Overwrite,
                 }
                 .compute();
             }
@@ -158,7 +159,7 @@ impl<'a> Run<'a> {
                 b: block::keys(shape, cache, id, kv_head),
                 c: &mut scores[row * group * width + block * BLOCK..],
                 c_stride: width,
-                accumulate: false,
+                write: Write::Overwrite,
             }
             .compute();
         }
@@ -184,7 +185,7 @@ impl<'a> Run<'a> {
                     b: block::values(shape, cache, id, kv_head),
                     c: &mut sums[head * n..],
                     c_stride: group * n,
-                    accumulate: block > 0,
+                    write: if block > 0 { Write::Add } else { Write::Overwrite },
                 }
                 .compute();
             }
@@ -198,7 +199,7 @@ impl<'a> Run<'a> {
                 b: block::values(shape, cache, id, kv_head),
                 c: &mut sums[row * group * n..],
                 c_stride: n,
-                accumulate: block > 0,
+                write: if block > 0 { Write::Add } else { Write::Overwrite },
             }
             .compute();
         }

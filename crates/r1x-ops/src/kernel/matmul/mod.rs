@@ -11,6 +11,7 @@ mod x86;
 
 use half::bf16;
 
+use super::Write;
 use crate::operand::Operand;
 pub use pack::{pack_columns, pack_rows, packed_len};
 
@@ -62,7 +63,7 @@ impl<'a, E: Operand> Right<'a, E> {
         Self::spaced(data, packed_len::<E>(k, PANEL))
     }
 
-    /// The same with panels further apart than they are long.
+    /// A packed matrix in one segment whose panels may be further apart than they are long.
     pub fn spaced(data: &'a [E], panel_stride: usize) -> Self {
         Self { data, panel_stride, segment: usize::MAX / E::PACK * E::PACK, segment_stride: 0 }
     }
@@ -96,8 +97,8 @@ pub struct Product<'a, E: Operand> {
     pub c: &'a mut [E::Real],
     /// Distance between rows of C.
     pub c_stride: usize,
-    /// Start the sums from what C holds instead of from 0.
-    pub accumulate: bool,
+    /// Whether the sums start from 0 or from what C holds.
+    pub write: Write,
 }
 
 impl<E: Operand> Product<'_, E> {
@@ -132,10 +133,10 @@ pub fn matmul<E: Operand>(
     m: usize,
     inp: usize,
     out: usize,
-    accumulate: bool,
+    write: Write,
 ) {
     let a = Left::rows(x, inp);
-    Product { m, n: out, k: inp, a, b, c: y, c_stride: out, accumulate }.compute();
+    Product { m, n: out, k: inp, a, b, c: y, c_stride: out, write }.compute();
 }
 
 /// Rows of x and dy whose packed copies stay in the second-level cache. Even, so that blocks do not cut pairs.
@@ -174,7 +175,7 @@ pub fn matmul_weight_gradient<E: Operand>(
                 b: Right::panels(right, k),
                 c: &mut dw[first * inp..],
                 c_stride: inp,
-                accumulate: true,
+                write: Write::Add,
             }
             .compute();
         }
@@ -183,13 +184,13 @@ pub fn matmul_weight_gradient<E: Operand>(
 
 /// The product in plain Rust: the reference for the SIMD forms, and the form for `f64`.
 pub fn product_portable<E: Operand>(product: Product<'_, E>) {
-    let Product { m, n, k, a, b, c, c_stride, accumulate } = product;
+    let Product { m, n, k, a, b, c, c_stride, write } = product;
     const WIDTH: usize = 8;
     for i in 0..m {
         let row = &mut c[i * c_stride..i * c_stride + n];
         for (block, out) in row.chunks_mut(WIDTH).enumerate() {
             let mut sums = [E::Real::default(); WIDTH];
-            if accumulate {
+            if write == Write::Add {
                 sums[..out.len()].copy_from_slice(out);
             }
             for step in 0..k.div_ceil(E::PACK) {

@@ -23,7 +23,7 @@ fn run<E: Operand<Real = f32>>(
     kernel: fn(Product<'_, E>),
     (m, n, k): (usize, usize, usize),
     turned: bool,
-    accumulate: bool,
+    write: Write,
 ) -> Vec<f32> {
     let a = operands::<E>(m * (k + 1), 1);
     let b = operands::<E>(k * (n + 3), 2);
@@ -34,7 +34,7 @@ fn run<E: Operand<Real = f32>>(
     let c_stride = n + 5;
     if !turned {
         let a = Left::rows(&a, k + 1);
-        kernel(Product { m, n, k, a, b, c: &mut c, c_stride, accumulate });
+        kernel(Product { m, n, k, a, b, c: &mut c, c_stride, write });
         return c;
     }
     for (i, rows) in (0..m).step_by(PANEL).zip(c.chunks_mut(PANEL * c_stride)) {
@@ -42,7 +42,7 @@ fn run<E: Operand<Real = f32>>(
         let mut left = vec![E::default(); packed_len::<E>(k, m)];
         pack_columns(&a[i * (k + 1)..], k + 1, k, m, &mut left);
         let a = Left::panel_columns(&left);
-        kernel(Product { m, n, k, a, b, c: rows, c_stride, accumulate });
+        kernel(Product { m, n, k, a, b, c: rows, c_stride, write });
     }
     c
 }
@@ -58,13 +58,12 @@ fn check<E: Operand<Real = f32>>(kernels: &[fn(Product<'_, E>)], tolerance: f32)
     for m in [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 31, 247] {
         for n in [1, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 97, 128, 200] {
             for k in [1, 19, 32] {
-                for (turned, accumulate) in [(false, false), (true, true), (false, true)] {
+                let (new, more) = (Write::Overwrite, Write::Add);
+                for (turned, write) in [(false, new), (true, more), (false, more)] {
                     let shape = (m, n, k);
-                    let expected = run(product_portable::<E>, shape, turned, accumulate);
-                    let found: Vec<_> = kernels
-                        .iter()
-                        .map(|kernel| run(*kernel, shape, turned, accumulate))
-                        .collect();
+                    let expected = run(product_portable::<E>, shape, turned, write);
+                    let found: Vec<_> =
+                        kernels.iter().map(|kernel| run(*kernel, shape, turned, write)).collect();
                     for result in &found {
                         for (x, y) in result.iter().zip(&expected) {
                             assert!((x - y).abs() < tolerance, "{shape:?}: {x} against {y}");
@@ -103,16 +102,16 @@ fn every_level_of_bf16_agrees_bit_for_bit_at_every_tail() {
 fn a_product_is_the_plain_sum() {
     let (m, n, k) = (5, 37, 11);
     let (a, b) = (values(m * k, 7), values(k * n, 8));
-    for accumulate in [false, true] {
+    for (write, before) in [(Write::Overwrite, 0.0), (Write::Add, 0.25)] {
         let mut c = vec![0.25f32; m * n];
         let mut panels = vec![0.0; packed_len::<f32>(k, n)];
         pack_rows(&b, n, k, n, &mut panels);
-        matmul(&a, Right::panels(&panels, k), &mut c, m, k, n, accumulate);
+        matmul(&a, Right::panels(&panels, k), &mut c, m, k, n, write);
         for i in 0..m {
             for j in 0..n {
                 let sum: f64 =
                     (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j])).sum();
-                let expected = sum + if accumulate { 0.25 } else { 0.0 };
+                let expected = sum + before;
                 assert!((f64::from(c[i * n + j]) - expected).abs() < 1e-5);
             }
         }
@@ -132,10 +131,10 @@ fn rows_alone<E: Operand<Real = f32>>() {
     pack_rows(&operands::<E>(inp * out, 5), out, inp, out, &mut panels);
     let w = Right::panels(&panels, inp);
     let mut all = vec![0.0; 40 * out];
-    matmul(&x, w, &mut all, 40, inp, out, false);
+    matmul(&x, w, &mut all, 40, inp, out, Write::Overwrite);
     for (start, rows) in [(0, 1), (3, 2), (8, 3), (20, 5), (5, 7), (11, 13), (39, 1)] {
         let mut some = vec![0.0; rows * out];
-        matmul(&x[start * inp..], w, &mut some, rows, inp, out, false);
+        matmul(&x[start * inp..], w, &mut some, rows, inp, out, Write::Overwrite);
         assert_eq!(some, all[start * out..(start + rows) * out], "{} {start}", E::NAME);
     }
 }

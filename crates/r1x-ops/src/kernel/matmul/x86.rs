@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::{PANEL, Product};
+use crate::kernel::Write;
 use crate::operand::Operand;
 
 /// Everything a tile needs, as raw parts: `a` and `c` point at the tile's first row and column.
@@ -43,7 +44,7 @@ impl<E: Operand> Tile<E> {
             c: product.c[i * product.c_stride + j..].as_mut_ptr(),
             c_row: product.c_stride,
             columns: product.n - j,
-            accumulate: product.accumulate,
+            accumulate: product.write == Write::Add,
         }
     }
 }
@@ -442,7 +443,7 @@ product_avx512!(
     product_bf16_avx512, bf16, Bf16Avx512, "avx512f"
 );
 
-/// The same for AVX2: 6 rows by half a panel.
+/// Defines a product out of tiles of AVX2: 6 rows by half a panel.
 macro_rules! product_avx2 {
     ($(#[$meta:meta])* $name:ident, $element:ty, $lanes:ident) => {
         $(#[$meta])*

@@ -1,0 +1,239 @@
+//! The parameters of a model as a list: name, shape, role and initial values of every tensor.
+//!
+//! A family is data: a table with a row for each kind of tensor. The layout in memory, checkpoints, counts and both
+//! implementations read these rows, so a new parameter is a new row. Layers that are alike share their
+//! rows, and so do the experts of a layer, which keeps the list short for models that no memory could hold. Must not
+//! know offsets, values or how anything is computed.
+
+mod family;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use crate::plan::ModelPlan;
+
+/// Which tensor of the family a row is: what an implementation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorKind {
+    /// The vectors of the tokens, `[vocabulary, hidden]`.
+    Embedding,
+    /// The gain of the norm before attention.
+    AttentionNorm,
+    /// From the residual stream to queries.
+    Query,
+    /// From the residual stream to keys.
+    Key,
+    /// From the residual stream to values.
+    Value,
+    /// From the residual stream to the latent of the queries (MLA).
+    QueryDown,
+    /// The gain of the norm of the queries' latent (MLA).
+    QueryNorm,
+    /// From the latent of the queries to queries (MLA).
+    QueryUp,
+    /// From the residual stream to the latent of keys and values and to the rotary key that all heads share (MLA).
+    ContextDown,
+    /// The gain of the norm of the latent of keys and values (MLA).
+    ContextNorm,
+    /// From the latent of keys and values: for each head the rows of its key, then those of its value (MLA).
+    ContextUp,
+    /// From what the heads attended to back to the residual stream.
+    Output,
+    /// The gain of the norm before the feed-forward.
+    FeedForwardNorm,
+    /// From the residual stream to a logit for each routed expert.
+    Router,
+    /// What is added to the affinity of each routed expert when experts are chosen.
+    SelectionBias,
+    /// The gate projection of a SwiGLU.
+    Gate,
+    /// The up projection of a SwiGLU.
+    Up,
+    /// The down projection of a SwiGLU.
+    Down,
+    /// The gain of the norm after the last layer.
+    FinalNorm,
+    /// From the residual stream to logits, `[vocabulary, hidden]`; absent where the embedding serves as head.
+    Head,
+}
+
+/// What the numbers of a tensor are for, which says how they are kept and who changes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A matrix whose rows are looked up.
+    Embedding,
+    /// A factor `[out, in]` of matrix products, of the plan's precision there.
+    Factor,
+    /// A factor `[out, in]` of matrix products that round neither factor. The router is one, as in DeepSeek-V3: a
+    /// rounded factor flips choices, which no later sum mends.
+    ExactFactor,
+    /// A vector that normed rows are multiplied with.
+    Gain,
+    /// A vector that steers the choice of experts. Load balancing changes it and the optimizer does not.
+    SelectionBias,
+}
+
+impl Role {
+    /// Whether the optimizer changes the tensor.
+    pub fn is_trained(self) -> bool {
+        self != Role::SelectionBias
+    }
+}
+
+/// The values a tensor starts with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// Draws from a normal distribution around 0, from a stream with the tensor's name.
+    Normal {
+        /// Its standard deviation.
+        std: f64,
+    },
+    /// Ones.
+    Ones,
+    /// Zeros.
+    Zeros,
+}
+
+/// Whether a tensor lies apart from the one of the row before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// It is multiplied on its own, or not at all.
+    Apart,
+    /// It is multiplied with the same rows as the tensor before and lies right behind it, so that one product serves
+    /// both.
+    Joined,
+}
+
+/// A row of the list: a tensor, or as many of its kind as there are layers and experts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Which tensor it is.
+    pub kind: TensorKind,
+    /// What its numbers are for.
+    pub role: Role,
+    /// Its name in checkpoints, which is the one Hugging Face gives it, with `{layer}` and `{expert}` where these
+    /// numbers stand.
+    pub name: String,
+    /// Its shape, `[out, in]` of a matrix and `[length]` of a vector.
+    pub shape: Vec<usize>,
+    /// The values it starts with.
+    pub initial: Initial,
+    /// Whether it lies apart from the tensor before.
+    pub neighbour: Neighbour,
+}
+
+impl Tensor {
+    /// The name of the tensor in this layer and of this expert.
+    pub fn name_in(&self, layer: usize, expert: usize) -> String {
+        let name = self.name.replace("{layer}", &layer.to_string());
+        name.replace("{expert}", &expert.to_string())
+    }
+
+    /// The number of its elements, or the largest number.
+    pub fn size(&self) -> u64 {
+        self.shape.iter().fold(1, |product, side| product.saturating_mul(*side as u64))
+    }
+}
+
+/// What the tensors of a module do together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// What is before the layers.
+    Front,
+    /// Attention with its norm.
+    Attention,
+    /// A dense feed-forward, or the router of a mixture of experts, with its norm.
+    FeedForward,
+    /// A routed expert.
+    Expert,
+    /// All shared experts as one.
+    SharedExperts,
+    /// What is after the layers.
+    Back,
+}
+
+/// Tensors that follow each other, once or several times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Module {
+    /// What they do.
+    pub kind: ModuleKind,
+    /// How many modules of these rows follow each other: the number of experts, else 1.
+    pub copies: usize,
+    /// How many of the copies one token goes through.
+    pub active: usize,
+    /// The rows, in the order in which they lie in memory.
+    pub tensors: Vec<Tensor>,
+}
+
+/// Layers that have the same rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    /// Their numbers.
+    pub range: Range<usize>,
+    /// What each consists of, in order.
+    pub modules: Vec<Module>,
+}
+
+/// A row of the list with the number of tensors it stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counted<'a> {
+    /// The row.
+    pub tensor: &'a Tensor,
+    /// How many tensors there are, over all layers and experts.
+    pub count: u64,
+    /// How many of them one token goes through.
+    pub active: u64,
+}
+
+/// The tensors of a model, in the order in which they lie in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterList {
+    /// What is before the layers.
+    pub front: Module,
+    /// The layers from the first to the last, those that are alike in one entry.
+    pub layers: Vec<Layers>,
+    /// What is after the layers.
+    pub back: Module,
+}
+
+impl ParameterList {
+    /// Lists the tensors of a planned model with so many tokens in its vocabulary.
+    pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
+        family::decoder(plan, vocabulary)
+    }
+
+    /// Every row with the number of tensors it stands for, in order.
+    pub fn counted(&self) -> impl Iterator<Item = Counted<'_>> {
+        let layers = self.layers.iter().flat_map(|layers| {
+            layers.modules.iter().map(|module| (module, layers.range.len() as u64))
+        });
+        let modules = std::iter::once((&self.front, 1)).chain(layers).chain([(&self.back, 1)]);
+        modules.flat_map(|(module, times)| {
+            let [count, active] =
+                [module.copies, module.active].map(|copies| times.saturating_mul(copies as u64));
+            module.tensors.iter().map(move |tensor| Counted { tensor, count, active })
+        })
+    }
+
+    /// The number of trained parameters, or the largest number.
+    pub fn total(&self) -> u64 {
+        self.sum(Role::is_trained, |row| row.count)
+    }
+
+    /// The number of trained parameters that one token goes through. Embedding and head count as a whole.
+    pub fn active(&self) -> u64 {
+        self.sum(Role::is_trained, |row| row.active)
+    }
+
+    /// The number of parameters that the optimizer does not change.
+    pub fn untrained(&self) -> u64 {
+        self.sum(|role| !role.is_trained(), |row| row.count)
+    }
+
+    fn sum(&self, counts: impl Fn(Role) -> bool, times: impl Fn(&Counted<'_>) -> u64) -> u64 {
+        let rows = self.counted().filter(|row| counts(row.tensor.role));
+        let sizes = rows.map(|row| row.tensor.size().saturating_mul(times(&row)));
+        sizes.fold(0, u64::saturating_add)
+    }
+}

@@ -1,0 +1,196 @@
+//! Checkpoints: safetensors files plus a small state file, written whole or not at all.
+//!
+//! A checkpoint is a folder: `model.safetensors` (names as Hugging Face gives them), `optimizer.safetensors`
+//! (moments, and the reference when there is one) and `state.json`, which names the run it belongs to and the hashes
+//! of the other two. What is read was perhaps written by somebody else: nothing of it is taken before it was compared.
+//! A checkpoint holds numbers in the order of a layout; must not know who computes with them, stages or stores.
+
+mod folder;
+mod state;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::port::{Cursor, SavedCheckpoint};
+use sha2::{Digest, Sha256};
+
+pub use self::folder::{PARTIAL, REPLACED};
+use self::folder::{check_hash, read, torn};
+use self::state::{FORMAT, STATE, State};
+pub(crate) use self::tensors::{Lent, Numbers};
+use self::tensors::{Source, finite, most_bytes, parameters, serialize, weights};
+use crate::error::ModelError;
+use crate::layout::Layout;
+use crate::update::Optimizer;
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// Where a run keeps its checkpoints, and what they say whose they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// The folder under which they go.
+    pub folder: PathBuf,
+    /// Identity of the run; empty outside of runs.
+    pub run: String,
+}
+
+impl Home {
+    /// A folder that belongs to no run.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder, run: String::new() }
+    }
+}
+
+/// What is known of a checkpoint before it is read. What is not known is not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// sha256 of the weights file, hex.
+    pub weights_sha256: Option<&'a str>,
+    /// sha256 of `state.json`, hex.
+    pub state_sha256: Option<&'a str>,
+    /// Identity of the run it must belong to, where it says to which it does.
+    pub run: Option<&'a str>,
+}
+
+impl Expected<'_> {
+    /// Nothing is known.
+    pub const ANYTHING: Expected<'static> =
+        Expected { weights_sha256: None, state_sha256: None, run: None };
+}
+
+/// What a checkpoint says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Identity of the run it belongs to; none in those of earlier versions.
+    pub run: Option<String>,
+    /// Where to go on.
+    pub cursor: Cursor,
+    /// Updates of the optimizer that its moments have seen.
+    pub updates: u64,
+    /// sha256 of the weights file, hex.
+    pub weights_sha256: String,
+    /// sha256 of `state.json` itself, hex.
+    pub state_sha256: String,
+}
+
+/// Everything a checkpoint holds besides the place in the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contents<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) weights: Lent<'a>,
+    pub(crate) optimizer: &'a Optimizer,
+    pub(crate) reference: Option<Lent<'a>>,
+}
+
+/// A checkpoint as read.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) weights: Numbers,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) reference: Option<Numbers>,
+    pub(crate) place: Place,
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// sha256 of the weights as they would be saved.
+pub(crate) fn weights_sha256(layout: &Layout, lent: Lent<'_>) -> Result<String, ModelError> {
+    Ok(sha256(&serialize(weights(layout, lent, ""))?))
+}
+
+/// Writes a checkpoint called `name` at home; see [`r1x_core::Policy::save`].
+pub(crate) fn save(
+    home: &Home,
+    name: &str,
+    cursor: &Cursor,
+    contents: &Contents<'_>,
+) -> Result<SavedCheckpoint, ModelError> {
+    let Contents { layout, optimizer, .. } = *contents;
+    let model = serialize(weights(layout, contents.weights, ""))?;
+    let mut state = parameters(layout, &optimizer.first, "first.");
+    state.extend(parameters(layout, &optimizer.second, "second."));
+    if let Some(reference) = contents.reference {
+        state.extend(weights(layout, reference, "reference."));
+    }
+    let moments = serialize(state)?;
+    let model_sha256 = sha256(&model);
+    let state = State {
+        format: FORMAT,
+        run: home.run.clone(),
+        cursor: cursor.clone(),
+        updates: optimizer.updates,
+        model_sha256: model_sha256.clone(),
+        optimizer_sha256: sha256(&moments),
+        seal: String::new(),
+    };
+    let json = state.sealed().and_then(|state| serde_json::to_vec_pretty(&state));
+    let json = json.map_err(|error| ModelError::Checkpoint {
+        path: name.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let state_sha256 = sha256(&json);
+    let files = [(MODEL, model), (OPTIMIZER, moments), (STATE, json)];
+    let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    folder::write(&home.folder.join(name), &files)?;
+    Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, state_sha256, bytes })
+}
+
+/// The weights of a checkpoint folder.
+pub(crate) fn load_weights(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+) -> Result<Numbers, ModelError> {
+    let (state, _) = State::read(folder, expected)?;
+    weights_of(folder, layout, &state)
+}
+
+fn weights_of(folder: &Path, layout: &Layout, state: &State) -> Result<Numbers, ModelError> {
+    let bytes = read(folder, MODEL, most_bytes(layout))?;
+    check_hash(folder, MODEL, &bytes, &state.model_sha256)?;
+    let path = folder.join(MODEL);
+    let numbers = Source::new(&bytes, &path)?.numbers(layout, "")?;
+    finite(layout, &numbers.values, &numbers.biases, &path)?;
+    Ok(numbers)
+}
+
+/// Everything of a checkpoint folder.
+pub(crate) fn load(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+) -> Result<Loaded, ModelError> {
+    let (state, state_sha256) = State::read(folder, expected)?;
+    let weights = weights_of(folder, layout, &state)?;
+    let bytes = read(folder, OPTIMIZER, most_bytes(layout))?;
+    check_hash(folder, OPTIMIZER, &bytes, &state.optimizer_sha256)?;
+    let path = folder.join(OPTIMIZER);
+    let source = Source::new(&bytes, &path)?;
+    let mut optimizer = Optimizer::new(layout);
+    source.fill_parameters(layout, "first.", &mut optimizer.first)?;
+    source.fill_parameters(layout, "second.", &mut optimizer.second)?;
+    finite(layout, &optimizer.first, &[], &path)?;
+    finite(layout, &optimizer.second, &[], &path)?;
+    if optimizer.second.iter().any(|value| *value < 0.0) {
+        return Err(torn(folder, OPTIMIZER, "a mean of squares is below zero"));
+    }
+    optimizer.updates = state.updates;
+    let has_reference = source.has("reference.");
+    let reference = has_reference.then(|| source.numbers(layout, "reference.")).transpose()?;
+    if let Some(reference) = &reference {
+        finite(layout, &reference.values, &reference.biases, &path)?;
+    }
+    Ok(Loaded { weights, optimizer, reference, place: state.place(state_sha256) })
+}
+
+/// What a checkpoint folder says about itself; its numbers are not looked at.
+///
+/// # Errors
+/// When there is no state, or it was changed.
+pub fn place(folder: &Path) -> Result<Place, ModelError> {
+    let (state, state_sha256) = State::read(folder, &Expected::ANYTHING)?;
+    Ok(state.place(state_sha256))
+}

@@ -1,0 +1,90 @@
+//! `state.json`: whose checkpoint it is, where to go on, and the hashes of the other two files.
+//!
+//! Must not know tensors.
+
+use std::path::Path;
+
+use r1x_core::port::Cursor;
+
+use super::folder::{read, torn};
+use super::{Expected, Place, sha256};
+use crate::error::ModelError;
+
+/// The name of the file.
+pub(super) const STATE: &str = "state.json";
+
+/// More than any state takes, bytes.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// The format that is written.
+pub(super) const FORMAT: u32 = 2;
+
+/// What `state.json` holds. Format 1 had neither `run` nor `seal`.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct State {
+    pub(super) format: u32,
+    /// Identity of the run it belongs to; empty outside of runs.
+    #[serde(default)]
+    pub(super) run: String,
+    pub(super) cursor: Cursor,
+    pub(super) updates: u64,
+    pub(super) model_sha256: String,
+    pub(super) optimizer_sha256: String,
+    /// sha256 over everything above. It keeps nobody from changing things who means to, but whoever edits the file
+    /// finds out.
+    #[serde(default)]
+    pub(super) seal: String,
+}
+
+impl State {
+    /// The state with its seal.
+    pub(super) fn sealed(self) -> Result<Self, serde_json::Error> {
+        let open = Self { seal: String::new(), ..self };
+        let seal = sha256(&serde_json::to_vec(&open)?);
+        Ok(Self { seal, ..open })
+    }
+
+    /// What the state says about its checkpoint, with the hash of the file it was read from.
+    pub(super) fn place(self, state_sha256: String) -> Place {
+        let Self { format, run, cursor, updates, model_sha256, .. } = self;
+        let run = (format > 1 && !run.is_empty()).then_some(run);
+        Place { run, cursor, updates, weights_sha256: model_sha256, state_sha256 }
+    }
+
+    /// Reads the state of a checkpoint and compares it with what is known of it; also gives the hash of the file.
+    ///
+    /// # Errors
+    /// When there is no state, or it was changed, or it is not what is expected.
+    pub(super) fn read(
+        folder: &Path,
+        expected: &Expected<'_>,
+    ) -> Result<(Self, String), ModelError> {
+        let bytes = read(folder, STATE, MOST_BYTES)?;
+        let state_sha256 = sha256(&bytes);
+        let error = |reason: &str| Err(torn(folder, STATE, reason));
+        let state: Self =
+            serde_json::from_slice(&bytes).map_err(|e| torn(folder, STATE, e.to_string()))?;
+        if state.format == 0 || state.format > FORMAT {
+            let found = state.format;
+            return error(&format!("has format {found}, this r1x reads formats 1 to {FORMAT}"));
+        }
+        if state.format > 1 {
+            let sealed = state.clone().sealed().map_err(|e| torn(folder, STATE, e.to_string()))?;
+            if sealed.seal != state.seal {
+                return error("it was changed after it was written");
+            }
+            if expected.run.is_some_and(|run| run != state.run) {
+                return error("it belongs to another run");
+            }
+        }
+        if expected.weights_sha256.is_some_and(|known| known != state.model_sha256) {
+            return error("it belongs to other weights than those that were recorded");
+        }
+        if expected.state_sha256.is_some_and(|known| known != state_sha256) {
+            return error(
+                "it is not the state that was recorded: it was changed, or is of another run",
+            );
+        }
+        Ok((state, state_sha256))
+    }
+}

@@ -1,0 +1,203 @@
+//! The attention of a layer: projections around the attention kernel, forward and backward.
+//!
+//! Both kinds take one way: normed rows are projected to queries and to context rows, the kernel attends, and the
+//! output projection leads back to the residual stream. The projections stand in `gqa` (grouped-query attention) and
+//! `latent` (MLA); what they share is here. Queries and context rows leave their projections as operands, so that the
+//! sampler, which keeps context rows in a cache, and the trainer compute the same scores. Must not know caches or
+//! sequences.
+
+mod gqa;
+mod latent;
+
+use r1x_ops::Operand;
+use r1x_ops::kernel::attention::{
+    Heads, Scratch as KernelScratch, Segment, attention, attention_backward, block_len, write_row,
+};
+use r1x_ops::kernel::rope::Rope;
+
+use super::Rows;
+use super::linear::{Gradient, reserve};
+use crate::layout::{Attention, Gqa, Mla};
+use crate::weights::Weights;
+
+/// What the forward pass leaves for the backward pass.
+#[derive(Clone, Debug, Default)]
+pub struct Stash<E: Operand> {
+    /// Queries as the kernel reads them, `[rows, heads · key_width]`.
+    query: Vec<E>,
+    /// What a position adds to the cache, as the kernel reads it, `[rows, row_width]`.
+    context: Vec<E>,
+    /// What the heads attended to, as the kernel writes it, `[rows, heads · value_width]`.
+    attended: Vec<E>,
+    /// What latent attention needs beside queries, context rows and what was attended to; empty in other models.
+    latent: latent::Stash<E>,
+}
+
+/// Memory of one thread for the attention of every layer in turn, reused from pass to pass.
+///
+/// A step of a pass borrows its buffers under names of their own. Steps that never need their buffers at one time borrow
+/// one vector, so that a thread holds little and finds it in its caches. What a step leaves for the next one is handed
+/// on as a slice; everything else is read by nobody but the step that wrote it.
+///
+/// | vector | forward | backward, one after the other |
+/// | --- | --- | --- |
+/// | `reals[0]` | `projected` or `head_queries` | `d_attended`; `d_head_queries` |
+/// | `reals[1]` | `absorbed`; `head_values` | `d_head_values`; `d_query`; `d_latent_normed` |
+/// | `operands[0]` | | `d_attended` rounded; `d_projected` of latent attention |
+/// | `operands[1]` | | `d_head_values`, `d_query` and `d_head_queries` rounded; `d_projected` of grouped queries |
+#[derive(Clone, Debug, Default)]
+pub struct Scratch<E: Operand> {
+    /// Memory of the kernel.
+    kernel: KernelScratch<E>,
+    /// Sums as wide as all heads of a row.
+    reals: [Vec<E::Real>; 2],
+    /// Operands as wide as all heads of a row.
+    operands: [Vec<E>; 2],
+    /// The gradient of the context rows, `[rows, row_width]`, from the kernel to the end of the backward pass.
+    d_context: Vec<E::Real>,
+    /// The gradient of one latent before its norm, `[rows, latent]`, inside the backward pass of a norm.
+    d_latent: Vec<E::Real>,
+}
+
+/// The kernel's view of an attention.
+pub fn heads(attention: &Attention) -> Heads {
+    match *attention {
+        Attention::Gqa(Gqa { heads, kv_heads, width, .. }) => Heads {
+            heads,
+            kv_heads,
+            key_width: width,
+            value_width: width,
+            row_width: 2 * kv_heads * width,
+            value_offset: kv_heads * width,
+            scale: 1.0 / (width as f64).sqrt(),
+        },
+        Attention::Mla(Mla { heads, latent, nope, rope, .. }) => Heads {
+            heads,
+            kv_heads: 1,
+            key_width: latent + rope,
+            value_width: latent,
+            row_width: latent + rope,
+            value_offset: 0,
+            scale: 1.0 / ((nope + rope) as f64).sqrt(),
+        },
+    }
+}
+
+/// Rows on their way through the attention of a layer, with what every step needs to know.
+#[derive(Debug)]
+pub struct AttentionPass<'a, E: Operand> {
+    /// Parameters.
+    pub attention: &'a Attention,
+    /// Values.
+    pub weights: &'a Weights<E>,
+    /// Rotary table.
+    pub rope: &'a Rope<E::Real>,
+    /// Epsilon of the norms.
+    pub eps: f64,
+    /// Rows of the pass.
+    pub rows: Rows<'a>,
+}
+
+impl<E: Operand> AttentionPass<'_, E> {
+    /// x[rows × hidden] += attention(normed[rows × hidden]). Keys and values of the rows are written to `cache`
+    /// first.
+    pub fn forward(
+        &self,
+        normed: &[E],
+        x: &mut [E::Real],
+        cache: &mut [E],
+        stash: &mut Stash<E>,
+        scratch: &mut Scratch<E>,
+    ) {
+        let (rows, shape) = (self.rows.len(), heads(self.attention));
+        let Stash { query, context, attended, latent } = stash;
+        let query = reserve(query, rows * shape.heads * shape.key_width);
+        let context = reserve(context, rows * shape.row_width);
+        let Scratch { kernel, reals: [first, second], .. } = scratch;
+        match self.attention {
+            Attention::Gqa(gqa) => gqa::project_forward(self, gqa, normed, (query, context), first),
+            Attention::Mla(mla) => {
+                let buffers = latent::ProjectForward { head_queries: first, absorbed: second };
+                latent::project_forward(self, mla, normed, (query, context), latent, buffers);
+            }
+        }
+        self.write(&shape, context, cache);
+        let attended = reserve(attended, rows * shape.heads * shape.value_width);
+        let Rows { contexts, tables, .. } = self.rows;
+        attention(&shape, contexts, tables, query, cache, attended, kernel);
+        match self.attention {
+            Attention::Gqa(gqa) => gqa::output_forward(self, gqa, attended, x),
+            Attention::Mla(mla) => latent::output_forward(self, mla, attended, x, latent, second),
+        }
+    }
+
+    /// Writes context rows to the places of the cache that the pass gives them.
+    fn write(&self, shape: &Heads, context: &[E], cache: &mut [E]) {
+        let len = block_len::<E>(shape);
+        for write in self.rows.writes {
+            let row = &context[write.row as usize * shape.row_width..][..shape.row_width];
+            let block = &mut cache[write.block as usize * len..][..len];
+            write_row(shape, row, block, write.slot as usize);
+        }
+    }
+
+    /// Adds to the gradient and overwrites `d_normed`, for the upstream gradient `dx` of the residual stream as
+    /// operands. Must follow the forward pass of the rows with their stash.
+    pub fn backward(
+        &self,
+        normed: &[E],
+        dx: &[E],
+        d_normed: &mut [E::Real],
+        segments: &[Segment<'_>],
+        gradient: &mut Gradient<'_, E>,
+        stash: &Stash<E>,
+        scratch: &mut Scratch<E>,
+    ) {
+        let (rows, shape) = (self.rows.len(), heads(self.attention));
+        let Scratch { kernel, reals: [first, second], operands, d_context, d_latent } = scratch;
+        let [first_operands, second_operands] = operands;
+        let attended = &stash.attended[..rows * shape.heads * shape.value_width];
+        let d_attended = reserve(first, attended.len());
+        match self.attention {
+            Attention::Gqa(gqa) => {
+                gqa::output_backward(self, gqa, attended, dx, d_attended, gradient);
+            }
+            Attention::Mla(mla) => {
+                let buffers =
+                    latent::OutputBackward { d_head_values: second, rounded: second_operands };
+                let left = (attended, &stash.latent);
+                latent::output_backward(self, mla, left, dx, d_attended, gradient, buffers);
+            }
+        }
+        let d_attended = E::rounded(d_attended, first_operands);
+        let d_query = reserve(second, rows * shape.heads * shape.key_width);
+        let d_context = reserve(d_context, rows * shape.row_width);
+        // The kernel adds to the gradient of a context row, because many queries attend to it.
+        d_context.fill(E::Real::default());
+        let (query, context) = (&stash.query[..d_query.len()], &stash.context[..d_context.len()]);
+        let (q, c) = ((query, &mut *d_query), (context, &mut *d_context));
+        attention_backward(&shape, segments, q, c, d_attended, kernel);
+        match self.attention {
+            Attention::Gqa(gqa) => {
+                let (upstream, d_projected) = ((&*d_query, &*d_context), second_operands);
+                gqa::project_backward(self, gqa, normed, upstream, d_normed, gradient, d_projected);
+            }
+            Attention::Mla(mla) => {
+                let stash = &stash.latent;
+                let d_head_queries = reserve(first, rows * mla.head_queries());
+                let (from, to) = (&*d_query, &mut *d_head_queries);
+                latent::absorb_backward(self, mla, from, to, gradient, stash, second_operands);
+                let buffers = latent::ProjectBackward {
+                    rounded: second_operands,
+                    d_latent_normed: second,
+                    d_latent,
+                    d_projected: first_operands,
+                };
+                let upstream = (&*d_head_queries, &*d_context);
+                latent::project_backward(
+                    self, mla, normed, upstream, d_normed, gradient, stash, buffers,
+                );
+            }
+        }
+    }
+}
