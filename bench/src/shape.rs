@@ -6,6 +6,7 @@
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision as Planned, TokenizerPlan,
 };
+use r1x_core::testing;
 use r1x_ops::peak::Arithmetic;
 
 /// Numbers a model computes with.
@@ -115,11 +116,8 @@ pub fn plan(shape: &Shape, context_length: usize, precision: Precision) -> Model
         attention: attention(shape),
         feed_forward: feed_forward(shape),
         tie_embeddings: true,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-6,
-        init_std: 0.02,
         precision: precision.planned(),
-        recompute_activations: false,
+        ..testing::tiny_model()
     }
 }
 
@@ -152,13 +150,7 @@ fn feed_forward(shape: &Shape) -> FeedForwardPlan {
         shared_experts: 1,
         experts_per_token: 2,
         expert_intermediate_size: shape.intermediate_size / 3,
-        groups: 1,
-        groups_per_token: 1,
-        normalize_gate: true,
-        routed_scaling: 1.0,
-        bias_update_speed: 0.001,
-        balance_loss: 0.0,
-        dense_layers: 0,
         dense_intermediate_size: shape.intermediate_size,
+        ..testing::mixture()
     })
 }

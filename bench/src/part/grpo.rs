@@ -8,11 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{
-    AdvantageKind, AdvantagePlan, Aggregation, CheckpointPlan, ClipPlan, DataRef, GrpoPlan,
-    KlEstimator, KlPlan, LimitsPlan, OnFailure, OptimizerPlan, PlanVersion, RecordPlan, RewardPlan,
-    RunPlan, SamplingPlan, StageKind, StagePlan, Truncated, ZeroSignal,
-};
+use r1x_core::plan::{Aggregation, GrpoPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
     Weights,
@@ -20,7 +16,7 @@ use r1x_core::port::{
 use r1x_core::{
     CheckpointFacts, Completion, Encoder, EvalFacts, PendingGroup, Policy, PortError, Problem,
     ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts,
-    Stream, TrainingBatch,
+    Stream, TrainingBatch, testing,
 };
 use r1x_train::{Ports, run as train};
 
@@ -321,37 +317,16 @@ impl Recorder for Stamps<'_> {
 /// One GRPO stage that goes on until it is stopped.
 fn run_plan(shape: &Shape, precision: Precision) -> RunPlan {
     RunPlan {
-        version: PlanVersion,
-        name: "bench".to_owned(),
-        seed: 1,
-        tags: Vec::new(),
         model: plan(shape, PROMPT + LONGEST, precision),
-        data: BTreeMap::new(),
-        judges: BTreeMap::new(),
-        rewards: vec![RewardPlan {
-            id: REWARD.to_owned(),
-            plugin: String::new(),
-            sha256: String::new(),
-            weight: 1.0,
-            config: "{}".to_owned(),
-            limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
-            on_failure: OnFailure::Fail,
-            max_failed_share: 1.0,
-            shaping: Default::default(),
-            grant: Vec::new(),
-        }],
-        stages: vec![StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(grpo_plan()) }],
-        evals: Vec::new(),
-        record: RecordPlan { text: true, tokens: true, logprobs: true },
-        checkpoints: CheckpointPlan { every: None, keep: 1 },
+        rewards: vec![testing::reward(REWARD)],
+        ..testing::run(vec![testing::grpo_stage(grpo_plan())])
     }
 }
 
 fn grpo_plan() -> GrpoPlan {
     GrpoPlan {
-        data: vec![DataRef { data: "bench".to_owned(), split: Split::Train, skip: 0, limit: None }],
+        data: vec![testing::data_ref("bench")],
         rewards: vec![REWARD.to_owned()],
-        steps: 1_000_000,
         prompts_per_step: GROUPS,
         group_size: GROUP_SIZE,
         sampling: sampling(LONGEST),
@@ -359,16 +334,8 @@ fn grpo_plan() -> GrpoPlan {
         updates_per_epoch: 1,
         micro_batch_size: MICRO_BATCH,
         optimizer: optimizer(),
-        advantage: AdvantagePlan {
-            kind: AdvantageKind::GroupNormalized,
-            eps: 1e-4,
-            combine: Default::default(),
-        },
-        clip: ClipPlan { low: 0.2, high: 0.2, max_ratio: None },
-        kl: KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None },
         aggregation: Aggregation::TokenMean,
-        zero_signal: ZeroSignal::Keep,
-        truncated: Truncated::Keep,
         share_prompts: true,
+        ..testing::grpo(1_000_000)
     }
 }

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
-use r1x_core::{Completion, FinishReason, PortError, Problem, Rewarder, Rollout, RolloutGroup};
+use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::{
+    Completion, FinishReason, PortError, Problem, Rewarder, Rollout, RolloutGroup, testing,
+};
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 
 use super::Case;
@@ -30,21 +32,10 @@ fn run(options: &Options) -> Result<Row, Failure> {
         .map_err(PortError::from)?;
     let plugin = host.load_bytes("countdown.wasm", COUNTDOWN.to_vec()).map_err(PortError::from)?;
     let plan = RewardPlan {
-        id: "countdown".to_owned(),
         plugin: plugin.source().to_owned(),
         sha256: plugin.sha256().to_owned(),
-        weight: 1.0,
-        config: "{}".to_owned(),
-        limits: LimitsPlan {
-            time_ms: 10_000,
-            time_per_rollout_ms: 20,
-            memory_bytes: 256 << 20,
-            fuel: None,
-        },
         on_failure: OnFailure::Fail,
-        max_failed_share: 1.0,
-        shaping: Default::default(),
-        grant: Vec::new(),
+        ..testing::reward("countdown")
     };
     let mut rewarder =
         WasmRewarder::new(&host, &[(plan.clone(), plugin)]).map_err(PortError::from)?;

@@ -2,8 +2,8 @@
 //!
 //! Must not know what is measured.
 
-use r1x_core::plan::SamplingPlan;
 use r1x_core::port::GenerateRequest;
+pub use r1x_core::testing::sampling;
 use r1x_core::{Policy, Rng};
 use r1x_model::{Model, model::fresh};
 use r1x_ops::device::Device;
@@ -45,11 +45,6 @@ pub fn requests(shape: &Shape, prompt: usize, lengths: &[Vec<usize>]) -> Vec<Gen
         lengths: lengths.clone(),
     };
     lengths.iter().enumerate().map(request).collect()
-}
-
-/// Draws at temperature 1 from the whole distribution.
-pub fn sampling(max_tokens: usize) -> SamplingPlan {
-    SamplingPlan { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens }
 }
 
 /// Samples once, and returns how many tokens were drawn.

@@ -3,8 +3,8 @@
 //! Must not know where sequences come from.
 
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
-use r1x_core::plan::{OptimizerPlan, ScheduleKind, SchedulePlan};
-use r1x_core::{TrainingBatch, TrainingSequence};
+use r1x_core::plan::OptimizerPlan;
+use r1x_core::{TrainingBatch, TrainingSequence, testing};
 
 use super::Case;
 use super::sampling::{policy, tokens};
@@ -45,15 +45,7 @@ impl Loss for EveryToken {
 
 /// AdamW as experiments use it.
 pub fn optimizer() -> OptimizerPlan {
-    OptimizerPlan {
-        lr: 1e-4,
-        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.01,
-        grad_clip: 1.0,
-    }
+    OptimizerPlan { weight_decay: 0.01, ..testing::optimizer(1e-4) }
 }
 
 fn run(id: &str, shape: &Shape, precision: Precision, options: &Options) -> Result<Row, Failure> {

@@ -20,6 +20,8 @@ pub mod rng;
 pub mod rollout;
 pub mod schedule;
 pub mod shown;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use capability::Capability;
 pub use checkpoint::CheckpointKind;

@@ -7,8 +7,10 @@ use std::error::Error;
 use std::fs;
 use std::time::Instant;
 
-use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
-use r1x_core::{Completion, FinishReason, Problem, RewardStatus, Rewarder, Rollout, RolloutGroup};
+use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::{
+    Completion, FinishReason, Problem, RewardStatus, Rewarder, Rollout, RolloutGroup, testing,
+};
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 use serde_json::Value;
 
@@ -38,21 +40,11 @@ fn measure(host: &Host, name: &str, bytes: usize) -> Result<(), Box<dyn Error>> 
     let plugin = host.load(format!("plugins/{name}.wasm"))?;
     let (size, load) = (plugin.bytes().len(), plugin.load_time().as_secs_f64() * 1e3);
     let plan = RewardPlan {
-        id: name.to_owned(),
         plugin: plugin.source().to_owned(),
         sha256: plugin.sha256().to_owned(),
-        weight: 1.0,
         config: case["config"].to_string(),
-        limits: LimitsPlan {
-            time_ms: 10_000,
-            time_per_rollout_ms: 20,
-            memory_bytes: 256 << 20,
-            fuel: None,
-        },
         on_failure: OnFailure::Fail,
-        max_failed_share: 1.0,
-        shaping: Default::default(),
-        grant: Vec::new(),
+        ..testing::reward(name)
     };
     let groups = vec![group(&case, bytes); 125];
     let mut rewarder = WasmRewarder::new(host, &[(plan.clone(), plugin)])?;

@@ -190,21 +190,14 @@ fn add_hint(error: &mut PortError, command: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r1x_core::RewardStatus;
-    use r1x_core::plan::LimitsPlan;
+    use r1x_core::{RewardStatus, testing};
 
     fn plan(share: f64) -> RewardPlan {
         RewardPlan {
-            id: "tested".to_owned(),
             plugin: "x.wasm".to_owned(),
-            sha256: String::new(),
-            weight: 1.0,
-            config: "{}".to_owned(),
-            limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
             on_failure: OnFailure::Mask,
             max_failed_share: share,
-            shaping: Default::default(),
-            grant: Vec::new(),
+            ..testing::reward("tested")
         }
     }
 

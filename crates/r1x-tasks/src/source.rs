@@ -57,10 +57,8 @@ impl ProblemSource for Problems {
 
 #[cfg(test)]
 mod tests {
-    use r1x_core::plan::{
-        AttentionPlan, CheckpointPlan, CountdownPlan, DataPlan, FeedForwardPlan, ModelPlan,
-        PlanVersion, Precision, RecordPlan, SourcePlan, TokenizerPlan, TraceStyle,
-    };
+    use r1x_core::plan::{CountdownPlan, DataPlan, SourcePlan};
+    use r1x_core::testing;
 
     use super::*;
 
@@ -68,45 +66,13 @@ mod tests {
         let countdown = CountdownPlan {
             min_count,
             max_count: 3,
-            min_number: 1,
-            max_number: 9,
-            min_target: 1,
-            max_target: 30,
-            operations: "+-".to_owned(),
             train: 20,
             heldout: 5,
-            trace: TraceStyle::Steps,
-            seed: 0,
+            ..testing::countdown()
         };
         let prompt = "{{ target }}".to_owned();
         let data = DataPlan { source: SourcePlan::Countdown(countdown), prompt };
-        RunPlan {
-            version: PlanVersion,
-            name: "test".to_owned(),
-            seed: 1,
-            tags: Vec::new(),
-            model: ModelPlan {
-                tokenizer: TokenizerPlan::Vocabulary { pieces: Vec::new() },
-                hidden_size: 8,
-                layers: 1,
-                context_length: 16,
-                attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
-                feed_forward: FeedForwardPlan::Dense { intermediate_size: 8 },
-                tie_embeddings: true,
-                rope_theta: 1e4,
-                norm_eps: 1e-6,
-                init_std: 0.02,
-                precision: Precision::F32,
-                recompute_activations: false,
-            },
-            data: BTreeMap::from([("game".to_owned(), data)]),
-            judges: BTreeMap::new(),
-            rewards: Vec::new(),
-            stages: Vec::new(),
-            evals: Vec::new(),
-            record: RecordPlan { text: true, tokens: true, logprobs: true },
-            checkpoints: CheckpointPlan { every: None, keep: 1 },
-        }
+        RunPlan { data: BTreeMap::from([("game".to_owned(), data)]), ..testing::run(Vec::new()) }
     }
 
     #[test]

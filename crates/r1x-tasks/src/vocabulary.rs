@@ -92,6 +92,7 @@ mod tests {
     use std::fs;
 
     use r1x_core::plan::TraceStyle;
+    use r1x_core::testing;
 
     use super::*;
     use crate::digest::sha256_hex;
@@ -101,15 +102,13 @@ mod tests {
         let source = SourcePlan::Countdown(CountdownPlan {
             min_count: 3,
             max_count: 4,
-            min_number: 1,
             max_number: 12,
-            min_target: 1,
             max_target: 60,
-            operations: "+-*/".to_owned(),
             train: 2_000,
             heldout: 200,
             trace,
             seed: 4,
+            ..testing::countdown()
         });
         DataPlan { source, prompt: prompt.to_owned() }
     }

@@ -8,12 +8,11 @@ use std::process::{Command, Output};
 
 use r1x_build::{Environment, Source, interpreter};
 use r1x_core::plan::LimitsPlan;
-use r1x_core::{Capability, RewardOutcome, RewardStatus};
+use r1x_core::{Capability, RewardOutcome, RewardStatus, testing};
 use r1x_reward::{Exec, Grants, Host, HostOptions, Plugin, Sample};
 use serde_json::Value;
 
-const LIMITS: LimitsPlan =
-    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20, fuel: None };
+const LIMITS: LimitsPlan = testing::limits();
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

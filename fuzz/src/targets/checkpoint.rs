@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::Policy;
-use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
-};
+use r1x_core::plan::{FeedForwardPlan, ModelPlan};
 use r1x_core::port::Cursor;
+use r1x_core::{Policy, testing};
 use r1x_model::{DecoderPolicy, Model};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,33 +21,7 @@ pub const TARGET: Target = Target {
 };
 
 fn plan() -> ModelPlan {
-    ModelPlan {
-        tokenizer: TokenizerPlan::Vocabulary { pieces: vec!["a".to_owned(), "b".to_owned()] },
-        hidden_size: 8,
-        layers: 1,
-        context_length: 8,
-        attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
-        feed_forward: FeedForwardPlan::Moe(MoePlan {
-            routed_experts: 2,
-            shared_experts: 1,
-            experts_per_token: 1,
-            expert_intermediate_size: 8,
-            groups: 1,
-            groups_per_token: 1,
-            normalize_gate: true,
-            routed_scaling: 1.0,
-            bias_update_speed: 0.001,
-            balance_loss: 0.0,
-            dense_layers: 0,
-            dense_intermediate_size: 0,
-        }),
-        tie_embeddings: true,
-        rope_theta: 1e4,
-        norm_eps: 1e-6,
-        init_std: 0.02,
-        precision: Precision::F32,
-        recompute_activations: false,
-    }
+    ModelPlan { feed_forward: FeedForwardPlan::Moe(testing::mixture()), ..testing::tiny_model() }
 }
 
 fn make(folder: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {

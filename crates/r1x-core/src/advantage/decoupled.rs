@@ -60,10 +60,11 @@ pub fn whitening(advantages: impl Iterator<Item = f64> + Clone, eps: f64) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{AdvantageKind, CombinePlan};
+    use crate::plan::AdvantageKind;
+    use crate::testing;
 
     fn plan(kind: AdvantageKind) -> AdvantagePlan {
-        AdvantagePlan { kind, eps: 0.0, combine: CombinePlan::default() }
+        AdvantagePlan { eps: 0.0, ..testing::advantage(kind) }
     }
 
     fn values<const N: usize>(values: [f64; N]) -> Vec<Option<f64>> {

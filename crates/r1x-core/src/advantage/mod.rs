@@ -72,13 +72,13 @@ fn root_of_squares(values: impl Iterator<Item = f64> + Clone, count: f64) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::CombinePlan;
+    use crate::testing;
 
     const KINDS: [AdvantageKind; 3] =
         [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut];
 
     fn credit(kind: AdvantageKind, totals: &[Option<f64>]) -> Credit {
-        let plan = AdvantagePlan { kind, eps: 1e-4, combine: CombinePlan::default() };
+        let plan = AdvantagePlan { eps: 1e-4, ..testing::advantage(kind) };
         advantages(&plan, totals)
     }
 

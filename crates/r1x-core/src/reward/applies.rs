@@ -50,7 +50,7 @@ fn entries_of(list: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::plan::{AppliesPlan, ShapingPlan};
-    use crate::reward::tests::plan;
+    use crate::testing;
 
     fn problem(data: &str, kind: Option<&str>) -> Problem {
         Problem {
@@ -67,14 +67,16 @@ mod tests {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let column = values.map(|values| ColumnPlan { name: "kind".into(), values: owned(values) });
         let applies = Some(AppliesPlan { data: data.map(owned), column });
-        let reward =
-            RewardPlan { shaping: ShapingPlan { applies, ..Default::default() }, ..plan("a") };
+        let reward = RewardPlan {
+            shaping: ShapingPlan { applies, ..Default::default() },
+            ..testing::reward("a")
+        };
         super::applies(&reward, problem)
     }
 
     #[test]
     fn without_conditions_every_problem_is_judged() {
-        assert!(applies(&plan("a"), &problem("x", None)));
+        assert!(applies(&testing::reward("a"), &problem("x", None)));
     }
 
     #[test]

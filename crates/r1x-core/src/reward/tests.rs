@@ -3,33 +3,18 @@
 //! Must not know plans beyond the rewards in them.
 
 use super::*;
-use crate::plan::{GatePlan, LimitsPlan, OnFailure, ShapingPlan};
+use crate::plan::{GatePlan, ShapingPlan};
 use crate::rollout::RewardStatus;
-
-/// A reward that changes nothing.
-pub(crate) fn plan(id: &str) -> RewardPlan {
-    RewardPlan {
-        id: id.to_owned(),
-        plugin: String::new(),
-        sha256: String::new(),
-        weight: 1.0,
-        config: "{}".to_owned(),
-        limits: LimitsPlan { time_ms: 1, time_per_rollout_ms: 1, memory_bytes: 1, fuel: None },
-        on_failure: OnFailure::Mask,
-        max_failed_share: 1.0,
-        shaping: ShapingPlan::default(),
-        grant: Vec::new(),
-    }
-}
+use crate::testing::reward;
 
 fn gated(id: &str, by: &str, at_least: f64, otherwise: Otherwise) -> RewardPlan {
     let gate = Some(GatePlan { reward: by.to_owned(), at_least, otherwise });
-    RewardPlan { shaping: ShapingPlan { gate, ..Default::default() }, ..plan(id) }
+    RewardPlan { shaping: ShapingPlan { gate, ..Default::default() }, ..reward(id) }
 }
 
 fn clipped(id: &str, low: f64, high: f64) -> RewardPlan {
     let clip = Some(Bounds { low, high });
-    RewardPlan { shaping: ShapingPlan { clip, ..Default::default() }, ..plan(id) }
+    RewardPlan { shaping: ShapingPlan { clip, ..Default::default() }, ..reward(id) }
 }
 
 fn said(values: &[Option<f64>]) -> Vec<RewardOutcome> {
@@ -52,7 +37,7 @@ fn counted(combined: &Combined) -> Vec<Option<f64>> {
 
 #[test]
 fn a_total_is_the_weighted_sum_of_what_has_a_value() {
-    let rewards = [plan("a"), plan("b"), plan("c")];
+    let rewards = [reward("a"), reward("b"), reward("c")];
     let weights = [0.5, -2.0, 3.0];
     assert_eq!(combine(&rewards, &weights, &[Some(4.0), Some(0.25), Some(1.0)]).total, Some(4.5));
     assert_eq!(combine(&rewards, &weights, &[None, Some(0.25), Some(1.0)]).total, Some(2.5));
@@ -66,7 +51,7 @@ fn a_total_is_the_weighted_sum_of_what_has_a_value() {
 /// whatever the decider says, and one that is judged has the total of the others alone.
 #[test]
 fn a_reward_without_a_weight_gives_no_total() {
-    let rewards = [plan("decider"), plan("masked")];
+    let rewards = [reward("decider"), reward("masked")];
     for decider in [-3.0, 0.0, 1.0] {
         let combined = combine(&rewards, &[0.0, 1.0], &[Some(decider), None]);
         assert_eq!((combined.total, combined.unclipped), (None, None), "{decider}");
@@ -82,7 +67,7 @@ fn a_reward_without_a_weight_gives_no_total() {
 
 #[test]
 fn values_and_totals_are_moved_into_their_bounds() {
-    let rewards = [clipped("a", -1.0, 2.0), plan("b")];
+    let rewards = [clipped("a", -1.0, 2.0), reward("b")];
     let combination =
         Combination::new(&rewards, vec![2.0, 1.0], Some(Bounds { low: -2.5, high: 3.0 })).unwrap();
     let of = |a: f64, b: f64| {
@@ -96,7 +81,7 @@ fn values_and_totals_are_moved_into_their_bounds() {
 
 #[test]
 fn a_gate_is_open_from_its_bound_on() {
-    let rewards = [gated("answer", "format", 0.5, Otherwise::Zero), plan("format")];
+    let rewards = [gated("answer", "format", 0.5, Otherwise::Zero), reward("format")];
     let weights = [1.0, 0.25];
     let of = |format: f64| combine(&rewards, &weights, &[Some(3.0), Some(format)]);
     let open = of(0.5);
@@ -110,7 +95,7 @@ fn a_gate_is_open_from_its_bound_on() {
 
 #[test]
 fn a_closed_gate_can_leave_the_reward_out() {
-    let rewards = [plan("format"), gated("answer", "format", 1.0, Otherwise::Mask)];
+    let rewards = [reward("format"), gated("answer", "format", 1.0, Otherwise::Mask)];
     assert_eq!(
         counted(&combine(&rewards, &[0.0, 1.0], &[Some(0.0), Some(3.0)])),
         [Some(0.0), None]
@@ -120,7 +105,7 @@ fn a_closed_gate_can_leave_the_reward_out() {
 #[test]
 fn a_gate_without_a_value_leaves_the_reward_without_one() {
     for otherwise in [Otherwise::Zero, Otherwise::Mask] {
-        let rewards = [plan("format"), gated("answer", "format", 1.0, otherwise)];
+        let rewards = [reward("format"), gated("answer", "format", 1.0, otherwise)];
         let combined = combine(&rewards, &[1.0, 1.0], &[None, Some(3.0)]);
         assert_eq!(combined.terms[1].gate, Some(GateState::Unknown));
         assert_eq!((counted(&combined), combined.total), (vec![None, None], None));
@@ -129,7 +114,7 @@ fn a_gate_without_a_value_leaves_the_reward_without_one() {
 
 #[test]
 fn a_gate_gives_no_value_to_a_reward_that_has_none() {
-    let rewards = [plan("format"), gated("answer", "format", 1.0, Otherwise::Zero)];
+    let rewards = [reward("format"), gated("answer", "format", 1.0, Otherwise::Zero)];
     assert_eq!(counted(&combine(&rewards, &[1.0, 1.0], &[Some(0.0), None])), [Some(0.0), None]);
 }
 
@@ -138,7 +123,7 @@ fn a_gate_gives_no_value_to_a_reward_that_has_none() {
 fn gates_look_at_what_counts_in_any_order_of_the_list() {
     let mut b = gated("b", "c", 1.0, Otherwise::Zero);
     b.shaping.clip = Some(Bounds { low: 0.0, high: 0.5 });
-    let rewards = [gated("a", "b", 0.5, Otherwise::Zero), b, plan("c")];
+    let rewards = [gated("a", "b", 0.5, Otherwise::Zero), b, reward("c")];
     let of = |c: f64| counted(&combine(&rewards, &[1.0; 3], &[Some(7.0), Some(9.0), Some(c)]));
     assert_eq!(of(1.0), [Some(7.0), Some(0.5), Some(1.0)]);
     assert_eq!(of(0.0), [Some(0.0), Some(0.0), Some(0.0)]);

@@ -32,11 +32,11 @@ fn between(points: &[WeightPoint], step: u64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::plan::{ScheduleKind, SchedulePlan, ShapingPlan};
-    use crate::reward::tests::plan;
+    use crate::testing;
 
     fn course(course: Option<CoursePlan>, peak: f64, steps: u64) -> Vec<f64> {
         let shaping = ShapingPlan { course, ..Default::default() };
-        let reward = RewardPlan { weight: peak, shaping, ..plan("a") };
+        let reward = RewardPlan { weight: peak, shaping, ..testing::reward("a") };
         (0..steps).map(|step| weight(&reward, step, steps)).collect()
     }
 

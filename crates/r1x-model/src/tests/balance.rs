@@ -5,11 +5,9 @@
 
 use candle_core::Device;
 use r1x_core::loss::{Loss, LossTotals, Surrogate};
-use r1x_core::plan::{
-    Aggregation, ClipPlan, FeedForwardPlan, KlEstimator, KlPlan, ModelPlan, MoePlan,
-};
+use r1x_core::plan::{Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan};
 use r1x_core::port::{GenerateRequest, UpdateFacts};
-use r1x_core::{Policy, TrainingBatch};
+use r1x_core::{Policy, TrainingBatch, testing};
 
 use super::properties::{Weighted, batch, kernels, optimizer, requests, sampling, stream, train};
 use super::{ANY, gqa, mla, moe, plan};
@@ -138,8 +136,8 @@ fn every_aggregation_of_the_surrogate_is_independent_of_the_split() {
             sequence.mask.fill(false);
         }
     }
-    let clip = ClipPlan { low: 0.2, high: 0.28, max_ratio: None };
-    let kl = KlPlan { coef: 0.05, estimator: KlEstimator::K3, refresh_every: None };
+    let clip = ClipPlan { low: 0.2, high: 0.28, ..testing::clip() };
+    let kl = KlPlan { coef: 0.05, ..testing::kl() };
     for aggregation in [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
     {
         let loss = Surrogate::new(&clip, &kl, aggregation, 17.0 * 32.0, &world.batch.sequences);

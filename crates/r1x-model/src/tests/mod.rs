@@ -16,9 +16,8 @@ use r1x_ops::kernel::add_assign;
 
 use crate::checkpoint::Expected;
 use crate::layout::Layout;
-use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
-};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use r1x_core::testing;
 
 /// A checkpoint of which nothing is known.
 pub const ANY: Expected<'static> = Expected::ANYTHING;
@@ -53,15 +52,15 @@ pub fn moe() -> MoePlan {
         routed_scaling: 1.5,
         bias_update_speed: 0.01,
         balance_loss: 0.1,
-        dense_layers: 0,
         dense_intermediate_size: 11,
+        ..testing::mixture()
     }
 }
 
 /// A small plan around an attention and a feed-forward.
 pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> ModelPlan {
     ModelPlan {
-        tokenizer: TokenizerPlan::Vocabulary { pieces: (0..12).map(|i| i.to_string()).collect() },
+        tokenizer: testing::numbers(12),
         hidden_size: 10,
         layers: 2,
         context_length: 64,
@@ -69,10 +68,8 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
         feed_forward,
         tie_embeddings: tied,
         rope_theta: 100.0,
-        norm_eps: 1e-6,
         init_std: 0.3,
-        precision: Precision::F32,
-        recompute_activations: false,
+        ..testing::tiny_model()
     }
 }
 

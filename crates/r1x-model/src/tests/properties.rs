@@ -1,9 +1,11 @@
 //! Sampler against trainer bit for bit; batches, order, threads and splits; checkpoints.
 
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
-use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan, ScheduleKind, SchedulePlan};
+use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
-use r1x_core::{Completion, FinishReason, Policy, Rng, Stream, TrainingBatch, TrainingSequence};
+use r1x_core::{
+    Completion, FinishReason, Policy, Rng, Stream, TrainingBatch, TrainingSequence, testing,
+};
 
 use half::bf16;
 use r1x_core::plan::Precision;
@@ -26,15 +28,7 @@ impl Loss for Weighted {
 }
 
 pub(super) fn optimizer() -> OptimizerPlan {
-    OptimizerPlan {
-        lr: 1e-2,
-        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.01,
-        grad_clip: 1.0,
-    }
+    OptimizerPlan { weight_decay: 0.01, ..testing::optimizer(1e-2) }
 }
 
 pub(super) fn policy(plan: &ModelPlan, threads: usize) -> (Box<dyn Model>, tempfile::TempDir) {
@@ -58,7 +52,7 @@ fn models() -> Vec<(String, ModelPlan)> {
 }
 
 pub(super) fn sampling() -> SamplingPlan {
-    SamplingPlan { temperature: 0.7, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens: 17 }
+    SamplingPlan { temperature: 0.7, ..testing::sampling(17) }
 }
 
 pub(super) fn requests() -> Vec<GenerateRequest> {

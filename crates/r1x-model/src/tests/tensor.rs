@@ -7,12 +7,9 @@
 use candle_core::Device;
 use r1x_core::advantage::advantages;
 use r1x_core::loss::{Sft, Surrogate};
-use r1x_core::plan::{
-    AdvantageKind, AdvantagePlan, Aggregation, ClipPlan, FeedForwardPlan, KlEstimator, KlPlan,
-    ModelPlan, OptimizerPlan,
-};
+use r1x_core::plan::{AdvantageKind, Aggregation, FeedForwardPlan, ModelPlan, OptimizerPlan};
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
-use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch};
+use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch, testing};
 
 use super::properties::kernels as policy;
 use super::properties::{Weighted, batch, optimizer, requests, sampling, stream, train};
@@ -347,13 +344,8 @@ fn supervised_training_learns() {
 fn grpo_learns() {
     let (_, plan) = shapes().swap_remove(4);
     let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
-    let credit = AdvantagePlan {
-        kind: AdvantageKind::GroupNormalized,
-        eps: 1e-4,
-        combine: Default::default(),
-    };
-    let clip = ClipPlan { low: 0.2, high: 0.2, max_ratio: None };
-    let kl = KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None };
+    let credit = testing::advantage(AdvantageKind::GroupNormalized);
+    let (clip, kl) = (testing::clip(), testing::kl());
     let requests: Vec<_> =
         requests().into_iter().map(|r| GenerateRequest { samples: 8, ..r }).collect();
     let mut rewards = Vec::new();

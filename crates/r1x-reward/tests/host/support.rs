@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, PortError, Problem, RewardOutcome, Rewarder, Rollout, RolloutGroup,
+    testing,
 };
 use r1x_reward::{Host, HostOptions, Plugin, WasmRewarder};
 
@@ -47,21 +48,16 @@ pub fn hostile() -> Plugin {
 
 pub fn plan(plugin: &Plugin) -> RewardPlan {
     RewardPlan {
-        id: "tested".to_owned(),
         plugin: plugin.source().to_owned(),
         sha256: plugin.sha256().to_owned(),
-        weight: 1.0,
-        config: "{}".to_owned(),
         limits: LimitsPlan {
             time_ms: 2_000,
             time_per_rollout_ms: 5,
             memory_bytes: 16 << 20,
-            fuel: None,
+            ..testing::limits()
         },
         on_failure: OnFailure::Mask,
-        max_failed_share: 1.0,
-        shaping: Default::default(),
-        grant: Vec::new(),
+        ..testing::reward("tested")
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, Precision, TokenizerPlan};
 use r1x_core::port::Cursor;
+use r1x_core::testing;
 
 use super::*;
 
@@ -19,10 +20,9 @@ fn plan(precision: Precision) -> ModelPlan {
         feed_forward: FeedForwardPlan::Dense { intermediate_size: 24 },
         tie_embeddings: true,
         rope_theta: 100.0,
-        norm_eps: 1e-6,
         init_std: 0.5,
         precision,
-        recompute_activations: false,
+        ..testing::tiny_model()
     }
 }
 

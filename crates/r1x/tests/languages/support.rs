@@ -11,7 +11,8 @@ use std::time::Duration;
 use r1x_build::{BuildError, Environment, Prepared, Sandbox, SandboxError, Source};
 use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
 use r1x_core::{
-    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout, RolloutGroup,
+    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout,
+    RolloutGroup, testing,
 };
 use r1x_reward::{Host, HostOptions, Plugin, PluginLog, PrepareError, WasmRewarder};
 
@@ -36,7 +37,7 @@ impl Sandbox for HostSandbox {
             time_ms: u64::try_from(deadline.as_millis()).unwrap(),
             time_per_rollout_ms: 0,
             memory_bytes: 1 << 30,
-            fuel: None,
+            ..testing::limits()
         };
         let told = |error: PrepareError| match error {
             PrepareError::Refused(sentence) => SandboxError::Refused(sentence),
@@ -71,21 +72,16 @@ pub fn obedient(language: &str) -> Plugin {
 
 pub fn plan(plugin: &Plugin) -> RewardPlan {
     RewardPlan {
-        id: "tested".to_owned(),
         plugin: plugin.source().to_owned(),
         sha256: plugin.sha256().to_owned(),
-        weight: 1.0,
-        config: "{}".to_owned(),
         limits: LimitsPlan {
             time_ms: 3_000,
             time_per_rollout_ms: 5,
             memory_bytes: 128 << 20,
-            fuel: None,
+            ..testing::limits()
         },
         on_failure: OnFailure::Mask,
-        max_failed_share: 1.0,
-        shaping: Default::default(),
-        grant: Vec::new(),
+        ..testing::reward("tested")
     }
 }
 

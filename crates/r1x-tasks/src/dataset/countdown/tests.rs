@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use r1x_core::plan::TraceStyle;
+use r1x_core::testing;
 
 use super::*;
 
@@ -20,7 +21,7 @@ fn plan() -> CountdownPlan {
         train: 1_500,
         heldout: 500,
         trace: TraceStyle::Steps,
-        seed: 0,
+        ..testing::countdown()
     }
 }
 

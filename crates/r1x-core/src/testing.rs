@@ -1,0 +1,215 @@
+//! Small plans for tests, examples, measurements and fuzzing, each kind written out once in the whole repository.
+//!
+//! A plan has no defaults, so a plan written out says every field. A test is about a few of them: it names these and
+//! takes the others from here, as in `GrpoPlan { group_size: 2, ..testing::grpo(5) }`. A new field then costs one line
+//! here, and a test shows what it depends on. So no test may rest on a value that it does not name itself, the
+//! arguments of these functions aside. Compiled for tests of this crate and with the feature `testing` only; what is
+//! shipped cannot reach it.
+
+use std::collections::BTreeMap;
+
+use crate::plan::{
+    AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
+    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GrpoPlan,
+    KlEstimator, KlPlan, LimitsPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion,
+    Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, SftPlan,
+    ShapingPlan, StageKind, StagePlan, TokenizerPlan, TraceStyle, Truncated, ZeroSignal,
+};
+use crate::problem::Split;
+
+/// A run with these stages, the model of [`tiny_model`], and no data, rewards or suites. Everything of a rollout is
+/// recorded.
+pub fn run(stages: Vec<StagePlan>) -> RunPlan {
+    RunPlan {
+        version: PlanVersion,
+        name: "test".to_owned(),
+        seed: 1,
+        tags: Vec::new(),
+        model: tiny_model(),
+        data: BTreeMap::new(),
+        judges: BTreeMap::new(),
+        rewards: Vec::new(),
+        stages,
+        evals: Vec::new(),
+        record: RecordPlan { text: true, tokens: true, logprobs: true },
+        checkpoints: CheckpointPlan { every: None, keep: 1 },
+    }
+}
+
+/// A model of one narrow dense layer in `f32` that knows two words.
+pub fn tiny_model() -> ModelPlan {
+    ModelPlan {
+        tokenizer: numbers(2),
+        hidden_size: 8,
+        layers: 1,
+        context_length: 8,
+        attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
+        feed_forward: FeedForwardPlan::Dense { intermediate_size: 8 },
+        tie_embeddings: true,
+        rope_theta: 1e4,
+        norm_eps: 1e-6,
+        init_std: 0.02,
+        precision: Precision::F32,
+        recompute_activations: false,
+    }
+}
+
+/// A vocabulary of the numbers from 0, as many as `count` says.
+pub fn numbers(count: usize) -> TokenizerPlan {
+    TokenizerPlan::Vocabulary { pieces: (0..count).map(|number| number.to_string()).collect() }
+}
+
+/// A mixture of two experts, one of which a token uses, and a shared one; every layer is a mixture.
+pub fn mixture() -> MoePlan {
+    MoePlan {
+        routed_experts: 2,
+        shared_experts: 1,
+        experts_per_token: 1,
+        expert_intermediate_size: 8,
+        groups: 1,
+        groups_per_token: 1,
+        normalize_gate: true,
+        routed_scaling: 1.0,
+        bias_update_speed: 0.001,
+        balance_loss: 0.0,
+        dense_layers: 0,
+        dense_intermediate_size: 8,
+    }
+}
+
+/// Twenty Countdown problems of three small numbers to train on, and five held out.
+pub fn countdown() -> CountdownPlan {
+    CountdownPlan {
+        min_count: 3,
+        max_count: 3,
+        min_number: 1,
+        max_number: 9,
+        min_target: 1,
+        max_target: 30,
+        operations: "+-*/".to_owned(),
+        train: 20,
+        heldout: 5,
+        trace: TraceStyle::Steps,
+        seed: 0,
+    }
+}
+
+/// All training problems of a data set.
+pub fn data_ref(data: &str) -> DataRef {
+    DataRef { data: data.to_owned(), split: Split::Train, skip: 0, limit: None }
+}
+
+/// A reward whose values are summed as they are. It names no component.
+pub fn reward(id: &str) -> RewardPlan {
+    RewardPlan {
+        id: id.to_owned(),
+        plugin: String::new(),
+        sha256: String::new(),
+        weight: 1.0,
+        config: "{}".to_owned(),
+        limits: limits(),
+        on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
+        shaping: ShapingPlan::default(),
+        grant: Vec::new(),
+    }
+}
+
+/// Limits that no honest plugin reaches, however busy the machine is.
+pub const fn limits() -> LimitsPlan {
+    LimitsPlan { time_ms: 10_000, time_per_rollout_ms: 20, memory_bytes: 256 << 20, fuel: None }
+}
+
+/// A stage of GRPO called `rl`.
+pub fn grpo_stage(plan: GrpoPlan) -> StagePlan {
+    StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(plan) }
+}
+
+/// GRPO on the policy that samples: 4 prompts a step, 4 rollouts each, one update. The data set is called `data`, the
+/// reward `reward`.
+pub fn grpo(steps: u64) -> GrpoPlan {
+    GrpoPlan {
+        data: vec![data_ref("data")],
+        rewards: vec!["reward".to_owned()],
+        steps,
+        prompts_per_step: 4,
+        group_size: 4,
+        sampling: sampling(4),
+        epochs: 1,
+        updates_per_epoch: 1,
+        micro_batch_size: 4,
+        optimizer: optimizer(1e-3),
+        advantage: advantage(AdvantageKind::GroupNormalized),
+        clip: clip(),
+        kl: kl(),
+        aggregation: Aggregation::TokenMean,
+        zero_signal: ZeroSignal::Keep,
+        truncated: Truncated::Keep,
+        share_prompts: false,
+    }
+}
+
+/// An estimator of advantages over plain sums of rewards.
+pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
+    AdvantagePlan { kind, eps: 1e-4, combine: CombinePlan::default() }
+}
+
+/// Ratios from 0.8 to 1.2.
+pub fn clip() -> ClipPlan {
+    ClipPlan { low: 0.2, high: 0.2, max_ratio: None }
+}
+
+/// No penalty, hence no reference policy.
+pub fn kl() -> KlPlan {
+    KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None }
+}
+
+/// A stage of supervised fine-tuning called `sft`.
+pub fn sft_stage(plan: SftPlan) -> StagePlan {
+    StagePlan { id: "sft".to_owned(), kind: StageKind::Sft(plan) }
+}
+
+/// Supervised fine-tuning in batches of 4 on a data set called `data`.
+pub fn sft(steps: u64) -> SftPlan {
+    SftPlan {
+        data: data_ref("data"),
+        steps,
+        batch_size: 4,
+        micro_batch_size: 2,
+        optimizer: optimizer(1e-3),
+    }
+}
+
+/// A suite with one sample for each held-out problem of a data set called `data`, graded by a reward called `reward`.
+/// It runs only in stages that name it.
+pub fn eval(id: &str) -> EvalPlan {
+    EvalPlan {
+        id: id.to_owned(),
+        data: DataRef { split: Split::Heldout, ..data_ref("data") },
+        samples: 1,
+        sampling: sampling(4),
+        grade: "reward".to_owned(),
+        threshold: 1.0,
+        pass_at: vec![1],
+        when: EvalWhen { start: false, stage_end: false, every: None },
+        gate: BTreeMap::new(),
+    }
+}
+
+/// Draws from the whole distribution at temperature 1.
+pub fn sampling(max_tokens: usize) -> SamplingPlan {
+    SamplingPlan { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, max_tokens }
+}
+
+/// AdamW at a constant rate, without decay of weights; gradients are cut at a norm of 1.
+pub fn optimizer(lr: f64) -> OptimizerPlan {
+    OptimizerPlan {
+        lr,
+        schedule: SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 0, final_ratio: 1.0 },
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        grad_clip: 1.0,
+    }
+}
