@@ -39,5 +39,5 @@ pub use record::StepTiming;
 pub use rescore::{RolloutStep, StoredGroup, StoredRollout};
 pub use run_writer::{Level, RunStatus, RunWriter, Stopper};
 pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
-pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart};
+pub use start::{DatasetInput, Environment, PluginInput, Relation, RunStart, StagePoint};
 pub use store::{Mode, Store};

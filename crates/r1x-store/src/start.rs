@@ -8,7 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use r1x_core::plan::RecordPlan;
-use r1x_core::port::Cursor;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -478,11 +477,20 @@ pub(crate) async fn id<const N: usize>(
     row.map(|(id,)| id).ok_or_else(|| tx.internal(format!("no row for {select}")))
 }
 
-/// Makes a run go on at `cursor`: what comes after it no longer counts, and stays.
+/// A point in a run: so many steps of a stage are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagePoint {
+    /// Position of the stage in the plan.
+    pub stage: usize,
+    /// Steps of it that are done.
+    pub step: u64,
+}
+
+/// Makes a run go on from a point: what comes after it no longer counts, and stays.
 pub(crate) async fn resume(
     tx: &mut Tx<'_>,
     run_id: i64,
-    cursor: &Cursor,
+    from: StagePoint,
     folder: Option<&str>,
 ) -> Result<Begun, StoreError> {
     let row: Option<(Text, Text, Text)> = tx
@@ -494,7 +502,7 @@ pub(crate) async fn resume(
     let (Text(name), Text(uid), Text(plan_json)) =
         row.ok_or_else(|| tx.internal(format!("run {run_id} has gone")))?;
     refuse_live_run(tx, run_id, &name).await?;
-    supersede(tx, run_id, cursor).await?;
+    supersede(tx, run_id, from).await?;
     let me = Process::current();
     let now = now_ms();
     sit_down(tx, run_id, folder, now).await?;
@@ -514,7 +522,7 @@ pub(crate) async fn resume(
     let stages: Vec<(i64, i64)> = tx
         .fetch_all(
             "SELECT idx, stage_id FROM stage WHERE run_id = ? AND idx < ? AND superseded_from IS NULL ORDER BY attempt",
-            [run_id.into(), cursor.stage.into()],
+            [run_id.into(), from.stage.into()],
         )
         .await?;
     let stages = stages.into_iter().map(|(idx, id)| (idx as usize, id)).collect();
@@ -523,8 +531,8 @@ pub(crate) async fn resume(
     Ok(Begun { run_id, name, uid, record, reward_keys, stages })
 }
 
-async fn supersede(tx: &mut Tx<'_>, run_id: i64, cursor: &Cursor) -> Result<(), StoreError> {
-    let at: [Cell; 3] = [run_id.into(), cursor.stage.into(), cursor.step.into()];
+async fn supersede(tx: &mut Tx<'_>, run_id: i64, from: StagePoint) -> Result<(), StoreError> {
+    let at: [Cell; 3] = [run_id.into(), from.stage.into(), from.step.into()];
     // -1 for later stages: not even a checkpoint after 0 of their steps still counts.
     tx.execute(
         "UPDATE stage SET superseded_from = CASE WHEN idx = ?2

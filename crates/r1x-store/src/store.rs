@@ -5,13 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use r1x_core::port::Cursor;
-
 use crate::error::StoreError;
 use crate::open::{self, Upgraded};
 use crate::read::Reader;
 use crate::run_writer::RunWriter;
-use crate::start::{self, RunStart};
+use crate::start::{self, RunStart, StagePoint};
 use crate::wait::Patience;
 use crate::writer::WriterHandle;
 
@@ -109,22 +107,21 @@ impl Store {
         Ok(RunWriter::new(Arc::clone(writer), begun, &folders))
     }
 
-    /// Goes on with a run at `cursor`. Facts of later steps stay in the file and vanish from the views; the
+    /// Goes on with a run from a point. Facts of later steps stay in the file and vanish from the views; the
     /// stages that are run again must be started again.
     /// `folder` is where relative paths of the plan begin now.
     pub fn resume_run(
         &self,
         reference: &str,
-        cursor: &Cursor,
+        from: StagePoint,
         folder: Option<&str>,
     ) -> Result<RunWriter, StoreError> {
         let run = self.run(reference)?;
         let writer = self.writer()?;
-        let cursor = cursor.clone();
         let folder = folder.map(str::to_owned);
         let begun = writer.call(move |writer| {
             let begun = writer.lasting_transaction(async |tx| {
-                start::resume(tx, run.run_id, &cursor, folder.as_deref()).await
+                start::resume(tx, run.run_id, from, folder.as_deref()).await
             });
             writer.settle();
             begun

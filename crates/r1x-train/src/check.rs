@@ -31,7 +31,7 @@ pub fn check<'p>(
     from: Cursor,
 ) -> Result<Checked<'p>, Vec<PortError>> {
     check_cursor(plan, &from).map_err(|error| vec![error])?;
-    let stages = plan.stages.iter().skip(from.stage);
+    let stages = plan.stages.iter().skip(plan.stage_index(&from).unwrap_or_default());
     let stages = stages.map(|one| stage(plan, one, encoder, problems));
     let suites = plan.evals.iter().map(|suite| evaluate::check(plan, suite, encoder, problems));
     let errors: Vec<PortError> = stages.chain(suites).filter_map(Result::err).collect();

@@ -119,6 +119,12 @@ pub enum TrainError {
         /// Steps planned.
         steps: u64,
     },
+    /// A checkpoint of a stage that this plan does not have.
+    #[error("the checkpoint is of the stage `{id}`, which this plan does not have")]
+    UnknownStage {
+        /// The stage's id.
+        id: String,
+    },
     /// A checkpoint whose place no run of this plan comes to.
     #[error(
         "{place}: the checkpoint says {found} {what}, where a run of this plan has {expected}; it is of another \
@@ -209,6 +215,7 @@ impl TrainError {
             | TrainError::ExampleTooLong { .. }
             | TrainError::NoSolution { .. }
             | TrainError::BeyondPlan { .. }
+            | TrainError::UnknownStage { .. }
             | TrainError::ForeignPlace { .. } => Boundary::Data,
             TrainError::Unknown { .. }
             | TrainError::Gate { .. }
@@ -250,9 +257,9 @@ impl TrainError {
                 "set a temperature above 0; evaluations may stay greedy"
             }
             TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
-            TrainError::BeyondPlan { .. } | TrainError::ForeignPlace { .. } => {
-                "resume from another checkpoint of the run"
-            }
+            TrainError::BeyondPlan { .. }
+            | TrainError::UnknownStage { .. }
+            | TrainError::ForeignPlace { .. } => "resume from another checkpoint of the run",
             TrainError::Shape { .. } => "this is a fault of r1x; please report it with the spec",
             TrainError::TotalNotFinite { .. } => {
                 "lower the weights of the rewards, or bound the plugin's values"

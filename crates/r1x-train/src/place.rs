@@ -41,19 +41,13 @@ impl Counts {
 /// # Errors
 /// When it has no such stage, fewer steps, or does not draw so many problems in them.
 pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
-    let foreign = |place: String, what, found, expected| {
-        Err(TrainError::ForeignPlace { place, what, found, expected }.into())
+    let stage = match &at.stage {
+        None => return beginning(at),
+        Some(id) => plan.stages.iter().find(|stage| stage.id == *id),
     };
-    let Some(stage) = plan.stages.get(at.stage) else {
-        let stages = plan.stages.len() as u64;
-        if at.stage as u64 != stages {
-            return foreign("the run".to_owned(), "stages done", at.stage as u64, stages);
-        }
-        return match (at.step, at.drawn) {
-            (0, 0) => Ok(()),
-            (0, drawn) => foreign("the end of the run".to_owned(), "problems drawn", drawn, 0),
-            (step, _) => foreign("the end of the run".to_owned(), "steps done", step, 0),
-        };
+    let Some(stage) = stage else {
+        let id = at.stage.clone().unwrap_or_default();
+        return Err(TrainError::UnknownStage { id }.into());
     };
     let counts = Counts::of(stage);
     let place = stage_place(&stage.id);
@@ -66,6 +60,20 @@ pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
     }
 }
 
+/// Before the first stage nothing was done.
+fn beginning(at: &Cursor) -> Result<(), PortError> {
+    let place = "the beginning of the run".to_owned();
+    match (at.step, at.drawn) {
+        (0, 0) => Ok(()),
+        (0, drawn) => foreign(place, "problems drawn", drawn, 0),
+        (step, _) => foreign(place, "steps done", step, 0),
+    }
+}
+
+fn foreign(place: String, what: &'static str, found: u64, expected: u64) -> Result<(), PortError> {
+    Err(TrainError::ForeignPlace { place, what, found, expected }.into())
+}
+
 /// Checks that a plan can lead to this place with so many updates of the optimizer since it began anew.
 ///
 /// # Errors
@@ -73,21 +81,21 @@ pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
 /// makes until then.
 pub fn check_place(plan: &RunPlan, at: &Cursor, updates: u64) -> Result<(), PortError> {
     check_cursor(plan, at)?;
-    let most = match plan.stages.get(at.stage) {
+    let index = plan.stage_index(at).unwrap_or_default();
+    let most = match plan.stages.get(index) {
         Some(stage) if at.step > 0 => Counts::of(stage).updates(at.step),
         // The stage has not begun: the optimizer is that of one before it.
         _ => {
-            let before = plan.stages[..at.stage].iter().map(Counts::of);
+            let before = plan.stages.iter().take(index).map(Counts::of);
             before.map(|counts| counts.updates(counts.steps)).max().unwrap_or(0)
         }
     };
     if updates <= most {
         return Ok(());
     }
-    let place = plan
-        .stages
-        .get(at.stage)
-        .map_or_else(|| "the end of the run".to_owned(), |stage| stage_place(&stage.id));
-    let what = "updates of the optimizer";
-    Err(TrainError::ForeignPlace { place, what, found: updates, expected: most }.into())
+    let place = match &at.stage {
+        Some(id) => stage_place(id),
+        None => "the beginning of the run".to_owned(),
+    };
+    foreign(place, "updates of the optimizer", updates, most)
 }

@@ -14,7 +14,7 @@ use crate::check::{Checked, check};
 use crate::finite::{self, Guard};
 use crate::ports::Ports;
 use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
-use crate::stage::{Training, stage_place, training};
+use crate::stage::{StepPlace, Training, stage_place, training};
 
 /// How a run ended when nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,10 @@ impl Checked<'_> {
     /// # Errors
     /// Those of the ports, and a [`crate::TrainError`] converted; divergence is found before the step is recorded.
     pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
-        Progress { plan: self.plan, ports, cursor: self.from, stop }.run()
+        let Cursor { stage, step, drawn } = self.from.clone();
+        let (index, plan) = (self.plan.stage_index(&self.from).unwrap_or_default(), self.plan);
+        let progress = Progress { plan, ports, index, step, drawn, stop };
+        progress.run(if stage.is_none() { Begin::New } else { Begin::Again })
     }
 }
 
@@ -64,8 +67,20 @@ impl Checked<'_> {
 struct Progress<'p, 'a> {
     plan: &'p RunPlan,
     ports: Ports<'a>,
-    cursor: Cursor,
+    /// Position of the stage in the plan.
+    index: usize,
+    /// Steps of the stage done.
+    step: u64,
+    /// Problems drawn in the stage.
+    drawn: u64,
     stop: &'p dyn Fn() -> bool,
+}
+
+/// Whether a run is new, so that what is evaluated at the start comes first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    New,
+    Again,
 }
 
 /// Whether to go on after a stage or a step.
@@ -76,33 +91,41 @@ enum Flow {
 }
 
 impl Progress<'_, '_> {
-    fn run(mut self) -> Result<RunOutcome, PortError> {
-        if self.cursor == Cursor::default() {
+    fn run(mut self, begin: Begin) -> Result<RunOutcome, PortError> {
+        if begin == Begin::New {
             for suite in self.plan.evals.iter().filter(|suite| suite.when.start) {
                 self.evaluate(suite, None, "start")?;
             }
         }
-        while let Some(stage) = self.plan.stages.get(self.cursor.stage) {
+        while let Some(stage) = self.plan.stages.get(self.index) {
             if self.stage(stage)? == Flow::Stop {
-                return Ok(RunOutcome::Interrupted { cursor: self.cursor });
+                return Ok(RunOutcome::Interrupted { cursor: self.cursor(stage) });
             }
-            let (index, step) = (self.cursor.stage, self.cursor.step);
-            self.cursor = Cursor { stage: index + 1, step: 0, drawn: 0 };
-            if self.cursor.stage < self.plan.stages.len() && (self.stop)() {
-                self.save(stage, CheckpointKind::Interrupt, index, step)?;
-                return Ok(RunOutcome::Interrupted { cursor: self.cursor });
+            let (index, step) = (self.index, self.step);
+            (self.index, self.step, self.drawn) = (index + 1, 0, 0);
+            let Some(next) = self.plan.stages.get(self.index) else { break };
+            if (self.stop)() {
+                let cursor = self.cursor(next);
+                let path = CheckpointKind::Interrupt.path(&stage.id, step);
+                self.save(&path, &cursor, CheckpointKind::Interrupt, (index, step))?;
+                return Ok(RunOutcome::Interrupted { cursor });
             }
         }
         Ok(RunOutcome::Done)
     }
 
+    /// Where the run is, inside a stage.
+    fn cursor(&self, stage: &StagePlan) -> Cursor {
+        Cursor::at(&stage.id, self.step, self.drawn)
+    }
+
     /// One stage from the cursor's step to its end, or to the step at which it was asked to stop.
     fn stage(&mut self, stage: &StagePlan) -> Result<Flow, PortError> {
         let facts = StageFacts {
-            index: self.cursor.stage,
+            index: self.index,
             id: stage.id.clone(),
             kind: stage.kind.as_str(),
-            start_step: self.cursor.step,
+            start_step: self.step,
         };
         self.ports.recorder.stage_started(&facts)?;
         let outline = stage.kind.outline();
@@ -127,26 +150,29 @@ impl Progress<'_, '_> {
         outline: &StageOutline<'_>,
         training: &mut dyn Training,
     ) -> Result<Flow, PortError> {
-        if self.cursor.step == 0 {
+        if self.step == 0 {
             // A stage begins without what the one before it needed for its updates.
             self.ports.policy.reset_optimizer();
             self.ports.policy.drop_reference();
             training.begin(self.ports.policy)?;
         }
         loop {
-            for suite in due(&self.plan.evals, self.cursor.step, outline.steps) {
-                self.evaluate(suite, Some(self.cursor.stage), &stage.id)?;
+            for suite in due(&self.plan.evals, self.step, outline.steps) {
+                self.evaluate(suite, Some(self.index), &stage.id)?;
             }
-            if self.cursor.step >= outline.steps {
+            if self.step >= outline.steps {
                 return Ok(Flow::GoOn);
             }
-            let facts = training.step(&mut self.ports, &self.cursor)?;
+            let facts = training.step(
+                &mut self.ports,
+                StepPlace { stage: self.index, step: self.step, drawn: self.drawn },
+            )?;
             let guard =
                 Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
             guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
             self.ports.recorder.step(facts)?;
-            self.cursor.step += 1;
-            self.cursor.drawn += outline.problems_per_step as u64;
+            self.step += 1;
+            self.drawn += outline.problems_per_step as u64;
             let flow = if (self.stop)() { Flow::Stop } else { Flow::GoOn };
             self.checkpoint(stage, outline.steps, flow)?;
             if flow == Flow::Stop {
@@ -157,7 +183,7 @@ impl Progress<'_, '_> {
 
     /// Saves when the stage is over, when a periodic checkpoint is due, or when the run is to stop here.
     fn checkpoint(&mut self, stage: &StagePlan, steps: u64, flow: Flow) -> Result<(), PortError> {
-        let Cursor { stage: index, step, .. } = self.cursor;
+        let step = self.step;
         let kind = if step >= steps {
             CheckpointKind::Stage
         } else if divides(self.plan.checkpoints.every, step) {
@@ -167,20 +193,21 @@ impl Progress<'_, '_> {
         } else {
             return Ok(());
         };
-        self.save(stage, kind, index, step)
+        let cursor = self.cursor(stage);
+        self.save(&kind.path(&stage.id, step), &cursor, kind, (self.index, step))
     }
 
-    /// Saves the policy with the cursor, and records that `step` steps of the stage at `index` are in it.
+    /// Saves the policy with a cursor, and records that so many steps of the stage at a position are in it.
     fn save(
         &mut self,
-        stage: &StagePlan,
+        path: &str,
+        cursor: &Cursor,
         kind: CheckpointKind,
-        index: usize,
-        step: u64,
+        (stage, step): (usize, u64),
     ) -> Result<(), PortError> {
-        let saved = self.ports.policy.save(&kind.path(&stage.id, step), &self.cursor)?;
+        let saved = self.ports.policy.save(path, cursor)?;
         self.ports.recorder.checkpoint(&CheckpointFacts {
-            stage: index,
+            stage,
             step,
             kind,
             path: saved.path,
@@ -196,7 +223,7 @@ impl Progress<'_, '_> {
         stage: Option<usize>,
         label: &str,
     ) -> Result<(), PortError> {
-        let step = self.cursor.step;
+        let step = self.step;
         let moment = Moment { stage, label, step };
         let facts = evaluate(self.plan, suite, &mut self.ports, moment)?;
         self.ports.recorder.evaluation(&facts)

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::port::Cursor;
+
 mod data;
 mod eval;
 mod model;
@@ -69,6 +71,14 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
+    /// The position of the stage that a cursor names; `None` when the plan has no such stage.
+    pub fn stage_index(&self, cursor: &Cursor) -> Option<usize> {
+        match &cursor.stage {
+            None => Some(0),
+            Some(id) => self.stages.iter().position(|stage| stage.id == *id),
+        }
+    }
+
     /// The reward of an id.
     pub fn reward(&self, id: &str) -> Option<&RewardPlan> {
         self.rewards.iter().find(|reward| reward.id == id)

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::folder::{PARTIAL, REPLACED};
 use self::folder::{check_hash, read, torn};
+pub use self::state::SavedCursor;
 use self::state::{FORMAT, STATE, State};
 pub(crate) use self::tensors::{Lent, Numbers};
 use self::tensors::{Source, finite, most_bytes, parameters, serialize, weights};
@@ -65,7 +66,7 @@ pub struct Place {
     /// Identity of the run it belongs to; none in those of earlier versions.
     pub run: Option<String>,
     /// Where to go on.
-    pub cursor: Cursor,
+    pub cursor: SavedCursor,
     /// Updates of the optimizer that its moments have seen.
     pub updates: u64,
     /// sha256 of the weights file, hex.
@@ -120,7 +121,7 @@ pub(crate) fn save(
     let state = State {
         format: FORMAT,
         run: home.run.clone(),
-        cursor: cursor.clone(),
+        cursor: cursor.into(),
         updates: optimizer.updates,
         model_sha256: model_sha256.clone(),
         optimizer_sha256: sha256(&moments),

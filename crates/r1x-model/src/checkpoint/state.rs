@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
 
 use super::folder::{read, torn};
@@ -17,16 +18,16 @@ pub(super) const STATE: &str = "state.json";
 const MOST_BYTES: u64 = 64 << 10;
 
 /// The format that is written.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
-/// What `state.json` holds. Format 1 had neither `run` nor `seal`.
+/// What `state.json` holds. Format 1 had neither `run` nor `seal`, and named a stage by its position, as format 2 did.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct State {
     pub(super) format: u32,
     /// Identity of the run it belongs to; empty outside of runs.
     #[serde(default)]
     pub(super) run: String,
-    pub(super) cursor: Cursor,
+    pub(super) cursor: SavedCursor,
     pub(super) updates: u64,
     pub(super) model_sha256: String,
     pub(super) optimizer_sha256: String,
@@ -34,6 +35,40 @@ pub(super) struct State {
     /// finds out.
     #[serde(default)]
     pub(super) seal: String,
+}
+
+/// A cursor as it is written: a stage by its id, or in formats before 3 by its position.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SavedCursor {
+    stage: SavedStage,
+    step: u64,
+    drawn: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+enum SavedStage {
+    Index(usize),
+    Id(Option<String>),
+}
+
+impl From<&Cursor> for SavedCursor {
+    fn from(cursor: &Cursor) -> Self {
+        let Cursor { stage, step, drawn } = cursor.clone();
+        Self { stage: SavedStage::Id(stage), step, drawn }
+    }
+}
+
+impl SavedCursor {
+    /// The cursor in a plan; `None` when it names a position that the plan does not have.
+    pub fn of(&self, plan: &RunPlan) -> Option<Cursor> {
+        let Self { stage, step, drawn } = self.clone();
+        let stage = match stage {
+            SavedStage::Id(id) => id,
+            SavedStage::Index(index) => Some(plan.stages.get(index)?.id.clone()),
+        };
+        Some(Cursor { stage, step, drawn })
+    }
 }
 
 impl State {

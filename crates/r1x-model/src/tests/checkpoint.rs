@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::Policy;
 use r1x_core::port::Cursor;
+use r1x_core::testing::{self, grpo_stage, sft_stage};
 use serde_json::Value;
 
 use super::properties::{batch, kernels, requests, sampling, stream, train};
 use super::{ANY, shapes};
 use crate::DecoderPolicy;
-use crate::checkpoint::{Expected, Home, sha256};
+use crate::checkpoint::{Expected, Home, SavedCursor, sha256};
 
-const CURSOR: Cursor = Cursor { stage: 1, step: 3, drawn: 96 };
+/// Inside the second of two stages.
+fn cursor() -> Cursor {
+    Cursor::at("rl", 3, 96)
+}
 
 /// A checkpoint of run `ours`, with everything one can have, and the policy that made it.
 struct Saved {
@@ -31,7 +35,7 @@ impl Saved {
         train(&mut policy, &batch(&requests(), &completions), 2);
         policy.set_reference().unwrap();
         policy.home = Home { folder: home.path().to_owned(), run: "ours".into() };
-        let saved = policy.save("rl/step-000003", &CURSOR).unwrap();
+        let saved = policy.save("rl/step-000003", &cursor()).unwrap();
         let folder = home.path().join(&saved.path);
         let (sha256, state_sha256) = (saved.sha256, saved.state_sha256);
         Self { policy, folder, sha256, state_sha256, _home: home }
@@ -83,6 +87,8 @@ fn as_format_1(mut state: Value) -> Value {
     fields.insert("format".into(), 1.into());
     fields.remove("run");
     fields.remove("seal");
+    // It named a stage by its position.
+    state["cursor"]["stage"] = 1.into();
     state
 }
 
@@ -91,12 +97,16 @@ fn what_was_recorded_is_read_and_says_whose_it_is() {
     let saved = Saved::new();
     let mut policy = kernels(&shapes().remove(0).1, 1).0;
     let place = policy.load(&saved.folder, &saved.recorded()).unwrap();
-    assert_eq!((place.run.as_deref(), &place.cursor, place.updates), (Some("ours"), &CURSOR, 2));
+    let found = (place.run.as_deref(), place.cursor.clone(), place.updates);
+    assert_eq!(found, (Some("ours"), SavedCursor::from(&cursor()), 2));
     assert_eq!(place, crate::checkpoint::place(&saved.folder).unwrap());
     assert_eq!(policy.weights_sha256().unwrap(), saved.policy.weights_sha256().unwrap());
     saved.write_state(&as_format_1(saved.state()));
     let place = policy.load(&saved.folder, &ANY).unwrap();
-    assert_eq!((place.run, place.cursor), (None, CURSOR), "one of an earlier version");
+    assert_eq!(place.run, None, "one of an earlier version");
+    let plan = testing::run(vec![sft_stage(testing::sft(1)), grpo_stage(testing::grpo(9))]);
+    assert_eq!(place.cursor.of(&plan), Some(cursor()), "it named the stage by its position");
+    assert_eq!(place.cursor.of(&testing::run(Vec::new())), None);
 }
 
 #[test]
@@ -207,7 +217,7 @@ fn a_name_is_taken_over_without_a_moment_in_which_nobody_has_it() {
     for suffix in [".partial", ".replaced"] {
         std::fs::create_dir(stage.join(format!("step-000003{suffix}"))).unwrap();
     }
-    saved.policy.save("rl/step-000003", &CURSOR).unwrap();
+    saved.policy.save("rl/step-000003", &cursor()).unwrap();
     assert_eq!(names(&stage), ["step-000003"]);
     assert_eq!(names(&saved.folder), ["model.safetensors", "optimizer.safetensors", "state.json"]);
 }

@@ -298,12 +298,15 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
     train(&mut *original, &batch, 2);
     original.set_reference().unwrap();
     train(&mut *original, &batch, 1);
-    let cursor = Cursor { stage: 1, step: 3, drawn: 96 };
+    let cursor = Cursor::at("rl", 3, 96);
     let saved = original.save("rl/step-000003", &cursor).unwrap();
     assert_eq!(saved.sha256, original.weights_sha256().unwrap());
 
     let (mut loaded, _other) = policy(&plan, 1);
-    assert_eq!(loaded.load(&folder.path().join(&saved.path), &ANY).unwrap().cursor, cursor);
+    assert_eq!(
+        loaded.load(&folder.path().join(&saved.path), &ANY).unwrap().cursor,
+        (&cursor).into()
+    );
     let reference = |p: &mut dyn Model| p.score(Weights::Reference, &batch).unwrap();
     assert_eq!(reference(&mut *original), reference(&mut *loaded));
     train(&mut *original, &batch, 2);

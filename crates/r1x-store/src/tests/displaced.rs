@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use r1x_core::PortError;
-use r1x_core::port::{Boundary, Cursor, Recorder};
+use r1x_core::port::{Boundary, Recorder};
 
 use super::fixtures::*;
 use crate::guard::beside;
-use crate::{Level, Mode, RunStatus, RunWriter, Store, StoreError};
+use crate::{Level, Mode, RunStatus, RunWriter, StagePoint, Store, StoreError};
 
 /// The error of a step, which is told to whoever waits for it.
 fn refused(run: &mut RunWriter, step: u64) -> PortError {
@@ -50,7 +50,7 @@ fn assert_saved(place: &Place, error: &PortError, run: &str, what: &str) {
     let store = Store::open(copy, Mode::Write).unwrap();
     let dead = "UPDATE run SET status = 'crashed'";
     store.writer().unwrap().call(move |writer| writer.execute(dead)).unwrap();
-    let mut run = store.resume_run(run, &Cursor { stage: 1, step: 4, drawn: 0 }, None).unwrap();
+    let mut run = store.resume_run(run, StagePoint { stage: 1, step: 4 }, None).unwrap();
     run.stage_started(&stage(1, "grpo", 4)).unwrap();
     run.step(grpo_step(1, 4)).unwrap();
 }

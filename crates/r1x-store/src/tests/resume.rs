@@ -1,10 +1,10 @@
 //! A resumed run: what was computed anew no longer counts, and nothing is deleted. Must not know the schema.
 
 use r1x_core::CheckpointKind;
-use r1x_core::port::{Cursor, Recorder};
+use r1x_core::port::Recorder;
 
 use super::fixtures::*;
-use crate::{EvalRow, RunStatus, Store, StoreError};
+use crate::{EvalRow, RunStatus, StagePoint, Store, StoreError};
 
 /// A run of two stages that was interrupted in the second.
 fn interrupted_run(store: &Store) -> String {
@@ -28,7 +28,7 @@ fn interrupted_run(store: &Store) -> String {
     run.name().to_owned()
 }
 
-const CURSOR: Cursor = Cursor { stage: 0, step: 2, drawn: 4 };
+const POINT: StagePoint = StagePoint { stage: 0, step: 2 };
 
 /// The values of `pass@1`, in order.
 fn pass_at_1(evals: &[EvalRow]) -> Vec<Option<f64>> {
@@ -40,7 +40,7 @@ fn what_comes_after_the_cursor_no_longer_counts() {
     let place = Place::new();
     let store = place.write();
     let name = interrupted_run(&store);
-    let run = store.resume_run(&name[..name.len() - 1], &CURSOR, None).unwrap();
+    let run = store.resume_run(&name[..name.len() - 1], POINT, None).unwrap();
     assert_eq!(run.name(), name);
     let card = store.run_card("latest").unwrap();
     assert_eq!((card.run.status.as_str(), card.run.steps), ("running", 2));
@@ -60,7 +60,7 @@ fn what_is_computed_anew_takes_the_place_of_the_old() {
     let place = Place::new();
     let store = place.write();
     let name = interrupted_run(&store);
-    let mut run = store.resume_run(&name, &CURSOR, None).unwrap();
+    let mut run = store.resume_run(&name, POINT, None).unwrap();
     run.stage_started(&stage(0, "grpo", 2)).unwrap();
     let mut facts = grpo_step(0, 2);
     facts.metrics[0].1 = -1.0;
@@ -92,13 +92,11 @@ fn resuming_twice_keeps_the_lowest_cursor() {
     let store = place.write();
     let mut run = run_of_steps(&store, 4);
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run =
-        store.resume_run("latest", &Cursor { stage: 1, step: 3, drawn: 0 }, None).unwrap();
+    let mut run = store.resume_run("latest", StagePoint { stage: 1, step: 3 }, None).unwrap();
     run.stage_started(&stage(1, "grpo", 3)).unwrap();
     write(&mut run, grpo_step(1, 3));
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run =
-        store.resume_run("latest", &Cursor { stage: 1, step: 1, drawn: 0 }, None).unwrap();
+    let mut run = store.resume_run("latest", StagePoint { stage: 1, step: 1 }, None).unwrap();
     assert_eq!(store.metric_series("latest", None, "loss").unwrap().len(), 1);
     run.stage_started(&stage(1, "grpo", 1)).unwrap();
     write(&mut run, grpo_step(1, 1));
@@ -114,8 +112,7 @@ fn an_earlier_stage_can_be_named_after_a_resume() {
     let mut run = run_of_steps(&store, 2);
     run.stage_finished(&stage(1, "grpo", 0), "aa").unwrap();
     run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
-    let mut run =
-        store.resume_run("latest", &Cursor { stage: 2, step: 0, drawn: 0 }, None).unwrap();
+    let mut run = store.resume_run("latest", StagePoint { stage: 2, step: 0 }, None).unwrap();
     run.evaluation(&evaluation(Some(1), "grpo-1", 2, 0.7)).unwrap();
     assert_eq!(store.eval_results("latest").unwrap().len(), 2);
     assert!(run.step(grpo_step(2, 0)).is_err(), "the stage to run must be started first");
@@ -126,10 +123,10 @@ fn a_live_run_is_not_resumed() {
     let place = Place::new();
     let store = place.write();
     let run = run_of_steps(&store, 1);
-    let error = store.resume_run("latest", &Cursor::default(), None).err().unwrap();
+    let error = store.resume_run("latest", StagePoint { stage: 0, step: 0 }, None).err().unwrap();
     assert!(matches!(error, StoreError::StillRunning { .. }), "{error}");
     assert_eq!(number(&store, "SELECT count(*) FROM v_rollouts"), 4, "and is left alone");
     drop(run);
     assert_eq!(store.run("latest").unwrap().status, "crashed", "dropped without an end");
-    store.resume_run("latest", &Cursor::default(), None).unwrap();
+    store.resume_run("latest", StagePoint { stage: 0, step: 0 }, None).unwrap();
 }

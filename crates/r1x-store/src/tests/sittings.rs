@@ -1,11 +1,11 @@
 //! How long a run was worked on, how it and its stages ended, and what failed in evaluations; in new stores and
 //! in those of earlier schemas. Must not know how anything is printed.
 
-use r1x_core::port::{Cursor, Recorder};
+use r1x_core::port::Recorder;
 
 use super::errors::change;
 use super::fixtures::*;
-use crate::{Mode, RunStatus, SqlQuery, Store, StoreError};
+use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
 pub const TO_SCHEMA_3: [&str; 13] = [
@@ -54,14 +54,14 @@ fn waiting(place: &Place) -> String {
     name
 }
 
-const CURSOR: Cursor = Cursor { stage: 1, step: 2, drawn: 0 };
+const POINT: StagePoint = StagePoint { stage: 1, step: 2 };
 
 #[test]
 fn pauses_between_sittings_do_not_count() {
     let place = Place::new();
     let name = waiting(&place);
     let store = place.write();
-    let mut run = store.resume_run(&name, &CURSOR, Some("/elsewhere")).unwrap();
+    let mut run = store.resume_run(&name, POINT, Some("/elsewhere")).unwrap();
     run.stage_started(&stage(1, "grpo", 2)).unwrap();
     assert!(store.run(&name).unwrap().seconds < 600.0, "while it runs");
     write(&mut run, grpo_step(1, 2));
@@ -179,7 +179,7 @@ fn a_store_of_schema_3_is_brought_up_to_date() {
     let place = Place::new();
     let name = waiting(&place);
     let store = place.write();
-    let mut run = store.resume_run(&name, &CURSOR, None).unwrap();
+    let mut run = store.resume_run(&name, POINT, None).unwrap();
     run.stage_started(&stage(1, "grpo", 2)).unwrap();
     run.stage_finished(&stage(1, "grpo", 2), "aa").unwrap();
     run.finish(RunStatus::GateMissed, 5, None, Some("digest")).unwrap();

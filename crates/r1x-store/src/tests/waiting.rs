@@ -4,14 +4,14 @@
 use r1x_core::CheckpointKind;
 use std::time::Duration;
 
-use r1x_core::port::{Cursor, Recorder};
+use r1x_core::port::Recorder;
 use sqlx::Executor;
 
 use super::fixtures::*;
 use crate::open::{open_reader, open_writer};
 use crate::wait::{ATTEMPT, Patience};
 use crate::writer::runtime;
-use crate::{RunStatus, Store, StoreError};
+use crate::{RunStatus, StagePoint, Store, StoreError};
 
 /// Does something while another writer holds the lock for longer than SQLite waits by itself.
 fn in_spite_of_a_writer<T>(place: &Place, work: impl FnOnce() -> T) -> T {
@@ -43,8 +43,8 @@ fn a_run_waits_for_a_writer_at_its_start_at_a_step_and_at_its_end() {
     in_spite_of_a_writer(&place, || {
         run.finish(RunStatus::Interrupted, 130, None, None).unwrap();
     });
-    let cursor = Cursor { stage: 1, step: 2, drawn: 0 };
-    let again = in_spite_of_a_writer(&place, || store.resume_run("latest", &cursor, None).unwrap());
+    let point = StagePoint { stage: 1, step: 2 };
+    let again = in_spite_of_a_writer(&place, || store.resume_run("latest", point, None).unwrap());
     drop(again);
     assert_eq!(store.run("latest").unwrap().steps, 2);
 }

@@ -4,14 +4,14 @@
 
 use r1x_core::loss::Surrogate;
 use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
-use r1x_core::port::{Cursor, Weights};
+use r1x_core::port::Weights;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
     TrainingBatch, TrainingSequence,
 };
 
-use super::{Training, check_batch, reward_by_id, stage_place};
+use super::{StepPlace, Training, check_batch, reward_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
 use crate::draw::{Draw, each, limited};
 use crate::error::TrainError;
@@ -196,7 +196,7 @@ impl Training for GrpoStage<'_> {
     }
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
-    fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
+    fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
         let rewarded =

@@ -8,7 +8,6 @@ pub(crate) mod grpo;
 pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
-use r1x_core::port::Cursor;
 use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts};
 
 use crate::error::TrainError;
@@ -25,8 +24,19 @@ pub(crate) trait Training {
     fn begin(&mut self, _policy: &mut dyn Policy) -> Result<(), PortError> {
         Ok(())
     }
-    /// Does the step the cursor points at.
-    fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError>;
+    /// Does one step.
+    fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError>;
+}
+
+/// Which step of which stage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepPlace {
+    /// Position of the stage in the plan.
+    pub(crate) stage: usize,
+    /// Step of the stage, from 0.
+    pub(crate) step: u64,
+    /// Problems drawn in the stage before this step.
+    pub(crate) drawn: u64,
 }
 
 /// The training behind a stage; `None` for a stage that only evaluates. The table of the kinds of stage: a new kind is

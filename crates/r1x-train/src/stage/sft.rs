@@ -4,13 +4,12 @@
 
 use r1x_core::loss::Sft;
 use r1x_core::plan::{RunPlan, SftPlan};
-use r1x_core::port::Cursor;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
 };
 
-use super::{Training, stage_place};
+use super::{StepPlace, Training, stage_place};
 use crate::draw::{Draw, each, limited};
 use crate::error::TrainError;
 use crate::metrics;
@@ -90,7 +89,7 @@ impl Training for SftStage<'_> {
         each(ahead, |problem| self.example(encoder, problem).map(drop))
     }
 
-    fn step(&mut self, ports: &mut Ports<'_>, at: &Cursor) -> Result<StepFacts, PortError> {
+    fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.batch_size);
         let mut sequences = Vec::with_capacity(problems.len());
         for problem in &problems {

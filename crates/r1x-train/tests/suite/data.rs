@@ -120,7 +120,7 @@ fn ids_and_numbers_that_do_not_fit_together() {
 
 #[test]
 fn a_checkpoint_beyond_the_plan() {
-    let world = World { from: Cursor { stage: 0, step: 9, drawn: 36 }, ..World::default() };
+    let world = World { from: Cursor::at("sft", 9, 36), ..World::default() };
     let error = refused(world, &run_plan(vec![sft_stage(sft_plan(3))]));
     assert_error(&error, Boundary::Data, &["9 steps done", "only 3"]);
 }

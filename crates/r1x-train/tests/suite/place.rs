@@ -15,8 +15,8 @@ fn plan() -> RunPlan {
     run_plan(vec![sft_stage(sft_plan(5)), evaluate_stage(), grpo_stage(grpo)])
 }
 
-fn at(stage: usize, step: u64, drawn: u64) -> Cursor {
-    Cursor { stage, step, drawn }
+fn at(stage: &str, step: u64, drawn: u64) -> Cursor {
+    Cursor::at(stage, step, drawn)
 }
 
 #[test]
@@ -25,15 +25,15 @@ fn every_place_a_run_comes_to_is_one_of_the_plan() {
     let StageKind::Sft(sft) = &plan.stages[0].kind else { panic!("the first stage") };
     let batch = sft.batch_size as u64;
     for (cursor, updates) in [
-        (at(0, 0, 0), 0),
-        (at(0, 1, batch), 1),
-        (at(0, 5, 5 * batch), 5),
-        (at(1, 0, 0), 5),
-        (at(2, 0, 0), 5),
-        (at(2, 6, 30), 36),
+        (at("sft", 0, 0), 0),
+        (at("sft", 1, batch), 1),
+        (at("sft", 5, 5 * batch), 5),
+        (at("look", 0, 0), 5),
+        (at("rl", 0, 0), 5),
+        (at("rl", 6, 30), 36),
         // Updates without a token to learn from are left out.
-        (at(2, 6, 30), 0),
-        (at(3, 0, 0), 36),
+        (at("rl", 6, 30), 0),
+        (Cursor::default(), 0),
     ] {
         assert_eq!(check_place(&plan, &cursor, updates), Ok(()), "{cursor:?} {updates}");
     }
@@ -43,15 +43,18 @@ fn every_place_a_run_comes_to_is_one_of_the_plan() {
 fn a_place_beyond_or_beside_the_plan_is_refused() {
     let plan = plan();
     for (cursor, said) in [
-        (at(99, 0, 0), "99 stages done"),
-        (at(usize::MAX, 0, 0), "stages done"),
-        (at(3, 1, 0), "the end of the run: the checkpoint says 1 steps done"),
-        (at(3, 0, 5), "5 problems drawn"),
-        (at(0, 6, 24), "stage `sft`: the checkpoint has 6 steps done, but the plan has only 5"),
-        (at(2, u64::MAX, 0), "the plan has only 6"),
-        (at(2, 4, 21), "21 problems drawn, where a run of this plan has 20"),
-        (at(2, 4, u64::MAX), "problems drawn"),
-        (at(1, 1, 0), "the plan has only 0"),
+        (at("other", 0, 0), "of the stage `other`, which this plan does not have"),
+        (at("", 0, 0), "of the stage ``"),
+        (
+            Cursor { step: 1, ..Cursor::default() },
+            "the beginning of the run: the checkpoint says 1 steps",
+        ),
+        (Cursor { drawn: 5, ..Cursor::default() }, "5 problems drawn"),
+        (at("sft", 6, 24), "stage `sft`: the checkpoint has 6 steps done, but the plan has only 5"),
+        (at("rl", u64::MAX, 0), "the plan has only 6"),
+        (at("rl", 4, 21), "21 problems drawn, where a run of this plan has 20"),
+        (at("rl", 4, u64::MAX), "problems drawn"),
+        (at("look", 1, 0), "the plan has only 0"),
     ] {
         let error = check_cursor(&plan, &cursor).expect_err("no run comes there");
         assert_eq!(error.boundary, Boundary::Data);
@@ -67,11 +70,11 @@ fn a_place_beyond_or_beside_the_plan_is_refused() {
 fn more_updates_than_the_steps_make_are_refused() {
     let plan = plan();
     for (cursor, updates) in [
-        (at(0, 0, 0), 1),
-        (at(2, 1, 5), 7),
-        (at(2, 6, 30), u64::MAX),
-        (at(1, 0, 0), 6),
-        (at(3, 0, 0), 37),
+        (at("sft", 0, 0), 1),
+        (at("rl", 1, 5), 7),
+        (at("rl", 6, 30), u64::MAX),
+        (at("look", 0, 0), 6),
+        (Cursor::default(), 1),
     ] {
         let error = check_place(&plan, &cursor, updates).expect_err("too many updates");
         assert!(error.message.contains("updates of the optimizer"), "{error}");

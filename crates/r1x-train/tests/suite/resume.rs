@@ -164,10 +164,10 @@ fn an_interruption_during_an_evaluation_waits_for_it() {
     let whole = finish(&plan);
     // The start, two inside the first stage and its end make four; the fifth is the stage `look`.
     for (evaluations, stage, name) in
-        [(4, 1, "sft/interrupt-000005"), (5, 2, "look/interrupt-000000")]
+        [(4, "look", "sft/interrupt-000005"), (5, "rl", "look/interrupt-000000")]
     {
         let first = World { stop_after_evaluations: evaluations, ..World::default() }.run(&plan);
-        let cursor = Cursor { stage, ..Cursor::default() };
+        let cursor = Cursor::at(stage, 0, 0);
         assert_eq!(first.outcome, Ok(RunOutcome::Interrupted { cursor }));
         assert_eq!(last_checkpoint(&first.facts), name);
         let second = resume(&plan, &first.policy.checkpoints, name, u64::MAX);

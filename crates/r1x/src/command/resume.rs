@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal};
 use r1x_core::plan::RunPlan;
 use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, Model};
-use r1x_store::{Level, Store};
+use r1x_store::{Level, StagePoint, Store};
 
 use crate::args::Global;
 use crate::command::run::{Wired, drive, steps_done};
@@ -78,7 +78,9 @@ pub fn resume(
     let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
     policy.keep_in(Home { folder, run: summary.uid.clone() });
     let Restored { cursor, choice, unusable } = restore(&run, &choices, policy.as_mut())?;
-    let again = Again::count(&store, name, &cursor)?;
+    let stage = plan.stage_index(&cursor).unwrap_or_default();
+    let point = StagePoint { stage, step: cursor.step };
+    let again = Again::count(&store, name, point)?;
     if !unusable.is_empty() && again.steps > 0 && from.lost == Lost::Ask {
         consent(&unusable, &again.sentence(&plan))?;
     }
@@ -86,7 +88,7 @@ pub fn resume(
     // Before the run is taken up again: what cannot go on stays as it is.
     let checked = r1x_train::check(&plan, &*policy, &problems, cursor.clone())
         .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
-    let mut writer = store.resume_run(name, &cursor, plans::folder().as_deref())?;
+    let mut writer = store.resume_run(name, point, plans::folder().as_deref())?;
     eprintln!("going on from {}: {}", choice.name, steps_done(&plan, &cursor));
     if again.steps > 0 {
         eprintln!("{}", again.sentence(&plan));
@@ -128,8 +130,8 @@ fn restore<'a>(
         }
         let loaded = policy.load(&choice.folder, &run.expected(choice));
         let loaded = loaded.map_err(|error| error.message);
-        match loaded.and_then(|place| run.check(choice, &place).map(|()| place)) {
-            Ok(place) => return Ok(Restored { cursor: place.cursor, choice, unusable }),
+        match loaded.and_then(|place| run.check(choice, &place)) {
+            Ok(cursor) => return Ok(Restored { cursor, choice, unusable }),
             Err(reason) => unusable.push(reason),
         }
     }
@@ -172,7 +174,7 @@ struct Again {
 }
 
 impl Again {
-    fn count(store: &Store, run: &str, from: &Cursor) -> Result<Self, Failure> {
+    fn count(store: &Store, run: &str, from: StagePoint) -> Result<Self, Failure> {
         let after = |index: i64, steps: i64| match index.cmp(&(from.stage as i64)) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Equal => steps.cast_unsigned().saturating_sub(from.step),

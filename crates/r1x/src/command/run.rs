@@ -206,8 +206,8 @@ impl End<'_> {
 
 /// How far a cursor is, in words.
 pub fn steps_done(plan: &RunPlan, cursor: &Cursor) -> String {
-    let Some(stage) = plan.stages.get(cursor.stage) else {
-        return "every stage is done".to_owned();
+    let Some(stage) = plan.stage_index(cursor).and_then(|index| plan.stages.get(index)) else {
+        return "nothing is done".to_owned();
     };
     match cursor.step {
         0 => format!("stage `{}` is next", stage.id),

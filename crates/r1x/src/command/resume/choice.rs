@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
+use r1x_core::CheckpointKind;
 use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
@@ -65,7 +66,7 @@ impl<'a> Run<'a> {
     pub fn choices(&self) -> Choices {
         let recorded = self.cards.iter().map(|card| self.recorded(card));
         let (known, mut beyond): (Vec<_>, Vec<_>) =
-            self.strangers().into_iter().partition(|(_, place)| self.covers(&place.cursor));
+            self.strangers().into_iter().partition(|(_, cursor)| self.covers(cursor));
         let known = known.into_iter().map(|(choice, _)| choice);
         let mut choices: Vec<Choice> = known.chain(recorded).collect();
         // Of one place, what the store knows comes first, and its later rows before earlier ones.
@@ -86,32 +87,41 @@ impl<'a> Run<'a> {
     }
 
     /// Checkpoints in the run's folder that say they are of this run, and of which the store says nothing.
-    fn strangers(&self) -> Vec<(Choice, Place)> {
+    fn strangers(&self) -> Vec<(Choice, Cursor)> {
         let unknown = |name: &String| self.cards.iter().all(|card| card.path != *name);
         let mut found = Vec::new();
         for stage in folders(&self.folder) {
             for folder in folders(&stage) {
                 let Some(name) = relative(&self.folder, &folder).filter(unknown) else { continue };
-                let Some(place) = self.own(&folder) else { continue };
-                let at = (place.cursor.stage, place.cursor.step);
-                found.push((Choice { name, folder, card: None, at }, place));
+                let Some(cursor) = self.own(&folder) else { continue };
+                let Some(stage) = self.plan.stage_index(&cursor) else { continue };
+                let at = (stage, cursor.step);
+                found.push((Choice { name, folder, card: None, at }, cursor));
             }
         }
         found
     }
 
-    /// What a folder says of itself, if it says that it belongs to this run and its place is one of the plan.
-    fn own(&self, folder: &Path) -> Option<Place> {
+    /// Where a folder says that it is, if it says that it belongs to this run and its place is one of the plan.
+    fn own(&self, folder: &Path) -> Option<Cursor> {
         let place = r1x_model::checkpoint::place(folder).ok()?;
-        let fits = r1x_train::check_place(self.plan, &place.cursor, place.updates).is_ok();
-        (fits && place.run.as_deref() == Some(self.uid)).then_some(place)
+        let cursor = place.cursor.of(self.plan)?;
+        let fits = r1x_train::check_place(self.plan, &cursor, place.updates).is_ok();
+        (fits && place.run.as_deref() == Some(self.uid)).then_some(cursor)
+    }
+
+    /// The stage, by its position, and the step at which a checkpoint says it is; `None` when the plan has no such stage.
+    fn point(&self, place: &Place) -> Option<(usize, u64)> {
+        let cursor = place.cursor.of(self.plan)?;
+        Some((self.plan.stage_index(&cursor)?, cursor.step))
     }
 
     /// Whether every fact up to a place is recorded: a run that goes on from there misses none.
     pub fn covers(&self, at: &Cursor) -> bool {
+        let Some(index) = self.plan.stage_index(at) else { return false };
         let stage = |index: usize| self.stages.iter().find(|stage| stage.index == index as i64);
-        let before = (0..at.stage).all(|index| stage(index).is_some_and(|s| s.status == "done"));
-        let steps = stage(at.stage).map_or(0, |stage| stage.steps.cast_unsigned());
+        let before = (0..index).all(|index| stage(index).is_some_and(|s| s.status == "done"));
+        let steps = stage(index).map_or(0, |stage| stage.steps.cast_unsigned());
         before && steps >= at.step
     }
 
@@ -136,9 +146,9 @@ impl<'a> Run<'a> {
             return Err(Failure::new(code::INPUT, message, hint));
         }
         let place = r1x_model::checkpoint::place(&folder).map_err(PortError::from)?;
-        let at = (place.cursor.stage, place.cursor.step);
+        let point = self.point(&place);
         // A copy of one that the store knows, under whatever name.
-        let card = self.cards.iter().find(|card| is_copy(card, &place)).cloned();
+        let card = self.cards.iter().find(|card| is_copy(card, &place, point)).cloned();
         if card.is_none() && place.run.as_deref() != Some(self.uid) {
             return Err(Failure::new(
                 code::INPUT,
@@ -146,26 +156,29 @@ impl<'a> Run<'a> {
                 "name one that this run has made; weights of other runs cannot be gone on with",
             ));
         }
-        Ok(Choice { name: name.to_owned(), folder, card, at })
+        Ok(Choice { name: name.to_owned(), folder, card, at: point.unwrap_or_default() })
     }
 
-    /// Whether the place that a checkpoint gives is the one that the store gives it.
+    /// The cursor of a checkpoint, if its place is one of the plan and the one that the store gives it.
     ///
     /// # Errors
     /// In words, when it is another one, or none of the plan.
-    pub fn check(&self, choice: &Choice, place: &Place) -> Result<(), String> {
-        r1x_train::check_place(self.plan, &place.cursor, place.updates)
-            .map_err(|error| format!("{}: {}", choice.folder.display(), error.message))?;
+    pub fn check(&self, choice: &Choice, place: &Place) -> Result<Cursor, String> {
+        let folder = choice.folder.display();
+        let Some(cursor) = place.cursor.of(self.plan) else {
+            return Err(format!("{folder}: it is of a stage that this plan does not have"));
+        };
+        r1x_train::check_place(self.plan, &cursor, place.updates)
+            .map_err(|error| format!("{folder}: {}", error.message))?;
         match &choice.card {
-            Some(card) if !agrees(card, &place.cursor) => Err(format!(
-                "{}: it says it is after {} steps of stage {}, the store says after {} of stage {}",
-                choice.folder.display(),
-                place.cursor.step,
-                place.cursor.stage,
+            Some(card) if !agrees(card, self.point(place)) => Err(format!(
+                "{folder}: it says it is after {} steps of stage `{}`, the store says after {} of stage `{}`",
+                cursor.step,
+                cursor.stage.as_deref().unwrap_or_default(),
                 card.step,
-                card.stage_index,
+                card.stage,
             )),
-            _ => Ok(()),
+            _ => Ok(cursor),
         }
     }
 
@@ -189,17 +202,18 @@ pub struct Choices {
 
 /// Whether the store's place of a checkpoint is that of its cursor. One that was made between stages points at the
 /// next one.
-fn agrees(card: &CheckpointCard, cursor: &Cursor) -> bool {
-    let (stage, step) = (card.stage_index, card.step.cast_unsigned());
-    let same = cursor.stage as i64 == stage && cursor.step == step;
-    let next = cursor.stage as i64 == stage + 1 && cursor.step == 0 && card.kind == "interrupt";
+fn agrees(card: &CheckpointCard, point: Option<(usize, u64)>) -> bool {
+    let Some((stage, step)) = point else { return false };
+    let same = stage as i64 == card.stage_index && step == card.step.cast_unsigned();
+    let interrupted = card.kind == CheckpointKind::Interrupt.as_str();
+    let next = stage as i64 == card.stage_index + 1 && step == 0 && interrupted;
     same || next
 }
 
-fn is_copy(card: &CheckpointCard, place: &Place) -> bool {
+fn is_copy(card: &CheckpointCard, place: &Place, point: Option<(usize, u64)>) -> bool {
     match &card.state_sha256 {
         Some(state) => *state == place.state_sha256,
-        None => card.sha256 == place.weights_sha256 && agrees(card, &place.cursor),
+        None => card.sha256 == place.weights_sha256 && agrees(card, point),
     }
 }
 
