@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{Aggregation, GrpoPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
+use r1x_core::plan::{GrpoPlan, LossPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
     Weights,
@@ -334,7 +334,8 @@ fn grpo_plan() -> GrpoPlan {
         updates_per_epoch: 1,
         micro_batch_size: MICRO_BATCH,
         optimizer: optimizer(),
-        aggregation: Aggregation::TokenMean,
+        // The mean over tokens, without a penalty.
+        loss: LossPlan::Surrogate(testing::surrogate()),
         share_prompts: true,
         ..testing::grpo(1_000_000)
     }

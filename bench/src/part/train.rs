@@ -2,6 +2,8 @@
 //!
 //! Must not know where sequences come from.
 
+use std::sync::Arc;
+
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::OptimizerPlan;
 use r1x_core::{TrainingBatch, TrainingSequence, testing};
@@ -50,13 +52,9 @@ pub fn optimizer() -> OptimizerPlan {
 
 fn run(id: &str, shape: &Shape, precision: Precision, options: &Options) -> Result<Row, Failure> {
     let (mut policy, cost) = policy(shape, precision, LENGTH + 1, options)?;
-    let sequence = |index: usize| TrainingSequence {
-        tokens: tokens(LENGTH + 1, index, shape.vocabulary),
-        prompt_len: 1,
-        mask: vec![true; LENGTH],
-        sampled_logprobs: Vec::new(),
-        reference_logprobs: Vec::new(),
-        advantage: 1.0,
+    let sequence = |index: usize| {
+        let tokens = tokens(LENGTH + 1, index, shape.vocabulary);
+        Arc::new(TrainingSequence::new(&tokens[..1], &tokens[1..]))
     };
     let batch = TrainingBatch {
         sequences: (0..SEQUENCES).map(sequence).collect(),

@@ -3,7 +3,7 @@
 //! `Problem ▶ PendingGroup ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`. Must not know how any of the
 //! steps between them is done.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::problem::Problem;
 
@@ -246,28 +246,50 @@ pub struct CreditedGroup {
     pub zero_signal: bool,
 }
 
-/// One sequence to train on: loss falls on `tokens[prompt_len..]`, weighted by `mask`.
-#[derive(Clone, Debug, PartialEq)]
+/// One sequence to train on. The tokens after its prompt are **targets**: each is predicted from all tokens before it,
+/// and the loss falls on those that the mask names. A conversation of several turns is one sequence, in which what
+/// others wrote (a user, a tool) is masked. Every list about targets has one entry per target, or is empty where
+/// nobody needs it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingSequence {
-    /// Prompt and completion tokens.
+    /// The prompt, then the targets.
     pub tokens: Vec<u32>,
-    /// How many of them are the prompt.
+    /// How many tokens are the prompt, at least 1. Neighbours with equal prompts may share their computation.
     pub prompt_len: usize,
-    /// One flag per completion token; `false` leaves the token out of the loss.
+    /// Which targets the loss falls on.
     pub mask: Vec<bool>,
-    /// Log-probs recorded at sampling time, one per completion token; empty for supervised stages.
+    /// What each target earned, relative to what was expected; empty for supervised stages.
+    pub advantages: Vec<f64>,
+    /// Log-probs recorded when the targets were sampled; empty for supervised stages.
     pub sampled_logprobs: Vec<f32>,
-    /// Log-probs under the reference policy, one per completion token; empty when no KL term is used.
+    /// Log-probs under the reference policy; empty when no loss compares with one.
     pub reference_logprobs: Vec<f32>,
-    /// The advantage of the sequence; 0 for supervised stages.
-    pub advantage: f64,
+}
+
+impl TrainingSequence {
+    /// A prompt and what follows it, every token of which the loss falls on.
+    pub fn new(prompt: &[u32], targets: &[u32]) -> Self {
+        Self {
+            tokens: [prompt, targets].concat(),
+            prompt_len: prompt.len(),
+            mask: vec![true; targets.len()],
+            ..Self::default()
+        }
+    }
+}
+
+impl AsRef<TrainingSequence> for TrainingSequence {
+    fn as_ref(&self) -> &TrainingSequence {
+        self
+    }
 }
 
 /// Sequences of one optimizer update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingBatch {
-    /// The sequences; their order is part of the result's bits.
-    pub sequences: Vec<TrainingSequence>,
+    /// The sequences; their order is part of the result's bits. Shared with whoever
+    /// made them, because an update holds every sequence of a step once more.
+    pub sequences: Vec<Arc<TrainingSequence>>,
     /// How many sequences are computed together; changes speed and rounding, not the mathematics.
     pub micro_batch_size: usize,
     /// Softmax temperature of the log-probs.

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GrpoPlan,
-    KlEstimator, KlPlan, LimitsPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion,
-    Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, SftPlan,
-    ShapingPlan, StageKind, StagePlan, TokenizerPlan, TraceStyle, Truncated, ZeroSignal,
+    KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
+    PlanVersion, Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TokenizerPlan,
+    TraceStyle, Truncated, ZeroSignal,
 };
 use crate::problem::Split;
 
@@ -140,9 +141,7 @@ pub fn grpo(steps: u64) -> GrpoPlan {
         micro_batch_size: 4,
         optimizer: optimizer(1e-3),
         advantage: advantage(AdvantageKind::GroupNormalized),
-        clip: clip(),
-        kl: kl(),
-        aggregation: Aggregation::TokenMean,
+        loss: LossPlan::Surrogate(surrogate()),
         zero_signal: ZeroSignal::Keep,
         truncated: Truncated::Keep,
         share_prompts: false,
@@ -152,6 +151,22 @@ pub fn grpo(steps: u64) -> GrpoPlan {
 /// An estimator of advantages over plain sums of rewards.
 pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
     AdvantagePlan { kind, eps: 1e-4, combine: CombinePlan::default() }
+}
+
+/// The surrogate with the mean over tokens and no penalty.
+pub fn surrogate() -> SurrogatePlan {
+    SurrogatePlan { clip: clip(), kl: kl(), aggregation: Aggregation::TokenMean }
+}
+
+/// The surrogate that a stage learns with, to be changed.
+///
+/// # Panics
+/// When the stage has another loss.
+pub fn surrogate_of(plan: &mut GrpoPlan) -> &mut SurrogatePlan {
+    match &mut plan.loss {
+        LossPlan::Surrogate(surrogate) => surrogate,
+        other => panic!("a surrogate, not {other:?}"),
+    }
 }
 
 /// Ratios from 0.8 to 1.2.

@@ -4,8 +4,9 @@
 //! packed products) are compared here as parts of a model. Must not know who asks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use r1x_core::loss::Sft;
+use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
     ScheduleKind, SchedulePlan, TokenizerPlan,
@@ -65,7 +66,7 @@ fn step(plan: &ModelPlan, device: &Device) -> Result<[(&'static str, f64, f64); 
         .map(|policy| policy.score(Weights::Current, &batch));
     let [expected_scores, found_scores] = scored;
     let (expected_scores, found_scores) = (expected_scores?.concat(), found_scores?.concat());
-    let loss = Sft::new(&batch.sequences);
+    let loss = Sft::new(&UpdateCounts::of(&batch.sequences, 0.0));
     kernels.accumulate(&batch, &loss)?;
     tensors.accumulate(&batch, &loss)?;
     let expected_norm = kernels.update(&optimizer(), 1e-3)?.grad_norm;
@@ -167,14 +168,8 @@ fn optimizer() -> OptimizerPlan {
 fn batch(requests: &[GenerateRequest], completions: &[Vec<Completion>]) -> TrainingBatch {
     let mut sequences = Vec::new();
     for (request, completions) in requests.iter().zip(completions) {
-        sequences.extend(completions.iter().map(|completion| TrainingSequence {
-            tokens: [&request.prompt[..], &completion.tokens].concat(),
-            prompt_len: request.prompt.len(),
-            mask: vec![true; completion.tokens.len()],
-            sampled_logprobs: completion.logprobs.clone(),
-            reference_logprobs: Vec::new(),
-            advantage: 0.0,
-        }));
+        let sequence = |one: &Completion| TrainingSequence::new(&request.prompt, &one.tokens);
+        sequences.extend(completions.iter().map(sequence).map(Arc::new));
     }
     TrainingBatch { sequences, micro_batch_size: 8, temperature: 0.8, share_prompts: true }
 }

@@ -4,8 +4,9 @@
 //! dense one, whose products dominate. Must not know clocks, nor what is made of the counts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use r1x_core::loss::Sft;
+use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
     ScheduleKind, SchedulePlan, TokenizerPlan,
@@ -168,7 +169,7 @@ impl ModelLoad {
     /// # Errors
     /// Whatever stops the model from computing.
     pub fn train(&mut self) -> Result<Done, PortError> {
-        let loss = Sft::new(&self.batch.sequences);
+        let loss = Sft::new(&UpdateCounts::of(&self.batch.sequences, 0.0));
         self.policy.accumulate(&self.batch, &loss)?;
         // Weights that hardly move keep the work as it is.
         let schedule =
@@ -199,17 +200,11 @@ fn empty() -> TrainingBatch {
 fn sequences(
     requests: &[GenerateRequest],
     completions: Vec<Vec<Completion>>,
-) -> Vec<TrainingSequence> {
+) -> Vec<Arc<TrainingSequence>> {
     let mut sequences = Vec::new();
     for (request, completions) in requests.iter().zip(completions) {
-        sequences.extend(completions.into_iter().map(|completion| TrainingSequence {
-            tokens: [&request.prompt[..], &completion.tokens].concat(),
-            prompt_len: request.prompt.len(),
-            mask: vec![true; completion.tokens.len()],
-            sampled_logprobs: completion.logprobs,
-            reference_logprobs: Vec::new(),
-            advantage: 1.0,
-        }));
+        let sequence = |one: Completion| TrainingSequence::new(&request.prompt, &one.tokens);
+        sequences.extend(completions.into_iter().map(sequence).map(Arc::new));
     }
     sequences
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
@@ -170,7 +171,7 @@ fn split<'a>(mut rest: &'a mut [f32], parts: &[Range<usize>]) -> Vec<&'a mut [f3
     parts.iter().map(cut).collect()
 }
 
-fn pack(sequences: &[TrainingSequence], share_prompts: bool) -> Packed {
+fn pack(sequences: &[Arc<TrainingSequence>], share_prompts: bool) -> Packed {
     let sequences = sequences.iter().map(|s| (&s.tokens[..], s.prompt_len));
     if share_prompts { Packed::shared(sequences) } else { Packed::new(sequences) }
 }
@@ -182,7 +183,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
         decoder: &Decoder<E>,
         weights: &Weights<E>,
         packed: &Packed,
-        sequences: &[TrainingSequence],
+        sequences: &[Arc<TrainingSequence>],
         temperature: f32,
     ) {
         decoder.forward(weights, packed, &mut self.work);
@@ -202,7 +203,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
         &mut self,
         decoder: &Decoder<E>,
         weights: &Weights<E>,
-        sequences: &[TrainingSequence],
+        sequences: &[Arc<TrainingSequence>],
         batch: &TrainingBatch,
         loss: &dyn Loss,
         deliver: impl FnMut(usize, &[f32]),

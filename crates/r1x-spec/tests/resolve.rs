@@ -24,6 +24,13 @@ fn with(text: &str, overrides: &[&str]) -> Resolved {
     }
 }
 
+fn surrogate(grpo: &GrpoPlan) -> &SurrogatePlan {
+    match &grpo.loss {
+        LossPlan::Surrogate(plan) => plan,
+        other => panic!("a surrogate, not {other:?}"),
+    }
+}
+
 fn grpo(resolved: &Resolved) -> &GrpoPlan {
     match &resolved.plan.stages[1].kind {
         StageKind::Grpo(grpo) => grpo,
@@ -64,10 +71,11 @@ fn what_is_not_written_has_the_documented_default() {
     let resolved = shipped("countdown", &unset);
     let grpo = grpo(&resolved);
     assert_eq!((grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size), (1, 1, 32));
-    assert_eq!(grpo.clip, ClipPlan { low: 0.2, high: 0.2, max_ratio: None });
-    assert_eq!(grpo.kl, KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None });
+    let loss = surrogate(grpo);
+    assert_eq!(loss.clip, ClipPlan { low: 0.2, high: 0.2, max_ratio: None });
+    assert_eq!(loss.kl, KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None });
     assert_eq!(grpo.advantage.kind, AdvantageKind::GroupNormalized);
-    assert_eq!(grpo.aggregation, Aggregation::TokenMean);
+    assert_eq!(loss.aggregation, Aggregation::TokenMean);
     assert_eq!((grpo.sampling.top_k, grpo.sampling.top_p, grpo.sampling.min_p), (0, 1.0, 0.0));
     assert_eq!((grpo.zero_signal, grpo.truncated), (ZeroSignal::Keep, Truncated::Keep));
     let model = &resolved.plan.model;
@@ -134,7 +142,7 @@ fn maps_and_entries_merge_and_null_and_drop_remove() {
     assert_eq!(ids, ["rl", "last"]);
     let StageKind::Grpo(grpo) = &resolved.plan.stages[0].kind else { panic!("rl is grpo") };
     assert_eq!(grpo.rewards, ["equation"]);
-    assert_eq!((grpo.kl.coef, grpo.group_size), (0.01, 8));
+    assert_eq!((surrogate(grpo).kl.coef, grpo.group_size), (0.01, 8));
     assert_eq!(grpo.optimizer.schedule.warmup_steps, 0, "null brings the default back");
     assert_eq!(resolved.plan.rewards.len(), 1);
     assert_eq!(resolved.plan.tags, ["other"]);
@@ -199,7 +207,7 @@ fn overrides_reach_every_kind_of_place() {
     assert_eq!(plan.evals[0].when.every, Some(50));
     let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else { panic!("data") };
     assert_eq!((countdown.min_count, countdown.max_count), (3, 4));
-    assert_eq!(grpo(&resolved).kl.coef, 0.001);
+    assert_eq!(surrogate(grpo(&resolved)).kl.coef, 0.001);
     assert_eq!(plan.tags, ["a", "b"]);
     assert_eq!(plan.checkpoints.every, None);
     assert_eq!(resolved.overrides.len(), 11);

@@ -4,7 +4,7 @@
 //! a group without signal, in a log-prob that nobody trains on. Hence every number is looked at where it arises. Must
 //! not know what a number is for.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use r1x_core::loss::{Loss, LossOutput};
 use r1x_core::{CreditedGroup, EvalMetric, ProblemSource, RolloutGroup, TrainingSequence};
@@ -115,7 +115,7 @@ impl Guard<'_> {
 /// A loss that keeps the first number that is not finite, of those it is given and of those it makes.
 pub(crate) struct Watched<'a> {
     loss: &'a dyn Loss,
-    sequences: &'a [TrainingSequence],
+    sequences: &'a [Arc<TrainingSequence>],
     first: Mutex<Option<Found>>,
 }
 
@@ -132,7 +132,7 @@ pub(crate) struct Found {
 
 impl<'a> Watched<'a> {
     /// Watches a loss over the sequences of a batch.
-    pub(crate) fn new(loss: &'a dyn Loss, sequences: &'a [TrainingSequence]) -> Self {
+    pub(crate) fn new(loss: &'a dyn Loss, sequences: &'a [Arc<TrainingSequence>]) -> Self {
         Self { loss, sequences, first: Mutex::new(None) }
     }
 
@@ -142,7 +142,8 @@ impl<'a> Watched<'a> {
     }
 
     fn keep(&self, sequence: &TrainingSequence, what: String, value: f64) {
-        let sequence = self.sequences.iter().position(|one| std::ptr::eq(one, sequence));
+        let sequence =
+            self.sequences.iter().position(|one| std::ptr::eq(&raw const **one, sequence));
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let known = first.as_ref().map(|known| known.sequence.unwrap_or(usize::MAX));
         if known.is_none_or(|known| sequence.unwrap_or(usize::MAX) < known) {
@@ -160,9 +161,13 @@ impl Loss for Watched<'_> {
         } else if let Some(token) = not_finite(&output.gradient) {
             let value = f64::from(output.gradient[token]);
             self.keep(sequence, format!("derivative of the loss at token {token}"), value);
-        } else if let Some((sum, value)) = output.totals.not_finite() {
+        } else if let Some((sum, value)) = output.totals.not_finite(self.loss.figures()) {
             self.keep(sequence, sum.to_owned(), value);
         }
         output
+    }
+
+    fn figures(&self) -> &'static [&'static str] {
+        self.loss.figures()
     }
 }

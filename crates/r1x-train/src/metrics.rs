@@ -9,20 +9,16 @@ use r1x_core::{CreditedGroup, FinishReason, GateState, RewardTerm};
 
 use crate::optimize::Updates;
 
-/// Metrics of a GRPO step. `rewards` are its rewards, in the order of the outcomes; `has_reference` says whether
-/// a KL term exists.
+/// Metrics of a GRPO step. `rewards` are its rewards, in the order of the outcomes.
 pub(crate) fn of_grpo_step(
     rewards: &[RewardPlan],
     groups: &[CreditedGroup],
     updates: &Updates,
-    has_reference: bool,
     lr: f64,
 ) -> Vec<(String, f64)> {
     let rollouts = || groups.iter().flat_map(|credited| &credited.group.rollouts);
     let completions = || rollouts().map(|rewarded| &rewarded.rollout.completion);
     let totals: Vec<f64> = rollouts().filter_map(|rewarded| rewarded.total).collect();
-    let tokens = updates.all.tokens as f64;
-    let per_token = |sum: f64| (tokens > 0.0).then(|| sum / tokens);
 
     let mut metrics = Metrics::default();
     metrics.put("loss", updates.loss());
@@ -44,14 +40,11 @@ pub(crate) fn of_grpo_step(
     metrics.put_some("truncated", mean(truncated));
     let entropies = completions().flat_map(|completion| &completion.entropies);
     metrics.put_some("entropy", mean(entropies.map(|&entropy| f64::from(entropy))));
-    metrics.put_some("kl", per_token(updates.all.kl).filter(|_| has_reference));
-    metrics.put_some("kl.far", per_token(updates.all.kl_far as f64).filter(|_| has_reference));
-    metrics.put_some("clip_fraction", per_token(updates.all.clipped as f64));
-    metrics.put_some("ratio.mean", per_token(updates.all.ratio));
+    updates.figures().for_each(|(name, value)| metrics.put(name, value));
     metrics.put("grad_norm", updates.grad_norm());
     metrics.put("lr", lr);
     metrics.put("logprob_diff_max", updates.first.logprob_diff_max);
-    metrics.put("tokens", tokens);
+    metrics.put("tokens", updates.all.tokens as f64);
     metrics.0.extend(updates.policy_metrics());
     metrics.0
 }

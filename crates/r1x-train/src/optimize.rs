@@ -33,6 +33,8 @@ pub(crate) struct Updates {
     pub(crate) first: LossTotals,
     /// Totals of all; `loss` is their sum, not their mean.
     pub(crate) all: LossTotals,
+    /// Names of the figures of the totals.
+    figures: &'static [&'static str],
     /// Sum of the gradient norms.
     grad_norm: f64,
     /// Sums of the policy's own numbers by name, in the order they first appeared, with their counts.
@@ -58,7 +60,7 @@ impl Updates {
             let what = format!("{}{}", found.what, of.unwrap_or_default());
             return Err(guard.error(what, found.value).into());
         }
-        if let Some((sum, value)) = totals.not_finite() {
+        if let Some((sum, value)) = totals.not_finite(loss.figures()) {
             return Err(guard.error(sum, value).into());
         }
         let facts = policy.update(optimizer.plan, optimizer.lr)?;
@@ -68,10 +70,11 @@ impl Updates {
         if !facts.grad_norm.is_finite() {
             return Err(guard.error("gradient norm", facts.grad_norm).into());
         }
+        self.all.add(&totals);
+        self.figures = loss.figures();
         if self.count == 0 {
             self.first = totals;
         }
-        self.all.add(&totals);
         self.add_facts(facts);
         Ok(())
     }
@@ -84,6 +87,13 @@ impl Updates {
     /// Mean gradient norm of the updates, before clipping; 0 without any.
     pub(crate) fn grad_norm(&self) -> f64 {
         self.grad_norm / self.count.max(1) as f64
+    }
+
+    /// What the loss reports, by name: means over the tokens of all updates; nothing where no token was trained on.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let tokens = self.all.tokens as f64;
+        let sums = self.figures.iter().copied().zip(self.all.figures.iter().copied());
+        sums.filter(move |_| tokens > 0.0).map(move |(name, sum)| (name, sum / tokens))
     }
 
     /// Means of the policy's own numbers.

@@ -3,6 +3,8 @@
 //! Decides what is left out of the loss (truncated completions, groups without signal) and in which order
 //! sequences meet the optimizer. Must not know rewards or losses.
 
+use std::sync::Arc;
+
 use r1x_core::loss::trained_tokens;
 use r1x_core::plan::{GrpoPlan, Truncated, ZeroSignal};
 use r1x_core::{CreditedGroup, FinishReason, Stream, TrainingSequence};
@@ -15,7 +17,7 @@ pub(crate) struct Packed {
     /// Index of the rollout in its group.
     pub(crate) rollout: usize,
     /// What is trained on.
-    pub(crate) sequence: TrainingSequence,
+    pub(crate) sequence: Arc<TrainingSequence>,
 }
 
 impl Packed {
@@ -47,14 +49,12 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
             packed.push(Packed {
                 group: group_index,
                 rollout: rollout_index,
-                sequence: TrainingSequence {
-                    tokens: [prompt.as_slice(), &completion.tokens].concat(),
-                    prompt_len: prompt.len(),
+                sequence: Arc::new(TrainingSequence {
                     mask: vec![trained; completion.tokens.len()],
+                    advantages: vec![advantage; completion.tokens.len()],
                     sampled_logprobs: completion.logprobs.clone(),
-                    reference_logprobs: Vec::new(),
-                    advantage,
-                },
+                    ..TrainingSequence::new(prompt, &completion.tokens)
+                }),
             });
         }
     }

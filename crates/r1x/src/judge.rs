@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use r1x_core::plan::JudgePlan;
 use r1x_core::plan::SamplingPlan;
@@ -149,27 +149,20 @@ fn room(model: &dyn Model, prompt: usize) -> Result<usize, PortError> {
     }
 }
 
-fn sequence(model: &dyn Model, prompt: &str, text: &str) -> Result<TrainingSequence, PortError> {
-    let mut tokens = model.encode(prompt)?;
-    let prompt_len = tokens.len();
-    let text = model.encode(text)?;
-    if text.is_empty() || text.len() > room(model, prompt_len)? {
+fn sequence(
+    model: &dyn Model,
+    prompt: &str,
+    text: &str,
+) -> Result<Arc<TrainingSequence>, PortError> {
+    let (prompt, text) = (model.encode(prompt)?, model.encode(text)?);
+    if text.is_empty() || text.len() > room(model, prompt.len())? {
         return Err(PortError::new(
             Boundary::Data,
-            format!("a text of {} tokens cannot follow a prompt of {prompt_len}", text.len()),
+            format!("a text of {} tokens cannot follow a prompt of {}", text.len(), prompt.len()),
             "give at least one token, and no more than the judge can read",
         ));
     }
-    let mask = vec![true; text.len()];
-    tokens.extend(text);
-    Ok(TrainingSequence {
-        tokens,
-        prompt_len,
-        mask,
-        sampled_logprobs: Vec::new(),
-        reference_logprobs: Vec::new(),
-        advantage: 0.0,
-    })
+    Ok(Arc::new(TrainingSequence::new(&prompt, &text)))
 }
 
 #[cfg(test)]

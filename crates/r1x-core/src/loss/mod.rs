@@ -10,74 +10,105 @@ pub mod surrogate;
 pub use sft::Sft;
 pub use surrogate::Surrogate;
 
+use crate::plan::LossPlan;
 use crate::rollout::TrainingSequence;
 
 /// A loss over one sequence at a time; everything that normalises over the batch (token counts, number of
 /// sequences) is fixed when the loss is built for an update, so micro-batches add up exactly.
 pub trait Loss: Sync {
-    /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per completion token.
+    /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per target.
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput;
+
+    /// The figures that the loss reports beside its value, in the order of [`LossTotals::figures`]. Each is a mean over
+    /// the trained tokens of an update, and is recorded under its name.
+    fn figures(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// The loss that a plan names, for one update. The table of losses: a new one is a file beside this one, a kind in
+/// [`LossPlan`], and a row here.
+pub fn build(plan: &LossPlan, counts: &UpdateCounts) -> Box<dyn Loss> {
+    match plan {
+        LossPlan::Likelihood => Box::new(Sft::new(counts)),
+        LossPlan::Surrogate(plan) => Box::new(Surrogate::new(plan, counts)),
+    }
+}
+
+/// What an update consists of, counted before it is split into micro-batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UpdateCounts {
+    /// Sequences with a target that the loss falls on.
+    pub sequences: usize,
+    /// Targets that the loss falls on.
+    pub tokens: usize,
+    /// Targets if no rollout were dropped or short: a number of the plan, and 0 where no plan has one.
+    pub planned_tokens: f64,
+}
+
+impl UpdateCounts {
+    /// Counts all sequences of an update, not those of a micro-batch.
+    pub fn of<S: AsRef<TrainingSequence>>(
+        sequences: impl IntoIterator<Item = S>,
+        planned_tokens: f64,
+    ) -> Self {
+        let counts = sequences.into_iter().map(|sequence| trained_tokens(sequence.as_ref()));
+        let counts = counts.filter(|count| *count > 0);
+        let none = Self { planned_tokens, ..Self::default() };
+        counts.fold(none, |sum, tokens| Self {
+            sequences: sum.sequences + 1,
+            tokens: sum.tokens + tokens,
+            ..sum
+        })
+    }
 }
 
 /// What a loss says about one sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossOutput {
-    /// d loss / d logprob per completion token; exactly 0 where masked.
+    /// d loss / d logprob per target; exactly 0 where masked.
     pub gradient: Vec<f32>,
     /// The sequence's share of the sums.
     pub totals: LossTotals,
 }
 
-/// Completion tokens of a sequence that the loss falls on.
+/// Targets of a sequence that the loss falls on.
 pub fn trained_tokens(sequence: &TrainingSequence) -> usize {
     sequence.mask.iter().filter(|&&trained| trained).count()
 }
 
 /// Sums over sequences; `loss` is already normalised, so a plain sum over the batch is the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossTotals {
     /// Share of the loss.
     pub loss: f64,
-    /// Unmasked tokens.
+    /// Unmasked targets.
     pub tokens: u64,
-    /// Σ KL estimate over unmasked tokens.
-    pub kl: f64,
-    /// Unmasked tokens that the reference finds likelier by more than [`K3_LIMIT`](crate::kl::K3_LIMIT) nats.
-    pub kl_far: u64,
-    /// Tokens whose ratio is outside the clip range on the side that stops the gradient.
-    pub clipped: u64,
-    /// Σ ratio over unmasked tokens.
-    pub ratio: f64,
-    /// Largest |logprob − sampled logprob| over unmasked tokens.
+    /// Largest |logprob − sampled logprob| over unmasked targets; 0 where nothing was sampled.
     pub logprob_diff_max: f64,
-    /// Σ logprob over unmasked tokens.
-    pub logprob: f64,
+    /// Sums over unmasked targets of the figures that [`Loss::figures`] names; empty before the first sequence.
+    pub figures: Vec<f64>,
 }
 
 impl LossTotals {
-    /// Adds another share.
+    /// Adds another share, of the loss that this one is of.
     pub fn add(&mut self, other: &LossTotals) {
         self.loss += other.loss;
         self.tokens += other.tokens;
-        self.kl += other.kl;
-        self.kl_far += other.kl_far;
-        self.clipped += other.clipped;
-        self.ratio += other.ratio;
         self.logprob_diff_max = larger(self.logprob_diff_max, other.logprob_diff_max);
-        self.logprob += other.logprob;
+        if self.figures.is_empty() {
+            self.figures.clone_from(&other.figures);
+        } else {
+            self.figures.iter_mut().zip(&other.figures).for_each(|(sum, more)| *sum += more);
+        }
     }
 
-    /// The first of the sums that is not finite, by its name.
-    pub fn not_finite(&self) -> Option<(&'static str, f64)> {
-        let Self { loss, kl, ratio, logprob_diff_max, logprob, .. } = *self;
-        let sums = [
-            ("loss", loss),
-            ("sum of log-probs", logprob),
-            ("largest difference of log-probs", logprob_diff_max),
-            ("sum of ratios", ratio),
-            ("KL divergence", kl),
-        ];
-        sums.into_iter().find(|(_, value)| !value.is_finite())
+    /// The first of the sums that is not finite, by its name; `figures` are those of the loss.
+    pub fn not_finite(&self, figures: &'static [&'static str]) -> Option<(&'static str, f64)> {
+        let sums =
+            [("loss", self.loss), ("largest difference of log-probs", self.logprob_diff_max)];
+        let figures = figures.iter().copied().zip(self.figures.iter().copied());
+        sums.into_iter().chain(figures).find(|(_, value)| !value.is_finite())
     }
 }
 
@@ -136,9 +167,9 @@ pub(crate) mod testing {
             tokens: vec![1; 2 + mask.len()],
             prompt_len: 2,
             mask: mask.to_vec(),
+            advantages: vec![advantage; mask.len()],
             sampled_logprobs: sampled.to_vec(),
             reference_logprobs: Vec::new(),
-            advantage,
         }
     }
 }

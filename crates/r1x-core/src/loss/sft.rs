@@ -2,29 +2,28 @@
 //!
 //! Must not know where worked solutions come from, nor how log-probs are computed.
 
-use super::{Loss, LossOutput, LossTotals, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, UpdateCounts};
 use crate::rollout::TrainingSequence;
 
 /// −log π of every unmasked token, divided by the number of unmasked tokens in the whole update.
 ///
 /// Empty and fully masked sequences add nothing and are not in the denominator; an update made of nothing
-/// else has loss 0. Ratio, KL and clipping do not exist here, so those totals stay 0.
+/// else has loss 0. Nothing was sampled, so there are no figures beside the loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sft {
     scale: f64,
 }
 
 impl Sft {
-    /// The loss of one update; `sequences` are all of its sequences, not those of a micro-batch.
-    pub fn new(sequences: &[TrainingSequence]) -> Self {
-        let tokens: usize = sequences.iter().map(trained_tokens).sum();
-        Self { scale: if tokens == 0 { 0.0 } else { 1.0 / tokens as f64 } }
+    /// The loss of one update.
+    pub fn new(counts: &UpdateCounts) -> Self {
+        Self { scale: if counts.tokens == 0 { 0.0 } else { 1.0 / counts.tokens as f64 } }
     }
 }
 
 impl Loss for Sft {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        assert_eq!(logprobs.len(), sequence.mask.len(), "one log-prob per completion token");
+        assert_eq!(logprobs.len(), sequence.mask.len(), "one log-prob per target");
         let mut totals = LossTotals::default();
         let mut gradient = vec![0.0; logprobs.len()];
         for (token, &logprob) in logprobs.iter().enumerate() {
@@ -32,7 +31,6 @@ impl Loss for Sft {
                 continue;
             }
             totals.tokens += 1;
-            totals.logprob += f64::from(logprob);
             totals.loss -= f64::from(logprob) * self.scale;
             gradient[token] = -self.scale as f32;
         }
@@ -50,26 +48,29 @@ mod tests {
     fn matches_values_computed_by_hand() {
         let sequences =
             [sequence(&[true, true, false], &[], 0.0), sequence(&[true, true], &[], 0.0)];
-        let loss = Sft::new(&sequences);
+        let loss = Sft::new(&UpdateCounts::of(&sequences, 0.0));
         let first = loss.evaluate(&sequences[0], &[-1.0, -2.0, -8.0]);
         let second = loss.evaluate(&sequences[1], &[-3.0, -0.5]);
         assert_eq!(first.gradient, vec![-0.25, -0.25, 0.0]);
         assert_eq!(second.gradient, vec![-0.25, -0.25]);
         assert_eq!(first.totals.loss + second.totals.loss, 1.625);
         assert_eq!(first.totals.tokens + second.totals.tokens, 4);
-        assert_eq!(first.totals.logprob, -3.0);
     }
 
     #[test]
     fn gradient_agrees_with_central_differences() {
         let sequences = [sequence(&[true, false, true, true], &[], 0.0)];
-        assert_gradient(&Sft::new(&sequences), &sequences[0], &[-0.1, -4.0, -2.5, -0.9]);
+        assert_gradient(
+            &Sft::new(&UpdateCounts::of(&sequences, 0.0)),
+            &sequences[0],
+            &[-0.1, -4.0, -2.5, -0.9],
+        );
     }
 
     #[test]
     fn nothing_to_train_on_is_zero_and_not_nan() {
         let sequences = [sequence(&[false], &[], 0.0), sequence(&[], &[], 0.0)];
-        let loss = Sft::new(&sequences);
+        let loss = Sft::new(&UpdateCounts::of(&sequences, 0.0));
         assert_eq!(loss.evaluate(&sequences[0], &[-1.0]).totals, LossTotals::default());
         assert_eq!(loss.evaluate(&sequences[1], &[]), LossOutput::default());
     }

@@ -1,15 +1,17 @@
 //! The clipped policy-gradient surrogate with a KL penalty, and its aggregation over an update.
 //!
-//! Per token, with ρ = π(token) / π_sampled(token) and the sequence's advantage A:
+//! Per token, with ρ = π(token) / π_sampled(token) and the token's advantage A:
 //! −min(min(ρ, max_ratio)·A, clip(ρ, 1 − low, 1 + high)·A) + β·KL. Must not know how advantages arise.
 //!
-//! Sources: Schulman et al. 2017 (clipping), DeepSeekMath section 4.1 (the group-relative form), Yu et al.
-//! 2025 (a higher upper bound, the token mean), Liu et al. 2025 (the fixed length), and INTELLECT-2 (the cap
+//! Sources: Schulman et al. 2017, "Proximal Policy Optimization Algorithms", arXiv 1707.06347 (clipping); Shao et al.
+//! 2024, "DeepSeekMath", arXiv 2402.03300, section 4.1 (the group-relative form); Yu et al. 2025, "DAPO", arXiv
+//! 2503.14476 (a higher upper bound, the token mean); Liu et al. 2025, "Understanding R1-Zero-Like Training: A Critical
+//! Perspective", arXiv 2503.20783 (the fixed length); Prime Intellect 2025, "INTELLECT-2", arXiv 2505.07291 (the cap
 //! `max_ratio`, which bounds the loss of a negative advantage).
 
-use super::{Loss, LossOutput, LossTotals, larger, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, UpdateCounts, larger, trained_tokens};
 use crate::kl::{K3_LIMIT, kl};
-use crate::plan::{Aggregation, ClipPlan, KlPlan};
+use crate::plan::{Aggregation, ClipPlan, SurrogatePlan};
 use crate::rollout::TrainingSequence;
 
 /// The loss of one policy update.
@@ -25,9 +27,7 @@ use crate::rollout::TrainingSequence;
 /// An update without any trained token has loss 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surrogate {
-    clip: ClipPlan,
-    kl: KlPlan,
-    aggregation: Aggregation,
+    plan: SurrogatePlan,
     /// One over the denominator that all sequences share; 0 when nothing is trained.
     scale: f64,
 }
@@ -49,64 +49,67 @@ pub struct SurrogateTerm {
 }
 
 impl Surrogate {
-    /// The loss of one update; `sequences` are all of its sequences, not those of a micro-batch, and
-    /// `fixed_length` is what that aggregation divides by: the tokens of an update whose rollouts are all there
-    /// and all as long as they may be.
-    pub fn new(
-        clip: &ClipPlan,
-        kl: &KlPlan,
-        aggregation: Aggregation,
-        fixed_length: f64,
-        sequences: &[TrainingSequence],
-    ) -> Self {
-        let counts = || sequences.iter().map(trained_tokens);
-        let denominator = match aggregation {
-            Aggregation::SequenceMean => counts().filter(|&count| count > 0).count() as f64,
-            Aggregation::TokenMean => counts().sum::<usize>() as f64,
-            Aggregation::FixedLength => fixed_length,
+    /// The loss of one update.
+    pub fn new(plan: &SurrogatePlan, counts: &UpdateCounts) -> Self {
+        let denominator = match plan.aggregation {
+            Aggregation::SequenceMean => counts.sequences as f64,
+            Aggregation::TokenMean => counts.tokens as f64,
+            Aggregation::FixedLength => counts.planned_tokens,
         };
         let scale = if denominator > 0.0 { 1.0 / denominator } else { 0.0 };
-        Self { clip: clip.clone(), kl: kl.clone(), aggregation, scale }
+        Self { plan: plan.clone(), scale }
     }
 
     /// Weight of each trained token of a sequence in the loss.
     fn weight(&self, sequence: &TrainingSequence) -> f64 {
-        match self.aggregation {
+        match self.plan.aggregation {
             Aggregation::SequenceMean => self.scale / trained_tokens(sequence).max(1) as f64,
             Aggregation::TokenMean | Aggregation::FixedLength => self.scale,
         }
     }
 }
 
+/// What is reported beside the loss: how far the update is from the reference, and from the policy that sampled.
+const FIGURES: [&str; 4] = ["kl", "kl.far", "clip_fraction", "ratio.mean"];
+
 impl Loss for Surrogate {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
         let length = sequence.mask.len();
-        assert_eq!(logprobs.len(), length, "one log-prob per completion token");
-        assert_eq!(sequence.sampled_logprobs.len(), length, "one sampled log-prob per token");
+        assert_eq!(logprobs.len(), length, "one log-prob per target");
+        assert_eq!(sequence.sampled_logprobs.len(), length, "one sampled log-prob per target");
+        assert_eq!(sequence.advantages.len(), length, "one advantage per target");
+        let SurrogatePlan { clip, kl: penalised, .. } = &self.plan;
         let weight = self.weight(sequence);
         let mut totals = LossTotals::default();
+        let [mut kl_sum, mut kl_far, mut clipped, mut ratio] = [0.0; 4];
         let mut gradient = vec![0.0; length];
         for token in (0..length).filter(|&token| sequence.mask[token]) {
             let logprob = f64::from(logprobs[token]);
             let sampled = f64::from(sequence.sampled_logprobs[token]);
-            let policy = surrogate(&self.clip, sequence.advantage, logprob, sampled);
+            let policy = surrogate(clip, sequence.advantages[token], logprob, sampled);
             let (mut value, mut derivative) = (policy.value, policy.derivative);
             if let Some(&reference) = sequence.reference_logprobs.get(token) {
-                let penalty = kl(self.kl.estimator, logprob, f64::from(reference));
-                value += self.kl.coef * penalty.value;
-                derivative += self.kl.coef * penalty.derivative;
-                totals.kl += penalty.value;
-                totals.kl_far += u64::from(f64::from(reference) - logprob > K3_LIMIT);
+                let penalty = kl(penalised.estimator, logprob, f64::from(reference));
+                value += penalised.coef * penalty.value;
+                derivative += penalised.coef * penalty.derivative;
+                kl_sum += penalty.value;
+                kl_far += f64::from(u8::from(f64::from(reference) - logprob > K3_LIMIT));
             }
             totals.loss += weight * value;
             totals.tokens += 1;
-            totals.clipped += u64::from(policy.clipped);
-            totals.ratio += policy.ratio;
-            totals.logprob += logprob;
+            clipped += f64::from(u8::from(policy.clipped));
+            ratio += policy.ratio;
             totals.logprob_diff_max = larger(totals.logprob_diff_max, (logprob - sampled).abs());
             gradient[token] = (weight * derivative) as f32;
         }
+        // Without a penalty there is no divergence to report.
+        let all = [kl_sum, kl_far, clipped, ratio];
+        totals.figures = all[FIGURES.len() - self.figures().len()..].to_vec();
         LossOutput { gradient, totals }
+    }
+
+    fn figures(&self) -> &'static [&'static str] {
+        if self.plan.kl.coef > 0.0 { &FIGURES } else { &FIGURES[2..] }
     }
 }
 
@@ -138,7 +141,7 @@ pub fn surrogate(clip: &ClipPlan, advantage: f64, logprob: f64, sampled: f64) ->
 mod tests {
     use super::super::testing::{assert_derivative, assert_gradient, sequence};
     use super::*;
-    use crate::plan::KlEstimator;
+    use crate::plan::{KlEstimator, KlPlan};
 
     fn clip(low: f64, high: f64, max_ratio: Option<f64>) -> ClipPlan {
         ClipPlan { low, high, max_ratio }
@@ -146,6 +149,25 @@ mod tests {
 
     fn penalty(coef: f64, estimator: KlEstimator) -> KlPlan {
         KlPlan { coef, estimator, refresh_every: None }
+    }
+
+    /// The loss of an update of these sequences.
+    fn built(
+        clip: &ClipPlan,
+        kl: &KlPlan,
+        aggregation: Aggregation,
+        fixed_length: f64,
+        sequences: &[TrainingSequence],
+    ) -> Surrogate {
+        let plan = SurrogatePlan { clip: clip.clone(), kl: kl.clone(), aggregation };
+        Surrogate::new(&plan, &UpdateCounts::of(sequences, fixed_length))
+    }
+
+    /// Whether nothing was added to any sum.
+    fn is_nothing(totals: &LossTotals) -> bool {
+        let LossTotals { loss, tokens, logprob_diff_max, figures } = totals;
+        (*loss, *tokens, *logprob_diff_max) == (0.0, 0, 0.0)
+            && figures.iter().all(|sum| *sum == 0.0)
     }
 
     const AGGREGATIONS: [Aggregation; 3] =
@@ -188,22 +210,25 @@ mod tests {
             let one = sequence(&vec![true; logprobs.len()], sampled, 0.0);
             let sequences = std::slice::from_ref(&one);
             let (clip, penalty) = (clip(0.2, 0.2, None), penalty(0.0, KlEstimator::K3));
-            let loss = Surrogate::new(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
+            let loss = built(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
             loss.evaluate(&one, logprobs).totals
         };
         let nan = loss(&[-1.0; 3], &[-1.0, f32::NAN, -1.5]);
         assert!(nan.logprob_diff_max.is_nan() && nan.loss.is_nan(), "{nan:?}");
         assert!(loss(&[f32::NAN; 2], &[f32::NAN; 2]).logprob_diff_max.is_nan());
         let fine = loss(&[-1.0; 2], &[-1.0, -1.25]);
-        assert_eq!((fine.logprob_diff_max, fine.not_finite()), (0.25, None));
-        for (first, second) in [(fine, nan), (nan, fine)] {
-            let mut sum = first;
-            sum.add(&second);
-            assert!(sum.logprob_diff_max.is_nan() && sum.not_finite().is_some());
+        let names = &FIGURES[2..];
+        assert_eq!((fine.logprob_diff_max, fine.not_finite(names)), (0.25, None));
+        for (first, second) in [(&fine, &nan), (&nan, &fine)] {
+            let mut sum = first.clone();
+            sum.add(second);
+            assert!(sum.logprob_diff_max.is_nan() && sum.not_finite(names).is_some());
         }
-        // Without an advantage the clipped loss of an infinite log-prob is finite; the sum of log-probs is not.
-        let lost = loss(&[-1.0], &[f32::NEG_INFINITY]);
-        assert_eq!(lost.not_finite().map(|(sum, _)| sum), Some("sum of log-probs"));
+        // Without an advantage the clipped loss of an infinite log-prob is finite; its distance is not.
+        let lost = loss(&[-1.0], &[f32::NEG_INFINITY]).not_finite(names);
+        assert_eq!(lost.map(|(sum, _)| sum), Some("largest difference of log-probs"));
+        let sum = LossTotals { figures: vec![0.0, f64::NAN], ..LossTotals::default() };
+        assert_eq!(sum.not_finite(names).map(|(sum, _)| sum), Some("ratio.mean"));
     }
 
     #[test]
@@ -225,7 +250,7 @@ mod tests {
     fn on_policy_the_ratio_is_exactly_one_and_the_gradient_is_the_policy_gradient() {
         let mut one = sequence(&[true; 3], &[-0.1, -7.3, -1e-7], 1.5);
         one.reference_logprobs.clear();
-        let loss = Surrogate::new(
+        let loss = built(
             &clip(0.0, 0.0, Some(1.0)),
             &penalty(0.0, KlEstimator::K3),
             Aggregation::TokenMean,
@@ -234,8 +259,8 @@ mod tests {
         );
         let output = loss.evaluate(&one, &[-0.1, -7.3, -1e-7]);
         assert_eq!(output.gradient, vec![-0.5; 3]);
-        assert_eq!(output.totals.ratio, 3.0);
-        assert_eq!(output.totals.clipped, 0);
+        assert_eq!(loss.figures(), ["clip_fraction", "ratio.mean"]);
+        assert_eq!(output.totals.figures, [0.0, 3.0]);
         assert_eq!(output.totals.logprob_diff_max, 0.0);
     }
 
@@ -253,7 +278,7 @@ mod tests {
             (Aggregation::FixedLength, 0.2, -0.05, 0.1),
         ];
         for (aggregation, value, first, second) in expected {
-            let loss = Surrogate::new(
+            let loss = built(
                 &clip(0.2, 0.2, None),
                 &penalty(0.0, KlEstimator::K3),
                 aggregation,
@@ -273,7 +298,7 @@ mod tests {
     fn the_penalty_is_added_with_its_factor() {
         let mut one = sequence(&[true], &[-1.0], 2.0);
         one.reference_logprobs = vec![-1.5];
-        let loss = Surrogate::new(
+        let loss = built(
             &clip(0.2, 0.2, None),
             &penalty(0.1, KlEstimator::K2),
             Aggregation::TokenMean,
@@ -282,7 +307,8 @@ mod tests {
         );
         let output = loss.evaluate(&one, &[-1.0]);
         assert!((output.totals.loss - (-2.0 + 0.0125)).abs() < 1e-12);
-        assert_eq!(output.totals.kl, 0.125);
+        assert_eq!(loss.figures(), FIGURES);
+        assert_eq!(output.totals.figures, [0.125, 0.0, 0.0, 1.0]);
         assert!((f64::from(output.gradient[0]) - (-2.0 + 0.05)).abs() < 1e-6);
     }
 
@@ -313,7 +339,7 @@ mod tests {
         let (sequences, logprobs) = update();
         for aggregation in AGGREGATIONS {
             for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
-                let loss = Surrogate::new(
+                let loss = built(
                     &clip(0.2, 0.25, Some(1.5)),
                     &penalty(0.2, estimator),
                     aggregation,
@@ -332,7 +358,7 @@ mod tests {
         let (sequences, mut logprobs) = update();
         logprobs[0][2] = f32::NAN;
         for aggregation in AGGREGATIONS {
-            let loss = Surrogate::new(
+            let loss = built(
                 &clip(0.2, 0.2, None),
                 &penalty(0.5, KlEstimator::K3),
                 aggregation,
@@ -342,8 +368,9 @@ mod tests {
             assert_eq!(loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(), 0);
             let masked = loss.evaluate(&sequences[2], &logprobs[2]);
             assert_eq!(masked.gradient, vec![0.0; 2]);
-            assert_eq!(masked.totals, LossTotals::default());
-            assert_eq!(loss.evaluate(&sequences[3], &[]), LossOutput::default());
+            assert!(is_nothing(&masked.totals));
+            let empty = loss.evaluate(&sequences[3], &[]);
+            assert!(is_nothing(&empty.totals) && empty.gradient.is_empty());
         }
     }
 
@@ -358,7 +385,7 @@ mod tests {
             (Aggregation::FixedLength, -2.0 / 12.0, -2.0 / 12.0),
         ] {
             let total = |sequences: &[TrainingSequence]| {
-                Surrogate::new(
+                built(
                     &clip(0.2, 0.2, None),
                     &penalty(0.0, KlEstimator::K3),
                     aggregation,
@@ -380,7 +407,7 @@ mod tests {
         let nothing = [sequence(&[false; 2], &[-1.0; 2], 3.0)];
         for aggregation in AGGREGATIONS {
             for sequences in [&nothing[..], &[]] {
-                let loss = Surrogate::new(
+                let loss = built(
                     &clip(0.2, 0.2, None),
                     &penalty(0.1, KlEstimator::K1),
                     aggregation,
@@ -388,7 +415,7 @@ mod tests {
                     sequences,
                 );
                 let output = loss.evaluate(&nothing[0], &[-5.0; 2]);
-                assert_eq!(output.totals, LossTotals::default());
+                assert!(is_nothing(&output.totals));
             }
         }
     }
@@ -397,7 +424,7 @@ mod tests {
     fn totals_and_gradients_do_not_depend_on_the_split_into_micro_batches() {
         let (sequences, logprobs) = update();
         for aggregation in AGGREGATIONS {
-            let loss = Surrogate::new(
+            let loss = built(
                 &clip(0.2, 0.25, None),
                 &penalty(0.2, KlEstimator::K3),
                 aggregation,
@@ -423,7 +450,7 @@ mod tests {
                 assert_eq!(joined, gradients);
                 assert!((totals.loss - all.loss).abs() < 1e-12);
                 assert_eq!(totals.tokens, all.tokens);
-                assert_eq!(totals.clipped, all.clipped);
+                assert_eq!(totals.figures[2], all.figures[2], "clipped tokens");
                 assert_eq!(totals.logprob_diff_max, all.logprob_diff_max);
             }
         }
@@ -432,7 +459,7 @@ mod tests {
     #[test]
     fn the_total_of_an_update_equals_the_formula_written_out() {
         let (sequences, logprobs) = update();
-        let loss = Surrogate::new(
+        let loss = built(
             &clip(0.2, 0.25, None),
             &penalty(0.2, KlEstimator::K3),
             Aggregation::TokenMean,
@@ -449,7 +476,8 @@ mod tests {
                     let rho = (x - f64::from(one.sampled_logprobs[token])).exp();
                     let d = f64::from(one.reference_logprobs[token]) - x;
                     let bounded = rho.clamp(0.8, 1.25);
-                    written_out -= (rho * one.advantage).min(bounded * one.advantage);
+                    written_out -=
+                        (rho * one.advantages[token]).min(bounded * one.advantages[token]);
                     written_out += 0.2 * (d.exp() - 1.0 - d);
                 }
             }

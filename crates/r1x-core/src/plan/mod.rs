@@ -12,6 +12,7 @@ use crate::port::Cursor;
 
 mod data;
 mod eval;
+mod loss;
 mod model;
 mod optimizer;
 mod record;
@@ -23,6 +24,7 @@ mod version;
 
 pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};
 pub use eval::{EvalPlan, EvalWhen};
+pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};
 pub use model::{
     AttentionPlan, FeedForwardPlan, JudgePlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
 };
@@ -35,9 +37,8 @@ pub use shaping::{
     ShapingPlan, WeightPoint,
 };
 pub use stage::{
-    AdvantageKind, AdvantagePlan, Aggregation, ClipPlan, EvaluatePlan, GrpoPlan, KlEstimator,
-    KlPlan, Learning, Prompts, Reference, Rollouts, SftPlan, StageKind, StageOutline, StagePlan,
-    Truncated, ZeroSignal,
+    AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, Prompts, Reference, Rollouts,
+    SftPlan, StageKind, StageOutline, StagePlan, Truncated, ZeroSignal,
 };
 pub use version::{PLAN_VERSION, PlanError, PlanVersion};
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::RunPlan;
 
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
-/// and leaves no key out.
+/// has its loss under `loss`, and leaves no key out.
 pub const PLAN_VERSION: u64 = 2;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -140,6 +140,11 @@ fn grpo_from_1(grpo: &mut Map<String, Value>) {
         let all = std::iter::once(first.take()).chain(others).collect();
         *first = Value::Array(all);
     }
+    // What the loss is made of stood beside everything else.
+    let parts = ["clip", "kl", "aggregation"];
+    let parts = parts.into_iter().filter_map(|part| Some((part.to_owned(), grpo.remove(part)?)));
+    let surrogate: Map<String, Value> = parts.collect();
+    add(grpo, "loss", json!({ "surrogate": surrogate }));
     if let Some(Value::Object(advantage)) = grpo.get_mut("advantage") {
         let plain = json!({"order": "sum_then_normalize", "whiten": false, "clip": null});
         add(advantage, "combine", plain);

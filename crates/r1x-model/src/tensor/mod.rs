@@ -9,6 +9,7 @@ mod optimizer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
@@ -165,7 +166,7 @@ impl TensorPolicy {
     /// Forward, loss and backward over some sequences.
     fn learn(
         &mut self,
-        sequences: &[TrainingSequence],
+        sequences: &[Arc<TrainingSequence>],
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) -> Result<LossTotals, ModelError> {
@@ -318,7 +319,7 @@ fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
     idle
 }
 
-fn pack(sequences: &[TrainingSequence]) -> Packed {
+fn pack(sequences: &[Arc<TrainingSequence>]) -> Packed {
     Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
 }
 
@@ -331,9 +332,9 @@ fn numbers_of(forward: Option<&(Option<Tensor>, Pass)>) -> Result<Vec<f32>, Mode
 }
 
 /// Log-probs of packed sequences, split again.
-fn by_sequence(sequences: &[TrainingSequence], said: &[f32]) -> Vec<Vec<f32>> {
+fn by_sequence(sequences: &[Arc<TrainingSequence>], said: &[f32]) -> Vec<Vec<f32>> {
     let mut said = said.iter().copied();
-    let length = |sequence: &TrainingSequence| sequence.tokens.len() - sequence.prompt_len;
+    let length = |sequence: &Arc<TrainingSequence>| sequence.tokens.len() - sequence.prompt_len;
     sequences.iter().map(|sequence| said.by_ref().take(length(sequence)).collect()).collect()
 }
 

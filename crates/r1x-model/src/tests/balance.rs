@@ -3,13 +3,19 @@
 //!
 //! Must not know how either policy computes.
 
+use std::sync::Arc;
+
 use candle_core::Device;
-use r1x_core::loss::{Loss, LossTotals, Surrogate};
-use r1x_core::plan::{Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan};
+use r1x_core::loss::{Loss, LossTotals, Surrogate, UpdateCounts};
+use r1x_core::plan::{
+    Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan, SurrogatePlan,
+};
 use r1x_core::port::{GenerateRequest, UpdateFacts};
 use r1x_core::{Policy, TrainingBatch, testing};
 
-use super::properties::{Weighted, batch, kernels, optimizer, requests, sampling, stream, train};
+use super::properties::{
+    Weighted, batch, credit, kernels, optimizer, requests, sampling, stream, train,
+};
 use super::{ANY, gqa, mla, moe, plan};
 use crate::family::packed::Packed;
 use crate::{DecoderPolicy, TensorPolicy};
@@ -40,7 +46,7 @@ impl World {
         train(&mut policy, &batch(&groups, &completions), 3);
         policy.save("state", &Default::default()).unwrap();
         let mut batch = batch(&groups, &completions);
-        batch.sequences.iter_mut().take(16).for_each(|sequence| sequence.advantage = 0.0);
+        batch.sequences.iter_mut().take(16).for_each(|sequence| credit(sequence, 0.0));
         Self { folder, batch }
     }
 
@@ -78,16 +84,12 @@ fn by_tensors(mut policy: TensorPolicy, batch: &TrainingBatch, loss: &dyn Loss) 
 }
 
 fn assert_equal(what: &str, found: &Sums, expected: &Sums) {
-    let (a, b) = (found.totals, expected.totals);
-    for (name, a, b) in [
-        ("loss", a.loss, b.loss),
-        ("kl", a.kl, b.kl),
-        ("ratio", a.ratio, b.ratio),
-        ("log-prob", a.logprob, b.logprob),
-    ] {
-        assert!((a - b).abs() <= 1e-5 * b.abs().max(0.01), "{what}: {name} {a} is not {b}");
+    let (a, b) = (&found.totals, &expected.totals);
+    assert_eq!((a.tokens, a.figures.len()), (b.tokens, b.figures.len()), "{what}");
+    let sums = a.figures.iter().zip(&b.figures).chain([(&a.loss, &b.loss)]);
+    for (place, (a, b)) in sums.enumerate() {
+        assert!((a - b).abs() <= 1e-5 * b.abs().max(0.01), "{what}: sum {place}, {a} is not {b}");
     }
-    assert_eq!((a.tokens, a.clipped), (b.tokens, b.clipped), "{what}");
     let size = expected.gradient.iter().fold(0f32, |size, g| size.max(g.abs()));
     assert!(size > 0.0, "{what}: no gradient");
     for (index, (a, b)) in found.gradient.iter().zip(&expected.gradient).enumerate() {
@@ -119,7 +121,7 @@ fn an_update_does_not_depend_on_its_split_where_some_or_all_sequences_have_no_si
     for (name, plan) in shapes() {
         let mut world = World::new(&plan);
         assert_independent(&format!("{name}, half silent"), &plan, &world, &Weighted);
-        world.batch.sequences.iter_mut().for_each(|sequence| sequence.advantage = 0.0);
+        world.batch.sequences.iter_mut().for_each(|sequence| credit(sequence, 0.0));
         assert_independent(&format!("{name}, all silent"), &plan, &world, &Weighted);
     }
 }
@@ -130,6 +132,7 @@ fn every_aggregation_of_the_surrogate_is_independent_of_the_split() {
     let (name, plan) = shapes().swap_remove(0);
     let mut world = World::new(&plan);
     for (index, sequence) in world.batch.sequences.iter_mut().enumerate() {
+        let sequence = Arc::make_mut(sequence);
         sequence.reference_logprobs =
             sequence.sampled_logprobs.iter().map(|logprob| logprob - 0.2).collect();
         if index % 5 == 4 {
@@ -140,7 +143,9 @@ fn every_aggregation_of_the_surrogate_is_independent_of_the_split() {
     let kl = KlPlan { coef: 0.05, ..testing::kl() };
     for aggregation in [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
     {
-        let loss = Surrogate::new(&clip, &kl, aggregation, 17.0 * 32.0, &world.batch.sequences);
+        let plan_of_loss = SurrogatePlan { clip: clip.clone(), kl: kl.clone(), aggregation };
+        let counts = UpdateCounts::of(&world.batch.sequences, 17.0 * 32.0);
+        let loss = Surrogate::new(&plan_of_loss, &counts);
         assert_independent(&format!("{name}, {aggregation:?}"), &plan, &world, &loss);
     }
 }
@@ -152,7 +157,7 @@ fn the_balance_loss_is_the_one_of_the_report() {
     for (name, plan) in shapes() {
         let FeedForwardPlan::Moe(moe) = &plan.feed_forward else { unreachable!("a mixture") };
         let mut world = World::new(&plan);
-        world.batch.sequences.iter_mut().for_each(|sequence| sequence.advantage = 0.0);
+        world.batch.sequences.iter_mut().for_each(|sequence| credit(sequence, 0.0));
         let found = by_kernels(world.kernels(&plan, 1), &world.batch, &Weighted).totals.loss;
         let (mut expected, mut biased) = (0.0, 0.0);
         let tensors = world.tensors(&plan);

@@ -4,7 +4,7 @@
 
 use candle_core::Device;
 use r1x_core::TrainingSequence;
-use r1x_core::loss::{Loss, LossOutput, LossTotals, Sft};
+use r1x_core::loss::{Loss, LossOutput, LossTotals, Sft, UpdateCounts};
 
 use super::properties::{batch, kernels, optimizer, requests, sampling, stream};
 use super::shapes;
@@ -36,10 +36,10 @@ fn gradients_and_weights_that_leave_the_finite_numbers_are_named_by_both_policie
             let (what, value) = facts.not_finite.unwrap();
             assert!(what.starts_with("gradient of `") && value.is_nan(), "{name}: {what} {value}");
             assert_eq!(policy.weights_sha256().unwrap(), before, "{name}: nothing changed");
-            policy.accumulate(&batch, &Sft::new(&batch.sequences)).unwrap();
+            policy.accumulate(&batch, &Sft::new(&UpdateCounts::of(&batch.sequences, 0.0))).unwrap();
             let facts = policy.update(&optimizer(), 0.01).unwrap();
             assert_eq!(facts.not_finite, None, "{name}: the lost gradient is gone");
-            policy.accumulate(&batch, &Sft::new(&batch.sequences)).unwrap();
+            policy.accumulate(&batch, &Sft::new(&UpdateCounts::of(&batch.sequences, 0.0))).unwrap();
             // No float of 32 bits is as large as this.
             let facts = policy.update(&optimizer(), 1e300).unwrap();
             let (what, value) = facts.not_finite.unwrap();

@@ -1,5 +1,7 @@
 //! Sampler against trainer bit for bit; batches, order, threads and splits; checkpoints.
 
+use std::sync::Arc;
+
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
@@ -22,8 +24,9 @@ pub(super) struct Weighted;
 impl Loss for Weighted {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
         let sum: f64 = logprobs.iter().map(|l| f64::from(*l)).sum();
-        let totals = LossTotals { loss: -sequence.advantage * sum, ..LossTotals::default() };
-        LossOutput { gradient: vec![-sequence.advantage as f32; logprobs.len()], totals }
+        let advantage = sequence.advantages.first().copied().unwrap_or_default();
+        let totals = LossTotals { loss: -advantage * sum, ..LossTotals::default() };
+        LossOutput { gradient: vec![-advantage as f32; logprobs.len()], totals }
     }
 }
 
@@ -71,6 +74,11 @@ pub(super) fn stream() -> Stream {
     Rng::new(9).stream("sampling")
 }
 
+/// Gives every target of a sequence an advantage.
+pub(super) fn credit(sequence: &mut Arc<TrainingSequence>, advantage: f64) {
+    Arc::make_mut(sequence).advantages.fill(advantage);
+}
+
 pub(super) fn batch(
     requests: &[GenerateRequest],
     completions: &[Vec<Completion>],
@@ -78,14 +86,11 @@ pub(super) fn batch(
     let mut sequences = Vec::new();
     for (request, completions) in requests.iter().zip(completions) {
         for (index, completion) in completions.iter().enumerate() {
-            sequences.push(TrainingSequence {
-                tokens: [&request.prompt[..], &completion.tokens].concat(),
-                prompt_len: request.prompt.len(),
-                mask: vec![true; completion.tokens.len()],
+            sequences.push(Arc::new(TrainingSequence {
                 sampled_logprobs: completion.logprobs.clone(),
-                reference_logprobs: Vec::new(),
-                advantage: index as f64 - 1.3,
-            });
+                advantages: vec![index as f64 - 1.3; completion.tokens.len()],
+                ..TrainingSequence::new(&request.prompt, &completion.tokens)
+            }));
         }
     }
     TrainingBatch { sequences, micro_batch_size: 4, temperature: 0.7, share_prompts: true }

@@ -4,15 +4,17 @@
 //!
 //! Must not know how either policy computes.
 
+use std::sync::Arc;
+
 use candle_core::Device;
 use r1x_core::advantage::advantages;
-use r1x_core::loss::{Sft, Surrogate};
-use r1x_core::plan::{AdvantageKind, Aggregation, FeedForwardPlan, ModelPlan, OptimizerPlan};
+use r1x_core::loss::{Sft, Surrogate, UpdateCounts};
+use r1x_core::plan::{AdvantageKind, FeedForwardPlan, ModelPlan, OptimizerPlan};
 use r1x_core::port::{Cursor, GenerateRequest, Weights};
-use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch, testing};
+use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch, TrainingSequence, testing};
 
 use super::properties::kernels as policy;
-use super::properties::{Weighted, batch, optimizer, requests, sampling, stream, train};
+use super::properties::{Weighted, batch, credit, optimizer, requests, sampling, stream, train};
 use super::{ANY, shapes};
 use crate::{DecoderPolicy, TensorPolicy};
 
@@ -219,7 +221,7 @@ fn a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_n
         assert_close("weights", &pair.tensors.values().unwrap(), pair.kernels.values(), WEIGHT);
         let before = pair.tensors.weights_sha256().unwrap();
         let mut broken = pair.batch.clone();
-        broken.sequences[0].advantage = f64::NAN;
+        credit(&mut broken.sequences[0], f64::NAN);
         pair.tensors.accumulate(&broken, &Weighted).unwrap();
         assert!(!pair.tensors.update(&optimizer(), 1e-2).unwrap().grad_norm.is_finite());
         assert_eq!(pair.tensors.weights_sha256().unwrap(), before);
@@ -285,12 +287,10 @@ fn micro_batches_add_up_and_sequences_without_a_signal_or_a_target_cost_nothing(
     }
     let mut silent = whole;
     for sequence in &mut silent.sequences {
-        sequence.advantage = 0.0;
+        credit(sequence, 0.0);
     }
-    let mut empty = silent.sequences[0].clone();
-    empty.tokens.truncate(1);
-    (empty.prompt_len, empty.mask) = (1, Vec::new());
-    silent.sequences.insert(0, empty);
+    let empty = TrainingSequence::new(&silent.sequences[0].tokens[..1], &[]);
+    silent.sequences.insert(0, Arc::new(empty));
     silent.micro_batch_size = 1;
     assert!(gradient(&silent).iter().all(|g| *g == 0.0));
     let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
@@ -321,18 +321,14 @@ fn what_cannot_be_done_is_said() {
 fn supervised_training_learns() {
     for (name, plan) in shapes().into_iter().filter(|(name, _)| name.contains("moe")) {
         let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
-        let sequence = |token: u32| r1x_core::TrainingSequence {
-            tokens: vec![token, token, token, policy.eos()],
-            prompt_len: 1,
-            mask: vec![true; 3],
-            sampled_logprobs: Vec::new(),
-            reference_logprobs: Vec::new(),
-            advantage: 0.0,
+        let sequence = |token: u32| {
+            let targets = [token, token, policy.eos()];
+            Arc::new(TrainingSequence::new(&[token], &targets))
         };
         let sequences: Vec<_> = (1..13).map(sequence).collect();
         let batch =
             TrainingBatch { sequences, micro_batch_size: 6, temperature: 1.0, share_prompts: true };
-        let loss = Sft::new(&batch.sequences);
+        let loss = Sft::new(&UpdateCounts::of(&batch.sequences, 0.0));
         let mut losses = Vec::new();
         for _ in 0..60 {
             losses.push(policy.accumulate(&batch, &loss).unwrap().loss);
@@ -347,8 +343,7 @@ fn supervised_training_learns() {
 fn grpo_learns() {
     let (_, plan) = shapes().swap_remove(4);
     let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
-    let credit = testing::advantage(AdvantageKind::GroupNormalized);
-    let (clip, kl) = (testing::clip(), testing::kl());
+    let estimator = testing::advantage(AdvantageKind::GroupNormalized);
     let requests: Vec<_> =
         requests().into_iter().map(|r| GenerateRequest { samples: 8, ..r }).collect();
     let mut rewards = Vec::new();
@@ -365,13 +360,13 @@ fn grpo_learns() {
             };
             let totals: Vec<_> = group.iter().map(reward).collect();
             mean += totals.iter().flatten().sum::<f64>() / (group.len() * completions.len()) as f64;
-            for advantage in advantages(&credit, &totals).advantages {
-                sequences.next().unwrap().advantage = advantage;
+            for advantage in advantages(&estimator, &totals).advantages {
+                credit(sequences.next().unwrap(), advantage);
             }
         }
         rewards.push(mean);
-        let aggregation = Aggregation::TokenMean;
-        let loss = Surrogate::new(&clip, &kl, aggregation, 17.0 * 32.0, &batch.sequences);
+        let counts = UpdateCounts::of(&batch.sequences, 0.0);
+        let loss = Surrogate::new(&testing::surrogate(), &counts);
         policy.accumulate(&batch, &loss).unwrap();
         policy.update(&optimizer(), 1e-2).unwrap();
     }

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, OptimizerPlan, SamplingPlan,
-    SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan,
+    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, LossPlan, OptimizerPlan,
+    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan,
 };
 
 use super::{MICRO_BATCH, Resolver};
@@ -104,13 +104,15 @@ impl Resolver<'_, '_> {
             micro_batch_size,
             optimizer,
             advantage,
-            clip: ClipPlan { low, high, max_ratio: max_ratio.map(|cap| **cap) },
-            kl: KlPlan {
-                coef: *spec.kl.coef,
-                estimator: *spec.kl.estimator,
-                refresh_every: spec.kl.refresh_every.as_deref().copied(),
-            },
-            aggregation: *spec.aggregation,
+            loss: LossPlan::Surrogate(SurrogatePlan {
+                clip: ClipPlan { low, high, max_ratio: max_ratio.map(|cap| **cap) },
+                kl: KlPlan {
+                    coef: *spec.kl.coef,
+                    estimator: *spec.kl.estimator,
+                    refresh_every: spec.kl.refresh_every.as_deref().copied(),
+                },
+                aggregation: *spec.aggregation,
+            }),
             zero_signal: *spec.zero_signal,
             truncated: *spec.truncated,
             share_prompts: *spec.share_prompts,

@@ -2,7 +2,9 @@
 //!
 //! Must not know how rewards are computed, how the policy computes, or what happens between steps.
 
-use r1x_core::loss::Surrogate;
+use std::sync::Arc;
+
+use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
 use r1x_core::port::Weights;
 use r1x_core::schedule::multiplier;
@@ -65,7 +67,7 @@ impl<'a> GrpoStage<'a> {
     }
 
     fn has_reference(&self) -> bool {
-        self.plan.kl.coef > 0.0
+        self.plan.loss.penalty().is_some()
     }
 
     fn guard(&self, step: u64) -> Guard<'_> {
@@ -81,7 +83,7 @@ impl<'a> GrpoStage<'a> {
         }
     }
 
-    fn batch(&self, sequences: Vec<TrainingSequence>) -> TrainingBatch {
+    fn batch(&self, sequences: Vec<Arc<TrainingSequence>>) -> TrainingBatch {
         TrainingBatch {
             sequences,
             micro_batch_size: self.plan.micro_batch_size,
@@ -101,7 +103,7 @@ impl<'a> GrpoStage<'a> {
             return Ok(());
         }
         let trained = || packed.iter().filter(|packed| packed.is_trained());
-        let batch = self.batch(trained().map(|packed| packed.sequence.clone()).collect());
+        let batch = self.batch(trained().map(|packed| Arc::clone(&packed.sequence)).collect());
         if batch.sequences.is_empty() {
             return Ok(());
         }
@@ -113,6 +115,7 @@ impl<'a> GrpoStage<'a> {
             logprobs.len(),
             batch.sequences.len(),
         )?;
+        drop(batch);
         let trained = packed.iter_mut().filter(|packed| packed.is_trained());
         for (packed, logprobs) in trained.zip(logprobs) {
             let expected = packed.sequence.mask.len();
@@ -125,7 +128,8 @@ impl<'a> GrpoStage<'a> {
             )?;
             let name = || format!("{} under the reference", self.name(packed, credited));
             self.guard(step).scored(&logprobs, name)?;
-            packed.sequence.reference_logprobs = logprobs;
+            // The batch that shared it is gone, so nothing is copied.
+            Arc::make_mut(&mut packed.sequence).reference_logprobs = logprobs;
         }
         Ok(())
     }
@@ -145,15 +149,14 @@ impl<'a> GrpoStage<'a> {
         for part in parts {
             let trained = part.iter().map(|&index| &packed[index]).filter(|one| one.is_trained());
             let trained: Vec<&Packed> = trained.collect();
-            let batch = self.batch(trained.iter().map(|one| one.sequence.clone()).collect());
+            let batch = self.batch(trained.iter().map(|one| Arc::clone(&one.sequence)).collect());
             let name = |index: usize| self.name(trained[index], credited);
             let place = &self.place;
             let optimizer = Optimizer { plan: &plan.optimizer, lr, place, step, name: &name };
-            let (clip, kl, aggregation) = (&plan.clip, &plan.kl, plan.aggregation);
-            let (length, sequences) = (plan.fixed_length(), &batch.sequences);
-            let loss = Surrogate::new(clip, kl, aggregation, length, sequences);
+            let counts = UpdateCounts::of(&batch.sequences, plan.fixed_length());
+            let loss = loss::build(&plan.loss, &counts);
             if !batch.sequences.is_empty() {
-                updates.apply(policy, &batch, &loss, optimizer)?;
+                updates.apply(policy, &batch, &*loss, optimizer)?;
             }
         }
         Ok(updates)
@@ -167,10 +170,8 @@ impl<'a> GrpoStage<'a> {
 
     /// The reference becomes the current policy after every `refresh_every` steps.
     fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
-        match self.plan.kl.refresh_every {
-            Some(every) if self.has_reference() && every > 0 && done.is_multiple_of(every) => {
-                policy.set_reference()
-            }
+        match self.plan.loss.penalty().and_then(|kl| kl.refresh_every) {
+            Some(every) if every > 0 && done.is_multiple_of(every) => policy.set_reference(),
             _ => Ok(()),
         }
     }
@@ -211,13 +212,7 @@ impl Training for GrpoStage<'_> {
         self.refresh_reference(ports.policy, at.step + 1)?;
         let rewards = self.plan.rewards.clone();
         Ok(StepFacts {
-            metrics: metrics::of_grpo_step(
-                &self.rewards,
-                &credited,
-                &updates,
-                self.has_reference(),
-                lr,
-            ),
+            metrics: metrics::of_grpo_step(&self.rewards, &credited, &updates, lr),
             reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
             stage: at.stage,
             step: at.step,
@@ -240,7 +235,8 @@ fn reference_logprobs(
     let empty = |credited: &CreditedGroup| vec![Vec::new(); credited.group.rollouts.len()];
     let mut logprobs: Vec<_> = groups.iter().map(empty).collect();
     for one in packed {
-        logprobs[one.group][one.rollout] = one.sequence.reference_logprobs;
+        let sequence = Arc::unwrap_or_clone(one.sequence);
+        logprobs[one.group][one.rollout] = sequence.reference_logprobs;
     }
     logprobs
 }

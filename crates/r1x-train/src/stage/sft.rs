@@ -2,8 +2,10 @@
 //!
 //! Must not know rewards, sampling or what happens between steps.
 
-use r1x_core::loss::Sft;
-use r1x_core::plan::{RunPlan, SftPlan};
+use std::sync::Arc;
+
+use r1x_core::loss::{self, UpdateCounts};
+use r1x_core::plan::{LossPlan, RunPlan, SftPlan};
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
@@ -72,9 +74,7 @@ impl<'a> SftStage<'a> {
             mask: vec![true; tokens.len() - prompt_len],
             tokens,
             prompt_len,
-            sampled_logprobs: Vec::new(),
-            reference_logprobs: Vec::new(),
-            advantage: 0.0,
+            ..TrainingSequence::default()
         })
     }
 }
@@ -93,7 +93,7 @@ impl Training for SftStage<'_> {
         let problems = self.draw.take(at.drawn, self.plan.batch_size);
         let mut sequences = Vec::with_capacity(problems.len());
         for problem in &problems {
-            sequences.push(self.example(ports.policy, problem)?);
+            sequences.push(Arc::new(self.example(ports.policy, problem)?));
         }
         let batch = TrainingBatch {
             sequences,
@@ -114,7 +114,9 @@ impl Training for SftStage<'_> {
             name: &name,
         };
         let mut updates = Updates::default();
-        updates.apply(ports.policy, &batch, &Sft::new(&batch.sequences), optimizer)?;
+        let counts = UpdateCounts::of(&batch.sequences, 0.0);
+        let loss = loss::build(&LossPlan::Likelihood, &counts);
+        updates.apply(ports.policy, &batch, &*loss, optimizer)?;
         let drawn = at.drawn + problems.len() as u64;
         let epoch = drawn as f64 / self.draw.pass_length() as f64;
         Ok(StepFacts {

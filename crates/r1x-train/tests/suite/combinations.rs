@@ -8,6 +8,7 @@ use r1x_core::plan::{
     AdvantageKind, Aggregation, CombineOrder, GrpoPlan, KlEstimator, RewardPlan, RunPlan,
     Truncated, ZeroSignal,
 };
+use r1x_core::testing;
 
 use crate::support::{finish, grpo_plan, grpo_stage, metric, run_plan};
 
@@ -49,9 +50,11 @@ fn combinations() -> Vec<GrpoPlan> {
                                 let mut plan = with_rewards(rewards, 3);
                                 plan.zero_signal = zero_signal;
                                 plan.truncated = truncated;
-                                plan.kl.coef = if penalty.is_some() { 0.1 } else { 0.0 };
-                                plan.kl.estimator = penalty.unwrap_or(KlEstimator::K3);
-                                plan.aggregation = aggregation;
+                                testing::surrogate_of(&mut plan).kl.coef =
+                                    if penalty.is_some() { 0.1 } else { 0.0 };
+                                testing::surrogate_of(&mut plan).kl.estimator =
+                                    penalty.unwrap_or(KlEstimator::K3);
+                                testing::surrogate_of(&mut plan).aggregation = aggregation;
                                 plan.advantage.kind = kind;
                                 plan.advantage.combine.order = order;
                                 plan.advantage.combine.whiten =
@@ -98,7 +101,7 @@ fn assert_step(step: &r1x_core::StepFacts, plan: &GrpoPlan) -> usize {
             let trained = !dropped && !masked && rewarded.total.is_some();
             let length = if trained { completion.tokens.len() } else { 0 };
             tokens += length;
-            if plan.kl.coef > 0.0 {
+            if plan.loss.penalty().is_some() {
                 assert_eq!(step.reference_logprobs[g][s].len(), length, "{plan:?}");
             }
             if rewarded.total.is_none() {
@@ -107,7 +110,7 @@ fn assert_step(step: &r1x_core::StepFacts, plan: &GrpoPlan) -> usize {
         }
     }
     assert_eq!(metric(step, "tokens"), Some(tokens as f64), "{plan:?}");
-    let penalised = plan.kl.coef > 0.0 && tokens > 0;
+    let penalised = plan.loss.penalty().is_some() && tokens > 0;
     for name in ["kl", "kl.far"] {
         assert_eq!(metric(step, name).is_some(), penalised, "{name}: {plan:?}");
     }
@@ -123,7 +126,7 @@ fn a_rollout_that_only_a_weightless_reward_judges_is_left_out() {
             let mut plan = with_rewards(rewards, 4);
             plan.advantage.combine.order = order;
             plan.advantage.combine.whiten = true;
-            plan.kl.coef = 0.1;
+            testing::surrogate_of(&mut plan).kl.coef = 0.1;
             finish(&run_of(plan))
         };
         let (beside, alone) = (run(&["same", "flaky"]), run(&["flaky"]));
@@ -174,7 +177,7 @@ fn the_fixed_length_is_the_same_number_whatever_is_left_out() {
         plan.optimizer.lr = 0.0;
         plan.zero_signal = zero_signal;
         plan.truncated = truncated;
-        plan.aggregation = aggregation;
+        testing::surrogate_of(&mut plan).aggregation = aggregation;
         (finish(&run_of(plan.clone())), plan)
     };
     for truncated in [Truncated::Keep, Truncated::Mask] {
@@ -207,7 +210,7 @@ fn the_fixed_length_is_the_same_number_whatever_is_left_out() {
 #[test]
 fn updates_of_a_step_share_the_fixed_length() {
     let mut plan = with_rewards(REWARDS[0], 1);
-    plan.aggregation = Aggregation::FixedLength;
+    testing::surrogate_of(&mut plan).aggregation = Aggregation::FixedLength;
     assert_eq!(plan.fixed_length(), 80.0);
     plan.updates_per_epoch = 3;
     assert!((plan.fixed_length() - 80.0 / 3.0).abs() < 1e-12);

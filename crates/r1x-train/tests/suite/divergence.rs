@@ -2,6 +2,7 @@
 //!
 //! Must not know why a policy diverges.
 
+use r1x_core::testing;
 use r1x_core::{Boundary, PortError};
 
 use crate::support::{
@@ -89,7 +90,7 @@ fn a_weight_that_is_not_finite_stops_the_run_by_its_name() {
 #[test]
 fn a_reference_that_is_not_finite_stops_the_run() {
     let mut stage = grpo_plan(3);
-    stage.kl.coef = 0.1;
+    testing::surrogate_of(&mut stage).kl.coef = 0.1;
     let policy = TablePolicy { infinite_reference: true, ..TablePolicy::new() };
     let finished = World { policy, ..World::default() }.run(&run_plan(vec![grpo_stage(stage)]));
     let error = error(&finished);

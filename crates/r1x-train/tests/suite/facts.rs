@@ -4,6 +4,7 @@
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{RunPlan, ScheduleKind, SchedulePlan};
+use r1x_core::testing;
 
 use crate::support::{
     Fact, eval_plan, evaluate_stage, finish, grpo_plan, grpo_stage, metric, run_plan, sft_plan,
@@ -12,7 +13,7 @@ use crate::support::{
 
 fn everything() -> RunPlan {
     let mut grpo = grpo_plan(6);
-    grpo.kl.coef = 0.01;
+    testing::surrogate_of(&mut grpo).kl.coef = 0.01;
     grpo.epochs = 2;
     grpo.updates_per_epoch = 2;
     let mut plan = run_plan(vec![sft_stage(sft_plan(4)), grpo_stage(grpo), evaluate_stage()]);
@@ -65,7 +66,7 @@ fn stages_are_recorded_with_their_checkpoints_in_order() {
 #[test]
 fn metrics_have_a_fixed_order() {
     let mut grpo = grpo_plan(2);
-    grpo.kl.coef = 0.1;
+    testing::surrogate_of(&mut grpo).kl.coef = 0.1;
     let finished = finish(&run_plan(vec![sft_stage(sft_plan(1)), grpo_stage(grpo)]));
     let names = |index: usize| -> Vec<&str> {
         let metrics = &finished.steps()[index].metrics;

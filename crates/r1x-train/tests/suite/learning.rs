@@ -3,6 +3,7 @@
 //! Must not know anything about a model; the table policy stands for it.
 
 use r1x_core::plan::{AdvantageKind, Aggregation};
+use r1x_core::testing;
 
 use crate::support::{finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
 
@@ -44,7 +45,7 @@ fn grpo_learns_with_every_advantage_and_aggregation() {
         {
             let mut plan = grpo_plan(60);
             plan.advantage.kind = kind;
-            plan.aggregation = aggregation;
+            testing::surrogate_of(&mut plan).aggregation = aggregation;
             let rewards = finish(&run_plan(vec![grpo_stage(plan)])).curve("reward.mean");
             assert!(mean(&rewards[50..]) > 1.0, "{kind:?} {aggregation:?}: {rewards:?}");
         }

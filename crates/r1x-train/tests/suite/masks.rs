@@ -4,6 +4,7 @@
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{Aggregation, GrpoPlan, Truncated, ZeroSignal};
+use r1x_core::testing;
 
 use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan};
 
@@ -93,7 +94,7 @@ fn groups_without_signal_are_kept_or_dropped_as_planned() {
 fn a_step_whose_groups_are_all_dropped_updates_nothing() {
     let mut plan = with_rewards(&["same"], 2);
     plan.zero_signal = ZeroSignal::Drop;
-    plan.kl.coef = 0.1;
+    testing::surrogate_of(&mut plan).kl.coef = 0.1;
     let finished = finish_stage(plan);
     assert_eq!(finished.policy.updates_done, 0);
     assert_eq!(finished.curve("tokens"), vec![0.0; 2]);
@@ -132,7 +133,7 @@ fn truncated_completions_are_not_trained_on_but_count_in_their_group() {
 fn masked_completions_do_not_change_the_fixed_length_denominator() {
     let mut plan = with_rewards(&["first", "stops"], 1);
     plan.truncated = Truncated::Mask;
-    plan.aggregation = Aggregation::FixedLength;
+    testing::surrogate_of(&mut plan).aggregation = Aggregation::FixedLength;
     let finished = finish_stage(plan);
     let mut sum = 0.0;
     for group in &finished.steps()[0].groups {

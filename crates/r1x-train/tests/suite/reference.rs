@@ -4,6 +4,7 @@
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{GrpoPlan, Truncated};
+use r1x_core::testing;
 
 use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
 
@@ -11,8 +12,8 @@ use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan, sft_plan
 fn with_penalty(coef: f64, refresh_every: Option<u64>) -> GrpoPlan {
     let mut plan = grpo_plan(8);
     plan.data[0].limit = Some(5);
-    plan.kl.coef = coef;
-    plan.kl.refresh_every = refresh_every;
+    testing::surrogate_of(&mut plan).kl.coef = coef;
+    testing::surrogate_of(&mut plan).kl.refresh_every = refresh_every;
     plan
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use r1x_core::CheckpointKind;
 use r1x_core::plan::{EvalWhen, RunPlan};
 use r1x_core::port::Cursor;
+use r1x_core::testing;
 use r1x_train::RunOutcome;
 
 use crate::support::{
@@ -17,8 +18,8 @@ use crate::support::{
 /// Supervised, then reinforced with a reference that is refreshed, evaluated at all times.
 fn plan() -> RunPlan {
     let mut grpo = grpo_plan(7);
-    grpo.kl.coef = 0.05;
-    grpo.kl.refresh_every = Some(3);
+    testing::surrogate_of(&mut grpo).kl.coef = 0.05;
+    testing::surrogate_of(&mut grpo).kl.refresh_every = Some(3);
     grpo.epochs = 2;
     grpo.updates_per_epoch = 2;
     let mut plan = run_plan(vec![sft_stage(sft_plan(5)), evaluate_stage(), grpo_stage(grpo)]);

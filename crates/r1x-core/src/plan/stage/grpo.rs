@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Learning, Prompts, Reference, Rollouts, StageOutline};
-use crate::plan::{CombinePlan, DataRef, OptimizerPlan, SamplingPlan};
+use crate::plan::{CombinePlan, DataRef, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +30,8 @@ pub struct GrpoPlan {
     pub optimizer: OptimizerPlan,
     /// How totals become advantages.
     pub advantage: AdvantagePlan,
-    /// Bounds of the probability ratio.
-    pub clip: ClipPlan,
-    /// Penalty towards the reference policy.
-    pub kl: KlPlan,
-    /// How token losses become one number.
-    pub aggregation: Aggregation,
+    /// What an update minimises.
+    pub loss: LossPlan,
     /// What happens to groups whose totals are all equal.
     pub zero_signal: ZeroSignal,
     /// What happens to truncated completions.
@@ -47,10 +43,10 @@ pub struct GrpoPlan {
 
 impl GrpoPlan {
     pub(super) fn outline(&self) -> StageOutline<'_> {
-        let reference = match self.kl.refresh_every {
-            _ if self.kl.coef <= 0.0 => Reference::None,
-            None => Reference::Fixed,
-            Some(_) => Reference::Refreshed,
+        let reference = match self.loss.penalty().map(|kl| kl.refresh_every) {
+            None => Reference::None,
+            Some(None) => Reference::Fixed,
+            Some(Some(_)) => Reference::Refreshed,
         };
         StageOutline {
             steps: self.steps,
@@ -73,10 +69,7 @@ impl GrpoPlan {
 
     /// What the loss is divided by, and which rollouts it never sees, in words.
     fn divisor(&self) -> String {
-        let mut divided = self.aggregation.divisor().to_owned();
-        if self.aggregation == Aggregation::FixedLength {
-            divided.push_str(&format!(" ({})", self.fixed_length()));
-        }
+        let divided = self.loss.divisor(self.fixed_length());
         let mut untrained = vec!["rollouts without a total"];
         if self.zero_signal == ZeroSignal::Drop {
             untrained.push("groups of equal totals");
@@ -116,65 +109,6 @@ pub enum AdvantageKind {
     GroupCentered,
     /// r − mean of the other rollouts: RLOO.
     LeaveOneOut,
-}
-
-/// Bounds of the probability ratio ρ.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClipPlan {
-    /// Lower bound is 1 − low.
-    pub low: f64,
-    /// Upper bound is 1 + high.
-    pub high: f64,
-    /// Two-sided clipping: ρ itself is capped at this value for negative advantages too.
-    pub max_ratio: Option<f64>,
-}
-
-/// Penalty towards the reference policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KlPlan {
-    /// Its factor β; 0 means no reference policy at all.
-    pub coef: f64,
-    /// Estimator.
-    pub estimator: KlEstimator,
-    /// The reference becomes the current policy every so many steps; `None` keeps the stage's first weights.
-    pub refresh_every: Option<u64>,
-}
-
-/// Schulman's estimators of KL(π‖ref) from one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KlEstimator {
-    /// −d, with d = log ref − log π. As a term of the loss its gradient is 0 on average.
-    K1,
-    /// d²/2.
-    K2,
-    /// exp(d) − 1 − d; a straight line beyond 10 nats.
-    K3,
-}
-
-/// How token losses become one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aggregation {
-    /// Mean over tokens in a sequence, then over sequences with a trained token (GRPO).
-    SequenceMean,
-    /// Mean over all trained tokens of the update (DAPO).
-    TokenMean,
-    /// Sum divided by planned rollouts × `max_tokens`, a constant (Dr.GRPO).
-    FixedLength,
-}
-
-impl Aggregation {
-    /// What the token losses of an update are divided by, in words.
-    pub fn divisor(self) -> &'static str {
-        match self {
-            Aggregation::SequenceMean => {
-                "each sequence by its trained tokens, then by the sequences that have any"
-            }
-            Aggregation::TokenMean => "by the trained tokens of the update",
-            Aggregation::FixedLength => "by planned rollouts x max_tokens, whatever was sampled",
-        }
-    }
 }
 
 /// What happens to groups whose totals are all equal.

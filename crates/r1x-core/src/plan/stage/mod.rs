@@ -8,10 +8,7 @@ mod outline;
 mod sft;
 
 pub use evaluate::EvaluatePlan;
-pub use grpo::{
-    AdvantageKind, AdvantagePlan, Aggregation, ClipPlan, GrpoPlan, KlEstimator, KlPlan, Truncated,
-    ZeroSignal,
-};
+pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
 pub use outline::{Learning, Prompts, Reference, Rollouts, StageOutline};
 pub use sft::SftPlan;
 

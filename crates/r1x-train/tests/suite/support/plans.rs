@@ -50,9 +50,11 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
             eps: 1e-4,
             ..testing::advantage(AdvantageKind::GroupNormalized)
         },
-        clip: ClipPlan { low: 0.2, high: 0.28, ..testing::clip() },
-        kl: testing::kl(),
-        aggregation: Aggregation::TokenMean,
+        loss: LossPlan::Surrogate(SurrogatePlan {
+            clip: ClipPlan { low: 0.2, high: 0.28, ..testing::clip() },
+            kl: testing::kl(),
+            aggregation: Aggregation::TokenMean,
+        }),
         ..testing::grpo(steps)
     }
 }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
@@ -54,7 +55,7 @@ pub struct TablePolicy {
     /// The gradient norm becomes infinite at this update.
     pub infinite_norm_at: Option<usize>,
     /// Sequences of every batch that was trained on.
-    pub batches: Vec<Vec<TrainingSequence>>,
+    pub batches: Vec<Vec<Arc<TrainingSequence>>>,
     /// Context length, tokens; 8 when not given.
     pub context: Option<usize>,
     /// Gradients since the last update.
