@@ -14,9 +14,9 @@ use r1x_core::port::{
     Weights,
 };
 use r1x_core::{
-    CheckpointFacts, Completion, Encoder, EvalFacts, PendingGroup, Policy, PortError, Problem,
-    ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts,
-    Stream, TrainingBatch, testing,
+    CheckpointFacts, Completion, Encoder, EvalFacts, Learner, PendingGroup, Policy, PortError,
+    Problem, ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Sampler, Scorer,
+    Split, StageFacts, StepFacts, Stream, TrainingBatch, testing,
 };
 use r1x_train::{Ports, run as train};
 
@@ -175,7 +175,7 @@ impl Encoder for ExactPolicy<'_> {
     }
 }
 
-impl Policy for ExactPolicy<'_> {
+impl Sampler for ExactPolicy<'_> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],
@@ -190,14 +190,20 @@ impl Policy for ExactPolicy<'_> {
         let generate = || self.inner.generate_each(&requests, sampling, stream, each);
         self.clock.time(|step| &mut step.generate, generate)
     }
+}
+
+impl Scorer for ExactPolicy<'_> {
     fn score(
         &mut self,
-        weights: Weights,
+        weights: Weights<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let inner = &mut self.inner;
         self.clock.time(|step| &mut step.train, || inner.score(weights, batch))
     }
+}
+
+impl Learner for ExactPolicy<'_> {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
@@ -213,11 +219,11 @@ impl Policy for ExactPolicy<'_> {
     fn reset_optimizer(&mut self) {
         self.inner.reset_optimizer();
     }
-    fn set_reference(&mut self) -> Result<(), PortError> {
-        self.inner.set_reference()
+    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
+        self.inner.freeze(name)
     }
-    fn drop_reference(&mut self) {
-        self.inner.drop_reference();
+    fn forget_frozen(&mut self) {
+        self.inner.forget_frozen();
     }
     /// Nothing is kept: the run ends when enough was measured.
     fn save(&mut self, name: &str, _: &Cursor) -> Result<SavedCheckpoint, PortError> {

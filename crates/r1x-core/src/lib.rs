@@ -27,7 +27,8 @@ pub use capability::Capability;
 pub use checkpoint::CheckpointKind;
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 pub use port::{
-    Boundary, Encoder, Judge, JudgeRequest, Policy, PortError, ProblemSource, Recorder, Rewarder,
+    Boundary, Encoder, Judge, JudgeRequest, Learner, Policy, PortError, ProblemSource, Recorder,
+    Rewarder, Sampler, Scorer,
 };
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};

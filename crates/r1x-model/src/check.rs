@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use r1x_core::Learner;
+use r1x_core::Sampler;
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,

@@ -94,12 +94,30 @@ pub enum ModelError {
         /// Its name in checkpoints.
         name: String,
     },
-    /// Scoring under a reference that does not exist.
-    #[error("there is no reference policy to score with")]
-    NoReference,
+    /// Scoring with frozen weights that do not exist.
+    #[error("there are no frozen weights called `{name}` to score with")]
+    NotFrozen {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// Frozen weights that cannot be kept.
+    #[error("weights cannot be kept as `{name}`: {reason}")]
+    Freeze {
+        /// The name they were to have.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Something candle could not compute.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    /// Scoring with frozen weights that do not exist.
+    pub(crate) fn not_frozen(name: &str) -> Self {
+        Self::NotFrozen { name: name.to_owned() }
+    }
 }
 
 impl From<ModelError> for PortError {
@@ -138,10 +156,13 @@ impl From<ModelError> for PortError {
             ModelError::UnknownToken { .. } => {
                 (Boundary::Data, "use the tokenizer the model was made with")
             }
-            ModelError::NoReference => (
+            ModelError::NotFrozen { .. } => (
                 Boundary::Model,
-                "go on from another checkpoint of the run: its stage compares with a reference, which this one lacks",
+                "go on from another checkpoint of the run: its stage compares with weights that this one lacks",
             ),
+            ModelError::Freeze { .. } => {
+                (Boundary::Internal, "this is a bug in r1x: please report it")
+            }
             ModelError::Parameter { .. } => {
                 (Boundary::Model, "use weights of the same `model` section, or mend the section")
             }

@@ -3,6 +3,7 @@
 //! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend
 //! on the number of threads. Must not know rewards or stages.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
 use r1x_core::{
-    Completion, Encoder, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence,
+    Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
+    TrainingSequence,
 };
 use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
@@ -32,7 +34,8 @@ use crate::weights::Weights;
 pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) decoder: Decoder<E>,
     pub(crate) weights: Weights<E>,
-    pub(crate) reference: Option<Weights<E>>,
+    /// Copies of earlier weights, by name.
+    pub(crate) frozen: BTreeMap<String, Weights<E>>,
     pub(crate) optimizer: Optimizer,
     pub(crate) home: Home,
     tokenizer: Tokenizer,
@@ -74,7 +77,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             gradient: vec![0.0; decoder.layout.len],
             loads: decoder.layout.biases.iter().map(|(_, n)| vec![0; *n]).collect(),
             workers: vec![Worker::default(); threads.max(1)],
-            reference: None,
+            frozen: BTreeMap::new(),
             decoder,
             weights,
             tokenizer,
@@ -108,7 +111,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             layout: &self.decoder.layout,
             weights: Lent::from(&self.weights),
             optimizer: &self.optimizer,
-            reference: self.reference.as_ref().map(Lent::from),
+            frozen: self.frozen.iter().map(|(name, one)| (name.as_str(), one.into())).collect(),
         }
     }
 
@@ -139,7 +142,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         let layout = &self.decoder.layout;
         let loaded = checkpoint::load(folder, layout, expected)?;
         self.weights = packed(layout, &loaded.weights);
-        self.reference = loaded.reference.as_ref().map(|numbers| packed(layout, numbers));
+        let frozen = loaded.frozen.iter();
+        self.frozen = frozen.map(|(name, one)| (name.clone(), packed(layout, one))).collect();
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
@@ -248,7 +252,7 @@ impl<E: Operand<Real = f32>> Encoder for DecoderPolicy<E> {
     }
 }
 
-impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
+impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],
@@ -260,12 +264,20 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
         let generator = Generator { decoder, weights, sampling, stream, eos };
         Ok(generator.generate(requests, self.workers.len(), each)?)
     }
+}
 
-    fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
+impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
+    fn score(
+        &mut self,
+        weights: Which<'_>,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
         let weights = match weights {
             Which::Current => &self.weights,
-            Which::Reference => self.reference.as_ref().ok_or(ModelError::NoReference)?,
+            Which::Frozen(name) => {
+                self.frozen.get(name).ok_or_else(|| ModelError::not_frozen(name))?
+            }
         };
         let decoder = &self.decoder;
         let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
@@ -281,7 +293,9 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
         );
         Ok(scored)
     }
+}
 
+impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
@@ -355,13 +369,14 @@ impl<E: Operand<Real = f32>> Policy for DecoderPolicy<E> {
         self.optimizer = Optimizer::new(&self.decoder.layout);
     }
 
-    fn set_reference(&mut self) -> Result<(), PortError> {
-        self.reference = Some(self.weights.clone());
+    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
+        checkpoint::check_frozen(name, self.frozen.keys())?;
+        self.frozen.insert(name.to_owned(), self.weights.clone());
         Ok(())
     }
 
-    fn drop_reference(&mut self) {
-        self.reference = None;
+    fn forget_frozen(&mut self) {
+        self.frozen.clear();
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

@@ -153,7 +153,7 @@ impl Progress<'_, '_> {
         if self.step == 0 {
             // A stage begins without what the one before it needed for its updates.
             self.ports.policy.reset_optimizer();
-            self.ports.policy.drop_reference();
+            self.ports.policy.forget_frozen();
             training.begin(self.ports.policy)?;
         }
         loop {

@@ -12,7 +12,10 @@ use r1x_core::port::{
     Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
     Weights,
 };
-use r1x_core::{Completion, Encoder, Policy, PortError, Rewarder, Stream, TrainingBatch};
+use r1x_core::{
+    Completion, Encoder, Learner, Policy, PortError, Rewarder, Sampler, Scorer, Stream,
+    TrainingBatch,
+};
 
 use crate::table;
 
@@ -116,7 +119,7 @@ impl<P: Policy + ?Sized> Encoder for TimedPolicy<'_, P> {
     }
 }
 
-impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
+impl<P: Policy + ?Sized> Sampler for TimedPolicy<'_, P> {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],
@@ -132,14 +135,20 @@ impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
         let generate = || self.inner.generate_each(requests, sampling, stream, &mut counted);
         self.stopwatch.time(|split| &mut split.generate, generate)
     }
+}
+
+impl<P: Policy + ?Sized> Scorer for TimedPolicy<'_, P> {
     fn score(
         &mut self,
-        weights: Weights,
+        weights: Weights<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.score(weights, batch))
     }
+}
+
+impl<P: Policy + ?Sized> Learner for TimedPolicy<'_, P> {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
@@ -155,11 +164,11 @@ impl<P: Policy + ?Sized> Policy for TimedPolicy<'_, P> {
     fn reset_optimizer(&mut self) {
         self.inner.reset_optimizer();
     }
-    fn set_reference(&mut self) -> Result<(), PortError> {
-        self.inner.set_reference()
+    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
+        self.inner.freeze(name)
     }
-    fn drop_reference(&mut self) {
-        self.inner.drop_reference();
+    fn forget_frozen(&mut self) {
+        self.inner.forget_frozen();
     }
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
         self.inner.save(name, cursor)

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use r1x_core::Learner;
 use r1x_core::plan::{FeedForwardPlan, ModelPlan};
 use r1x_core::port::Cursor;
-use r1x_core::{Policy, testing};
+use r1x_core::testing;
 use r1x_model::{DecoderPolicy, Model};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -28,7 +29,7 @@ fn make(folder: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
     let (folder, name) = (folder.to_owned(), "saved");
     let mut policy: DecoderPolicy<f32> =
         DecoderPolicy::new(&plan(), 1, 1, folder.clone()).map_err(failed)?;
-    policy.set_reference().map_err(failed)?;
+    policy.freeze(r1x_core::port::REFERENCE).map_err(failed)?;
     policy.save(name, &Cursor::default()).map_err(failed)?;
     let saved = folder.join(name);
     let files = ["state.json", "model.safetensors", "optimizer.safetensors"];

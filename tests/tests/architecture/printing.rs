@@ -24,7 +24,7 @@ const WAYS: [&str; 8] = [
 const RAW: [(&str, &[&str]); 3] = [
     ("output::bytes", &["crates/r1x/src/helper/compile.rs"]),
     ("output::data", &["crates/r1x/src/command/info.rs", "crates/r1x/src/command/sql/print.rs"]),
-    ("output::drawn", &["crates/r1x/src/session.rs"]),
+    ("output::drawn", &["crates/r1x/src/plans.rs"]),
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! Checkpoints: safetensors files plus a small state file, written whole or not at all.
 //!
 //! A checkpoint is a folder: `model.safetensors` (names as Hugging Face gives them), `optimizer.safetensors`
-//! (moments, and the reference when there is one) and `state.json`, which names the run it belongs to and the hashes
+//! (moments, and frozen copies of earlier weights where there are any) and `state.json`, which names the run it belongs to and the hashes
 //! of the other two. What is read was perhaps written by somebody else: nothing of it is taken before it was compared.
 //! A checkpoint holds numbers in the order of a layout; must not know who computes with them, stages or stores.
 
@@ -9,9 +9,10 @@ mod folder;
 mod state;
 mod tensors;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use r1x_core::port::{Cursor, SavedCheckpoint};
+use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 use sha2::{Digest, Sha256};
 
 pub use self::folder::{PARTIAL, REPLACED};
@@ -76,12 +77,13 @@ pub struct Place {
 }
 
 /// Everything a checkpoint holds besides the place in the run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Contents<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) weights: Lent<'a>,
     pub(crate) optimizer: &'a Optimizer,
-    pub(crate) reference: Option<Lent<'a>>,
+    /// Frozen copies of earlier weights, by name.
+    pub(crate) frozen: Vec<(&'a str, Lent<'a>)>,
 }
 
 /// A checkpoint as read.
@@ -89,7 +91,7 @@ pub(crate) struct Contents<'a> {
 pub(crate) struct Loaded {
     pub(crate) weights: Numbers,
     pub(crate) optimizer: Optimizer,
-    pub(crate) reference: Option<Numbers>,
+    pub(crate) frozen: BTreeMap<String, Numbers>,
     pub(crate) place: Place,
 }
 
@@ -102,6 +104,40 @@ pub(crate) fn weights_sha256(layout: &Layout, lent: Lent<'_>) -> Result<String, 
     Ok(sha256(&serialize(weights(layout, lent, ""))?))
 }
 
+/// Frozen copies that a model keeps at most.
+const MOST_FROZEN: usize = 6;
+
+/// What the names of a frozen copy's tensors begin with.
+fn prefix(name: &str) -> String {
+    if name == REFERENCE { format!("{REFERENCE}.") } else { format!("{FROZEN}{name}.") }
+}
+
+const FROZEN: &str = "frozen.";
+
+/// The names of the frozen copies that some tensors belong to.
+fn frozen_names<'n>(tensors: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
+    let name = |tensor: &str| match tensor.strip_prefix(FROZEN) {
+        Some(rest) => rest.split_once('.').map(|(name, _)| name.to_owned()),
+        None => tensor.starts_with(&prefix(REFERENCE)).then(|| REFERENCE.to_owned()),
+    };
+    tensors.filter_map(name).collect()
+}
+
+/// An error when weights cannot be kept under a name beside those that are kept already.
+pub(crate) fn check_frozen<'n>(
+    name: &str,
+    mut kept: impl ExactSizeIterator<Item = &'n String>,
+) -> Result<(), ModelError> {
+    let fail = |reason: String| Err(ModelError::Freeze { name: name.to_owned(), reason });
+    if name.is_empty() || name.contains('.') {
+        return fail("a name has no dot, and at least one character".to_owned());
+    }
+    if kept.len() >= MOST_FROZEN && !kept.any(|known| known == name) {
+        return fail(format!("{MOST_FROZEN} copies are kept already"));
+    }
+    Ok(())
+}
+
 /// Writes a checkpoint called `name` at home; see [`r1x_core::Policy::save`].
 pub(crate) fn save(
     home: &Home,
@@ -109,12 +145,12 @@ pub(crate) fn save(
     cursor: &Cursor,
     contents: &Contents<'_>,
 ) -> Result<SavedCheckpoint, ModelError> {
-    let Contents { layout, optimizer, .. } = *contents;
+    let Contents { layout, optimizer, .. } = contents;
     let model = serialize(weights(layout, contents.weights, ""))?;
     let mut state = parameters(layout, &optimizer.first, "first.");
     state.extend(parameters(layout, &optimizer.second, "second."));
-    if let Some(reference) = contents.reference {
-        state.extend(weights(layout, reference, "reference."));
+    for (name, frozen) in &contents.frozen {
+        state.extend(weights(layout, *frozen, &prefix(name)));
     }
     let moments = serialize(state)?;
     let model_sha256 = sha256(&model);
@@ -179,12 +215,13 @@ pub(crate) fn load(
         return Err(torn(folder, OPTIMIZER, "a mean of squares is below zero"));
     }
     optimizer.updates = state.updates;
-    let has_reference = source.has("reference.");
-    let reference = has_reference.then(|| source.numbers(layout, "reference.")).transpose()?;
-    if let Some(reference) = &reference {
-        finite(layout, &reference.values, &reference.biases, &path)?;
+    let mut frozen = BTreeMap::new();
+    for name in frozen_names(source.names()) {
+        let numbers = source.numbers(layout, &prefix(&name))?;
+        finite(layout, &numbers.values, &numbers.biases, &path)?;
+        frozen.insert(name, numbers);
     }
-    Ok(Loaded { weights, optimizer, reference, place: state.place(state_sha256) })
+    Ok(Loaded { weights, optimizer, frozen, place: state.place(state_sha256) })
 }
 
 /// What a checkpoint folder says about itself; its numbers are not looked at.

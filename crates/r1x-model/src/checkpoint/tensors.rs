@@ -9,6 +9,7 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, View};
 
+use super::MOST_FROZEN;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 use crate::update::first_not_finite;
@@ -87,10 +88,12 @@ pub(super) fn serialize(named: Named<'_>) -> Result<Vec<u8>, ModelError> {
     })
 }
 
-/// Most bytes of a file that holds every number of a model up to four times: weights, or moments and a reference.
+/// Most bytes of a file that holds every number of a model as often as moments and frozen copies may.
 pub(super) fn most_bytes(layout: &Layout) -> u64 {
     let biases: usize = layout.biases.iter().map(|(_, experts)| *experts).sum();
-    ((layout.len + biases) as u64).saturating_mul(16).saturating_add(HEADER_BYTES)
+    ((layout.len + biases) as u64)
+        .saturating_mul(4 * (2 + MOST_FROZEN as u64))
+        .saturating_add(HEADER_BYTES)
 }
 
 /// A safetensors file that is being read.
@@ -142,9 +145,9 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// Whether the name of any tensor begins with a prefix.
-    pub(super) fn has(&self, prefix: &str) -> bool {
-        self.tensors.names().iter().any(|name| name.starts_with(prefix))
+    /// The names of all tensors.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.names().into_iter()
     }
 
     /// Reads every parameter and every selection bias of the layout; names begin with a prefix.

@@ -16,7 +16,8 @@ use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
 use r1x_core::{
-    Completion, Encoder, Policy, PortError, Rng, Stream, TrainingBatch, TrainingSequence,
+    Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
+    TrainingSequence,
 };
 
 use self::optimizer::Moments;
@@ -36,7 +37,8 @@ pub struct TensorPolicy {
     /// The model's parameters as variables, in layout order.
     parameters: Vec<Var>,
     biases: Vec<Vec<f32>>,
-    reference: Option<Composed>,
+    /// Copies of earlier weights, by name.
+    frozen: BTreeMap<String, Composed>,
     moments: Moments,
     /// Accumulated gradients in layout order; nothing where there was none since the last update.
     gradient: Vec<Option<Tensor>>,
@@ -76,7 +78,7 @@ impl TensorPolicy {
             moments: Moments::new(parameters.len()),
             gradient: vec![None; parameters.len()],
             loads: layout.biases.iter().map(|(_, experts)| vec![0; *experts]).collect(),
-            reference: None,
+            frozen: BTreeMap::new(),
             context_length: plan.context_length,
             device: device.clone(),
             model,
@@ -112,14 +114,12 @@ impl TensorPolicy {
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let loaded = checkpoint::load(folder, self.model.layout(), expected)?;
-        // The reference is a snapshot of the model while it holds the reference's numbers.
-        self.reference = match &loaded.reference {
-            Some(reference) => {
-                self.set_weights(reference)?;
-                Some(self.model.snapshot()?)
-            }
-            None => None,
-        };
+        self.frozen.clear();
+        for (name, numbers) in &loaded.frozen {
+            // A frozen copy is a snapshot of the model while it holds the copy's numbers.
+            self.set_weights(numbers)?;
+            self.frozen.insert(name.clone(), self.model.snapshot()?);
+        }
         self.set_weights(&loaded.weights)?;
         self.moments = Moments::upload(&loaded.optimizer, self.model.layout(), &self.device)?;
         Ok(loaded.place)
@@ -356,7 +356,7 @@ impl Encoder for TensorPolicy {
     }
 }
 
-impl Policy for TensorPolicy {
+impl Sampler for TensorPolicy {
     fn generate_each(
         &self,
         requests: &[GenerateRequest],
@@ -374,12 +374,20 @@ impl Policy for TensorPolicy {
         let eos = self.eos();
         Ok(generate::generate(&self.model.frozen(), requests, sampling, (stream, eos), each)?)
     }
+}
 
-    fn score(&mut self, weights: Which, batch: &TrainingBatch) -> Result<Vec<Vec<f32>>, PortError> {
+impl Scorer for TensorPolicy {
+    fn score(
+        &mut self,
+        weights: Which<'_>,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
         let model = match weights {
             Which::Current => self.model.frozen(),
-            Which::Reference => self.reference.clone().ok_or(ModelError::NoReference)?,
+            Which::Frozen(name) => {
+                self.frozen.get(name).cloned().ok_or_else(|| ModelError::not_frozen(name))?
+            }
         };
         let mut scored = Vec::with_capacity(batch.sequences.len());
         for sequences in batch.sequences.chunks(batch.micro_batch_size) {
@@ -388,7 +396,9 @@ impl Policy for TensorPolicy {
         }
         Ok(scored)
     }
+}
 
+impl Learner for TensorPolicy {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
@@ -437,26 +447,27 @@ impl Policy for TensorPolicy {
         self.moments = Moments::new(self.parameters.len());
     }
 
-    fn set_reference(&mut self) -> Result<(), PortError> {
-        self.reference = Some(self.model.snapshot()?);
+    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
+        checkpoint::check_frozen(name, self.frozen.keys())?;
+        self.frozen.insert(name.to_owned(), self.model.snapshot()?);
         Ok(())
     }
 
-    fn drop_reference(&mut self) {
-        self.reference = None;
+    fn forget_frozen(&mut self) {
+        self.frozen.clear();
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
         let layout = self.model.layout();
         let weights = self.numbers(&self.model)?;
         let optimizer = self.moments.download(layout)?;
-        let reference =
-            self.reference.as_ref().map(|reference| self.numbers(reference)).transpose()?;
+        let frozen = self.frozen.iter().map(|(name, one)| Ok((name.as_str(), self.numbers(one)?)));
+        let frozen: Vec<_> = frozen.collect::<Result<_, ModelError>>()?;
         let contents = Contents {
             layout,
             weights: weights.lend(),
             optimizer: &optimizer,
-            reference: reference.as_ref().map(Numbers::lend),
+            frozen: frozen.iter().map(|(name, one)| (*name, one.lend())).collect(),
         };
         Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
     }

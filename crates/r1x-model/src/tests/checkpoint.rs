@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::Policy;
-use r1x_core::port::Cursor;
+use r1x_core::Learner;
+use r1x_core::Sampler;
+use r1x_core::port::{Cursor, REFERENCE};
 use r1x_core::testing::{self, grpo_stage, sft_stage};
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ impl Saved {
         let (mut policy, home) = kernels(&shapes().remove(0).1, 1);
         let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
         train(&mut policy, &batch(&requests(), &completions), 2);
-        policy.set_reference().unwrap();
+        policy.freeze(REFERENCE).unwrap();
         policy.home = Home { folder: home.path().to_owned(), run: "ours".into() };
         let saved = policy.save("rl/step-000003", &cursor()).unwrap();
         let folder = home.path().join(&saved.path);

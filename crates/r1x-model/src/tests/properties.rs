@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use r1x_core::Learner;
+use r1x_core::Sampler;
+use r1x_core::Scorer;
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, Weights};
+use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
 use r1x_core::{
     Completion, FinishReason, Policy, Rng, Stream, TrainingBatch, TrainingSequence, testing,
 };
@@ -301,7 +304,7 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
     let completions = original.generate(&requests(), &sampling(), stream()).unwrap();
     let batch = batch(&requests(), &completions);
     train(&mut *original, &batch, 2);
-    original.set_reference().unwrap();
+    original.freeze(REFERENCE).unwrap();
     train(&mut *original, &batch, 1);
     let cursor = Cursor::at("rl", 3, 96);
     let saved = original.save("rl/step-000003", &cursor).unwrap();
@@ -312,7 +315,7 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
         loaded.load(&folder.path().join(&saved.path), &ANY).unwrap().cursor,
         (&cursor).into()
     );
-    let reference = |p: &mut dyn Model| p.score(Weights::Reference, &batch).unwrap();
+    let reference = |p: &mut dyn Model| p.score(Weights::Frozen(REFERENCE), &batch).unwrap();
     assert_eq!(reference(&mut *original), reference(&mut *loaded));
     train(&mut *original, &batch, 2);
     train(&mut *loaded, &batch, 2);
@@ -327,21 +330,55 @@ fn nothing_is_scored_under_a_reference_that_is_not_there() {
     let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
     let batch = batch(&requests(), &completions);
     let refused = |policy: &mut dyn Model| {
-        let error = policy.score(Weights::Reference, &batch).unwrap_err();
-        assert!(error.message.contains("no reference policy"), "{error}");
+        let error = policy.score(Weights::Frozen(REFERENCE), &batch).unwrap_err();
+        assert!(error.message.contains("no frozen weights called `reference`"), "{error}");
     };
     refused(&mut *policy);
-    policy.set_reference().unwrap();
-    policy.score(Weights::Reference, &batch).unwrap();
+    policy.freeze(REFERENCE).unwrap();
+    policy.score(Weights::Frozen(REFERENCE), &batch).unwrap();
     let with = policy.save("with", &Cursor::default()).unwrap();
-    policy.drop_reference();
+    policy.forget_frozen();
     refused(&mut *policy);
     let without = policy.save("without", &Cursor::default()).unwrap();
     assert!(without.bytes < with.bytes, "a reference that is gone takes no room");
     policy.load(&folder.path().join("with"), &ANY).unwrap();
-    policy.score(Weights::Reference, &batch).unwrap();
+    policy.score(Weights::Frozen(REFERENCE), &batch).unwrap();
     policy.load(&folder.path().join("without"), &ANY).unwrap();
     refused(&mut *policy);
+}
+
+/// A reference, a teacher and a judge differ in their names only.
+#[test]
+fn frozen_weights_keep_their_names_through_a_checkpoint() {
+    let (_, plan) = shapes().remove(4);
+    let (mut policy, folder) = kernels(&plan, 1);
+    let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
+    let batch = batch(&requests(), &completions);
+    policy.freeze("teacher").unwrap();
+    train(&mut policy, &batch, 1);
+    policy.freeze(REFERENCE).unwrap();
+    train(&mut policy, &batch, 1);
+    policy.freeze("earlier").unwrap();
+    let names = ["teacher", REFERENCE, "earlier"];
+    let scores = |policy: &mut DecoderPolicy| {
+        names.map(|name| policy.score(Weights::Frozen(name), &batch).unwrap())
+    };
+    let expected = scores(&mut policy);
+    assert!(expected[0] != expected[1] && expected[1] != expected[2]);
+    policy.save("all", &Cursor::default()).unwrap();
+    let (mut loaded, _other) = kernels(&plan, 1);
+    loaded.load(&folder.path().join("all"), &ANY).unwrap();
+    assert_eq!(scores(&mut loaded), expected);
+    for (name, reason) in [("", "at least one character"), ("a.b", "no dot")] {
+        let error = loaded.freeze(name).unwrap_err();
+        assert!(error.message.contains(reason), "{error}");
+    }
+    for name in ["d", "e", "f"] {
+        loaded.freeze(name).unwrap();
+    }
+    let error = loaded.freeze("g").unwrap_err();
+    assert!(error.message.contains("6 copies are kept already"), "{error}");
+    loaded.freeze("f").unwrap();
 }
 
 #[test]

@@ -7,10 +7,13 @@
 use std::sync::Arc;
 
 use candle_core::Device;
+use r1x_core::Learner;
+use r1x_core::Sampler;
+use r1x_core::Scorer;
 use r1x_core::advantage::advantages;
 use r1x_core::loss::{Sft, Surrogate, UpdateCounts};
 use r1x_core::plan::{AdvantageKind, FeedForwardPlan, ModelPlan, OptimizerPlan};
-use r1x_core::port::{Cursor, GenerateRequest, Weights};
+use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
 use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch, TrainingSequence, testing};
 
 use super::properties::kernels as policy;
@@ -56,7 +59,7 @@ impl Pair {
         let first = kernels.generate(&requests(), &sampling(), stream()).unwrap();
         let first = batch(&requests(), &first);
         train(&mut kernels, &first, 2);
-        kernels.set_reference().unwrap();
+        kernels.freeze(REFERENCE).unwrap();
         train(&mut kernels, &first, 1);
         kernels.save("state", &cursor()).unwrap();
         let (mut tensors, other) = fresh(plan, device);
@@ -109,7 +112,7 @@ fn fresh_weights_are_those_of_the_kernels() {
 #[test]
 fn logprobs_are_those_of_the_kernels_for_weights_and_reference() {
     for_every(|name, _, mut pair| {
-        for which in [Weights::Current, Weights::Reference] {
+        for which in [Weights::Current, Weights::Frozen(REFERENCE)] {
             let expected = pair.kernels.score(which, &pair.batch).unwrap();
             let found = pair.tensors.score(which, &pair.batch).unwrap();
             assert_eq!(found.len(), expected.len());

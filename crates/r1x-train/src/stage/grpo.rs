@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
-use r1x_core::port::Weights;
+use r1x_core::port::{REFERENCE, Weights};
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
@@ -107,7 +107,7 @@ impl<'a> GrpoStage<'a> {
         if batch.sequences.is_empty() {
             return Ok(());
         }
-        let logprobs = policy.score(Weights::Reference, &batch)?;
+        let logprobs = policy.score(Weights::Frozen(REFERENCE), &batch)?;
         check_shape(
             &self.place,
             "policy",
@@ -171,7 +171,7 @@ impl<'a> GrpoStage<'a> {
     /// The reference becomes the current policy after every `refresh_every` steps.
     fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
         match self.plan.loss.penalty().and_then(|kl| kl.refresh_every) {
-            Some(every) if every > 0 && done.is_multiple_of(every) => policy.set_reference(),
+            Some(every) if every > 0 && done.is_multiple_of(every) => policy.freeze(REFERENCE),
             _ => Ok(()),
         }
     }
@@ -193,7 +193,7 @@ impl Training for GrpoStage<'_> {
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
-        if self.has_reference() { policy.set_reference() } else { Ok(()) }
+        if self.has_reference() { policy.freeze(REFERENCE) } else { Ok(()) }
     }
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.

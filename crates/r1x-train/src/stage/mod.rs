@@ -19,7 +19,7 @@ pub(crate) trait Training {
     fn ahead(&mut self) -> Vec<&Problem>;
     /// Finds out before the run what would make a later step fail: every problem the stage will draw.
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError>;
-    /// Prepares the policy when the stage starts anew, with a fresh optimizer and no reference; a resumed stage finds
+    /// Prepares the policy when the stage starts anew, with a fresh optimizer and no frozen weights; a resumed stage finds
     /// the policy prepared.
     fn begin(&mut self, _policy: &mut dyn Policy) -> Result<(), PortError> {
         Ok(())

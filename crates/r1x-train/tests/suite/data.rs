@@ -42,9 +42,17 @@ fn data_sets_that_are_empty_or_smaller_than_a_batch() {
         assert_error(&error, Boundary::Data, &["`digits` has no train problems"]);
     }
     let error = refused(problems(|all| all.problems.truncate(3)), &sft);
-    assert_error(&error, Boundary::Data, &["stage `sft`", "3 train problems", "draws 4"]);
+    assert_error(
+        &error,
+        Boundary::Data,
+        &["stage `sft`", "`digits.train` offers 3 problems", "draws 4"],
+    );
     let error = refused(problems(|all| all.problems.truncate(3)), &grpo);
-    assert_error(&error, Boundary::Data, &["stage `rl`", "3 train problems", "draws 5"]);
+    assert_error(
+        &error,
+        Boundary::Data,
+        &["stage `rl`", "`digits.train` offers 3 problems", "draws 5"],
+    );
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn a_limit_counts_as_the_size_of_the_data_set() {
     assert_eq!(finished.curve("epoch"), vec![1.0, 2.0, 3.0]);
     sft.data.limit = Some(2);
     let error = refused(World::default(), &run_plan(vec![sft_stage(sft)]));
-    assert_error(&error, Boundary::Data, &["2 train problems"]);
+    assert_error(&error, Boundary::Data, &["`digits.train` offers 2 problems"]);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights};
+use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, Weights};
 use r1x_core::{
-    Boundary, Completion, Encoder, FinishReason, Policy, PortError, Stream, TrainingBatch,
-    TrainingSequence,
+    Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
+    TrainingBatch, TrainingSequence,
 };
 
 /// Token 0 ends a sequence, token d + 1 is the digit d.
@@ -29,7 +29,7 @@ pub type Checkpoints = Rc<RefCell<BTreeMap<String, (State, Cursor)>>>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     logits: Table,
-    reference: Option<Table>,
+    frozen: BTreeMap<String, Table>,
     first_moment: Table,
     second_moment: Table,
     updates: i32,
@@ -70,7 +70,7 @@ impl TablePolicy {
 
     /// Whether there is a reference now.
     pub fn has_reference(&self) -> bool {
-        self.state.reference.is_some()
+        self.state.frozen.contains_key(REFERENCE)
     }
 
     /// The policy saved under a name, and where the run was.
@@ -194,7 +194,7 @@ impl Encoder for TablePolicy {
     }
 }
 
-impl Policy for TablePolicy {
+impl Sampler for TablePolicy {
     /// The last request first, because the loop must not count on an order.
     fn generate_each(
         &self,
@@ -212,15 +212,17 @@ impl Policy for TablePolicy {
         }
         Ok(())
     }
+}
 
+impl Scorer for TablePolicy {
     fn score(
         &mut self,
-        weights: Weights,
+        weights: Weights<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let table = match weights {
             Weights::Current => &self.state.logits,
-            Weights::Reference => self.state.reference.as_ref().expect("a reference was set"),
+            Weights::Frozen(name) => &self.state.frozen[name],
         };
         let scored = batch.sequences.iter();
         let scored = scored.map(|sequence| {
@@ -232,7 +234,9 @@ impl Policy for TablePolicy {
         });
         Ok(scored.collect())
     }
+}
 
+impl Learner for TablePolicy {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
@@ -295,14 +299,14 @@ impl Policy for TablePolicy {
         self.state.updates = 0;
     }
 
-    fn set_reference(&mut self) -> Result<(), PortError> {
-        self.references_set += 1;
-        self.state.reference = Some(self.state.logits.clone());
+    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
+        self.references_set += usize::from(name == REFERENCE);
+        self.state.frozen.insert(name.to_owned(), self.state.logits.clone());
         Ok(())
     }
 
-    fn drop_reference(&mut self) {
-        self.state.reference = None;
+    fn forget_frozen(&mut self) {
+        self.state.frozen.clear();
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

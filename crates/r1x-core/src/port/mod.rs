@@ -1,0 +1,28 @@
+//! The ports: what the training loop asks of the outside world, and what a reward asks of it.
+//!
+//! The loop (r1x-train) knows these traits and nothing else; adapters live in the other crates. A test holds the loop
+//! to it: r1x-train depends on r1x-core alone.
+//!
+//! A model is asked through one small port for each thing that it can do: [`Encoder`] turns text into tokens,
+//! [`Sampler`] writes, [`Scorer`] says how likely given tokens are, [`Learner`] changes its weights. A [`Policy`] does
+//! all of it. Frozen weights beside those that learn have names, so a reference, a teacher and a judge differ in nothing
+//! else.
+
+mod cursor;
+mod error;
+mod judge;
+mod model;
+mod problems;
+mod recorder;
+mod reward;
+
+pub use cursor::Cursor;
+pub use error::{Boundary, PortError};
+pub use judge::{Judge, JudgeRequest};
+pub use model::{
+    Encoder, GenerateRequest, Learner, Policy, REFERENCE, Sampler, SavedCheckpoint, Scorer,
+    UpdateFacts, Weights,
+};
+pub use problems::ProblemSource;
+pub use recorder::Recorder;
+pub use reward::{Outcomes, PendingGroups, Rewarder, Scoring};

@@ -1,0 +1,165 @@
+//! The ports to a model, one for each thing that it can do.
+
+use super::{Cursor, PortError};
+use crate::loss::{Loss, LossTotals};
+use crate::plan::{OptimizerPlan, SamplingPlan};
+use crate::rng::Stream;
+use crate::rollout::{Completion, TrainingBatch};
+
+/// What a model reads and writes: text as tokens, and how many of them. It needs no weights, so whether texts
+/// fit a model can be checked before there is one.
+pub trait Encoder {
+    /// Text to tokens. `Data` error when a piece of text is not in the vocabulary.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError>;
+    /// Tokens to text; the end-of-sequence token is left out.
+    fn decode(&self, tokens: &[u32]) -> String;
+    /// The end-of-sequence token.
+    fn eos(&self) -> u32;
+    /// The longest prompt plus completion the model can take, tokens.
+    fn context_length(&self) -> usize;
+}
+
+/// One prompt to sample from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerateRequest {
+    /// Tokenised prompt, at least one token; computed once for all its samples.
+    pub prompt: Vec<u32>,
+    /// How many completions.
+    pub samples: usize,
+    /// Address of its draws: sample `s` at position `t` draws from `stream.at([address, s, t])`.
+    pub address: u64,
+    /// The exact length of each sample, from 1 to `max_tokens`: the end-of-sequence token ends nothing then, it
+    /// is a token like any other. For measurements, which must not depend on what is drawn; empty otherwise.
+    pub lengths: Vec<usize>,
+}
+
+/// A model that writes.
+pub trait Sampler: Encoder {
+    /// Samples completions and hands each request's over as soon as the last of them has ended: calls
+    /// `each(request, completions)` once per request, on the calling thread, in any order. The completions
+    /// depend on weights, requests, sampling and stream only: not on batching, order or threads.
+    ///
+    /// # Errors
+    /// When a request does not fit the model, or it cannot be computed.
+    fn generate_each(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+        each: &mut dyn FnMut(usize, Vec<Completion>),
+    ) -> Result<(), PortError>;
+
+    /// Samples completions: one list per request, in order.
+    ///
+    /// # Errors
+    /// Those of [`Sampler::generate_each`].
+    fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &SamplingPlan,
+        stream: Stream,
+    ) -> Result<Vec<Vec<Completion>>, PortError> {
+        let mut completions = vec![Vec::new(); requests.len()];
+        let mut each = |request: usize, group| completions[request] = group;
+        self.generate_each(requests, sampling, stream, &mut each)?;
+        Ok(completions)
+    }
+}
+
+/// Which weights of a model to score with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights<'n> {
+    /// The ones that learn.
+    Current,
+    /// Frozen ones, by name.
+    Frozen(&'n str),
+}
+
+/// The name of the frozen weights that a penalty pulls towards.
+pub const REFERENCE: &str = "reference";
+
+/// A model that says how likely tokens are.
+pub trait Scorer {
+    /// Log-probs of the targets of each sequence, at the batch's temperature.
+    ///
+    /// # Errors
+    /// A `Model` error when there are no frozen weights of the name; `Data` when a sequence does not fit.
+    fn score(
+        &mut self,
+        weights: Weights<'_>,
+        batch: &TrainingBatch,
+    ) -> Result<Vec<Vec<f32>>, PortError>;
+}
+
+/// A model whose weights change, and are kept.
+pub trait Learner {
+    /// Forward, loss and backward over a batch; gradients add to those already accumulated.
+    ///
+    /// # Errors
+    /// When a sequence does not fit the model, or it cannot be computed.
+    fn accumulate(
+        &mut self,
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LossTotals, PortError>;
+
+    /// Clips, updates the weights with the accumulated gradients, and clears them.
+    ///
+    /// # Errors
+    /// When it cannot be computed.
+    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError>;
+
+    /// Forgets optimizer moments and step count: a new training stage begins.
+    fn reset_optimizer(&mut self);
+
+    /// Keeps a copy of the current weights under a name, in place of one that has it.
+    ///
+    /// # Errors
+    /// When there is no memory for it on the device.
+    fn freeze(&mut self, name: &str) -> Result<(), PortError>;
+
+    /// Forgets all frozen weights, which then take no memory and are in no checkpoint.
+    fn forget_frozen(&mut self);
+
+    /// Writes weights, optimizer, frozen weights and cursor to `name`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the files cannot be written; what had the name before is still there then.
+    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError>;
+
+    /// sha256 of the current weights, hex.
+    ///
+    /// # Errors
+    /// When they cannot be brought from the device.
+    fn weights_sha256(&self) -> Result<String, PortError>;
+}
+
+/// A language model that reads, writes, scores and learns.
+pub trait Policy: Sampler + Scorer + Learner {}
+
+impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
+
+/// What one optimizer update did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateFacts {
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Further named numbers, e.g. `moe.load_max` (largest expert load over the mean).
+    pub metrics: Vec<(String, f64)>,
+    /// A number of the first tensor that has left the finite ones, and its name in words: "gradient of
+    /// `model.norm.weight`". The weights were not changed when it is a gradient.
+    pub not_finite: Option<(String, f64)>,
+}
+
+/// A checkpoint on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedCheckpoint {
+    /// Path relative to the run's folder.
+    pub path: String,
+    /// sha256 of the weights file, hex.
+    pub sha256: String,
+    /// sha256 of its state, hex: the cursor, and the hashes of everything else in it.
+    pub state_sha256: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
