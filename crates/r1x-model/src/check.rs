@@ -6,15 +6,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use r1x_core::Learner;
-use r1x_core::Sampler;
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
     ScheduleKind, SchedulePlan, TokenizerPlan,
 };
 use r1x_core::port::{GenerateRequest, Weights};
-use r1x_core::{Completion, Policy, PortError, Rng, TrainingBatch, TrainingSequence};
+use r1x_core::{
+    Completion, Learner, Policy, PortError, Rng, Sampler, TrainingBatch, TrainingSequence,
+};
 use r1x_ops::device::Device;
 
 use crate::policy::DecoderPolicy;

@@ -2,6 +2,8 @@
 //!
 //! Must not know threads, connections or how a run began.
 
+mod step;
+
 use std::collections::{HashMap, HashSet};
 
 use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalSample, StageFacts, StepFacts};
@@ -11,31 +13,13 @@ use r1x_core::rollout::{
     CreditedGroup, GateState, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
 };
 
+pub use self::step::StepTiming;
+use self::step::keys_of;
+pub(crate) use self::step::{StepRecord, misfit, step};
 use crate::digest;
 use crate::error::StoreError;
 use crate::start::{hash_parts, hex, id, now_ms, reward_key};
 use crate::writer::{Cell, Rows, Tx};
-
-/// How long the parts of a step took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct StepTiming {
-    /// Sampling, milliseconds.
-    pub generate_ms: f64,
-    /// Scoring by the reward plugins, milliseconds.
-    pub reward_ms: f64,
-    /// Forward, backward and update, milliseconds.
-    pub train_ms: f64,
-}
-
-/// A step with what the store adds to it.
-#[derive(Debug)]
-pub(crate) struct StepRecord {
-    pub stage_id: i64,
-    pub facts: StepFacts,
-    pub timing: Option<StepTiming>,
-    pub started_ms: i64,
-    pub ended_ms: i64,
-}
 
 /// Numbers as bytes, little endian.
 pub(crate) fn u32_bytes(values: &[u32]) -> Vec<u8> {
@@ -188,253 +172,6 @@ pub(crate) async fn stage_finished(
     )
     .await
     .map(|_| ())
-}
-
-/// What in a step's facts does not fit together, if anything: rows are never written for such a step.
-pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
-    let references = &facts.reference_logprobs;
-    if !references.is_empty() && references.len() != facts.groups.len() {
-        return Some(format!("{} groups, {} with reference", facts.groups.len(), references.len()));
-    }
-    for (g, group) in facts.groups.iter().enumerate() {
-        let rollouts = &group.group.rollouts;
-        if group.advantages.len() != rollouts.len() {
-            return Some(format!("group {g}: one advantage per rollout is needed"));
-        }
-        if references.get(g).is_some_and(|group| group.len() != rollouts.len()) {
-            return Some(format!("group {g}: one reference per rollout is needed"));
-        }
-        for (s, rollout) in rollouts.iter().enumerate() {
-            let completion = &rollout.rollout.completion;
-            let tokens = completion.tokens.len();
-            let lists = [completion.logprobs.len(), completion.entropies.len()];
-            if lists.iter().any(|&len| len != tokens && len != 0) {
-                return Some(format!("rollout {g}.{s}: one log-prob per token is needed"));
-            }
-            // A rollout that is not trained on was not scored by the reference.
-            let reference = references.get(g).and_then(|group| group.get(s));
-            if reference.is_some_and(|r| !r.is_empty() && r.len() != tokens) {
-                return Some(format!(
-                    "rollout {g}.{s}: one reference log-prob per token is needed"
-                ));
-            }
-            let lists = [rollout.outcomes.len(), rollout.terms.len()];
-            if lists.iter().any(|&len| len != facts.rewards.len()) {
-                return Some(format!("rollout {g}.{s}: one outcome and term per reward is needed"));
-            }
-        }
-    }
-    None
-}
-
-/// Everything a step leaves behind.
-pub(crate) async fn step(
-    tx: &mut Tx<'_>,
-    record: &RecordPlan,
-    reward_keys: &HashMap<String, i64>,
-    step: &StepRecord,
-) -> Result<(), StoreError> {
-    let facts = &step.facts;
-    tx.execute(
-        "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, started_ms, ended_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            step.stage_id.into(),
-            facts.step.into(),
-            digest::step(facts).into(),
-            step.timing.map(|timing| timing.generate_ms).into(),
-            step.timing.map(|timing| timing.reward_ms).into(),
-            step.timing.map(|timing| timing.train_ms).into(),
-            step.started_ms.into(),
-            step.ended_ms.into(),
-        ],
-    )
-    .await?;
-    metrics(tx, step).await?;
-    if facts.groups.is_empty() {
-        return Ok(());
-    }
-    let prompts = prompt_ids(tx, facts.groups.iter().map(|group| &group.group.problem)).await?;
-    let keys = keys_of(tx, reward_keys, &facts.rewards).await?;
-    let first: Option<(i64,)> =
-        tx.fetch("SELECT coalesce(max(rollout_id), 0) + 1 FROM rollout", []).await?;
-    let mut rows = StepRows::new(step, record, keys, first.map_or(1, |(id,)| id));
-    for (g, group) in facts.groups.iter().enumerate() {
-        rows.group(g, group, prompts[g]);
-    }
-    tx.insert_rows(rows.groups).await?;
-    tx.insert_rows(rows.rollouts).await?;
-    tx.insert_rows(rows.payloads).await?;
-    tx.insert_rows(rows.rewards).await
-}
-
-/// Keys of rewards by name, in order; a reward that is no plugin of the run gets one of its own.
-async fn keys_of(
-    tx: &mut Tx<'_>,
-    known: &HashMap<String, i64>,
-    names: &[String],
-) -> Result<Vec<i64>, StoreError> {
-    let mut keys = Vec::with_capacity(names.len());
-    for name in names {
-        keys.push(match known.get(name) {
-            Some(&key) => key,
-            None => reward_key(tx, name, None, None).await?,
-        });
-    }
-    Ok(keys)
-}
-
-async fn metrics(tx: &mut Tx<'_>, step: &StepRecord) -> Result<(), StoreError> {
-    let mut rows = Rows::new("INSERT INTO metric (stage_id, key_id, step, idx, value, kind)");
-    for (idx, (name, value)) in step.facts.metrics.iter().enumerate() {
-        let key = metric_key(tx, name).await?;
-        let (value, kind) = number(*value);
-        rows.push([
-            step.stage_id.into(),
-            key.into(),
-            step.facts.step.into(),
-            idx.into(),
-            value,
-            kind,
-        ]);
-    }
-    tx.insert_rows(rows).await
-}
-
-/// The rows of a step's groups, gathered before they are inserted.
-struct StepRows<'a> {
-    step: &'a StepRecord,
-    record: &'a RecordPlan,
-    keys: Vec<i64>,
-    next_rollout: i64,
-    groups: Rows,
-    rollouts: Rows,
-    payloads: Rows,
-    rewards: Rows,
-}
-
-impl<'a> StepRows<'a> {
-    fn new(
-        step: &'a StepRecord,
-        record: &'a RecordPlan,
-        keys: Vec<i64>,
-        next_rollout: i64,
-    ) -> Self {
-        Self {
-            step,
-            record,
-            keys,
-            next_rollout,
-            groups: Rows::new(
-                "INSERT INTO rollout_group (stage_id, step, grp, prompt_id, zero_signal, prompt_ids, data)",
-            ),
-            rollouts: Rows::new(
-                "INSERT INTO rollout (rollout_id, stage_id, step, grp, sample, prompt_id, n_tokens, finish, \
-                 reward, advantage, logp_sum, ref_diff, entropy_mean, unclipped)",
-            ),
-            payloads: Rows::new(
-                "INSERT INTO rollout_payload (rollout_id, text, token_ids, logp, ref_logp, entropy)",
-            ),
-            rewards: Rows::new(
-                "INSERT INTO reward (rollout_id, key_id, value, status, parts, info, clipped, gate, counted, \
-                 weight, normalized)",
-            ),
-        }
-    }
-
-    fn group(&mut self, g: usize, group: &CreditedGroup, prompt_id: i64) {
-        self.groups.push([
-            self.step.stage_id.into(),
-            self.step.facts.step.into(),
-            g.into(),
-            prompt_id.into(),
-            group.zero_signal.into(),
-            u32_bytes(&group.group.prompt_tokens).into(),
-            (&group.group.problem.data).into(),
-        ]);
-        let step = self.step;
-        for (s, rollout) in group.group.rollouts.iter().enumerate() {
-            let reference = step.facts.reference_logprobs.get(g).and_then(|group| group.get(s));
-            // NULL where the reference was not asked, as without one.
-            let reference = reference.filter(|logprobs| !logprobs.is_empty());
-            let advantage = group.advantages.get(s).copied();
-            self.rollout([g, s], rollout, reference.map(Vec::as_slice), advantage, prompt_id);
-        }
-    }
-
-    fn rollout(
-        &mut self,
-        [g, s]: [usize; 2],
-        rollout: &RewardedRollout,
-        reference: Option<&[f32]>,
-        advantage: Option<f64>,
-        prompt_id: i64,
-    ) {
-        let id = self.next_rollout;
-        self.next_rollout += 1;
-        let completion = &rollout.rollout.completion;
-        let ref_diff = reference.and_then(|reference| {
-            let pairs = completion.logprobs.iter().zip(reference);
-            mean(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)))
-        });
-        self.rollouts.push([
-            id.into(),
-            self.step.stage_id.into(),
-            self.step.facts.step.into(),
-            g.into(),
-            s.into(),
-            prompt_id.into(),
-            completion.tokens.len().into(),
-            completion.finish.as_str().into(),
-            rollout.total.into(),
-            advantage.into(),
-            completion.logprobs.iter().copied().map(f64::from).sum::<f64>().into(),
-            ref_diff.into(),
-            mean(completion.entropies.iter().copied().map(f64::from)).into(),
-            rollout.unclipped.into(),
-        ]);
-        let RecordPlan { text, tokens, logprobs } = *self.record;
-        if text || tokens || logprobs {
-            self.payloads.push([
-                id.into(),
-                text.then_some(&rollout.rollout.text).into(),
-                tokens.then(|| u32_bytes(&completion.tokens)).into(),
-                logprobs.then(|| f32_bytes(&completion.logprobs)).into(),
-                reference.filter(|_| logprobs).map(f32_bytes).into(),
-                logprobs.then(|| f32_bytes(&completion.entropies)).into(),
-            ]);
-        }
-        let outcomes = rollout.outcomes.iter().zip(&rollout.terms);
-        for (&key, (outcome, term)) in self.keys.iter().zip(outcomes) {
-            let RewardOutcome { value, status, parts, info } = outcome;
-            if *status == RewardStatus::Unasked {
-                continue;
-            }
-            let RewardTerm { clipped, gate, counted, weight, normalized } = term;
-            self.rewards.push([
-                id.into(),
-                key.into(),
-                (*value).into(),
-                status.as_str().into(),
-                parts_json(parts).into(),
-                info.as_ref().into(),
-                (*clipped).into(),
-                gate.map(GateState::as_str).into(),
-                (*counted).into(),
-                (*weight).into(),
-                (*normalized).into(),
-            ]);
-        }
-    }
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0_u32);
-    for value in values {
-        sum += value;
-        count += 1;
-    }
-    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// Where an evaluation belongs.

@@ -6,14 +6,12 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use r1x_core::Learner;
-use r1x_core::Sampler;
 use r1x_core::loss::{Loss, LossTotals, Surrogate, UpdateCounts};
 use r1x_core::plan::{
     Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan, SurrogatePlan,
 };
 use r1x_core::port::{GenerateRequest, UpdateFacts};
-use r1x_core::{TrainingBatch, testing};
+use r1x_core::{Learner, Sampler, TrainingBatch, testing};
 
 use super::properties::{
     Weighted, batch, credit, kernels, optimizer, requests, sampling, stream, train,

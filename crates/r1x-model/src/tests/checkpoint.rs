@@ -4,10 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::Learner;
-use r1x_core::Sampler;
 use r1x_core::port::{Cursor, REFERENCE};
 use r1x_core::testing::{self, grpo_stage, sft_stage};
+use r1x_core::{Learner, Sampler};
 use serde_json::Value;
 
 use super::properties::{batch, kernels, requests, sampling, stream, train};

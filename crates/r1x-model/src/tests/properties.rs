@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use r1x_core::Learner;
-use r1x_core::Sampler;
-use r1x_core::Scorer;
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
 use r1x_core::{
-    Completion, FinishReason, Policy, Rng, Stream, TrainingBatch, TrainingSequence, testing,
+    Completion, FinishReason, Learner, Policy, Rng, Sampler, Scorer, Stream, TrainingBatch,
+    TrainingSequence, testing,
 };
 
 use half::bf16;

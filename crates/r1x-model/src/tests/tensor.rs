@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use r1x_core::Learner;
-use r1x_core::Sampler;
-use r1x_core::Scorer;
 use r1x_core::advantage::advantages;
 use r1x_core::loss::{Sft, Surrogate, UpdateCounts};
 use r1x_core::plan::{AdvantageKind, FeedForwardPlan, ModelPlan, OptimizerPlan};
 use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
-use r1x_core::{Completion, Encoder, Policy, Rng, TrainingBatch, TrainingSequence, testing};
+use r1x_core::{
+    Completion, Encoder, Learner, Policy, Rng, Sampler, Scorer, TrainingBatch, TrainingSequence,
+    testing,
+};
 
 use super::properties::kernels as policy;
 use super::properties::{Weighted, batch, credit, optimizer, requests, sampling, stream, train};

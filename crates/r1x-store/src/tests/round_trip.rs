@@ -1,10 +1,9 @@
 //! Every field that goes in comes out, bit for bit. Must not know the schema.
 
-use r1x_core::Boundary;
-use r1x_core::CheckpointKind;
 use r1x_core::facts::StepFacts;
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::Recorder;
+use r1x_core::{Boundary, CheckpointKind};
 
 use super::fixtures::*;
 use crate::{Level, Mode, Relation, RunStatus, RunWriter, StepTiming, Store};

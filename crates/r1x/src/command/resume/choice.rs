@@ -7,10 +7,9 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-use r1x_core::CheckpointKind;
-use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
+use r1x_core::{CheckpointKind, PortError};
 use r1x_model::checkpoint::{PARTIAL, REPLACED};
 use r1x_model::{Expected, Place};
 use r1x_store::{CheckpointCard, StageCard, Store};

@@ -1,0 +1,201 @@
+//! The macros that declare what a spec may say: records of keys, choices of one key, and words.
+//!
+//! A declaration is the one place that tells a key's name, type, range, default and meaning: the reader, the shape and
+//! so the JSON Schema all come from it.
+
+/// Declares a record: `key: Type => need, range;`. Needs are `required`; `part` (required, but a mistake in it
+/// does not stop the reading of the rest); `optional`; `default(value)`; `soft(value)` (a default that also
+/// stands in for a mistake); `nested` (a map whose own keys have defaults); `flat` (keys of another record
+/// in the same map).
+macro_rules! record {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $field_doc:literal])+
+                $field:ident: $ty:ty => $need:ident $(($default:expr))? $(, $range:expr)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $field_doc])+ pub $field: record!(@type $need $ty),)+
+        }
+
+        impl crate::read::Record for $name {
+            fn describe(shape: &mut crate::shape::RecordShape) {
+                $(record!(@describe shape, $field, $ty, concat!($($field_doc),+), $need
+                    ($($default)?), record!(@range $($range)?));)+
+            }
+
+            fn take(
+                fields: &mut crate::read::Fields,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                $(let $field: Option<record!(@type $need $ty)> =
+                    record!(@take fields, reader, $field, $need ($($default)?),
+                        record!(@range $($range)?));)+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+
+        impl crate::read::Term for $name {
+            const LEAF: bool = false;
+
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                let doc = concat!($($doc),+).trim();
+                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::read_record(node, reader)
+            }
+
+            fn absent(
+                span: crate::source::Span,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::absent_record(span, reader)
+            }
+        }
+    };
+
+    (@range) => { crate::shape::Range::ANY };
+    (@range $range:expr) => { $range };
+
+    (@type flat $ty:ty) => { $ty };
+    (@type optional $ty:ty) => { Option<crate::read::At<$ty>> };
+    (@type part $ty:ty) => { Option<crate::read::At<$ty>> };
+    (@type $need:ident $ty:ty) => { crate::read::At<$ty> };
+
+    (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, flat (), $range:expr) => {
+        <$ty as crate::read::Record>::describe($shape)
+    };
+    (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, $need:ident $default:tt, $range:expr) => {
+        crate::read::describe_field::<$ty>(
+            $shape, crate::read::plain(stringify!($field)), $doc, $range, record!(@need $need $default))
+    };
+
+    (@need required ()) => { crate::shape::Need::Required };
+    (@need part ()) => { crate::shape::Need::Required };
+    (@need optional ()) => { crate::shape::Need::Optional };
+    (@need nested ()) => { crate::shape::Need::Optional };
+    (@need $need:ident ($default:expr)) => {
+        crate::shape::Need::Default(serde_json::json!($default))
+    };
+
+    (@take $fields:ident, $reader:ident, $field:ident, flat (), $range:expr) => {
+        crate::read::Record::take($fields, $reader)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, required (), $range:expr) => {
+        $fields.required($reader, crate::read::plain(stringify!($field)), $range)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, part (), $range:expr) => {
+        Some($fields.required($reader, crate::read::plain(stringify!($field)), $range))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, optional (), $range:expr) => {
+        $fields.optional($reader, crate::read::plain(stringify!($field)), $range)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, nested (), $range:expr) => {
+        $fields.nested($reader, crate::read::plain(stringify!($field)))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, default ($default:expr), $range:expr) => {
+        $fields.default(
+            $reader, crate::read::plain(stringify!($field)), $range, $default, serde_json::json!($default))
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, soft ($default:expr), $range:expr) => {
+        Some(record!(@take $fields, $reader, $field, default ($default), $range)
+            .unwrap_or_else(|| $reader.at($default, $fields.span)))
+    };
+}
+
+/// Declares a record that is exactly one of several keys: `"key" => Variant(Record)`.
+macro_rules! one_of {
+    (
+        $(#[doc = $doc:literal])+
+        pub enum $name:ident {
+            $($(#[doc = $variant_doc:literal])+ $key:literal => $variant:ident($ty:ty),)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name {
+            $($(#[doc = $variant_doc])+ $variant(Box<crate::read::At<$ty>>),)+
+        }
+
+        impl crate::read::Record for $name {
+            fn describe(shape: &mut crate::shape::RecordShape) {
+                $(crate::read::describe_field::<$ty>(
+                    shape, $key, concat!($($variant_doc),+), crate::shape::Range::ANY,
+                    crate::shape::Need::Choice);)+
+                shape.choices.push(vec![$($key),+]);
+            }
+
+            fn take(
+                fields: &mut crate::read::Fields,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                let (key, entry) = fields.choice(reader, &[$($key),+])?;
+                reader.below(key, entry.key_span, |reader| match key {
+                    $($key => reader
+                        .value(&entry.node, crate::shape::Range::ANY)
+                        .map(|value| Self::$variant(Box::new(value))),)+
+                    _ => None,
+                })
+            }
+        }
+
+        impl crate::read::Term for $name {
+            const LEAF: bool = false;
+
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                let doc = concat!($($doc),+).trim();
+                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                crate::read::read_record(node, reader)
+            }
+        }
+    };
+}
+
+/// Makes an enum of the plan readable as one of its words: `"word" => Variant, "what it means";`.
+macro_rules! words {
+    ($ty:ident { $($word:literal => $variant:ident, $doc:literal;)+ }) => {
+        impl crate::read::Term for $ty {
+            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+                crate::shape::Shape::Value(serde_json::json!({
+                    "enum": [$($word),+],
+                    "description": concat!($("`", $word, "`: ", $doc, "; "),+)
+                        .trim_end_matches("; "),
+                }))
+            }
+
+            fn read(
+                node: &crate::node::Node,
+                _: crate::shape::Range,
+                reader: &mut crate::read::Reader,
+            ) -> Option<Self> {
+                match node.text() {
+                    $(Some($word) => Some($ty::$variant),)+
+                    _ => {
+                        reader.wrong_word(node, &[$($word),+]);
+                        None
+                    }
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {one_of, record, words};

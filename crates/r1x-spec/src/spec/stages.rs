@@ -1,0 +1,199 @@
+//! The keys of stages.
+
+use r1x_core::plan::{
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, ScheduleKind, Truncated, ZeroSignal,
+};
+
+use super::ranges::*;
+use crate::read::{At, one_of, record};
+use crate::shape::Range;
+use crate::shaping_terms::{Between, DataNames};
+use crate::terms::{DataName, Name};
+
+record! {
+    /// One stage.
+    pub struct StageSpec {
+        /// The id of the stage.
+        id: Name => required;
+        /// What it does.
+        kind: StageKindSpec => flat;
+    }
+}
+
+one_of! {
+    /// What a stage does.
+    pub enum StageKindSpec {
+        /// Supervised fine-tuning on worked solutions.
+        "sft" => Sft(SftSpec),
+        /// Group-relative policy optimisation: reinforcement learning from rewards.
+        "grpo" => Grpo(GrpoSpec),
+        /// Evaluation and nothing else.
+        "evaluate" => Evaluate(EvaluateSpec),
+    }
+}
+
+record! {
+    /// AdamW with gradient clipping and a learning-rate schedule.
+    pub struct OptimizerSpec {
+        /// The highest learning rate, which is reached at the end of the warm-up.
+        lr: f64 => required, Range::above(0.0).to(1e30);
+        /// The course of the learning rate over the steps of the stage.
+        schedule: ScheduleSpec => nested;
+        /// The decay of the first moment, per update.
+        beta1: f64 => default(0.9), MOMENT_DECAY;
+        /// The decay of the second moment, per update.
+        beta2: f64 => default(0.95), MOMENT_DECAY;
+        /// The number added to the root of the second moment, so that nothing is divided by 0.
+        eps: f64 => default(1e-8), Range::from(1e-30).to(1.0);
+        /// The decay of weight matrices, per update and times the learning rate. It is decoupled from the gradient.
+        weight_decay: f64 => default(0.0), FACTOR;
+        /// The largest norm of the gradient over all weights; a longer gradient is scaled down to it. 0 turns it
+        /// off.
+        grad_clip: f64 => default(1.0), Range::from(1e-9).to(1e30).or_zero();
+    }
+}
+
+record! {
+    /// Course of a learning rate or weight: a linear warm-up, then a decay to `final_ratio`.
+    pub struct ScheduleSpec {
+        /// The course after the warm-up.
+        kind: ScheduleKind => default(ScheduleKind::Constant);
+        /// The number of steps in which the value rises to its highest in equal parts, the last of which is the highest.
+        warmup_steps: u64 => default(0), COUNT_OR_NONE;
+        /// What the course ends at, as a share of the highest value. `constant` does not use it.
+        final_ratio: f64 => default(0.0), SHARE;
+    }
+}
+
+record! {
+    /// Supervised fine-tuning on worked solutions.
+    pub struct SftSpec {
+        /// The problems, which must have worked solutions: `<data id>.train`.
+        data: DataName => required;
+        /// How many problems are left out from the start of the split. Left out, none are.
+        skip: usize => optional, COUNT;
+        /// How many problems are used after those. Left out, all are.
+        limit: usize => optional, COUNT;
+        /// The number of optimizer updates.
+        steps: u64 => required, COUNT;
+        /// The number of sequences in an update.
+        batch_size: usize => required, SIZE;
+        /// The number of sequences that are computed together, which decides how much memory it takes. Left out, it
+        /// is 32, or `batch_size` where that is smaller.
+        micro_batch_size: usize => optional, SIZE;
+        /// AdamW.
+        optimizer: OptimizerSpec => flat;
+    }
+}
+
+record! {
+    /// Group-relative policy optimisation (DeepSeekMath, DeepSeek-R1).
+    pub struct GrpoSpec {
+        /// The problems, `<data id>.train`, or a list of such data sets, whose problems are mixed.
+        data: DataNames => required;
+        /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
+        skip: usize => optional, COUNT;
+        /// How many problems are used after those, for one data set only. Left out, all are.
+        limit: usize => optional, COUNT;
+        /// The ids of the rewards that make up the total.
+        rewards: Vec<At<Name>> => required;
+        /// The number of steps, each of which samples one batch of rollouts and learns from it.
+        steps: u64 => required, COUNT;
+        /// The number of prompts in a step.
+        prompts_per_step: usize => required, SIZE;
+        /// The number of rollouts of each prompt, which are compared with each other.
+        group_size: usize => required, SIZE;
+        /// How rollouts are sampled.
+        sampling: SamplingSpec => required;
+        /// The number of passes over each batch of rollouts.
+        epochs: usize => default(1), PARTS;
+        /// The number of optimizer updates that a pass is split into.
+        updates_per_epoch: usize => default(1), SIZE;
+        /// The number of sequences that are computed together, which decides how much memory it takes. Left out, it
+        /// is 32, or those of an update where they are fewer.
+        micro_batch_size: usize => optional, SIZE;
+        /// AdamW.
+        optimizer: OptimizerSpec => flat;
+        /// How totals become advantages.
+        advantage: AdvantageSpec => nested;
+        /// The bounds of the probability ratio.
+        clip: ClipSpec => nested;
+        /// The penalty on moving away from a reference policy.
+        kl: KlSpec => nested;
+        /// How the losses of tokens become one number.
+        aggregation: Aggregation => default(Aggregation::TokenMean);
+        /// What happens to groups whose totals are all equal, from which nothing can be learned.
+        zero_signal: ZeroSignal => default(ZeroSignal::Keep);
+        /// What happens to completions that the token limit ended.
+        truncated: Truncated => default(Truncated::Keep);
+        /// Whether the prompt of a group is computed once for all its completions in training, as it is in
+        /// sampling.
+        share_prompts: bool => default(true);
+    }
+}
+
+record! {
+    /// Evaluation only.
+    pub struct EvaluateSpec {
+        /// The ids of the suites to run.
+        evals: Vec<At<Name>> => required;
+    }
+}
+
+record! {
+    /// How tokens are drawn.
+    pub struct SamplingSpec {
+        /// The temperature of the softmax. 0 takes the likeliest token.
+        temperature: f64 => default(1.0), TEMPERATURE;
+        /// The number of likeliest tokens that are kept. 0 keeps all.
+        top_k: usize => default(0), COUNT_OR_NONE;
+        /// The probability that the smallest set of likeliest tokens must reach to be kept. 1 keeps all.
+        top_p: f64 => default(1.0), Range::from(0.001).to(1.0);
+        /// The share of the likeliest token's probability that a token must have to be kept. 0 keeps all.
+        min_p: f64 => default(0.0), DECAY;
+        /// The longest completion, in tokens.
+        max_tokens: usize => required, SIZE;
+    }
+}
+
+record! {
+    /// How totals become advantages.
+    pub struct AdvantageSpec {
+        /// The estimator.
+        kind: AdvantageKind => default(AdvantageKind::GroupNormalized);
+        /// The number added to the standard deviation, so that nothing is divided by 0.
+        eps: f64 => default(1e-4), FACTOR;
+        /// Whether the rewards of a rollout are added up first, or compared one by one.
+        combine: CombineOrder => default(CombineOrder::SumThenNormalize);
+        /// Whether the advantages of a step are divided by their standard deviation. Left out, they are with
+        /// `normalize_then_sum` only.
+        whiten: bool => optional;
+        /// The bounds `[lowest, highest]` that totals are moved into. Left out, there are none.
+        clip_total: Between => optional;
+    }
+}
+
+record! {
+    /// Bounds of the probability ratio.
+    pub struct ClipSpec {
+        /// The distance of the lower bound from 1, so that the ratio is held above 1 - `low`.
+        low: f64 => default(0.2), SHARE;
+        /// The distance of the upper bound from 1, so that the ratio is held below 1 + `high`.
+        high: f64 => default(0.2), FACTOR;
+        /// The largest ratio for negative advantages too (two-sided clipping). Left out, there is none.
+        max_ratio: f64 => optional, Range::above(1.0).to(1e9);
+    }
+}
+
+record! {
+    /// Penalty towards the reference policy, which is the policy the stage begins with.
+    pub struct KlSpec {
+        /// The factor of the penalty. 0 means that there is no reference policy at all.
+        coef: f64 => default(0.0), FACTOR;
+        /// The estimator of the divergence at each token.
+        estimator: KlEstimator => default(KlEstimator::K3);
+        /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
+        /// the policy that the stage began with.
+        refresh_every: u64 => optional, COUNT;
+    }
+}
