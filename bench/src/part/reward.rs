@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, PortError, Problem, Rewarder, Rollout, RolloutGroup, testing,
 };
@@ -32,8 +32,11 @@ fn run(options: &Options) -> Result<Row, Failure> {
         .map_err(PortError::from)?;
     let plugin = host.load_bytes("countdown.wasm", COUNTDOWN.to_vec()).map_err(PortError::from)?;
     let plan = RewardPlan {
-        plugin: plugin.source().to_owned(),
-        sha256: plugin.sha256().to_owned(),
+        judged_by: JudgedBy::Plugin(PluginPlan {
+            path: plugin.source().to_owned(),
+            sha256: plugin.sha256().to_owned(),
+            ..testing::plugin()
+        }),
         on_failure: OnFailure::Fail,
         ..testing::reward("countdown")
     };

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
-    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GrpoPlan,
+    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GrpoPlan, JudgedBy,
     KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
-    PlanVersion, Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan, ScheduleKind,
-    SchedulePlan, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TokenizerPlan,
-    TraceStyle, Truncated, ZeroSignal,
+    PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan,
+    ScheduleKind, SchedulePlan, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan,
+    TokenizerPlan, TraceStyle, Truncated, ZeroSignal,
 };
 use crate::problem::Split;
 
@@ -104,14 +104,21 @@ pub fn data_ref(data: &str) -> DataRef {
 pub fn reward(id: &str) -> RewardPlan {
     RewardPlan {
         id: id.to_owned(),
-        plugin: String::new(),
-        sha256: String::new(),
+        judged_by: JudgedBy::Plugin(plugin()),
         weight: 1.0,
-        config: "{}".to_owned(),
-        limits: limits(),
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
         shaping: ShapingPlan::default(),
+    }
+}
+
+/// A plugin without a file that is granted nothing.
+pub fn plugin() -> PluginPlan {
+    PluginPlan {
+        path: String::new(),
+        sha256: String::new(),
+        config: "{}".to_owned(),
+        limits: limits(),
         grant: Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs;
 use std::time::Instant;
 
-use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, Problem, RewardStatus, Rewarder, Rollout, RolloutGroup, testing,
 };
@@ -40,9 +40,12 @@ fn measure(host: &Host, name: &str, bytes: usize) -> Result<(), Box<dyn Error>> 
     let plugin = host.load(format!("plugins/{name}.wasm"))?;
     let (size, load) = (plugin.bytes().len(), plugin.load_time().as_secs_f64() * 1e3);
     let plan = RewardPlan {
-        plugin: plugin.source().to_owned(),
-        sha256: plugin.sha256().to_owned(),
-        config: case["config"].to_string(),
+        judged_by: JudgedBy::Plugin(PluginPlan {
+            path: plugin.source().to_owned(),
+            sha256: plugin.sha256().to_owned(),
+            config: case["config"].to_string(),
+            ..testing::plugin()
+        }),
         on_failure: OnFailure::Fail,
         ..testing::reward(name)
     };

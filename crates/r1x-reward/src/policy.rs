@@ -194,7 +194,6 @@ mod tests {
 
     fn plan(share: f64) -> RewardPlan {
         RewardPlan {
-            plugin: "x.wasm".to_owned(),
             on_failure: OnFailure::Mask,
             max_failed_share: share,
             ..testing::reward("tested")
@@ -208,7 +207,7 @@ mod tests {
             plugin: "x.wasm".to_owned(),
             sha256: "0".to_owned(),
             config: "{}".to_owned(),
-            limits: plan(0.0).limits,
+            limits: testing::limits(),
             status: RewardStatus::Trap,
             sentence: "trapped".to_owned(),
             rollouts: Vec::new(),

@@ -285,10 +285,10 @@ impl Recovery<'_> {
         Replay {
             r1x_replay: Replay::VERSION,
             reward: self.plan.id.clone(),
-            plugin: self.plan.plugin.clone(),
-            sha256: self.plan.sha256.clone(),
-            config: self.plan.config.clone(),
-            limits: self.plan.limits.clone(),
+            plugin: self.plan.plugin().path.clone(),
+            sha256: self.plan.plugin().sha256.clone(),
+            config: self.plan.plugin().config.clone(),
+            limits: self.plan.plugin().limits.clone(),
             status,
             sentence,
             rollouts: batch.iter().map(Sample::of).collect(),
@@ -326,12 +326,12 @@ impl Recovery<'_> {
         batch: &[Question<'_>],
         patience: u32,
     ) -> (CallLog, Result<Vec<Answer>, Failure>) {
-        let mut instance = match self.plugin.start(&self.plan.limits) {
+        let mut instance = match self.plugin.start(&self.plan.plugin().limits) {
             Ok(instance) => instance,
             Err(failure) => return (CallLog::default(), Err(failure)),
         };
         let scored = instance
-            .configure(&self.plan.config, patience)
+            .configure(&self.plan.plugin().config, patience)
             .and_then(|()| instance.score(&regrouped(batch), patience));
         (instance.take_log(), scored)
     }

@@ -63,15 +63,15 @@ impl WasmRewarder {
     /// configuration.
     pub fn new(host: &Host, rewards: &[(RewardPlan, Plugin)]) -> Result<Self, RewardError> {
         for (plan, plugin) in rewards {
-            if plan.sha256 != plugin.sha256() {
+            if plan.plugin().sha256 != plugin.sha256() {
                 let fault = Fault::OtherBuild {
-                    planned: plan.sha256.clone(),
+                    planned: plan.plugin().sha256.clone(),
                     found: plugin.sha256().to_owned(),
                 };
                 return Err(RewardError::new(plugin.source(), fault));
             }
             plugin.check_grants()?;
-            plugin.check_config(&plan.config, &plan.limits)?;
+            plugin.check_config(&plan.plugin().config, &plan.plugin().limits)?;
         }
         let plugins =
             rewards.iter().map(|(plan, plugin)| (plan.id.clone(), plugin.clone())).collect();

@@ -52,10 +52,10 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(resolved.vocabulary_size, 120);
     let ids: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
     assert_eq!(ids, ["format", "equation"], "rewards keep the order of the spec");
-    assert_eq!(plan.rewards[1].plugin, "experiments/../plugins/countdown.wasm");
-    assert_eq!(plan.rewards[1].config, "{}");
-    assert_eq!(plan.rewards[1].limits.memory_bytes, 256 << 20);
-    assert_eq!(plan.rewards[1].sha256.len(), 64);
+    assert_eq!(plan.rewards[1].plugin().path, "experiments/../plugins/countdown.wasm");
+    assert_eq!(plan.rewards[1].plugin().config, "{}");
+    assert_eq!(plan.rewards[1].plugin().limits.memory_bytes, 256 << 20);
+    assert_eq!(plan.rewards[1].plugin().sha256.len(), 64);
     let data =
         DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 3000, limit: None };
     assert_eq!(grpo(&resolved).data, [data]);
@@ -154,7 +154,10 @@ fn empty_lists_and_maps_of_entries_drop_what_is_inherited() {
     let text = "r1x: 1\nextends: countdown.yaml\nevals: []\n";
     assert!(with(text, &[]).plan.evals.is_empty());
     assert_eq!(shipped("countdown", &["evals=[]"]).plan.evals, []);
-    assert_eq!(shipped("countdown", &["rewards.format.with={}"]).plan.rewards[0].config, "{}");
+    assert_eq!(
+        shipped("countdown", &["rewards.format.with={}"]).plan.rewards[0].plugin().config,
+        "{}"
+    );
     let error = World::new().resolve_file("experiments/countdown.yaml", &["stages=[]"]);
     assert!(error.is_err(), "a run has a stage");
     for set in ["stages.rl.grpo.sampling={}", "model={}", "record={}"] {
@@ -176,7 +179,7 @@ fn paths_are_relative_to_the_file_that_mentions_them() {
     world.add("here.wasm", "countdown");
     let set = ["rewards.equation.plugin=here.wasm"];
     let resolved = world.resolve_file("elsewhere/deep/spec.yaml", &set).unwrap();
-    let paths: Vec<&str> = resolved.plan.rewards.iter().map(|r| r.plugin.as_str()).collect();
+    let paths: Vec<&str> = resolved.plan.rewards.iter().map(|r| r.plugin().path.as_str()).collect();
     assert_eq!(paths, ["elsewhere/deep/mine.wasm", "here.wasm"]);
 }
 
@@ -201,8 +204,8 @@ fn overrides_reach_every_kind_of_place() {
     let plan = &resolved.plan;
     assert!(matches!(plan.model.attention, AttentionPlan::Gqa { kv_heads: 2, .. }));
     assert!(matches!(&plan.model.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups == 2));
-    assert_eq!(plan.rewards[1].config, "{\"strict\":true}");
-    assert_eq!(plan.rewards[1].limits.memory_bytes, 1 << 30);
+    assert_eq!(plan.rewards[1].plugin().config, "{\"strict\":true}");
+    assert_eq!(plan.rewards[1].plugin().limits.memory_bytes, 1 << 30);
     assert_eq!(plan.evals[0].gate["pass@1"], 0.4);
     assert_eq!(plan.evals[0].when.every, Some(50));
     let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else { panic!("data") };

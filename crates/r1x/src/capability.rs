@@ -62,7 +62,7 @@ pub type SharedJudge = Arc<dyn Judge>;
 /// # Errors
 /// When a checkpoint does not load.
 pub fn judges(plan: &RunPlan, threads: usize) -> Result<Option<SharedJudge>, Failure> {
-    if !plan.rewards.iter().any(|reward| reward.grant.contains(&Capability::Judge)) {
+    if !plan.rewards.iter().any(|reward| reward.plugin().grant.contains(&Capability::Judge)) {
         return Ok(None);
     }
     Ok(Some(Arc::new(Judges::load(&plan.judges, threads)?)))

@@ -111,7 +111,7 @@ impl Duty<'_> {
 
     /// The first rows, then those that lack something the reward reads.
     fn chosen<'r>(&self, judged: &[&'r Problem], rewarder: &WasmRewarder) -> Vec<&'r Problem> {
-        let most = if self.reward.grant.is_empty() { ROWS } else { COSTLY_ROWS };
+        let most = if self.reward.plugin().grant.is_empty() { ROWS } else { COSTLY_ROWS };
         let (first, rest) = judged.split_at(judged.len().min(most));
         let read = rewarder.columns(&self.reward.id);
         let lacks = |problem: &&&Problem| {

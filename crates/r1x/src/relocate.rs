@@ -27,7 +27,7 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
             found.clone_into(path);
         }
     };
-    plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin));
+    plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin_mut().path));
     for data in plan.data.values_mut() {
         if let SourcePlan::Jsonl { path, .. } = &mut data.source {
             place(path);

@@ -72,11 +72,11 @@ pub fn rewarder(
     let mut inputs = Vec::new();
     for reward in &plan.rewards {
         let bytes = component(reward, recorded)?;
-        let plugin = match world.loaded(&reward.sha256) {
+        let plugin = match world.loaded(&reward.plugin().sha256) {
             Some(plugin) => plugin,
             None => world
                 .host
-                .load_bytes(reward.plugin.clone(), bytes.clone())
+                .load_bytes(reward.plugin().path.clone(), bytes.clone())
                 .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?,
         };
         let info = plugin.info();
@@ -85,13 +85,13 @@ pub fn rewarder(
             name: info.name.clone(),
             version: info.version.clone(),
             wit_world: r1x_reward::WIT_WORLD.to_owned(),
-            sha256: reward.sha256.clone(),
+            sha256: reward.plugin().sha256.clone(),
             bytes,
             source_sha256: None,
-            config_json: reward.config.clone(),
+            config_json: reward.plugin().config.clone(),
             weight: reward.weight,
         });
-        let plugin = crate::capability::granted(&plugin, &reward.grant, judge.as_ref())?;
+        let plugin = crate::capability::granted(&plugin, &reward.plugin().grant, judge.as_ref())?;
         wired.push((reward.clone(), plugin));
     }
     let rewarder = WasmRewarder::new(&world.host, &wired)
@@ -101,21 +101,25 @@ pub fn rewarder(
 
 /// The component of a reward.
 fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, Failure> {
-    let path = Path::new(&reward.plugin);
+    let path = Path::new(&reward.plugin().path);
     let read = r1x_files::read(path, r1x_files::AMPLE);
     if let Ok(bytes) = &read
-        && crate::inputs::sha256(bytes) == reward.sha256
+        && crate::inputs::sha256(bytes) == reward.plugin().sha256
     {
         return Ok(read.unwrap_or_default());
     }
-    let kept = recorded.map(|store| store.plugin_bytes(&reward.sha256)).transpose()?;
+    let kept = recorded.map(|store| store.plugin_bytes(&reward.plugin().sha256)).transpose()?;
     if let Some(bytes) = kept.flatten() {
         return Ok(bytes);
     }
     read.map_err(|error| Failure::io(path, &error))?;
     Err(Failure::new(
         code::INPUT,
-        format!("{}: not the build that the plan names (reward `{}`)", reward.plugin, reward.id),
+        format!(
+            "{}: not the build that the plan names (reward `{}`)",
+            reward.plugin().path,
+            reward.id
+        ),
         "put the recorded build back, or start a new run with this one",
     ))
 }

@@ -30,7 +30,7 @@ pub use model::{
 };
 pub use optimizer::{OptimizerPlan, ScheduleKind, SchedulePlan};
 pub use record::{CheckpointPlan, RecordPlan};
-pub use reward::{LimitsPlan, OnFailure, RewardPlan};
+pub use reward::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 pub use sampling::SamplingPlan;
 pub use shaping::{
     AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan, GatePlan, Otherwise,

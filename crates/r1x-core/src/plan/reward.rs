@@ -5,27 +5,56 @@ use serde::{Deserialize, Serialize};
 use super::ShapingPlan;
 use crate::capability::Capability;
 
-/// A reward plugin and its place in the total.
+/// A reward and its place in the total.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RewardPlan {
     /// Its id in the spec.
     pub id: String,
-    /// Path of the component.
-    pub plugin: String,
-    /// sha256 of the component, hex.
-    pub sha256: String,
+    /// Who judges.
+    pub judged_by: JudgedBy,
     /// Weight in the total; where that has a course, its peak or its first point.
     pub weight: f64,
-    /// JSON text handed to the plugin's `configure`.
-    pub config: String,
-    /// What it may use.
-    pub limits: LimitsPlan,
     /// What a failure counts as.
     pub on_failure: OnFailure,
     /// Share of the rollouts scored together that may fail before the run stops; one always may.
     pub max_failed_share: f64,
     /// How its values enter the total.
     pub shaping: ShapingPlan,
+}
+
+impl RewardPlan {
+    /// The plugin that judges.
+    pub fn plugin(&self) -> &PluginPlan {
+        let JudgedBy::Plugin(plugin) = &self.judged_by;
+        plugin
+    }
+
+    /// The plugin that judges, to be changed.
+    pub fn plugin_mut(&mut self) -> &mut PluginPlan {
+        let JudgedBy::Plugin(plugin) = &mut self.judged_by;
+        plugin
+    }
+}
+
+/// Who judges completions for a reward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgedBy {
+    /// A WebAssembly component.
+    Plugin(PluginPlan),
+}
+
+/// A component that judges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginPlan {
+    /// Path of the component.
+    pub path: String,
+    /// sha256 of the component, hex.
+    pub sha256: String,
+    /// JSON text handed to the plugin's `configure`.
+    pub config: String,
+    /// What it may use.
+    pub limits: LimitsPlan,
     /// What it may ask for beyond text.
     pub grant: Vec<Capability>,
 }

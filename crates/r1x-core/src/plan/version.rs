@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::RunPlan;
 
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
-/// has its loss under `loss`, and leaves no key out.
+/// has its loss under `loss`, a reward's plugin under `judged_by`, and leaves no key out.
 pub const PLAN_VERSION: u64 = 2;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -131,6 +131,18 @@ fn reward_from_1(reward: &mut Value) {
     if let Some(Value::Object(limits)) = reward.get_mut("limits") {
         add(limits, "fuel", Value::Null);
     }
+    // Every reward was a plugin, whose keys stood beside those of the reward.
+    let keys = [
+        ("plugin", "path"),
+        ("sha256", "sha256"),
+        ("config", "config"),
+        ("limits", "limits"),
+        ("grant", "grant"),
+    ];
+    let parts =
+        keys.into_iter().filter_map(|(old, new)| Some((new.to_owned(), reward.remove(old)?)));
+    let plugin: Map<String, Value> = parts.collect();
+    add(reward, "judged_by", json!({ "plugin": plugin }));
 }
 
 fn grpo_from_1(grpo: &mut Map<String, Value>) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
+use r1x_core::plan::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, PortError, Problem, RewardOutcome, Rewarder, Rollout, RolloutGroup,
     testing,
@@ -48,14 +48,17 @@ pub fn hostile() -> Plugin {
 
 pub fn plan(plugin: &Plugin) -> RewardPlan {
     RewardPlan {
-        plugin: plugin.source().to_owned(),
-        sha256: plugin.sha256().to_owned(),
-        limits: LimitsPlan {
-            time_ms: 2_000,
-            time_per_rollout_ms: 5,
-            memory_bytes: 16 << 20,
-            ..testing::limits()
-        },
+        judged_by: JudgedBy::Plugin(PluginPlan {
+            path: plugin.source().to_owned(),
+            sha256: plugin.sha256().to_owned(),
+            limits: LimitsPlan {
+                time_ms: 2_000,
+                time_per_rollout_ms: 5,
+                memory_bytes: 16 << 20,
+                ..testing::limits()
+            },
+            ..testing::plugin()
+        }),
         on_failure: OnFailure::Mask,
         ..testing::reward("tested")
     }
@@ -64,8 +67,8 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
 /// The same plan with 50 ms a call.
 pub fn hasty(plugin: &Plugin) -> RewardPlan {
     let mut plan = plan(plugin);
-    plan.limits.time_ms = 50;
-    plan.limits.time_per_rollout_ms = 0;
+    plan.plugin_mut().limits.time_ms = 50;
+    plan.plugin_mut().limits.time_per_rollout_ms = 0;
     plan
 }
 

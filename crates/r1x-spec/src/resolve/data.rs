@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use r1x_core::plan::{CountdownPlan, DataPlan, DataRef, LimitsPlan, RewardPlan, SourcePlan};
+use r1x_core::plan::{
+    CountdownPlan, DataPlan, DataRef, JudgedBy, LimitsPlan, PluginPlan, RewardPlan, SourcePlan,
+};
 use r1x_core::problem::Split;
 
 use super::{MAX_INPUT_BYTES, Resolver};
@@ -117,11 +119,9 @@ impl Resolver<'_, '_> {
         }
         let asks = reward.facts.as_ref().map_or(Vec::new(), |facts| facts.asks.clone());
         let grant = self.grant(&id.0, spec, &asks);
-        reward.plan = Some(RewardPlan {
-            id: id.0.clone(),
-            plugin,
+        let judge = PluginPlan {
+            path: plugin,
             sha256: self.inputs.sha256(&bytes),
-            weight,
             config,
             limits: LimitsPlan {
                 time_ms: *spec.limits.time_ms,
@@ -129,10 +129,15 @@ impl Resolver<'_, '_> {
                 memory_bytes: spec.limits.memory_bytes.0,
                 fuel: spec.limits.fuel.as_deref().copied(),
             },
+            grant,
+        };
+        reward.plan = Some(RewardPlan {
+            id: id.0.clone(),
+            judged_by: JudgedBy::Plugin(judge),
+            weight,
             on_failure: *spec.on_failure,
             max_failed_share: *spec.max_failed_share,
             shaping,
-            grant,
         });
         reward
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use r1x_build::{BuildError, Environment, Prepared, Sandbox, SandboxError, Source};
-use r1x_core::plan::{LimitsPlan, OnFailure, RewardPlan};
+use r1x_core::plan::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout,
     RolloutGroup, testing,
@@ -72,14 +72,17 @@ pub fn obedient(language: &str) -> Plugin {
 
 pub fn plan(plugin: &Plugin) -> RewardPlan {
     RewardPlan {
-        plugin: plugin.source().to_owned(),
-        sha256: plugin.sha256().to_owned(),
-        limits: LimitsPlan {
-            time_ms: 3_000,
-            time_per_rollout_ms: 5,
-            memory_bytes: 128 << 20,
-            ..testing::limits()
-        },
+        judged_by: JudgedBy::Plugin(PluginPlan {
+            path: plugin.source().to_owned(),
+            sha256: plugin.sha256().to_owned(),
+            limits: LimitsPlan {
+                time_ms: 3_000,
+                time_per_rollout_ms: 5,
+                memory_bytes: 128 << 20,
+                ..testing::limits()
+            },
+            ..testing::plugin()
+        }),
         on_failure: OnFailure::Mask,
         ..testing::reward("tested")
     }

@@ -39,8 +39,8 @@ fn what_version_1_left_out_means_what_it_meant() {
     assert!(grpo.advantage.combine.is_plain());
     assert!(plan.judges.is_empty());
     for reward in &plan.rewards {
-        assert!(reward.shaping.is_plain() && reward.grant.is_empty());
-        assert_eq!(reward.limits.fuel, None);
+        assert!(reward.shaping.is_plain() && reward.plugin().grant.is_empty());
+        assert_eq!(reward.plugin().limits.fuel, None);
     }
     for reward in old["rewards"].as_array_mut().unwrap() {
         reward.as_object_mut().unwrap().remove("max_failed_share");
@@ -67,9 +67,9 @@ fn a_plan_of_today_leaves_nothing_out() {
     }
     assert!(left_out > 150, "{left_out} keys");
     let mut torn = whole;
-    torn["rewards"][1]["limits"].as_object_mut().unwrap().remove("fuel");
+    torn["rewards"][1]["judged_by"]["plugin"]["limits"].as_object_mut().unwrap().remove("fuel");
     let error = RunPlan::from_json(&torn.to_string()).unwrap_err().to_string();
-    assert_eq!(error, "it lacks `rewards.1.limits.fuel`");
+    assert_eq!(error, "it lacks `rewards.1.judged_by.plugin.limits.fuel`");
 }
 
 /// JSON pointers to every key below a value.

@@ -26,19 +26,19 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
     let mut rows = Vec::new();
     let mut complaints = Vec::new();
     for reward in &resolved.plan.rewards {
-        let Some(plugin) = world.loaded(&reward.sha256) else { continue };
+        let Some(plugin) = world.loaded(&reward.plugin().sha256) else { continue };
         let info = plugin.info();
         let list =
             |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
         rows.push(vec![
             reward.id.clone(),
             format!("{} {}", info.name, info.version),
-            reward.sha256.chars().take(12).collect(),
+            reward.plugin().sha256.chars().take(12).collect(),
             list(&info.columns),
             grants(reward),
-            limits(&reward.limits),
+            limits(&reward.plugin().limits),
         ]);
-        complaints.extend(above_ceiling(reward, world.source(&reward.sha256).as_ref()));
+        complaints.extend(above_ceiling(reward, world.source(&reward.plugin().sha256).as_ref()));
     }
     let header = ["reward", "plugin", "sha256", "columns", "grant", "limits"];
     let mut page = Page::default();
@@ -66,7 +66,7 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
 }
 
 fn grants(reward: &RewardPlan) -> String {
-    let words: Vec<&str> = reward.grant.iter().map(|one| one.as_str()).collect();
+    let words: Vec<&str> = reward.plugin().grant.iter().map(|one| one.as_str()).collect();
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
@@ -85,7 +85,7 @@ fn limits(limits: &LimitsPlan) -> String {
 fn above_ceiling(reward: &RewardPlan, source: Option<&Source>) -> Vec<String> {
     let Some(source) = source else { return Vec::new() };
     let Limits { time_ms, time_per_rollout_ms, memory_bytes, fuel } = source.manifest.limits;
-    let asked = &reward.limits;
+    let asked = &reward.plugin().limits;
     let path = source.manifest_path.as_deref().unwrap_or(Path::new("plugin.toml"));
     [
         ("time_ms", time_ms, Some(asked.time_ms)),

@@ -3,7 +3,7 @@
 //! What is compared is what the plugin says, before bounds, gate and weight. Generates nothing and writes
 //! nothing; `r1x rescore` keeps what is computed here.
 
-use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, PortError, RewardOutcome, RewardStatus, Rewarder, Rollout,
     RolloutGroup,
@@ -86,12 +86,16 @@ pub fn judge(
     let original = original(store, run, opened, reward)?;
     let config = match &arguments.with {
         Some(_) => config(arguments.with.as_deref())?,
-        None => original.config.clone(),
+        None => original.plugin().config.clone(),
     };
-    let plan = RewardPlan {
-        plugin: opened.plugin.source().to_owned(),
+    let judge = PluginPlan {
+        path: opened.plugin.source().to_owned(),
         sha256: opened.plugin.sha256().to_owned(),
         config: config.clone(),
+        ..original.plugin().clone()
+    };
+    let plan = RewardPlan {
+        judged_by: JudgedBy::Plugin(judge),
         on_failure: OnFailure::Mask,
         max_failed_share: 1.0,
         ..original
