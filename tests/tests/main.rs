@@ -1,3 +1,9 @@
 //! The one test binary of the repository. A module per thing that no single crate can test.
 
 mod architecture;
+mod extending;
+
+/// The top of the repository.
+fn root() -> std::path::PathBuf {
+    architecture::root()
+}

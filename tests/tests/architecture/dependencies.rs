@@ -133,7 +133,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["clap", "nix", "serde_json", "sha2", "tempfile"],
     ),
     ("xtask", &["r1x-build"], &["serde", "serde_json", "sha2"]),
-    ("r1x-tests", &[], &[]),
+    ("r1x-tests", &["r1x-core"], &[]),
 ];
 
 /// Crates that only a build with the `cuda` feature may contain.

@@ -89,7 +89,7 @@ const FACTS: [&str; 9] = [
 fn facts_are_written_in_one_place() {
     let mut violations = Vec::new();
     for source in all().iter().filter(|source| !source.is_beside()) {
-        if source.path == "crates/r1x-store/src/record.rs" {
+        if source.path.starts_with("crates/r1x-store/src/record") {
             continue;
         }
         for (at, line) in source.text.lines().enumerate() {
@@ -100,7 +100,7 @@ fn facts_are_written_in_one_place() {
             }
         }
     }
-    assert_none(&violations, "only record.rs of the store writes facts, for the recorder");
+    assert_none(&violations, "only record.rs of the store and what is below it write facts, for the recorder");
 }
 
 /// Values that a whole process shares, and why each may be.
