@@ -123,7 +123,11 @@ fn the_code_of_the_guide_is_that_of_the_files_it_names() {
         match &mut block {
             None if line == "```rust" => block = Some(Vec::new()),
             None => {
-                let named = line.split('`').skip(1).step_by(2).filter(|word| word.contains('/') && word.ends_with(".rs"));
+                let named = line
+                    .split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .filter(|word| word.contains('/') && word.ends_with(".rs"));
                 file = named.last().map(str::to_owned).or(file);
             }
             Some(lines) if line == "```" => {

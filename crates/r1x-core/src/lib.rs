@@ -6,6 +6,7 @@
 pub mod advantage;
 pub mod capability;
 pub mod checkpoint;
+pub mod cursor;
 pub mod estimate;
 pub mod facts;
 pub mod kl;

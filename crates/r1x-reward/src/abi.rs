@@ -1,12 +1,106 @@
 //! What passes between host and guest, free of any version of the contract.
 //!
-//! Every version of the WIT package has an adapter below this module that converts into these types, so the
-//! rest of the crate never sees generated code. Must not know scoring, batches or policies.
+//! Every version of the WIT package has an adapter below this module, which alone sees the code generated for it; the
+//! rest of the crate has the types of this file.
 
-pub(crate) mod v0_1;
+mod v0_1;
+
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Engine, Store};
 
 use crate::limits::MAX_LOG_BYTES;
 use crate::limits::MAX_LOG_LINES;
+use crate::state::State;
+
+/// The package of the contract, without its version.
+pub(crate) const PACKAGE: &str = "r1x:reward/";
+/// The version of the contract: any patch of it.
+pub(crate) const VERSION: &str = "0.1";
+/// The interfaces every guest may import: one whose functions it calls, and one that holds types only.
+const INTERFACES: [&str; 2] = ["log", "types"];
+
+/// A component whose imports and exports are resolved once, for all its instances.
+pub(crate) struct Linked(v0_1::RewardPre<State>);
+
+impl Linked {
+    /// Resolves the imports and exports of a component.
+    pub(crate) fn new(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
+        v0_1::prepare(engine, component).map(Self)
+    }
+
+    /// Its engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.0.engine()
+    }
+
+    /// What instances are made of, for functions that the contract does not name.
+    pub(crate) fn instance_pre(&self) -> &InstancePre<State> {
+        self.0.instance_pre()
+    }
+
+    /// Starts an instance.
+    pub(crate) fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Guest> {
+        self.0.instantiate(store).map(Guest)
+    }
+}
+
+/// A running instance, called by the functions of the contract.
+pub(crate) struct Guest(v0_1::Reward);
+
+impl Guest {
+    /// Calls `info`.
+    pub(crate) fn info(&self, store: &mut Store<State>) -> wasmtime::Result<PluginInfo> {
+        v0_1::info(&self.0, store)
+    }
+
+    /// Calls `configure`.
+    pub(crate) fn configure(
+        &self,
+        store: &mut Store<State>,
+        config_json: &str,
+    ) -> wasmtime::Result<Result<(), GuestError>> {
+        v0_1::configure(&self.0, store, config_json)
+    }
+
+    /// Calls `score-batch`.
+    pub(crate) fn score_batch(
+        &self,
+        store: &mut Store<State>,
+        batch: &[Question<'_>],
+    ) -> wasmtime::Result<Result<Vec<Answer>, GuestError>> {
+        v0_1::score_batch(&self.0, store, batch)
+    }
+}
+
+/// The first function of the contract that is not among some exports.
+pub(crate) fn missing_export(exports: &[&str]) -> Option<&'static str> {
+    v0_1::EXPORTS.into_iter().find(|wanted| !exports.contains(wanted))
+}
+
+/// What an import asks of the contract.
+pub(crate) enum Import<'n> {
+    /// An interface that every guest may import.
+    Open,
+    /// An interface that stands for something else, perhaps a capability.
+    Interface(&'n str),
+    /// An interface of another version.
+    OtherVersion(&'n str),
+    /// Nothing of the contract.
+    Foreign,
+}
+
+/// Reads the name of an import, such as `r1x:reward/log@0.1.0`.
+pub(crate) fn import(name: &str) -> Import<'_> {
+    let Some((interface, version)) =
+        name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'))
+    else {
+        return Import::Foreign;
+    };
+    if !version.strip_prefix(VERSION).is_some_and(|patch| patch.starts_with('.')) {
+        return Import::OtherVersion(version);
+    }
+    if INTERFACES.contains(&interface) { Import::Open } else { Import::Interface(interface) }
+}
 
 /// What a plugin says about itself.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,7 @@ use r1x_core::RewardStatus;
 use r1x_core::plan::LimitsPlan;
 use wasmtime::{Engine, Store, Trap};
 
-use crate::abi::v0_1::{self, Reward, RewardPre, State};
-use crate::abi::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
+use crate::abi::{Answer, CallLog, Guest, GuestError, Linked, LogLevel, PluginInfo, Question};
 use crate::capability::Grants;
 use crate::capability::assets::{self, Assets};
 use crate::capability::exec;
@@ -20,6 +19,7 @@ use crate::files::Files;
 use crate::limits::{
     Limiter, MAX_COMPONENT_HANDLES, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks,
 };
+use crate::state::State;
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
@@ -170,7 +170,7 @@ impl Carried {
 /// A running instance.
 pub(crate) struct Instance<'a> {
     store: Store<State>,
-    reward: Reward,
+    guest: Guest,
     ticker: &'a Ticker,
     limits: LimitsPlan,
 }
@@ -178,37 +178,37 @@ pub(crate) struct Instance<'a> {
 impl<'a> Instance<'a> {
     /// Starts an instance with what it is granted; `configure` has not been called.
     pub(crate) fn start(
-        pre: &RewardPre<State>,
+        linked: &Linked,
         ticker: &'a Ticker,
         limits: &LimitsPlan,
         (grants, carried): (&Grants, &Carried),
     ) -> Result<Self, Failure> {
-        let mut store = store(pre.engine(), limits, (grants, carried));
+        let mut store = store(linked.engine(), limits, (grants, carried));
         let deadline = Duration::from_millis(limits.time_ms);
         store.set_epoch_deadline(ticks(deadline));
         let started = {
             let _running = ticker.running();
-            pre.instantiate(&mut store)
+            linked.instantiate(&mut store)
         };
         match started {
-            Ok(reward) => Ok(Self { store, reward, ticker, limits: limits.clone() }),
+            Ok(guest) => Ok(Self { store, guest, ticker, limits: limits.clone() }),
             Err(error) => Err(explain(&error, &mut store, deadline, limits)),
         }
     }
 
     /// Calls a function without parameters that returns bytes and texts, or a refusal, in an instance of its own.
     pub(crate) fn prepare(
-        pre: &RewardPre<State>,
+        linked: &Linked,
         ticker: &Ticker,
         limits: &LimitsPlan,
         given: (&Grants, &Carried),
         function: &str,
     ) -> Result<Result<(Vec<u8>, Vec<String>), String>, Failure> {
-        let mut store = store(pre.engine(), limits, given);
+        let mut store = store(linked.engine(), limits, given);
         let deadline = Duration::from_millis(limits.time_ms);
         store.set_epoch_deadline(ticks(deadline));
         let _running = ticker.running();
-        let called = pre.instance_pre().instantiate(&mut store).and_then(|instance| {
+        let called = linked.instance_pre().instantiate(&mut store).and_then(|instance| {
             let function = instance.get_typed_func(&mut store, function)?;
             function.call(&mut store, ())
         });
@@ -219,12 +219,12 @@ impl<'a> Instance<'a> {
 
     /// Calls `info`.
     pub(crate) fn info(&mut self) -> Result<PluginInfo, Failure> {
-        self.call(1, 0, v0_1::info)
+        self.call(1, 0, Guest::info)
     }
 
     /// Calls `configure`, with `patience` times the usual deadline.
     pub(crate) fn configure(&mut self, config_json: &str, patience: u32) -> Result<(), Failure> {
-        self.call(patience, 0, |reward, store| v0_1::configure(reward, store, config_json))?
+        self.call(patience, 0, |guest, store| guest.configure(store, config_json))?
             .map_err(Failure::Refused)
     }
 
@@ -234,8 +234,8 @@ impl<'a> Instance<'a> {
         batch: &[Question<'_>],
         patience: u32,
     ) -> Result<Vec<Answer>, Failure> {
-        let scored = self
-            .call(patience, batch.len(), |reward, store| v0_1::score_batch(reward, store, batch))?;
+        let scored =
+            self.call(patience, batch.len(), |guest, store| guest.score_batch(store, batch))?;
         match scored {
             Err(refusal) => Err(Failure::Refused(refusal)),
             Ok(answers) if answers.len() != batch.len() => {
@@ -267,7 +267,7 @@ impl<'a> Instance<'a> {
         &mut self,
         patience: u32,
         rollouts: usize,
-        function: impl FnOnce(&Reward, &mut Store<State>) -> wasmtime::Result<T>,
+        function: impl FnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         let deadline = deadline(&self.limits, rollouts).saturating_mul(patience);
         self.store.set_epoch_deadline(ticks(deadline));
@@ -275,7 +275,7 @@ impl<'a> Instance<'a> {
         let state = self.store.data_mut();
         (state.capability_calls, state.ends) = (0, Instant::now().checked_add(deadline));
         let _running = self.ticker.running();
-        function(&self.reward, &mut self.store)
+        function(&self.guest, &mut self.store)
             .map_err(|error| explain(&error, &mut self.store, deadline, &self.limits))
     }
 }

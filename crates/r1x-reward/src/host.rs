@@ -13,8 +13,7 @@ use r1x_core::{Capability, shown};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
-use crate::abi::v0_1::{self, RewardPre, State};
-use crate::abi::{GuestError, PluginInfo, cut};
+use crate::abi::{self, GuestError, Import, Linked, PluginInfo, cut};
 use crate::cache::{self, Cache, Native};
 use crate::capability::{self, Grants};
 use crate::compile::{CompileError, Compiler, Kind, MAX_COMPONENT_BYTES, Size};
@@ -88,9 +87,9 @@ pub struct Plugin(Arc<Loaded>, Grants);
 
 struct Loaded {
     host: Host,
-    pre: RewardPre<State>,
+    pre: Linked,
     /// The same for the metering engine, made when first wanted.
-    metered: OnceLock<Result<RewardPre<State>, String>>,
+    metered: OnceLock<Result<Linked, String>>,
     source: String,
     info: PluginInfo,
     sha256: String,
@@ -204,7 +203,7 @@ impl Host {
         // What it wants tells more about a wrong component than what it lacks.
         check_imports(&self.0.engine, &component)?;
         check_exports(&self.0.engine, &component)?;
-        let pre = v0_1::prepare(&self.0.engine, &component)
+        let pre = Linked::new(&self.0.engine, &component)
             .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
         let asks = capability::asked(&self.0.engine, &component);
         let carried = Carried::by(bytes).map_err(Fault::TooMuch)?;
@@ -255,7 +254,7 @@ impl Host {
 }
 
 struct Opened {
-    pre: RewardPre<State>,
+    pre: Linked,
     info: PluginInfo,
     sha256: String,
     asks: Vec<Capability>,
@@ -296,10 +295,10 @@ fn check_header(bytes: &[u8]) -> Result<(), Fault> {
 fn check_exports(engine: &Engine, component: &Component) -> Result<(), Fault> {
     let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
-    match v0_1::EXPORTS.iter().find(|wanted| !exports.contains(wanted)) {
+    match abi::missing_export(&exports) {
         None => Ok(()),
         Some(missing) => Err(Fault::WrongExports {
-            missing: (*missing).to_owned(),
+            missing: missing.to_owned(),
             exports: match exports.as_slice() {
                 [] => "none".to_owned(),
                 some => cut(some.join(", "), MAX_INFO_BYTES),
@@ -316,18 +315,13 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
         if name.starts_with("wasi:") || name.starts_with("wasi_") {
             return Err(Fault::Wasi(name.to_owned()));
         }
-        let Some((interface, version)) =
-            name.strip_prefix(v0_1::PACKAGE).and_then(|rest| rest.split_once('@'))
-        else {
-            return Err(Fault::UnknownImport(name.to_owned()));
-        };
-        let same_minor = version.strip_prefix(v0_1::VERSION).is_some_and(|p| p.starts_with('.'));
-        if !same_minor {
-            return Err(Fault::OtherVersion(version.to_owned()));
-        }
-        let known = [v0_1::LOG, v0_1::TYPES].contains(&interface);
-        if !known && capability::of_interface(interface).is_none() {
-            return Err(Fault::UnknownImport(name.to_owned()));
+        match abi::import(name) {
+            Import::Open => {}
+            Import::Interface(interface) if capability::of_interface(interface).is_some() => {}
+            Import::OtherVersion(version) => return Err(Fault::OtherVersion(version.to_owned())),
+            Import::Interface(_) | Import::Foreign => {
+                return Err(Fault::UnknownImport(name.to_owned()));
+            }
         }
     }
     Ok(())
@@ -478,13 +472,13 @@ impl Plugin {
         Instance::start(pre, self.0.host.ticker(), limits, (&self.1, &self.0.carried))
     }
 
-    fn metered(&self) -> Result<&RewardPre<State>, String> {
+    fn metered(&self) -> Result<&Linked, String> {
         let prepared = self.0.metered.get_or_init(|| {
             let host = &self.0.host;
             let engine = host.engine(Kind::Metered);
             let compiled = host.compile(Kind::Metered, &self.0.bytes);
             let (component, _) = compiled.map_err(|fault| fault.to_string())?;
-            v0_1::prepare(engine, &component).map_err(|error| format!("{error:#}"))
+            Linked::new(engine, &component).map_err(|error| format!("{error:#}"))
         });
         prepared.as_ref().map_err(Clone::clone)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use r1x_core::plan::LimitsPlan;
 
-use crate::abi::v0_1;
+use crate::abi::Linked;
 use crate::capability::Grants;
 use crate::compile::Kind;
 use crate::error::{Fault, RewardError};
@@ -52,7 +52,7 @@ impl Host {
         let unusable = |fault: Fault| RewardError::new("the interpreter", fault);
         let (code, _) = self.compile(Kind::Timed, component).map_err(unusable)?;
         let wrong = |error: wasmtime::Error| unusable(Fault::WrongTypes(format!("{error:#}")));
-        let pre = v0_1::prepare(self.engine(Kind::Timed), &code).map_err(wrong)?;
+        let pre = Linked::new(self.engine(Kind::Timed), &code).map_err(wrong)?;
         let carried = Carried::by(component).map_err(|reason| unusable(Fault::TooMuch(reason)))?;
         let (layer, late) =
             Instance::prepare(&pre, self.ticker(), limits, (&Grants::default(), &carried), PREPARE)

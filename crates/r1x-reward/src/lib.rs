@@ -25,6 +25,7 @@ mod recover;
 mod sample;
 mod score;
 mod sections;
+mod state;
 mod verdict;
 mod wasi;
 mod workers;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -343,7 +343,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         }
         Command::Schema => command::info::schema(),
         Command::Explain { code } => command::info::explain(code.as_deref()),
-        Command::Completions { shell } => command::info::completions(shell),
+        Command::Completions { shell } => command::info::completions(shell, &mut Cli::command()),
         Command::Version => command::info::version(),
     }
 }

@@ -100,7 +100,10 @@ fn facts_are_written_in_one_place() {
             }
         }
     }
-    assert_none(&violations, "only record.rs of the store and what is below it write facts, for the recorder");
+    assert_none(
+        &violations,
+        "only record.rs of the store and what is below it write facts, for the recorder",
+    );
 }
 
 /// Values that a whole process shares, and why each may be.

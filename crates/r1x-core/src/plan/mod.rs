@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::port::Cursor;
+use crate::cursor::Cursor;
 
 mod data;
 mod eval;

@@ -8,7 +8,6 @@
 //! all of it. Frozen weights beside those that learn have names, so a reference, a teacher and a judge differ in nothing
 //! else.
 
-mod cursor;
 mod error;
 mod judge;
 mod model;
@@ -16,7 +15,7 @@ mod problems;
 mod recorder;
 mod reward;
 
-pub use cursor::Cursor;
+pub use crate::cursor::Cursor;
 pub use error::{Boundary, PortError};
 pub use judge::{Judge, JudgeRequest};
 pub use model::{

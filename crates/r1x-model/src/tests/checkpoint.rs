@@ -147,9 +147,9 @@ fn an_edited_state_is_refused_whatever_was_edited() {
         assert!(saved.refused(&ANY).contains(said), "{text}");
     }
     let mut newer = whole;
-    newer["format"] = 3.into();
+    newer["format"] = 4.into();
     saved.write_state(&newer);
-    assert!(saved.refused(&ANY).contains("has format 3"));
+    assert!(saved.refused(&ANY).contains("has format 4"));
 }
 
 #[test]

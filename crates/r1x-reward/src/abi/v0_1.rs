@@ -1,19 +1,15 @@
 //! Version 0.1 of the contract: generated bindings, and their conversion into the crate's own types.
 //!
-//! Must not know limits, deadlines or policies. The next version gets a file of its own beside this one.
-
-use std::sync::Arc;
-use std::time::Instant;
+//! Nothing here leaves the module above, so the next version gets a file of its own beside this one.
 
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{Answer, CallLog, GuestError, LogLevel, Needs, PluginInfo, Question, cut};
-use crate::capability::assets::Assets;
-use crate::capability::{self, Grants};
-use crate::files::Files;
-use crate::limits::{Limiter, MAX_INFO_BYTES};
-use crate::wasi::{self, System};
+use super::{Answer, GuestError, LogLevel, Needs, PluginInfo, Question, cut};
+use crate::capability;
+use crate::limits::MAX_INFO_BYTES;
+use crate::state::State;
+use crate::wasi;
 
 #[allow(clippy::all, missing_docs)]
 mod generated {
@@ -26,34 +22,10 @@ mod generated {
 }
 
 use generated::r1x::reward::{log, types};
-pub(crate) use generated::{Reward, RewardPre};
+pub(super) use generated::{Reward, RewardPre};
 
-/// The package that this file speaks, without its version.
-pub(crate) const PACKAGE: &str = "r1x:reward/";
-/// The version that this file speaks: any patch of it.
-pub(crate) const VERSION: &str = "0.1";
-/// The only interface every guest may import functions from.
-pub(crate) const LOG: &str = "log";
-/// The interface that holds types only.
-pub(crate) const TYPES: &str = "types";
 /// What a guest must export.
-pub(crate) const EXPORTS: [&str; 3] = ["info", "configure", "score-batch"];
-
-/// The host's side of one instance.
-#[derive(Default)]
-pub(crate) struct State {
-    pub(crate) limiter: Limiter,
-    pub(crate) log: CallLog,
-    pub(crate) system: System,
-    pub(crate) grants: Grants,
-    pub(crate) assets: Arc<Assets>,
-    /// What its own system shows it as files.
-    pub(crate) files: Arc<Files>,
-    /// Uses of capabilities since the call began.
-    pub(crate) capability_calls: u32,
-    /// When the call under way must have ended.
-    pub(crate) ends: Option<Instant>,
-}
+pub(super) const EXPORTS: [&str; 3] = ["info", "configure", "score-batch"];
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) {
@@ -69,7 +41,7 @@ impl log::Host for State {
 impl types::Host for State {}
 
 /// Resolves the imports and exports of a component once, for all its instances.
-pub(crate) fn prepare(
+pub(super) fn prepare(
     engine: &Engine,
     component: &Component,
 ) -> wasmtime::Result<RewardPre<State>> {
@@ -81,7 +53,7 @@ pub(crate) fn prepare(
 }
 
 /// Calls `info`.
-pub(crate) fn info(reward: &Reward, store: &mut Store<State>) -> wasmtime::Result<PluginInfo> {
+pub(super) fn info(reward: &Reward, store: &mut Store<State>) -> wasmtime::Result<PluginInfo> {
     let info = reward.call_info(store)?;
     Ok(PluginInfo {
         name: info.name,
@@ -102,7 +74,7 @@ pub(crate) fn info(reward: &Reward, store: &mut Store<State>) -> wasmtime::Resul
 }
 
 /// Calls `configure`.
-pub(crate) fn configure(
+pub(super) fn configure(
     reward: &Reward,
     store: &mut Store<State>,
     config_json: &str,
@@ -111,7 +83,7 @@ pub(crate) fn configure(
 }
 
 /// Calls `score-batch`.
-pub(crate) fn score_batch(
+pub(super) fn score_batch(
     reward: &Reward,
     store: &mut Store<State>,
     batch: &[Question<'_>],

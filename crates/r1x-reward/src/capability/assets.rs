@@ -11,9 +11,9 @@ use wasmtime::component::LinkerInstance;
 
 use super::{count, not_granted};
 use crate::abi::cut;
-use crate::abi::v0_1::State;
 use crate::limits::MAX_INFO_BYTES;
 use crate::sections;
+use crate::state::State;
 
 /// How the name of a section with a file begins.
 pub(crate) const PREFIX: &str = "r1x:asset/";

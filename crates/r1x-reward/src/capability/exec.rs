@@ -16,11 +16,11 @@ use wasmtime::component::{
 use wasmtime::{Store, StoreContextMut, Trap};
 
 use super::{count, not_granted, off_the_clock};
-use crate::abi::v0_1::State;
 use crate::compile::Kind;
 use crate::error::{Fault, RewardError};
 use crate::host::Host;
 use crate::limits::{Limiter, MAX_COMPONENT_HANDLES, ticks};
+use crate::state::State;
 use crate::wasi::{self, Exited};
 
 /// Units of work in a nominal millisecond.

@@ -9,7 +9,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance};
 
 use super::{count, not_granted, off_the_clock};
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]

@@ -15,8 +15,9 @@ use r1x_core::{Capability, Judge};
 use wasmtime::component::{Component, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};
 
-use crate::abi::v0_1::{PACKAGE, State, VERSION};
+use crate::abi::{self, Import};
 use crate::limits::ticks;
+use crate::state::State;
 use exec::Exec;
 
 /// Calls of one capability that a guest may make in one call of its own. A plugin asks for a whole batch at
@@ -66,9 +67,8 @@ pub(crate) fn of_interface(interface: &str) -> Option<Capability> {
 }
 
 fn of_import(import: &str) -> Option<&'static (Capability, &'static str, Definition)> {
-    let (interface, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
-    let same_minor = version.strip_prefix(VERSION).is_some_and(|rest| rest.starts_with('.'));
-    INTERFACES.iter().find(|(_, known, _)| same_minor && *known == interface)
+    let Import::Interface(interface) = abi::import(import) else { return None };
+    INTERFACES.iter().find(|(_, known, _)| *known == interface)
 }
 
 /// What a component asks for: a capability whose interface it imports.

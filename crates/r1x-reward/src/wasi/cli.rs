@@ -7,7 +7,7 @@ use wasmtime::component::{LinkerInstance, Val};
 
 use super::io::{InputStream, OutputStream, STDERR, STDOUT};
 use super::{constant, handle};
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 /// The guest ended its program, which ends the call it was in.
 #[derive(Debug, thiserror::Error)]

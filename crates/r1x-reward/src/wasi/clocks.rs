@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower};
 
 use super::handle;
 use super::io::Pollable;
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 /// Seconds from the epoch to 2024-01-01 00:00:00 UTC, the date in every guest.
 const DATE_SECONDS: u64 = 1_704_067_200;

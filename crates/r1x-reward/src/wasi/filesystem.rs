@@ -12,8 +12,8 @@ use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, 
 use super::clocks::{DATE, Datetime};
 use super::io::{InputStream, READ_BYTES, StreamFault};
 use super::{constant, handle, handle_type};
-use crate::abi::v0_1::State;
 use crate::files::{Files, Node};
+use crate::state::State;
 
 /// Where the tree is seen.
 const ROOT: &str = "/";

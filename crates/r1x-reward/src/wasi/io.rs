@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentType, LinkerInstance, Lower, Resource, Resour
 
 use super::{handle, handle_type};
 use crate::abi::LogLevel;
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 /// What an error of a stream would be, if streams had any.
 pub(super) struct StreamFault;

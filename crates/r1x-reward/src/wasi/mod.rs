@@ -18,9 +18,9 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
 
-use crate::abi::v0_1::State;
 use crate::abi::{CallLog, LogLevel};
 use crate::limits::MAX_LOG_BYTES;
+use crate::state::State;
 
 /// The only version offered: any patch of it.
 const VERSION: &str = "0.2.";

@@ -5,7 +5,7 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 /// Bytes a guest may ask for at a time: the memory is the host's.
 const MAX_BYTES: u64 = 1 << 20;

@@ -4,7 +4,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Val};
 
 use super::{constant, handle, handle_type};
-use crate::abi::v0_1::State;
+use crate::state::State;
 
 /// The network; there is only one, and it leads nowhere.
 struct Network;

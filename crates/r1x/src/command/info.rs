@@ -2,9 +2,6 @@
 //!
 //! Must not need a store or a spec.
 
-use clap::CommandFactory;
-
-use crate::cli::Cli;
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
@@ -40,13 +37,16 @@ pub fn explain(asked: Option<&str>) -> Result<i32, Failure> {
     Ok(0)
 }
 
-/// Prints a completion script.
+/// Prints a completion script for the whole command line.
 ///
 /// # Errors
 /// Never.
-pub fn completions(shell: clap_complete::Shell) -> Result<i32, Failure> {
+pub fn completions(
+    shell: clap_complete::Shell,
+    command: &mut clap::Command,
+) -> Result<i32, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "r1x", &mut script);
+    clap_complete::generate(shell, command, "r1x", &mut script);
     output::data(&String::from_utf8_lossy(&script));
     Ok(0)
 }
