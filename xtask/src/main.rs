@@ -8,6 +8,7 @@ mod crowd;
 mod failure;
 mod field;
 mod fuzz;
+mod needs;
 mod plugins;
 mod program;
 
@@ -43,6 +44,12 @@ const TASKS: &[Task] = &[
         "TARGET [--minutes N] [--seed S]",
         "read mutated files until something breaks; a wrong target lists them, `all` takes each",
         fuzz::run,
+    ),
+    (
+        "needs",
+        "",
+        "run the tests that need a tool, a data set or a card which this machine has, and say what it lacks",
+        needs::run,
     ),
     (
         "plugins",

@@ -3,21 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use r1x_core::digest::hex;
+pub use r1x_core::digest::sha256;
 use sha2::{Digest, Sha256};
 
 use crate::error::BuildError;
 
 /// Folders that hold what tools left behind.
 const NOT_SOURCES: &[&str] = &["target", "node_modules", "__pycache__", "build", "dist"];
-
-/// sha256, lower-case hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Every source file below a folder, sorted, relative to it. Hidden files, components and what tools leave
 /// behind are none. Sources travel in a component, so a link to what is not the plugin's own is refused.

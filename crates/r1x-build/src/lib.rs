@@ -19,7 +19,6 @@ mod stage;
 pub mod supervise;
 pub mod template;
 mod tool;
-mod units;
 
 pub use build::{BuiltPlugin, build, find, find_component};
 pub use environment::{Environment, Prepared, Sandbox, SandboxError, SandboxHandle};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use r1x_core::long_number;
+use r1x_core::units::bytes_or_number;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -15,7 +16,6 @@ use toml::Spanned;
 pub use self::words::{Capabilities, Language, TopLevel};
 use crate::error::ManifestError;
 use crate::package::{REQUIREMENT_HINT, Requirement};
-use crate::units::parse_bytes;
 
 /// The contract a manifest speaks of when it names none.
 pub(crate) const WORLD: &str = "r1x:reward@0.1.0";
@@ -456,7 +456,7 @@ impl Reader<'_> {
             None => None,
             Some(value) => {
                 let bytes = match value.get_ref() {
-                    Value::String(text) => parse_bytes(text),
+                    Value::String(text) => bytes_or_number(text),
                     other => other.as_u64(),
                 };
                 let wrong = |what: &str| self.wrong(value.span().start, what, BYTES_HINT);

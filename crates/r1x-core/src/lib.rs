@@ -7,6 +7,7 @@ pub mod advantage;
 pub mod capability;
 pub mod checkpoint;
 pub mod cursor;
+pub mod digest;
 pub mod estimate;
 pub mod facts;
 pub mod kl;
@@ -23,6 +24,7 @@ pub mod schedule;
 pub mod shown;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod units;
 
 pub use capability::Capability;
 pub use checkpoint::CheckpointKind;

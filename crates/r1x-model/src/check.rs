@@ -193,11 +193,9 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs a card"]
     fn a_step_on_a_card_is_a_step_on_kernels() {
-        match r1x_ops::parse_device("cuda:0") {
-            Ok(device) => assert_all(&device),
-            Err(reason) => println!("skipped: {reason}"),
-        }
+        assert_all(&r1x_ops::parse_device("cuda:0").unwrap());
     }
 
     #[test]

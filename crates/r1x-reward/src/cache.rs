@@ -4,7 +4,6 @@
 //! have written: the folder must belong to us and be closed to everyone else, or it is not used at all. Must
 //! not know what a component is for.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use r1x_core::digest::{hex, sha256};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -97,12 +97,7 @@ pub(crate) fn key(engine: &Engine, wasm_sha256: &str) -> String {
     format!("{wasm_sha256}-{}", &settings[..16])
 }
 
-/// Lower-case hex sha256.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes).as_slice())
-}
-
-/// The same of a file, a piece at a time: entries are large, and touching fresh memory costs as much as hashing.
+/// sha256 of a file, lower-case hex, a piece at a time: entries are large, and touching fresh memory costs as much as hashing.
 fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
@@ -113,14 +108,6 @@ fn sha256_of_file(path: &Path) -> io::Result<String> {
             length => hasher.update(&piece[..length]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Hashes what `Hash` types feed it with sha256, which stays the same between processes and compilers.

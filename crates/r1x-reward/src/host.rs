@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use r1x_core::plan::LimitsPlan;
-use r1x_core::{Capability, shown};
+use r1x_core::{Capability, digest, shown};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
@@ -136,7 +136,7 @@ impl Host {
 
     /// Whether loading this component will find it compiled.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
-        let key = cache::key(&self.0.engine, &cache::sha256(&sections::code(wasm)));
+        let key = cache::key(&self.0.engine, &digest::sha256(&sections::code(wasm)));
         self.0.cache.as_ref().is_some_and(|cache| cache.contains(&key))
     }
 
@@ -198,7 +198,7 @@ impl Host {
 
     fn open(&self, bytes: &[u8]) -> Result<Opened, Fault> {
         let started = Instant::now();
-        let sha256 = cache::sha256(bytes);
+        let sha256 = digest::sha256(bytes);
         let (component, origin) = self.compile(Kind::Timed, bytes)?;
         // What it wants tells more about a wrong component than what it lacks.
         check_imports(&self.0.engine, &component)?;
@@ -221,7 +221,7 @@ impl Host {
         check_header(bytes)?;
         let engine = self.engine(kind);
         let code = sections::code(bytes);
-        let key = cache::key(engine, &cache::sha256(&code));
+        let key = cache::key(engine, &digest::sha256(&code));
         let cached = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &key));
         if let Some(component) = cached {
             return Ok((component, Origin::Cache));

@@ -49,11 +49,6 @@ use resolve::Resolver;
 use source::Sources;
 use spec::RunSpec;
 
-/// A size with a unit as specs write it: `256MiB`, `1.5GB`; `None` for anything else.
-pub fn bytes(text: &str) -> Option<u64> {
-    terms::Bytes::parse(text)
-}
-
 /// One value of a resolved spec.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {

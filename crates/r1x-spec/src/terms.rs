@@ -10,6 +10,7 @@ use r1x_core::plan::{
     Truncated, ZeroSignal,
 };
 use r1x_core::problem::Split;
+use r1x_core::units;
 
 use crate::codes;
 use crate::diagnostic::{nearest, quoted};
@@ -260,29 +261,6 @@ impl Term for Free {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bytes(pub u64);
 
-impl Bytes {
-    /// Reads a size with a unit.
-    pub(crate) fn parse(text: &str) -> Option<u64> {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, unit) = text.split_at(end);
-        let factor: u64 = match unit.trim() {
-            "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "kB" | "KB" => 1_000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            _ => return None,
-        };
-        if let Ok(whole) = number.parse::<u64>() {
-            return whole.checked_mul(factor);
-        }
-        let bytes = number.parse::<f64>().ok()? * factor as f64;
-        (bytes < 9e15).then_some(bytes as u64)
-    }
-}
-
 impl Term for Bytes {
     fn shape(range: Range) -> Shape {
         let whole =
@@ -298,7 +276,7 @@ impl Term for Bytes {
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
         let bytes = match &node.value {
             Value::Int(_) => u64::read(node, range, reader)?,
-            Value::Text(text) => match Bytes::parse(text) {
+            Value::Text(text) => match units::bytes(text) {
                 Some(bytes) => bytes,
                 None => {
                     let message = format!("{} is not a size in bytes", quoted(text));
@@ -549,16 +527,6 @@ impl Term for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn byte_sizes_have_binary_and_decimal_units() {
-        assert_eq!(Bytes::parse("256MiB"), Some(268_435_456));
-        assert_eq!(Bytes::parse("1.5KiB"), Some(1536));
-        assert_eq!(Bytes::parse("2 GB"), Some(2_000_000_000));
-        for text in ["MiB", "1XB", "-1MiB", "18446744073709551615GiB", "1..5KiB"] {
-            assert_eq!(Bytes::parse(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn figures_have_one_spelling() {

@@ -301,3 +301,6 @@ impl Builder<'_> {
         Box::new(diagnostic)
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -5,6 +5,7 @@
 //! Superseded attempts are left out, so a resumed run has the digest of an uninterrupted one. Times, names
 //! and machines are left out too. Must not depend on what of a rollout is kept.
 
+use r1x_core::digest::hex;
 use r1x_core::facts::{EvalFacts, StepFacts};
 use r1x_core::rollout::{CreditedGroup, GateState, RewardOutcome, RewardTerm, RewardedRollout};
 use sha2::{Digest, Sha256};
@@ -78,7 +79,7 @@ impl Facts {
     }
 
     fn finish(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0.finalize())
     }
 }
 

@@ -6,6 +6,7 @@ mod step;
 
 use std::collections::{HashMap, HashSet};
 
+use r1x_core::digest::hex;
 use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalSample, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
 use r1x_core::problem::Problem;
@@ -18,7 +19,7 @@ use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};
 use crate::digest;
 use crate::error::StoreError;
-use crate::start::{hash_parts, hex, id, now_ms, reward_key};
+use crate::start::{hash_parts, id, now_ms, reward_key};
 use crate::writer::{Cell, Rows, Tx};
 
 /// Numbers as bytes, little endian.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use r1x_core::digest::hex;
 use r1x_core::plan::RecordPlan;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -167,17 +168,6 @@ pub(crate) fn hash_parts<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) 
         }
     }
     hasher.finalize().into()
-}
-
-/// Bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
 }
 
 /// What of a rollout the plan keeps; everything, where the plan does not say.

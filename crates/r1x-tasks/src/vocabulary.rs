@@ -95,8 +95,8 @@ mod tests {
     use r1x_core::testing;
 
     use super::*;
-    use crate::digest::sha256_hex;
     use crate::load;
+    use r1x_core::digest::sha256;
 
     fn plan(prompt: &str, trace: TraceStyle) -> DataPlan {
         let source = SourcePlan::Countdown(CountdownPlan {
@@ -171,7 +171,7 @@ mod tests {
             DataPlan {
                 source: SourcePlan::Jsonl {
                     path: path.display().to_string(),
-                    sha256: sha256_hex(text.as_bytes()),
+                    sha256: sha256(text.as_bytes()),
                     heldout: 0.5,
                     columns: Some(vec!["q".to_owned()]),
                     renamed: Default::default(),

@@ -34,9 +34,7 @@ pub struct Global {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let plain = || text.parse::<u64>().ok();
-    r1x_spec::bytes(text)
-        .or_else(plain)
+    r1x_core::units::bytes_or_number(text)
         .ok_or_else(|| "a size is a number with a unit, such as 500MiB or 2GiB".to_owned())
 }
 

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use r1x_build::Source;
-use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, LimitsPlan, RunPlan, SourcePlan};
+use r1x_core::{Capability, digest};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
 use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
 use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
-use sha2::{Digest, Sha256};
 
 use crate::memory;
 
@@ -96,11 +95,6 @@ fn refused(error: RewardError) -> Refusal {
     Refusal::new(error.to_string(), error.hint())
 }
 
-/// sha256, lower-case hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What a spec may know of a file that was read.
 fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
     let (set, none) = (&opened.set, BTreeMap::new());
@@ -130,7 +124,7 @@ impl Inputs for World {
     }
 
     fn sha256(&self, bytes: &[u8]) -> String {
-        sha256(bytes)
+        digest::sha256(bytes)
     }
 
     fn vocabulary(&self, id: &str, data: &DataPlan) -> Result<Vec<String>, String> {
@@ -194,7 +188,7 @@ impl Inputs for World {
     }
 
     fn plugin(&self, path: &Path, bytes: &[u8], config_json: &str) -> Result<PluginFacts, Refusal> {
-        let hash = sha256(bytes);
+        let hash = digest::sha256(bytes);
         let source = self.source(&hash);
         let known = self.loaded(&hash);
         let plugin = match known {

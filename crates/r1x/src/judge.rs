@@ -75,7 +75,7 @@ fn check(folder: &Path, sha256: &str) -> Result<(), PortError> {
         let message = format!("{}: {error}", path.display());
         PortError::new(Boundary::Data, message, "put the checkpoint back where the plan says")
     })?;
-    if crate::inputs::sha256(&bytes) == sha256 {
+    if r1x_core::digest::sha256(&bytes) == sha256 {
         return Ok(());
     }
     Err(PortError::new(

@@ -52,7 +52,7 @@ pub fn plan_json(plan: &RunPlan) -> Result<(String, String), Failure> {
             "please report this",
         )
     })?;
-    let hash = crate::inputs::sha256(json.as_bytes());
+    let hash = r1x_core::digest::sha256(json.as_bytes());
     Ok((json, hash))
 }
 

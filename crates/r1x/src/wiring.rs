@@ -104,7 +104,7 @@ fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, F
     let path = Path::new(&reward.plugin().path);
     let read = r1x_files::read(path, r1x_files::AMPLE);
     if let Ok(bytes) = &read
-        && crate::inputs::sha256(bytes) == reward.plugin().sha256
+        && r1x_core::digest::sha256(bytes) == reward.plugin().sha256
     {
         return Ok(read.unwrap_or_default());
     }

@@ -1,7 +1,7 @@
 //! Capabilities as a user meets them: what a spec and a manifest must say, and programs in Python.
 //!
-//! Programs need componentize-py; without it their tests say so and pass. What is built stays below `target/`,
-//! so only the first run takes the minute. Must not test what a crate can test alone.
+//! Programs need componentize-py to build the interpreter. What is built stays below `target/`, so only the first run
+//! takes the minute. Must not test what a crate can test alone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -29,17 +29,13 @@ fn host(workers: usize) -> Host {
     Host::new(HostOptions { cache_dir, workers }).unwrap()
 }
 
-/// The reward `code` with an interpreter; `None`, with a reason, where there is no packager.
-fn code() -> Option<Plugin> {
-    if let Err(error) = interpreter::ready("python", &environment()) {
-        eprintln!("skipped: {error} ({})", error.hint());
-        return None;
-    }
+/// The reward `code` with an interpreter.
+fn code() -> Plugin {
     let component = interpreter::component("python", &environment()).unwrap().unwrap();
     let host = host(2);
     let exec = Exec::new(&host, &[("python", &component)]).unwrap();
     let plugin = host.load(root().join("plugins/code.wasm")).unwrap();
-    Some(plugin.with(Grants { exec: Some(exec), ..Grants::default() }))
+    plugin.with(Grants { exec: Some(exec), ..Grants::default() })
 }
 
 /// Each case by itself, as `r1x plugin test` judges it.
@@ -51,8 +47,9 @@ fn score(plugin: &Plugin, case: &Value) -> Result<RewardOutcome, String> {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn programs_in_python_end_as_the_table_says() {
-    let Some(plugin) = code() else { return };
+    let plugin = code();
     let table = std::fs::read_to_string(root().join("plugins/code/cases.jsonl")).unwrap();
     let cases: Vec<Value> = table.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(cases.len() > 25);
@@ -77,8 +74,9 @@ fn programs_in_python_end_as_the_table_says() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn a_batch_of_programs_gives_what_each_gives_alone() {
-    let Some(plugin) = code() else { return };
+    let plugin = code();
     let samples: Vec<Sample> = (0..24)
         .map(|index| {
             let program = match index % 3 {

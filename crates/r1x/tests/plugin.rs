@@ -320,28 +320,22 @@ fn a_recorded_run_can_be_judged_again() {
     assert_eq!(card["digest"], run["digest"], "the run itself is as it was");
 }
 
-/// Whether this machine can compile Rust to WebAssembly.
-fn has_compiler() -> bool {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let library = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
-        .output();
-    let installed = library.is_ok_and(|out| Path::new(text(&out.stdout).trim()).is_dir());
-    installed || std::env::var_os("R1X_WASM_RUSTC").is_some()
-}
-
 #[test]
-fn a_new_plugin_passes_its_tests_as_it_is() {
+fn a_new_plugin_has_a_folder_that_was_not_there() {
     let bench = Bench::new();
     let folder = bench.folder.path().to_str().unwrap().to_owned();
     let told = bench.ok(&["plugin", "new", "my-reward", "--lang", "rust", "--in", &folder]);
     assert!(told.contains("src/lib.rs") && told.contains("r1x plugin test"), "{told}");
     let told = bench.fails(4, &["plugin", "new", "my-reward", "--in", &folder]);
     assert!(told.contains("is there already"), "{told}");
-    if !has_compiler() {
-        eprintln!("skipped: no compiler for wasm32-unknown-unknown (rustup target add)");
-        return;
-    }
+}
+
+#[test]
+#[ignore = "needs a Rust compiler for WebAssembly"]
+fn a_new_plugin_passes_its_tests_as_it_is() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().to_str().unwrap().to_owned();
+    bench.ok(&["plugin", "new", "my-reward", "--lang", "rust", "--in", &folder]);
     let plugin = format!("{folder}/my-reward");
     let told = bench.ok(&["plugin", "test", &plugin]);
     assert!(told.contains("3 of 3 cases pass") && told.contains("ok  my-reward 0.1.0"), "{told}");

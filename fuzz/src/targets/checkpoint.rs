@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use r1x_core::Learner;
+use r1x_core::digest::sha256;
 use r1x_core::plan::{FeedForwardPlan, ModelPlan};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_model::{DecoderPolicy, Model};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{Read, Target, failed, said};
 
@@ -40,11 +40,6 @@ fn make(folder: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
     let mut files = Files { folder: saved, state, model, optimizer };
     let read = move |input: &[u8]| files.read(&mut policy, input);
     Ok((Box::new(read), seeds))
-}
-
-/// sha256, lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Files {
@@ -81,7 +76,7 @@ impl Files {
     /// The state with the hash of a changed file, and of the first format, which has no seal: so that the file is read.
     fn hashed(&self, key: &str, bytes: &[u8]) -> Vec<u8> {
         let mut state: Value = serde_json::from_slice(&self.state).unwrap_or_default();
-        state[key] = Value::from(hex(bytes));
+        state[key] = Value::from(sha256(bytes));
         state["format"] = 1.into();
         state.to_string().into_bytes()
     }

@@ -1,7 +1,7 @@
 //! Every checker passes and fails as its rows in the table say; the public data set can be read.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::*;
 use r1x_plugin::testing::{check_adversarial, check_cases};
@@ -56,13 +56,11 @@ fn mistakes_are_named() {
 }
 
 #[test]
+#[ignore = "needs ifeval/input_data.jsonl"]
 fn every_prompt_of_the_data_set_can_be_read() {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-    let path = top.join("shared/data/ifeval/input_data.jsonl");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: IFEval is not at {}", path.display());
-        return;
-    };
+    let folder = std::env::var_os("R1X_SHARED").expect("R1X_SHARED names a folder with data sets");
+    let path = PathBuf::from(folder).join("data/ifeval/input_data.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
     let mut ids = BTreeSet::new();
     for line in text.lines() {
         let row: Map<String, Value> = line.parse::<Value>().unwrap().as_object().unwrap().clone();

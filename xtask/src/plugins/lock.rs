@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use r1x_build::files::digest;
+pub use r1x_build::files::sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Plugin;
 use crate::failure::Failure;
@@ -88,11 +89,6 @@ impl Lock {
     }
 }
 
-/// Hex sha256 of bytes.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes).as_slice())
-}
-
 /// Hex sha256 over everything a plugin is built from: each file's path, length and bytes, sorted by path.
 pub fn source_sha256(root: &Path, plugin: &Plugin) -> Result<String, Failure> {
     let own = format!("plugins/{}", plugin.name);
@@ -100,22 +96,16 @@ pub fn source_sha256(root: &Path, plugin: &Plugin) -> Result<String, Failure> {
     for start in SHARED.iter().copied().chain([own.as_str()]) {
         collect(&root.join(start), &mut files)?;
     }
-    let mut named: Vec<(String, PathBuf)> = files
-        .into_iter()
-        .map(|file| {
-            let relative = file.strip_prefix(root).unwrap_or(&file);
-            let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-            (parts.join("/"), file)
-        })
-        .collect();
+    let relative = |file: &PathBuf| {
+        let relative = file.strip_prefix(root).unwrap_or(file);
+        let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+        parts.join("/")
+    };
+    // As texts: paths sort by their parts.
+    let mut named: Vec<String> = files.iter().map(relative).collect();
     named.sort();
-    let mut hasher = Sha256::new();
-    for (name, file) in named {
-        let bytes = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
-        hasher.update(format!("{name}\0{}\0", bytes.len()));
-        hasher.update(bytes);
-    }
-    Ok(hex(hasher.finalize().as_slice()))
+    let named: Vec<PathBuf> = named.into_iter().map(PathBuf::from).collect();
+    digest(root, &named).map_err(|error| Failure::new(error.to_string(), error.hint()))
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
@@ -128,10 +118,6 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         collect(&entry.path(), files)?;
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

@@ -15,6 +15,8 @@ mod eval;
 mod loss;
 mod model;
 mod optimizer;
+#[cfg(test)]
+mod properties;
 mod record;
 mod reward;
 mod sampling;

@@ -12,8 +12,8 @@ mod tensors;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub(crate) use r1x_core::digest::sha256;
 use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
-use sha2::{Digest, Sha256};
 
 pub use self::folder::{PARTIAL, REPLACED};
 use self::folder::{check_hash, read, torn};
@@ -93,10 +93,6 @@ pub(crate) struct Loaded {
     pub(crate) optimizer: Optimizer,
     pub(crate) frozen: BTreeMap<String, Numbers>,
     pub(crate) place: Place,
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// sha256 of the weights as they would be saved.

@@ -1,6 +1,5 @@
 //! The policy on tensors against the policy on kernels, for every shape: log-probs, samples, gradients,
-//! updates, checkpoints, and that it learns. Each comparison runs on candle's CPU device and, where one
-//! answers, on a card.
+//! updates, checkpoints, and that it learns. Each comparison is a test on candle's CPU device and one on a card.
 //!
 //! Must not know how either policy computes.
 
@@ -29,15 +28,35 @@ const GRADIENT: f64 = 1e-4;
 /// Largest difference of a weight after an update of 0.01 per step.
 const WEIGHT: f64 = 1e-5;
 
-/// candle's CPU device, and a card where one answers; says why there is none.
-fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::Cpu];
-    match r1x_ops::parse_device("cuda:0") {
-        Ok(card) => devices.push(card),
-        Err(reason) => println!("skipped on a card: {reason}"),
-    }
-    devices
+/// Makes two tests of a comparison: on candle's CPU device and on a card.
+macro_rules! on_both_devices {
+    ($($comparison:ident),+ $(,)?) => {$(
+        mod $comparison {
+            #[test]
+            fn on_the_cpu() {
+                super::$comparison(&candle_core::Device::Cpu);
+            }
+
+            #[test]
+            #[ignore = "needs a card"]
+            fn on_a_card() {
+                super::$comparison(&r1x_ops::parse_device("cuda:0").unwrap());
+            }
+        }
+    )+};
 }
+
+on_both_devices!(
+    fresh_weights_are_those_of_the_kernels,
+    logprobs_are_those_of_the_kernels_for_weights_and_reference,
+    samples_are_those_of_the_kernels_for_the_same_stream,
+    a_sample_is_the_same_alone_and_in_another_order,
+    every_gradient_and_every_load_is_that_of_the_kernels,
+    updates_move_weights_and_biases_as_the_kernels_do,
+    a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_nothing,
+    checkpoints_go_from_one_to_the_other_and_back_byte_for_byte,
+    the_same_work_gives_the_same_bits,
+);
 
 /// Both policies in one state that is not their first: trained, with moments, biases and a reference.
 struct Pair {
@@ -78,13 +97,10 @@ fn fresh(plan: &ModelPlan, device: &Device) -> (TensorPolicy, tempfile::TempDir)
     (TensorPolicy::new(plan, 4, folder.path().to_owned(), device).unwrap(), folder)
 }
 
-/// Runs a comparison for every shape on every device.
-fn for_every(compare: impl Fn(&str, &ModelPlan, Pair)) {
-    for device in devices() {
-        for (name, plan) in shapes() {
-            let name = format!("{name} on {:?}", device.location());
-            compare(&name, &plan, Pair::new(&plan, &device));
-        }
+/// Runs a comparison for every shape.
+fn for_every(device: &Device, compare: impl Fn(&str, &ModelPlan, Pair)) {
+    for (name, plan) in shapes() {
+        compare(name, &plan, Pair::new(&plan, device));
     }
 }
 
@@ -96,22 +112,18 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     }
 }
 
-#[test]
-fn fresh_weights_are_those_of_the_kernels() {
-    for device in devices() {
-        for (name, plan) in shapes() {
-            let (kernels, _folder) = policy(&plan, 1);
-            let (tensors, _other) = fresh(&plan, &device);
-            let sha256 = tensors.weights_sha256().unwrap();
-            assert_eq!(sha256, kernels.weights_sha256().unwrap(), "{name}");
-            assert_eq!(tensors.parameter_count(), kernels.parameter_count());
-        }
+fn fresh_weights_are_those_of_the_kernels(device: &Device) {
+    for (name, plan) in shapes() {
+        let (kernels, _folder) = policy(&plan, 1);
+        let (tensors, _other) = fresh(&plan, device);
+        let sha256 = tensors.weights_sha256().unwrap();
+        assert_eq!(sha256, kernels.weights_sha256().unwrap(), "{name}");
+        assert_eq!(tensors.parameter_count(), kernels.parameter_count());
     }
 }
 
-#[test]
-fn logprobs_are_those_of_the_kernels_for_weights_and_reference() {
-    for_every(|name, _, mut pair| {
+fn logprobs_are_those_of_the_kernels_for_weights_and_reference(device: &Device) {
+    for_every(device, |name, _, mut pair| {
         for which in [Weights::Current, Weights::Frozen(REFERENCE)] {
             let expected = pair.kernels.score(which, &pair.batch).unwrap();
             let found = pair.tensors.score(which, &pair.batch).unwrap();
@@ -123,9 +135,8 @@ fn logprobs_are_those_of_the_kernels_for_weights_and_reference() {
     });
 }
 
-#[test]
-fn samples_are_those_of_the_kernels_for_the_same_stream() {
-    for_every(|name, _, mut pair| {
+fn samples_are_those_of_the_kernels_for_the_same_stream(device: &Device) {
+    for_every(device, |name, _, mut pair| {
         let found = pair.tensors.generate(&requests(), &sampling(), stream()).unwrap();
         for (found, expected) in found.iter().flatten().zip(pair.completions.iter().flatten()) {
             assert_eq!(found.tokens, expected.tokens, "{name}");
@@ -148,9 +159,8 @@ fn samples_are_those_of_the_kernels_for_the_same_stream() {
     });
 }
 
-#[test]
-fn a_sample_is_the_same_alone_and_in_another_order() {
-    for_every(|name, _, pair| {
+fn a_sample_is_the_same_alone_and_in_another_order(device: &Device) {
+    for_every(device, |name, _, pair| {
         let tokens = |completions: &[Completion]| -> Vec<Vec<u32>> {
             completions.iter().map(|completion| completion.tokens.clone()).collect()
         };
@@ -166,9 +176,8 @@ fn a_sample_is_the_same_alone_and_in_another_order() {
     });
 }
 
-#[test]
-fn every_gradient_and_every_load_is_that_of_the_kernels() {
-    for_every(|name, plan, mut pair| {
+fn every_gradient_and_every_load_is_that_of_the_kernels(device: &Device) {
+    for_every(device, |name, plan, mut pair| {
         let expected = pair.kernels.accumulate(&pair.batch, &Weighted).unwrap();
         let found = pair.tensors.accumulate(&pair.batch, &Weighted).unwrap();
         assert!((found.loss - expected.loss).abs() < 1e-4 * expected.loss.abs().max(1.0), "{name}");
@@ -192,9 +201,8 @@ fn every_gradient_and_every_load_is_that_of_the_kernels() {
     });
 }
 
-#[test]
-fn updates_move_weights_and_biases_as_the_kernels_do() {
-    for_every(|name, plan, mut pair| {
+fn updates_move_weights_and_biases_as_the_kernels_do(device: &Device) {
+    for_every(device, |name, plan, mut pair| {
         for (policy, _) in [(&mut pair.kernels as &mut dyn Policy, 0), (&mut pair.tensors, 1)] {
             for _ in 0..2 {
                 policy.accumulate(&pair.batch, &Weighted).unwrap();
@@ -210,30 +218,28 @@ fn updates_move_weights_and_biases_as_the_kernels_do() {
     });
 }
 
-#[test]
-fn a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_nothing() {
-    for device in devices() {
-        let (_, plan) = shapes().swap_remove(4);
-        let mut pair = Pair::new(&plan, &device);
-        for policy in [&mut pair.kernels as &mut dyn Policy, &mut pair.tensors] {
-            policy.reset_optimizer();
-            policy.accumulate(&pair.batch, &Weighted).unwrap();
-            // With an epsilon as large, a first step follows the gradient and not its sign.
-            policy.update(&OptimizerPlan { eps: 1.0, ..optimizer() }, 1e-2).unwrap();
-        }
-        assert_close("weights", &pair.tensors.values().unwrap(), pair.kernels.values(), WEIGHT);
-        let before = pair.tensors.weights_sha256().unwrap();
-        let mut broken = pair.batch.clone();
-        credit(&mut broken.sequences[0], f64::NAN);
-        pair.tensors.accumulate(&broken, &Weighted).unwrap();
-        assert!(!pair.tensors.update(&optimizer(), 1e-2).unwrap().grad_norm.is_finite());
-        assert_eq!(pair.tensors.weights_sha256().unwrap(), before);
+fn a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_nothing(
+    device: &Device,
+) {
+    let (_, plan) = shapes().swap_remove(4);
+    let mut pair = Pair::new(&plan, device);
+    for policy in [&mut pair.kernels as &mut dyn Policy, &mut pair.tensors] {
+        policy.reset_optimizer();
+        policy.accumulate(&pair.batch, &Weighted).unwrap();
+        // With an epsilon as large, a first step follows the gradient and not its sign.
+        policy.update(&OptimizerPlan { eps: 1.0, ..optimizer() }, 1e-2).unwrap();
     }
+    assert_close("weights", &pair.tensors.values().unwrap(), pair.kernels.values(), WEIGHT);
+    let before = pair.tensors.weights_sha256().unwrap();
+    let mut broken = pair.batch.clone();
+    credit(&mut broken.sequences[0], f64::NAN);
+    pair.tensors.accumulate(&broken, &Weighted).unwrap();
+    assert!(!pair.tensors.update(&optimizer(), 1e-2).unwrap().grad_norm.is_finite());
+    assert_eq!(pair.tensors.weights_sha256().unwrap(), before);
 }
 
-#[test]
-fn checkpoints_go_from_one_to_the_other_and_back_byte_for_byte() {
-    for_every(|name, plan, mut pair| {
+fn checkpoints_go_from_one_to_the_other_and_back_byte_for_byte(device: &Device) {
+    for_every(device, |name, plan, mut pair| {
         let saved = pair.tensors.save("state", &cursor()).unwrap();
         let (original, copy) = (pair.folders.0.path(), pair.folders.1.path());
         for file in ["model.safetensors", "optimizer.safetensors", "state.json"] {
@@ -254,21 +260,18 @@ fn checkpoints_go_from_one_to_the_other_and_back_byte_for_byte() {
     });
 }
 
-#[test]
-fn the_same_work_gives_the_same_bits() {
-    for device in devices() {
-        let (_, plan) = shapes().swap_remove(4);
-        let run = || {
-            let (mut policy, _folder) = fresh(&plan, &device);
-            let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
-            for _ in 0..2 {
-                policy.accumulate(&batch(&requests(), &completions), &Weighted).unwrap();
-                policy.update(&optimizer(), 1e-2).unwrap();
-            }
-            (policy.weights_sha256().unwrap(), completions)
-        };
-        assert_eq!(run(), run(), "on {:?}", device.location());
-    }
+fn the_same_work_gives_the_same_bits(device: &Device) {
+    let (_, plan) = shapes().swap_remove(4);
+    let run = || {
+        let (mut policy, _folder) = fresh(&plan, device);
+        let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
+        for _ in 0..2 {
+            policy.accumulate(&batch(&requests(), &completions), &Weighted).unwrap();
+            policy.update(&optimizer(), 1e-2).unwrap();
+        }
+        (policy.weights_sha256().unwrap(), completions)
+    };
+    assert_eq!(run(), run(), "on {:?}", device.location());
 }
 
 #[test]

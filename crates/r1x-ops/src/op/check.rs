@@ -145,11 +145,9 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs a card"]
     fn every_op_agrees_on_a_card() {
-        match crate::parse_device("cuda:0") {
-            Ok(device) => assert_all(&device),
-            Err(reason) => println!("skipped: {reason}"),
-        }
+        assert_all(&crate::parse_device("cuda:0").unwrap());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! read-only, and `query_only`. Must not know how rows are printed.
 
 mod lexer;
+#[cfg(test)]
+mod properties;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod displaced;
 mod errors;
 mod fixtures;
+mod many;
 mod opening;
 mod packing;
 mod power;
@@ -11,7 +12,6 @@ mod rescore;
 mod resume;
 mod round_trip;
 mod sittings;
-mod speed;
 mod terms;
 mod user_sql;
 mod waiting;

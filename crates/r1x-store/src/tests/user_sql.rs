@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use r1x_core::port::Recorder;
 
@@ -109,10 +109,8 @@ fn a_query_without_end_is_stopped() {
     let text =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
     let query = SqlQuery { time_limit: Duration::from_millis(80), ..SqlQuery::new(text) };
-    let begun = Instant::now();
     let error = store.sql_table(&query).unwrap_err();
     assert!(matches!(error, StoreError::Timeout { limit_ms: 80 }), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(number(&store, "SELECT 7"), 7, "the next query has its own time");
 }
 
@@ -128,10 +126,8 @@ fn a_query_is_stopped_when_somebody_asks() {
         std::thread::sleep(Duration::from_millis(60));
         asked.store(true, Ordering::Relaxed);
     });
-    let begun = Instant::now();
     let error = store.sql_table(&SqlQuery { stop: Some(stop), ..SqlQuery::new(text) }).unwrap_err();
     assert!(matches!(error, StoreError::Stopped), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
     later.join().unwrap();
     assert_eq!(number(&store, "SELECT 7"), 7, "the next query is not stopped");
 }

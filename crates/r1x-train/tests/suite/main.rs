@@ -10,6 +10,7 @@ mod facts;
 mod learning;
 mod masks;
 mod place;
+mod places;
 mod reference;
 mod resume;
 mod shaping;

@@ -1,6 +1,6 @@
 //! Rewards in every language: each from source to score, the templates, and the tutorial as it is written.
 //!
-//! Where a language's tools are missing its tests say so and pass. Must not test what no language has a part in.
+//! What needs a language's tools is ignored, and run by `cargo xtask needs` where they are. Must not test what no language has a part in.
 
 mod c;
 mod confined;

@@ -1,6 +1,6 @@
 //! Rewards in Python from source to score: what the shim adapts, and what a hostile function gets.
 //!
-//! Needs componentize-py; without it every test says so and passes. Must not test the command line.
+//! Must not test the command line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,20 +11,17 @@ use r1x_build::{Environment, Source};
 use r1x_core::RewardStatus;
 use r1x_reward::{LogLevel, Plugin};
 
-use crate::support::{self, environment, fails, info, logged, plan, refusal, score, there};
+use crate::support::{self, fails, info, logged, plan, refusal, score};
 
-fn has_tool() -> bool {
-    there(python::find(&environment()))
-}
-
-fn obedient() -> Option<&'static Plugin> {
-    static PLUGIN: OnceLock<Option<Plugin>> = OnceLock::new();
-    PLUGIN.get_or_init(|| has_tool().then(|| support::obedient("python"))).as_ref()
+fn obedient() -> &'static Plugin {
+    static PLUGIN: OnceLock<Plugin> = OnceLock::new();
+    PLUGIN.get_or_init(|| support::obedient("python"))
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn the_signature_and_the_docstring_describe_the_plugin() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let info = plugin.info();
     assert_eq!((info.name.as_str(), info.version.as_str()), ("obedient", "1.2.3"));
     assert_eq!(info.description, "Obeys.");
@@ -35,8 +32,9 @@ fn the_signature_and_the_docstring_describe_the_plugin() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn numbers_none_and_dicts_are_scores() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let outcomes = score(&plan(plugin), plugin, &["give 0.5", "abstain", "parts", "late", "words"]);
     assert_eq!((outcomes[0].status, outcomes[0].value), (RewardStatus::Ok, Some(0.5)));
     assert_eq!((outcomes[1].status, outcomes[1].value), (RewardStatus::Abstain, None));
@@ -48,8 +46,9 @@ fn numbers_none_and_dicts_are_scores() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn what_is_no_score_costs_only_itself() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
     fails(
         &plan(plugin),
@@ -68,8 +67,9 @@ fn what_is_no_score_costs_only_itself() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn what_is_no_list_with_a_score_for_each_is_a_fault_of_the_whole_call() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let one =
         "the function returned 1 score for 3 completions: it must return a list with one for each";
     for (order, told) in [
@@ -98,8 +98,9 @@ fn what_is_no_list_with_a_score_for_each_is_a_fault_of_the_whole_call() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn what_judging_alone_would_hide_is_a_fault_of_the_whole_call() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     for (order, told) in [
         ("all one", "the function returned 1 score for 2 completions"),
         (
@@ -120,8 +121,9 @@ fn what_judging_alone_would_hide_is_a_fault_of_the_whole_call() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
     fails(
         &plan(plugin),
@@ -139,8 +141,9 @@ fn exceptions_are_told_with_their_lines_and_cost_only_themselves() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn many_exceptions_cost_little() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let orders: Vec<&str> =
         (0..400).map(|at| if at % 2 == 0 { "do key" } else { "give 1" }).collect();
     let outcomes = score(&plan(plugin), plugin, &orders);
@@ -150,8 +153,9 @@ fn many_exceptions_cost_little() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn what_never_ends_is_a_timeout() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let mut plan = plan(plugin);
     plan.plugin_mut().limits.time_ms = 150;
     plan.plugin_mut().limits.time_per_rollout_ms = 0;
@@ -160,8 +164,9 @@ fn what_never_ends_is_a_timeout() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn ending_the_program_ends_one_rollout() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let trap = |order, sentence| (order, RewardStatus::Trap, sentence);
     fails(
         &plan(plugin),
@@ -171,8 +176,9 @@ fn ending_the_program_ends_one_rollout() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn nothing_outside_is_within_reach() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let invalid = |order, sentence| (order, RewardStatus::Invalid, sentence);
     fails(
         &plan(plugin),
@@ -197,8 +203,9 @@ fn nothing_outside_is_within_reach() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn every_instance_lives_in_the_same_world() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let plan = plan(plugin);
     let orders = ["environment", "time", "slept", "calls", "guarded", "changed", "changed"];
     let outcomes = score(&plan, plugin, &orders);
@@ -211,8 +218,9 @@ fn every_instance_lives_in_the_same_world() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn printing_goes_to_the_log_within_its_limits() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let log = |order: &str| logged(plugin, order);
     let flood = log("tell flood");
     assert_eq!((flood.lines.len(), flood.dropped), (100, 9_900));
@@ -225,8 +233,9 @@ fn printing_goes_to_the_log_within_its_limits() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn a_config_needs_the_parameter_and_an_object() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let mut plan = plan(plugin);
     plan.plugin_mut().config = "{\"instead\": 0.75}".to_owned();
     assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
@@ -235,8 +244,9 @@ fn a_config_needs_the_parameter_and_an_object() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn batches_may_be_cut_anywhere() {
-    let Some(plugin) = obedient() else { return };
+    let plugin = obedient();
     let plan = plan(plugin);
     let orders: Vec<String> = (0..600).map(|at| format!("give {}", f64::from(at) / 7.0)).collect();
     let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
@@ -246,10 +256,8 @@ fn batches_may_be_cut_anywhere() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn sources_that_cannot_become_a_plugin_are_told_why() {
-    if !has_tool() {
-        return;
-    }
     for (code, sentences) in [
         (
             "def reward(completions):\n    import numpy as np\n    return [np.nan]\n",

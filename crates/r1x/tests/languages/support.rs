@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use r1x_build::{BuildError, Environment, Prepared, Sandbox, SandboxError, Source};
+use r1x_build::{Environment, Prepared, Sandbox, SandboxError, Source};
 use r1x_core::plan::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
     Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout,
@@ -47,11 +47,6 @@ impl Sandbox for HostSandbox {
         let prepared = self.0.prepare(component, &limits).map_err(told)?;
         Ok(Prepared { layer: prepared.layer, late: prepared.late })
     }
-}
-
-/// Whether a language's tools are there; says why nothing is tested where they are not.
-pub fn there<T>(found: Result<T, BuildError>) -> bool {
-    found.inspect_err(|error| eprintln!("skipped: {error} ({})", error.hint())).is_ok()
 }
 
 pub fn host() -> &'static Host {

@@ -5,9 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use r1x_build::language::{c, javascript, python, rust};
-
-use crate::support::{cache, environment, there};
+use crate::support::cache;
 
 fn r1x(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_r1x"))
@@ -56,29 +54,25 @@ fn python_is_the_default() {
 }
 
 #[test]
+#[ignore = "needs componentize-py"]
 fn python_passes() {
-    if there(python::find(&environment())) {
-        passes("python");
-    }
+    passes("python");
 }
 
 #[test]
+#[ignore = "needs componentize-js"]
 fn javascript_passes() {
-    if there(javascript::find(&environment())) {
-        passes("js");
-    }
+    passes("js");
 }
 
 #[test]
+#[ignore = "needs a C compiler for WebAssembly"]
 fn c_passes() {
-    if there(c::find(&environment())) {
-        passes("c");
-    }
+    passes("c");
 }
 
 #[test]
+#[ignore = "needs a Rust compiler for WebAssembly"]
 fn rust_passes() {
-    if there(rust::Toolchain::find(&environment())) {
-        passes("rust");
-    }
+    passes("rust");
 }

@@ -4,8 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::bench::Bench;
 
 /// `samples` of a suite are all kept until it is done: this many fit into no machine's memory.
@@ -95,8 +93,7 @@ fn nothing_is_drawn_from_weights_that_somebody_has_changed() {
     let state = folder.join("state.json");
     let mut json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
-    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    json["model_sha256"] = hash.into();
+    json["model_sha256"] = r1x_core::digest::sha256(&bytes).into();
     std::fs::write(&state, json.to_string()).unwrap();
     // Who makes the hash fit is told by the seal, before the numbers are looked at.
     let told = bench.fails(4, &["generate", "--checkpoint", "rl/final"]);

@@ -131,7 +131,7 @@ fn plain(value: &Value) -> String {
         Value::Integer(value) => value.to_string(),
         Value::Real(value) => value.to_string(),
         Value::Text(value) => value.clone(),
-        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Value::Blob(bytes) => r1x_core::digest::hex(bytes),
     }
 }
 

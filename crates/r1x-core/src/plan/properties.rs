@@ -1,0 +1,321 @@
+//! Every plan that can be made survives being written and read.
+//!
+//! Values are any that JSON has, whether or not a spec could ask for them.
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::capability::Capability;
+use crate::problem::Split;
+use crate::testing;
+
+fn text() -> impl Strategy<Value = String> {
+    vec(any::<char>(), 0..6).prop_map(String::from_iter)
+}
+
+/// Any number that JSON has.
+fn number() -> impl Strategy<Value = f64> {
+    use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    NORMAL | SUBNORMAL | ZERO | POSITIVE | NEGATIVE
+}
+
+fn split() -> impl Strategy<Value = Split> {
+    prop_oneof![Just(Split::Train), Just(Split::Heldout)]
+}
+
+fn data_ref() -> impl Strategy<Value = DataRef> {
+    (text(), split(), any::<usize>(), option::of(any::<usize>()))
+        .prop_map(|(data, split, skip, limit)| DataRef { data, split, skip, limit })
+}
+
+fn attention() -> impl Strategy<Value = AttentionPlan> {
+    let gqa = any::<[usize; 3]>().prop_map(|[heads, kv_heads, head_dim]| AttentionPlan::Gqa {
+        heads,
+        kv_heads,
+        head_dim,
+    });
+    let mla = (any::<[usize; 5]>(), option::of(any::<usize>())).prop_map(|(sizes, q_lora_rank)| {
+        let [heads, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim] = sizes;
+        AttentionPlan::Mla {
+            heads,
+            q_lora_rank,
+            kv_lora_rank,
+            qk_nope_head_dim,
+            qk_rope_head_dim,
+            v_head_dim,
+        }
+    });
+    prop_oneof![gqa, mla]
+}
+
+fn feed_forward() -> impl Strategy<Value = FeedForwardPlan> {
+    let dense =
+        any::<usize>().prop_map(|intermediate_size| FeedForwardPlan::Dense { intermediate_size });
+    let mixture = (any::<[usize; 2]>(), any::<bool>(), number()).prop_map(
+        |([routed_experts, groups], normalize_gate, balance_loss)| {
+            let mut plan = testing::mixture();
+            (plan.routed_experts, plan.groups) = (routed_experts, groups);
+            (plan.normalize_gate, plan.balance_loss) = (normalize_gate, balance_loss);
+            FeedForwardPlan::Moe(plan)
+        },
+    );
+    prop_oneof![dense, mixture]
+}
+
+fn tokenizer() -> impl Strategy<Value = TokenizerPlan> {
+    let pieces = vec(text(), 0..4).prop_map(|pieces| TokenizerPlan::Vocabulary { pieces });
+    let file = [text(), text(), text()].prop_map(|[path, sha256, eos]| TokenizerPlan::File {
+        path,
+        sha256,
+        eos,
+    });
+    prop_oneof![pieces, file]
+}
+
+fn model() -> impl Strategy<Value = ModelPlan> {
+    (
+        tokenizer(),
+        attention(),
+        feed_forward(),
+        any::<[usize; 3]>(),
+        any::<[bool; 2]>(),
+        [number(), number(), number()],
+        prop_oneof![Just(Precision::F32), Just(Precision::Bf16)],
+    )
+        .prop_map(|(tokenizer, attention, feed_forward, sizes, flags, numbers, precision)| {
+            let mut plan =
+                ModelPlan { tokenizer, attention, feed_forward, ..testing::tiny_model() };
+            [plan.hidden_size, plan.layers, plan.context_length] = sizes;
+            [plan.tie_embeddings, plan.recompute_activations] = flags;
+            [plan.rope_theta, plan.norm_eps, plan.init_std] = numbers;
+            plan.precision = precision;
+            plan
+        })
+}
+
+fn data() -> impl Strategy<Value = DataPlan> {
+    let countdown = (any::<[u32; 2]>(), any::<u64>(), text()).prop_map(
+        |([max_number, max_target], seed, operations)| {
+            SourcePlan::Countdown(CountdownPlan {
+                max_number,
+                max_target,
+                operations,
+                trace: TraceStyle::Search,
+                seed,
+                ..testing::countdown()
+            })
+        },
+    );
+    let file = (
+        [text(), text()],
+        number(),
+        option::of(vec(text(), 0..3)),
+        btree_map(text(), text(), 0..3),
+        [option::of(text()), option::of(text())],
+    )
+        .prop_map(|([path, sha256], heldout, columns, renamed, [solution, answer])| {
+            SourcePlan::Jsonl { path, sha256, heldout, columns, renamed, solution, answer }
+        });
+    (prop_oneof![countdown, file], text()).prop_map(|(source, prompt)| DataPlan { source, prompt })
+}
+
+fn schedule() -> impl Strategy<Value = SchedulePlan> {
+    let kind = prop_oneof![
+        Just(ScheduleKind::Constant),
+        Just(ScheduleKind::Linear),
+        Just(ScheduleKind::Cosine)
+    ];
+    (kind, any::<u64>(), number()).prop_map(|(kind, warmup_steps, final_ratio)| SchedulePlan {
+        kind,
+        warmup_steps,
+        final_ratio,
+    })
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    [number(), number()].prop_map(|[low, high]| Bounds { low, high })
+}
+
+fn shaping() -> impl Strategy<Value = ShapingPlan> {
+    let column = (text(), vec(text(), 0..3)).prop_map(|(name, values)| ColumnPlan { name, values });
+    let applies = (option::of(vec(text(), 0..3)), option::of(column))
+        .prop_map(|(data, column)| AppliesPlan { data, column });
+    let otherwise = prop_oneof![Just(Otherwise::Zero), Just(Otherwise::Mask)];
+    let gate = (text(), number(), otherwise).prop_map(|(reward, at_least, otherwise)| GatePlan {
+        reward,
+        at_least,
+        otherwise,
+    });
+    let point = (any::<u64>(), number()).prop_map(|(step, weight)| WeightPoint { step, weight });
+    let course = prop_oneof![
+        schedule().prop_map(CoursePlan::Schedule),
+        vec(point, 1..3).prop_map(CoursePlan::Points)
+    ];
+    (option::of(applies), option::of(bounds()), option::of(gate), option::of(course))
+        .prop_map(|(applies, clip, gate, course)| ShapingPlan { applies, clip, gate, course })
+}
+
+fn reward() -> impl Strategy<Value = RewardPlan> {
+    let on_failure =
+        prop_oneof![Just(OnFailure::Fail), Just(OnFailure::Mask), Just(OnFailure::Zero)];
+    let grant = vec(proptest::sample::select(&Capability::ALL[..]), 0..3);
+    (
+        [text(), text(), text(), text()],
+        [number(), number()],
+        any::<[u64; 3]>(),
+        option::of(any::<u64>()),
+        on_failure,
+        shaping(),
+        grant,
+    )
+        .prop_map(|(texts, numbers, limits, fuel, on_failure, shaping, grant)| {
+            let mut plan = RewardPlan { on_failure, shaping, ..testing::reward("") };
+            let mut judge = PluginPlan { grant, ..testing::plugin() };
+            [plan.id, judge.path, judge.sha256, judge.config] = texts;
+            [plan.weight, plan.max_failed_share] = numbers;
+            let allowed = &mut judge.limits;
+            [allowed.time_ms, allowed.time_per_rollout_ms, allowed.memory_bytes] = limits;
+            allowed.fuel = fuel;
+            plan.judged_by = JudgedBy::Plugin(judge);
+            plan
+        })
+}
+
+fn sampling() -> impl Strategy<Value = SamplingPlan> {
+    ([number(), number(), number()], any::<[usize; 2]>()).prop_map(|(numbers, sizes)| {
+        let mut plan = testing::sampling(1);
+        [plan.temperature, plan.top_p, plan.min_p] = numbers;
+        [plan.top_k, plan.max_tokens] = sizes;
+        plan
+    })
+}
+
+fn optimizer() -> impl Strategy<Value = OptimizerPlan> {
+    ([number(), number(), number()], [number(), number(), number()], schedule()).prop_map(
+        |(first, second, schedule)| {
+            let mut plan = OptimizerPlan { schedule, ..testing::optimizer(0.0) };
+            [plan.lr, plan.beta1, plan.beta2] = first;
+            [plan.eps, plan.weight_decay, plan.grad_clip] = second;
+            plan
+        },
+    )
+}
+
+fn advantage() -> impl Strategy<Value = AdvantagePlan> {
+    let kind = prop_oneof![
+        Just(AdvantageKind::GroupNormalized),
+        Just(AdvantageKind::GroupCentered),
+        Just(AdvantageKind::LeaveOneOut)
+    ];
+    let order =
+        prop_oneof![Just(CombineOrder::SumThenNormalize), Just(CombineOrder::NormalizeThenSum)];
+    let combine = (order, any::<bool>(), option::of(bounds()))
+        .prop_map(|(order, whiten, clip)| CombinePlan { order, whiten, clip });
+    (kind, number(), combine).prop_map(|(kind, eps, combine)| AdvantagePlan { kind, eps, combine })
+}
+
+fn grpo() -> impl Strategy<Value = StageKind> {
+    let aggregation = prop_oneof![
+        Just(Aggregation::SequenceMean),
+        Just(Aggregation::TokenMean),
+        Just(Aggregation::FixedLength)
+    ];
+    let estimator =
+        prop_oneof![Just(KlEstimator::K1), Just(KlEstimator::K2), Just(KlEstimator::K3)];
+    let kl = (number(), estimator, option::of(any::<u64>()))
+        .prop_map(|(coef, estimator, refresh_every)| KlPlan { coef, estimator, refresh_every });
+    let clip = ([number(), number()], option::of(number()))
+        .prop_map(|([low, high], max_ratio)| ClipPlan { low, high, max_ratio });
+    let surrogate = (clip, kl, aggregation).prop_map(|(clip, kl, aggregation)| SurrogatePlan {
+        clip,
+        kl,
+        aggregation,
+    });
+    let loss = prop_oneof![Just(LossPlan::Likelihood), surrogate.prop_map(LossPlan::Surrogate)];
+    (
+        (vec(data_ref(), 1..3), vec(text(), 0..3), any::<u64>(), any::<[usize; 5]>()),
+        (sampling(), optimizer(), advantage(), loss),
+        any::<[bool; 3]>(),
+    )
+        .prop_map(|((data, rewards, steps, sizes), parts, flags)| {
+            let mut plan = GrpoPlan { data, rewards, ..testing::grpo(steps) };
+            let [prompts_per_step, group_size, epochs, updates_per_epoch, micro_batch_size] = sizes;
+            (plan.prompts_per_step, plan.group_size) = (prompts_per_step, group_size);
+            (plan.epochs, plan.updates_per_epoch) = (epochs, updates_per_epoch);
+            plan.micro_batch_size = micro_batch_size;
+            (plan.sampling, plan.optimizer, plan.advantage, plan.loss) = parts;
+            let [drop, mask, share_prompts] = flags;
+            plan.zero_signal = if drop { ZeroSignal::Drop } else { ZeroSignal::Keep };
+            plan.truncated = if mask { Truncated::Mask } else { Truncated::Keep };
+            plan.share_prompts = share_prompts;
+            StageKind::Grpo(plan)
+        })
+}
+
+fn stage() -> impl Strategy<Value = StagePlan> {
+    let sft = (data_ref(), any::<u64>(), any::<[usize; 2]>(), optimizer()).prop_map(
+        |(data, steps, sizes, optimizer)| {
+            let mut plan = SftPlan { data, optimizer, ..testing::sft(steps) };
+            [plan.batch_size, plan.micro_batch_size] = sizes;
+            StageKind::Sft(plan)
+        },
+    );
+    let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
+    (text(), prop_oneof![sft, grpo(), evaluate]).prop_map(|(id, kind)| StagePlan { id, kind })
+}
+
+fn eval() -> impl Strategy<Value = EvalPlan> {
+    let when = (any::<[bool; 2]>(), option::of(any::<u64>()))
+        .prop_map(|([start, stage_end], every)| EvalWhen { start, stage_end, every });
+    (
+        [text(), text()],
+        (data_ref(), sampling(), when),
+        number(),
+        any::<usize>(),
+        vec(any::<usize>(), 0..3),
+        btree_map(text(), number(), 0..3),
+    )
+        .prop_map(|(texts, parts, threshold, samples, pass_at, gate)| {
+            let mut plan = EvalPlan { threshold, samples, pass_at, gate, ..testing::eval("") };
+            [plan.id, plan.grade] = texts;
+            (plan.data, plan.sampling, plan.when) = parts;
+            plan
+        })
+}
+
+fn run() -> impl Strategy<Value = RunPlan> {
+    let judge = ([text(), text()], model()).prop_map(|([checkpoint, sha256], model)| JudgePlan {
+        checkpoint,
+        sha256,
+        model,
+    });
+    (
+        (text(), any::<u64>(), vec(text(), 0..3)),
+        (model(), btree_map(text(), data(), 0..3), btree_map(text(), judge, 0..2)),
+        (vec(reward(), 0..3), vec(stage(), 0..4), vec(eval(), 0..2)),
+        (any::<[bool; 3]>(), option::of(any::<u64>()), any::<usize>()),
+    )
+        .prop_map(
+            |((name, seed, tags), (model, data, judges), lists, (flags, every, keep))| {
+                let (rewards, stages, evals) = lists;
+                let mut plan =
+                    RunPlan { name, seed, tags, model, data, judges, ..testing::run(stages) };
+                (plan.rewards, plan.evals) = (rewards, evals);
+                [plan.record.text, plan.record.tokens, plan.record.logprobs] = flags;
+                (plan.checkpoints.every, plan.checkpoints.keep) = (every, keep);
+                plan
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_is_written_is_read_as_it_was(plan in run()) {
+        let written = serde_json::to_string(&plan).unwrap();
+        let read = RunPlan::from_json(&written).unwrap();
+        prop_assert_eq!(&read, &plan);
+        prop_assert_eq!(serde_json::to_string(&read).unwrap(), written);
+    }
+}
