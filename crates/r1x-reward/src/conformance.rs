@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::guest::deadline;
 use crate::host::Plugin;
+use crate::outcome::{excerpt, same, shown};
 use crate::probe::{Probe, ProbeError};
-use crate::sample::Sample;
-use crate::verdict::{excerpt, same, shown};
+use crate::replay::Sample;
 
 /// Calls after which memory must have stopped growing, and calls after which it is looked at again.
 const WARM_UP_CALLS: usize = 20;

@@ -9,24 +9,24 @@
 //! outside a run.
 
 mod abi;
+mod bisect;
 mod cache;
 mod capability;
 mod compile;
 mod conformance;
 mod error;
+mod failure_budget;
 mod files;
 mod guest;
 mod host;
 mod layer;
 mod limits;
-mod policy;
+mod outcome;
 mod probe;
-mod recover;
-mod sample;
+mod replay;
 mod score;
 mod sections;
 mod state;
-mod verdict;
 mod wasi;
 mod workers;
 
@@ -39,7 +39,7 @@ pub use error::{Fault, RewardError};
 pub use host::{Compiling, Host, HostOptions, Origin, Plugin};
 pub use layer::{PrepareError, Prepared};
 pub use probe::{Probe, ProbeError};
-pub use sample::{Replay, Sample};
+pub use replay::{Replay, Sample};
 pub use score::{PluginLog, ReadColumns, WasmRewarder};
 
 /// The interface this host speaks, as runs record it.

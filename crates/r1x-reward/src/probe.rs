@@ -9,8 +9,8 @@ use r1x_core::{RewardOutcome, RewardStatus};
 use crate::abi::{LogLine, PluginInfo, Question};
 use crate::guest::{Failure, Instance};
 use crate::host::Plugin;
-use crate::sample::Sample;
-use crate::verdict;
+use crate::outcome;
+use crate::replay::Sample;
 
 /// Why a call gave no scores.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Probe<'_> {
         let questions: Vec<Question<'_>> = batch.iter().map(Sample::question).collect();
         let answers = self.instance.score(&questions, 1)?;
         let info = self.plugin.info();
-        let judged = answers.into_iter().map(|a| verdict::judge(info, a, OnFailure::Mask));
+        let judged = answers.into_iter().map(|a| outcome::judge(info, a, OnFailure::Mask));
         Ok(judged.collect())
     }
 

@@ -15,13 +15,13 @@ use r1x_core::rollout::FinishReason;
 use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder};
 
 use crate::abi::{CallLog, LogLevel, LogLine, PluginInfo, Question};
+use crate::bisect::{self, BatchResult};
 use crate::error::{Fault, RewardError};
+use crate::failure_budget::{self, FailureFolder, Tally};
 use crate::host::{Host, Plugin};
 use crate::limits::MAX_STEP_LINES;
-use crate::policy::{self, FailureFolder, Tally};
-use crate::recover::{self, BatchResult};
-use crate::sample::{Replay, SHOWN_CHARACTERS, quoted, start_of};
-use crate::verdict;
+use crate::outcome;
+use crate::replay::{Replay, SHOWN_CHARACTERS, quoted, start_of};
 use crate::workers::Workers;
 
 /// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
@@ -205,7 +205,7 @@ impl Scoring for WasmScoring<'_> {
         rewarder.logs = logs;
         let mut every = outcomes.iter().flat_map(|reward| reward.groups.iter().flatten());
         rewarder.met_deadline = every.any(|outcome| outcome.status == RewardStatus::Timeout);
-        match policy::apply(&rewards, &outcomes, rewarder.failures.as_mut(), stop) {
+        match failure_budget::apply(&rewards, &outcomes, rewarder.failures.as_mut(), stop) {
             Some(error) => Err(error),
             None => Ok(outcomes.into_iter().map(|reward| reward.groups).collect()),
         }
@@ -315,7 +315,7 @@ fn worker(
             return BatchResult::default();
         }
         let tally = job.of.tally.of_batch(batch, questions.len());
-        recover::score(&job.of.plugin, &job.of.plan, &questions, &tally)
+        bisect::score(&job.of.plugin, &job.of.plan, &questions, &tally)
     }
 }
 
@@ -409,7 +409,7 @@ fn first_fatal(
                 continue;
             }
             for group in job.batch.clone() {
-                let failing = scored.groups[group].iter().position(verdict::is_failure);
+                let failing = scored.groups[group].iter().position(outcome::is_failure);
                 if let Some(sample) = failing {
                     let rollouts = groups[group].rollouts().unwrap_or_default();
                     let completion = rollouts.get(sample).map_or("", |rollout| &rollout.text);

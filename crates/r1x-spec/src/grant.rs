@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::node::Node;
 use crate::read::{At, Reader, Term, words};
-use crate::shape::{Range, Shape};
+use crate::schema_tree::{Range, Shape};
 
 words!(Capability {
     "assets" => Assets, "to read the files in its own component";

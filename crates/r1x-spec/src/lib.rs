@@ -7,22 +7,22 @@
 mod codes;
 mod diagnostic;
 mod estimate;
+mod extends;
 mod grant;
 mod inputs;
-mod layer;
 pub mod lists;
 mod memory;
 mod node;
+mod overrides;
 mod read;
 pub mod reference;
 mod resolve;
 mod schema;
-mod set;
-mod shape;
-mod shaping_terms;
+mod schema_tree;
+mod shaping_values;
 mod source;
 pub mod spec;
-pub mod terms;
+pub mod value_types;
 mod yaml;
 
 use std::path::Path;
@@ -88,14 +88,14 @@ pub struct Resolved {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
-    let shape = RunSpec::shape(shape::Range::ANY);
+    let shape = RunSpec::shape(schema_tree::Range::ANY);
     let mut sources = Sources::default();
     let mut diagnostics = Vec::new();
-    let root = layer::load(path, &shape, inputs, &mut sources, &mut diagnostics);
+    let root = extends::load(path, &shape, inputs, &mut sources, &mut diagnostics);
     let Some(root) = root else {
         return Err(Report::new(diagnostics));
     };
-    let root = set::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
+    let root = overrides::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
 
     let mut reader = Reader::new(&sources);
     let spec = read_record::<RunSpec>(&root, &mut reader);

@@ -11,9 +11,9 @@ use crate::codes;
 use crate::diagnostic::quoted;
 use crate::node::{Entry, Node, Value};
 use crate::read::{At, Reader, Record, Term, record_shape};
-use crate::shape::{Range, Shape};
+use crate::schema_tree::{Range, Shape};
 use crate::source::Span;
-use crate::terms::{Name, check_name};
+use crate::value_types::{Name, check_name};
 
 impl<T: Term> Term for Vec<At<T>> {
     fn shape(range: Range) -> Shape {

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, all_words, nearest, one_of_words, quoted};
 use crate::node::{Entry, Node};
-use crate::shape::{FieldShape, Need, Range, RecordShape, Shape};
+use crate::schema_tree::{FieldShape, Need, Range, RecordShape, Shape};
 use crate::source::{Origin, Sources, Span};
 use crate::{Setting, source};
 

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::read::Term;
-use crate::shape::{FieldShape, Need, Range, RecordShape, Shape};
+use crate::schema_tree::{FieldShape, Need, Range, RecordShape, Shape};
 use crate::spec::RunSpec;
 
 /// The JSON Schema (draft 2020-12) of a spec file.

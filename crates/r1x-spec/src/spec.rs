@@ -15,9 +15,9 @@ pub use self::stages::*;
 use crate::grant::Grant;
 use crate::lists::{Columns, Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
-use crate::shape::Range;
-use crate::shaping_terms::{Between, Weight};
-use crate::terms::{
+use crate::schema_tree::Range;
+use crate::shaping_values::{Between, Weight};
+use crate::value_types::{
     Bytes, Counts, DataName, Free, Gate, Interval, Moment, Name, Operations, PassAt,
 };
 

@@ -3,7 +3,6 @@
 //! All that is asynchronous stays in here; the public interface is synchronous. Must not know tensors,
 //! plugins or YAML: it keeps what it is given.
 
-mod alive;
 mod digest;
 mod error;
 pub mod examples;
@@ -11,6 +10,7 @@ mod guard;
 mod names;
 mod open;
 mod packing;
+mod process_liveness;
 mod read;
 mod record;
 mod rescore;

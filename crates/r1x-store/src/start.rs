@@ -12,10 +12,10 @@ use r1x_core::plan::RecordPlan;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::alive::Process;
 use crate::error::StoreError;
 use crate::names;
 use crate::packing;
+use crate::process_liveness::Process;
 use crate::text::{MaybeText, Text};
 use crate::writer::{Cell, Tx};
 

@@ -109,7 +109,7 @@ fn facts_are_written_in_one_place() {
 /// Values that a whole process shares, and why each may be.
 const SHARED: [(&str, &str); 9] = [
     ("crates/r1x/src/output.rs", "where a command prints"),
-    ("crates/r1x-build/src/stage.rs", "numbers names of scratch folders"),
+    ("crates/r1x-build/src/scratch.rs", "numbers names of scratch folders"),
     ("crates/r1x-build/src/files.rs", "numbers names of files under way"),
     ("crates/r1x-reward/src/cache.rs", "numbers names of files under way"),
     ("crates/r1x-ops/src/simd.rs", "which instructions the processor has is asked once"),

@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::language::python::{self, VERSION};
-use crate::stage::Stage;
+use crate::scratch::Stage;
 use crate::tool;
 
 /// The modules that run programs; the first is the one that the host calls.

@@ -13,8 +13,8 @@ use crate::contract;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
+use crate::scratch::{Stage, absolute};
 use crate::source::Source;
-use crate::stage::{Stage, absolute};
 use crate::tool::{self, Ran, ask};
 
 /// The variable that names the compiler.

@@ -13,8 +13,8 @@ use crate::contract;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
+use crate::scratch::{Stage, absolute};
 use crate::source::Source;
-use crate::stage::{Stage, absolute};
 use crate::tool::{self, ask};
 
 /// The packager's version. The shim relies on the names that this one generates.

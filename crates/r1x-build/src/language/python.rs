@@ -21,8 +21,8 @@ use crate::error::BuildError;
 use crate::files;
 use crate::manifest::TopLevel;
 use crate::package::{self, Packages};
+use crate::scratch::{Stage, absolute};
 use crate::source::Source;
-use crate::stage::{Stage, absolute};
 use crate::tool;
 
 /// The packager's version. The shim relies on the names that this one generates.

@@ -13,8 +13,8 @@ use wit_component::ComponentEncoder;
 
 use crate::environment::Environment;
 use crate::error::BuildError;
+use crate::scratch::absolute;
 use crate::source::Source;
-use crate::stage::absolute;
 use crate::tool::{self, Messages, Ran, Supervisor};
 use confine::Metadata;
 

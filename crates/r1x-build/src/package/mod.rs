@@ -21,8 +21,8 @@ pub(crate) use script::REQUIREMENT_HINT;
 use crate::environment::Environment;
 use crate::error::{BuildError, ManifestError};
 use crate::files;
+use crate::scratch::Stage;
 use crate::source::Source;
-use crate::stage::Stage;
 
 /// The lock of a plugin with a manifest.
 const LOCK_NAME: &str = "requirements.lock";

@@ -16,7 +16,7 @@ use super::requirement::Requirement;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::language::python;
-use crate::stage::{Stage, absolute};
+use crate::scratch::{Stage, absolute};
 use crate::tool::{self, Ran};
 
 /// The variable that names a Python with pip.

@@ -24,7 +24,7 @@ macro_rules! record {
         }
 
         impl crate::read::Record for $name {
-            fn describe(shape: &mut crate::shape::RecordShape) {
+            fn describe(shape: &mut crate::schema_tree::RecordShape) {
                 $(record!(@describe shape, $field, $ty, concat!($($field_doc),+), $need
                     ($($default)?), record!(@range $($range)?));)+
             }
@@ -43,14 +43,14 @@ macro_rules! record {
         impl crate::read::Term for $name {
             const LEAF: bool = false;
 
-            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+            fn shape(_: crate::schema_tree::Range) -> crate::schema_tree::Shape {
                 let doc = concat!($($doc),+).trim();
-                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+                crate::schema_tree::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
             }
 
             fn read(
                 node: &crate::node::Node,
-                _: crate::shape::Range,
+                _: crate::schema_tree::Range,
                 reader: &mut crate::read::Reader,
             ) -> Option<Self> {
                 crate::read::read_record(node, reader)
@@ -65,7 +65,7 @@ macro_rules! record {
         }
     };
 
-    (@range) => { crate::shape::Range::ANY };
+    (@range) => { crate::schema_tree::Range::ANY };
     (@range $range:expr) => { $range };
 
     (@type flat $ty:ty) => { $ty };
@@ -81,12 +81,12 @@ macro_rules! record {
             $shape, crate::read::plain(stringify!($field)), $doc, $range, record!(@need $need $default))
     };
 
-    (@need required ()) => { crate::shape::Need::Required };
-    (@need part ()) => { crate::shape::Need::Required };
-    (@need optional ()) => { crate::shape::Need::Optional };
-    (@need nested ()) => { crate::shape::Need::Optional };
+    (@need required ()) => { crate::schema_tree::Need::Required };
+    (@need part ()) => { crate::schema_tree::Need::Required };
+    (@need optional ()) => { crate::schema_tree::Need::Optional };
+    (@need nested ()) => { crate::schema_tree::Need::Optional };
     (@need $need:ident ($default:expr)) => {
-        crate::shape::Need::Default(serde_json::json!($default))
+        crate::schema_tree::Need::Default(serde_json::json!($default))
     };
 
     (@take $fields:ident, $reader:ident, $field:ident, flat (), $range:expr) => {
@@ -129,10 +129,10 @@ macro_rules! one_of {
         }
 
         impl crate::read::Record for $name {
-            fn describe(shape: &mut crate::shape::RecordShape) {
+            fn describe(shape: &mut crate::schema_tree::RecordShape) {
                 $(crate::read::describe_field::<$ty>(
-                    shape, $key, concat!($($variant_doc),+), crate::shape::Range::ANY,
-                    crate::shape::Need::Choice);)+
+                    shape, $key, concat!($($variant_doc),+), crate::schema_tree::Range::ANY,
+                    crate::schema_tree::Need::Choice);)+
                 shape.choices.push(vec![$($key),+]);
             }
 
@@ -143,7 +143,7 @@ macro_rules! one_of {
                 let (key, entry) = fields.choice(reader, &[$($key),+])?;
                 reader.below(key, entry.key_span, |reader| match key {
                     $($key => reader
-                        .value(&entry.node, crate::shape::Range::ANY)
+                        .value(&entry.node, crate::schema_tree::Range::ANY)
                         .map(|value| Self::$variant(Box::new(value))),)+
                     _ => None,
                 })
@@ -153,14 +153,14 @@ macro_rules! one_of {
         impl crate::read::Term for $name {
             const LEAF: bool = false;
 
-            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
+            fn shape(_: crate::schema_tree::Range) -> crate::schema_tree::Shape {
                 let doc = concat!($($doc),+).trim();
-                crate::shape::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
+                crate::schema_tree::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
             }
 
             fn read(
                 node: &crate::node::Node,
-                _: crate::shape::Range,
+                _: crate::schema_tree::Range,
                 reader: &mut crate::read::Reader,
             ) -> Option<Self> {
                 crate::read::read_record(node, reader)
@@ -173,8 +173,8 @@ macro_rules! one_of {
 macro_rules! words {
     ($ty:ident { $($word:literal => $variant:ident, $doc:literal;)+ }) => {
         impl crate::read::Term for $ty {
-            fn shape(_: crate::shape::Range) -> crate::shape::Shape {
-                crate::shape::Shape::Value(serde_json::json!({
+            fn shape(_: crate::schema_tree::Range) -> crate::schema_tree::Shape {
+                crate::schema_tree::Shape::Value(serde_json::json!({
                     "enum": [$($word),+],
                     "description": concat!($("`", $word, "`: ", $doc, "; "),+)
                         .trim_end_matches("; "),
@@ -183,7 +183,7 @@ macro_rules! words {
 
             fn read(
                 node: &crate::node::Node,
-                _: crate::shape::Range,
+                _: crate::schema_tree::Range,
                 reader: &mut crate::read::Reader,
             ) -> Option<Self> {
                 match node.text() {

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use crate::read::Term;
-use crate::shape::{FieldShape, Need, Range, RecordShape, Shape};
+use crate::schema_tree::{FieldShape, Need, Range, RecordShape, Shape};
 use crate::spec::RunSpec;
 
 pub use examples::{EXAMPLES, Example};

@@ -17,7 +17,7 @@ use crate::lists::Columns;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
-use crate::terms::{DataName, Name};
+use crate::value_types::{DataName, Name};
 
 /// A data set of the spec; `plan` and `facts` are missing when something about it is wrong.
 pub(crate) struct DataRead {

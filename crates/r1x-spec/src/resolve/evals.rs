@@ -14,7 +14,7 @@ use crate::diagnostic::{all_words, quoted};
 use crate::lists::IdList;
 use crate::read::At;
 use crate::spec::{EvalSpec, WhenSpec};
-use crate::terms::Moment;
+use crate::value_types::Moment;
 
 impl Resolver<'_, '_> {
     /// The suites in order, or `None` after reporting.

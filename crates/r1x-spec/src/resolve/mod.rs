@@ -23,7 +23,7 @@ use crate::inputs::Inputs;
 use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
 use crate::spec::{CheckpointSpec, RecordSpec, RunSpec};
-use crate::terms::Name;
+use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
 
 /// Largest plugin or tokenizer file, bytes.

@@ -12,7 +12,7 @@ use crate::read::At;
 use crate::spec::{
     AttentionSpec, FeedForwardSpec, ModelSpec, MoeSpec, TokenizerKind, TokenizerSpec,
 };
-use crate::terms::Name;
+use crate::value_types::Name;
 
 /// How the end of the sequence is shown; it is token 0 of every vocabulary.
 const EOS: &str = "<eos>";

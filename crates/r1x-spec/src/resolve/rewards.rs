@@ -14,10 +14,10 @@ use crate::codes;
 use crate::diagnostic::{all_words, quoted};
 use crate::inputs::DataFacts;
 use crate::read::At;
-use crate::shaping_terms::{Between, Weight};
+use crate::shaping_values::{Between, Weight};
 use crate::source::Span;
 use crate::spec::{AdvantageSpec, ForSpec, GrpoSpec, RewardSpec, ScheduleSpec};
-use crate::terms::Name;
+use crate::value_types::Name;
 
 impl Resolver<'_, '_> {
     /// Weight (that of the first point, where it has points) and everything else about a reward's way into the

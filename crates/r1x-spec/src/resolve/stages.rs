@@ -17,7 +17,7 @@ use crate::source::Span;
 use crate::spec::{
     EvaluateSpec, GrpoSpec, KlSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
 };
-use crate::terms::DataName;
+use crate::value_types::DataName;
 
 impl Resolver<'_, '_> {
     /// The stages in order, or `None` after reporting.

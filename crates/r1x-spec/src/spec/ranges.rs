@@ -1,6 +1,6 @@
 //! Ranges of numbers in a spec: what is possible at all, so that nothing later overflows or divides by 0.
 
-use crate::shape::Range;
+use crate::schema_tree::Range;
 
 /// Widths and lengths; the upper end keeps products of a few of them inside 64 bits.
 pub(super) const SIZE: Range = Range::from(1.0).to(1_048_576.0);

@@ -6,9 +6,9 @@ use r1x_core::plan::{
 
 use super::ranges::*;
 use crate::read::{At, one_of, record};
-use crate::shape::Range;
-use crate::shaping_terms::{Between, DataNames};
-use crate::terms::{DataName, Name};
+use crate::schema_tree::Range;
+use crate::shaping_values::{Between, DataNames};
+use crate::value_types::{DataName, Name};
 
 record! {
     /// One stage.

@@ -4,8 +4,8 @@
 
 use sqlx::{FromRow, query_as};
 
-use crate::alive::Process;
 use crate::error::StoreError;
+use crate::process_liveness::Process;
 use crate::start::now_ms;
 use crate::store::Store;
 use crate::text::{MaybeText, Text};

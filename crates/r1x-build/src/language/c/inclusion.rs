@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{Compiler, refused};
 use crate::error::BuildError;
 use crate::language::entry::Entry;
-use crate::stage::Stage;
+use crate::scratch::Stage;
 use crate::tool;
 
 /// A file that includes one of the compiler's own headers, which tells where they are.

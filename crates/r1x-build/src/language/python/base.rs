@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::files;
 use crate::package::Packages;
-use crate::stage::Stage;
+use crate::scratch::Stage;
 use crate::tool;
 
 /// Where bases are kept, below the cache folder.

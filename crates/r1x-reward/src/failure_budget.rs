@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{Boundary, PortError, RewardOutcome, RewardStatus};
 
-use crate::sample::{Replay, SHOWN_CHARACTERS, start_of};
+use crate::outcome;
+use crate::replay::{Replay, SHOWN_CHARACTERS, start_of};
 use crate::score::Scored;
-use crate::verdict;
 
 /// Replay files kept of one reward; more would tell nothing new.
 const MAX_REPLAYS: u32 = 8;
@@ -119,7 +119,7 @@ pub(crate) fn apply(
         let kept = folder.as_deref_mut().and_then(|folder| folder.keep(replay));
         let command = kept.map(|path| format!("r1x plugin test --replay {}", path.display()));
         let outcomes = || scored.groups.iter().flatten();
-        let failed = outcomes().filter(|outcome| verdict::is_failure(outcome)).count();
+        let failed = outcomes().filter(|outcome| outcome::is_failure(outcome)).count();
         let failed = failed - scored.skipped;
         let asked = |outcome: &&RewardOutcome| outcome.status != RewardStatus::Unasked;
         let total = outcomes().filter(asked).count();

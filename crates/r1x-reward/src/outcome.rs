@@ -7,7 +7,7 @@ use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{Answer, PluginInfo, cut};
 use crate::limits::{MAX_INFO_BYTES, MAX_PART, MAX_REWARD};
-use crate::sample::start_of;
+use crate::replay::start_of;
 
 /// Checks one score against what the plugin declared.
 pub(crate) fn judge(info: &PluginInfo, answer: Answer, on_failure: OnFailure) -> RewardOutcome {

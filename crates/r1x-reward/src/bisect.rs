@@ -9,12 +9,12 @@ use r1x_core::plan::RewardPlan;
 use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::abi::{Answer, CallLog, Question};
+use crate::failure_budget::BatchTally;
 use crate::guest::{Failure, counted};
 use crate::host::Plugin;
 use crate::limits::MAX_STEP_LINES;
-use crate::policy::BatchTally;
-use crate::sample::{Replay, Sample};
-use crate::verdict;
+use crate::outcome;
+use crate::replay::{Replay, Sample};
 
 /// Failing calls of one batch after which failures are no longer narrowed down. The counts are of calls, not
 /// of seconds, so that traps give the same outcomes on slow and fast machines.
@@ -189,8 +189,8 @@ impl Recovery<'_> {
             self.result.outcomes.iter().zip(&self.answered).filter(|(_, answered)| **answered);
         let different = apart
             .zip(self.judged(answers))
-            .find(|((before, _), now)| !verdict::same(before, now))
-            .map(|((before, _), now)| (verdict::shown(before), verdict::shown(&now)));
+            .find(|((before, _), now)| !outcome::same(before, now))
+            .map(|((before, _), now)| (outcome::shown(before), outcome::shown(&now)));
         if let Some((before, now)) = different {
             let sentence = format!(
                 "gives other scores to {size} together than apart: {now} instead of {before}"
@@ -208,7 +208,7 @@ impl Recovery<'_> {
     /// A fault of the plugin itself makes every score of the batch worthless.
     fn blame(&mut self, batch: &[Question<'_>]) {
         let Some(fault) = self.fault.take() else { return };
-        let outcome = verdict::failed(RewardStatus::Invalid, fault.sentence, self.plan.on_failure);
+        let outcome = outcome::failed(RewardStatus::Invalid, fault.sentence, self.plan.on_failure);
         self.result.outcomes = vec![outcome; batch.len()];
         self.result.hint = Some(fault.hint);
         self.result.replay = Some(fault.replay);
@@ -243,14 +243,14 @@ impl Recovery<'_> {
             self.result.replay = Some(self.replay(batch, status, sentence.clone()));
         }
         self.count(batch.len());
-        self.unanswered(batch, verdict::failed(status, sentence, self.plan.on_failure));
+        self.unanswered(batch, outcome::failed(status, sentence, self.plan.on_failure));
     }
 
     /// What the run stops before: nobody will read the outcomes.
     fn skip(&mut self, batch: &[Question<'_>]) {
         let sentence = "not judged, because the run stops for earlier failures".to_owned();
         self.result.skipped += batch.len();
-        self.unanswered(batch, verdict::failed(RewardStatus::Trap, sentence, self.plan.on_failure));
+        self.unanswered(batch, outcome::failed(RewardStatus::Trap, sentence, self.plan.on_failure));
     }
 
     fn unanswered(&mut self, batch: &[Question<'_>], outcome: RewardOutcome) {
@@ -270,7 +270,7 @@ impl Recovery<'_> {
         }
         // What was skipped stands at the end, and has not failed by itself.
         let judged = self.result.outcomes.len() - self.result.skipped;
-        let found = self.result.outcomes[..judged].iter().position(verdict::is_failure);
+        let found = self.result.outcomes[..judged].iter().position(outcome::is_failure);
         if let Some(position) = found
             && let Some(question) = batch.get(position)
         {
@@ -308,7 +308,7 @@ impl Recovery<'_> {
                 self.answers += 1;
                 self.answered.extend(std::iter::repeat_n(true, batch.len()));
                 let judged = self.judged(answers);
-                self.count(judged.iter().filter(|outcome| verdict::is_failure(outcome)).count());
+                self.count(judged.iter().filter(|outcome| outcome::is_failure(outcome)).count());
                 self.result.outcomes.extend(judged);
                 Ok(())
             }
@@ -338,7 +338,7 @@ impl Recovery<'_> {
 
     fn judged(&self, answers: Vec<Answer>) -> Vec<RewardOutcome> {
         let info = self.plugin.info();
-        let judge = |answer| verdict::judge(info, answer, self.plan.on_failure);
+        let judge = |answer| outcome::judge(info, answer, self.plan.on_failure);
         answers.into_iter().map(judge).collect()
     }
 

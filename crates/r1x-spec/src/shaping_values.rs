@@ -10,8 +10,8 @@ use r1x_core::plan::{CombineOrder, Otherwise};
 use crate::codes;
 use crate::node::{Node, Value};
 use crate::read::{At, Reader, Term, record, words};
-use crate::shape::{Range, Shape};
-use crate::terms::DataName;
+use crate::schema_tree::{Range, Shape};
+use crate::value_types::DataName;
 
 words!(CombineOrder {
     "sum_then_normalize" => SumThenNormalize, "the weighted sums of a group are compared (GRPO)";

@@ -4,9 +4,9 @@
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
-use crate::layer::{Conflicts, merge};
+use crate::extends::{Conflicts, merge};
 use crate::node::{Entry, Node, Value};
-use crate::shape::{RecordShape, Shape};
+use crate::schema_tree::{RecordShape, Shape};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml;
 

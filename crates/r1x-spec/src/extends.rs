@@ -11,7 +11,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, nearest, quoted};
 use crate::inputs::Inputs;
 use crate::node::{Entry, Node, Value};
-use crate::shape::{RecordShape, Shape};
+use crate::schema_tree::{RecordShape, Shape};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml;
 

@@ -16,7 +16,7 @@ use crate::codes;
 use crate::diagnostic::{nearest, quoted};
 use crate::node::{Node, Value};
 use crate::read::{At, Reader, Term, words};
-use crate::shape::{Range, Shape, shown};
+use crate::schema_tree::{Range, Shape, shown};
 use crate::source::Span;
 
 /// Characters of a name at most.
