@@ -11,7 +11,7 @@ use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{GrpoPlan, LossPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
-    Weights,
+    WeightChoice,
 };
 use r1x_core::{
     CheckpointFacts, Completion, Encoder, EvalFacts, Learner, PendingGroup, Policy, PortError,
@@ -195,7 +195,7 @@ impl Sampler for ExactPolicy<'_> {
 impl Scorer for ExactPolicy<'_> {
     fn score(
         &mut self,
-        weights: Weights<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let inner = &mut self.inner;

@@ -11,7 +11,7 @@ use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
     ScheduleKind, SchedulePlan, TokenizerPlan,
 };
-use r1x_core::port::{GenerateRequest, Weights};
+use r1x_core::port::{GenerateRequest, WeightChoice};
 use r1x_core::{
     Completion, Learner, Policy, PortError, Rng, Sampler, TrainingBatch, TrainingSequence,
 };
@@ -65,7 +65,7 @@ fn step(plan: &ModelPlan, device: &Device) -> Result<[(&'static str, f64, f64); 
     let differ = pairs().filter(|(a, b)| a.tokens != b.tokens).count() as f64;
     let batch = batch(&requests, &expected);
     let scored = [&mut kernels as &mut dyn Policy, &mut tensors]
-        .map(|policy| policy.score(Weights::Current, &batch));
+        .map(|policy| policy.score(WeightChoice::Current, &batch));
     let [expected_scores, found_scores] = scored;
     let (expected_scores, found_scores) = (expected_scores?.concat(), found_scores?.concat());
     let loss = Sft::new(&UpdateCounts::of(&batch.sequences, 0.0));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice};
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
@@ -269,13 +269,13 @@ impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
 impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
     fn score(
         &mut self,
-        weights: Which<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
         let weights = match weights {
-            Which::Current => &self.weights,
-            Which::Frozen(name) => {
+            WeightChoice::Current => &self.weights,
+            WeightChoice::Frozen(name) => {
                 self.frozen.get(name).ok_or_else(|| ModelError::not_frozen(name))?
             }
         };

@@ -19,7 +19,8 @@ use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};
 use crate::digest;
 use crate::error::StoreError;
-use crate::start::{hash_parts, id, now_ms, reward_key};
+use crate::run_begin::{hash_parts, id, reward_key};
+use crate::sitting::now_ms;
 use crate::writer::{Cell, Rows, Tx};
 
 /// Numbers as bytes, little endian.

@@ -15,7 +15,8 @@ use r1x_core::port::{PortError, Recorder};
 use crate::digest;
 use crate::error::StoreError;
 use crate::record::{self, EvalPlace, StepRecord, StepTiming};
-use crate::start::{self, Begun, now_ms};
+use crate::run_begin::Begun;
+use crate::sitting::{now_ms, stand_up};
 use crate::writer::{Pending, Tx, WriterHandle};
 
 /// How a run ended.
@@ -232,7 +233,7 @@ impl RunWriter {
     ) -> Result<(), StoreError> {
         self.write(Lasting::Now, async move |tx, shared| {
             let now = now_ms();
-            start::stand_up(tx, shared.run_id, status, now).await?;
+            stand_up(tx, shared.run_id, status, now).await?;
             tx.execute(
                 "UPDATE run SET status = ?, exit_code = ?, error = ?, digest = ?, ended_ms = ? WHERE run_id = ?",
                 [
@@ -373,7 +374,7 @@ impl Stopper {
                 if changed == 0 {
                     return Ok(());
                 }
-                start::stand_up(tx, run_id, "interrupted", now).await
+                stand_up(tx, run_id, "interrupted", now).await
             })
         })
     }

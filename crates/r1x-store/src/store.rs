@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use crate::error::StoreError;
 use crate::open::{self, Upgraded};
 use crate::read::Reader;
+use crate::run_begin::{self, RunStart};
+use crate::run_resume::{self, StagePoint};
 use crate::run_writer::RunWriter;
-use crate::start::{self, RunStart, StagePoint};
 use crate::wait::Patience;
 use crate::writer::WriterHandle;
 
@@ -50,8 +51,9 @@ impl Store {
             }
             Mode::Write => {
                 let writer = WriterHandle::open(path, Patience::Endless)?;
-                writer
-                    .call(|writer| writer.transaction(async |tx| start::mark_crashed(tx).await))?;
+                writer.call(|writer| {
+                    writer.transaction(async |tx| run_resume::mark_crashed(tx).await)
+                })?;
                 Ok(Self { writer: Some(Arc::new(writer)), ..store })
             }
         }
@@ -93,8 +95,9 @@ impl Store {
         let place = folders.clone();
         let begun = writer.call(move |writer| {
             let mut made = None;
-            let result = writer
-                .lasting_transaction(async |tx| start::begin(tx, &start, &place, &mut made).await);
+            let result = writer.lasting_transaction(async |tx| {
+                run_begin::begin(tx, &start, &place, &mut made).await
+            });
             if let (Err(_), Some(folder)) = (&result, made) {
                 // The run was not written, so its empty folder goes too.
                 let _ = std::fs::remove_dir(folder);
@@ -121,7 +124,7 @@ impl Store {
         let folder = folder.map(str::to_owned);
         let begun = writer.call(move |writer| {
             let begun = writer.lasting_transaction(async |tx| {
-                start::resume(tx, run.run_id, from, folder.as_deref()).await
+                run_resume::resume(tx, run.run_id, from, folder.as_deref()).await
             });
             writer.settle();
             begun

@@ -44,14 +44,14 @@ pub(crate) fn each<'a>(
 }
 
 /// An endless stream of problems.
-pub(crate) struct Draw<'a> {
+pub(crate) struct ProblemStream<'a> {
     problems: Vec<&'a Problem>,
     stream: Stream,
     /// The pass whose permutation is at hand, and the permutation.
     pass: Option<(u64, Vec<usize>)>,
 }
 
-impl<'a> Draw<'a> {
+impl<'a> ProblemStream<'a> {
     /// A stream over at least one problem; `stream` decides the permutations.
     pub(crate) fn new(problems: impl IntoIterator<Item = &'a Problem>, stream: Stream) -> Self {
         Self { problems: problems.into_iter().collect(), stream, pass: None }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_pass_holds_every_problem_once_in_a_fresh_order() {
         let problems = problems(20);
-        let mut draw = Draw::new(&problems, Rng::new(1).stream("problems"));
+        let mut draw = ProblemStream::new(&problems, Rng::new(1).stream("problems"));
         let first = keys(&draw.take(0, 20));
         let second = keys(&draw.take(20, 20));
         assert_ne!(first, second);
@@ -134,13 +134,13 @@ mod tests {
     fn a_draw_depends_on_its_position_only() {
         let problems = problems(7);
         let stream = Rng::new(1).stream("problems");
-        let whole = keys(&Draw::new(&problems, stream).take(0, 30));
-        let mut pieces = Draw::new(&problems, stream);
+        let whole = keys(&ProblemStream::new(&problems, stream).take(0, 30));
+        let mut pieces = ProblemStream::new(&problems, stream);
         let mut joined = Vec::new();
         for from in (0..30).step_by(3) {
             joined.extend(keys(&pieces.take(from, 3)));
         }
         assert_eq!(joined, whole);
-        assert_eq!(keys(&Draw::new(&problems, stream).take(11, 5)), whole[11..16]);
+        assert_eq!(keys(&ProblemStream::new(&problems, stream).take(11, 5)), whole[11..16]);
     }
 }

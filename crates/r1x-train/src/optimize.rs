@@ -11,7 +11,7 @@ use crate::finite::{Guard, Moment, Watched};
 
 /// What all updates of a step share.
 #[derive(Clone, Copy)]
-pub(crate) struct Optimizer<'a> {
+pub(crate) struct UpdateSettings<'a> {
     /// Settings of the optimizer.
     pub(crate) plan: &'a OptimizerPlan,
     /// Learning rate of this step.
@@ -49,7 +49,7 @@ impl Updates {
         policy: &mut dyn Policy,
         batch: &TrainingBatch,
         loss: &dyn Loss,
-        optimizer: Optimizer<'_>,
+        optimizer: UpdateSettings<'_>,
     ) -> Result<(), PortError> {
         let at = Moment::Update(optimizer.step, self.count + 1);
         let guard = Guard { place: optimizer.place, at };

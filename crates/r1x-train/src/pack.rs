@@ -11,7 +11,7 @@ use r1x_core::{CreditedGroup, FinishReason, Stream, TrainingSequence};
 
 /// A training sequence and the rollout it came from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Packed {
+pub(crate) struct PackedRollout {
     /// Index of the group in the step.
     pub(crate) group: usize,
     /// Index of the rollout in its group.
@@ -20,7 +20,7 @@ pub(crate) struct Packed {
     pub(crate) sequence: Arc<TrainingSequence>,
 }
 
-impl Packed {
+impl PackedRollout {
     /// Whether the loss falls on any of its tokens. The policy need not compute other sequences.
     pub(crate) fn is_trained(&self) -> bool {
         trained_tokens(&self.sequence) > 0
@@ -31,7 +31,7 @@ impl Packed {
 ///
 /// A rollout without a total stays with every token masked, as a truncated one does where the plan says so: no
 /// token of it is trained on, neither towards a reward nor towards the reference, and it is in no mean.
-pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
+pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<PackedRollout> {
     let mut packed = Vec::new();
     for (group_index, credited) in groups.iter().enumerate() {
         if credited.zero_signal && plan.zero_signal == ZeroSignal::Drop {
@@ -46,7 +46,7 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<Packed> {
             };
             let trained = whole && rewarded.total.is_some();
             let prompt = &credited.group.prompt_tokens;
-            packed.push(Packed {
+            packed.push(PackedRollout {
                 group: group_index,
                 rollout: rollout_index,
                 sequence: Arc::new(TrainingSequence {

@@ -58,13 +58,13 @@ impl Checked<'_> {
     pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
         let Cursor { stage, step, drawn } = self.from.clone();
         let (index, plan) = (self.plan.stage_index(&self.from).unwrap_or_default(), self.plan);
-        let progress = Progress { plan, ports, index, step, drawn, stop };
+        let progress = RunUnderWay { plan, ports, index, step, drawn, stop };
         progress.run(if stage.is_none() { Begin::New } else { Begin::Again })
     }
 }
 
 /// A run under way.
-struct Progress<'p, 'a> {
+struct RunUnderWay<'p, 'a> {
     plan: &'p RunPlan,
     ports: Ports<'a>,
     /// Position of the stage in the plan.
@@ -90,7 +90,7 @@ enum Flow {
     Stop,
 }
 
-impl Progress<'_, '_> {
+impl RunUnderWay<'_, '_> {
     fn run(mut self, begin: Begin) -> Result<RunOutcome, PortError> {
         if begin == Begin::New {
             for suite in self.plan.evals.iter().filter(|suite| suite.when.start) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use r1x_core::plan::JudgePlan;
 use r1x_core::plan::SamplingPlan;
-use r1x_core::port::{GenerateRequest, Weights};
+use r1x_core::port::{GenerateRequest, WeightChoice};
 use r1x_core::{Boundary, Judge, JudgeRequest, PortError, Rng, TrainingBatch, TrainingSequence};
 use r1x_model::{Expected, Model};
 
@@ -129,7 +129,7 @@ impl Judge for Judges {
                 temperature: 1.0,
                 share_prompts: false,
             };
-            let scored = model.score(Weights::Current, &batch)?;
+            let scored = model.score(WeightChoice::Current, &batch)?;
             let sum = |logprobs: &Vec<f32>| logprobs.iter().map(|one| f64::from(*one)).sum();
             Ok(scored.iter().map(sum).collect())
         })

@@ -10,7 +10,7 @@ use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
-    Weights,
+    WeightChoice,
 };
 use r1x_core::{
     Completion, Encoder, Learner, Policy, PortError, Rewarder, Sampler, Scorer, Stream,
@@ -140,7 +140,7 @@ impl<P: Policy + ?Sized> Sampler for TimedPolicy<'_, P> {
 impl<P: Policy + ?Sized> Scorer for TimedPolicy<'_, P> {
     fn score(
         &mut self,
-        weights: Weights<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let inner = &mut self.inner;

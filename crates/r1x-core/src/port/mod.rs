@@ -20,7 +20,7 @@ pub use error::{Boundary, PortError};
 pub use judge::{Judge, JudgeRequest};
 pub use model::{
     Encoder, GenerateRequest, Learner, Policy, REFERENCE, Sampler, SavedCheckpoint, Scorer,
-    UpdateFacts, Weights,
+    UpdateFacts, WeightChoice,
 };
 pub use problems::ProblemSource;
 pub use recorder::Recorder;

@@ -68,7 +68,7 @@ pub trait Sampler: Encoder {
 
 /// Which weights of a model to score with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights<'n> {
+pub enum WeightChoice<'n> {
     /// The ones that learn.
     Current,
     /// Frozen ones, by name.
@@ -86,7 +86,7 @@ pub trait Scorer {
     /// A `Model` error when there are no frozen weights of the name; `Data` when a sequence does not fit.
     fn score(
         &mut self,
-        weights: Weights<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError>;
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, Weights as Which};
+use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice};
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
@@ -379,13 +379,13 @@ impl Sampler for TensorPolicy {
 impl Scorer for TensorPolicy {
     fn score(
         &mut self,
-        weights: Which<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         self.check_lengths(batch)?;
         let model = match weights {
-            Which::Current => self.model.frozen(),
-            Which::Frozen(name) => {
+            WeightChoice::Current => self.model.frozen(),
+            WeightChoice::Frozen(name) => {
                 self.frozen.get(name).cloned().ok_or_else(|| ModelError::not_frozen(name))?
             }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossOutput, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
+use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, WeightChoice};
 use r1x_core::{
     Completion, FinishReason, Learner, Policy, Rng, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence, testing,
@@ -113,10 +113,10 @@ fn the_trainer_gives_the_samplers_logprobs_bit_for_bit() {
         train(&mut *policy, &batch(&requests(), &first), 3);
         let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
         let batch = batch(&requests(), &completions);
-        let scored = policy.score(Weights::Current, &batch).unwrap();
+        let scored = policy.score(WeightChoice::Current, &batch).unwrap();
         let mut stopped = 0;
         let apart = TrainingBatch { share_prompts: false, ..batch.clone() };
-        assert_eq!(policy.score(Weights::Current, &apart).unwrap(), scored, "{name}");
+        assert_eq!(policy.score(WeightChoice::Current, &apart).unwrap(), scored, "{name}");
         for (sequence, scored) in batch.sequences.iter().zip(&scored) {
             assert_eq!(&sequence.sampled_logprobs, scored, "{name}");
             stopped += usize::from(sequence.tokens.last() == Some(&policy.eos()));
@@ -313,7 +313,7 @@ fn a_loaded_checkpoint_goes_on_as_if_nothing_had_happened() {
         loaded.load(&folder.path().join(&saved.path), &ANY).unwrap().cursor,
         (&cursor).into()
     );
-    let reference = |p: &mut dyn Model| p.score(Weights::Frozen(REFERENCE), &batch).unwrap();
+    let reference = |p: &mut dyn Model| p.score(WeightChoice::Frozen(REFERENCE), &batch).unwrap();
     assert_eq!(reference(&mut *original), reference(&mut *loaded));
     train(&mut *original, &batch, 2);
     train(&mut *loaded, &batch, 2);
@@ -328,19 +328,19 @@ fn nothing_is_scored_under_a_reference_that_is_not_there() {
     let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
     let batch = batch(&requests(), &completions);
     let refused = |policy: &mut dyn Model| {
-        let error = policy.score(Weights::Frozen(REFERENCE), &batch).unwrap_err();
+        let error = policy.score(WeightChoice::Frozen(REFERENCE), &batch).unwrap_err();
         assert!(error.message.contains("no frozen weights called `reference`"), "{error}");
     };
     refused(&mut *policy);
     policy.freeze(REFERENCE).unwrap();
-    policy.score(Weights::Frozen(REFERENCE), &batch).unwrap();
+    policy.score(WeightChoice::Frozen(REFERENCE), &batch).unwrap();
     let with = policy.save("with", &Cursor::default()).unwrap();
     policy.forget_frozen();
     refused(&mut *policy);
     let without = policy.save("without", &Cursor::default()).unwrap();
     assert!(without.bytes < with.bytes, "a reference that is gone takes no room");
     policy.load(&folder.path().join("with"), &ANY).unwrap();
-    policy.score(Weights::Frozen(REFERENCE), &batch).unwrap();
+    policy.score(WeightChoice::Frozen(REFERENCE), &batch).unwrap();
     policy.load(&folder.path().join("without"), &ANY).unwrap();
     refused(&mut *policy);
 }
@@ -359,7 +359,7 @@ fn frozen_weights_keep_their_names_through_a_checkpoint() {
     policy.freeze("earlier").unwrap();
     let names = ["teacher", REFERENCE, "earlier"];
     let scores = |policy: &mut DecoderPolicy| {
-        names.map(|name| policy.score(Weights::Frozen(name), &batch).unwrap())
+        names.map(|name| policy.score(WeightChoice::Frozen(name), &batch).unwrap())
     };
     let expected = scores(&mut policy);
     assert!(expected[0] != expected[1] && expected[1] != expected[2]);

@@ -9,7 +9,7 @@ use candle_core::Device;
 use r1x_core::advantage::advantages;
 use r1x_core::loss::{Sft, Surrogate, UpdateCounts};
 use r1x_core::plan::{AdvantageKind, FeedForwardPlan, ModelPlan, OptimizerPlan};
-use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, Weights};
+use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, WeightChoice};
 use r1x_core::{
     Completion, Encoder, Learner, Policy, Rng, Sampler, Scorer, TrainingBatch, TrainingSequence,
     testing,
@@ -124,7 +124,7 @@ fn fresh_weights_are_those_of_the_kernels(device: &Device) {
 
 fn logprobs_are_those_of_the_kernels_for_weights_and_reference(device: &Device) {
     for_every(device, |name, _, mut pair| {
-        for which in [Weights::Current, Weights::Frozen(REFERENCE)] {
+        for which in [WeightChoice::Current, WeightChoice::Frozen(REFERENCE)] {
             let expected = pair.kernels.score(which, &pair.batch).unwrap();
             let found = pair.tensors.score(which, &pair.batch).unwrap();
             assert_eq!(found.len(), expected.len());
@@ -152,7 +152,7 @@ fn samples_are_those_of_the_kernels_for_the_same_stream(device: &Device) {
         }
         // Its own trainer agrees with its own sampler as closely as with the kernels.
         let batch = batch(&requests(), &found);
-        let scored = pair.tensors.score(Weights::Current, &batch).unwrap();
+        let scored = pair.tensors.score(WeightChoice::Current, &batch).unwrap();
         for (scored, sequence) in scored.iter().zip(&batch.sequences) {
             assert_close(name, scored, &sequence.sampled_logprobs, LOGPROB);
         }
@@ -300,7 +300,7 @@ fn micro_batches_add_up_and_sequences_without_a_signal_or_a_target_cost_nothing(
     silent.micro_batch_size = 1;
     assert!(gradient(&silent).iter().all(|g| *g == 0.0));
     let (mut policy, _folder) = fresh(&plan, &Device::Cpu);
-    let scored = policy.score(Weights::Current, &silent).unwrap();
+    let scored = policy.score(WeightChoice::Current, &silent).unwrap();
     assert_eq!(scored.len(), silent.sequences.len());
     assert!(scored[0].is_empty() && !scored[1].is_empty());
 }

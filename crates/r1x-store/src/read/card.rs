@@ -7,7 +7,7 @@ use sqlx::{FromRow, query_as};
 use super::summary::RunSummary;
 use crate::error::StoreError;
 use crate::packing;
-use crate::start::{DatasetInput, Environment};
+use crate::run_begin::{DatasetInput, Environment};
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
 

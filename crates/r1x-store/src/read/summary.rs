@@ -6,7 +6,7 @@ use sqlx::{FromRow, query_as};
 
 use crate::error::StoreError;
 use crate::process_liveness::Process;
-use crate::start::now_ms;
+use crate::sitting::now_ms;
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
 

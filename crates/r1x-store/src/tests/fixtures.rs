@@ -43,7 +43,7 @@ pub fn plugin(reward_id: &str, weight: f64) -> PluginInput {
         name: format!("{reward_id}-plugin"),
         version: "0.1.0".into(),
         wit_world: "r1x:reward@0.1.0".into(),
-        sha256: r1x_core::digest::hex(&crate::start::hash_parts([Some(reward_id.as_bytes())])),
+        sha256: r1x_core::digest::hex(&crate::run_begin::hash_parts([Some(reward_id.as_bytes())])),
         bytes: format!("\0asm {reward_id}").into_bytes(),
         source_sha256: Some("aa".repeat(32)),
         config_json: r#"{"strict":true}"#.into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
-use r1x_core::port::{REFERENCE, Weights};
+use r1x_core::port::{REFERENCE, WeightChoice};
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
@@ -15,12 +15,12 @@ use r1x_core::{
 
 use super::{StepPlace, Training, check_batch, reward_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
-use crate::draw::{Draw, each, limited};
+use crate::draw::{ProblemStream, each, limited};
 use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
-use crate::optimize::{Optimizer, Updates};
-use crate::pack::{Packed, pack, split};
+use crate::optimize::{UpdateSettings, Updates};
+use crate::pack::{PackedRollout, pack, split};
 use crate::ports::Ports;
 use crate::rollout::{Sampler, check_shape, encode_prompt, rewarded_groups};
 
@@ -29,7 +29,7 @@ pub(crate) struct GrpoStage<'a> {
     plan: &'a GrpoPlan,
     rewards: Vec<RewardPlan>,
     source: &'a dyn ProblemSource,
-    draw: Draw<'a>,
+    draw: ProblemStream<'a>,
     sampling: Stream,
     packing: Stream,
     place: String,
@@ -59,7 +59,7 @@ impl<'a> GrpoStage<'a> {
             plan,
             source,
             rewards: rewards.collect::<Result<_, _>>()?,
-            draw: Draw::new(problems, rng.stream("problems").named(id)),
+            draw: ProblemStream::new(problems, rng.stream("problems").named(id)),
             sampling: rng.stream("sampling").named(id),
             packing: rng.stream("packing").named(id),
             place,
@@ -96,7 +96,7 @@ impl<'a> GrpoStage<'a> {
     fn score_reference(
         &self,
         policy: &mut dyn Policy,
-        packed: &mut [Packed],
+        packed: &mut [PackedRollout],
         (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
         if !self.has_reference() {
@@ -107,7 +107,7 @@ impl<'a> GrpoStage<'a> {
         if batch.sequences.is_empty() {
             return Ok(());
         }
-        let logprobs = policy.score(Weights::Frozen(REFERENCE), &batch)?;
+        let logprobs = policy.score(WeightChoice::Frozen(REFERENCE), &batch)?;
         check_shape(
             &self.place,
             "policy",
@@ -139,7 +139,7 @@ impl<'a> GrpoStage<'a> {
     fn optimize(
         &self,
         policy: &mut dyn Policy,
-        packed: &[Packed],
+        packed: &[PackedRollout],
         credited: &[CreditedGroup],
         (step, lr): (u64, f64),
     ) -> Result<Updates, PortError> {
@@ -148,11 +148,11 @@ impl<'a> GrpoStage<'a> {
         let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, step);
         for part in parts {
             let trained = part.iter().map(|&index| &packed[index]).filter(|one| one.is_trained());
-            let trained: Vec<&Packed> = trained.collect();
+            let trained: Vec<&PackedRollout> = trained.collect();
             let batch = self.batch(trained.iter().map(|one| Arc::clone(&one.sequence)).collect());
             let name = |index: usize| self.name(trained[index], credited);
             let place = &self.place;
-            let optimizer = Optimizer { plan: &plan.optimizer, lr, place, step, name: &name };
+            let optimizer = UpdateSettings { plan: &plan.optimizer, lr, place, step, name: &name };
             let counts = UpdateCounts::of(&batch.sequences, plan.fixed_length());
             let loss = loss::build(&plan.loss, &counts);
             if !batch.sequences.is_empty() {
@@ -163,7 +163,7 @@ impl<'a> GrpoStage<'a> {
     }
 
     /// How messages call a sequence: by the rollout it came from.
-    fn name(&self, packed: &Packed, credited: &[CreditedGroup]) -> String {
+    fn name(&self, packed: &PackedRollout, credited: &[CreditedGroup]) -> String {
         let problem = self.source.origin(&credited[packed.group].group.problem);
         format!("rollout {} of {problem}", packed.rollout)
     }
@@ -196,7 +196,7 @@ impl Training for GrpoStage<'_> {
         if self.has_reference() { policy.freeze(REFERENCE) } else { Ok(()) }
     }
 
-    /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
+    /// ProblemStream problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
@@ -227,7 +227,7 @@ impl Training for GrpoStage<'_> {
 fn reference_logprobs(
     has_reference: bool,
     groups: &[CreditedGroup],
-    packed: Vec<Packed>,
+    packed: Vec<PackedRollout>,
 ) -> Vec<Vec<Vec<f32>>> {
     if !has_reference {
         return Vec::new();

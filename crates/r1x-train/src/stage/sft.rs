@@ -12,10 +12,10 @@ use r1x_core::{
 };
 
 use super::{StepPlace, Training, stage_place};
-use crate::draw::{Draw, each, limited};
+use crate::draw::{ProblemStream, each, limited};
 use crate::error::TrainError;
 use crate::metrics;
-use crate::optimize::{Optimizer, Updates};
+use crate::optimize::{UpdateSettings, Updates};
 use crate::ports::Ports;
 use crate::rollout::encode;
 
@@ -23,7 +23,7 @@ use crate::rollout::encode;
 pub(crate) struct SftStage<'a> {
     plan: &'a SftPlan,
     source: &'a dyn ProblemSource,
-    draw: Draw<'a>,
+    draw: ProblemStream<'a>,
     place: String,
 }
 
@@ -44,7 +44,7 @@ impl<'a> SftStage<'a> {
             plan.batch_size,
         )?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
-        Ok(Self { plan, source, draw: Draw::new(problems, stream), place })
+        Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
     /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token.
@@ -106,7 +106,7 @@ impl Training for SftStage<'_> {
             let problem: &Problem = problems[index];
             format!("the solution of {}", self.source.origin(problem))
         };
-        let optimizer = Optimizer {
+        let optimizer = UpdateSettings {
             plan: &self.plan.optimizer,
             lr: self.plan.optimizer.lr * multiplier(schedule, at.step, self.plan.steps),
             place: &self.place,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, Weights};
+use r1x_core::port::{
+    Cursor, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, WeightChoice,
+};
 use r1x_core::{
     Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
     TrainingBatch, TrainingSequence,
@@ -217,12 +219,12 @@ impl Sampler for TablePolicy {
 impl Scorer for TablePolicy {
     fn score(
         &mut self,
-        weights: Weights<'_>,
+        weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         let table = match weights {
-            Weights::Current => &self.state.logits,
-            Weights::Frozen(name) => &self.state.frozen[name],
+            WeightChoice::Current => &self.state.logits,
+            WeightChoice::Frozen(name) => &self.state.frozen[name],
         };
         let scored = batch.sequences.iter();
         let scored = scored.map(|sequence| {

@@ -1,7 +1,5 @@
-//! How a run begins in the store, and how it goes on after an interruption.
-//!
-//! A run begins with everything needed to explain it: spec, plan, environment, data and plugins. Must not
-//! know how facts are recorded later.
+//! How a run begins in the store: with everything needed to explain it, which is spec, plan, environment, data and
+//! plugins.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +14,8 @@ use crate::error::StoreError;
 use crate::names;
 use crate::packing;
 use crate::process_liveness::Process;
-use crate::text::{MaybeText, Text};
+use crate::sitting::{now_ms, sit_down};
+use crate::text::Text;
 use crate::writer::{Cell, Tx};
 
 /// Everything known about a run when it begins.
@@ -149,12 +148,6 @@ pub(crate) struct Begun {
     pub stages: HashMap<usize, i64>,
 }
 
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
-}
-
 /// sha256 over parts, each preceded by its length so that no two lists of parts look alike.
 pub(crate) fn hash_parts<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> [u8; 32] {
     let mut hasher = Sha256::new();
@@ -171,7 +164,7 @@ pub(crate) fn hash_parts<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) 
 }
 
 /// What of a rollout the plan keeps; everything, where the plan does not say.
-fn record_plan(run: &str, plan_json: &str) -> Result<RecordPlan, StoreError> {
+pub(crate) fn record_plan(run: &str, plan_json: &str) -> Result<RecordPlan, StoreError> {
     let fail = |error: serde_json::Error| StoreError::Facts {
         run: run.to_owned(),
         detail: format!("the plan cannot be read: {error}"),
@@ -225,44 +218,6 @@ pub(crate) async fn begin(
     insert_inputs(tx, run_id, start).await?;
     let reward_keys = reward_keys(tx, run_id).await?;
     Ok(Begun { run_id, name, uid, record, reward_keys, stages: HashMap::new() })
-}
-
-/// A process begins to work on a run.
-async fn sit_down(
-    tx: &mut Tx<'_>,
-    run_id: i64,
-    folder: Option<&str>,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO sitting (run_id, number, folder, started_ms)
-         SELECT ?1, 1 + coalesce(max(number), 0), ?2, ?3 FROM sitting WHERE run_id = ?1",
-        [run_id.into(), folder.into(), now_ms.into()],
-    )
-    .await
-    .map(|_| ())
-}
-
-/// The process that worked on a run has ended, and with it every stage that is not done. `status` is the run's.
-pub(crate) async fn stand_up(
-    tx: &mut Tx<'_>,
-    run_id: i64,
-    status: &'static str,
-    ended_ms: i64,
-) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE sitting SET ended_ms = ?2 WHERE run_id = ?1 AND ended_ms IS NULL",
-        [run_id.into(), ended_ms.into()],
-    )
-    .await?;
-    // A run that is done, whatever its gates say, has no stage left to end.
-    tx.execute(
-        "UPDATE stage SET status = ?2, ended_ms = ?3
-          WHERE run_id = ?1 AND status = 'running' AND ?2 NOT IN ('done', 'gate missed')",
-        [run_id.into(), status.into(), ended_ms.into()],
-    )
-    .await
-    .map(|_| ())
 }
 
 async fn upsert_spec(tx: &mut Tx<'_>, start: &RunStart) -> Result<i64, StoreError> {
@@ -422,7 +377,10 @@ pub(crate) async fn upsert_plugin(
 }
 
 /// Keys of the rewards of a run; a key is shared by all runs with the same plugin build and weight.
-async fn reward_keys(tx: &mut Tx<'_>, run_id: i64) -> Result<HashMap<String, i64>, StoreError> {
+pub(crate) async fn reward_keys(
+    tx: &mut Tx<'_>,
+    run_id: i64,
+) -> Result<HashMap<String, i64>, StoreError> {
     let inputs: Vec<(Text, i64, f64)> = tx
         .fetch_all(
             "SELECT role, plugin_id, weight FROM run_input WHERE run_id = ? AND plugin_id IS NOT NULL",
@@ -465,126 +423,4 @@ pub(crate) async fn id<const N: usize>(
 ) -> Result<i64, StoreError> {
     let row: Option<(i64,)> = tx.fetch(select, cells).await?;
     row.map(|(id,)| id).ok_or_else(|| tx.internal(format!("no row for {select}")))
-}
-
-/// A point in a run: so many steps of a stage are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StagePoint {
-    /// Position of the stage in the plan.
-    pub stage: usize,
-    /// Steps of it that are done.
-    pub step: u64,
-}
-
-/// Makes a run go on from a point: what comes after it no longer counts, and stays.
-pub(crate) async fn resume(
-    tx: &mut Tx<'_>,
-    run_id: i64,
-    from: StagePoint,
-    folder: Option<&str>,
-) -> Result<Begun, StoreError> {
-    let row: Option<(Text, Text, Text)> = tx
-        .fetch(
-            "SELECT name, uid, plan_json FROM run JOIN spec USING (spec_id) WHERE run_id = ?",
-            [run_id.into()],
-        )
-        .await?;
-    let (Text(name), Text(uid), Text(plan_json)) =
-        row.ok_or_else(|| tx.internal(format!("run {run_id} has gone")))?;
-    refuse_live_run(tx, run_id, &name).await?;
-    supersede(tx, run_id, from).await?;
-    let me = Process::current();
-    let now = now_ms();
-    sit_down(tx, run_id, folder, now).await?;
-    tx.execute(
-        "UPDATE run SET status = 'running', exit_code = NULL, error = NULL, digest = NULL, ended_ms = NULL,
-             machine = ?, pid = ?, pid_start = ?, boot_id = ?, heartbeat_ms = ? WHERE run_id = ?",
-        [
-            me.machine.into(),
-            me.pid.into(),
-            me.pid_start.into(),
-            me.boot_id.into(),
-            now.into(),
-            run_id.into(),
-        ],
-    )
-    .await?;
-    let stages: Vec<(i64, i64)> = tx
-        .fetch_all(
-            "SELECT idx, stage_id FROM stage WHERE run_id = ? AND idx < ? AND superseded_from IS NULL ORDER BY attempt",
-            [run_id.into(), from.stage.into()],
-        )
-        .await?;
-    let stages = stages.into_iter().map(|(idx, id)| (idx as usize, id)).collect();
-    let record = record_plan(&name, &plan_json)?;
-    let reward_keys = reward_keys(tx, run_id).await?;
-    Ok(Begun { run_id, name, uid, record, reward_keys, stages })
-}
-
-async fn supersede(tx: &mut Tx<'_>, run_id: i64, from: StagePoint) -> Result<(), StoreError> {
-    let at: [Cell; 3] = [run_id.into(), from.stage.into(), from.step.into()];
-    // -1 for later stages: not even a checkpoint after 0 of their steps still counts.
-    tx.execute(
-        "UPDATE stage SET superseded_from = CASE WHEN idx = ?2
-                THEN min(coalesce(superseded_from, ?3), ?3) ELSE -1 END
-          WHERE run_id = ?1 AND idx >= ?2",
-        at.clone(),
-    )
-    .await?;
-    tx.execute(
-        "UPDATE eval_run SET superseded = 1 WHERE run_id = ?1 AND stage_id IN
-                (SELECT stage_id FROM stage WHERE run_id = ?1
-                    AND (idx > ?2 OR (idx = ?2 AND eval_run.step > ?3)))",
-        at,
-    )
-    .await?;
-    Ok(())
-}
-
-type ProcessRow = (i64, MaybeText, Option<i64>, Option<i64>, MaybeText, i64);
-
-fn process(row: &ProcessRow) -> (Process, i64) {
-    let process = Process {
-        machine: row.1.0.clone(),
-        pid: row.2.unwrap_or(0),
-        pid_start: row.3,
-        boot_id: row.4.0.clone(),
-    };
-    (process, row.5)
-}
-
-async fn running(tx: &mut Tx<'_>) -> Result<Vec<ProcessRow>, StoreError> {
-    tx.fetch_all(
-        "SELECT run_id, machine, pid, pid_start, boot_id, heartbeat_ms FROM run WHERE status = 'running'",
-        [],
-    )
-    .await
-}
-
-async fn refuse_live_run(tx: &mut Tx<'_>, run_id: i64, name: &str) -> Result<(), StoreError> {
-    for row in running(tx).await?.iter().filter(|row| row.0 == run_id) {
-        let (process, heartbeat_ms) = process(row);
-        if process.is_alive(heartbeat_ms, now_ms()) {
-            return Err(StoreError::StillRunning { run: name.to_owned(), pid: process.pid });
-        }
-    }
-    Ok(())
-}
-
-/// Marks runs whose process has died without a word.
-pub(crate) async fn mark_crashed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let now = now_ms();
-    for row in running(tx).await? {
-        let (process, heartbeat_ms) = process(&row);
-        if !process.is_alive(heartbeat_ms, now) {
-            stand_up(tx, row.0, "crashed", heartbeat_ms).await?;
-            tx.execute(
-                "UPDATE run SET status = 'crashed', ended_ms = heartbeat_ms,
-                        error = 'its process ended without a word' WHERE run_id = ?",
-                [row.0.into()],
-            )
-            .await?;
-        }
-    }
-    Ok(())
 }
