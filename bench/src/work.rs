@@ -104,7 +104,7 @@ impl Cost {
         Work { flops, bytes: 0.0 }
     }
 
-    /// The same over a group of completions that share their prompt, which is computed once.
+    /// The work over a group of completions that share their prompt, which is computed once.
     pub fn train_group(&self, prompt: usize, lengths: &[usize]) -> Work {
         // The last row of the prompt predicts the first token of every completion.
         let shared = self.rows(0, prompt);

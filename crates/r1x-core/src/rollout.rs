@@ -164,7 +164,7 @@ pub struct RewardOutcome {
 }
 
 impl RewardOutcome {
-    /// That of a reward that does not judge the problem.
+    /// The outcome of a reward that does not judge the problem.
     pub fn unasked() -> Self {
         Self { value: None, status: RewardStatus::Unasked, parts: Vec::new(), info: None }
     }
@@ -219,7 +219,7 @@ pub struct RewardedRollout {
     pub terms: Vec<RewardTerm>,
     /// Σ weight · counted value over the rewards that have both; `None` when none has, which is not the total 0.
     pub unclipped: Option<f64>,
-    /// The same, moved into the stage's bounds of totals.
+    /// `unclipped`, moved into the stage's bounds of totals.
     pub total: Option<f64>,
 }
 

@@ -19,7 +19,8 @@ use crate::replay::{Replay, Sample};
 /// Failing calls of one batch after which failures are no longer narrowed down. The counts are of calls, not
 /// of seconds, so that traps give the same outcomes on slow and fast machines.
 const MAX_FAILED_CALLS: u32 = 1024;
-/// The same for calls that ran into their deadline, which cost far more.
+/// Calls of one batch that run into their deadline after which failures are no longer narrowed down: such a call costs
+/// far more than one that traps.
 const MAX_TIMEOUTS: u32 = 24;
 
 /// What became of a batch.

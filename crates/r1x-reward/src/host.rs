@@ -64,7 +64,7 @@ impl Default for Compiling {
 struct Inner {
     compiling: Compiling,
     engine: Engine,
-    /// The same engine, counting fuel: a third slower, and the same cut everywhere.
+    /// The engine that counts fuel: a third slower, and the same cut everywhere.
     metered: Engine,
     ticker: Ticker,
     cache: Option<Cache>,
@@ -88,7 +88,7 @@ pub struct Plugin(Arc<Loaded>, Grants);
 struct Loaded {
     host: Host,
     pre: Linked,
-    /// The same for the metering engine, made when first wanted.
+    /// What instances of the metering engine are made of; made when first wanted.
     metered: OnceLock<Result<Linked, String>>,
     source: String,
     info: PluginInfo,
@@ -107,7 +107,7 @@ impl Host {
         Self::with_compiler(options, Compiling::default())
     }
 
-    /// The same, with somebody else who compiles.
+    /// A host that lets somebody else compile.
     pub fn with_compiler(options: HostOptions, compiling: Compiling) -> Result<Self, RewardError> {
         let engine_fault = |reason: String| RewardError::new("host", Fault::Engine(reason));
         let engine = |kind: Kind| {
@@ -412,7 +412,7 @@ impl Plugin {
         &self.0.asks
     }
 
-    /// The same plugin, with these grants and no others.
+    /// This plugin, with these grants and no others.
     pub fn with(&self, grants: Grants) -> Self {
         Self(Arc::clone(&self.0), grants)
     }

@@ -178,7 +178,7 @@ struct WasmScoring<'a> {
     batches: Vec<Range<usize>>,
     /// Groups that each batch still waits for.
     waiting: Vec<usize>,
-    /// Those of the first reward in the order of the batches, then those of the next.
+    /// The jobs of the first reward in the order of the batches, then the jobs of the next reward.
     jobs: Arc<Vec<Job>>,
     workers: Workers<BatchResult>,
 }

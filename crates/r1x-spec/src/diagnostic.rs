@@ -261,7 +261,7 @@ fn visible_lines(text: &str, below: &str) -> String {
     shown.join(&format!("\n{below}"))
 }
 
-/// The same for a source line, character by character, so that the marks stay under what they mark.
+/// A character of a source line as it is shown: one for each, so that the marks stay under what they mark.
 fn visible_char(character: char) -> char {
     match character {
         '\t' => ' ',

@@ -71,7 +71,7 @@ impl Node {
         (!entry.node.is_null()).then_some(&entry.node)
     }
 
-    /// The same value as JSON. `None` for numbers JSON does not have.
+    /// This value as JSON. `None` for numbers JSON does not have.
     pub fn to_json(&self) -> Option<Json> {
         Some(match &self.value {
             Value::Null => Json::Null,

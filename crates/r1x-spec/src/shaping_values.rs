@@ -25,7 +25,7 @@ words!(Otherwise {
 /// A weight: a number, or points with straight lines between them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weight {
-    /// The same at every step.
+    /// One weight for every step.
     Constant(f64),
     /// In ascending order of steps, at least one.
     Points(Vec<(u64, f64)>),

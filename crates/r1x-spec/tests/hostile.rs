@@ -147,7 +147,7 @@ fn random_mutations_never_panic() {
     assert!(refused > 700, "only {refused} of 1500 mutations were noticed");
 }
 
-/// The same for `--set`.
+/// What holds for a file holds for `--set`.
 #[test]
 fn random_overrides_never_panic() {
     let world = World::new();

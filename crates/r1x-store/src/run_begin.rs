@@ -50,7 +50,7 @@ pub struct RunStart {
 /// How a run comes from another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The same again, to compare.
+    /// A run made again, to compare.
     Reproduce,
     /// Goes on from its weights with another plan.
     Fork,

@@ -196,7 +196,7 @@ impl RunWriter {
     /// Waits until every fact that was handed over is committed.
     ///
     /// # Errors
-    /// That of the newest step, which could not be reported when it was handed over.
+    /// The error of the newest step, which could not be reported when it was handed over.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         let begun = Instant::now();
         let flushed = self.pending.take().map_or(Ok(()), Pending::wait);

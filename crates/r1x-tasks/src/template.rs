@@ -26,9 +26,9 @@ const MOST_PROMPT_BYTES: usize = 4 << 20;
 /// The columns a template may use.
 #[derive(Clone, Copy)]
 pub(crate) enum Columns<'a> {
-    /// Those that all problems have.
+    /// The columns that all problems have.
     Known(&'a [String]),
-    /// Those that the spec lists, of possibly more in the file.
+    /// The columns that the spec lists, of possibly more in the file.
     Listed(&'a [String]),
     /// Whatever a row has.
     OfTheRow,

@@ -54,7 +54,7 @@ impl Checked<'_> {
     /// `stop` is asked after every step and between stages; an evaluation under way is finished first.
     ///
     /// # Errors
-    /// Those of the ports, and a [`crate::TrainError`] converted; divergence is found before the step is recorded.
+    /// The errors of the ports, and a [`crate::TrainError`] converted; divergence is found before the step is recorded.
     pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
         let Cursor { stage, step, drawn } = self.from.clone();
         let (index, plan) = (self.plan.stage_index(&self.from).unwrap_or_default(), self.plan);

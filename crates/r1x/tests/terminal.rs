@@ -117,7 +117,7 @@ stages:
         self.command(arguments).output().unwrap()
     }
 
-    /// The same with these lines on standard input.
+    /// Runs the command with these lines on standard input.
     fn piped(&self, arguments: &[&str], lines: &str) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

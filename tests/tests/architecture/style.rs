@@ -97,6 +97,30 @@ fn files_and_functions_are_short() {
     assert_none(&violations, "files have at most 600 lines, functions at most 70");
 }
 
+/// What "the same" or "those" are about stands somewhere else, and moves.
+#[test]
+fn comments_name_their_subject() {
+    let leaning = ["The same", "Those of", "Those that", "That of"];
+    let mut violations = Vec::new();
+    // The sources of plugins are part of the hashes of committed components, so they change with these only.
+    for source in all().iter().filter(|source| source.home() != "plugins") {
+        for (at, line) in source.text.lines().enumerate() {
+            let comment = ["/// ", "//! "].iter().find_map(|mark| line.trim().strip_prefix(mark));
+            // A sentence that goes on from the line above has its subject there.
+            let begins = at == 0 || !is_comment(source.text.lines().nth(at - 1));
+            if begins && comment.is_some_and(|text| leaning.iter().any(|way| text.starts_with(way)))
+            {
+                violations.push(format!("{}:{}: {}", source.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&violations, "a comment says what it is about, and does not lean on the one above");
+}
+
+fn is_comment(line: Option<&str>) -> bool {
+    line.is_some_and(|line| line.trim().starts_with("///") || line.trim().starts_with("//!"))
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     // Put together here, so that this file does not contain what it looks for.

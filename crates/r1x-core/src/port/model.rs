@@ -52,7 +52,7 @@ pub trait Sampler: Encoder {
     /// Samples completions: one list per request, in order.
     ///
     /// # Errors
-    /// Those of [`Sampler::generate_each`].
+    /// The errors of [`Sampler::generate_each`].
     fn generate(
         &self,
         requests: &[GenerateRequest],

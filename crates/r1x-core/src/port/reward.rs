@@ -29,7 +29,7 @@ pub trait Rewarder {
     /// Scores groups that are all there.
     ///
     /// # Errors
-    /// Those of [`Rewarder::begin`] and of [`Scoring::finish`].
+    /// The errors of [`Rewarder::begin`] and of [`Scoring::finish`].
     fn score(
         &mut self,
         rewards: &[RewardPlan],

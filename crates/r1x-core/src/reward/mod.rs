@@ -49,7 +49,7 @@ pub struct Combined {
     pub terms: Vec<RewardTerm>,
     /// The weighted sum, before its bounds; `None` when no reward with a weight counts.
     pub unclipped: Option<f64>,
-    /// The same inside its bounds.
+    /// The weighted sum, moved into the bounds of totals.
     pub total: Option<f64>,
 }
 

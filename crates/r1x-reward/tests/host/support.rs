@@ -64,7 +64,7 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
     }
 }
 
-/// The same plan with 50 ms a call.
+/// The plan of [`plan`] with 50 ms a call.
 pub fn hasty(plugin: &Plugin) -> RewardPlan {
     let mut plan = plan(plugin);
     plan.plugin_mut().limits.time_ms = 50;

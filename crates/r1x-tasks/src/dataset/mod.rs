@@ -83,7 +83,7 @@ impl DataSet {
 }
 
 impl DataSet {
-    /// The same problems as those of the data set `id`.
+    /// These problems as problems of the data set `id`.
     fn named(mut self, id: &str) -> Self {
         for problem in self.train.iter_mut().chain(&mut self.heldout) {
             id.clone_into(&mut problem.data);

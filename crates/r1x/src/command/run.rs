@@ -81,7 +81,7 @@ pub fn run(
 pub struct Wired<'a> {
     /// What to run.
     pub plan: &'a RunPlan,
-    /// The same plan, checked, and where to begin.
+    /// The checked form of `plan`, and where to begin.
     pub checked: Checked<'a>,
     /// The model.
     pub policy: Box<dyn r1x_model::Model>,

@@ -374,7 +374,7 @@ macro_rules! product_avx512 {
         $(#[$meta])*
         pub(super) fn $name(mut product: Product<'_, $element>) {
             /// # Safety
-            /// Those of [`tile`].
+            /// The conditions of [`tile`].
             #[target_feature(enable = $features)]
             unsafe fn rows(rows: usize, panels: usize, t: Tile<$element>) {
                 // SAFETY: the caller's promise, passed on.
@@ -449,7 +449,7 @@ macro_rules! product_avx2 {
         $(#[$meta])*
         pub(super) fn $name(mut product: Product<'_, $element>) {
             /// # Safety
-            /// Those of [`tile`].
+            /// The conditions of [`tile`].
             #[target_feature(enable = "avx2,fma")]
             unsafe fn rows(rows: usize, t: Tile<$element>) {
                 // SAFETY: the caller's promise, passed on.

@@ -154,7 +154,7 @@ fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
 #[derive(Default)]
 pub struct FixedProblems {
     pub problems: Vec<Problem>,
-    /// Those of the data set `more`.
+    /// The problems of the data set `more`.
     pub more: Vec<Problem>,
 }
 

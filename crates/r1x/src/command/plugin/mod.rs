@@ -46,7 +46,7 @@ pub fn open(path: &Path) -> Result<Opened, Failure> {
     Ok(Opened { source, built, plugin })
 }
 
-/// The same for a plugin that is going to be asked: with what the command line grants, which must be what it
+/// Opens a plugin that is going to be asked: with what the command line grants, which must be what it
 /// asks for.
 ///
 /// # Errors
