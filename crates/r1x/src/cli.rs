@@ -83,6 +83,9 @@ enum Command {
         /// Do recorded steps again when checkpoints after an older one are gone, without being asked
         #[arg(long)]
         redo_steps: bool,
+        /// Go on even when the run takes more memory than there is
+        #[arg(long)]
+        force: bool,
         /// Print one JSON object at the end instead of tables
         #[arg(long)]
         json: bool,
@@ -295,9 +298,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Run { spec, compute, force, json } => {
             command::run::run(&global, &spec.source(), &compute.compute(), excess(force), json)
         }
-        Command::Resume { run, compute, checkpoint, redo_steps, json } => {
+        Command::Resume { run, compute, checkpoint, redo_steps, force, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
-            let from = Point { checkpoint, lost };
+            let from = Point { checkpoint, lost, excess: excess(force) };
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),

@@ -50,10 +50,7 @@ pub fn prepare<'p>(
 ) -> Result<Prepared<'p>, Failure> {
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = world.problems(plan).map_err(PortError::from)?;
-    let sizes = sizes(&problems, Some(&encoder));
-    let needed = r1x_spec::memory(plan, encoder.vocabulary_size(), &sizes, threads);
-    let parameters = r1x_spec::parameters(&plan.model, encoder.vocabulary_size()).total;
-    let too_much = memory::fits(&needed, parameters, excess)?;
+    let too_much = check_memory(plan, (&encoder, &problems), threads, excess)?;
     let (mut rewarder, plugins) = wiring::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
@@ -69,6 +66,22 @@ pub fn prepare<'p>(
     let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
     Ok(Prepared { checked, problems, rewarder, plugins, notices })
+}
+
+/// Compares what a plan takes on the CPU with what this machine has.
+///
+/// # Errors
+/// With the key to lower, when it takes more and nobody said to begin all the same.
+pub fn check_memory(
+    plan: &RunPlan,
+    (encoder, problems): (&ModelEncoder, &Problems),
+    threads: usize,
+    excess: Excess,
+) -> Result<Option<Notice>, Failure> {
+    let (sizes, vocabulary) = (sizes(problems, Some(encoder)), encoder.vocabulary_size());
+    let needed = r1x_spec::memory(plan, vocabulary, &sizes, threads);
+    let parameters = r1x_spec::parameters(&plan.model, vocabulary).total;
+    memory::fits(&needed, parameters, excess)
 }
 
 fn never_learnt(unseen: &Unseen) -> Notice {

@@ -8,14 +8,16 @@ use std::io::{BufRead, IsTerminal};
 
 use r1x_core::plan::RunPlan;
 use r1x_core::port::{Cursor, PortError};
-use r1x_model::{Home, Model};
+use r1x_model::{Home, Model, ModelEncoder};
 use r1x_store::{Level, StagePoint, Store};
 
 use crate::args::Global;
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
+use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
+use crate::prepare::check_memory;
 use crate::wiring::Compute;
 use crate::{hosting, plans, stores, wiring};
 
@@ -37,6 +39,8 @@ pub struct Point {
     pub checkpoint: Option<String>,
     /// What becomes of steps after it.
     pub lost: Lost,
+    /// What becomes of a run that takes more memory than this machine has.
+    pub excess: Excess,
 }
 
 /// Goes on with a run.
@@ -72,6 +76,10 @@ pub fn resume(
     }
     let world = hosting::world(compute.threads)?;
     let problems = wiring::problems(&plan)?;
+    let excess = if device.is_cpu() { from.excess } else { Excess::Elsewhere };
+    let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
+    let too_much = check_memory(&plan, (&encoder, &problems), compute.threads, excess)?;
+    too_much.iter().for_each(Notice::say);
     let (mut rewarder, _) = wiring::rewarder(&plan, &world, Some(&store))?;
     let folder = store.run_folder(name);
     rewarder.keep_failures(wiring::failures(&folder));
