@@ -14,13 +14,19 @@ use crate::plan::{
     KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
     PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan,
     ScheduleKind, SchedulePlan, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan,
-    TokenizerPlan, TraceStyle, Truncated, ZeroSignal,
+    TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
-/// A run with these stages, the model of [`tiny_model`], and no data, rewards or suites. Everything of a rollout is
+/// A stage by itself; [`run`] gives it its place behind others.
+pub fn stage(id: &str, kind: StageKind) -> StagePlan {
+    StagePlan { id: id.to_owned(), weights: WeightsFrom::Base, kind }
+}
+
+/// A run with these stages, each beginning with the weights of the one before it, the model of [`tiny_model`], and no data, rewards or suites. Everything of a rollout is
 /// recorded.
 pub fn run(stages: Vec<StagePlan>) -> RunPlan {
+    let stages = in_order(stages.into_iter().map(|stage| (stage.id, stage.kind)));
     RunPlan {
         version: PlanVersion,
         name: "test".to_owned(),
@@ -130,7 +136,7 @@ pub const fn limits() -> LimitsPlan {
 
 /// A stage of GRPO called `rl`.
 pub fn grpo_stage(plan: GrpoPlan) -> StagePlan {
-    StagePlan { id: "rl".to_owned(), kind: StageKind::Grpo(plan) }
+    stage("rl", StageKind::Grpo(plan))
 }
 
 /// GRPO on the policy that samples: 4 prompts a step, 4 rollouts each, one update. The data set is called `data`, the
@@ -188,7 +194,7 @@ pub fn kl() -> KlPlan {
 
 /// A stage of supervised fine-tuning called `sft`.
 pub fn sft_stage(plan: SftPlan) -> StagePlan {
-    StagePlan { id: "sft".to_owned(), kind: StageKind::Sft(plan) }
+    stage("sft", StageKind::Sft(plan))
 }
 
 /// Supervised fine-tuning in batches of 4 on a data set called `data`.

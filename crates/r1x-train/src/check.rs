@@ -4,10 +4,11 @@
 //! needed, so a spec can be checked on a machine that could not hold its model. Must not know what the spec looked
 //! like.
 
-use r1x_core::plan::{RunPlan, StagePlan};
+use r1x_core::plan::{RunPlan, StagePlan, WeightsFrom};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
+use crate::error::TrainError;
 use crate::place::check_cursor;
 use crate::stage::{evaluate, stage_place, training};
 
@@ -33,9 +34,37 @@ pub fn check<'p>(
     check_cursor(plan, &from).map_err(|error| vec![error])?;
     let stages = plan.stages.iter().skip(plan.stage_index(&from).unwrap_or_default());
     let stages = stages.map(|one| stage(plan, one, encoder, problems));
+    let weights = weights_at_hand(plan);
     let suites = plan.evals.iter().map(|suite| evaluate::check(plan, suite, encoder, problems));
-    let errors: Vec<PortError> = stages.chain(suites).filter_map(Result::err).collect();
+    let found = weights.into_iter().chain(stages).chain(suites);
+    let errors: Vec<PortError> = found.filter_map(Result::err).collect();
     if errors.is_empty() { Ok(Checked { plan, from }) } else { Err(errors) }
+}
+
+/// The policy holds the weights of one stage at a time, so a stage begins with those of the one before it, and the
+/// first with those of the run.
+fn weights_at_hand(plan: &RunPlan) -> Vec<Result<(), PortError>> {
+    let mut held = &WeightsFrom::Base;
+    let mut before: WeightsFrom;
+    let mut found = Vec::new();
+    for stage in &plan.stages {
+        found.push(if stage.weights == *held {
+            Ok(())
+        } else {
+            let place = stage_place(&stage.id);
+            Err(TrainError::WeightsElsewhere { place, from: origin(&stage.weights) }.into())
+        });
+        before = WeightsFrom::Stage(stage.id.clone());
+        held = &before;
+    }
+    found
+}
+
+fn origin(weights: &WeightsFrom) -> String {
+    match weights {
+        WeightsFrom::Base => "the run's own weights".to_owned(),
+        WeightsFrom::Stage(id) => format!("the weights of stage `{id}`"),
+    }
 }
 
 fn stage(

@@ -109,6 +109,16 @@ pub enum TrainError {
         /// Samples per problem.
         samples: usize,
     },
+    /// A stage that begins with weights that the policy does not hold at that point.
+    #[error(
+        "{place}: it begins with {from}, which are not the ones that the stage before it ends with"
+    )]
+    WeightsElsewhere {
+        /// Who asked.
+        place: String,
+        /// Where the weights come from, in words.
+        from: String,
+    },
     /// A checkpoint that does not belong to this plan.
     #[error("{place}: the checkpoint has {done} steps done, but the plan has only {steps}")]
     BeyondPlan {
@@ -222,6 +232,7 @@ impl TrainError {
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
+            | TrainError::WeightsElsewhere { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
             TrainError::TotalNotFinite { .. } => Boundary::Reward,
             TrainError::Shape { .. } => Boundary::Internal,
@@ -255,6 +266,9 @@ impl TrainError {
             }
             TrainError::GreedyRollouts { .. } => {
                 "set a temperature above 0; evaluations may stay greedy"
+            }
+            TrainError::WeightsElsewhere { .. } => {
+                "let each stage begin with the weights of the one before it"
             }
             TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
             TrainError::BeyondPlan { .. }

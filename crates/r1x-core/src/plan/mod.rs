@@ -40,7 +40,7 @@ pub use shaping::{
 };
 pub use stage::{
     AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, Prompts, Reference, Rollouts,
-    SftPlan, StageKind, StageOutline, StagePlan, Truncated, ZeroSignal,
+    SftPlan, StageKind, StageOutline, StagePlan, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 pub use version::{PLAN_VERSION, PlanError, PlanVersion};
 

@@ -263,7 +263,9 @@ fn stage() -> impl Strategy<Value = StagePlan> {
         },
     );
     let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
-    (text(), prop_oneof![sft, grpo(), evaluate]).prop_map(|(id, kind)| StagePlan { id, kind })
+    let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
+    (text(), weights, prop_oneof![sft, grpo(), evaluate])
+        .prop_map(|(id, weights, kind)| StagePlan { id, weights, kind })
 }
 
 fn eval() -> impl Strategy<Value = EvalPlan> {

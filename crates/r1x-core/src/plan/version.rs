@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::RunPlan;
 
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
-/// has its loss under `loss`, a reward's plugin under `judged_by`, and leaves no key out.
+/// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key out.
 pub const PLAN_VERSION: u64 = 2;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -110,7 +110,13 @@ fn upgrade_from_1(plan: &mut Value) {
     for reward in plan.get_mut("rewards").into_iter().flat_map(values) {
         reward_from_1(reward);
     }
+    let mut weights = json!("base");
     for stage in plan.get_mut("stages").into_iter().flat_map(values) {
+        // Every stage began with the weights of the one before it.
+        if let Value::Object(stage) = stage {
+            let next = json!({ "stage": stage.get("id") });
+            add(stage, "weights", std::mem::replace(&mut weights, next));
+        }
         if let Some(Value::Object(grpo)) = stage.pointer_mut("/kind/grpo") {
             grpo_from_1(grpo);
         }

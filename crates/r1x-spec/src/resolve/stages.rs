@@ -6,7 +6,7 @@ use serde_json::json;
 
 use r1x_core::plan::{
     ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, LossPlan, OptimizerPlan,
-    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan,
+    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan, in_order,
 };
 
 use super::{MICRO_BATCH, Resolver};
@@ -27,18 +27,19 @@ impl Resolver<'_, '_> {
             let help = "write for example `stages: [{id: warm-up, sft: {...}}]`";
             self.error(codes::COUNTS, stages.span, message).help(help);
         }
-        let plans: Vec<Option<StagePlan>> =
+        let read: Vec<Option<(String, StageKind)>> =
             stages.0.iter().map(|(_, stage)| self.stage(stage.as_ref()?)).collect();
-        plans.into_iter().collect()
+        let stages: Vec<(String, StageKind)> = read.into_iter().collect::<Option<_>>()?;
+        Some(in_order(stages))
     }
 
-    fn stage(&mut self, stage: &StageSpec) -> Option<StagePlan> {
+    fn stage(&mut self, stage: &StageSpec) -> Option<(String, StageKind)> {
         let kind = match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         };
-        Some(StagePlan { id: stage.id.0.clone(), kind })
+        Some((stage.id.0.clone(), kind))
     }
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {

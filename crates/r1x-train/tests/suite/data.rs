@@ -2,7 +2,7 @@
 //!
 //! Must not know the words of a spec beyond those in the messages.
 
-use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::plan::{RunPlan, StageKind, WeightsFrom};
 use r1x_core::port::Cursor;
 use r1x_core::{Boundary, PortError};
 
@@ -147,4 +147,18 @@ fn a_rewarder_that_forgets_a_group_and_totals_that_overflow() {
     }
     let error = World::default().run(&plan).outcome.expect_err("the total overflows");
     assert_error(&error, Boundary::Reward, &["weighted total", "inf"]);
+}
+
+/// The policy holds one set of weights at a time; beginning with other ones than are meant would be seen by nobody.
+#[test]
+fn a_stage_that_begins_with_other_weights_than_those_at_hand_is_refused() {
+    let stages = vec![sft_stage(sft_plan(2)), grpo_stage(grpo_plan(1))];
+    let mut plan = run_plan(stages);
+    assert_eq!(plan.stages[1].weights, WeightsFrom::Stage("sft".to_owned()));
+    plan.stages[1].weights = WeightsFrom::Base;
+    let error = refused(World::default(), &plan);
+    assert_error(&error, Boundary::Spec, &["stage `rl`", "the run's own weights"]);
+    plan.stages[1].weights = WeightsFrom::Stage("other".to_owned());
+    let error = refused(World::default(), &plan);
+    assert_error(&error, Boundary::Spec, &["the weights of stage `other`"]);
 }

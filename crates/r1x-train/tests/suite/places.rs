@@ -4,7 +4,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use r1x_core::plan::{EvaluatePlan, GrpoPlan, RunPlan, SftPlan, StageKind, StagePlan};
+use r1x_core::plan::{EvaluatePlan, GrpoPlan, RunPlan, SftPlan, StageKind};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_train::check_cursor;
@@ -23,7 +23,7 @@ fn kind() -> impl Strategy<Value = StageKind> {
 /// A run whose stages are called `0`, `1` and so on.
 fn run() -> impl Strategy<Value = RunPlan> {
     vec(kind(), 0..5).prop_map(|kinds| {
-        let stage = |(at, kind): (usize, StageKind)| StagePlan { id: at.to_string(), kind };
+        let stage = |(at, kind): (usize, StageKind)| testing::stage(&at.to_string(), kind);
         testing::run(kinds.into_iter().enumerate().map(stage).collect())
     })
 }

@@ -17,8 +17,30 @@ pub use sft::SftPlan;
 pub struct StagePlan {
     /// Its id in the spec.
     pub id: String,
+    /// The weights that it begins with.
+    pub weights: WeightsFrom,
     /// What it does.
     pub kind: StageKind,
+}
+
+/// Where the weights that a stage begins with come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightsFrom {
+    /// The weights that the run begins with.
+    Base,
+    /// What another stage has made of them, by its id.
+    Stage(String),
+}
+
+/// Stages of which each begins with the weights of the one before it, and the first with those of the run.
+pub fn in_order(stages: impl IntoIterator<Item = (String, StageKind)>) -> Vec<StagePlan> {
+    let mut weights = WeightsFrom::Base;
+    let stage = |(id, kind): (String, StageKind)| {
+        let next = WeightsFrom::Stage(id.clone());
+        StagePlan { id, weights: std::mem::replace(&mut weights, next), kind }
+    };
+    stages.into_iter().map(stage).collect()
 }
 
 /// What a stage does.

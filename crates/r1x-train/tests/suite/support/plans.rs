@@ -28,10 +28,7 @@ fn reward_plan(id: &str, weight: f64) -> RewardPlan {
 
 /// A stage called `look` that evaluates the suite `digits`.
 pub fn evaluate_stage() -> StagePlan {
-    StagePlan {
-        id: "look".to_owned(),
-        kind: StageKind::Evaluate(EvaluatePlan { evals: vec!["digits".to_owned()] }),
-    }
+    testing::stage("look", StageKind::Evaluate(EvaluatePlan { evals: vec!["digits".to_owned()] }))
 }
 
 /// On-policy GRPO: 5 prompts × 8 rollouts of up to 2 tokens.
