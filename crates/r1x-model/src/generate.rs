@@ -52,7 +52,7 @@ struct Unit {
 }
 
 impl<E: Operand<Real = f32>> Generator<'_, E> {
-    /// Samples completions for every request; see [`r1x_core::Policy::generate_each`].
+    /// Samples completions for every request; see [`r1x_core::Sampler::generate_each`].
     ///
     /// # Errors
     /// When a prompt and `max_tokens` do not fit the context, or exact lengths are not what they may be.

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Range
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::node::{Entry, Node, Value, plain_scalar};
-use crate::source::{SourceId, Sources, Span};
+use crate::source::{SourceId, Sources, Span, line_starts};
 
 /// Largest file, bytes.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
@@ -271,9 +271,9 @@ impl Builder<'_> {
     }
 
     fn nul(&self, before: &str) -> Box<Diagnostic> {
-        let line = before.matches('\n').count() + 1;
-        let col = before.rsplit('\n').next().map_or(0, |last| last.chars().count());
-        let span = self.span_at(Marker::new(0, line, col), 1);
+        let starts = line_starts(before);
+        let col = starts.last().map_or(0, |start| before[*start..].chars().count());
+        let span = self.span_at(Marker::new(0, starts.len(), col), 1);
         let message = "the text has a NUL byte, so it is not YAML";
         Box::new(Diagnostic::at(self.sources, codes::SYNTAX, span, message))
     }
@@ -303,4 +303,4 @@ impl Builder<'_> {
 }
 
 #[cfg(test)]
-mod properties;
+mod tests;

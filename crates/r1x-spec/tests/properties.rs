@@ -65,7 +65,7 @@ fn sampling() -> impl Strategy<Value = Json> {
 }
 
 fn stages() -> impl Strategy<Value = Json> {
-    let sft = (1..1_000_u64, 1..65_usize, 1e-6..1.0, 1..900_usize).prop_map(
+    let sft = (1..1_000_u64, 1..65_usize, 1e-6..1.0, 64..900_usize).prop_map(
         |(steps, batch_size, lr, limit)| {
             json!({"id": "first", "sft": {
                 "data": "countdown.train", "limit": limit, "steps": steps, "batch_size": batch_size, "lr": lr,

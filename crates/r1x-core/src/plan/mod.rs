@@ -15,13 +15,13 @@ mod eval;
 mod loss;
 mod model;
 mod optimizer;
-#[cfg(test)]
-mod properties;
 mod record;
 mod reward;
 mod sampling;
 mod shaping;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};

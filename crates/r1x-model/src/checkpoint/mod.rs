@@ -134,7 +134,7 @@ pub(crate) fn check_frozen<'n>(
     Ok(())
 }
 
-/// Writes a checkpoint called `name` at home; see [`r1x_core::Policy::save`].
+/// Writes a checkpoint called `name` at home; see [`r1x_core::Learner::save`].
 pub(crate) fn save(
     home: &Home,
     name: &str,

@@ -28,7 +28,7 @@ struct Place {
     sample: usize,
 }
 
-/// Samples completions for every request; see [`r1x_core::Policy::generate_each`].
+/// Samples completions for every request; see [`r1x_core::Sampler::generate_each`].
 ///
 /// # Errors
 /// When the device fails or its memory does not suffice.

@@ -5,7 +5,7 @@
 
 mod lexer;
 #[cfg(test)]
-mod properties;
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
