@@ -27,7 +27,7 @@ pub const EXAMPLES: [Example; 6] = [
         question: "Did format come before correctness?",
         reading: "Mean of each reward in every tenth of the training: the one that rises first was learnt first.",
         sql: "\
-WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_steps WHERE run = :run AND kind = 'grpo')
+WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
 SELECT stage, step / width * width AS from_step,
        round(avg(value) FILTER (WHERE reward = 'format'), 3) AS format,
        round(avg(value) FILTER (WHERE reward = 'equation'), 3) AS equation,
@@ -63,7 +63,7 @@ SELECT o.step, o.grp, o.sample, round(o.reward, 3) AS reward, o.n_tokens,
         reading: "Groups whose rollouts all got the same total: too easy when it is the best one, else too hard.",
         sql: "\
 WITH best AS (SELECT max(reward) AS reward FROM v_rollouts WHERE run = :run),
-     span AS (SELECT max(step) / 10 + 1 AS width FROM v_steps WHERE run = :run AND kind = 'grpo')
+     span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
 SELECT stage, step / width * width AS from_step, count(*) AS groups,
        sum(zero_signal) AS without_signal,
        sum(zero_signal AND highest >= best.reward) AS too_easy,

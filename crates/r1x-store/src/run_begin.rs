@@ -163,17 +163,18 @@ pub(crate) fn hash_parts<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) 
     hasher.finalize().into()
 }
 
-/// What of a rollout the plan keeps; everything, where the plan does not say.
+/// What of a rollout the plan keeps. A plan has no defaults: one that does not say it is none.
 pub(crate) fn record_plan(run: &str, plan_json: &str) -> Result<RecordPlan, StoreError> {
-    let fail = |error: serde_json::Error| StoreError::Facts {
+    /// The part of a plan that the store acts on.
+    #[derive(serde::Deserialize)]
+    struct Part {
+        record: RecordPlan,
+    }
+    let part: Part = serde_json::from_str(plan_json).map_err(|error| StoreError::Facts {
         run: run.to_owned(),
         detail: format!("the plan cannot be read: {error}"),
-    };
-    let plan: serde_json::Value = serde_json::from_str(plan_json).map_err(fail)?;
-    match plan.get("record") {
-        Some(record) => serde_json::from_value(record.clone()).map_err(fail),
-        None => Ok(RecordPlan { text: true, tokens: true, logprobs: true }),
-    }
+    })?;
+    Ok(part.record)
 }
 
 /// Writes the beginning of a run. `folders` is where run folders are made; `made` is the folder made for

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use r1x_core::loss::{Loss, LossOutput};
+use r1x_core::loss::{Loss, LossOutput, logprob_difference};
 use r1x_core::{CreditedGroup, EvalMetric, ProblemSource, RolloutGroup, TrainingSequence};
 
 use crate::error::TrainError;
@@ -112,7 +112,8 @@ impl Guard<'_> {
     }
 }
 
-/// A loss that keeps the first number that is not finite, of those it is given and of those it makes.
+/// A loss that is watched: it keeps the first number that is not finite, of those that it is given and of those that it
+/// makes, and how far trainer and sampler are apart.
 pub(crate) struct Watched<'a> {
     loss: &'a dyn Loss,
     sequences: &'a [Arc<TrainingSequence>],
@@ -154,7 +155,8 @@ impl<'a> Watched<'a> {
 
 impl Loss for Watched<'_> {
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        let output = self.loss.evaluate(sequence, logprobs);
+        let mut output = self.loss.evaluate(sequence, logprobs);
+        output.totals.logprob_diff_max = logprob_difference(sequence, logprobs);
         let not_finite = |values: &[f32]| values.iter().position(|value| !value.is_finite());
         if let Some(token) = not_finite(logprobs) {
             self.keep(sequence, format!("log-prob of token {token}"), f64::from(logprobs[token]));

@@ -64,7 +64,7 @@ fn start() -> RunStart {
         spec_path: None,
         spec_text: "r1x: 1".to_owned(),
         overrides: Vec::new(),
-        plan_json: "{}".to_owned(),
+        plan_json: r#"{"record":{"text":true,"tokens":true,"logprobs":true}}"#.to_owned(),
         plan_sha256: "0".repeat(64),
         environment: Environment::default(),
         datasets: Vec::new(),

@@ -73,10 +73,7 @@ fn every_file_opens_with_what_it_is() {
             violations.push(source.path);
         }
     }
-    assert_none(
-        &violations,
-        "a file says in its first 3 lines (`//!`) what it is and what it must not know",
-    );
+    assert_none(&violations, "a file says in its first 3 lines (`//!`) what it is");
 }
 
 #[test]

@@ -72,6 +72,17 @@ pub struct LossOutput {
     pub totals: LossTotals,
 }
 
+/// The largest |logprob − sampled logprob| over the trained targets of a sequence, in nats: whether trainer and sampler
+/// agree. NaN when one of them is; 0 where nothing was sampled. It is no matter of the loss, so whoever watches an
+/// update asks for it, whichever loss it is.
+pub fn logprob_difference(sequence: &TrainingSequence, logprobs: &[f32]) -> f64 {
+    let pairs = logprobs.iter().zip(&sequence.sampled_logprobs).zip(&sequence.mask);
+    let trained = pairs.filter(|(_, trained)| **trained);
+    trained.fold(0.0, |most, ((logprob, sampled), _)| {
+        larger(most, (f64::from(*logprob) - f64::from(*sampled)).abs())
+    })
+}
+
 /// Targets of a sequence that the loss falls on.
 pub fn trained_tokens(sequence: &TrainingSequence) -> usize {
     sequence.mask.iter().filter(|&&trained| trained).count()
@@ -84,7 +95,7 @@ pub struct LossTotals {
     pub loss: f64,
     /// Unmasked targets.
     pub tokens: u64,
-    /// Largest |logprob − sampled logprob| over unmasked targets; 0 where nothing was sampled.
+    /// What [`logprob_difference`] is at most; whoever watches an update fills it in, and a loss leaves it at 0.
     pub logprob_diff_max: f64,
     /// Sums over unmasked targets of the figures that [`Loss::figures`] names; empty before the first sequence.
     pub figures: Vec<f64>,

@@ -9,7 +9,7 @@
 //! Perspective", arXiv 2503.20783 (the fixed length); Prime Intellect 2025, "INTELLECT-2", arXiv 2505.07291 (the cap
 //! `max_ratio`, which bounds the loss of a negative advantage).
 
-use super::{Loss, LossOutput, LossTotals, UpdateCounts, larger, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, UpdateCounts, trained_tokens};
 use crate::kl::{K3_LIMIT, kl};
 use crate::plan::{Aggregation, ClipPlan, SurrogatePlan};
 use crate::rollout::TrainingSequence;
@@ -99,7 +99,6 @@ impl Loss for Surrogate {
             totals.tokens += 1;
             clipped += f64::from(u8::from(policy.clipped));
             ratio += policy.ratio;
-            totals.logprob_diff_max = larger(totals.logprob_diff_max, (logprob - sampled).abs());
             gradient[token] = (weight * derivative) as f32;
         }
         // Without a penalty there is no divergence to report.
@@ -139,6 +138,7 @@ pub fn surrogate(clip: &ClipPlan, advantage: f64, logprob: f64, sampled: f64) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::logprob_difference;
     use super::super::testing::{assert_derivative, assert_gradient, sequence};
     use super::*;
     use crate::plan::{KlEstimator, KlPlan};
@@ -211,7 +211,8 @@ mod tests {
             let sequences = std::slice::from_ref(&one);
             let (clip, penalty) = (clip(0.2, 0.2, None), penalty(0.0, KlEstimator::K3));
             let loss = built(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
-            loss.evaluate(&one, logprobs).totals
+            let difference = logprob_difference(&one, logprobs);
+            LossTotals { logprob_diff_max: difference, ..loss.evaluate(&one, logprobs).totals }
         };
         let nan = loss(&[-1.0; 3], &[-1.0, f32::NAN, -1.5]);
         assert!(nan.logprob_diff_max.is_nan() && nan.loss.is_nan(), "{nan:?}");
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(output.gradient, vec![-0.5; 3]);
         assert_eq!(loss.figures(), ["clip_fraction", "ratio.mean"]);
         assert_eq!(output.totals.figures, [0.0, 3.0]);
-        assert_eq!(output.totals.logprob_diff_max, 0.0);
+        assert_eq!(logprob_difference(&one, &[-0.1, -7.3, -1e-7]), 0.0);
     }
 
     /// Two sequences on-policy with A = 1 and A = −2, of two and four tokens, one of those masked:
@@ -451,7 +452,6 @@ mod tests {
                 assert!((totals.loss - all.loss).abs() < 1e-12);
                 assert_eq!(totals.tokens, all.tokens);
                 assert_eq!(totals.figures[2], all.figures[2], "clipped tokens");
-                assert_eq!(totals.logprob_diff_max, all.logprob_diff_max);
             }
         }
     }

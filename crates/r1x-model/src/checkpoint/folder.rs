@@ -46,18 +46,43 @@ fn write_partial(partial: &Path, files: &[(&str, Vec<u8>)]) -> std::io::Result<(
     sync_folder(partial)
 }
 
-/// Gives the new folder its name. An old one of the name stays whole until then: whoever is stopped in between leaves
-/// one of them.
+/// Gives the new folder its name. An old one of the name stays whole until then, under another name for a moment;
+/// [`take_back`] gives it its name again where a program was stopped in that moment.
 fn replace(partial: &Path, folder: &Path) -> std::io::Result<()> {
     let replaced = beside(folder, REPLACED);
-    remove(&replaced)?;
     if folder.exists() {
+        remove(&replaced)?;
         fs::rename(folder, &replaced)?;
     }
-    fs::rename(partial, folder)?;
+    if let Err(error) = fs::rename(partial, folder) {
+        // The old one is what there is, then; the first error is what counts.
+        let _ = fs::rename(&replaced, folder);
+        return Err(error);
+    }
     // The names of the folder, of the stage's folder and of the run's may all be new.
     folder.ancestors().skip(1).take(3).filter(|above| above.exists()).try_for_each(sync_folder)?;
     remove(&replaced)
+}
+
+/// Gives folders their names back that were about to be replaced when a program was stopped, wherever nothing has the
+/// name: in a folder of stages, each with its checkpoints.
+///
+/// # Errors
+/// When a folder cannot be renamed.
+pub fn take_back(run: &Path) -> std::io::Result<()> {
+    let folders = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    for replaced in folders(run).iter().flat_map(|stage| folders(stage)) {
+        let Some(name) = replaced.to_str().and_then(|path| path.strip_suffix(REPLACED)) else {
+            continue;
+        };
+        if !Path::new(name).exists() {
+            fs::rename(&replaced, name)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove(folder: &Path) -> std::io::Result<()> {

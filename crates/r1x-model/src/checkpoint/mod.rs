@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use r1x_core::digest::sha256;
 use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
-pub use self::folder::{PARTIAL, REPLACED};
+pub use self::folder::{PARTIAL, REPLACED, take_back};
 use self::folder::{check_hash, read, torn};
 pub use self::state::SavedCursor;
 use self::state::{FORMAT, STATE, State};

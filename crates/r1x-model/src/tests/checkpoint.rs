@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::properties::{batch, kernels, requests, sampling, stream, train};
 use super::{ANY, shapes};
 use crate::DecoderPolicy;
-use crate::checkpoint::{Expected, Home, SavedCursor, sha256};
+use crate::checkpoint::{Expected, Home, SavedCursor, sha256, take_back};
 
 /// Inside the second of two stages.
 fn cursor() -> Cursor {
@@ -203,8 +203,37 @@ fn a_pipe_in_the_place_of_a_file_is_refused_without_waiting() {
     }
 }
 
+/// Between the two renames nobody has the name, and the old checkpoint is whole under another one.
 #[test]
-fn a_name_is_taken_over_without_a_moment_in_which_nobody_has_it() {
+fn a_checkpoint_that_was_about_to_be_replaced_gets_its_name_back() {
+    let saved = Saved::new();
+    let run = saved.folder.parent().unwrap().parent().unwrap().to_owned();
+    let aside = saved.folder.with_extension("replaced");
+    std::fs::rename(&saved.folder, &aside).unwrap();
+    std::fs::create_dir(saved.folder.with_extension("partial")).unwrap();
+    take_back(&run).unwrap();
+    assert!(!aside.exists());
+    let mut policy = kernels(&shapes().remove(0).1, 1).0;
+    policy.load(&saved.folder, &saved.recorded()).unwrap();
+    // One that has been replaced stays aside, whoever has the name now.
+    std::fs::create_dir(&aside).unwrap();
+    take_back(&run).unwrap();
+    assert!(aside.exists() && saved.folder.join("state.json").exists());
+}
+
+/// A save that fails at its last moment leaves what was there before.
+#[test]
+fn a_save_that_cannot_take_the_name_leaves_the_old_checkpoint() {
+    let mut saved = Saved::new();
+    let before = saved.state();
+    // A file in the place of the folder that is written first: nothing can be written below it.
+    std::fs::write(saved.folder.with_extension("partial"), "in the way").unwrap();
+    saved.policy.save("rl/step-000003", &Cursor::at("rl", 4, 128)).unwrap_err();
+    assert_eq!(saved.state(), before);
+}
+
+#[test]
+fn what_a_stopped_program_left_behind_is_in_nobodys_way() {
     let mut saved = Saved::new();
     let names = |folder: &Path| {
         let mut names: Vec<_> =

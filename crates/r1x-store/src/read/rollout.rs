@@ -309,7 +309,8 @@ impl Store {
                FROM run r JOIN stage st USING (run_id) JOIN step t USING (stage_id)
               WHERE r.run_id = ?1 AND t.step = ?2 AND (?3 IS NULL OR st.name = ?3)
                 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)
-              ORDER BY st.kind = 'grpo' DESC, st.idx DESC LIMIT 1",
+              ORDER BY EXISTS (SELECT 1 FROM rollout_group g WHERE g.stage_id = t.stage_id AND g.step = t.step) DESC,
+                       st.idx DESC LIMIT 1",
         );
         let query = query.bind(run.run_id).bind(step.cast_signed()).bind(stage.map(str::to_owned));
         if let Some(place) = self.reader()?.first(query)? {

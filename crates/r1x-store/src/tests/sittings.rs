@@ -152,7 +152,9 @@ fn what_fails_in_an_evaluation_is_a_row_with_its_reason() {
 fn a_list_of_runs_has_tags_overrides_and_the_newest_numbers() {
     let place = Place::new();
     let store = place.write();
-    let plan_json = r#"{"name":"countdown","tags":["small","first"]}"#.to_owned();
+    let plan_json = r#"{"name":"countdown","tags":["small","first"],
+        "record":{"text":true,"tokens":true,"logprobs":true}}"#
+        .to_owned();
     let mut run = store.begin_run(crate::RunStart { plan_json, ..start() }).unwrap();
     let empty = &store.runs().unwrap()[0];
     assert_eq!((&empty.last_metric, &empty.last_eval), (&None, &None));

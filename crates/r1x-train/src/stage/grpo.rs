@@ -196,7 +196,7 @@ impl Training for GrpoStage<'_> {
         if self.has_reference() { policy.freeze(REFERENCE) } else { Ok(()) }
     }
 
-    /// ProblemStream problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
+    /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;

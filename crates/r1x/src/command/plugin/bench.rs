@@ -146,8 +146,8 @@ fn newest_step(global: &Global) -> Option<(f64, f64, String)> {
     let query = "SELECT avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms, s.run,
                         (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
                           / CAST(count(*) AS REAL) AS rollouts
-                   FROM v_steps s WHERE s.kind = 'grpo' AND s.run_id =
-                        (SELECT max(run_id) FROM v_steps WHERE kind = 'grpo') GROUP BY s.run_id";
+                   FROM v_steps s WHERE s.gen_ms > 0 AND s.run_id =
+                        (SELECT max(run_id) FROM v_steps WHERE gen_ms > 0) GROUP BY s.run_id";
     let table = store.sql_table(&r1x_store::SqlQuery::new(query)).ok()?;
     let row = table.rows.first()?;
     match row.as_slice() {

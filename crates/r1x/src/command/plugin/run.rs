@@ -108,7 +108,7 @@ pub fn judge(
         return Err(Failure::new(
             code::INPUT,
             format!("run `{name}` has no rollouts to score"),
-            "only stages of the kind `grpo` record rollouts",
+            "only stages that sample record rollouts",
         ));
     }
     let mut pairs = Vec::new();

@@ -57,7 +57,10 @@ impl<'a> Run<'a> {
         plan: &'a RunPlan,
     ) -> Result<Self, Failure> {
         let stages = store.run_card(name)?.stages;
-        let (cards, folder) = (store.checkpoints(name)?, store.run_folder(name));
+        let folder = store.run_folder(name);
+        // Where a program was stopped while a checkpoint took the name of an older one, the older one is what there is.
+        r1x_model::checkpoint::take_back(&folder).map_err(|error| Failure::io(&folder, &error))?;
+        let cards = store.checkpoints(name)?;
         Ok(Self { name, uid, plan, folder, cards, stages })
     }
 
