@@ -31,16 +31,21 @@ fn once(kind: ModuleKind, tensors: impl Into<Vec<Tensor>>) -> Module {
     Module { kind, copies: 1, active: 1, tensors: tensors.into() }
 }
 
-/// The gain of a norm.
-fn gain(kind: T, name: &str, length: usize) -> Tensor {
+/// A vector that rows are multiplied with, or that is added to them.
+fn vector(kind: T, name: &str, length: usize, initial: Initial) -> Tensor {
     Tensor {
         kind,
-        role: Role::Gain,
+        role: Role::Vector,
         name: name.to_owned(),
         shape: vec![length],
-        initial: Initial::Ones,
+        initial,
         neighbour: Neighbour::Apart,
     }
+}
+
+/// The gain of a norm.
+fn gain(kind: T, name: &str, length: usize) -> Tensor {
+    vector(kind, name, length, Initial::Ones)
 }
 
 /// The row as one whose tensor is multiplied together with the tensor of the row before.
@@ -166,14 +171,9 @@ impl Rows {
         let router =
             self.factor(T::Router, "model.layers.{layer}.mlp.gate.weight", [experts, self.hidden]);
         let router = Tensor { role: Role::ExactFactor, ..router };
-        let bias = Tensor {
-            kind: T::SelectionBias,
-            role: Role::SelectionBias,
-            name: "model.layers.{layer}.mlp.gate.e_score_correction_bias".to_owned(),
-            shape: vec![experts],
-            initial: Initial::Zeros,
-            neighbour: Neighbour::Apart,
-        };
+        let name = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
+        let bias = vector(T::SelectionBias, name, experts, Initial::Zeros);
+        let bias = Tensor { role: Role::SelectionBias, ..bias };
         let mut modules = vec![
             once(ModuleKind::FeedForward, [self.feed_forward_norm(), router, bias]),
             Module {

@@ -68,8 +68,8 @@ pub enum Role {
     /// A factor `[out, in]` of matrix products that round neither factor. The router is one, as in DeepSeek-V3: a
     /// rounded factor flips choices, which no later sum mends.
     ExactFactor,
-    /// A vector that normed rows are multiplied with.
-    Gain,
+    /// A vector that rows are multiplied with, or that is added to them.
+    Vector,
     /// A vector that steers the choice of experts. Load balancing changes it and the optimizer does not.
     SelectionBias,
 }

@@ -193,7 +193,7 @@ fn roles_say_how_a_tensor_starts_and_who_changes_it() {
             TensorKind::Router => (Role::ExactFactor, normal),
             TensorKind::SelectionBias => (Role::SelectionBias, Initial::Zeros),
             TensorKind::AttentionNorm | TensorKind::FeedForwardNorm | TensorKind::FinalNorm => {
-                (Role::Gain, Initial::Ones)
+                (Role::Vector, Initial::Ones)
             }
             _ => (Role::Factor, normal),
         };

@@ -24,7 +24,8 @@ pub const REPLACED: &str = ".replaced";
 /// Writes a folder of these files, each with its name, in the place of one that may be there.
 ///
 /// # Errors
-/// When a file or folder cannot be written; then what was there before still is.
+/// When a file or folder cannot be written. What was there before is still there then, under its name or with
+/// [`REPLACED`] behind it.
 pub(super) fn write(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), ModelError> {
     let partial = beside(folder, PARTIAL);
     let result = write_partial(&partial, files).and_then(|()| replace(&partial, folder));

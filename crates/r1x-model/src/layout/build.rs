@@ -135,7 +135,7 @@ impl Builder {
             let name = tensor.name_in(layer, copy);
             match tensor.role {
                 Role::SelectionBias => self.biases.push((name, tensor.shape[0])),
-                Role::Embedding | Role::Factor | Role::ExactFactor | Role::Gain => {
+                Role::Embedding | Role::Factor | Role::ExactFactor | Role::Vector => {
                     places.push((tensor.kind, self.push(tensor, name)));
                 }
             }
