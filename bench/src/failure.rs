@@ -1,4 +1,4 @@
-//! How a measurement fails: what happened, and how to mend it. Must not know what is measured.
+//! How a measurement fails: what happened, and how to mend it.
 
 use std::fmt;
 

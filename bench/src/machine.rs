@@ -1,6 +1,4 @@
 //! What this machine is and can do at most, and what this process has used of it.
-//!
-//! Must not know workloads.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Benchmarks: `cargo xtask bench [PART...]` prints one table of figures beside what this machine could reach.
 //!
 //! Each workload runs in a process of its own, so that peaks of memory do not mix; this process starts them and
-//! prints. Must not know what a workload measures.
+//! prints.
 
 mod failure;
 mod machine;

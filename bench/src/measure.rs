@@ -1,6 +1,4 @@
 //! Repeating a piece of work, and what its repetitions say: median, spread, allocations, the limit's share.
-//!
-//! Must not know what the work is.
 
 use std::time::Instant;
 

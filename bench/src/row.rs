@@ -1,6 +1,4 @@
 //! One line of the table, and a saved table.
-//!
-//! Must not know how a figure was measured or how it is printed.
 
 use std::path::Path;
 

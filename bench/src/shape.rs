@@ -1,7 +1,7 @@
 //! The models that are measured, as plans.
 //!
-//! Dense `small` and `big`, and beside each a mixture of experts with latent attention whose token goes
-//! through as many parameters. Must not know workloads.
+//! Dense `small` and `big`, and beside each a mixture of experts with latent attention whose token goes through as
+//! many parameters.
 
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision as Planned, TokenizerPlan,

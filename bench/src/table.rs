@@ -1,6 +1,4 @@
 //! Tables as text: figures beside limits, and figures beside saved ones.
-//!
-//! Must not know what is measured.
 
 use crate::row::{Row, Saved};
 

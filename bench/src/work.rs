@@ -1,7 +1,7 @@
 //! How much a workload has to compute and to read, from the plan: what no implementation can leave out.
 //!
-//! A multiplication and an addition are two operations; norms, rotary positions, activations and sampling are
-//! not counted. A prompt counts once for all samples of its group. Must not know how anything is computed.
+//! A multiplication and an addition are two operations; norms, rotary positions, activations and sampling are not
+//! counted. A prompt counts once for all samples of its group.
 
 use r1x_core::parameters::{ParameterList, Role, TensorKind};
 use r1x_core::plan::{AttentionPlan, ModelPlan};

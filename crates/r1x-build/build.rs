@@ -1,6 +1,4 @@
 //! Lists the files of the Rust SDK and of the contract, which `r1x plugin new` copies into every new plugin.
-//!
-//! Must not know what is in them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

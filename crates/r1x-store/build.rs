@@ -1,4 +1,4 @@
-//! Tells cargo that the crate embeds the migrations of the workspace. Must not know what is in them.
+//! Tells cargo that the crate embeds the migrations of the workspace.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../migrations");

@@ -1,7 +1,6 @@
 //! The process that reads inputs, and may die of one.
 //!
-//! What it reads next is written down first, with its number, so that the parent knows what it died of. Must not know
-//! what the parent does with it.
+//! What it reads next is written down first, with its number, so that the parent knows what it died of.
 
 use std::cell::RefCell;
 use std::path::Path;

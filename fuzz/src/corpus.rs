@@ -1,7 +1,7 @@
 //! The seeds of a target, and what was found to lead somewhere new.
 //!
-//! There is no instrument in the code that is read, so what an input leads to is told by what the code says about it: an
-//! answer with words that no input got before makes the input worth mutating again. Must not know targets.
+//! There is no instrument in the code that is read, so what an input leads to is told by what the code says about
+//! it: an answer with words that no input got before makes the input worth mutating again.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Files that strangers wrote, made worse on purpose: `cargo xtask fuzz` builds and runs this program.
 //!
 //! For each kind of file that r1x reads there is a target, which hands bytes to the code that reads them in a run.
-//! Inputs are mutations of the seeds in `fuzz/seeds`, drawn from a seed; a child process with a limit on memory reads
-//! them, so that an abort, a stack that overflows and an allocation of gigabytes end the child and are found like a
-//! panic. Must not know what is wrong with an input: an error is an answer, and whatever is none is a finding.
+//! Inputs are mutations of the seeds in `fuzz/seeds`, drawn from a seed; a child process with a limit on memory
+//! reads them, so that an abort, a stack that overflows and an allocation of gigabytes end the child and are found
+//! like a panic.
 
 mod child;
 mod corpus;

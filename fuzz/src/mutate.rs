@@ -1,6 +1,4 @@
 //! Mutations of bytes and of words: cuts, repeats, swaps, and numbers at the ends of their range.
-//!
-//! Must not know what the bytes mean; where they are JSON, see `structure`.
 
 use r1x_core::rng::Position;
 

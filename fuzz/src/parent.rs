@@ -1,6 +1,4 @@
 //! The process that starts children, sees what they die of, and keeps the inputs.
-//!
-//! Must not know targets beyond their names.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

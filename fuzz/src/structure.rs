@@ -1,6 +1,4 @@
 //! Mutations of JSON as JSON: a value becomes an extreme one, deep, long, or one from elsewhere.
-//!
-//! Must not know what the keys mean.
 
 use r1x_core::rng::Position;
 use serde_json::{Map, Number, Value};

@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: builds the benchmarks and runs them.
 //!
-//! They are a program of their own, because they link all of r1x and a counting allocator. Must not know what
-//! is measured.
+//! They are a program of their own, because they link all of r1x and a counting allocator.
 
 use crate::Context;
 use crate::failure::Failure;

@@ -1,7 +1,5 @@
 //! `cargo xtask crash`: kills runs at random instants, takes the end of the log from some and exchanges the checkpoints
 //! of others, and lets them go on: whatever happened, they end with the digest of a run that nobody disturbed.
-//!
-//! Must not know how a run keeps itself whole.
 
 mod plan;
 

@@ -1,6 +1,4 @@
 //! `cargo xtask crowd`: many runs and readers on one store, for minutes: nobody dies of the others.
-//!
-//! Must not know how they wait for each other.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! How a task fails: what happened, and how to mend it. Must not know any task.
+//! How a task fails: what happened, and how to mend it.
 
 use std::fmt;
 

@@ -1,6 +1,4 @@
 //! A folder with a tiny experiment of its own, and the built `r1x` to work in it: where tasks try what happens to runs.
-//!
-//! Must not know what is tried.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: builds the program that reads mutated files, and runs it.
 //!
-//! It is a program of its own, because it links all of r1x. Must not know what is read.
+//! It is a program of its own, because it links all of r1x.
 
 use crate::Context;
 use crate::failure::Failure;

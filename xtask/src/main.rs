@@ -1,6 +1,6 @@
 //! Tasks of the repository that are not part of r1x: `cargo xtask <task>`.
 //!
-//! One file per task; this one only finds the task and reports how it ended. Must not know what a task does.
+//! One file per task; this one only finds the task and reports how it ended.
 
 mod bench;
 mod crash;

@@ -1,7 +1,7 @@
 //! `cargo xtask plugins`: builds the reward plugins, writes their components and the lock beside them.
 //!
-//! The components are committed, so that building r1x needs no WebAssembly compiler; the lock ties each of
-//! them to its sources. `--check` compares hashes only. Must not know what a plugin rewards.
+//! The components are committed, so that building r1x needs no WebAssembly compiler; the lock ties each of them to
+//! its sources. `--check` compares hashes only.
 
 mod build;
 mod lock;

@@ -1,6 +1,4 @@
 //! Programs of the workspace that a task builds and runs: those that link all of r1x, which xtask does not.
-//!
-//! Must not know what they do.
 
 use std::process::Command;
 

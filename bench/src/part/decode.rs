@@ -1,7 +1,6 @@
 //! Decoding alone: tokens after the first, at several batch sizes and context lengths.
 //!
 //! The time of a call for one token is taken off that of a call for many, each measured next to the other.
-//! Must not know prompts' own cost.
 
 use super::Case;
 use super::sampling::{generate, policy, requests};

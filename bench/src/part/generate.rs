@@ -1,6 +1,4 @@
 //! Generation as a step of reinforcement learning asks for it: 16 prompts of 32 tokens, 8 samples each.
-//!
-//! Must not know rewards or training.
 
 use super::Case;
 use super::sampling::{Lengths, generate, policy, requests};

@@ -1,6 +1,4 @@
 //! A long prompt with groups of 1, 8 and 64 samples: its cost should be paid once.
-//!
-//! Must not know decoding alone.
 
 use super::Case;
 use super::sampling::{generate, policy, requests};

@@ -1,7 +1,6 @@
 //! A whole GRPO step through the training loop itself: 16 prompts x 8, sample, reward, assign credit, update.
 //!
-//! The rewards are trivial and nothing is stored. Completions get exact lengths, full or ragged. Must not know
-//! how the loop is built: it is timed from outside, between one recorded step and the next.
+//! The rewards are trivial and nothing is stored. Completions get exact lengths, full or ragged.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,6 +1,4 @@
 //! The matrix product at the shapes that occur: x·Wᵀ with W packed once, one thread.
-//!
-//! Must not know which layers have these shapes.
 
 use half::bf16;
 use r1x_ops::Operand;

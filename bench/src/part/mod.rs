@@ -1,6 +1,4 @@
 //! The parts of the benchmarks: one file each, a list of workloads with ids.
-//!
-//! Must not know in which process a workload runs, or how its rows are printed.
 
 mod decode;
 mod generate;

@@ -1,6 +1,4 @@
 //! The host of reward plugins: 1000 completions of 2 kB through the `countdown` plugin.
-//!
-//! Must not know how plugins are run.
 
 use std::collections::BTreeMap;
 

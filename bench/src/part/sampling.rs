@@ -1,6 +1,4 @@
 //! What the parts that sample share: policies, prompts, and calls with exact lengths.
-//!
-//! Must not know what is measured.
 
 use r1x_core::port::GenerateRequest;
 pub use r1x_core::testing::sampling;

@@ -1,6 +1,4 @@
 //! The store: one step of 1024 rollouts of 128 tokens with two rewards, written whole.
-//!
-//! Must not know the schema.
 
 use r1x_core::{
     Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardOutcome,

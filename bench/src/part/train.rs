@@ -1,6 +1,4 @@
 //! A training step: 16 sequences of 160 tokens forward and backward, every token learnt, and AdamW.
-//!
-//! Must not know where sequences come from.
 
 use std::sync::Arc;
 

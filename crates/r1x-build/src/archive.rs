@@ -1,8 +1,7 @@
 //! Files that a component carries for its own interpreter: a section of its own, so that its hash covers them.
 //!
 //! The host reads the section by the same rules (`r1x-reward`, `files.rs`): for each file its path, its length and
-//! what is stored of it, each behind its own length; what is stored is deflated where that is shorter. Must not
-//! know what the files are for.
+//! what is stored of it, each behind its own length; what is stored is deflated where that is shorter.
 
 use crate::assets::{length, section};
 

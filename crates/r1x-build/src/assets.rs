@@ -1,7 +1,5 @@
 //! Files that a manifest pins, put into the component: sections of its own, so that its hash covers them and
 //! they go wherever it goes.
-//!
-//! Must not know how a component is built, nor who reads the files.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! Building a plugin: finds the language's builder, and keeps what it made in a cache folder.
-//!
-//! Must not know any language.
 
 use std::path::{Path, PathBuf};
 

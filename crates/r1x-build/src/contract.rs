@@ -1,6 +1,4 @@
 //! The contract between host and plugins as a text, and what shims need to know of it.
-//!
-//! Must not know any language.
 
 use wit_component::StringEncoding;
 use wit_parser::{Resolve, SizeAlign, TypeDefKind, TypeId, WorldId};

@@ -1,6 +1,4 @@
 //! What a build may know of the machine: variables, a folder to keep things in, and a sandbox to run a component in.
-//!
-//! Must not know what is built.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,4 @@
 //! What can go wrong between a plugin's folder and its component, and how to mend it.
-//!
-//! Must not know how anything is read or built.
 
 use std::path::{Path, PathBuf};
 

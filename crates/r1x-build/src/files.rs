@@ -1,4 +1,4 @@
-//! Hashes of files and trees, and writing whole files. Must not know plugins.
+//! Hashes of files and trees, and writing whole files.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

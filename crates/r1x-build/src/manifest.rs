@@ -1,6 +1,6 @@
 //! The manifest of a plugin, `plugin.toml`: what it is, how it is built, what it asks for, how it is tested.
 //!
-//! Must not know how any language is built. A manifest that was accepted has no contradictions left in it.
+//! A manifest that was accepted has no contradictions left in it.
 
 mod words;
 

@@ -1,6 +1,6 @@
 //! A folder for one build: copies of the sources, what a tool is given beside them, and the tool running there.
 //!
-//! A tool may write to what it is given, so it is given copies and nothing else. Must not know any language.
+//! A tool may write to what it is given, so it is given copies and nothing else.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,4 @@
 //! What a user may point at: a plugin's folder, its manifest, a single source file, or a component.
-//!
-//! Must not know how anything is built.
 
 use std::path::{Path, PathBuf};
 

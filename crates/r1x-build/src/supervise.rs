@@ -1,7 +1,6 @@
 //! The process between a build and its tool: what the tool starts is found and stopped, also what has left its parents.
 //!
-//! A build that is killed cannot stop anything any more; this process can, and is told by a pipe that closes. Must not
-//! know any language, nor who started it.
+//! A build that is killed cannot stop anything any more; this process can, and is told by a pipe that closes.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

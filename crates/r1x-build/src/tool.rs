@@ -1,8 +1,8 @@
 //! Running another program with a deadline: what it wrote, how it ended, and nothing of it left behind.
 //!
-//! Compilers and packagers start programs of their own, and what an author writes at the top level of a module
-//! may never end. Where r1x names a [`Supervisor`], it stands between: what was started then ends also when this
-//! process is killed. Must not know any language.
+//! Compilers and packagers start programs of their own, and what an author writes at the top level of a module may
+//! never end. Where r1x names a [`Supervisor`], it stands between: what was started then ends also when this process
+//! is killed.
 
 use std::ffi::OsString;
 use std::io::{self, Read};

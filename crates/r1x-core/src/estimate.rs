@@ -1,6 +1,4 @@
 //! Estimates for reports: pass@k, and a mean with its standard error over items.
-//!
-//! Must not know what an item is or how it was graded.
 
 /// The unbiased estimate of the chance that at least one of `k` draws is correct, from `correct` of
 /// `samples` draws: 1 − C(samples − correct, k) / C(samples, k) (Chen et al. 2021, section 2.1).

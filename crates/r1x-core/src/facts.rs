@@ -1,6 +1,4 @@
 //! Facts: what a run leaves behind. They are only ever added.
-//!
-//! Must not know how they are stored, and holds no times: the recorder stamps those.
 
 use crate::checkpoint::CheckpointKind;
 use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardOutcome, RewardStatus};

@@ -1,7 +1,6 @@
 //! Schulman's estimators of KL(π‖ref) from one sampled token: value and derivative in closed form.
 //!
-//! With d = log ref − log π: k1 = −d, k2 = d²/2, k3 = exp(d) − 1 − d. Must not know sequences, masks or
-//! coefficients.
+//! With d = log ref − log π: k1 = −d, k2 = d²/2, k3 = exp(d) − 1 − d.
 //!
 //! All three estimate the divergence; as terms of a loss they differ, because only the gradient of k2 is,
 //! in expectation on-policy, the gradient of KL(π‖ref).

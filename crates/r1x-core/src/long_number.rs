@@ -1,7 +1,7 @@
 //! Numbers in JSON texts that 64 bits would round, kept with all their digits.
 //!
-//! A reader of JSON makes the nearest double of them. Before it reads, [`marked`] turns them into texts that say
-//! so; after values are written again, [`unmarked`] makes numbers of them. Must not know what the numbers mean.
+//! A reader of JSON makes the nearest double of them. Before it reads, [`marked`] turns them into texts that say so;
+//! after values are written again, [`unmarked`] makes numbers of them.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,4 @@
 //! A problem: what the policy is asked, what a worked answer looks like, and the columns rewards read.
-//!
-//! Must not know where problems come from or how they are tokenised.
 
 use std::collections::BTreeMap;
 

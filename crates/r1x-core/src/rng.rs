@@ -1,8 +1,8 @@
 //! Named, position-addressed, counter-based random streams.
 //!
-//! A draw is a pure function of (seed, stream name, position, counter), so it does not depend on batch
-//! size, order or threads, and nothing has to be saved to resume. The generator is Philox4x32-10
-//! (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). Must not know who draws.
+//! A draw is a pure function of (seed, stream name, position, counter), so it does not depend on batch size, order
+//! or threads, and nothing has to be saved to resume. The generator is Philox4x32-10 (Salmon et al., "Parallel
+//! random numbers: as easy as 1, 2, 3", SC'11).
 
 /// The root of all chance in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The pipeline of one step as types: each stage of it has a type of its own.
 //!
-//! `Problem ▶ PendingGroup ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`. Must not know how any of the
-//! steps between them is done.
+//! `Problem ▶ PendingGroup ▶ RolloutGroup ▶ RewardedGroup ▶ CreditedGroup ▶ TrainingBatch`.
 
 use std::sync::{Arc, OnceLock};
 

@@ -2,8 +2,7 @@
 //! of reading or hide itself becomes visible.
 //!
 //! A terminal obeys the characters it is sent. A completion may hold any of them, and so may a row of data, a
-//! plugin's message or the name of a file; what is shown of them must look like what it is and stay where it
-//! is put. Must not know terminals, widths or colours, nor decide who reads: programs get text as it is.
+//! plugin's message or the name of a file; what is shown of them must look like what it is and stay where it is put.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Sizes as people write them in specs, manifests and arguments: `256MiB`. Must not know what is measured.
+//! Sizes as people write them in specs, manifests and arguments: `256MiB`.
 
 /// Bytes from a number with a unit, `64KiB`, `1.5 GiB` or `256MB`; `None` for anything else.
 pub fn bytes(text: &str) -> Option<u64> {

@@ -1,7 +1,6 @@
 //! Files that somebody else made: opened only where they are regular files, and read only up to a limit.
 //!
-//! Opening a pipe waits for somebody who may never write to it, and a device has no end. Must not know what is in a
-//! file.
+//! Opening a pipe waits for somebody who may never write to it, and a device has no end.
 
 use std::fs::{self, File, Metadata};
 use std::io::{Error, ErrorKind, Read, Result};

@@ -1,7 +1,7 @@
 //! One small step of training on a device against the CPU's kernels: samples, log-probs, gradient, update.
 //!
-//! This is the last part of `r1x doctor`: kernels that a tensor op cannot reach alone (attention, the router,
-//! packed products) are compared here as parts of a model. Must not know who asks.
+//! This is the last part of `r1x doctor`: kernels that a tensor op cannot reach alone (attention, the router, packed
+//! products) are compared here as parts of a model.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Work of known size for a model on the CPU, which says how fast a machine samples and learns.
 //!
 //! Two models stand for all: a small mixture of experts with latent attention, whose matrices are narrow, and a wide
-//! dense one, whose products dominate. Must not know clocks, nor what is made of the counts.
+//! dense one, whose products dominate.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! A model on whichever device a run uses: the CPU's kernels, or tensors on a card.
-//!
-//! Must not know command lines; the device comes in open.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Drawing one token from a row of logits.
 //!
-//! Must not know models. The random number comes in, so a draw is a pure function.
+//! The random number comes in, so a draw is a pure function.
 
 use r1x_core::plan::SamplingPlan;
 use r1x_ops::kernel::softmax::{CHUNK, Exponentials, TokenLogprob};

@@ -1,6 +1,4 @@
 //! Text to tokens and back: a vocabulary of words, or a `tokenizer.json`.
-//!
-//! Must not know models or prompts.
 
 mod charsmap;
 mod vetted;

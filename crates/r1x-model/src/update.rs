@@ -1,6 +1,4 @@
 //! One optimizer update: gradient norm, clipping, AdamW over the layout, and loss-free expert balancing.
-//!
-//! Must not know losses or batches.
 
 use r1x_core::plan::OptimizerPlan;
 use r1x_ops::kernel::adamw::AdamW;

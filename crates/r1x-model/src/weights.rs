@@ -1,8 +1,7 @@
 //! The values of a model's parameters, with the matrices packed for the products they occur in.
 //!
 //! Values are the masters that the optimizer changes; packed forms are of the type that products take, or reals
-//! where the layout says so. Packing costs one pass per optimizer update and saves it in every product. Must not
-//! know what the parameters mean.
+//! where the layout says so. Packing costs one pass per optimizer update and saves it in every product.
 
 use r1x_core::Rng;
 use r1x_core::parameters::Initial;

@@ -1,6 +1,6 @@
 //! An allocator that counts large allocations, for programs that measure how often tensor memory is asked for.
 //!
-//! A program installs it with `#[global_allocator]`; nothing in r1x does. Must not know what the memory is for.
+//! A program installs it with `#[global_allocator]`; nothing in r1x does.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

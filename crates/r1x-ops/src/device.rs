@@ -1,6 +1,6 @@
 //! Which device a run uses, from the word on the command line.
 //!
-//! Must not know models. CUDA needs the `cuda` feature and a card; without either the error says which.
+//! CUDA needs the `cuda` feature and a card; without either the error says which.
 
 pub use candle_core::{Device, Error as TensorError};
 

@@ -1,7 +1,7 @@
 //! What the factors of matrix products are stored as: `f32`, `f64`, or `bf16` with sums in `f32`.
 //!
-//! Everything that is no factor of a product (the residual stream, norms, softmax, gradients, weights' masters)
-//! is an [`Operand::Real`]. Must not know kernels other than the matrix product.
+//! Everything that is no factor of a product (the residual stream, norms, softmax, gradients, weights' masters) is
+//! an [`Operand::Real`].
 
 use half::bf16;
 

@@ -1,7 +1,7 @@
 //! Work on several threads with results that cannot tell how many there were.
 //!
-//! Items are computed by single-thread code, one item on one thread; what has an order (a sum of gradients)
-//! is folded in item order. Must not know what the items are.
+//! Items are computed by single-thread code, one item on one thread; what has an order (a sum of gradients) is
+//! folded in item order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};

@@ -1,7 +1,6 @@
 //! What the machine can do at most: multiply-adds that stay in registers, and a pass over memory.
 //!
-//! Benchmarks put their figures beside these. No clock is read here; who calls also times. Must not know the
-//! kernels that are compared with it.
+//! Benchmarks put their figures beside these. No clock is read here; who calls also times.
 
 use std::hint::black_box;
 

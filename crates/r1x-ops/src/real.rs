@@ -1,6 +1,4 @@
 //! The scalar types kernels are generic over: `f32` for runs, `f64` for tests by finite differences.
-//!
-//! Must not know kernels.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 

@@ -1,8 +1,7 @@
 //! Which vector instructions this machine has, and a way to compile a plain function for them.
 //!
-//! Must not know what is computed. Element-wise kernels are ordinary loops, compiled
-//! once per level, and because Rust neither fuses nor reorders floating-point operations by itself, every
-//! level gives the same bits.
+//! Element-wise kernels are ordinary loops, compiled once per level, and because Rust neither fuses nor reorders
+//! floating-point operations by itself, every level gives the same bits.
 
 use std::sync::OnceLock;
 

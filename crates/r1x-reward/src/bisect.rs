@@ -1,9 +1,8 @@
 //! Scores one batch whatever its completions do to the plugin.
 //!
-//! A call that fails is split in two, each half in a fresh instance, until the rollouts at fault stand alone:
-//! one bad completion costs itself and nothing else. What halving would hide is no fault of a completion, and
-//! the whole batch pays for it: a wrong number of scores, and scores that depend on what else stands in the call.
-//! Must not know threads or other batches.
+//! A call that fails is split in two, each half in a fresh instance, until the rollouts at fault stand alone: one
+//! bad completion costs itself and nothing else. What halving would hide is no fault of a completion, and the whole
+//! batch pays for it: a wrong number of scores, and scores that depend on what else stands in the call.
 
 use r1x_core::plan::RewardPlan;
 use r1x_core::{RewardOutcome, RewardStatus};

@@ -1,8 +1,7 @@
 //! Compiled components on disk, so that a plugin is compiled once per machine and version of r1x.
 //!
-//! A compiled component is native code that will be run, so the cache trusts only what this user alone can
-//! have written: the folder must belong to us and be closed to everyone else, or it is not used at all. Must
-//! not know what a component is for.
+//! A compiled component is native code that will be run, so the cache trusts only what this user alone can have
+//! written: the folder must belong to us and be closed to everyone else, or it is not used at all.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};

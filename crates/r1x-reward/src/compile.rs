@@ -1,9 +1,8 @@
 //! What compiling a component may cost, and who does it.
 //!
-//! A compiler takes as long as a component makes it: machine code of an hour fits into a few megabytes. So a component
-//! is measured first, which takes a moment, and compiled by a process of its own where the host was given a
-//! [`Compiler`]; that process has limits on processor time and memory, and ends without harm to anybody. Must not know
-//! processes, nor where compiled code is kept.
+//! A compiler takes as long as a component makes it: machine code of an hour fits into a few megabytes. So a
+//! component is measured first, which takes a moment, and compiled by a process of its own where the host was given
+//! a [`Compiler`]; that process has limits on processor time and memory, and ends without harm to anybody.
 
 use std::fmt;
 use std::time::Duration;

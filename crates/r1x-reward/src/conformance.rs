@@ -1,7 +1,7 @@
 //! What every reward plugin must keep, whatever it rewards: a suite that runs on any of them.
 //!
-//! A plugin that passes gives the same scores whatever batch, order, instance or thread its rollouts come
-//! in, and none of the completions here breaks it. Must not know any particular plugin.
+//! A plugin that passes gives the same scores whatever batch, order, instance or thread its rollouts come in, and
+//! none of the completions here breaks it.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Why a plugin cannot be used: at load, or when its configuration is checked.
 //!
-//! Failures while scoring are outcomes of rollouts and live elsewhere. Must not know how anything is loaded.
+//! Failures while scoring are outcomes of rollouts and live elsewhere.
 
 use r1x_core::{Boundary, Capability, PortError};
 

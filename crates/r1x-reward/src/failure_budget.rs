@@ -1,6 +1,4 @@
 //! What failures of a reward mean for the run: how many are too many, and where the evidence is kept.
-//!
-//! Must not know instances.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

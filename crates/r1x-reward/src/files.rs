@@ -1,8 +1,8 @@
 //! Files that a component carries for its own system: what an interpreter loads modules and data from.
 //!
 //! They are written by the builder, packed, in sections of their own: a part of what the component is, as its code
-//! is, and nothing of the machine that it runs on. A tree is read once for all instances, a file unpacked when it
-//! is first opened. Must not know who reads them.
+//! is, and nothing of the machine that it runs on. A tree is read once for all instances, a file unpacked when it is
+//! first opened.
 
 use std::collections::BTreeMap;
 use std::fmt;

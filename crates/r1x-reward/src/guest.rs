@@ -1,7 +1,6 @@
 //! One instance of a plugin: started, configured, asked, thrown away.
 //!
-//! Turns everything that can happen inside a guest into [`Failure`]. Must not know batches, retries or what
-//! a failure counts as.
+//! Turns everything that can happen inside a guest into [`Failure`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,6 +1,4 @@
 //! The engine, and plugins loaded into it.
-//!
-//! Must not know rollouts, batches or what a failure counts as.
 
 use std::fmt;
 use std::io::Read as _;

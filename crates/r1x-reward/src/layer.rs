@@ -1,7 +1,6 @@
 //! Components that carry their author's files beside their code: asking one to read and check these files.
 //!
-//! The code of such a component, an interpreter with its libraries, is compiled once however often the files
-//! change. Must not know any language, nor where files come from.
+//! The code of such a component, an interpreter with its libraries, is compiled once however often the files change.
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! What a guest may use: memory, time, and the sizes of what it says.
 //!
-//! Must not know what guests compute. Deadlines are counted in ticks of the engine's epoch; one thread
-//! advances it, and only while a guest runs.
+//! Deadlines are counted in ticks of the engine's epoch; one thread advances it, and only while a guest runs.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

@@ -1,6 +1,4 @@
 //! From what a guest said, or failed to say, to the outcome of one rollout.
-//!
-//! Must not know batches or instances.
 
 use r1x_core::plan::OnFailure;
 use r1x_core::{RewardOutcome, RewardStatus};

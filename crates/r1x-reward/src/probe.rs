@@ -1,7 +1,7 @@
 //! A plugin outside a run: one configured instance, asked by hand.
 //!
-//! For trying, measuring and testing plugins. Nothing is retried or narrowed down here: what happens is what
-//! is told. Must not know where samples come from.
+//! For trying, measuring and testing plugins. Nothing is retried or narrowed down here: what happens is what is
+//! told.
 
 use r1x_core::plan::{LimitsPlan, OnFailure};
 use r1x_core::{RewardOutcome, RewardStatus};

@@ -1,6 +1,4 @@
 //! A rollout as a plugin is asked about it, kept by itself: in replay files, and to try plugins outside a run.
-//!
-//! Must not know where it came from.
 
 use std::path::Path;
 

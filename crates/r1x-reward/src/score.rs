@@ -1,8 +1,8 @@
 //! The port: groups of rollouts in, one outcome per reward and rollout out.
 //!
-//! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance when its
-//! last group has arrived, and threads merely choose batches: so no outcome depends on how many threads there
-//! are, nor on the order of arrival. Must not know how a guest is called.
+//! Rollouts are cut into batches that depend on their number only, every batch gets a fresh instance when its last
+//! group has arrived, and threads merely choose batches: so no outcome depends on how many threads there are, nor on
+//! the order of arrival.
 
 use std::ops::Range;
 use std::path::PathBuf;

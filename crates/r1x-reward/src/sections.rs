@@ -1,6 +1,4 @@
 //! The custom sections that r1x itself puts behind a component: files of several kinds, covered by its hash.
-//!
-//! Must not know what a section means, nor how a component is compiled.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! The codes of diagnostics and what they mean, for `r1x explain`.
 //!
-//! Codes are never renumbered or reused. Must not know how diagnostics are found.
+//! Codes are never renumbered or reused.
 
 /// A code and its explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,4 @@
 //! What is wrong with a spec: where, why and how to mend it, and how that is printed.
-//!
-//! Must not know what a spec means.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,5 @@
 //! What a plan costs: parameters exactly; tokens and arithmetic as they are likely and at most; memory and storage at
 //! most.
-//!
-//! Must not know how anything is computed, only how much of it there is.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,8 @@
 //! Layers of a spec: the file, what it extends, and how trees merge.
 //!
-//! Merging goes by the shape: maps merge, lists of entries with ids merge by id, everything else is replaced,
-//! and a map that holds one of several alternatives is replaced when another alternative is given. An empty list of
-//! entries, and an empty map of entries, stand for what they are: nothing is left of those inherited. Must not know
-//! what values mean.
+//! Merging goes by the shape: maps merge, lists of entries with ids merge by id, everything else is replaced, and a
+//! map that holds one of several alternatives is replaced when another alternative is given. An empty list of
+//! entries, and an empty map of entries, stand for what they are: nothing is left of those inherited.
 
 use std::path::{Path, PathBuf};
 

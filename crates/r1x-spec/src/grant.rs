@@ -1,6 +1,4 @@
 //! The key `grant` of a reward: words for what its plugin may ask for beyond text.
-//!
-//! Must not know plugins.
 
 use r1x_core::Capability;
 use serde::Serialize;

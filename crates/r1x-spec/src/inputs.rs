@@ -1,6 +1,4 @@
 //! What the reading of a spec needs to know of the world outside it, as a trait others implement.
-//!
-//! Must not know files, data formats or plugins themselves.
 
 use std::io;
 use std::path::{Path, PathBuf};

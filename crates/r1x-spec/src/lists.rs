@@ -1,6 +1,4 @@
 //! Lists and maps of a spec: lists of values, records by id, and records in order with an id.
-//!
-//! Must not know what they hold.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,8 @@
 //! What a plan takes of main memory at its peak, and which key to lower when that is too much.
 //!
-//! Every buffer that grows with the plan is counted at the length it may reach: weights with the forms they are packed
-//! in, a workspace for each thread, the keys and values of sequences that are decoded together, and the rollouts of a
-//! step or a suite with their copies on the way to the store. Must not know how anything is computed, only how much of
-//! it there is.
+//! Every buffer that grows with the plan is counted at the length it may reach: weights with the forms they are
+//! packed in, a workspace for each thread, the keys and values of sequences that are decoded together, and the
+//! rollouts of a step or a suite with their copies on the way to the store.
 
 use std::collections::BTreeMap;
 

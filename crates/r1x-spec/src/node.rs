@@ -1,6 +1,4 @@
 //! The tree a YAML text becomes: values with the place of every key and value.
-//!
-//! Must not know what keys mean.
 
 use serde_json::{Map, Number, Value as Json};
 

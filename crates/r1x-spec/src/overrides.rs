@@ -1,6 +1,4 @@
 //! `--set path=value`: an argument becomes a layer with one path, merged like a file that extends the spec.
-//!
-//! Must not know what values mean; paths go by the shape.
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};

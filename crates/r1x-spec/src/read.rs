@@ -1,7 +1,7 @@
 //! Reading a tree into typed records, all mistakes at once, and the macros that declare those records.
 //!
-//! A declaration is the one place that tells a key's name, type, range, default and meaning: the reader,
-//! the shape and so the JSON Schema all come from it. Must not know which records there are.
+//! A declaration is the one place that tells a key's name, type, range, default and meaning: the reader, the shape
+//! and so the JSON Schema all come from it.
 
 mod declare;
 

@@ -1,6 +1,6 @@
 //! The JSON Schema of specs, for editors.
 //!
-//! It is derived from the same declarations the reader follows. Must not know what keys do.
+//! It is derived from the same declarations the reader follows.
 
 use serde_json::{Map, Value as Json, json};
 

@@ -1,7 +1,6 @@
 //! The schema as data: which keys a spec has, what they take, their defaults and what they are for.
 //!
 //! It is built from the declarations in `spec` and is what merging, `--set` and the JSON Schema go by.
-//! Must not know what values do.
 
 use serde_json::Value as Json;
 

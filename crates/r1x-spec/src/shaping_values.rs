@@ -1,6 +1,4 @@
 //! Values that say how rewards become totals: weights over steps, bounds, lists of data sets.
-//!
-//! Must not know in which records they are used.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};

@@ -1,6 +1,4 @@
 //! Source texts and places in them: the files of a spec and the `--set` arguments.
-//!
-//! Must not know YAML or what the text means.
 
 use std::path::{Path, PathBuf};
 

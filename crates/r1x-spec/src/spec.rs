@@ -1,7 +1,6 @@
 //! The spec as it is written: every key with its type, range, default and meaning.
 //!
-//! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it. Must not
-//! know how a spec becomes a plan.
+//! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it.
 
 mod ranges;
 mod stages;

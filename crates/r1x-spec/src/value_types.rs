@@ -1,6 +1,4 @@
 //! The kinds of single values a spec has: numbers, names, byte sizes, references.
-//!
-//! Must not know in which records they are used.
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};

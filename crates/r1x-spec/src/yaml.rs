@@ -1,7 +1,6 @@
 //! Text to a tree with places, within limits that hold for hostile files.
 //!
-//! Must not know what keys mean. Specs are a strict subset of YAML 1.2: no anchors, aliases or tags, one
-//! document, plain keys, every key once.
+//! Specs are a strict subset of YAML 1.2: no anchors, aliases or tags, one document, plain keys, every key once.
 
 use std::collections::HashMap;
 

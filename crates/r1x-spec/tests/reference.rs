@@ -1,6 +1,6 @@
 //! The page `docs/spec.md`: it is what the declarations say, it leaves nothing out, and its examples hold.
 //!
-//! `R1X_BLESS=1` writes the page anew. Must not know what any key means.
+//! `R1X_BLESS=1` writes the page anew.
 
 mod common;
 

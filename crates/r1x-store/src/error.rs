@@ -1,6 +1,4 @@
 //! What can go wrong with a store, said to the person who has to mend it.
-//!
-//! Must not know who calls: exit codes are chosen by the boundary an error maps to, nowhere else.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Six questions people ask of a training run first, with the queries that answer them.
 //!
-//! Each is one statement on the views, about the run `:run`. Must not know how answers are printed.
+//! Each is one statement on the views, about the run `:run`.
 
 /// A question and its query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Whether the files of an open store are still those that its path names.
 //!
 //! A file that is deleted or replaced stays open, and SQLite goes on writing to what nobody will find again. So who
-//! writes looks, every time. Must not know SQLite, nor what is done about a loss.
+//! writes looks, every time.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! Names for runs: an experiment, an adjective and an animal.
 //!
-//! Chosen from random bits of the operating system, never from the seed, so that equal runs get unequal
-//! names. Must not know the store.
+//! Chosen from random bits of the operating system, never from the seed, so that equal runs get unequal names.
 
 /// Words that are kind to whatever they describe.
 const ADJECTIVES: [&str; 96] = [

@@ -1,7 +1,6 @@
 //! Opening a store: is it one, is its schema ours, and with which settings do we talk to it.
 //!
-//! A file is looked at read-only before anything is changed, so that a wrong path costs nobody a file. Must
-//! not know runs or any table of the schema.
+//! A file is looked at read-only before anything is changed, so that a wrong path costs nobody a file.
 
 use std::fs;
 use std::io::Read;

@@ -1,6 +1,4 @@
 //! Large bytes in the store, compressed.
-//!
-//! Must not know what they are.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,7 @@
 //! Is the process that writes a run still there? Told without a server and without signals.
 //!
-//! A process is known by its id, the time it started and the boot it belongs to, since ids are used again.
-//! Where the system does not show these (anything but Linux, or a run on another machine), the age of the
-//! heartbeat decides. Must not know the database.
+//! A process is known by its id, the time it started and the boot it belongs to, since ids are used again. Where the
+//! system does not show these (anything but Linux, or a run on another machine), the age of the heartbeat decides.
 
 use std::fs;
 

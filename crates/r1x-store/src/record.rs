@@ -1,6 +1,4 @@
 //! Facts as rows: what each fact of a run adds to the store, inside a transaction.
-//!
-//! Must not know threads, connections or how a run began.
 
 mod step;
 

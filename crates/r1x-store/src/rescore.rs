@@ -1,6 +1,6 @@
 //! Judging a run's recorded rollouts again: reading them with what was said of them, keeping what is said now.
 //!
-//! Must not know who judges. The run's own rows stay as they are.
+//! The run's own rows stay as they are.
 
 use std::collections::BTreeMap;
 

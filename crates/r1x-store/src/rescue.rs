@@ -1,7 +1,6 @@
 //! What can be saved of a store that is no longer where it was: all of it, as long as it is open.
 //!
-//! The file of an open connection is there until it is closed, whatever its name has come to mean. Must not know who
-//! looks after the name.
+//! The file of an open connection is there until it is closed, whatever its name has come to mean.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};

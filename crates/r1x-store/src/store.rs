@@ -1,6 +1,4 @@
 //! The store as its users hold it: open it, begin or resume a run, ask.
-//!
-//! Must not know SQL; it connects the writer, the reader and the run.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

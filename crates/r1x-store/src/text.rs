@@ -1,7 +1,6 @@
 //! Text of a store as it is read: a store may come from somebody else, and SQLite lets any bytes be called text.
 //!
-//! Bytes that are not UTF-8 become `�`, which shows where they were; nothing fails for them. Must not know what a
-//! text says.
+//! Bytes that are not UTF-8 become `�`, which shows where they were; nothing fails for them.
 
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteTypeInfo, SqliteValueRef};

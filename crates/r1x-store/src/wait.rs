@@ -1,7 +1,7 @@
 //! Waiting for others who hold a lock of the store: a run waits for as long as it takes and says so, everybody else
 //! gives up in time.
 //!
-//! SQLite waits by itself, but not everywhere and never for long. Must not know what is waited with.
+//! SQLite waits by itself, but not everywhere and never for long.
 
 use std::path::{Path, PathBuf};
 use std::thread;

@@ -1,7 +1,7 @@
 //! The one writer: a thread that owns the writing connection and does jobs one after the other.
 //!
-//! Jobs come through a bounded channel and each is answered, so a slow disk slows the caller down instead
-//! of filling memory. A job is one transaction: all of it is written or nothing. Must not know any table.
+//! Jobs come through a bounded channel and each is answered, so a slow disk slows the caller down instead of filling
+//! memory. A job is one transaction: all of it is written or nothing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,4 @@
 //! sha256 of what a reader reads, and of fields that cannot run into each other.
-//!
-//! Must not know what is hashed.
 
 use std::io::Read;
 

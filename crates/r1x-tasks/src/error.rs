@@ -1,6 +1,4 @@
 //! What can be wrong with data, said so that the reader can mend it.
-//!
-//! Must not know who asks for the data.
 
 use r1x_core::port::{Boundary, PortError};
 

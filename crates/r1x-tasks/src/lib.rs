@@ -1,6 +1,6 @@
 //! Problems: generated Countdown problems, problems read from JSON lines, their prompts and vocabularies.
 //!
-//! Implements the `ProblemSource` port. Must not know models, training, or the language rewards are written in.
+//! Implements the `ProblemSource` port. Must not know models, training or rewards.
 
 pub mod dataset;
 mod digest;

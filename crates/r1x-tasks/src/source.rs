@@ -1,6 +1,4 @@
 //! All data sets of a plan, behind the `ProblemSource` port.
-//!
-//! Must not know how a data set is made.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The prompt template: minijinja, in which a column that does not exist is an error and the text is kept to its
 //! last newline.
 //!
-//! A template comes with data, so what it may cost is bounded: its source, the depth of its expressions, the work and
-//! the memory of one prompt, and the length of that prompt. Must not know where columns come from.
+//! A template comes with data, so what it may cost is bounded: its source, the depth of its expressions, the work
+//! and the memory of one prompt, and the length of that prompt.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,4 @@
 //! The vocabulary a data set builds for a model of its own: one token per word, words separated by blanks.
-//!
-//! Must not know models; the end of the sequence is added there.
 
 use std::collections::BTreeSet;
 

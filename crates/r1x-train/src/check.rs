@@ -1,8 +1,7 @@
 //! What can be known to fail is found before the first step: ids, sizes of data sets, lengths and words of texts.
 //!
-//! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are
-//! needed, so a spec can be checked on a machine that could not hold its model. Must not know what the spec looked
-//! like.
+//! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
+//! so a spec can be checked on a machine that could not hold its model.
 
 use r1x_core::plan::{RunPlan, StagePlan, WeightsFrom};
 use r1x_core::port::Cursor;

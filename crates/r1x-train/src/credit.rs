@@ -1,6 +1,4 @@
 //! From outcomes to totals and from totals to advantages: the mathematics of core applied to groups.
-//!
-//! Must not know how rollouts are sampled or scored, nor what advantages are used for.
 
 use r1x_core::advantage::{advantages, decoupled, whitening};
 use r1x_core::plan::{AdvantagePlan, CombineOrder, GrpoPlan, RewardPlan};

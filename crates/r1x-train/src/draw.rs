@@ -1,7 +1,7 @@
 //! Which problems a step draws: a fresh permutation of the split for every pass over it.
 //!
-//! A draw is addressed by its position in the stage's endless stream of problems, so the number of problems
-//! drawn so far is the whole data cursor. Must not know what the problems are for.
+//! A draw is addressed by its position in the stage's endless stream of problems, so the number of problems drawn so
+//! far is the whole data cursor.
 
 use r1x_core::plan::DataRef;
 use r1x_core::{PortError, Problem, ProblemSource, Stream};

@@ -1,6 +1,6 @@
 //! What can go wrong in the loop itself, in words for the person who wrote the spec.
 //!
-//! Errors of the ports pass through unchanged; these are the loop's own. Must not know exit codes.
+//! Errors of the ports pass through unchanged; these are the loop's own.
 
 use r1x_core::{Boundary, PortError};
 

@@ -1,8 +1,7 @@
 //! The guards of a run against numbers that are not finite: each names the first place where one was seen.
 //!
-//! A comparison with NaN is false and a maximum passes over it, so such a number can hide in a loss that is clipped, in
-//! a group without signal, in a log-prob that nobody trains on. Hence every number is looked at where it arises. Must
-//! not know what a number is for.
+//! A comparison with NaN is false and a maximum passes over it, so such a number can hide in a loss that is clipped,
+//! in a group without signal, in a log-prob that nobody trains on. Hence every number is looked at where it arises.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

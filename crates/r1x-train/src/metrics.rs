@@ -1,7 +1,6 @@
 //! The named numbers of a step, in one fixed order.
 //!
-//! A mean over nothing is left out rather than recorded as 0 or NaN: a gap in a curve is honest. Must not know
-//! how the numbers are stored or shown.
+//! A mean over nothing is left out rather than recorded as 0 or NaN: a gap in a curve is honest.
 
 use r1x_core::estimate::deviation;
 use r1x_core::plan::RewardPlan;

@@ -1,6 +1,4 @@
 //! One optimizer update with its guard against divergence, and the sums of several.
-//!
-//! Must not know which loss or stage it serves.
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::OptimizerPlan;

@@ -1,7 +1,7 @@
 //! From credited groups to training sequences, and from those to the updates of a step.
 //!
-//! Decides what is left out of the loss (truncated completions, groups without signal) and in which order
-//! sequences meet the optimizer. Must not know rewards or losses.
+//! Decides what is left out of the loss (truncated completions, groups without signal) and in which order sequences
+//! meet the optimizer.
 
 use std::sync::Arc;
 

@@ -1,8 +1,7 @@
 //! Whether a place in a run can be one of this plan: a checkpoint says where it is, and may be of another plan or
 //! have been edited.
 //!
-//! Everything that is counted follows from the plan and the number of steps, so nothing is taken on trust. Must not
-//! know what a checkpoint is.
+//! Everything that is counted follows from the plan and the number of steps, so nothing is taken on trust.
 
 use r1x_core::PortError;
 use r1x_core::plan::{RunPlan, StagePlan};

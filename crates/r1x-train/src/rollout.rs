@@ -1,6 +1,6 @@
 //! From problems to rewarded groups: tokenise, sample, score, sum. Groups are scored while others are sampled.
 //!
-//! Used by training and by evaluations alike. Must not know losses, advantages or what the groups are for.
+//! Used by training and by evaluations alike.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! A run: its stages in order, and everything that happens between their steps.
 //!
-//! Must not know how a stage trains. Reads no clock: recorders stamp time, and no decision here depends on it.
+//! Reads no clock: recorders stamp time, and no decision here depends on it.
 //!
 //! A checkpoint at (stage, step) covers every fact up to that step and none after it. Evaluations due at that
 //! point come after it, so a run that goes on from the checkpoint runs them first; a recorder that treats the

@@ -1,7 +1,5 @@
 //! Tokens that evaluations need and no training problem has: a model that starts from random weights never learns
 //! them, and without a word about it a figure of 0 looks like a model that cannot think.
-//!
-//! Must not know how texts become tokens, nor who is told.
 
 use std::collections::{BTreeMap, HashSet};
 

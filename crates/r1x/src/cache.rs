@@ -1,7 +1,7 @@
 //! What r1x keeps on this machine to be quick: components built from sources, their native code, interpreters.
 //!
 //! All of it can be made again, so there is a limit: what was used longest ago goes first. Tools that people put
-//! beside it are not r1x's to remove. Must not know what an entry holds, nor print.
+//! beside it are not r1x's to remove.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,4 @@
 //! What rewards are granted, made from what this machine has: interpreters, checkpoints.
-//!
-//! Must not know specs beyond the words of a grant, nor arguments.
 
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
 //! Arguments, help texts and exit codes of the command line.
-//!
-//! Must not know what the commands do.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -1,6 +1,4 @@
 //! How a command fails: one message, one hint, one documented exit code.
-//!
-//! Must not know what the commands do.
 
 use r1x_core::{Boundary, PortError};
 use r1x_store::StoreError;

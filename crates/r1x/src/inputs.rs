@@ -1,7 +1,7 @@
 //! The world a spec may ask about: files, data sets, tokenizers and plugins.
 //!
-//! Answers the spec crate's `Inputs`. What was loaded to check a spec is kept, so that running it does not
-//! load it again. Must not know commands.
+//! Answers the spec crate's `Inputs`. What was loaded to check a spec is kept, so that running it does not load it
+//! again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

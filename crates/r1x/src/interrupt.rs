@@ -1,7 +1,7 @@
 //! Ctrl-C and termination: once asks the run to finish its step, twice stops at once. A terminal that is closed asks
 //! too, however often it says so: a shell and the system each send a hang-up, and nobody is there to be in a hurry.
 //!
-//! Must not know what a step is. The one piece of process-wide state, because signals are.
+//! The one piece of process-wide state, because signals are.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

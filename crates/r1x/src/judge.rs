@@ -1,7 +1,7 @@
 //! Frozen models that rewards may ask: checkpoints of the plan's `judges`, each with a lock of its own.
 //!
-//! What a model answers depends on its weights and the request alone: requests that share their settings are
-//! decoded together, which changes nothing about any of them. Must not know rewards.
+//! What a model answers depends on its weights and the request alone: requests that share their settings are decoded
+//! together, which changes nothing about any of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

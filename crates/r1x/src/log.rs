@@ -1,7 +1,7 @@
 //! Messages of the crates, and through them of plugins, on standard error: one line each.
 //!
 //! A plugin may log whatever it likes; none of it is a second line, and none of it reaches the terminal as a
-//! command. Must not know who speaks, nor keep anything.
+//! command.
 
 use std::fmt::{Debug, Write as _};
 

@@ -1,7 +1,7 @@
 //! Whether a run fits into the memory of this machine.
 //!
 //! What there is to have is what the system could hand out at the moment, and what the control groups around this
-//! process leave of their limits: in a container those are the smaller ones. Must not know what a run is made of.
+//! process leave of their limits: in a container those are the smaller ones.
 
 use std::path::{Path, PathBuf};
 

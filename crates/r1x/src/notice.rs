@@ -1,6 +1,4 @@
 //! What a person should know although nothing is wrong enough to stop for it.
-//!
-//! Must not know where it comes from.
 
 use crate::display::{Line, Page, Tone};
 use crate::output::{self, Stream};

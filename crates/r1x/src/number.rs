@@ -1,6 +1,4 @@
 //! How numbers look to people, in every command alike; programs get all their digits as JSON or CSV.
-//!
-//! Must not know what they count.
 
 /// Digits that are shown of a number that is not whole.
 const DIGITS: i32 = 5;

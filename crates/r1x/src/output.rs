@@ -1,8 +1,8 @@
 //! The two streams: the only place of the command that writes to them.
 //!
-//! Whoever reads may go away at any time (`r1x ls | head -1`, a closed terminal): what nobody reads is dropped,
-//! and nothing stops for it, least of all a run. The macros take the place of the standard ones, which panic
-//! then. They print one line each, whatever is in it. Must not know what is printed.
+//! Whoever reads may go away at any time (`r1x ls | head -1`, a closed terminal): what nobody reads is dropped, and
+//! nothing stops for it, least of all a run. The macros take the place of the standard ones, which panic then. They
+//! print one line each, whatever is in it.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};

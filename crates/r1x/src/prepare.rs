@@ -2,7 +2,7 @@
 //!
 //! `check` and `run` both come through here, so that a spec one of them refuses is refused by the other, with the
 //! same words: problems are loaded, plugins and judges wired, every text a step will meet is turned into tokens, and
-//! every reward is asked about rows it will judge. Nothing here writes to the store. Must not know commands.
+//! every reward is asked about rows it will judge. Nothing here writes to the store.
 
 use r1x_core::PortError;
 use r1x_core::plan::RunPlan;

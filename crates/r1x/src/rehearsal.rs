@@ -1,7 +1,5 @@
 //! Every reward is asked about rows of the data it will judge, before a run begins: a plugin that cannot do its work,
 //! or a row that it cannot judge, is found here and not after hours.
-//!
-//! Must not know stages beyond what they judge, nor who asks.
 
 use r1x_core::plan::{DataRef, OnFailure, RewardPlan, RunPlan};
 use r1x_core::reward::applies;

@@ -1,7 +1,5 @@
 //! What a run says at its end: its evaluations as a table or as JSON, those before a resume included, and gates that
 //! were missed.
-//!
-//! Must not know how a run is run.
 
 use r1x_core::plan::RunPlan;
 use r1x_store::EvalRow;

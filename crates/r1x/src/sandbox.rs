@@ -1,6 +1,4 @@
 //! The plugin host as builds see it: a sandbox in which a component reads its author's files.
-//!
-//! Must not know any language.
 
 use std::time::Duration;
 

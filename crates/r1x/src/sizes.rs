@@ -1,6 +1,4 @@
 //! How long the problems of a plan are, and what they take in memory: what estimates rest on.
-//!
-//! Must not know what is estimated.
 
 use std::collections::BTreeMap;
 

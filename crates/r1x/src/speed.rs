@@ -1,7 +1,5 @@
 //! How fast this machine samples and learns: measured by `r1x doctor` or when it is first asked for, kept for later,
 //! and what an estimate of work takes at that speed.
-//!
-//! Must not know where work comes from, nor influence results.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,6 +1,4 @@
 //! Numbers as people say them: bytes, counts and seconds with their units.
-//!
-//! Must not know what is counted.
 
 /// Bytes with a binary unit.
 pub fn bytes(count: u64) -> String {

@@ -1,7 +1,7 @@
 //! Every way of leaving rollouts out with every penalty, on a real model and through the store: each combination runs
 //! to its end, on the kernels and with a mixture of experts.
 //!
-//! Must not know how a loss is computed. Every run is the real binary on a temporary store.
+//! Every run is the real binary on a temporary store.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,6 @@
 //! The dependency table between crates, compared with what cargo says.
 //!
-//! Everything not listed is forbidden; a new dependency is a new word here, seen in review. Must not know
-//! versions or features.
+//! Everything not listed is forbidden; a new dependency is a new word here, seen in review.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Rust source without its comments and without the contents of its literals, line by line as it was.
 //!
-//! Enough of a lexer to search for words and count braces; must not know what is searched.
+//! Enough of a lexer to search for words and count braces.
 
 /// Blanks out comments and the contents of strings and characters; line breaks stay where they are.
 pub fn code_only(source: &str) -> String {

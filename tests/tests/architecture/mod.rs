@@ -1,6 +1,6 @@
 //! Fitness tests: what ARCHITECTURE.md promises about the shape of the code, checked on every build.
 //!
-//! Each test prints every violation at once. Must not know what the code computes.
+//! Each test prints every violation at once.
 
 mod dependencies;
 mod lexer;

@@ -1,6 +1,4 @@
 //! The command prints in one place, where text is made fit for a terminal and a reader may go away.
-//!
-//! Must not know what is printed.
 
 use super::assert_none;
 use super::sources::{all, lines_with};

@@ -1,6 +1,4 @@
 //! Every Rust file of the repository, read once per test.
-//!
-//! Must not know the rules the files are held to.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,4 @@
 //! Rules every Rust file keeps: a header, bounded size, nothing unfinished, and impure calls only at home.
-//!
-//! Must not know crates' dependencies.
 
 use super::assert_none;
 use super::sources::{all, lines_with};
@@ -74,6 +72,22 @@ fn every_file_opens_with_what_it_is() {
         }
     }
     assert_none(&violations, "a file says in its first 3 lines (`//!`) what it is");
+}
+
+/// A boundary is one of crates, because the table of dependencies holds crates to it. Plugins are left out: they
+/// see nothing but their own package.
+#[test]
+fn boundaries_are_stated_where_they_are_held() {
+    let phrase = ["ust not", "know"].join(" ");
+    let mut violations = Vec::new();
+    for source in all().into_iter().filter(|source| !source.path.ends_with("src/lib.rs") && source.home() != "plugins") {
+        let prose: Vec<&str> =
+            source.text.lines().map(|line| line.trim_start_matches([' ', '/', '!'])).collect();
+        if prose.join(" ").contains(&phrase) {
+            violations.push(source.path);
+        }
+    }
+    assert_none(&violations, "only the root of a crate says what it must not know");
 }
 
 #[test]

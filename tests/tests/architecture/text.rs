@@ -1,6 +1,4 @@
 //! ARCHITECTURE.md names what exists, and all of it.
-//!
-//! Must not know what the crates do.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
 //! What happens to a run and when, drawn from a seed: one seed gives one plan.
 //!
-//! Instants are the plan's, what a program is doing then is the machine's. Must not know processes or files.
+//! Instants are the plan's, what a program is doing then is the machine's.
 
 use std::time::Duration;
 

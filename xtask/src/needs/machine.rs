@@ -1,6 +1,6 @@
 //! What tests may need, and how a machine is asked for it.
 //!
-//! Tools are found by the functions that builds find them with. Must not know the tests.
+//! Tools are found by the functions that builds find them with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

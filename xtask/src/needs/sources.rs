@@ -1,6 +1,4 @@
 //! Ignored tests that say what they need, found in the sources.
-//!
-//! Must not know what a need is.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! From a plugin of the repository to its component, with the builder every plugin in Rust goes through.
-//!
-//! Must not know the lock.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

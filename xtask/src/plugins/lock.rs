@@ -1,6 +1,4 @@
 //! `plugins.lock`: which sources, which component, which compiler. JSON, sorted, one entry per plugin.
-//!
-//! Must not know how a component is built.
 
 use std::collections::BTreeMap;
 use std::fs;

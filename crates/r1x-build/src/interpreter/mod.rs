@@ -1,7 +1,5 @@
 //! Interpreters for programs that a model wrote: components of the world `interpreter`, one row for each
 //! language. They are built when first wanted and kept.
-//!
-//! Must not know programs, nor the host that runs them.
 
 mod python;
 

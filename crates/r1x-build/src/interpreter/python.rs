@@ -1,6 +1,4 @@
 //! CPython as an interpreter of programs: `python/driver.py` and what it imports, packed with componentize-py.
-//!
-//! Must not know what programs do.
 
 use std::process::Command;
 

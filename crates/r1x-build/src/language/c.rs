@@ -1,6 +1,4 @@
 //! C: the author's file and the SDK beside this one become a module without imports of any system.
-//!
-//! Must not know what a reward means.
 
 mod inclusion;
 

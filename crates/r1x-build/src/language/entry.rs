@@ -1,6 +1,4 @@
 //! Where a plugin begins: a file of its folder, and a function in it where the language has a choice.
-//!
-//! Must not know any language.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! JavaScript: the author writes one function, the files beside this one are the plugin around it, and
 //! componentize-js puts them and an engine into a component.
 //!
-//! Nothing of the author's runs in Node: its sources are parsed there, and run in the packager's own sandbox,
-//! on copies. Must not know what a reward means.
+//! Nothing of the author's runs in Node: its sources are parsed there, and run in the packager's own sandbox, on
+//! copies.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,4 @@
 //! The languages plugins can be built from: one file each, one row here.
-//!
-//! Must not know manifests beyond the entry, nor the cache.
 
 pub mod c;
 mod entry;

@@ -1,11 +1,10 @@
 //! Python: the author writes one function, `python/r1x_shim.py` is the plugin around it, and componentize-py
 //! puts it and an interpreter with its packages into a component, the **base**.
 //!
-//! The author's files are a layer over the base: the base itself reads and checks them, in the host's sandbox,
-//! and every instance loads them from beside its code. So an edit builds no interpreter and no package again.
-//! Where the manifest freezes the top level, or there is no host at hand, the author's files are part of the base.
-//! Nothing of the author's, and nothing of a package, runs in this process or beside it. Must not know what a
-//! reward means.
+//! The author's files are a layer over the base: the base itself reads and checks them, in the host's sandbox, and
+//! every instance loads them from beside its code. So an edit builds no interpreter and no package again. Where the
+//! manifest freezes the top level, or there is no host at hand, the author's files are part of the base. Nothing of
+//! the author's, and nothing of a package, runs in this process or beside it.
 
 mod base;
 mod imports;

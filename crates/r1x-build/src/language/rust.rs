@@ -1,6 +1,4 @@
 //! Rust: cargo compiles a crate to a WebAssembly module, `wit-component` wraps it.
-//!
-//! Must not know which plugins there are; the repository's own are built through here as well.
 
 mod confine;
 

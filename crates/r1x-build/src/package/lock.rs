@@ -1,7 +1,5 @@
 //! The lock beside a plugin: every package that its requirements come to, in one version, with the hash of its
 //! file, in the form that pip reads.
-//!
-//! Must not know how packages are found.
 
 use std::fmt::Write as _;
 

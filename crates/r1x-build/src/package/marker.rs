@@ -1,6 +1,4 @@
 //! Markers: on which systems a requirement holds (PEP 508), judged for the one system that rewards run on.
-//!
-//! Must not know packages.
 
 use std::cmp::Ordering;
 

@@ -1,8 +1,7 @@
 //! Packages that a reward in Python names: from requirements to a folder with their files.
 //!
-//! What requirements come to is looked up once and kept in a lock beside the plugin; the files are fetched by
-//! their hashes, once, and kept. Packages with native code are refused by name: nothing in a component could run
-//! it. Must not know how a component is built.
+//! What requirements come to is looked up once and kept in a lock beside the plugin; the files are fetched by their
+//! hashes, once, and kept. Packages with native code are refused by name: nothing in a component could run it.
 
 mod lock;
 mod marker;

@@ -1,7 +1,6 @@
 //! Asking pip: which packages requirements come to, and their files.
 //!
-//! Only wheels are taken, so nothing of a package runs on this machine: it is unpacked. Must not know how a
-//! package gets into a component.
+//! Only wheels are taken, so nothing of a package runs on this machine: it is unpacked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! A requirement on a package, as `requirements` of a manifest and PEP 723 blocks write it (PEP 508).
 //!
-//! Read here only so far that a mistake is told with its place, and that nothing but a name, extras, versions and
-//! a marker reaches pip: no option, no address, no path. Must not know pip.
+//! Read here only so far that a mistake is told with its place, and that nothing but a name, extras, versions and a
+//! marker reaches pip: no option, no address, no path.
 
 use std::fmt;
 

@@ -1,6 +1,4 @@
 //! The comment block in which a single Python file names its packages (PEP 723).
-//!
-//! Must not know packages, nor what the rest of the file does.
 
 use std::path::Path;
 

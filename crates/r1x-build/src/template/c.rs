@@ -1,6 +1,4 @@
 //! A plugin in C: one file with one function, its cases, and the header it includes.
-//!
-//! Must not know how it is built.
 
 use crate::language::c::HEADER;
 

@@ -1,6 +1,4 @@
 //! What `r1x plugin new` writes: one row per language, its files beside this one.
-//!
-//! Must not know where files are written.
 
 mod c;
 mod javascript;

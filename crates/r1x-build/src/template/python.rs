@@ -1,6 +1,4 @@
 //! A plugin in Python: one file with one function, and its cases.
-//!
-//! Must not know how it is built.
 
 /// Its files.
 pub(super) fn files() -> Vec<(&'static str, String)> {

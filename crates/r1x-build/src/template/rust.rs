@@ -1,6 +1,4 @@
 //! A plugin in Rust: a crate, its cases, and the SDK beside it so that it builds anywhere.
-//!
-//! Must not know what the SDK does.
 
 mod sdk {
     include!(concat!(env!("OUT_DIR"), "/sdk.rs"));

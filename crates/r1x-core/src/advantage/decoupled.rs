@@ -1,7 +1,5 @@
 //! Rewards compared one by one before they are summed (GDPO, Liu et al. 2026, section 3), and the division of a
 //! step's advantages by their deviation that belongs to it.
-//!
-//! Must not know rollouts or losses.
 
 use super::{Credit, advantages, root_of_squares};
 use crate::plan::AdvantagePlan;

@@ -1,6 +1,4 @@
 //! Dr.GRPO's advantage: r − mean inside the group, no division (Liu et al. 2025, section 3.2).
-//!
-//! Must not know rollouts or losses.
 
 use super::mean;
 

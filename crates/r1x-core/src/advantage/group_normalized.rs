@@ -1,6 +1,6 @@
 //! GRPO's advantage: (r − mean) / (std + eps) inside the group (DeepSeekMath, section 4.1.2).
 //!
-//! The standard deviation is the unbiased one (divided by n − 1). Must not know rollouts or losses.
+//! The standard deviation is the unbiased one (divided by n − 1).
 
 use super::{mean, root_of_squares};
 

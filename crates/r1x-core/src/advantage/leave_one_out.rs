@@ -1,6 +1,4 @@
 //! RLOO's advantage: r − mean of the other rollouts (Kool et al. 2019; Ahmadian et al. 2024).
-//!
-//! Must not know rollouts or losses.
 
 /// Advantages of at least two totals. Equals n / (n − 1) times the centred totals.
 pub(super) fn advantages(totals: &[f64]) -> Vec<f64> {

@@ -1,6 +1,4 @@
 //! Advantages: how the totals of one group become one number per rollout, one file per estimator.
-//!
-//! Must not know where totals come from, nor what a loss does with advantages.
 
 mod decoupled;
 mod group_centered;

@@ -1,8 +1,7 @@
 //! Losses: each returns its value and its derivative with respect to every token's log-prob.
 //!
-//! A policy loss depends on the network only through the log-probs of the sampled tokens, so a slice
-//! function with a closed-form derivative is the whole loss; the model back-propagates
-//! Σ stop_grad(gradient) · logprob. Must not know tensors or models.
+//! A policy loss depends on the network only through the log-probs of the sampled tokens, so a slice function with a
+//! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob.
 
 pub mod sft;
 pub mod surrogate;

@@ -1,6 +1,4 @@
 //! Supervised fine-tuning: the negative log-likelihood, a mean over all unmasked tokens of the update.
-//!
-//! Must not know where worked solutions come from, nor how log-probs are computed.
 
 use super::{Loss, LossOutput, LossTotals, UpdateCounts};
 use crate::rollout::TrainingSequence;

@@ -1,7 +1,7 @@
 //! The clipped policy-gradient surrogate with a KL penalty, and its aggregation over an update.
 //!
-//! Per token, with ρ = π(token) / π_sampled(token) and the token's advantage A:
-//! −min(min(ρ, max_ratio)·A, clip(ρ, 1 − low, 1 + high)·A) + β·KL. Must not know how advantages arise.
+//! Per token, with ρ = π(token) / π_sampled(token) and the token's advantage A: −min(min(ρ, max_ratio)·A, clip(ρ, 1
+//! − low, 1 + high)·A) + β·KL.
 //!
 //! Sources: Schulman et al. 2017, "Proximal Policy Optimization Algorithms", arXiv 1707.06347 (clipping); Shao et al.
 //! 2024, "DeepSeekMath", arXiv 2402.03300, section 4.1 (the group-relative form); Yu et al. 2025, "DAPO", arXiv

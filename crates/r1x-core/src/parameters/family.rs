@@ -1,8 +1,8 @@
 //! The decoder family as tables: one row for each kind of tensor.
 //!
-//! It covers Llama, Qwen and DeepSeek shapes: grouped-query or latent attention, a dense feed-forward or a mixture of
-//! experts. The order of the rows is the order in memory, and checkpoints are read by the names: neither may change for
-//! a model that exists. Must not know offsets or values.
+//! It covers Llama, Qwen and DeepSeek shapes: grouped-query or latent attention, a dense feed-forward or a mixture
+//! of experts. The order of the rows is the order in memory, and checkpoints are read by the names: neither may
+//! change for a model that exists.
 
 use super::{
     Initial, Layers, Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind as T,

@@ -1,9 +1,8 @@
 //! The parameters of a model as a list: name, shape, role and initial values of every tensor.
 //!
 //! A family is data: a table with a row for each kind of tensor. The layout in memory, checkpoints, counts and both
-//! implementations read these rows, so a new parameter is a new row. Layers that are alike share their
-//! rows, and so do the experts of a layer, which keeps the list short for models that no memory could hold. Must not
-//! know offsets, values or how anything is computed.
+//! implementations read these rows, so a new parameter is a new row. Layers that are alike share their rows, and so
+//! do the experts of a layer, which keeps the list short for models that no memory could hold.
 
 mod family;
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The plan: what a spec becomes once nothing is implicit.
 //!
-//! Equal plans mean equal runs on the same code and kind of machine, so everything that can influence a
-//! result is here, and nothing else (threads, paths of the store and of outputs are not). Must not know
-//! YAML, nor where a value came from.
+//! Equal plans mean equal runs on the same code and kind of machine, so everything that can influence a result is
+//! here, and nothing else (threads, paths of the store and of outputs are not).
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,5 @@
 //! The part of the plan that says how rewards become totals: whom a reward judges, its bounds, its gate, the
 //! course of its weight, and how the rewards of a rollout are put together.
-//!
-//! Must not know the mathematics: `crate::reward` and `crate::advantage` have it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Whether a reward judges a problem: by its data set, by what a column holds.
 //!
-//! Must not know where problems come from. Columns are JSON text; only lists are looked into.
+//! Columns are JSON text; only lists are looked into.
 
 use crate::plan::{ColumnPlan, RewardPlan};
 use crate::problem::Problem;

@@ -1,6 +1,4 @@
 //! From what rewards said about a rollout to its total: bounds, gates, weights, sum.
-//!
-//! Must not know who said it, nor what advantages are made of totals.
 
 mod applies;
 mod weight;

@@ -1,6 +1,4 @@
 //! Totals by value: tables worked by hand.
-//!
-//! Must not know plans beyond the rewards in them.
 
 use super::*;
 use crate::plan::{GatePlan, ShapingPlan};

@@ -1,6 +1,4 @@
 //! A reward's weight at a step of a stage: constant, by a schedule, or on straight lines between points.
-//!
-//! Must not know values.
 
 use crate::plan::{CoursePlan, RewardPlan, WeightPoint};
 use crate::schedule::multiplier;

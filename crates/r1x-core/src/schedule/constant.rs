@@ -1,6 +1,4 @@
 //! No decay: the learning rate stays at the peak, and `final_ratio` has no effect.
-//!
-//! Must not know warm-up or the peak.
 
 /// Share of the way from the final to the peak rate, at `progress` in [0, 1].
 pub(super) fn share(_progress: f64) -> f64 {

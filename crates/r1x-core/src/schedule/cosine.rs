@@ -1,6 +1,4 @@
 //! Half a cosine from the peak to the final rate.
-//!
-//! Must not know warm-up or the peak.
 
 /// Share of the way from the final to the peak rate, at `progress` in [0, 1].
 pub(super) fn share(progress: f64) -> f64 {

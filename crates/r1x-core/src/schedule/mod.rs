@@ -1,6 +1,4 @@
 //! Learning-rate schedules: the multiplier of the peak at a step, one file per shape.
-//!
-//! Must not know optimizers.
 
 mod constant;
 mod cosine;

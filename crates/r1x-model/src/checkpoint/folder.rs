@@ -1,6 +1,6 @@
 //! The folder of a checkpoint: it appears whole or not at all, and its files are read up to a limit.
 //!
-//! Files are written under a temporary name, synced, and renamed. Must not know what is in them.
+//! Files are written under a temporary name, synced, and renamed.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,9 +1,9 @@
 //! Checkpoints: safetensors files plus a small state file, written whole or not at all.
 //!
 //! A checkpoint is a folder: `model.safetensors` (names as Hugging Face gives them), `optimizer.safetensors`
-//! (moments, and frozen copies of earlier weights where there are any) and `state.json`, which names the run it belongs to and the hashes
-//! of the other two. What is read was perhaps written by somebody else: nothing of it is taken before it was compared.
-//! A checkpoint holds numbers in the order of a layout; must not know who computes with them, stages or stores.
+//! (moments, and frozen copies of earlier weights where there are any) and `state.json`, which names the run it
+//! belongs to and the hashes of the other two. What is read was perhaps written by somebody else: nothing of it is
+//! taken before it was compared. A checkpoint holds numbers in the order of a layout.
 
 mod folder;
 mod state;

@@ -1,6 +1,4 @@
 //! `state.json`: whose checkpoint it is, where to go on, and the hashes of the other two files.
-//!
-//! Must not know tensors.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The safetensors files of a checkpoint: every number of a model by the names of its layout.
 //!
 //! What is read was perhaps written by somebody else: a tensor is taken if its name, shape and type are those of the
-//! layout, and its numbers are finite. Must not know folders or states.
+//! layout, and its numbers are finite.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,6 @@
 //! The decoder: embedding, layers, last norm and head; forward for both trainer and sampler, backward.
 //!
-//! Everything works on rows; which sequence a row belongs to is said by its contexts. Must not know losses:
-//! the backward pass starts from one number per predicted token.
+//! Everything works on rows; which sequence a row belongs to is said by its contexts.
 
 use r1x_core::plan::{AttentionPlan, ModelPlan};
 use r1x_ops::kernel::attention::{Segment, block_len};

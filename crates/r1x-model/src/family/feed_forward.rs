@@ -1,8 +1,7 @@
 //! Feed-forward layers: one SwiGLU, or DeepSeek-V3's mixture of experts.
 //!
-//! Tokens are sorted by expert, so each expert is one product over the rows that chose it; contributions
-//! reach a token in ascending order of expert. Must not know attention or sequences, except where the
-//! balance loss asks which rows a sequence has.
+//! Tokens are sorted by expert, so each expert is one product over the rows that chose it; contributions reach a
+//! token in ascending order of expert.
 
 use std::ops::Range;
 

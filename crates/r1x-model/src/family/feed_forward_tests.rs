@@ -1,6 +1,4 @@
 //! The router of a mixture computes in reals whatever the operands are.
-//!
-//! Must not know the decoder.
 
 use half::bf16;
 use r1x_core::Rng;

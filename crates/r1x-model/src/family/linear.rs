@@ -1,6 +1,4 @@
 //! Linear layers on packed weights, forward and backward.
-//!
-//! Must not know what the rows are.
 
 use r1x_ops::Operand;
 use r1x_ops::kernel::Write;

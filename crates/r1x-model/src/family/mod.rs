@@ -1,8 +1,7 @@
 //! Model families: how layers are computed, forward and backward, on the kernels of r1x-ops.
 //!
-//! One decoder covers Llama, Qwen and DeepSeek shapes: attention is grouped-query or latent, the feed-forward
-//! dense or a mixture of experts. Rows of different sequences are packed without padding. Must not know
-//! tokens' meaning, losses or rewards.
+//! One decoder covers Llama, Qwen and DeepSeek shapes: attention is grouped-query or latent, the feed-forward dense
+//! or a mixture of experts. Rows of different sequences are packed without padding.
 
 pub mod attention;
 pub mod composed;

@@ -1,7 +1,6 @@
 //! From the list of parameters to their places: the tensors of the list one after the other, then what is multiplied.
 //!
-//! The list says which tensors there are; only the names of fields, and which of them a plan has, are said here. Must
-//! not know values.
+//! The list says which tensors there are; only the names of fields, and which of them a plan has, are said here.
 
 use r1x_core::parameters::{
     Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind,

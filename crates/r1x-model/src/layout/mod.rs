@@ -1,7 +1,7 @@
 //! Where every parameter of a model's list lies: one flat range for the whole model.
 //!
 //! What there is, and in which order, is said by [`r1x_core::parameters`]; `build` gives each tensor its place and
-//! finds those an implementation asks for. Must not know values. Matrices are `[out, in]`, row-major.
+//! finds those an implementation asks for. Matrices are `[out, in]`, row-major.
 
 mod build;
 

@@ -1,6 +1,4 @@
 //! AdamW over the parameters of a model on a device: moments, the gradient's norm, the step.
-//!
-//! Must not know losses or batches.
 
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::plan::OptimizerPlan;

@@ -1,7 +1,5 @@
 //! The balance loss and everything else that is added up over an update: equal for every split into
 //! micro-batches, number of threads and form of the model, also where whole micro-batches have no signal.
-//!
-//! Must not know how either policy computes.
 
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
 //! What happens when numbers are not finite: the first place is named, and weights that are whole stay whole.
-//!
-//! Must not know who reads the names.
 
 use candle_core::Device;
 use r1x_core::TrainingSequence;

@@ -1,7 +1,5 @@
 //! The model against Hugging Face's Llama and DeepSeek-V3: logits, log-probs and every gradient, from the
 //! files that `tests/golden/make.py` wrote. They are in `f32`, which bounds how closely anything can agree.
-//!
-//! Must not know how the files were made beyond what the script's header says.
 
 use std::collections::BTreeMap;
 

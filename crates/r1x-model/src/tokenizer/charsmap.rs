@@ -2,8 +2,7 @@
 //!
 //! A character map is a trie and a text. The trie is one array, its steps are offsets in the array, and its leaves
 //! point into the text. Whoever walks a trie that is not whole leaves the array; here every step that any text could
-//! take is taken once. Must not know the
-//! rest of a tokenizer.
+//! take is taken once.
 
 /// Most bytes that one character may become.
 const MOST_REPLACEMENT_BYTES: usize = 256;

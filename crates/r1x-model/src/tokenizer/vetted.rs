@@ -1,9 +1,9 @@
 //! A `tokenizer.json` read within limits, before the tokenizers crate sees it.
 //!
-//! The tokenizers crate takes what a file says at its word: an id of 4 294 967 295 becomes an allocation, a `Strip` longer than
-//! a token an index outside of it, a merge longer than the vocabulary a write past a buffer. Here a file is read into
-//! types of its own, in which every list and text has a limit; what passes is written again and handed on, so nothing
-//! that was not looked at arrives there. Must not know how text is encoded.
+//! The tokenizers crate takes what a file says at its word: an id of 4 294 967 295 becomes an allocation, a `Strip`
+//! longer than a token an index outside of it, a merge longer than the vocabulary a write past a buffer. Here a file
+//! is read into types of its own, in which every list and text has a limit; what passes is written again and handed
+//! on, so nothing that was not looked at arrives there.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,6 +1,4 @@
 //! AdamW (Loshchilov & Hutter, 2019) over a flat range of parameters in one pass.
-//!
-//! Must not know names or shapes of parameters.
 
 use crate::simd::vectorize;
 

@@ -1,6 +1,6 @@
 //! Kernels: one file each, forward beside backward, plain functions over slices.
 //!
-//! Must not know layers or models. Matrices are row-major; shapes are in the docs of each function.
+//! Matrices are row-major; shapes are in the docs of each function.
 
 pub mod adamw;
 pub mod attention;

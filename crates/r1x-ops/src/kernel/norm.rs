@@ -1,6 +1,4 @@
 //! RMSNorm (Zhang & Sennrich, 2019): y = x / sqrt(mean(x²) + eps) · gain, row by row.
-//!
-//! Must not know what the rows are.
 
 use super::{Write, add_scaled, dot};
 use crate::operand::Operand;

@@ -1,7 +1,6 @@
 //! Rotary position embedding (Su et al., 2021) in its two layouts.
 //!
-//! Llama and Qwen rotate the pairs (i, i + d/2), DeepSeek the pairs (2i, 2i + 1). Must not know heads'
-//! meaning; positions come from the caller.
+//! Llama and Qwen rotate the pairs (i, i + d/2), DeepSeek the pairs (2i, 2i + 1).
 
 use crate::operand::Operand;
 use crate::real::Real;

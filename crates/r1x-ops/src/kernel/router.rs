@@ -1,8 +1,6 @@
 //! The router of DeepSeek-V3's mixture of experts (DeepSeek-V3 Technical Report, arXiv 2412.19437, section
 //! 2.1.2): sigmoid affinities, a bias that only steers the selection, group-limited top-k, and the sequence-wise
 //! balance loss.
-//!
-//! Must not know the experts.
 
 use super::swiglu::sigmoid;
 use crate::real::Real;

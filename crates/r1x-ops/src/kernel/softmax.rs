@@ -1,6 +1,6 @@
 //! Log-softmax of a row of logits: the chosen token's log-prob, the entropy, and the gradient.
 //!
-//! Trainer and sampler both call [`token_logprob`], so they agree bit for bit. Must not know vocabularies.
+//! Trainer and sampler both call [`token_logprob`], so they agree bit for bit.
 
 use super::LANES;
 use crate::real::Real;

@@ -1,6 +1,4 @@
 //! The gate of a SwiGLU feed-forward (Shazeer, 2020): act = silu(gate) · up.
-//!
-//! Must not know the projections around it.
 
 use crate::operand::Operand;
 use crate::real::Real;

@@ -1,6 +1,4 @@
 //! AdamW on tensors: the update of the kernel, on any device.
-//!
-//! Must not know names, schedules or clipping; the numbers of the step come in.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 

@@ -1,6 +1,6 @@
 //! Every op on a device against the same mathematics in `f64` on the CPU: value and gradients.
 //!
-//! This is what `r1x doctor` runs and what the tests on a card assert. Must not know who asks.
+//! This is what `r1x doctor` runs and what the tests on a card assert.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 

@@ -1,6 +1,4 @@
 //! Between candle tensors and the slices kernels work on.
-//!
-//! Must not know any particular op.
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, WithDType, bail};
 

@@ -1,7 +1,7 @@
 //! The matrix product on tensors: our kernel on the CPU, candle's product elsewhere; no op of its own.
 //!
-//! Models multiply tensors with candle. This file holds what is asked of a device about it: a check, and the
-//! two loads whose rates say how fast the device is. Must not know clocks: the caller holds the watch.
+//! Models multiply tensors with candle. This file holds what is asked of a device about it: a check, and the two
+//! loads whose rates say how fast the device is.
 
 use candle_core::{DType, Device, Result, Tensor};
 use half::bf16;

@@ -1,6 +1,6 @@
 //! Thin candle ops over the kernels, for models composed of tensors.
 //!
-//! candle-nn's fused forms of the ops cut the gradient silently; the forms here carry it. Must not know models.
+//! candle-nn's fused forms of the ops cut the gradient silently; the forms here carry it.
 //!
 //! Each op has two forms with the same value and gradient up to rounding: a custom op around the kernel,
 //! for `f32` and `f64` on the CPU, and a composition of differentiable candle ops, for every other device and

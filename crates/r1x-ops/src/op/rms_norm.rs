@@ -1,6 +1,4 @@
 //! RMSNorm over the last dimension as a candle op.
-//!
-//! Must not know what the rows are.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, D, Device, Layout, Result, Shape, Tensor, bail};

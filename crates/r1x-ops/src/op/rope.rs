@@ -1,7 +1,6 @@
 //! Rotary position embedding as a candle op.
 //!
-//! The angles come from the kernel's table in both forms, so they cannot differ. Must not know queries from
-//! keys.
+//! The angles come from the kernel's table in both forms, so they cannot differ.
 
 use std::sync::Arc;
 

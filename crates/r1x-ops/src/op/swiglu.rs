@@ -1,6 +1,4 @@
 //! The gate of a SwiGLU as a candle op.
-//!
-//! Must not know the projections around it.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};

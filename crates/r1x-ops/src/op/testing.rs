@@ -1,6 +1,4 @@
 //! What the tests of every op share: the comparison of kernel, composition and finite differences.
-//!
-//! Must not know any particular op.
 
 use candle_core::{Device, Result, Tensor};
 

@@ -1,6 +1,4 @@
 //! The log-prob of one token per row of logits as a candle op.
-//!
-//! Must not know vocabularies.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};

@@ -1,7 +1,5 @@
 //! Files inside a component: custom sections at its top level, so that the component's hash covers them and
 //! they go wherever it goes.
-//!
-//! Must not know manifests or the disk.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Programs that a model wrote, run in sandboxes of their own: an interpreter is a component without imports
 //! but the deterministic system, and every program gets an instance nobody used before.
 //!
-//! Work is counted, not timed, so that a program is cut at the same place on every machine. What is expected
-//! of a program never comes here. Must not know languages beyond their word, nor rewards.
+//! Work is counted, not timed, so that a program is cut at the same place on every machine. What is expected of a
+//! program never comes here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! Questions to frozen models, passed on to whoever serves them.
-//!
-//! Must not know models.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What a plugin may ask for beyond text, and what it was granted: one file for each capability, one row here.
 //!
-//! A component gets the functions of the interfaces it imports and no others; they answer only while the
-//! grant lies in the state of the instance. Must not know specs, manifests or batches.
+//! A component gets the functions of the interfaces it imports and no others; they answer only while the grant lies
+//! in the state of the instance.
 
 pub(crate) mod assets;
 pub(crate) mod exec;

@@ -1,6 +1,4 @@
 //! What a program sees of whoever started it: no arguments, no environment, no terminal, output into the log.
-//!
-//! Must not know what becomes of the log.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Val};

@@ -1,6 +1,4 @@
 //! Streams: files of the component, input that is at its end, output that goes into the log, and nothing to wait for.
-//!
-//! Must not know where streams are handed out.
 
 use std::sync::Arc;
 

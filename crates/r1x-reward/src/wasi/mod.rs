@@ -1,10 +1,10 @@
 //! The operating system that a guest may believe it runs on: every answer is the same on every machine, and
 //! there is nothing behind it.
 //!
-//! Some languages bring a runtime that cannot start without WASI. What such a runtime needs is written here by
-//! hand, over plain values: no file, socket, clock, environment or thread of this process is within reach of
-//! the code below, so there is nothing to configure wrongly. The files it shows are those that the component
-//! carries. Linked only into components that import it. Must not know what a guest computes.
+//! Some languages bring a runtime that cannot start without WASI. What such a runtime needs is written here by hand,
+//! over plain values: no file, socket, clock, environment or thread of this process is within reach of the code
+//! below, so there is nothing to configure wrongly. The files it shows are those that the component carries. Linked
+//! only into components that import it.
 
 mod cli;
 mod clocks;

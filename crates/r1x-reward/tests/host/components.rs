@@ -1,7 +1,5 @@
 //! What every committed component must keep to: its table of cases, equal bits however calls are cut, calm in
 //! front of hostile completions, and a place in the documentation.
-//!
-//! Must not know any particular reward.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,4 @@
 //! The reference of the format, `docs/spec.md`, written from the declarations that the reader follows.
-//!
-//! Must not know what keys do, nor hold a word about any of them: meanings stand in `spec`.
 
 mod examples;
 mod takes;

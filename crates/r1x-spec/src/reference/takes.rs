@@ -1,6 +1,4 @@
 //! What a key takes, in words, from the JSON Schema of its values.
-//!
-//! Must not know which keys there are.
 
 use serde_json::Value as Json;
 

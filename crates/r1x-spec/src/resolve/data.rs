@@ -1,6 +1,4 @@
 //! Data sets, rewards and references to them.
-//!
-//! Must not know stages or suites beyond the names they use.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! Evaluation suites: figures that can be estimated, gates on figures that are reported, and times they run.
-//!
-//! Must not know how a suite is run.
 
 use std::collections::BTreeMap;
 

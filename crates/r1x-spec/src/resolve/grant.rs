@@ -1,6 +1,4 @@
 //! What a reward is granted, compared with what its plugin asks for.
-//!
-//! Must not know what a capability does.
 
 use r1x_core::Capability;
 

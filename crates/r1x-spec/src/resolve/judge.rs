@@ -1,6 +1,4 @@
 //! Frozen models that rewards may ask.
-//!
-//! Must not know rewards.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! From a spec to a plan: references are looked up, inputs are hashed, and what does not fit is reported.
-//!
-//! Must not know YAML; every check points at the value it is about, and none stops the others.
 
 mod data;
 mod evals;

@@ -1,6 +1,4 @@
 //! The model: its shapes must fit together and its tokenizer must exist.
-//!
-//! Must not know how a model is built.
 
 use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, TokenizerPlan};
 

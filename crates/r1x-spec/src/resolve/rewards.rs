@@ -1,6 +1,4 @@
 //! How rewards fit together and to the data: gates, conditions on problems, weights over a stage.
-//!
-//! Must not know plugins beyond the columns they need.
 
 use r1x_core::plan::{
     AdvantagePlan, AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan,

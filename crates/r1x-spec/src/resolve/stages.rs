@@ -1,6 +1,4 @@
 //! Stages: what they train on, and whether their numbers fit together.
-//!
-//! Must not know how a stage is run.
 
 use serde_json::json;
 

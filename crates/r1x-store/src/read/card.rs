@@ -1,6 +1,4 @@
 //! One run as people ask for it: its stages, figures, inputs and checkpoints.
-//!
-//! Must not know how anything is printed.
 
 use sqlx::{FromRow, query_as};
 

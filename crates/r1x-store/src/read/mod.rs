@@ -1,7 +1,6 @@
 //! Reading: one connection that cannot write, used from the calling thread.
 //!
-//! Must not know what is written when. `summary` lists runs, `card` answers about one, `rollout` about steps and
-//! what is in them.
+//! `summary` lists runs, `card` answers about one, `rollout` about steps and what is in them.
 
 pub mod card;
 pub mod rollout;

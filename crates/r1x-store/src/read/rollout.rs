@@ -1,6 +1,4 @@
 //! What happened in a step: its groups, one group's rollouts, one rollout down to its tokens.
-//!
-//! Must not know how anything is printed.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,4 @@
 //! Runs in a list, and which run a reference means.
-//!
-//! Must not know how anything is printed.
 
 use sqlx::{FromRow, query_as};
 

@@ -1,6 +1,6 @@
 //! Just enough of SQL's lexical rules to find parameters, count statements and see what a statement does.
 //!
-//! Must not know what tables there are. What it lets through still meets a read-only connection.
+//! What it lets through still meets a read-only connection.
 
 use crate::error::StoreError;
 

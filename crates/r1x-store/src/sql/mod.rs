@@ -1,7 +1,7 @@
 //! Queries of people: any SQL that reads, nothing that writes, with a limit on time.
 //!
-//! Three walls keep a query from changing anything: what a statement may begin with, a connection opened
-//! read-only, and `query_only`. Must not know how rows are printed.
+//! Three walls keep a query from changing anything: what a statement may begin with, a connection opened read-only,
+//! and `query_only`.
 
 mod lexer;
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Stores that are deleted, replaced or torn while a run writes to them: the run notices at once, and what it has
-//! recorded is saved. Must not know what becomes of the run.
+//! recorded is saved.
 
 use std::fs;
 use std::path::{Path, PathBuf};

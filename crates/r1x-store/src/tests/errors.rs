@@ -1,5 +1,4 @@
-//! Files that are no store, or not one of ours to touch: said in words, and left alone. Must not know the
-//! schema.
+//! Files that are no store, or not one of ours to touch: said in words, and left alone.
 
 use std::fs;
 

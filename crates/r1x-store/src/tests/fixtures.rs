@@ -1,4 +1,4 @@
-//! Runs and facts for the tests, small and with every field in use. Must not know the schema.
+//! Runs and facts for the tests, small and with every field in use.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Tests of the whole crate on real files. Must not know more of other crates than their types.
+//! Tests of the whole crate on real files.
 
 mod displaced;
 mod errors;

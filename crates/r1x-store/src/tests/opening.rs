@@ -1,5 +1,5 @@
 //! Programs that were stopped while they made or changed a store, and programs that make one at the same time: who
-//! comes afterwards finds a store, or makes it. Must not know what is recorded.
+//! comes afterwards finds a store, or makes it.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -1,5 +1,4 @@
-//! Components in the store: once each, compressed, and those of older stores as they were. Must not know how they
-//! are compressed.
+//! Components in the store: once each, compressed, and those of older stores as they were.
 
 use super::errors::change;
 use super::fixtures::*;

@@ -1,5 +1,4 @@
-//! The six questions on a small run whose answers are known, and the plans of common queries. Must not know
-//! how answers are printed.
+//! The six questions on a small run whose answers are known, and the plans of common queries.
 
 use r1x_core::facts::StepFacts;
 use r1x_core::port::Recorder;

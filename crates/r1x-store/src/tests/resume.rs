@@ -1,4 +1,4 @@
-//! A resumed run: what was computed anew no longer counts, and nothing is deleted. Must not know the schema.
+//! A resumed run: what was computed anew no longer counts, and nothing is deleted.
 
 use r1x_core::CheckpointKind;
 use r1x_core::port::Recorder;

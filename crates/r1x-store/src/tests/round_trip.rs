@@ -1,4 +1,4 @@
-//! Every field that goes in comes out, bit for bit. Must not know the schema.
+//! Every field that goes in comes out, bit for bit.
 
 use r1x_core::facts::StepFacts;
 use r1x_core::plan::RecordPlan;

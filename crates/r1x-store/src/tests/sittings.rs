@@ -1,5 +1,5 @@
-//! How long a run was worked on, how it and its stages ended, and what failed in evaluations; in new stores and
-//! in those of earlier schemas. Must not know how anything is printed.
+//! How long a run was worked on, how it and its stages ended, and what failed in evaluations; in new stores and in
+//! those of earlier schemas.
 
 use r1x_core::port::Recorder;
 

@@ -1,4 +1,4 @@
-//! Queries of people: what they see, what they may not, and how they are told. Must not know the schema.
+//! Queries of people: what they see, what they may not, and how they are told.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! Others who hold a lock: a run waits for them, whatever it is about to do, and readers are in nobody's way. Must not
-//! know how long anything takes.
+//! Others who hold a lock: a run waits for them, whatever it is about to do, and readers are in nobody's way.
 
 use r1x_core::CheckpointKind;
 use std::time::Duration;

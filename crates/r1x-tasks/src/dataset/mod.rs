@@ -1,7 +1,7 @@
 //! Data sets: two disjoint lists of problems, made by one file per kind of source.
 //!
-//! Must not know stages or suites. A new kind of source is one file here, one variant of the plan's
-//! `SourcePlan`, and one arm in the functions below.
+//! A new kind of source is one file here, one variant of the plan's `SourcePlan`, and one arm in the functions
+//! below.
 
 pub mod countdown;
 pub mod jsonl;

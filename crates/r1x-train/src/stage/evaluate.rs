@@ -1,7 +1,6 @@
 //! Evaluation: sample every problem of a suite, grade the samples, report pass@k with standard errors.
 //!
-//! The draws of a suite are the same at every evaluation, so differences come from the weights. Must not know
-//! when evaluations happen, nor change the policy.
+//! The draws of a suite are the same at every evaluation, so differences come from the weights.
 
 use r1x_core::estimate::{estimate, pass_at_k};
 use r1x_core::plan::{EvalPlan, RewardPlan, RunPlan};

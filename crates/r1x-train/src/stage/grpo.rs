@@ -1,6 +1,4 @@
 //! Group-relative policy optimisation: `step` below is the method in one screen.
-//!
-//! Must not know how rewards are computed, how the policy computes, or what happens between steps.
 
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
 //! Supervised fine-tuning: one step draws worked problems and lowers their negative log-likelihood.
-//!
-//! Must not know rewards, sampling or what happens between steps.
 
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! Every way of leaving rollouts out (dropped, truncated, abstained) with every penalty, aggregation and estimator:
 //! each combination runs, its numbers are finite, and what is left out is in no mean of the loss.
-//!
-//! Must not know how the means are computed.
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{

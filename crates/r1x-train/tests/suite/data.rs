@@ -1,6 +1,4 @@
 //! Data and plans that cannot work are refused before the first step, with what, where and how to mend.
-//!
-//! Must not know the words of a spec beyond those in the messages.
 
 use r1x_core::plan::{RunPlan, StageKind, WeightsFrom};
 use r1x_core::port::Cursor;

@@ -1,6 +1,4 @@
 //! A run that leaves the finite numbers stops before it records or saves them.
-//!
-//! Must not know why a policy diverges.
 
 use r1x_core::testing;
 use r1x_core::{Boundary, PortError};

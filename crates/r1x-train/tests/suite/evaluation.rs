@@ -1,6 +1,4 @@
 //! Evaluations: when they run, what they draw, what they report.
-//!
-//! Must not know training beyond the steps between evaluations.
 
 use r1x_core::plan::{EvalWhen, RunPlan};
 use r1x_core::{EvalFacts, EvalMetric};

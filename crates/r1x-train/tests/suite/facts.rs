@@ -1,6 +1,4 @@
 //! What a run records: the same from the same seed, in a fixed order, whatever the micro-batches.
-//!
-//! Must not know how facts are stored.
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{RunPlan, ScheduleKind, SchedulePlan};

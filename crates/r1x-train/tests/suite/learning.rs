@@ -1,6 +1,4 @@
 //! The loop learns: supervised and by reward, with every estimator and aggregation.
-//!
-//! Must not know anything about a model; the table policy stands for it.
 
 use r1x_core::plan::{AdvantageKind, Aggregation};
 use r1x_core::testing;

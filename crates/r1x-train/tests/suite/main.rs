@@ -1,6 +1,6 @@
 //! The loop tested to learning: a table of logits, rules as rewards, facts in a `Vec`.
 //!
-//! One test binary; must not know tensors, WASM or SQL any more than the loop does.
+//! One test binary.
 
 mod combinations;
 mod data;

@@ -1,6 +1,4 @@
 //! What is left out of the loss: failed rewards, groups without signal, truncated completions.
-//!
-//! Must not know how a reward fails.
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{Aggregation, GrpoPlan, Truncated, ZeroSignal};

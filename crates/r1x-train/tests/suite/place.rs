@@ -1,6 +1,4 @@
 //! Places in a run that no run of the plan comes to, as an edited checkpoint or one of another plan names them.
-//!
-//! Must not know files.
 
 use r1x_core::plan::{RunPlan, StageKind};
 use r1x_core::port::{Boundary, Cursor};

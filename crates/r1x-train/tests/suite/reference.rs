@@ -1,6 +1,4 @@
 //! The reference policy: when it is set, refreshed and asked, and that the penalty towards it holds.
-//!
-//! Must not know the estimators.
 
 use r1x_core::FinishReason;
 use r1x_core::plan::{GrpoPlan, Truncated};

@@ -1,6 +1,4 @@
 //! Interrupted and resumed equals uninterrupted, wherever the interruption falls.
-//!
-//! Must not know how checkpoints are written.
 
 use std::rc::Rc;
 

@@ -1,6 +1,4 @@
 //! Shaped rewards in the loop: what counts, with which weight, about which problems, and what advantages become.
-//!
-//! Must not know how core computes it: every number is worked out again from the outcomes.
 
 use r1x_core::plan::*;
 use r1x_core::{Boundary, GateState, RewardStatus, StepFacts};

@@ -1,6 +1,4 @@
 //! Arguments of `r1x plugin` and its verbs.
-//!
-//! Must not know what the verbs do.
 
 use std::path::PathBuf;
 

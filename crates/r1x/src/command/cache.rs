@@ -1,6 +1,4 @@
 //! `r1x cache`: what is kept on this machine to be quick, and how to be rid of it.
-//!
-//! Must not know what an entry is good for.
 
 use std::path::Path;
 use std::time::SystemTime;

@@ -1,6 +1,4 @@
 //! The commands, one file each.
-//!
-//! Must not know argument parsing.
 
 pub mod cache;
 pub mod check;

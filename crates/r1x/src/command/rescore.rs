@@ -1,6 +1,6 @@
 //! `r1x rescore`: a run's recorded rollouts judged by another build, kept beside the original judgement.
 //!
-//! The run itself, its digest included, stays as it is. Must not know how scores are compared.
+//! The run itself, its digest included, stays as it is.
 
 use r1x_store::PluginInput;
 

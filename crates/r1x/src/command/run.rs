@@ -1,6 +1,6 @@
 //! `r1x run`: resolve a spec, wire the ports, run the plan, say what came of it.
 //!
-//! Start reading here to see how the pieces fit. Must not know how any of them works.
+//! Start reading here to see how the pieces fit.
 
 use std::path::Path;
 use std::time::Instant;

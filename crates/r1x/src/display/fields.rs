@@ -1,6 +1,4 @@
 //! Names with their values, one below the other, for a card about one thing.
-//!
-//! Must not know what they mean.
 
 use r1x_core::shown;
 

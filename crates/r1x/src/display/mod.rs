@@ -1,8 +1,8 @@
 //! What commands say, before it is known where: lines, tables and fields, laid out for a width and coloured when
 //! they are printed.
 //!
-//! Whatever is put into a line stays on that line and cannot move the cursor, so text of models, data and
-//! plugins needs no care from the commands. Must not know streams, nor what is said.
+//! Whatever is put into a line stays on that line and cannot move the cursor, so text of models, data and plugins
+//! needs no care from the commands.
 
 mod fields;
 mod table;

@@ -1,8 +1,8 @@
 //! Tables: aligned columns, numbers to the right. Where they are too wide for a terminal, texts end in `…`; where
 //! even that does not do, the columns go below each other in groups, or each row becomes a card.
 //!
-//! Table crates wrap or cut every column alike; here numbers and names stay whole, because half a number is a
-//! wrong one and half a name cannot be used. Must not know what is in a cell.
+//! Table crates wrap or cut every column alike; here numbers and names stay whole, because half a number is a wrong
+//! one and half a name cannot be used.
 
 use r1x_core::shown;
 

@@ -1,7 +1,6 @@
 //! How wide text is on a terminal, where it may be broken, and where it is cut.
 //!
-//! Widths are those of Unicode's tables: two columns for most of CJK and for emoji, none for marks. Must not
-//! know what the text is part of.
+//! Widths are those of Unicode's tables: two columns for most of CJK and for emoji, none for marks.
 
 use r1x_core::shown;
 use unicode_segmentation::UnicodeSegmentation;

@@ -1,6 +1,4 @@
 //! A process between r1x and a tool that builds: it ends with the tool, and the tool and all it started end with r1x.
-//!
-//! Must not know any tool.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

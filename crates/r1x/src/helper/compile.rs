@@ -1,7 +1,6 @@
 //! Compiling a component in a process of its own, which may take so much processor time and memory and no more.
 //!
-//! The component goes in through a pipe, and machine code or a reason comes out. Must not know what is compiled, nor
-//! what the limits are.
+//! The component goes in through a pipe, and machine code or a reason comes out.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};

@@ -2,7 +2,7 @@
 //! argument that no user types.
 //!
 //! Such a process ends when the one that started it does, however that came about: it holds the other end of a pipe
-//! that nothing is written to. Must not know what the work is for.
+//! that nothing is written to.
 
 mod build;
 mod compile;

@@ -1,7 +1,6 @@
 //! A plugin from source to score, for the tests of every language.
 //!
-//! Built components stay below `target/`, so only the first run of the tests takes a minute. Must not know any
-//! language.
+//! Built components stay below `target/`, so only the first run of the tests takes a minute.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

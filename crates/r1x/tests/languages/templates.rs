@@ -1,6 +1,4 @@
 //! Every template: `r1x plugin new`, then `test` and `bench`, as they are.
-//!
-//! Must not know what is in a template.
 
 use std::path::Path;
 use std::process::{Command, Output};

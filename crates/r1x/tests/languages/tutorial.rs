@@ -1,6 +1,4 @@
 //! The tutorial, `docs/first-reward.md`, and the pages with a reward in a language, as a reader would follow them.
-//!
-//! Must not know what a reward means.
 
 use r1x_build::language::{javascript, python, rust};
 

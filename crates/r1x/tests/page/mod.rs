@@ -1,8 +1,8 @@
 //! A page of the documentation followed as a reader would: its files are written, its commands run.
 //!
-//! A block that begins with "```python reward.py" is a file of that name, one that begins with "```sh" is
-//! commands, and one with "```text" after it is what they print, up to numbers. Blocks of "```sh install" bring
-//! tools onto a machine and are not run; one of "```text NAME" is shown only. Must not know what a page is about.
+//! A block that begins with "```python reward.py" is a file of that name, one that begins with "```sh" is commands,
+//! and one with "```text" after it is what they print, up to numbers. Blocks of "```sh install" bring tools onto a
+//! machine and are not run; one of "```text NAME" is shown only.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 

@@ -1,6 +1,4 @@
 //! A folder with a small experiment of its own, and the binary to run it with.
-//!
-//! Must not know what is tested.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

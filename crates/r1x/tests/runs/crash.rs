@@ -1,7 +1,5 @@
 //! Runs that are killed, in the middle of whatever they do: who comes next finds a store, and the run goes on to the
 //! digest of an undisturbed one. `cargo xtask crash` does so hundreds of times.
-//!
-//! Must not know how a run keeps itself whole.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

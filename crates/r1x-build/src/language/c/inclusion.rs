@@ -1,7 +1,7 @@
 //! Which files a plugin in C includes, or looks whether they are there: its own, the SDK's and the compiler's.
 //!
 //! A path in `#include` or `#embed` may name any file of the machine, and what stands in it would be part of the
-//! component. Must not know how anything is compiled.
+//! component.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! Bases: the interpreter, the standard library and packages in one component, built once for all rewards that
 //! use the same.
-//!
-//! Must not know what an author wrote, except where a base is asked to hold it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

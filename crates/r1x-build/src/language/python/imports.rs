@@ -1,7 +1,7 @@
 //! Which modules of packages an author's files name: they are loaded before the component is finished.
 //!
-//! A look at lines, not at syntax: a name too many costs nothing, and one too few is found by the interpreter,
-//! which tells what it had to load. Must not know what a module does.
+//! A look at lines, not at syntax: a name too many costs nothing, and one too few is found by the interpreter, which
+//! tells what it had to load.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! What a crate may have run and read while it is compiled: no program of its own, and no file and no variable of the
 //! machine.
 //!
-//! Build scripts and procedural macros are programs, run by the compiler with all that its user may do. Those that the
-//! SDK stands on are trusted by name; everything else is code for the sandbox, and cargo tells what it is before anything
-//! is run, and the compiler what it has read. Must not know how a crate is compiled.
+//! Build scripts and procedural macros are programs, run by the compiler with all that its user may do. Those that
+//! the SDK stands on are trusted by name; everything else is code for the sandbox, and cargo tells what it is before
+//! anything is run, and the compiler what it has read.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

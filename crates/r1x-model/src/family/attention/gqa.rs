@@ -1,7 +1,7 @@
 //! The projections of grouped-query attention (Ainslie et al., 2023).
 //!
 //! Queries, keys and values of a row come from one product; queries and keys are rotated on their way to the kernel.
-//! A context row is the keys of a position, then its values. Must not know caches or sequences.
+//! A context row is the keys of a position, then its values.
 
 use r1x_ops::Operand;
 use r1x_ops::kernel::Write;

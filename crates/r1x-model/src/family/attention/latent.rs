@@ -2,8 +2,7 @@
 //!
 //! The cache is never expanded: queries are taken into the latent space (q·W_UK), scores and sums happen there, and
 //! what the heads attended to leaves it afterwards (o·W_UVᵀ). Trainer and sampler both use this form, so they do the
-//! same arithmetic. A context row is the normed latent of a position, then the rotary key that all heads share. Must
-//! not know caches or sequences.
+//! same arithmetic. A context row is the normed latent of a position, then the rotary key that all heads share.
 
 use r1x_ops::Operand;
 use r1x_ops::kernel::Write;

@@ -2,9 +2,8 @@
 //!
 //! Both kinds take one way: normed rows are projected to queries and to context rows, the kernel attends, and the
 //! output projection leads back to the residual stream. The projections stand in `gqa` (grouped-query attention) and
-//! `latent` (MLA); what they share is here. Queries and context rows leave their projections as operands, so that the
-//! sampler, which keeps context rows in a cache, and the trainer compute the same scores. Must not know caches or
-//! sequences.
+//! `latent` (MLA); what they share is here. Queries and context rows leave their projections as operands, so that
+//! the sampler, which keeps context rows in a cache, and the trainer compute the same scores.
 
 mod gqa;
 mod latent;

@@ -1,7 +1,7 @@
 //! Feed-forward layers out of candle ops: one SwiGLU, or a mixture of experts.
 //!
-//! Affinities visit the host once per layer, where experts are chosen; everything with a gradient stays on
-//! the device. Must not know attention or sequences.
+//! Affinities visit the host once per layer, where experts are chosen; everything with a gradient stays on the
+//! device.
 
 use std::ops::Range;
 

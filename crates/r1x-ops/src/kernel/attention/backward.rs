@@ -1,7 +1,7 @@
 //! The backward pass, as products over tiles of queries. Probabilities are computed again from queries and keys.
 //!
-//! With P the probabilities of a tile and dO the gradient of its outputs: dV = Pᵀ·dO, dP = dO·Vᵀ,
-//! dS = P∘(dP − rowsum(P∘dP))·scale, dQ = dS·K, dK = dSᵀ·Q. Must not know caches: it reads context rows.
+//! With P the probabilities of a tile and dO the gradient of its outputs: dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP −
+//! rowsum(P∘dP))·scale, dQ = dS·K, dK = dSᵀ·Q.
 
 use super::{Heads, Scratch, exponentials, reserve};
 use crate::kernel::matmul::{Left, PANEL, Product, Right, pack_columns, pack_rows, packed_len};

@@ -1,7 +1,5 @@
 //! Blocks of positions: per key head a panel of keys, `[key width × 32 positions]`, and panels of values,
 //! `[32 positions × value width]`.
-//!
-//! Must not know which sequences use a block.
 
 use super::Heads;
 use crate::kernel::matmul::{PANEL, Right, packed_len};

@@ -1,7 +1,7 @@
 //! The forward pass: scores, softmax and weighted sums, for runs of rows that begin with the same block.
 //!
-//! Rows of one sequence share all their blocks, samples of one prompt those of the prompt: such blocks are read
-//! once for all of them. Must not know sequences.
+//! Rows of one sequence share all their blocks, samples of one prompt those of the prompt: such blocks are read once
+//! for all of them.
 
 use super::block::{self, BLOCK};
 use super::{Context, Heads, Scratch, exponentials, reserve};

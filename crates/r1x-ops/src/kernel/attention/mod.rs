@@ -1,11 +1,11 @@
 //! Causal softmax attention over keys and values in blocks of positions, as products over those blocks.
 //!
 //! A block holds 32 neighbouring positions of a sequence, keys and values packed as the right factors that scores
-//! and weighted sums need. Which blocks a row sees is said by its table, so sequences may share blocks, and a
-//! cache, a pass over whole sequences and a group that shares its prompt are one thing. A score is one chain over
-//! the key's width, a weighted sum one chain over ascending positions: neither depends on which rows are computed
-//! together. Grouped-query attention has a key and a value per head; latent attention (MLA) in its absorbed form
-//! is the same kernel with one head whose value is the beginning of its key. Must not know projections or caches.
+//! and weighted sums need. Which blocks a row sees is said by its table, so sequences may share blocks, and a cache,
+//! a pass over whole sequences and a group that shares its prompt are one thing. A score is one chain over the key's
+//! width, a weighted sum one chain over ascending positions: neither depends on which rows are computed together.
+//! Grouped-query attention has a key and a value per head; latent attention (MLA) in its absorbed form is the same
+//! kernel with one head whose value is the beginning of its key.
 
 mod backward;
 mod block;

@@ -1,9 +1,9 @@
 //! The matrix product C = A·B (or C += A·B): rows of operands times packed panels, sums in reals.
 //!
-//! Each element of C is one chain of fused multiply-adds over k in a fixed order, whatever the number of rows
-//! or the tile it falls in, so results do not depend on the batch. The order is ascending; of a pair of `bf16`
-//! the odd element comes first, as the processor's instruction does it. Weights are packed once per update,
-//! for x·Wᵀ and for dy·W; dyᵀ·x packs blocks of both factors. Must not know what is multiplied.
+//! Each element of C is one chain of fused multiply-adds over k in a fixed order, whatever the number of rows or the
+//! tile it falls in, so results do not depend on the batch. The order is ascending; of a pair of `bf16` the odd
+//! element comes first, as the processor's instruction does it. Weights are packed once per update, for x·Wᵀ and for
+//! dy·W; dyᵀ·x packs blocks of both factors.
 
 mod pack;
 #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,4 @@
 //! Packing matrices into the panels that tiles read front to back.
-//!
-//! Must not know what is packed.
 
 use super::PANEL;
 use crate::operand::{Operand, Source};

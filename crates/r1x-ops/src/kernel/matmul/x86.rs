@@ -1,7 +1,7 @@
 //! Tiles of the product for x86-64: AVX-512 with and without `bf16` instructions, and AVX2.
 //!
-//! Per element of C all of them run the same chain of fused multiply-adds, so they agree bit for bit (the
-//! `bf16` instruction flushes denormal values, which is the one exception). Must not know what is multiplied.
+//! Per element of C all of them run the same chain of fused multiply-adds, so they agree bit for bit (the `bf16`
+//! instruction flushes denormal values, which is the one exception).
 
 use std::arch::x86_64::*;
 

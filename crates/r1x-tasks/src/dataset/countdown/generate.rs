@@ -1,9 +1,8 @@
 //! The generator: distinct solvable problems, drawn by position-addressed chance.
 //!
-//! Numbers are drawn uniformly and independently, then a target uniformly among those in range that they
-//! reach; a problem seen before is drawn again. Where the space is small enough to list, it is listed first:
-//! the count of problems is then exact, and the last ones are found however rare they are. Must not know
-//! prompts or solutions.
+//! Numbers are drawn uniformly and independently, then a target uniformly among those in range that they reach; a
+//! problem seen before is drawn again. Where the space is small enough to list, it is listed first: the count of
+//! problems is then exact, and the last ones are found however rare they are.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,8 +1,7 @@
 //! The Countdown numbers game: reach the target by using every number exactly once.
 //!
-//! The rules are those of a blackboard: every intermediate result is a positive whole number, divisions leave
-//! no remainder, and no result exceeds [`Rules::bound`]. (Rewards may accept more than what is generated
-//! here.) Must not know how problems are tokenised.
+//! The rules are those of a blackboard: every intermediate result is a positive whole number, divisions leave no
+//! remainder, and no result exceeds [`Rules::bound`]. (Rewards may accept more than what is generated here.)
 
 mod generate;
 mod solve;

@@ -1,9 +1,8 @@
 //! The exact solver: which values a set of numbers reaches, in how many ways, and each way by its index.
 //!
-//! Two expressions are one solution when they differ only in the order of the operands of `+` and `*`, or in
-//! which of two equal numbers they use; `(a + b) + c` and `a + (b + c)` are two. The table counts solutions
-//! per part of the numbers and value, so one of them can be drawn uniformly without listing them all.
-//! Must not know targets' ranges, nor how solutions are written down.
+//! Two expressions are one solution when they differ only in the order of the operands of `+` and `*`, or in which
+//! of two equal numbers they use; `(a + b) + c` and `a + (b + c)` are two. The table counts solutions per part of
+//! the numbers and value, so one of them can be drawn uniformly without listing them all.
 
 /// One of the four operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! Worked solutions as text: steps, and searches with failed tries.
 //!
-//! Words are separated by single blanks; what stands before `</think>` is one step after another, and the
-//! answer composes them into one expression. Must not know prompts.
+//! Words are separated by single blanks; what stands before `</think>` is one step after another, and the answer
+//! composes them into one expression.
 
 use r1x_core::Position;
 use r1x_core::plan::TraceStyle;

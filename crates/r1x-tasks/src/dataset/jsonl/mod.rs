@@ -1,9 +1,8 @@
 //! Problems from a file of JSON lines: one object per line, its columns by name.
 //!
-//! A problem's canonical form decides the split, so rows that ask the same are on one side of it: it is the
-//! listed columns without the worked solution, or, where the spec lists none, the columns that the template
-//! asks with; `nums` counts in ascending order. A file is read once, line by line, and hashed on the way. Must
-//! not know what the columns mean.
+//! A problem's canonical form decides the split, so rows that ask the same are on one side of it: it is the listed
+//! columns without the worked solution, or, where the spec lists none, the columns that the template asks with;
+//! `nums` counts in ascending order. A file is read once, line by line, and hashed on the way.
 
 mod row;
 

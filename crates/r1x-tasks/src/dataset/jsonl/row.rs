@@ -1,6 +1,4 @@
 //! One line of a file as a JSON object: every key once, numbers as they were written.
-//!
-//! Must not know columns or problems.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The other side of the four ports: a table policy, rule rewards, fixed problems, a recorder in memory.
 //!
-//! Must not know the loop. The game: the prompt is a digit, the right answer is the same digit and then stop.
+//! The game: the prompt is a digit, the right answer is the same digit and then stop.
 
 mod plans;
 mod policy;

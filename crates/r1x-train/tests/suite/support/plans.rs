@@ -1,6 +1,4 @@
 //! Small plans to start from; tests change what they are about.
-//!
-//! Must not know what a test expects.
 
 use r1x_core::plan::*;
 pub use r1x_core::testing::{grpo_stage, sft_stage};

@@ -1,6 +1,6 @@
 //! A policy that is a table of logits, with exact gradients and Adam, in memory.
 //!
-//! One row per (prompt, position, previous token). Must not know rewards or stages.
+//! One row per (prompt, position, previous token).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

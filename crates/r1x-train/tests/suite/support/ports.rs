@@ -1,6 +1,4 @@
 //! Rule rewards, fixed problems and a recorder in memory.
-//!
-//! Must not know the policy or the loop.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,6 +1,4 @@
 //! `r1x plugin build`: from sources to a component beside them.
-//!
-//! Must not know any language.
 
 use std::path::Path;
 

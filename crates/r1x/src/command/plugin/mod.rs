@@ -1,6 +1,4 @@
 //! `r1x plugin`: the verbs, one file each, and the way they open a plugin.
-//!
-//! Must not know argument parsing.
 
 pub mod bench;
 pub mod build;

@@ -1,6 +1,4 @@
 //! `r1x plugin new`: a folder with a plugin that builds and passes its tests as it is.
-//!
-//! Must not know any language.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! `r1x plugin test --replay FILE`: one failed call of a run, made again.
-//!
-//! Must not know runs: all it takes is in the file.
 
 use std::path::{Path, PathBuf};
 

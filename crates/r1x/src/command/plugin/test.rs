@@ -1,6 +1,4 @@
 //! `r1x plugin test`: a plugin's own cases, then the suite every plugin passes.
-//!
-//! Must not know any plugin.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! Lines from a person: edited in place, remembered between sessions, completed with Tab.
-//!
-//! Must not know what the lines mean.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,4 @@
 //! Rows of an answer, printed as they come: nothing is held but what a table needs to be aligned.
-//!
-//! Must not know what was asked.
 
 use std::ops::ControlFlow;
 

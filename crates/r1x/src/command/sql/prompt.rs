@@ -1,7 +1,6 @@
 //! The prompt of `r1x sql`: statements over any number of lines, and commands that begin with a dot.
 //!
-//! Lines come from a person's keyboard or from a pipe; what they mean is the same. Must not know how a line is
-//! edited, nor how rows are printed.
+//! Lines come from a person's keyboard or from a pipe; what they mean is the same.
 
 use std::io::BufRead;
 use std::sync::Arc;
