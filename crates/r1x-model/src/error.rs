@@ -1,6 +1,4 @@
 //! Errors of the model boundary, with what, where and how to mend.
-//!
-//! Must not know the command line; converts into the port's error.
 
 use r1x_core::{Boundary, PortError};
 
@@ -62,6 +60,9 @@ pub enum ModelError {
         /// The limit.
         limit: usize,
     },
+    /// A prompt without a token.
+    #[error("a prompt has no token, so there is nothing to go on from")]
+    EmptyPrompt,
     /// Exact lengths that no generation can have.
     #[error("lengths {lengths:?} were asked of {samples} samples of at most {limit} tokens")]
     Lengths {
@@ -150,6 +151,7 @@ impl From<ModelError> for PortError {
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
             }
+            ModelError::EmptyPrompt => (Boundary::Data, "give every prompt at least one token"),
             ModelError::Lengths { .. } => {
                 (Boundary::Data, "give one length a sample, each from 1 to `max_tokens`")
             }

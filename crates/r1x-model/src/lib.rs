@@ -2,12 +2,12 @@
 //!
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
-mod cache;
+mod blocks;
 pub mod check;
 pub mod checkpoint;
 pub mod error;
 pub mod family;
-pub mod generate;
+mod generate;
 pub mod layout;
 pub mod load;
 pub mod model;

@@ -1,7 +1,7 @@
 //! The `Policy` port on the CPU kernels: sampling, scoring, learning.
 //!
-//! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend
-//! on the number of threads. Must not know rewards or stages.
+//! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend on the
+//! number of threads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::checkpoint::{self, Contents, Expected, Home, Lent, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
-use crate::generate::Generator;
+use crate::generate::{Session, kernels};
 use crate::layout::Layout;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, first_not_finite};
@@ -260,9 +260,9 @@ impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        let (decoder, weights, eos) = (&self.decoder, &self.weights, self.eos());
-        let generator = Generator { decoder, weights, sampling, stream, eos };
-        Ok(generator.generate(requests, self.workers.len(), each)?)
+        let session = Session { requests, sampling, stream, eos: self.eos() };
+        let model = (&self.decoder, &self.weights);
+        Ok(kernels::generate(model, &session, self.workers.len(), each)?)
     }
 }
 

@@ -80,7 +80,10 @@ fn every_file_opens_with_what_it_is() {
 fn boundaries_are_stated_where_they_are_held() {
     let phrase = ["ust not", "know"].join(" ");
     let mut violations = Vec::new();
-    for source in all().into_iter().filter(|source| !source.path.ends_with("src/lib.rs") && source.home() != "plugins") {
+    for source in all()
+        .into_iter()
+        .filter(|source| !source.path.ends_with("src/lib.rs") && source.home() != "plugins")
+    {
         let prose: Vec<&str> =
             source.text.lines().map(|line| line.trim_start_matches([' ', '/', '!'])).collect();
         if prose.join(" ").contains(&phrase) {

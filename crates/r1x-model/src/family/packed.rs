@@ -1,7 +1,7 @@
 //! Sequences packed row after row without padding, as one pass over whole sequences wants them.
 //!
-//! Sequences with the same prompt can share its rows: they are computed once, every completion attends to them,
-//! and their gradient is the sum over the completions. Must not know models.
+//! Sequences with the same prompt can share its rows: they are computed once, every completion attends to them, and
+//! their gradient is the sum over the completions.
 
 use std::ops::Range;
 
@@ -52,17 +52,6 @@ impl Packed {
             packed.predicting.extend((prompt - 1..rows).map(|row| start + row));
             packed.targets.extend(&tokens[prompt..]);
             packed.sequences.push([start..start, start..start + rows]);
-        }
-        packed
-    }
-
-    /// Packs sequences with a row for every token and no targets.
-    pub fn prompts(sequences: &[&[u32]]) -> Self {
-        let mut packed = Self::default();
-        packed.boundaries.push(0);
-        for tokens in sequences {
-            let start = packed.segment(tokens, 0..0, 0, 1);
-            packed.sequences.push([start..start, start..start + tokens.len()]);
         }
         packed
     }

@@ -1,8 +1,7 @@
 //! The `Policy` port on candle's tensors: the composed model on any device, with gradients from candle's tape.
 //!
 //! It computes what [`crate::DecoderPolicy`] computes, in `f32`, up to the rounding of the device; weights,
-//! gradients and moments stay on the device. On the CPU it serves as the reference in tests. Must not know
-//! rewards or stages.
+//! gradients and moments stay on the device. On the CPU it serves as the reference in tests.
 
 mod generate;
 mod optimizer;
@@ -25,6 +24,7 @@ use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
+use crate::generate::Session;
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, first_not_finite, load_metrics};
@@ -258,6 +258,21 @@ impl TensorPolicy {
         &self.model
     }
 
+    /// Completions in batches of given sizes, which [`Sampler::generate_each`] chooses itself.
+    #[cfg(test)]
+    pub(crate) fn generate_within(
+        &self,
+        limits: crate::generate::Limits,
+        requests: &[GenerateRequest],
+        (sampling, stream): (&SamplingPlan, Stream),
+    ) -> Vec<Vec<Completion>> {
+        let session = Session { requests, sampling, stream, eos: self.eos() };
+        let mut groups = vec![Vec::new(); requests.len()];
+        let mut each = |request: usize, completions| groups[request] = completions;
+        generate::within(limits, &self.model.frozen(), &session, &mut each).unwrap();
+        groups
+    }
+
     /// A backward pass in which most parameters take no part.
     #[cfg(test)]
     pub(crate) fn lose_a_gradient(&mut self) -> Result<(), ModelError> {
@@ -364,15 +379,8 @@ impl Sampler for TensorPolicy {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        let limit = self.context_length;
-        for request in requests {
-            let length = request.prompt.len() + sampling.max_tokens;
-            if length > limit {
-                return Err(ModelError::TooLong { length, limit }.into());
-            }
-        }
-        let eos = self.eos();
-        Ok(generate::generate(&self.model.frozen(), requests, sampling, (stream, eos), each)?)
+        let session = Session { requests, sampling, stream, eos: self.eos() };
+        Ok(generate::generate(&self.model.frozen(), &session, each)?)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The hand-written passes against the model composed of candle tensors, for every shape: logits, and the
 //! gradient of every parameter. The two share the layout and nothing of the arithmetic around it.
-//!
-//! Must not know finite differences, which check the hand-written passes on their own.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +9,12 @@ use r1x_core::plan::ModelPlan;
 use r1x_ops::Real;
 
 use super::shapes;
+use crate::blocks::{BlockPool, BlockTable};
 use crate::error::ModelError;
-use crate::family::composed::{Composed, variables};
+use crate::family::composed::{Composed, TensorBlocks, variables};
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
+use crate::generate::pass::Pass;
 use crate::weights::Weights;
 
 const VOCABULARY: usize = 13;
@@ -211,36 +211,126 @@ fn a_sequence_is_computed_as_if_it_were_alone() {
     }
 }
 
+/// A model with blocks, and the rows of its next pass.
+struct Decoding {
+    model: Composed,
+    pool: BlockPool,
+    blocks: TensorBlocks,
+    pass: Pass,
+}
+
+impl Decoding {
+    fn new(model: &Composed) -> Self {
+        let model = model.frozen();
+        let (pool, blocks, pass) = (BlockPool::default(), model.blocks(), Pass::default());
+        Self { model, pool, blocks, pass }
+    }
+
+    /// Adds rows of a sequence, of which the last one's logits are wanted, with blocks for what it has said by then.
+    fn push(&mut self, table: &mut BlockTable, before: usize, tokens: &[u32]) {
+        self.pool.extend(table, before + tokens.len());
+        let list = self.pass.list(table);
+        for (index, token) in tokens.iter().enumerate() {
+            self.pass.push(*token, before + index, list);
+        }
+        self.pass.want();
+    }
+
+    /// Logits of the wanted rows.
+    fn compute(&mut self) -> Result<Vec<f64>, ModelError> {
+        let (blocks, pass) = (&mut self.blocks, std::mem::take(&mut self.pass));
+        self.pool.settle(|changes| blocks.change(changes))?;
+        let residual = self.model.decode(&pass.tokens, pass.rows(), blocks)?;
+        let rows: Vec<u32> = pass.wanted.iter().map(|row| *row as u32).collect();
+        let rows = Tensor::new(rows, residual.device())?;
+        Ok(flat(&self.model.logits(&residual.index_select(&rows, 0)?)?))
+    }
+}
+
+/// Prompts shorter than a block, of several, and of whole ones, computed at once and in parts; the middle one goes on
+/// twice, and the first is given back.
 #[test]
 fn decoding_a_token_at_a_time_gives_the_logits_of_whole_sequences() {
     for (name, plan) in shapes() {
-        let case = Case::<f64>::new(&plan, DType::F64);
-        let (model, whole) = (case.composed.frozen(), case.composed_logits());
-        let pairs = case.packed.boundaries.windows(2).filter(|pair| pair[0] < pair[1]);
-        let sequences: Vec<&[u32]> =
-            pairs.clone().map(|pair| &case.packed.tokens[pair[0]..pair[1]]).collect();
-        // Their last two tokens are decoded; the middle one is named twice, and the first is dropped.
-        let prompts: Vec<&[u32]> = sequences.iter().map(|s| &s[..s.len() - 2]).collect();
-        let prefilled = model.prefill(&prompts, 30).unwrap();
-        let (order, ends) = ([1, 2, 1], pairs.map(|pair| pair[1]).collect::<Vec<_>>());
-        let at = |places: &[usize], back: usize| {
+        let mut case = Case::<f64>::new(&plan, DType::F64);
+        let mut draws = Rng::new(3).stream("sequences").at(&[]);
+        let sequences: Vec<Vec<u32>> = [51, 34, 4]
+            .iter()
+            .map(|len| (0..*len).map(|_| draws.below(VOCABULARY as u64) as u32).collect())
+            .collect();
+        // One token more, which predicts nothing and has no row.
+        let longer: Vec<Vec<u32>> = sequences.iter().map(|s| [&s[..], &[0]].concat()).collect();
+        case.packed = Packed::new(longer.iter().map(|s| (&s[..], 1)));
+        let (whole, ends) = (case.composed_logits(), &case.packed.boundaries[1..]);
+        let at = |places: &[usize], back: usize| -> Vec<f64> {
             let rows = places.iter().map(|place| ends[*place] - back);
             rows.flat_map(|row| whole[(row - 1) * VOCABULARY..row * VOCABULARY].to_vec()).collect()
         };
-        let logits = |residual: &Tensor| flat(&model.logits(residual).unwrap());
-        let expected: Vec<f64> = at(&[0, 1, 2], 2);
-        assert_close(name, &logits(&prefilled.residual), &expected, 1e-12);
-        let mut cache = prefilled.cache.select(&order).unwrap();
-        for back in [1, 0] {
-            let tokens: Vec<u32> = order
-                .iter()
-                .map(|place| sequences[*place][sequences[*place].len() - 1 - back])
-                .collect();
-            let residual = model.decode(&tokens, &mut cache).unwrap();
-            let expected: Vec<f64> = at(&order, back);
-            assert_close(name, &logits(&residual), &expected, 1e-12);
+        // Their last two tokens are decoded.
+        let prompts: Vec<&[u32]> = sequences.iter().map(|s| &s[..s.len() - 2]).collect();
+        for part in [100, 32, 7] {
+            let mut decoding = Decoding::new(&case.composed);
+            let mut tables = Vec::new();
+            let mut found = Vec::new();
+            for prompt in &prompts {
+                let mut table = BlockTable::default();
+                let mut before = 0;
+                for tokens in prompt.chunks(part) {
+                    decoding.push(&mut table, before, tokens);
+                    before += tokens.len();
+                    if part < 100 {
+                        found = decoding.compute().unwrap();
+                    }
+                }
+                tables.push(table);
+            }
+            if part == 100 {
+                found = decoding.compute().unwrap();
+                assert_close(name, &found, &at(&[0, 1, 2], 2), 1e-12);
+            } else {
+                assert_close(name, &found, &at(&[2], 2), 1e-12);
+            }
+            let order = [1, 2, 1];
+            let fork = |place: usize| decoding.pool.fork(&tables[place], prompts[place].len());
+            let mut forks = order.map(fork);
+            tables.into_iter().for_each(|table| decoding.pool.release(table));
+            for back in [1, 0] {
+                for (place, table) in order.iter().zip(&mut forks) {
+                    let at = sequences[*place].len() - 1 - back;
+                    decoding.push(table, at, &sequences[*place][at..=at]);
+                }
+                assert_close(name, &decoding.compute().unwrap(), &at(&order, back), 1e-12);
+            }
         }
     }
+}
+
+#[test]
+fn blocks_of_another_sequence_are_cleared() {
+    let (_, plan) = shapes().swap_remove(0);
+    let case = Case::<f64>::new(&plan, DType::F64);
+    let mut decoding = Decoding::new(&case.composed);
+    let tokens: Vec<u32> = (0..40).map(|token| token % 13).collect();
+    let mut table = BlockTable::default();
+    decoding.push(&mut table, 0, &tokens);
+    let first = decoding.compute().unwrap();
+    let used = table.blocks().to_vec();
+    let poison = (decoding.blocks.first_layer() * f64::NAN).unwrap();
+    decoding.blocks.first_layer().slice_set(&poison, 1, 0).unwrap();
+    decoding.pool.release(table);
+    // A pass over nothing old makes the blocks free.
+    let mut other = BlockTable::default();
+    decoding.push(&mut other, 0, &tokens[..1]);
+    decoding.compute().unwrap();
+    let mut again = BlockTable::default();
+    for (at, token) in tokens.iter().enumerate() {
+        decoding.push(&mut again, at, &[*token]);
+        let found = decoding.compute().unwrap();
+        if at + 1 == tokens.len() {
+            assert_close("logits", &found, &first, 1e-12);
+        }
+    }
+    assert_eq!(again.blocks(), used);
 }
 
 #[test]
@@ -262,25 +352,28 @@ fn a_snapshot_keeps_its_numbers_and_a_frozen_model_does_not() {
 #[test]
 fn decoding_that_makes_no_sense_is_refused() {
     let (_, plan) = shapes().swap_remove(0);
-    let model = Case::<f64>::new(&plan, DType::F64).composed.frozen();
+    let mut decoding = Decoding::new(&Case::<f64>::new(&plan, DType::F64).composed);
+    let mut table = BlockTable::default();
+    decoding.push(&mut table, 0, &[1, 13]);
     assert!(matches!(
-        model.prefill(&[&[1, 2, 3][..]], 2).map(|_| ()),
-        Err(ModelError::TooLong { length: 3, limit: 2 })
-    ));
-    assert!(matches!(
-        model.prefill(&[&[1, 13][..]], 2).map(|_| ()),
+        decoding.compute().map(|_| ()),
         Err(ModelError::UnknownToken { token: 13, size: 13 })
     ));
-    assert!(model.prefill(&[&[1][..], &[]], 1).is_err());
-    let mut cache = model.prefill(&[&[1; 64][..], &[2; 63]], 64).unwrap().cache;
-    assert!(model.decode(&[1], &mut cache.clone()).is_err());
+    decoding.push(&mut table, 0, &[1; 63]);
+    decoding.compute().unwrap();
+    decoding.push(&mut table, 63, &[1]);
+    decoding.compute().unwrap();
+    decoding.push(&mut table, 64, &[1]);
     assert!(matches!(
-        model.decode(&[1, 1], &mut cache.clone()).map(|_| ()),
+        decoding.compute().map(|_| ()),
         Err(ModelError::TooLong { length: 65, limit: 64 })
     ));
-    cache = cache.select(&[1]).unwrap();
-    model.decode(&[1], &mut cache).unwrap();
-    assert!(model.decode(&[1], &mut cache).is_err());
+    let Decoding { model, blocks, .. } = &decoding;
+    let mut pass = Pass::default();
+    assert!(model.decode(&[], pass.rows(), blocks).is_err());
+    let list = pass.list(&table);
+    pass.push(1, 0, list);
+    assert!(model.decode(&[1, 1], pass.rows(), blocks).is_err());
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! The policy on tensors against the policy on kernels, for every shape: log-probs, samples, gradients,
 //! updates, checkpoints, and that it learns. Each comparison is a test on candle's CPU device and one on a card.
-//!
-//! Must not know how either policy computes.
 
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use r1x_core::{
 use super::properties::kernels as policy;
 use super::properties::{Weighted, batch, credit, optimizer, requests, sampling, stream, train};
 use super::{ANY, shapes};
+use crate::generate::Limits;
 use crate::{DecoderPolicy, TensorPolicy};
 
 /// Largest difference of a log-prob or an entropy, in nats. Both sides compute in `f32`, with sums in another
@@ -51,6 +50,7 @@ on_both_devices!(
     logprobs_are_those_of_the_kernels_for_weights_and_reference,
     samples_are_those_of_the_kernels_for_the_same_stream,
     a_sample_is_the_same_alone_and_in_another_order,
+    samples_do_not_depend_on_the_sizes_of_batches_and_passes,
     every_gradient_and_every_load_is_that_of_the_kernels,
     updates_move_weights_and_biases_as_the_kernels_do,
     a_forgotten_optimizer_starts_again_and_a_gradient_that_is_no_number_changes_nothing,
@@ -173,6 +173,22 @@ fn a_sample_is_the_same_alone_and_in_another_order(device: &Device) {
         let alone = GenerateRequest { samples: 2, ..requests().swap_remove(3) };
         let found = pair.tensors.generate(&[alone], &sampling(), stream()).unwrap();
         assert_eq!(tokens(&found[0]), tokens(&pair.completions[3][..2]), "{name}");
+    });
+}
+
+/// Small batches and parts of prompts: sequences enter as others end, and rows attend to blocks of earlier passes.
+fn samples_do_not_depend_on_the_sizes_of_batches_and_passes(device: &Device) {
+    for_every(device, |name, _, pair| {
+        for (samples, prompt_rows) in [(3, 7), (8, 40), (1, 1000)] {
+            let limits = Limits { samples, prompt_rows };
+            let how = (&sampling(), stream());
+            let found = pair.tensors.generate_within(limits, &requests(), how);
+            for (found, expected) in found.iter().flatten().zip(pair.completions.iter().flatten()) {
+                assert_eq!(found.tokens, expected.tokens, "{name}");
+                assert_close(name, &found.logprobs, &expected.logprobs, LOGPROB);
+            }
+            assert_eq!(found.iter().flatten().count(), pair.completions.iter().flatten().count());
+        }
     });
 }
 

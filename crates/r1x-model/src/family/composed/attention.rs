@@ -1,7 +1,7 @@
 //! Attention out of candle ops: grouped-query, and latent with keys and values expanded.
 //!
 //! Projections are here, and the attention of sequences that are whole; what a decoded token attends to is in
-//! `cache`. Every sequence attends on its own, so nothing is padded.
+//! `decode`. Every sequence attends on its own, so nothing is padded.
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -11,38 +11,40 @@ use super::Composed;
 use crate::error::ModelError;
 use crate::layout::{Attention, Gqa, LatentQuery, Mla};
 
-/// The rows of one sequence and what they may see of each other.
+/// The rows of one sequence, or of a part of one, and what they may see of the sequence.
 #[derive(Debug)]
 pub(super) struct Segment {
     start: usize,
     length: usize,
-    /// 0 where row attends to column, −∞ after it, `[length, length]`.
+    /// 0 where row attends to column, −∞ after it, `[length, columns]`.
     mask: Tensor,
 }
 
 impl Segment {
+    /// The rows from `start` on, `length` of them, which have `before` positions before them.
     pub(super) fn new(
-        start: usize,
-        length: usize,
+        (start, length): (usize, usize),
+        before: usize,
         dtype: DType,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let hidden = |row, column| if column > row { f32::NEG_INFINITY } else { 0.0 };
+        let columns = before + length;
+        let hidden = |row, column| if column > before + row { f32::NEG_INFINITY } else { 0.0 };
         let mask: Vec<f32> = (0..length)
-            .flat_map(|row| (0..length).map(move |column| hidden(row, column)))
+            .flat_map(|row| (0..columns).map(move |column| hidden(row, column)))
             .collect();
-        let mask = Tensor::from_vec(mask, (length, length), device)?.to_dtype(dtype)?;
+        let mask = Tensor::from_vec(mask, (length, columns), device)?.to_dtype(dtype)?;
         Ok(Self { start, length, mask })
+    }
+
+    /// What its rows see, 0, and what they do not, −∞: `[length, columns]`.
+    pub(super) fn mask(&self) -> &Tensor {
+        &self.mask
     }
 
     /// This sequence's part of `[rows, heads, width]`, as `[heads, length, width]`.
     pub(super) fn by_head(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         Ok(x.narrow(0, self.start, self.length)?.transpose(0, 1)?.contiguous()?)
-    }
-
-    /// What its last row says in `[rows, ..]`, as `[1, ..]`.
-    pub(super) fn last_row(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(x.narrow(0, self.start + self.length - 1, 1)?)
     }
 }
 
@@ -61,18 +63,30 @@ impl Projected {
         Ok(Tensor::cat(&attended.collect::<Result<Vec<_>, _>>()?, 0)?)
     }
 
-    fn attend_one(&self, segment: &Segment) -> Result<Tensor, ModelError> {
-        let (queries, keys) = (segment.by_head(&self.queries)?, segment.by_head(&self.keys)?);
-        let (heads, length, key) = queries.dims3()?;
-        let kv_heads = keys.dim(0)?;
-        // The queries of neighbouring heads go through their common keys in one product.
-        let shared = (kv_heads, heads / kv_heads * length, ());
-        let scores = queries.reshape(shared)?.matmul(&keys.t()?.contiguous()?)?;
-        let scores = (scores.reshape((heads, length, length))? * (1.0 / (key as f64).sqrt()))?;
-        let probabilities = softmax(&scores.broadcast_add(&segment.mask)?, D::Minus1)?;
-        let attended = probabilities.reshape(shared)?.matmul(&segment.by_head(&self.values)?)?;
-        Ok(attended.reshape((heads, length, ()))?.transpose(0, 1)?.contiguous()?)
+    /// Softmax attention of one sequence that is whole, `[length, heads, value]`.
+    pub(super) fn attend_one(&self, segment: &Segment) -> Result<Tensor, ModelError> {
+        let [queries, keys, values] =
+            [&self.queries, &self.keys, &self.values].map(|x| segment.by_head(x));
+        attend(&queries?, (&keys?, &values?), &segment.mask)
     }
+}
+
+/// Softmax attention of queries `[heads, length, key]` to keys `[kv_heads, columns, key]` and values `[kv_heads, columns,
+/// value]` under a mask `[length, columns]`: `[length, heads, value]`.
+pub(super) fn attend(
+    queries: &Tensor,
+    (keys, values): (&Tensor, &Tensor),
+    mask: &Tensor,
+) -> Result<Tensor, ModelError> {
+    let (heads, length, key) = queries.dims3()?;
+    let (kv_heads, columns, _) = keys.dims3()?;
+    // The queries of neighbouring heads go through their common keys in one product.
+    let shared = (kv_heads, heads / kv_heads * length, ());
+    let scores = queries.reshape(shared)?.matmul(&keys.t()?.contiguous()?)?;
+    let scores = (scores.reshape((heads, length, columns))? * (1.0 / (key as f64).sqrt()))?;
+    let probabilities = softmax(&scores.broadcast_add(mask)?, D::Minus1)?;
+    let attended = probabilities.reshape(shared)?.matmul(values)?;
+    Ok(attended.reshape((heads, length, ()))?.transpose(0, 1)?.contiguous()?)
 }
 
 impl Composed {

@@ -1,11 +1,12 @@
 //! The decoder as a composition of candle tensors: any device candle has, gradients by candle's tape.
 //!
-//! This is the form of the family that devices run and the reference the hand-written one is checked against:
-//! latent attention is expanded to keys and values, experts are chosen by sorting on the host, and no gradient
-//! is written by hand. Must not know losses, sampling or the kernels' workspaces.
+//! This is the form of the family that devices run and the reference the hand-written one is checked against: latent
+//! attention is expanded to keys and values, experts are chosen by sorting on the host, and no gradient is written
+//! by hand.
 
 mod attention;
-mod cache;
+mod blocks;
+mod decode;
 mod feed_forward;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use r1x_ops::kernel::rope::Pairing;
 use r1x_ops::op::{Rotary, rms_norm, token_logprob};
 
 use self::attention::{Projected, Segment};
-pub use self::cache::{Cache, Prefilled};
+pub use self::blocks::TensorBlocks;
 pub use self::feed_forward::Routing;
 use super::packed::Packed;
 use crate::error::ModelError;
@@ -184,6 +185,16 @@ impl Composed {
         Ok(snapshot)
     }
 
+    /// No block yet of keys and values of this model.
+    pub fn blocks(&self) -> TensorBlocks {
+        TensorBlocks::new(&self.layout, self.dtype, &self.device)
+    }
+
+    /// Longest sequence.
+    pub fn context_length(&self) -> usize {
+        self.context_length
+    }
+
     /// A parameter by its place in the layout.
     ///
     /// # Errors
@@ -312,7 +323,7 @@ impl Composed {
             if length > self.context_length {
                 return Err(ModelError::TooLong { length, limit: self.context_length });
             }
-            segments.push(Segment::new(pair[0], length, self.dtype, &self.device)?);
+            segments.push(Segment::new((pair[0], length), 0, self.dtype, &self.device)?);
         }
         if segments.is_empty() {
             return Err(candle_core::Error::msg("a pass needs a sequence of two tokens").into());
