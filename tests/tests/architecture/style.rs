@@ -90,7 +90,7 @@ fn boundaries_are_stated_where_they_are_held() {
             violations.push(source.path);
         }
     }
-    assert_none(&violations, "only the root of a crate says what it must not know");
+    assert_none(&violations, "a boundary is stated in the root of a crate, and nowhere else");
 }
 
 #[test]
