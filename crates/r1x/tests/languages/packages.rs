@@ -45,7 +45,7 @@ const WHEELS: [(&str, &[(&str, &str)]); 6] = [
         &[
             (
                 "requires.txt",
-                "helper>=1\nwindowsonly; sys_platform == 'win32'\nextra_one; extra == 'more'",
+                "helper>=1,<2\nwindowsonly; sys_platform == 'win32'\nextra_one; extra == 'more'",
             ),
             ("odd/__init__.py", include_str!("fixtures/packages/odd.py")),
             ("odd/words.txt", "one\ntwo\nthree\n"),

@@ -186,7 +186,9 @@ def read_files():
 def load_entry(path, files):
     """The author's module. Everything it imports of the author's own is loaded with it."""
     name = module_name(path)
-    if importlib.util.find_spec(name.partition(".")[0]) is not None:
+    found = importlib.util.find_spec(name.partition(".")[0])
+    # While a top level is being frozen, the author's folder is one of those that Python looks into.
+    if found is not None and not is_authors(found.origin or ""):
         refuse(f"{path}: Python has a module of this name already: rename the file")
     sys.meta_path.insert(0, Finder(files))
     return importlib.import_module(name)
