@@ -1,6 +1,6 @@
 //! Prompts: many short ones, a long one, a very long one.
 //!
-//! One token is drawn after each, which is all that a prompt is for.
+//! After each prompt a single token is drawn, which is the least that a prompt is computed for.
 
 use super::Case;
 use super::sampling::{generate, policy, requests};

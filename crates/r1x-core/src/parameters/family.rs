@@ -1,7 +1,7 @@
 //! The decoder family as tables: one row for each kind of tensor.
 //!
-//! It covers Llama, Qwen and DeepSeek shapes: grouped-query or latent attention, a dense feed-forward or a mixture
-//! of experts. The order of the rows is the order in memory, and checkpoints are read by the names: neither may
+//! The decoder family covers Llama, Qwen and DeepSeek shapes: grouped-query or latent attention, a dense
+//! feed-forward or a mixture of experts. The order of the rows is the order in memory, and checkpoints are read by the names: neither may
 //! change for a model that exists.
 
 use super::{

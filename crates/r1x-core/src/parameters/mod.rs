@@ -97,10 +97,10 @@ pub enum Initial {
 /// Whether a tensor lies apart from the one of the row before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Neighbour {
-    /// It is multiplied on its own, or not at all.
+    /// The tensor is multiplied on its own, or not at all.
     Apart,
-    /// It is multiplied with the same rows as the tensor before and lies right behind it, so that one product serves
-    /// both.
+    /// The tensor is multiplied with the rows that the tensor before it is multiplied with, and lies
+    /// right behind it, so that one product serves both.
     Joined,
 }
 

@@ -3,24 +3,20 @@
 //! Must not compute with the formulas it checks.
 
 use super::*;
-use crate::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision, TokenizerPlan};
+use crate::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use crate::testing;
 
 const VOCABULARY: usize = 13;
 
 fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> ModelPlan {
     ModelPlan {
-        tokenizer: TokenizerPlan::Vocabulary { pieces: Vec::new() },
         hidden_size: 10,
         layers: 2,
-        context_length: 64,
         attention,
         feed_forward,
         tie_embeddings: tied,
-        rope_theta: 100.0,
-        norm_eps: 1e-6,
         init_std: 0.3,
-        precision: Precision::F32,
-        recompute_activations: false,
+        ..testing::tiny_model()
     }
 }
 
@@ -45,14 +41,9 @@ fn moe(dense_layers: usize, shared_experts: usize) -> FeedForwardPlan {
         shared_experts,
         experts_per_token: 2,
         expert_intermediate_size: 9,
-        groups: 1,
-        groups_per_token: 1,
-        normalize_gate: true,
-        routed_scaling: 1.5,
-        bias_update_speed: 0.01,
-        balance_loss: 0.1,
         dense_layers,
         dense_intermediate_size: 11,
+        ..testing::mixture()
     })
 }
 

@@ -48,7 +48,8 @@ pub enum Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenizerPlan {
-    /// One token per listed piece of text (longest match first); blanks between pieces are kept only if listed.
+    /// A vocabulary with a token for each listed piece of text (longest match first). Blanks between pieces are
+    /// kept only if they are listed.
     Vocabulary {
         /// The pieces, in token order after `<eos>` (0).
         pieces: Vec<String>,
@@ -98,7 +99,7 @@ pub enum AttentionPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedForwardPlan {
-    /// One SwiGLU.
+    /// A gated feed-forward (SwiGLU) that every token goes through.
     Dense {
         /// Its inner width.
         intermediate_size: usize,

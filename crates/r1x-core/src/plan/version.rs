@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for PlanVersion {
 /// Why a written plan cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It is of a later r1x.
+    /// The plan was written by a later r1x.
     #[error("it has version {found}, and this r1x reads the versions 1 to {PLAN_VERSION}")]
     Newer {
         /// The version it names.
@@ -49,7 +49,7 @@ pub enum PlanError {
         /// The path of the key, from the outside in.
         key: String,
     },
-    /// It is no plan.
+    /// The text is no plan.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
 }

@@ -2,7 +2,7 @@
 
 use super::PortError;
 
-/// One question to a frozen model.
+/// A question to a frozen model, and how it is to be answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgeRequest {
     /// What it goes on from.

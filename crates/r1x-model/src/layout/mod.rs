@@ -235,7 +235,7 @@ pub struct Swiglu {
 /// Parameters of one feed-forward.
 #[derive(Clone, Debug)]
 pub enum FeedForward {
-    /// One SwiGLU.
+    /// A gated feed-forward (SwiGLU) that every token goes through.
     Dense(Swiglu),
     /// Mixture of experts.
     Moe {

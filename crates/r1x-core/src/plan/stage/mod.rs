@@ -12,7 +12,7 @@ pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
 pub use outline::{Learning, Prompts, Reference, Rollouts, StageOutline};
 pub use sft::SftPlan;
 
-/// One stage.
+/// A stage of a run: its id, its kind with that kind's numbers, and the weights it begins with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StagePlan {
     /// Its id in the spec.
