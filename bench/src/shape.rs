@@ -110,6 +110,7 @@ pub fn plan(shape: &Shape, context_length: usize, precision: Precision) -> Model
     let pieces = (1..shape.vocabulary).map(piece).collect();
     ModelPlan {
         tokenizer: TokenizerPlan::Vocabulary { pieces },
+        vocabulary_size: shape.vocabulary,
         hidden_size: shape.hidden_size,
         layers: shape.layers,
         context_length,

@@ -43,11 +43,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The costs of a planned model with so many tokens in its vocabulary.
-    pub fn new(plan: &ModelPlan, vocabulary: usize, precision: Precision) -> Self {
-        let head = (vocabulary * plan.hidden_size) as f64;
+    /// The costs of a planned model.
+    pub fn new(plan: &ModelPlan, precision: Precision) -> Self {
+        let head = (plan.vocabulary_size * plan.hidden_size) as f64;
         let (mut active, mut stored) = (0.0, 0.0);
-        for row in ParameterList::new(plan, vocabulary).counted() {
+        for row in ParameterList::new(plan).counted() {
             let tensor = row.tensor;
             // A look-up in the embedding multiplies nothing; the head is counted apart.
             let multiplies = matches!(tensor.role, Role::Factor | Role::ExactFactor);
@@ -128,7 +128,7 @@ mod tests {
     use crate::shape::{BIG, BIG_MOE, SMALL, SMALL_MOE, Shape, plan};
 
     fn cost(shape: &Shape) -> Cost {
-        Cost::new(&plan(shape, 256, Precision::F32), shape.vocabulary, Precision::F32)
+        Cost::new(&plan(shape, 256, Precision::F32), Precision::F32)
     }
 
     /// Millions of operations for each of `tokens`.

@@ -9,8 +9,8 @@ use std::time::Instant;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{GrpoPlan, LossPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
-    WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring,
+    UpdateFacts, WeightChoice,
 };
 use r1x_core::{
     CheckpointFacts, Completion, Encoder, EvalFacts, Learner, PendingGroup, Policy, PortError,
@@ -220,6 +220,9 @@ impl Learner for ExactPolicy<'_> {
     }
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         self.inner.freeze(name)
+    }
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        self.inner.take_weights(weights)
     }
     fn forget_frozen(&mut self) {
         self.inner.forget_frozen();

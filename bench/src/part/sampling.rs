@@ -23,7 +23,7 @@ pub fn policy(
     options: &Options,
 ) -> Result<(Box<dyn Model>, Cost), Failure> {
     let plan = plan(shape, context_length, precision);
-    let cost = Cost::new(&plan, shape.vocabulary, precision);
+    let cost = Cost::new(&plan, precision);
     let policy = fresh(&plan, 1, options.threads, std::env::temp_dir(), &Device::Cpu);
     Ok((policy.map_err(r1x_core::PortError::from)?, cost))
 }

@@ -47,6 +47,7 @@ pub fn run(stages: Vec<StagePlan>) -> RunPlan {
 pub fn tiny_model() -> ModelPlan {
     ModelPlan {
         tokenizer: numbers(2),
+        vocabulary_size: 3,
         hidden_size: 8,
         layers: 1,
         context_length: 8,

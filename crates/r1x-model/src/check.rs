@@ -97,6 +97,7 @@ fn finite(difference: f64) -> f64 {
 fn dense() -> ModelPlan {
     ModelPlan {
         tokenizer: TokenizerPlan::Vocabulary { pieces: (0..31).map(|i| i.to_string()).collect() },
+        vocabulary_size: 32,
         hidden_size: 64,
         layers: 2,
         context_length: 64,

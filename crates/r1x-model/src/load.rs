@@ -48,6 +48,7 @@ impl Shape {
         let pieces = (1..VOCABULARY).map(|piece| piece.to_string()).collect();
         let wide = ModelPlan {
             tokenizer: TokenizerPlan::Vocabulary { pieces },
+            vocabulary_size: VOCABULARY,
             hidden_size: 512,
             layers: 4,
             context_length: 64,

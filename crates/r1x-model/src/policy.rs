@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice};
+use r1x_core::port::{
+    Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
+};
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
@@ -38,6 +40,8 @@ pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) frozen: BTreeMap<String, Weights<E>>,
     pub(crate) optimizer: Optimizer,
     pub(crate) home: Home,
+    /// Of the weights that the policy began with.
+    seed: u64,
     tokenizer: Tokenizer,
     gradient: Vec<f32>,
     loads: Vec<Vec<u64>>,
@@ -65,8 +69,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         threads: usize,
         folder: PathBuf,
     ) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
-        let decoder = Decoder::new(plan, tokenizer.len());
+        let tokenizer = Tokenizer::of_model(plan)?;
+        let decoder = Decoder::new(plan);
         let weights = Weights::random(&decoder.layout, &Rng::new(seed));
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
@@ -82,6 +86,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             weights,
             tokenizer,
             home: Home::at(folder),
+            seed,
             bias_speed,
         })
     }
@@ -372,6 +377,19 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         checkpoint::check_frozen(name, self.frozen.keys())?;
         self.frozen.insert(name.to_owned(), self.weights.clone());
+        Ok(())
+    }
+
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        match weights {
+            EarlierWeights::Initial => {
+                self.weights = Weights::random(&self.decoder.layout, &Rng::new(self.seed));
+            }
+            EarlierWeights::Saved(name) => {
+                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
+                self.load_weights(&folder, &Expected::of_run(&run))?;
+            }
+        }
         Ok(())
     }
 

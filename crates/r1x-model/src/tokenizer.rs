@@ -37,6 +37,20 @@ pub enum Tokenizer {
 }
 
 impl Tokenizer {
+    /// Builds the tokenizer of a planned model.
+    ///
+    /// # Errors
+    /// The errors of [`Tokenizer::new`], and when it has another number of tokens than the plan says.
+    pub fn of_model(plan: &ModelPlan) -> Result<Self, ModelError> {
+        let tokenizer = Self::new(&plan.tokenizer)?;
+        let (found, planned) = (tokenizer.len(), plan.vocabulary_size);
+        if found == planned {
+            return Ok(tokenizer);
+        }
+        let reason = format!("the tokenizer has {found} tokens, the plan says {planned}");
+        Err(ModelError::Vocabulary(reason))
+    }
+
     /// Builds the planned tokenizer.
     ///
     /// # Errors
@@ -188,15 +202,10 @@ impl ModelEncoder {
     /// The encoder of a planned model.
     ///
     /// # Errors
-    /// When the tokenizer's file is missing, changed or refused, as [`Tokenizer::new`] tells.
+    /// When the tokenizer's file is missing, changed or refused, as [`Tokenizer::of_model`] tells.
     pub fn new(plan: &ModelPlan) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
+        let tokenizer = Tokenizer::of_model(plan)?;
         Ok(Self { tokenizer, context_length: plan.context_length })
-    }
-
-    /// Number of tokens.
-    pub fn vocabulary_size(&self) -> usize {
-        self.tokenizer.len()
     }
 }
 

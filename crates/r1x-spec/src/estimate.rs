@@ -50,9 +50,9 @@ pub struct Parameters {
     pub tensors: Vec<TensorShape>,
 }
 
-/// Counts the parameters of a model with a vocabulary of so many tokens.
-pub fn parameters(model: &ModelPlan, vocabulary_size: usize) -> Parameters {
-    let list = ParameterList::new(model, vocabulary_size);
+/// Counts the parameters of a model.
+pub fn parameters(model: &ModelPlan) -> Parameters {
+    let list = ParameterList::new(model);
     let shape = |row: Counted<'_>| TensorShape {
         name: row.tensor.name.clone(),
         shape: row.tensor.shape.iter().map(|side| *side as u64).collect(),
@@ -141,13 +141,8 @@ pub struct Estimate {
 
 /// Estimates a plan. Prompts are as long as the context allows where `sizes` has none of the data; a suite over
 /// data whose size is not known counts `limit` problems, or none. Memory is counted for this many threads of a CPU.
-pub fn estimate(
-    plan: &RunPlan,
-    vocabulary_size: usize,
-    sizes: &BTreeMap<String, DataSize>,
-    threads: usize,
-) -> Estimate {
-    let cost = Cost::new(&plan.model, vocabulary_size, sizes);
+pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Estimate {
+    let cost = Cost::new(&plan.model, sizes);
     let mut stages: Vec<StageEstimate> = Vec::new();
     let mut sampled: Vec<&str> = Vec::new();
     for stage in &plan.stages {
@@ -162,7 +157,7 @@ pub fn estimate(
         stages.push(cost.eval(plan, eval));
     }
     let known = |id: &&str| sizes.get(*id).is_some_and(|size| size.solution.is_some());
-    let memory = memory(plan, vocabulary_size, sizes, threads);
+    let memory = memory(plan, sizes, threads);
     Estimate {
         memory_bytes: memory.total(),
         memory,
@@ -177,8 +172,8 @@ pub fn estimate(
 
 /// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`. Learning from them
 /// takes three times as many.
-pub fn forward_flops(model: &ModelPlan, vocabulary_size: usize, tokens: f64, length: f64) -> f64 {
-    Cost::new(model, vocabulary_size, &BTreeMap::new()).forward(tokens, length)
+pub fn forward_flops(model: &ModelPlan, tokens: f64, length: f64) -> f64 {
+    Cost::new(model, &BTreeMap::new()).forward(tokens, length)
 }
 
 fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
@@ -214,12 +209,8 @@ struct Cost<'a> {
 }
 
 impl<'a> Cost<'a> {
-    fn new(
-        model: &ModelPlan,
-        vocabulary_size: usize,
-        sizes: &'a BTreeMap<String, DataSize>,
-    ) -> Self {
-        let parameters = parameters(model, vocabulary_size);
+    fn new(model: &ModelPlan, sizes: &'a BTreeMap<String, DataSize>) -> Self {
+        let parameters = parameters(model);
         let (heads, query_key, value) = match &model.attention {
             AttentionPlan::Gqa { heads, head_dim, .. } => (*heads, *head_dim, *head_dim),
             AttentionPlan::Mla {
@@ -227,7 +218,8 @@ impl<'a> Cost<'a> {
             } => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
         };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
-        let looked_up = if model.tie_embeddings { 0 } else { vocabulary_size * model.hidden_size };
+        let looked_up =
+            if model.tie_embeddings { 0 } else { model.vocabulary_size * model.hidden_size };
         Self {
             multiplied: parameters.active.saturating_sub(looked_up as u64),
             parameters,

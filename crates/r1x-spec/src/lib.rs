@@ -75,8 +75,6 @@ pub struct Resolved {
     pub files: Vec<(String, String)>,
     /// The `--set` arguments.
     pub overrides: Vec<String>,
-    /// Tokens of the vocabulary, end of sequence included.
-    pub vocabulary_size: usize,
     /// What works and is hardly meant, in the order of the source.
     pub warnings: Vec<Diagnostic>,
     /// What the reward plugins say about themselves, by reward id, in the order of the spec.
@@ -113,7 +111,6 @@ pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result
                 source_text: files.first().map(|(_, text)| text.clone()).unwrap_or_default(),
                 files,
                 overrides: overrides.to_vec(),
-                vocabulary_size: outcome.vocabulary_size,
                 warnings,
                 plugins: outcome.plugins,
             })

@@ -70,19 +70,14 @@ fn times(factors: &[u64]) -> u64 {
 
 /// Counts the memory of a plan on the CPU with this many threads. Prompts are as long as the context allows where
 /// `sizes` has none of the data.
-pub fn memory(
-    plan: &RunPlan,
-    vocabulary_size: usize,
-    sizes: &BTreeMap<String, DataSize>,
-    threads: usize,
-) -> Memory {
-    let of_model = parameters(&plan.model, vocabulary_size);
-    let widths = Widths::new(&plan.model, vocabulary_size as u64);
+pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Memory {
+    let of_model = parameters(&plan.model);
+    let widths = Widths::new(&plan.model);
     let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
     let (activations, learner) = counting.activations(&of_model);
     let (sampled, sampler) = counting.sampling();
     let judges = plan.judges.values().map(|judge| {
-        let judged = parameters(&judge.model, vocabulary_size).total;
+        let judged = parameters(&judge.model).total;
         times(&[judged, F32 + 2 * factor(&judge.model)])
     });
     let known = plan.data.keys().filter_map(|id| sizes.get(id)).map(|size| size.bytes);
@@ -134,7 +129,7 @@ struct Widths {
 }
 
 impl Widths {
-    fn new(model: &ModelPlan, vocabulary: u64) -> Self {
+    fn new(model: &ModelPlan) -> Self {
         let size = |count: usize| count as u64;
         let (e, hidden) = (factor(model), size(model.hidden_size));
         let (attention, cached, projected) = match &model.attention {
@@ -181,12 +176,12 @@ impl Widths {
             layer: residual + attention + feed_forward,
             row: 6 * F32 * hidden + 2 * F32 * projected + (F32 + 2 * e) * inner,
             cached: e * cached,
-            logits: (F32 + e) * vocabulary,
+            logits: (F32 + e) * model.vocabulary_size as u64,
             hidden,
             layers: size(model.layers),
             kept_layers: if model.recompute_activations { 1 } else { size(model.layers) },
             context: size(model.context_length),
-            vocabulary,
+            vocabulary: model.vocabulary_size as u64,
         }
     }
 }

@@ -24,7 +24,7 @@ const MOE: [&str; 4] = [
 #[test]
 fn mixture_of_experts_with_latent_attention() {
     let resolved = shipped("countdown", &MOE);
-    let sum = parameters(&resolved.plan.model, 120);
+    let sum = parameters(&resolved.plan.model);
     // embedding 120*128; per layer: norms 256, q 128*4*48, kv_a 128*48, kv_a norm 32, kv_b 32*4*64,
     // o 128*128, gate 8*128, 9 experts of 3*128*96; final norm 128.
     let layer = 256 + 24_576 + 6_144 + 32 + 8_192 + 16_384 + 1_024 + 9 * 36_864;
@@ -44,7 +44,7 @@ fn query_compression_dense_layers_and_an_untied_head() {
         "model.feed_forward.moe.dense_intermediate_size=200",
         "model.feed_forward.moe.shared_experts=0",
     ]);
-    let sum = parameters(&shipped("countdown", &overrides).plan.model, 120);
+    let sum = parameters(&shipped("countdown", &overrides).plan.model);
     let attention = 128 * 24 + 24 + 24 * 192 + 6_144 + 32 + 8_192 + 16_384;
     let sparse = 1_024 + 8 * 36_864;
     assert_eq!(sum.total, 2 * 15_360 + 2 * (256 + attention) + 3 * 128 * 200 + sparse + 128);
@@ -62,7 +62,7 @@ fn dense_with_grouped_queries() {
             "model.feed_forward.dense.intermediate_size=256",
         ],
     );
-    let sum = parameters(&resolved.plan.model, 120);
+    let sum = parameters(&resolved.plan.model);
     let layer = 256 + 128 * 128 + 2 * 128 * 64 + 128 * 128 + 3 * 128 * 256;
     assert_eq!(sum.total, 15_360 + 2 * layer + 128);
     assert_eq!(sum.active, sum.total);
@@ -70,7 +70,7 @@ fn dense_with_grouped_queries() {
 
 #[test]
 fn the_tensors_add_up() {
-    let sum = parameters(&shipped("countdown", &[]).plan.model, 120);
+    let sum = parameters(&shipped("countdown", &[]).plan.model);
     let count = |trained: bool| -> u64 {
         let tensors = sum.tensors.iter().filter(|tensor| tensor.trained == trained);
         tensors.map(|tensor| tensor.shape.iter().product::<u64>() * tensor.count).sum()
@@ -111,7 +111,7 @@ fn tokens_are_counted_per_stage_and_suite() {
         bytes: 0,
     };
     let sizes = BTreeMap::from([("countdown".to_owned(), size)]);
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &sizes, 2);
+    let sum = estimate(&resolved.plan, &sizes, 2);
     let stages = |of: fn(&StageEstimate) -> Work| -> Vec<_> {
         let work = |s: &StageEstimate| (of(s).generated_tokens, of(s).trained_tokens);
         sum.stages.iter().map(|s| (s.id.clone(), s.updates, s.completions, work(s))).collect()
@@ -130,7 +130,7 @@ fn tokens_are_counted_per_stage_and_suite() {
     let likely = rows(640.0 * 27.5, (1_200.0, 15.0 * 7.5 + 1_200.0), 6_480.0 * 20.0);
     assert_eq!(stages(|s| s.likely), likely);
     assert!(sum.lengths_known);
-    let unknown = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 2);
+    let unknown = estimate(&resolved.plan, &BTreeMap::new(), 2);
     assert!(!unknown.lengths_known);
     assert_eq!(unknown.stages[1].likely, unknown.stages[1].most, "nothing is known of lengths");
     assert_eq!(unknown.stages[2].completions, 9 * 100 * 8, "and the plan says how many there are");
@@ -141,7 +141,7 @@ fn tokens_are_counted_per_stage_and_suite() {
 fn costs_grow_with_what_causes_them() {
     let cost = |overrides: &[&str]| {
         let resolved = shipped("countdown", overrides);
-        estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 1)
+        estimate(&resolved.plan, &BTreeMap::new(), 1)
     };
     let base = cost(&[]);
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
@@ -160,12 +160,11 @@ fn costs_grow_with_what_causes_them() {
 fn memory_names_the_keys_of_its_largest_part() {
     let lower = |overrides: &[&str]| {
         let resolved = shipped("countdown", overrides);
-        let (vocabulary, sizes) = (resolved.vocabulary_size, BTreeMap::new());
-        memory(&resolved.plan, vocabulary, &sizes, 1).lower
+        memory(&resolved.plan, &BTreeMap::new(), 1).lower
     };
     let size = |threads: usize, overrides: &[&str]| {
         let resolved = shipped("countdown", overrides);
-        memory(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), threads)
+        memory(&resolved.plan, &BTreeMap::new(), threads)
     };
     assert_eq!(lower(&["model.hidden_size=8192"]), "`model.hidden_size` or `model.layers`");
     let samples = "evals.heldout.samples=1048576";
@@ -199,7 +198,7 @@ fn the_largest_plan_does_not_overflow() {
             "stages.rl.grpo.epochs=4096",
         ],
     );
-    let sum = estimate(&resolved.plan, resolved.vocabulary_size, &BTreeMap::new(), 2);
+    let sum = estimate(&resolved.plan, &BTreeMap::new(), 2);
     assert!(flops(&sum).is_finite());
     assert!(sum.memory_bytes > 1 << 50);
 }

@@ -84,6 +84,12 @@ const CASES: &[Case] = &[
         )],
     ),
     edit("misspelled kind of stage", &[("    grpo:", "    gpro:")]),
+    edit(
+        "weights of a stage below",
+        &[("  - id: cold-start\n", "  - id: cold-start\n    weights: rl\n")],
+    ),
+    edit("weights of no stage", &[("  - id: rl\n", "  - id: rl\n    weights: cold-strat\n")]),
+    edit("stage with the name of the first weights", &[("- id: rl\n", "- id: base\n")]),
     edit("no stages", &[("stages:\n", "stages: []\nevals2:\n")]),
     edit("duplicate key", &[("      steps: 400", "      steps: 400\n      steps: 500")]),
     edit("duplicate id", &[("id: rl", "id: cold-start")]),

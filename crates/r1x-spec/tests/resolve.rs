@@ -49,7 +49,7 @@ fn the_shipped_experiment_becomes_its_plan() {
     let resolved = shipped("countdown", &[]);
     let plan = &resolved.plan;
     assert_eq!(plan.name, "countdown");
-    assert_eq!(resolved.vocabulary_size, 120);
+    assert_eq!(resolved.plan.model.vocabulary_size, 120);
     let ids: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
     assert_eq!(ids, ["format", "equation"], "rewards keep the order of the spec");
     assert_eq!(plan.rewards[1].plugin().path, "experiments/../plugins/countdown.wasm");
@@ -239,7 +239,7 @@ fn jsonl_data_and_tokenizer_files_resolve() {
         Ok(resolved) => resolved,
         Err(report) => panic!("{}", render(&report)),
     };
-    assert_eq!(resolved.vocabulary_size, 1000);
+    assert_eq!(resolved.plan.model.vocabulary_size, 1000);
     let SourcePlan::Jsonl { path, solution, heldout, .. } = &resolved.plan.data["countdown"].source
     else {
         panic!("the data is JSONL");
@@ -259,7 +259,7 @@ fn plans_survive_json_and_yaml() {
     for name in ["countdown", "countdown-dense", "countdown-sft-control"] {
         let plan = shipped(name, &[]).plan;
         let json = serde_json::to_string(&plan).unwrap();
-        assert_eq!(RunPlan::from_json(&json).unwrap(), plan);
+        assert_eq!(RunPlan::from_json(&json, &|_| Err(String::new())).unwrap(), plan);
         let yaml = plan_yaml(&plan).unwrap();
         let back: serde_json::Value = serde_yaml::from_str(&yaml).unwrap();
         assert_eq!(serde_json::from_value::<RunPlan>(back).unwrap(), plan);
@@ -347,6 +347,20 @@ fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
 }
 
 /// `k1` as a term of the loss pulls nowhere on average: the run goes on, and it is said where that is written.
+#[test]
+fn a_stage_begins_with_the_weights_it_names_or_those_of_the_one_before() {
+    let from = |overrides: &[&str]| {
+        let stages = shipped("countdown", overrides).plan.stages;
+        stages.into_iter().map(|stage| (stage.id, stage.weights)).collect::<Vec<_>>()
+    };
+    let first = ("cold-start".to_owned(), WeightsFrom::Base);
+    let after = |weights| ("rl".to_owned(), weights);
+    let before = WeightsFrom::Stage("cold-start".to_owned());
+    assert_eq!(from(&[])[..2], [first.clone(), after(before.clone())]);
+    assert_eq!(from(&["stages.rl.weights=cold-start"]), from(&[]));
+    assert_eq!(from(&["stages.rl.weights=base"])[..2], [first, after(WeightsFrom::Base)]);
+}
+
 #[test]
 fn a_penalty_without_a_gradient_is_warned_about() {
     let kl = "stages.rl.grpo.kl";

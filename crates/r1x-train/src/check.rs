@@ -3,13 +3,13 @@
 //! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
 //! so a spec can be checked on a machine that could not hold its model.
 
-use r1x_core::plan::{RunPlan, StagePlan, WeightsFrom};
+use r1x_core::plan::{Rollouts, RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
 use crate::error::TrainError;
 use crate::place::check_cursor;
-use crate::stage::{evaluate, stage_place, training};
+use crate::stage::{evaluate, reward_by_id, stage_place, training};
 
 /// A plan of which everything that can be known to fail was found to be right.
 #[derive(Clone, Debug)]
@@ -18,64 +18,71 @@ pub struct Checked<'p> {
     pub(crate) from: Cursor,
 }
 
-/// Checks the stages from the cursor on and every suite: that ids, counts and gates fit together, and that every
-/// problem a stage or suite will meet has words the model knows, fits into its context, is judged, and has the
-/// solution that is learnt from.
+/// Checks what [`check_plan`] and [`check_inputs`] check.
 ///
 /// # Errors
-/// One for each stage and suite that would fail, with the first problem that is to blame.
+/// The errors of both, those of the plan first.
 pub fn check<'p>(
     plan: &'p RunPlan,
     encoder: &dyn Encoder,
     problems: &dyn ProblemSource,
     from: Cursor,
 ) -> Result<Checked<'p>, Vec<PortError>> {
-    check_cursor(plan, &from).map_err(|error| vec![error])?;
-    let stages = plan.stages.iter().skip(plan.stage_index(&from).unwrap_or_default());
-    let stages = stages.map(|one| stage(plan, one, encoder, problems));
-    let weights = weights_at_hand(plan);
-    let suites = plan.evals.iter().map(|suite| evaluate::check(plan, suite, encoder, problems));
-    let found = weights.into_iter().chain(stages).chain(suites);
-    let errors: Vec<PortError> = found.filter_map(Result::err).collect();
+    let mut errors = check_plan(plan, &from);
+    // What a plan gets wrong, its inputs would only repeat.
+    if errors.is_empty() {
+        errors = check_inputs(plan, encoder, problems, &from);
+    }
     if errors.is_empty() { Ok(Checked { plan, from }) } else { Err(errors) }
 }
 
-/// The policy holds the weights of one stage at a time, so a stage begins with those of the one before it, and the
-/// first with those of the run.
-fn weights_at_hand(plan: &RunPlan) -> Vec<Result<(), PortError>> {
-    let mut held = &WeightsFrom::Base;
-    let mut before: WeightsFrom;
-    let mut found = Vec::new();
-    for stage in &plan.stages {
-        found.push(if stage.weights == *held {
-            Ok(())
-        } else {
-            let place = stage_place(&stage.id);
-            Err(TrainError::WeightsElsewhere { place, from: origin(&stage.weights) }.into())
-        });
-        before = WeightsFrom::Stage(stage.id.clone());
-        held = &before;
+/// Checks the cursor, the stages from it on and every suite as far as the plan alone tells: that ids, counts, gates and
+/// weights fit together. One error for each stage and suite that would fail.
+pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
+    if let Err(error) = check_cursor(plan, from) {
+        return vec![error];
     }
-    found
+    let stages = ahead(plan, from).map(|(index, stage)| planned(plan, index, stage));
+    let suites = plan.evals.iter().map(|suite| evaluate::check_plan(plan, suite));
+    stages.chain(suites).filter_map(Result::err).collect()
 }
 
-fn origin(weights: &WeightsFrom) -> String {
-    match weights {
-        WeightsFrom::Base => "the run's own weights".to_owned(),
-        WeightsFrom::Stage(id) => format!("the weights of stage `{id}`"),
-    }
-}
-
-fn stage(
+/// Checks the inputs of the stages from the cursor on and of every suite: that every problem a stage or suite will meet
+/// has words the model knows, fits into its context, is judged, and has the solution that is learnt from. One error for
+/// each stage and suite that would fail, with the first problem that is to blame.
+pub fn check_inputs(
     plan: &RunPlan,
-    stage: &StagePlan,
     encoder: &dyn Encoder,
     problems: &dyn ProblemSource,
-) -> Result<(), PortError> {
-    let place = stage_place(&stage.id);
-    if let Some(mut training) = training(plan, stage, problems)? {
-        training.check(encoder)?;
+    from: &Cursor,
+) -> Vec<PortError> {
+    let stages = ahead(plan, from).map(|(_, stage)| match training(plan, stage, problems)? {
+        Some(mut training) => training.check(encoder),
+        None => Ok(()),
+    });
+    let suite = |suite| evaluate::check_inputs(plan, suite, encoder, problems);
+    let suites = plan.evals.iter().map(suite);
+    stages.chain(suites).filter_map(Result::err).collect()
+}
+
+/// The stages from a cursor on, with their positions.
+fn ahead<'p>(
+    plan: &'p RunPlan,
+    from: &Cursor,
+) -> impl Iterator<Item = (usize, &'p StagePlan)> + use<'p> {
+    plan.stages.iter().enumerate().skip(plan.stage_index(from).unwrap_or_default())
+}
+
+fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortError> {
+    let (place, outline) = (stage_place(&stage.id), stage.kind.outline());
+    plan.weights_before(index)
+        .map_err(|error| TrainError::Weights { place: place.clone(), error })?;
+    let greedy = |rollouts: Rollouts<'_>| rollouts.sampling.temperature <= 0.0;
+    if outline.learning.is_some() && outline.rollouts.is_some_and(greedy) {
+        return Err(TrainError::GreedyRollouts { place }.into());
     }
-    let suites = stage.kind.outline().suites.iter();
-    suites.map(|id| evaluate::suite_by_id(plan, id, &place)).try_for_each(|suite| suite.map(drop))
+    for id in outline.rewards {
+        reward_by_id(plan, id, &place)?;
+    }
+    outline.suites.iter().try_for_each(|id| evaluate::suite_by_id(plan, id, &place).map(drop))
 }

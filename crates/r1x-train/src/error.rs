@@ -109,15 +109,13 @@ pub enum TrainError {
         /// Samples per problem.
         samples: usize,
     },
-    /// A stage that begins with weights that the policy does not hold at that point.
-    #[error(
-        "{place}: it begins with {from}, which are not the ones that the stage before it ends with"
-    )]
-    WeightsElsewhere {
+    /// A stage that begins with weights that nobody has made by then.
+    #[error("{place}: {error}")]
+    Weights {
         /// Who asked.
         place: String,
-        /// Where the weights come from, in words.
-        from: String,
+        /// Why not.
+        error: r1x_core::plan::WeightsError,
     },
     /// A checkpoint that does not belong to this plan.
     #[error("{place}: the checkpoint has {done} steps done, but the plan has only {steps}")]
@@ -232,7 +230,7 @@ impl TrainError {
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
-            | TrainError::WeightsElsewhere { .. }
+            | TrainError::Weights { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
             TrainError::TotalNotFinite { .. } => Boundary::Reward,
             TrainError::Shape { .. } => Boundary::Internal,
@@ -267,9 +265,7 @@ impl TrainError {
             TrainError::GreedyRollouts { .. } => {
                 "set a temperature above 0; evaluations may stay greedy"
             }
-            TrainError::WeightsElsewhere { .. } => {
-                "let each stage begin with the weights of the one before it"
-            }
+            TrainError::Weights { .. } => "name a stage above it, or `base`",
             TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
             TrainError::BeyondPlan { .. }
             | TrainError::UnknownStage { .. }

@@ -6,11 +6,12 @@
 //! point come after it, so a run that goes on from the checkpoint runs them first; a recorder that treats the
 //! facts of an older attempt from that point on as superseded sees each of them once.
 
-use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan};
-use r1x_core::port::Cursor;
+use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom};
+use r1x_core::port::{Cursor, EarlierWeights};
 use r1x_core::{CheckpointFacts, CheckpointKind, PortError, StageFacts};
 
 use crate::check::{Checked, check};
+use crate::error::TrainError;
 use crate::finite::{self, Guard};
 use crate::ports::Ports;
 use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
@@ -58,7 +59,13 @@ impl Checked<'_> {
     pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
         let Cursor { stage, step, drawn } = self.from.clone();
         let (index, plan) = (self.plan.stage_index(&self.from).unwrap_or_default(), self.plan);
-        let progress = RunUnderWay { plan, ports, index, step, drawn, stop };
+        // A checkpoint before the first step of a stage has the weights that the stage before it ended with.
+        let held = match (step, index.checked_sub(1)) {
+            (0, None) => WeightsFrom::Base,
+            (0, Some(before)) => weights_after(plan, before)?,
+            _ => weights_after(plan, index)?,
+        };
+        let progress = RunUnderWay { plan, ports, index, step, drawn, held, stop };
         progress.run(if stage.is_none() { Begin::New } else { Begin::Again })
     }
 }
@@ -73,6 +80,8 @@ struct RunUnderWay<'p, 'a> {
     step: u64,
     /// Problems drawn in the stage.
     drawn: u64,
+    /// Whose weights the policy has.
+    held: WeightsFrom,
     stop: &'p dyn Fn() -> bool,
 }
 
@@ -129,6 +138,9 @@ impl RunUnderWay<'_, '_> {
         };
         self.ports.recorder.stage_started(&facts)?;
         let outline = stage.kind.outline();
+        if self.step == 0 {
+            self.take_weights(stage)?;
+        }
         if let Some(mut training) = training(self.plan, stage, self.ports.problems)?
             && self.train(stage, &outline, training.as_mut())? == Flow::Stop
         {
@@ -141,6 +153,27 @@ impl RunUnderWay<'_, '_> {
         let weights = self.ports.policy.weights_sha256()?;
         self.ports.recorder.stage_finished(&facts, &weights)?;
         Ok(Flow::GoOn)
+    }
+
+    /// Gives the policy the weights that the stage at hand begins with, where it has others.
+    fn take_weights(&mut self, stage: &StagePlan) -> Result<(), PortError> {
+        let wanted = self.plan.weights_before(self.index);
+        let wanted = wanted.map_err(|error| weights_error(stage, error))?;
+        if wanted != self.held {
+            let named = |id: &str| {
+                let made = self.plan.stages.iter().find(|stage| stage.id == id);
+                let steps = made.map_or(0, |stage| stage.kind.outline().steps);
+                CheckpointKind::Stage.path(id, steps)
+            };
+            match &wanted {
+                WeightsFrom::Base => self.ports.policy.take_weights(EarlierWeights::Initial)?,
+                WeightsFrom::Stage(id) => {
+                    self.ports.policy.take_weights(EarlierWeights::Saved(&named(id)))?;
+                }
+            }
+        }
+        self.held = weights_after(self.plan, self.index)?;
+        Ok(())
     }
 
     /// The steps of a training stage with what belongs between them.
@@ -228,6 +261,16 @@ impl RunUnderWay<'_, '_> {
         let facts = evaluate(self.plan, suite, &mut self.ports, moment)?;
         self.ports.recorder.evaluation(&facts)
     }
+}
+
+/// Whose weights the policy has once the stage at a position has ended.
+fn weights_after(plan: &RunPlan, index: usize) -> Result<WeightsFrom, PortError> {
+    let stage = |error| plan.stages.get(index).map(|stage| weights_error(stage, error));
+    plan.weights_after(index).or_else(|error| stage(error).map_or(Ok(WeightsFrom::Base), Err))
+}
+
+fn weights_error(stage: &StagePlan, error: WeightsError) -> PortError {
+    TrainError::Weights { place: stage_place(&stage.id), error }.into()
 }
 
 /// The suites due once `step` of `steps` steps are done.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use r1x_core::plan::RunPlan;
+use r1x_core::plan::{PlanError, RunPlan, TokenizerPlan};
+use r1x_model::tokenizer::Tokenizer;
 use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
 use r1x_store::Store;
 
@@ -72,14 +73,21 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
 /// When there is no such run, or its plan is of another version of r1x.
 pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
     let spec = store.spec(run)?;
-    let mut plan = RunPlan::from_json(&spec.plan_json).map_err(|error| {
-        Failure::new(
-            code::STORE,
-            format!("the plan of run `{run}` cannot be read: {error}"),
-            "use the version of r1x that recorded it (`r1x show` names it)",
-        )
+    let folders = relocate::folders(spec.folder.as_deref(), store.path());
+    let vocabulary_size = |tokenizer: &TokenizerPlan| {
+        let mut tokenizer = tokenizer.clone();
+        relocate::tokenizer(&mut tokenizer, &folders);
+        Tokenizer::new(&tokenizer).map(|found| found.len()).map_err(|error| error.to_string())
+    };
+    let mut plan = RunPlan::from_json(&spec.plan_json, &vocabulary_size).map_err(|error| {
+        let hint = match error {
+            PlanError::Vocabulary { .. } => "bring the file back to where the plan says it is",
+            _ => "use the version of r1x that recorded it (`r1x show` names it)",
+        };
+        let message = format!("the plan of run `{run}` cannot be read: {error}");
+        Failure::new(code::STORE, message, hint)
     })?;
-    relocate::relocate(&mut plan, &relocate::folders(spec.folder.as_deref(), store.path()));
+    relocate::relocate(&mut plan, &folders);
     Ok(plan)
 }
 

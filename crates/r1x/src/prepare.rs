@@ -78,9 +78,9 @@ pub fn check_memory(
     threads: usize,
     excess: Excess,
 ) -> Result<Option<Notice>, Failure> {
-    let (sizes, vocabulary) = (sizes(problems, Some(encoder)), encoder.vocabulary_size());
-    let needed = r1x_spec::memory(plan, vocabulary, &sizes, threads);
-    let parameters = r1x_spec::parameters(&plan.model, vocabulary).total;
+    let sizes = sizes(problems, Some(encoder));
+    let needed = r1x_spec::memory(plan, &sizes, threads);
+    let parameters = r1x_spec::parameters(&plan.model).total;
     memory::fits(&needed, parameters, excess)
 }
 

@@ -22,11 +22,7 @@ pub fn find(path: &str, folders: &[PathBuf]) -> Option<PathBuf> {
 
 /// Makes every relative path of a plan one that leads to a file, where one of the folders has it.
 pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
-    let place = |path: &mut String| {
-        if let Some(found) = find(path, folders).as_deref().and_then(Path::to_str) {
-            found.clone_into(path);
-        }
-    };
+    let place = |path: &mut String| moved(path, folders);
     plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin_mut().path));
     for data in plan.data.values_mut() {
         if let SourcePlan::Jsonl { path, .. } = &mut data.source {
@@ -37,10 +33,19 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
         place(&mut judge.checkpoint);
         &mut judge.model.tokenizer
     });
-    for tokenizer in judged.chain([&mut plan.model.tokenizer]) {
-        if let TokenizerPlan::File { path, .. } = tokenizer {
-            place(path);
-        }
+    judged.chain([&mut plan.model.tokenizer]).for_each(|planned| tokenizer(planned, folders));
+}
+
+/// Makes the path of a tokenizer's file one that leads to it, where one of the folders has it.
+pub fn tokenizer(planned: &mut TokenizerPlan, folders: &[PathBuf]) {
+    if let TokenizerPlan::File { path, .. } = planned {
+        moved(path, folders);
+    }
+}
+
+fn moved(path: &mut String, folders: &[PathBuf]) {
+    if let Some(found) = find(path, folders).as_deref().and_then(Path::to_str) {
+        found.clone_into(path);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use r1x_core::PortError;
 use r1x_core::plan::Precision;
-use r1x_model::load::{Done, ModelLoad, Shape, VOCABULARY};
+use r1x_model::load::{Done, ModelLoad, Shape};
 use r1x_spec::{Estimate, Work, forward_flops};
 use serde::{Deserialize, Serialize};
 
@@ -177,10 +177,10 @@ fn place() -> Option<PathBuf> {
 fn point(shape: Shape, precision: Precision, threads: usize) -> Result<Point, PortError> {
     let mut load = ModelLoad::new(shape, precision, threads)?;
     let plan = shape.plan(precision);
-    let forward = |done: Done| forward_flops(&plan, VOCABULARY, done.tokens, done.length);
+    let forward = |done: Done| forward_flops(&plan, done.tokens, done.length);
     let sampling = fastest(|| load.sample().map(forward))?;
     let training = fastest(|| load.train().map(|done| 3.0 * forward(done)))?;
-    let token_flops = forward_flops(&plan, VOCABULARY, 1.0, 0.0);
+    let token_flops = forward_flops(&plan, 1.0, 0.0);
     Ok(Point { model: shape.name().to_owned(), precision, token_flops, sampling, training })
 }
 

@@ -9,8 +9,8 @@ use std::time::Instant;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring, UpdateFacts,
-    WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring,
+    UpdateFacts, WeightChoice,
 };
 use r1x_core::{
     Completion, Encoder, Learner, Policy, PortError, Rewarder, Sampler, Scorer, Stream,
@@ -166,6 +166,9 @@ impl<P: Policy + ?Sized> Learner for TimedPolicy<'_, P> {
     }
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         self.inner.freeze(name)
+    }
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        self.inner.take_weights(weights)
     }
     fn forget_frozen(&mut self) {
         self.inner.forget_frozen();

@@ -54,7 +54,7 @@ fn make(_: &Path) -> io::Result<(Read, Vec<Vec<u8>>)> {
             Ok(resolved) => {
                 let told = r1x_spec::plan_yaml(&resolved.plan).is_ok();
                 let sizes = std::collections::BTreeMap::new();
-                r1x_spec::estimate(&resolved.plan, resolved.vocabulary_size, &sizes, 2);
+                r1x_spec::estimate(&resolved.plan, &sizes, 2);
                 if told { "ok".to_owned() } else { "untold".to_owned() }
             }
             Err(report) => {

@@ -10,9 +10,9 @@ use super::{
 use crate::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
 
 /// The list of a planned decoder.
-pub(super) fn decoder(plan: &ModelPlan, vocabulary: usize) -> ParameterList {
+pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
     let rows = Rows { hidden: plan.hidden_size, std: plan.init_std };
-    let (hidden, matrix) = (plan.hidden_size, [vocabulary, plan.hidden_size]);
+    let (hidden, matrix) = (plan.hidden_size, [plan.vocabulary_size, plan.hidden_size]);
     let embedding = rows.factor(T::Embedding, "model.embed_tokens.weight", matrix);
     let front = [Tensor { role: Role::Embedding, ..embedding }];
     let mut back = vec![gain(T::FinalNorm, "model.norm.weight", hidden)];

@@ -197,9 +197,9 @@ pub struct ParameterList {
 }
 
 impl ParameterList {
-    /// Lists the tensors of a planned model with so many tokens in its vocabulary.
-    pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
-        family::decoder(plan, vocabulary)
+    /// Lists the tensors of a planned model.
+    pub fn new(plan: &ModelPlan) -> Self {
+        family::decoder(plan)
     }
 
     /// Every row with the number of tensors it stands for, in order.

@@ -10,6 +10,7 @@ const VOCABULARY: usize = 13;
 
 fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> ModelPlan {
     ModelPlan {
+        vocabulary_size: VOCABULARY,
         hidden_size: 10,
         layers: 2,
         attention,
@@ -75,7 +76,7 @@ fn assert_named(list: &ParameterList, expected: &[(&str, &[usize])]) {
 #[test]
 fn a_dense_model_with_grouped_queries() {
     let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
-    let list = ParameterList::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, true) }, VOCABULARY);
+    let list = ParameterList::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, true) });
     assert_named(
         &list,
         &[
@@ -100,7 +101,7 @@ fn a_dense_model_with_grouped_queries() {
 fn latent_attention_with_compressed_queries_and_an_untied_head() {
     let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
     let model = plan(mla(Some(8)), dense, false);
-    let list = ParameterList::new(&ModelPlan { layers: 1, ..model }, VOCABULARY);
+    let list = ParameterList::new(&ModelPlan { layers: 1, ..model });
     assert_named(
         &list,
         &[
@@ -127,7 +128,7 @@ fn latent_attention_with_compressed_queries_and_an_untied_head() {
 
 #[test]
 fn experts_after_a_dense_layer() {
-    let list = ParameterList::new(&plan(mla(None), moe(1, 2), true), VOCABULARY);
+    let list = ParameterList::new(&plan(mla(None), moe(1, 2), true));
     let names = named(&list);
     let from = |name: &str| {
         let first = names.iter().position(|(found, _)| found == name).unwrap_or(names.len());
@@ -176,7 +177,7 @@ fn experts_after_a_dense_layer() {
 
 #[test]
 fn roles_say_how_a_tensor_starts_and_who_changes_it() {
-    let list = ParameterList::new(&plan(gqa(), moe(0, 0), false), VOCABULARY);
+    let list = ParameterList::new(&plan(gqa(), moe(0, 0), false));
     let normal = Initial::Normal { std: 0.3 };
     for Counted { tensor, .. } in list.counted() {
         let (role, initial) = match tensor.kind {
@@ -198,7 +199,7 @@ fn roles_say_how_a_tensor_starts_and_who_changes_it() {
 #[test]
 fn layers_that_are_alike_share_their_rows() {
     let layers = |dense_layers| {
-        let list = ParameterList::new(&plan(gqa(), moe(dense_layers, 0), true), VOCABULARY);
+        let list = ParameterList::new(&plan(gqa(), moe(dense_layers, 0), true));
         let ranges = list.layers.iter().map(|layers| (layers.range.start, layers.range.end));
         let ranges: Vec<(usize, usize)> = ranges.collect();
         (ranges, list.untrained())
@@ -213,5 +214,5 @@ fn layers_that_are_alike_share_their_rows() {
 fn numbers_that_no_memory_holds_end_at_the_largest() {
     let dense = FeedForwardPlan::Dense { intermediate_size: 1 << 40 };
     let model = ModelPlan { hidden_size: 1 << 40, ..plan(gqa(), dense, true) };
-    assert_eq!(ParameterList::new(&model, VOCABULARY).total(), u64::MAX);
+    assert_eq!(ParameterList::new(&model).total(), u64::MAX);
 }

@@ -11,6 +11,7 @@ use crate::cursor::Cursor;
 
 mod data;
 mod eval;
+mod graph;
 mod loss;
 mod model;
 mod optimizer;
@@ -25,6 +26,7 @@ mod version;
 
 pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};
 pub use eval::{EvalPlan, EvalWhen};
+pub use graph::WeightsError;
 pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};
 pub use model::{
     AttentionPlan, FeedForwardPlan, JudgePlan, ModelPlan, MoePlan, Precision, TokenizerPlan,
@@ -41,7 +43,7 @@ pub use stage::{
     AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, Prompts, Reference, Rollouts,
     SftPlan, StageKind, StageOutline, StagePlan, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
-pub use version::{PLAN_VERSION, PlanError, PlanVersion};
+pub use version::{PLAN_VERSION, PlanError, PlanVersion, VocabularySizes};
 
 /// A whole run. It has no defaults: what is read must say everything, and says of which version it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct ModelPlan {
     /// How text becomes tokens.
     pub tokenizer: TokenizerPlan,
+    /// Rows of the embedding matrix and of the output head, one for each token that the model knows.
+    pub vocabulary_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Decoder layers.
@@ -63,6 +65,13 @@ pub enum TokenizerPlan {
         /// Its end-of-sequence token.
         eos: String,
     },
+}
+
+impl TokenizerPlan {
+    /// How many tokens a vocabulary of these pieces has: one each, and the end of a sequence.
+    pub fn listed_size(pieces: &[String]) -> usize {
+        pieces.len() + 1
+    }
 }
 
 /// Attention shapes.

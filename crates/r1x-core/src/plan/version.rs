@@ -9,11 +9,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::RunPlan;
+use super::{RunPlan, TokenizerPlan};
 
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
-/// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key out.
-pub const PLAN_VERSION: u64 = 2;
+/// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key out;
+/// version 3 says how large the vocabulary of a model is.
+pub const PLAN_VERSION: u64 = 3;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,23 +50,42 @@ pub enum PlanError {
         /// The path of the key, from the outside in.
         key: String,
     },
+    /// An earlier version left the size of a vocabulary to a file, which cannot be asked.
+    #[error("its version {found} did not say how many tokens {file} has, and {reason}")]
+    Vocabulary {
+        /// The version of the plan.
+        found: u64,
+        /// The file of the tokenizer.
+        file: String,
+        /// Why the file cannot be asked.
+        reason: String,
+    },
     /// The text is no plan.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
 }
 
+/// How many tokens the file of a tokenizer has, or why nobody can tell.
+pub type VocabularySizes<'f> = &'f dyn Fn(&TokenizerPlan) -> Result<usize, String>;
+
 impl RunPlan {
-    /// The plan that a JSON text of this or an earlier version says.
+    /// The plan that a JSON text of this or an earlier version says. Versions 1 and 2 left the size of a vocabulary
+    /// to the file of the tokenizer, so `sizes` is asked about each tokenizer of such a plan that is a file.
     ///
     /// # Errors
-    /// When it is of a later version, or is not a whole plan.
-    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+    /// When it is of a later version, is not a whole plan, or has a tokenizer whose size nobody can tell.
+    pub fn from_json(text: &str, sizes: VocabularySizes<'_>) -> Result<Self, PlanError> {
         let mut written: Value = serde_json::from_str(text)?;
-        match written.get("version").map_or(Some(1), Value::as_u64) {
-            Some(1) => upgrade_from_1(&mut written),
-            Some(found) if found > PLAN_VERSION => return Err(PlanError::Newer { found }),
-            // What is no version at all is reported with its place by the parser.
-            _ => {}
+        // What is no version at all is reported with its place by the parser.
+        let found = written.get("version").map_or(Some(1), Value::as_u64).unwrap_or(PLAN_VERSION);
+        if found > PLAN_VERSION {
+            return Err(PlanError::Newer { found });
+        }
+        if found == 1 {
+            upgrade_from_1(&mut written);
+        }
+        if found == 1 || found == 2 {
+            upgrade_from_2(&mut written, &|tokenizer| size_of(tokenizer, found, sizes))?;
         }
         let plan: Self = serde_json::from_value(written.clone())?;
         // The parser takes an absent optional value for none. A plan says none.
@@ -92,6 +112,40 @@ fn missing(whole: &Value, written: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// How many tokens a tokenizer of a plan of version `found` has.
+fn size_of(
+    tokenizer: &TokenizerPlan,
+    found: u64,
+    sizes: VocabularySizes<'_>,
+) -> Result<usize, PlanError> {
+    match tokenizer {
+        TokenizerPlan::Vocabulary { pieces } => Ok(TokenizerPlan::listed_size(pieces)),
+        TokenizerPlan::File { path, .. } => sizes(tokenizer)
+            .map_err(|reason| PlanError::Vocabulary { found, file: path.clone(), reason }),
+    }
+}
+
+/// Version 2 left the size of a vocabulary to the tokenizer.
+fn upgrade_from_2(
+    plan: &mut Value,
+    size: &dyn Fn(&TokenizerPlan) -> Result<usize, PlanError>,
+) -> Result<(), PlanError> {
+    let Value::Object(plan) = plan else { return Ok(()) };
+    plan.insert("version".to_owned(), json!(3));
+    let sized = |model: &mut Value| match (model.get("tokenizer"), model.as_object()) {
+        (Some(tokenizer), Some(_)) => {
+            let tokenizer: TokenizerPlan = serde_json::from_value(tokenizer.clone())?;
+            model["vocabulary_size"] = json!(size(&tokenizer)?);
+            Ok(())
+        }
+        // A model without a tokenizer is reported by the parser.
+        _ => Ok(()),
+    };
+    let judges = plan.get_mut("judges").into_iter().flat_map(values);
+    judges.filter_map(|judge| judge.get_mut("model")).try_for_each(sized)?;
+    plan.get_mut("model").map_or(Ok(()), sized)
 }
 
 /// Version 1 left out what was empty, off or came later.

@@ -19,8 +19,8 @@ pub use crate::cursor::Cursor;
 pub use error::{Boundary, PortError};
 pub use judge::{Judge, JudgeRequest};
 pub use model::{
-    Encoder, GenerateRequest, Learner, Policy, REFERENCE, Sampler, SavedCheckpoint, Scorer,
-    UpdateFacts, WeightChoice,
+    EarlierWeights, Encoder, GenerateRequest, Learner, Policy, REFERENCE, Sampler, SavedCheckpoint,
+    Scorer, UpdateFacts, WeightChoice,
 };
 pub use problems::ProblemSource;
 pub use recorder::Recorder;

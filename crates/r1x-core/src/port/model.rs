@@ -75,6 +75,15 @@ pub enum WeightChoice<'n> {
     Frozen(&'n str),
 }
 
+/// Weights that a model once had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlierWeights<'n> {
+    /// The ones that it began with, before it learnt anything.
+    Initial,
+    /// The ones that [`Learner::save`] wrote under a name.
+    Saved(&'n str),
+}
+
 /// The name of the frozen weights that a penalty pulls towards.
 pub const REFERENCE: &str = "reference";
 
@@ -117,6 +126,12 @@ pub trait Learner {
     /// # Errors
     /// When there is no memory for it on the device.
     fn freeze(&mut self, name: &str) -> Result<(), PortError>;
+
+    /// Goes on with earlier weights. Moments and frozen weights stay as they are.
+    ///
+    /// # Errors
+    /// A `Model` error when they were never saved, or cannot be read whole.
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError>;
 
     /// Forgets all frozen weights, which then take no memory and are in no checkpoint.
     fn forget_frozen(&mut self);

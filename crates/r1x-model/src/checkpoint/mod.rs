@@ -55,10 +55,15 @@ pub struct Expected<'a> {
     pub run: Option<&'a str>,
 }
 
-impl Expected<'_> {
+impl<'a> Expected<'a> {
     /// Nothing is known.
     pub const ANYTHING: Expected<'static> =
         Expected { weights_sha256: None, state_sha256: None, run: None };
+
+    /// A checkpoint of the run with this identity, which is empty outside of runs.
+    pub fn of_run(run: &'a str) -> Self {
+        Expected { run: Some(run).filter(|run| !run.is_empty()), ..Expected::ANYTHING }
+    }
 }
 
 /// What a checkpoint says about itself.

@@ -91,13 +91,13 @@ fn cleared<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
 
 impl<E: Operand> Decoder<E> {
     /// The structure of a planned model.
-    pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
+    pub fn new(plan: &ModelPlan) -> Self {
         let (width, pairing) = match plan.attention {
             AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
             AttentionPlan::Mla { qk_rope_head_dim, .. } => (qk_rope_head_dim, Pairing::Interleaved),
         };
         Self {
-            layout: Layout::new(plan, vocabulary),
+            layout: Layout::new(plan),
             hidden: plan.hidden_size,
             context_length: plan.context_length,
             recompute: plan.recompute_activations,

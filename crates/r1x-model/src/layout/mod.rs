@@ -297,9 +297,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a planned model with a vocabulary of this size.
-    pub fn new(plan: &ModelPlan, vocabulary: usize) -> Self {
-        build::layout(plan, &ParameterList::new(plan, vocabulary))
+    /// The layout of a planned model.
+    pub fn new(plan: &ModelPlan) -> Self {
+        build::layout(plan, &ParameterList::new(plan))
     }
 
     /// Whether any layer has a balance loss: then every sequence has a gradient, whatever its tokens say.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice};
+use r1x_core::port::{
+    Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
+};
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
@@ -46,6 +48,8 @@ pub struct TensorPolicy {
     bias_speed: f32,
     tokenizer: Tokenizer,
     pub(crate) home: Home,
+    /// Of the weights that the policy began with.
+    seed: u64,
     context_length: usize,
     device: Device,
 }
@@ -62,13 +66,13 @@ impl TensorPolicy {
         folder: PathBuf,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::new(&plan.tokenizer)?;
-        let layout = Layout::new(plan, tokenizer.len());
+        let tokenizer = Tokenizer::of_model(plan)?;
+        let layout = Layout::new(plan);
         let weights = Weights::<f32>::random(&layout, &Rng::new(seed));
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
-        let model = Composed::new(plan, tokenizer.len(), &variables, wide.collect(), device)?;
+        let model = Composed::new(plan, &variables, wide.collect(), device)?;
         let parameters = in_order(&layout, variables)?;
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
@@ -87,6 +91,7 @@ impl TensorPolicy {
             bias_speed,
             tokenizer,
             home: Home::at(folder),
+            seed,
         })
     }
 
@@ -458,6 +463,21 @@ impl Learner for TensorPolicy {
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         checkpoint::check_frozen(name, self.frozen.keys())?;
         self.frozen.insert(name.to_owned(), self.model.snapshot()?);
+        Ok(())
+    }
+
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        match weights {
+            EarlierWeights::Initial => {
+                let weights = Weights::<f32>::random(self.model.layout(), &Rng::new(self.seed));
+                let (values, biases) = (weights.values().to_vec(), weights.biases().to_vec());
+                self.set_weights(&Numbers { values, biases })?;
+            }
+            EarlierWeights::Saved(name) => {
+                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
+                self.load_weights(&folder, &Expected::of_run(&run))?;
+            }
+        }
         Ok(())
     }
 

@@ -39,7 +39,7 @@ impl<R: Real> Case<R> {
     }
 
     fn seeded(plan: &ModelPlan, dtype: DType, seed: u64) -> Self {
-        let decoder = Decoder::new(plan, VOCABULARY);
+        let decoder = Decoder::new(plan);
         let mut weights = Weights::<R>::random(&decoder.layout, &Rng::new(seed));
         let mut draws = Rng::new(12).stream("case").at(&[]);
         // Gains away from one and biases away from zero, so that a forgotten factor shows.
@@ -57,7 +57,7 @@ impl<R: Real> Case<R> {
         let variables = variables(&decoder.layout, &weights, dtype, &Device::Cpu).unwrap();
         let biases = weights.biases().iter();
         let biases = biases.map(|layer| layer.iter().map(|bias| bias.to_f64()).collect()).collect();
-        let composed = Composed::new(plan, VOCABULARY, &variables, biases, &Device::Cpu).unwrap();
+        let composed = Composed::new(plan, &variables, biases, &Device::Cpu).unwrap();
         Self { decoder, weights, variables, composed, packed, token_gradients }
     }
 
@@ -382,7 +382,7 @@ fn parameters_and_tokens_that_do_not_fit_are_named() {
     let case = Case::<f64>::new(&plan, DType::F64);
     let biases = || vec![vec![0.0; 4]; 2];
     let build = |variables: &BTreeMap<String, Var>, biases| {
-        Composed::new(&plan, VOCABULARY, variables, biases, &Device::Cpu).map(|_| ())
+        Composed::new(&plan, variables, biases, &Device::Cpu).map(|_| ())
     };
     let message = |result: Result<(), ModelError>| result.unwrap_err().to_string();
     build(&case.variables, biases()).unwrap();

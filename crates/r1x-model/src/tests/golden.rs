@@ -67,6 +67,7 @@ impl Golden {
         // The files say what a model is; how r1x computes it is said here.
         let plan = read["plan"].as_object_mut().unwrap();
         plan.insert("precision".to_owned(), "f32".into());
+        plan.insert("vocabulary_size".to_owned(), VOCABULARY.into());
         plan.insert("recompute_activations".to_owned(), false.into());
         Self { header: serde_json::from_value(read).unwrap(), tensors: decoded.collect() }
     }
@@ -79,7 +80,7 @@ impl Golden {
     }
 
     fn decoder<R: Real>(&self) -> (Decoder<R>, Weights<R>) {
-        let decoder = Decoder::<R>::new(&self.header.plan, VOCABULARY);
+        let decoder = Decoder::<R>::new(&self.header.plan);
         let mut weights = Weights::zeros(&decoder.layout);
         weights.edit(&decoder.layout, 1, |values, biases| {
             for parameter in &decoder.layout.parameters {
@@ -130,8 +131,7 @@ impl Golden {
         let (decoder, weights) = self.decoder::<f64>();
         let variables = variables(&decoder.layout, &weights, DType::F64, &Device::Cpu).unwrap();
         let biases = weights.biases().to_vec();
-        let model =
-            Composed::new(&self.header.plan, VOCABULARY, &variables, biases, &Device::Cpu).unwrap();
+        let model = Composed::new(&self.header.plan, &variables, biases, &Device::Cpu).unwrap();
         let packed = self.packed();
         let pass = model.pass(&packed).unwrap();
         let said = model.token_logprobs(&pass, &packed, self.header.temperature).unwrap();

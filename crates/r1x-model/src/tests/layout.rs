@@ -26,8 +26,7 @@ fn every_shape_has_as_many_parameters_as_its_list() {
         }
     }
     for plan in plans {
-        let (list, layout) =
-            (ParameterList::new(&plan, VOCABULARY), Layout::new(&plan, VOCABULARY));
+        let (list, layout) = (ParameterList::new(&plan, VOCABULARY), Layout::new(&plan));
         assert_eq!(layout.parameter_count() as u64, list.total(), "{plan:?}");
         let biases: usize = layout.biases.iter().map(|(_, experts)| experts).sum();
         assert_eq!(biases as u64, list.untrained(), "{plan:?}");
@@ -46,7 +45,7 @@ fn every_shape_has_as_many_parameters_as_its_list() {
 #[test]
 fn a_dense_layer_lies_where_it_always_lay() {
     let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
-    let layout = Layout::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, false) }, VOCABULARY);
+    let layout = Layout::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, false) });
     let offsets: Vec<usize> = layout.parameters.iter().map(|p| p.offset).collect();
     assert_eq!(offsets, [0, 144, 160, 400, 520, 640, 880, 896, 1036, 1184, 1328, 1344]);
     assert_eq!(layout.parts, [0..144, 144..1328, 1328..1474]);
@@ -64,7 +63,7 @@ fn a_dense_layer_lies_where_it_always_lay() {
 fn a_layer_with_latents_and_experts_lies_where_it_always_lay() {
     let mixture = FeedForwardPlan::Moe(MoePlan { routed_experts: 2, groups: 1, ..moe() });
     let model = ModelPlan { layers: 1, ..plan(mla(Some(8)), mixture, true) };
-    let layout = Layout::new(&model, VOCABULARY);
+    let layout = Layout::new(&model);
     let places: Vec<(&str, usize)> = layout.parameters[1..]
         .iter()
         .map(|p| (p.name.rsplit("0.").next().unwrap(), p.offset))
@@ -109,7 +108,7 @@ fn a_layer_with_latents_and_experts_lies_where_it_always_lay() {
 #[test]
 fn matrices_start_at_random_and_gains_at_one() {
     let mixture = FeedForwardPlan::Moe(moe());
-    let layout = Layout::new(&plan(mla(None), mixture, false), VOCABULARY);
+    let layout = Layout::new(&plan(mla(None), mixture, false));
     for parameter in &layout.parameters {
         let expected = match parameter.shape.len() {
             2 => Initial::Normal { std: 0.3 },

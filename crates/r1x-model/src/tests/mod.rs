@@ -61,6 +61,7 @@ pub fn moe() -> MoePlan {
 pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> ModelPlan {
     ModelPlan {
         tokenizer: testing::numbers(12),
+        vocabulary_size: 13,
         hidden_size: 10,
         layers: 2,
         context_length: 64,

@@ -237,7 +237,8 @@ judges:
         path: "stages.ID",
         text: "
 stages:
-  - id: last-look
+  - id: look-back
+    weights: cold-start        # and not those of rl, the stage before
     evaluate: {evals: [heldout]}",
     },
     Example {

@@ -32,7 +32,6 @@ const MICRO_BATCH: usize = 32;
 /// A plan and what was learnt on the way to it.
 pub(crate) struct Outcome {
     pub plan: RunPlan,
-    pub vocabulary_size: usize,
     pub plugins: Vec<(String, crate::PluginFacts)>,
 }
 
@@ -83,16 +82,14 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .collect();
         self.check_gates();
         let model = spec.model.as_ref().and_then(|model| self.model(model));
-        let policy = model.as_ref().map(|(model, _)| model);
         let judges: Vec<_> = spec
             .judges
             .0
             .iter()
-            .map(|(id, judge)| Some((id.0.clone(), self.judge(judge.as_ref()?, policy)?)))
+            .map(|(id, judge)| Some((id.0.clone(), self.judge(judge.as_ref()?, model.as_ref())?)))
             .collect();
         let stages = spec.stages.as_ref().and_then(|stages| self.stages(stages));
         let evals = self.evals(&spec.evals);
-        let (model, vocabulary_size) = model?;
         let name = spec.name.as_ref()?.0.clone();
         let plugins =
             self.rewards.iter().filter_map(|r| Some((r.id.clone(), r.facts.clone()?))).collect();
@@ -101,7 +98,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             name,
             seed: *spec.seed,
             tags: spec.tags.texts(),
-            model,
+            model: model?,
             data: self
                 .data
                 .iter()
@@ -114,7 +111,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             record: record_plan(&spec.record),
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
-        Some(Outcome { plan, vocabulary_size, plugins })
+        Some(Outcome { plan, plugins })
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) -> &mut Diagnostic {

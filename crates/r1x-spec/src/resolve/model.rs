@@ -16,14 +16,15 @@ use crate::value_types::Name;
 const EOS: &str = "<eos>";
 
 impl Resolver<'_, '_> {
-    /// The model and the size of its vocabulary, end of sequence included.
-    pub(super) fn model(&mut self, spec: &ModelSpec) -> Option<(ModelPlan, usize)> {
+    /// The model.
+    pub(super) fn model(&mut self, spec: &ModelSpec) -> Option<ModelPlan> {
         let tokenizer = self.tokenizer(&spec.tokenizer);
         let attention = self.attention(&spec.attention);
         let feed_forward = self.feed_forward(&spec.feed_forward, *spec.layers);
         let (tokenizer, vocabulary_size) = tokenizer?;
-        let model = ModelPlan {
+        Some(ModelPlan {
             tokenizer,
+            vocabulary_size,
             hidden_size: *spec.hidden_size,
             layers: *spec.layers,
             context_length: *spec.context_length,
@@ -35,8 +36,7 @@ impl Resolver<'_, '_> {
             init_std: *spec.init_std,
             precision: *spec.precision,
             recompute_activations: *spec.recompute_activations,
-        };
-        Some((model, vocabulary_size))
+        })
     }
 
     fn tokenizer(&mut self, spec: &TokenizerSpec) -> Option<(TokenizerPlan, usize)> {
@@ -62,7 +62,7 @@ impl Resolver<'_, '_> {
         facts.facts.as_ref()?;
         match self.inputs.vocabulary(&id.0, facts.plan.as_ref()?) {
             Ok(pieces) => {
-                let size = pieces.len() + 1;
+                let size = TokenizerPlan::listed_size(&pieces);
                 Some((TokenizerPlan::Vocabulary { pieces }, size))
             }
             Err(error) => {
@@ -94,7 +94,7 @@ impl Resolver<'_, '_> {
             self.error(codes::TOKENIZER, piece.span, message);
         }
         let pieces = pieces.texts();
-        let size = pieces.len() + 1;
+        let size = TokenizerPlan::listed_size(&pieces);
         Some((TokenizerPlan::Vocabulary { pieces }, size))
     }
 

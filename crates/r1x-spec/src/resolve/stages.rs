@@ -4,18 +4,23 @@ use serde_json::json;
 
 use r1x_core::plan::{
     ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, LossPlan, OptimizerPlan,
-    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan, in_order,
+    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan,
+    WeightsFrom,
 };
 
 use super::{MICRO_BATCH, Resolver};
 use crate::codes;
+use crate::diagnostic::quoted;
 use crate::lists::IdList;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{
     EvaluateSpec, GrpoSpec, KlSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
 };
-use crate::value_types::DataName;
+use crate::value_types::{DataName, Name};
+
+/// What the weights are called that a run begins with.
+const BASE: &str = "base";
 
 impl Resolver<'_, '_> {
     /// The stages in order, or `None` after reporting.
@@ -25,19 +30,57 @@ impl Resolver<'_, '_> {
             let help = "write for example `stages: [{id: warm-up, sft: {...}}]`";
             self.error(codes::COUNTS, stages.span, message).help(help);
         }
-        let read: Vec<Option<(String, StageKind)>> =
-            stages.0.iter().map(|(_, stage)| self.stage(stage.as_ref()?)).collect();
-        let stages: Vec<(String, StageKind)> = read.into_iter().collect::<Option<_>>()?;
-        Some(in_order(stages))
+        let ids: Vec<String> = stages.0.iter().map(|(id, _)| id.0.clone()).collect();
+        let read: Vec<Option<StagePlan>> = stages
+            .0
+            .iter()
+            .enumerate()
+            .map(|(index, (_, stage))| self.stage(stage.as_ref()?, &ids, index))
+            .collect();
+        read.into_iter().collect()
     }
 
-    fn stage(&mut self, stage: &StageSpec) -> Option<(String, StageKind)> {
+    fn stage(&mut self, stage: &StageSpec, ids: &[String], index: usize) -> Option<StagePlan> {
+        if stage.id.0 == BASE {
+            let message = format!("a stage cannot be called `{BASE}`");
+            let help = "that is what the weights are called which a run begins with";
+            self.error(codes::DUPLICATE_ID, stage.id.span, message).help(help);
+        }
+        let weights = self.weights(stage.weights.as_ref(), ids, index);
         let kind = match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         };
-        Some((stage.id.0.clone(), kind))
+        Some(StagePlan { id: stage.id.0.clone(), weights: weights?, kind })
+    }
+
+    /// The weights that the stage at a position begins with.
+    fn weights(
+        &mut self,
+        written: Option<&At<Name>>,
+        ids: &[String],
+        index: usize,
+    ) -> Option<WeightsFrom> {
+        let above = &ids[..index];
+        let Some(name) = written else {
+            return Some(above.last().cloned().map_or(WeightsFrom::Base, WeightsFrom::Stage));
+        };
+        if name.0 == BASE {
+            return Some(WeightsFrom::Base);
+        }
+        if above.contains(&name.0) {
+            return Some(WeightsFrom::Stage(name.value.0.clone()));
+        }
+        if ids.contains(&name.0) {
+            let message = format!("the stage {} is not above this one", quoted(&name.0));
+            let help = "stages run from top to bottom, so its weights do not exist yet";
+            self.error(codes::UNKNOWN_NAME, name.span, message).help(help);
+        } else {
+            let known: Vec<String> = [BASE.to_owned()].into_iter().chain(above.to_vec()).collect();
+            self.unknown("stage above", &name.0, name.span, &known);
+        }
+        None
     }
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {

@@ -15,6 +15,9 @@ record! {
     pub struct StageSpec {
         /// The id of the stage.
         id: Name => required;
+        /// The weights that the stage begins with: `base`, which the run begins with, or the id of a stage above.
+        /// Left out, they are those of the stage before it, and `base` for the first.
+        weights: Name => optional;
         /// What it does.
         kind: StageKindSpec => flat;
     }

@@ -43,13 +43,8 @@ pub(crate) fn suite_by_id<'a>(
     })
 }
 
-/// Finds out before the run what would make a suite fail at its end.
-pub(crate) fn check(
-    run: &RunPlan,
-    suite: &EvalPlan,
-    encoder: &dyn Encoder,
-    source: &dyn ProblemSource,
-) -> Result<(), PortError> {
+/// Finds out from the plan what would make a suite fail at its end.
+pub(crate) fn check_plan(run: &RunPlan, suite: &EvalPlan) -> Result<(), PortError> {
     let place = suite_place(&suite.id);
     let grades = grades(run, suite, &place)?;
     unweighted(&grades, &place)?;
@@ -59,6 +54,18 @@ pub(crate) fn check(
             return Err(TrainError::PassAt { place, k, samples }.into());
         }
     }
+    Ok(())
+}
+
+/// Finds out from its problems what would make a suite fail at its end.
+pub(crate) fn check_inputs(
+    run: &RunPlan,
+    suite: &EvalPlan,
+    encoder: &dyn Encoder,
+    source: &dyn ProblemSource,
+) -> Result<(), PortError> {
+    let place = suite_place(&suite.id);
+    let grades = grades(run, suite, &place)?;
     let problems = limited(source, &suite.data, &place)?;
     check_coverage(&grades[..1], &problems.iter().collect::<Vec<_>>(), source, &place)?;
     let max_tokens = suite.sampling.max_tokens;

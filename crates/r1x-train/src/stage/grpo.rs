@@ -14,7 +14,6 @@ use r1x_core::{
 use super::{StepPlace, Training, check_batch, reward_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
 use crate::draw::{ProblemStream, each, limited};
-use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -34,8 +33,8 @@ pub(crate) struct GrpoStage<'a> {
 }
 
 impl<'a> GrpoStage<'a> {
-    /// The stage called `id`. Errors when there are fewer problems than a step draws, when a reward is not
-    /// defined, or when sampling is greedy.
+    /// The stage called `id`. Errors when there are fewer problems than a step draws, or when a reward is not
+    /// defined.
     pub(crate) fn new(
         run: &RunPlan,
         id: &str,
@@ -43,9 +42,6 @@ impl<'a> GrpoStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        if plan.sampling.temperature <= 0.0 {
-            return Err(TrainError::GreedyRollouts { place }.into());
-        }
         let mut problems = Vec::new();
         for data in &plan.data {
             problems.extend(limited(source, data, &place)?);

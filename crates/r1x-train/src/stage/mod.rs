@@ -66,7 +66,7 @@ pub(crate) fn suite_place(id: &str) -> String {
 }
 
 /// The reward called `id`.
-fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, PortError> {
+pub(crate) fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<RewardPlan, PortError> {
     run.reward(id).cloned().ok_or_else(|| {
         TrainError::Unknown { place: place.to_owned(), kind: "reward", id: id.to_owned() }.into()
     })

@@ -147,16 +147,15 @@ fn a_rewarder_that_forgets_a_group_and_totals_that_overflow() {
     assert_error(&error, Boundary::Reward, &["weighted total", "inf"]);
 }
 
-/// The policy holds one set of weights at a time; beginning with other ones than are meant would be seen by nobody.
 #[test]
-fn a_stage_that_begins_with_other_weights_than_those_at_hand_is_refused() {
+fn a_stage_that_begins_with_weights_nobody_has_made_by_then_is_refused() {
     let stages = vec![sft_stage(sft_plan(2)), grpo_stage(grpo_plan(1))];
     let mut plan = run_plan(stages);
-    assert_eq!(plan.stages[1].weights, WeightsFrom::Stage("sft".to_owned()));
-    plan.stages[1].weights = WeightsFrom::Base;
+    plan.stages[0].weights = WeightsFrom::Stage("rl".to_owned());
     let error = refused(World::default(), &plan);
-    assert_error(&error, Boundary::Spec, &["stage `rl`", "the run's own weights"]);
+    assert_error(&error, Boundary::Spec, &["stage `sft`", "stage `rl`, which is not above it"]);
+    plan.stages[0].weights = WeightsFrom::Base;
     plan.stages[1].weights = WeightsFrom::Stage("other".to_owned());
     let error = refused(World::default(), &plan);
-    assert_error(&error, Boundary::Spec, &["the weights of stage `other`"]);
+    assert_error(&error, Boundary::Spec, &["stage `rl`", "a stage `other`", "does not have"]);
 }

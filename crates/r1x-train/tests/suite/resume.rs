@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use r1x_core::CheckpointKind;
-use r1x_core::plan::{EvalWhen, RunPlan};
+use r1x_core::plan::{EvalWhen, RunPlan, StageKind, StagePlan, WeightsFrom};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_train::RunOutcome;
@@ -98,6 +98,72 @@ fn a_run_interrupted_at_every_step_leaves_the_same_facts() {
     facts.extend(lasting(&finished.facts));
     assert!(attempts > 12);
     assert_eq!(facts, lasting(&finish(&plan).facts));
+}
+
+/// Supervised; reinforced from there in two ways that know nothing of each other; and once from nothing at all.
+fn branching_plan() -> RunPlan {
+    let rl = |id: &str, from: WeightsFrom| {
+        let kind = StageKind::Grpo(grpo_plan(3));
+        StagePlan { id: id.to_owned(), weights: from, kind }
+    };
+    let of = |id: &str| WeightsFrom::Stage(id.to_owned());
+    let mut plan = run_plan(vec![sft_stage(sft_plan(5))]);
+    plan.evals.push(eval_plan());
+    plan.stages.extend([
+        rl("one", of("sft")),
+        rl("two", of("sft")),
+        StagePlan { weights: of("one"), ..evaluate_stage() },
+        rl("three", of("look")),
+        rl("alone", WeightsFrom::Base),
+    ]);
+    plan
+}
+
+/// The weights that each stage ended with.
+fn ends(facts: &[Fact]) -> Vec<(String, String)> {
+    let end = |fact: &Fact| match fact {
+        Fact::StageFinished(stage, weights) => Some((stage.id.clone(), weights.clone())),
+        _ => None,
+    };
+    facts.iter().filter_map(end).collect()
+}
+
+#[test]
+fn what_a_stage_makes_depends_on_the_stage_it_begins_from_only() {
+    let plan = branching_plan();
+    let whole = ends(&finish(&plan).facts);
+    let alone = |kept: &[&str]| {
+        let mut part = plan.clone();
+        part.stages.retain(|stage| kept.contains(&stage.id.as_str()));
+        ends(&finish(&part).facts)
+    };
+    let of = |ends: &[(String, String)], id: &str| {
+        ends.iter().find(|(stage, _)| stage == id).map(|(_, weights)| weights.clone()).unwrap()
+    };
+    assert_eq!(of(&alone(&["sft", "two"]), "two"), of(&whole, "two"));
+    assert_eq!(of(&alone(&["sft", "one", "look", "three"]), "three"), of(&whole, "three"));
+    assert_eq!(of(&alone(&["alone"]), "alone"), of(&whole, "alone"));
+    // An evaluation leaves the weights that it looks at as they are.
+    assert_eq!(of(&whole, "look"), of(&whole, "one"));
+    let different: std::collections::BTreeSet<_> = whole.iter().map(|(_, end)| end).collect();
+    assert_eq!(different.len(), 5);
+}
+
+#[test]
+fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
+    let plan = branching_plan();
+    let whole = finish(&plan);
+    for stop_after in 1..=17 {
+        let first = World { stop_after, ..World::default() }.run(&plan);
+        let mut facts = lasting(&first.facts);
+        if let Ok(RunOutcome::Interrupted { .. }) = first.outcome {
+            let name = last_checkpoint(&first.facts);
+            let second = resume(&plan, &first.policy.checkpoints, &name, u64::MAX);
+            assert_eq!(second.outcome, Ok(RunOutcome::Done));
+            facts.extend(lasting(&second.facts));
+        }
+        assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
+    }
 }
 
 /// After a crash the run goes on from any earlier checkpoint; the facts from there on repeat exactly.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use r1x_core::Encoder;
 use r1x_core::plan::RunPlan;
+use r1x_core::plan::WeightsFrom;
 use r1x_model::ModelEncoder;
 use r1x_spec::{DataSize, Estimate, Resolved, estimate};
 use r1x_tasks::Problems;
@@ -26,7 +27,7 @@ pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
     let world = hosting::world(1)?;
     let resolved = plans::resolved(spec, &world)?;
     let sizes = data_sizes(&resolved.plan);
-    let estimate = estimate(&resolved.plan, resolved.vocabulary_size, &sizes, all_cores());
+    let estimate = estimate(&resolved.plan, &sizes, all_cores());
     let speed = speed()?;
     let time = speed.seconds(&estimate, resolved.plan.model.precision);
     let (_, hash) = plans::plan_json(&resolved.plan)?;
@@ -35,7 +36,7 @@ pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
             "plan": resolved.plan,
             "plan_sha256": hash,
             "settings": resolved.settings,
-            "vocabulary_size": resolved.vocabulary_size,
+            "vocabulary_size": resolved.plan.model.vocabulary_size,
             "estimate": estimate,
             "seconds": time,
             "speed": speed,
@@ -118,7 +119,7 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
                 "{} total, {} active per token ({} tokens in the vocabulary)",
                 table::count(estimate.parameters.total),
                 table::count(estimate.parameters.active),
-                resolved.vocabulary_size,
+                resolved.plan.model.vocabulary_size,
             ),
         )
         .add(
@@ -131,7 +132,17 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
         )
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
+    let mut before = WeightsFrom::Base;
     for stage in &resolved.plan.stages {
+        // Where every stage goes on from the one before it, nobody needs to be told.
+        if stage.weights != before {
+            let origin = match &stage.weights {
+                WeightsFrom::Base => "the weights of the beginning".to_owned(),
+                WeightsFrom::Stage(id) => format!("the weights of {id}"),
+            };
+            fields.add("weights", format!("{}: begins with {origin}", stage.id));
+        }
+        before = WeightsFrom::Stage(stage.id.clone());
         for (about, said) in stage.kind.outline().remarks {
             fields.add(about, format!("{}: {said}", stage.id));
         }

@@ -13,6 +13,7 @@ fn plan(precision: Precision) -> ModelPlan {
         tokenizer: TokenizerPlan::Vocabulary {
             pieces: ["yes", "no", "is", "it", "good", "?"].map(str::to_owned).to_vec(),
         },
+        vocabulary_size: 7,
         hidden_size: 16,
         layers: 2,
         context_length: 24,

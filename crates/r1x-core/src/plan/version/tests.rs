@@ -8,19 +8,28 @@ use crate::plan::StageKind;
 /// Plans that r1x wrote before they had a version: of the main experiment, and of one with shaped rewards.
 const VERSION_1: [&str; 2] = [include_str!("1-countdown.json"), include_str!("1-shaped.json")];
 
+/// A plan whose tokenizers, where they are files, have 77 tokens.
+fn read(text: &str) -> Result<RunPlan, PlanError> {
+    RunPlan::from_json(text, &|_| Ok(77))
+}
+
 #[test]
 fn plans_of_version_1_are_read_and_written_as_today() {
     for text in VERSION_1 {
-        let plan = RunPlan::from_json(text).unwrap();
+        let plan = read(text).unwrap();
         let written = serde_json::to_string(&plan).unwrap();
-        assert!(written.starts_with(r#"{"version":2,"#), "{written}");
-        assert_eq!(RunPlan::from_json(&written).unwrap(), plan);
+        assert!(written.starts_with(r#"{"version":3,"#), "{written}");
+        assert_eq!(read(&written).unwrap(), plan);
         // Everything the old plan said is still said: nothing but what is new was changed.
         let (old, new): (Value, Value) =
             (serde_json::from_str(text).unwrap(), serde_json::from_str(&written).unwrap());
-        for key in ["name", "seed", "tags", "model", "data", "evals", "record", "checkpoints"] {
+        for key in ["name", "seed", "tags", "data", "evals", "record", "checkpoints"] {
             assert_eq!(old[key], new[key], "{key}");
         }
+        let mut model = new["model"].clone();
+        let pieces = model["tokenizer"]["vocabulary"]["pieces"].as_array().unwrap().len();
+        let size = model.as_object_mut().unwrap().remove("vocabulary_size").unwrap();
+        assert_eq!((size, model), (json!(pieces + 1), old["model"].clone()));
     }
 }
 
@@ -32,7 +41,7 @@ fn what_version_1_left_out_means_what_it_meant() {
     let mut second = first.clone();
     second["data"] = json!("more");
     grpo.insert("mixed".to_owned(), json!([second]));
-    let plan = RunPlan::from_json(&old.to_string()).unwrap();
+    let plan = read(&old.to_string()).unwrap();
     let StageKind::Grpo(grpo) = &plan.stages[1].kind else { panic!("the second stage is GRPO") };
     let named: Vec<&str> = grpo.data.iter().map(|data| data.data.as_str()).collect();
     assert_eq!(named, [first["data"].as_str().unwrap(), "more"]);
@@ -45,13 +54,13 @@ fn what_version_1_left_out_means_what_it_meant() {
     for reward in old["rewards"].as_array_mut().unwrap() {
         reward.as_object_mut().unwrap().remove("max_failed_share");
     }
-    let plan = RunPlan::from_json(&old.to_string()).unwrap();
+    let plan = read(&old.to_string()).unwrap();
     assert!(plan.rewards.iter().all(|reward| reward.max_failed_share == 1.0));
 }
 
 #[test]
 fn a_plan_of_today_leaves_nothing_out() {
-    let plan = RunPlan::from_json(VERSION_1[1]).unwrap();
+    let plan = read(VERSION_1[1]).unwrap();
     let whole = serde_json::to_value(&plan).unwrap();
     let mut left_out = 0;
     for path in paths(&whole) {
@@ -61,14 +70,14 @@ fn a_plan_of_today_leaves_nothing_out() {
         object.remove(key).unwrap();
         // What is absent may be an entry of a table, whose keys the user chose; anything else is missed.
         let table = ["/data", "/judges"].contains(&parent) || parent.ends_with("/gate");
-        let read = RunPlan::from_json(&torn.to_string());
+        let read = read(&torn.to_string());
         assert!(table || read.is_err(), "a plan without {path} was read");
         left_out += 1;
     }
     assert!(left_out > 150, "{left_out} keys");
     let mut torn = whole;
     torn["rewards"][1]["judged_by"]["plugin"]["limits"].as_object_mut().unwrap().remove("fuel");
-    let error = RunPlan::from_json(&torn.to_string()).unwrap_err().to_string();
+    let error = read(&torn.to_string()).unwrap_err().to_string();
     assert_eq!(error, "it lacks `rewards.1.judged_by.plugin.limits.fuel`");
 }
 
@@ -97,13 +106,41 @@ fn paths(value: &Value) -> Vec<String> {
 
 #[test]
 fn plans_of_other_versions_and_things_that_are_no_plan_are_refused_in_words() {
-    let told = |text: &str| RunPlan::from_json(text).unwrap_err().to_string();
-    let newer = told(r#"{"version": 3}"#);
-    assert_eq!(newer, "it has version 3, and this r1x reads the versions 1 to 2");
+    let told = |text: &str| read(text).unwrap_err().to_string();
+    let newer = told(r#"{"version": 4}"#);
+    assert_eq!(newer, "it has version 4, and this r1x reads the versions 1 to 3");
     assert!(told(r#"{"version": "two"}"#).contains("invalid type: string \"two\""));
-    assert!(told(r#"{"version": 0}"#).contains("version 0 instead of 2"));
-    for text in ["", "[]", "3", "{}", "null", r#"{"version": 2}"#, r#"{"stages": 7, "data": [3]}"#]
-    {
-        RunPlan::from_json(text).unwrap_err();
+    assert!(told(r#"{"version": 0}"#).contains("version 0 instead of 3"));
+    for text in [
+        "",
+        "[]",
+        "3",
+        "{}",
+        "null",
+        r#"{"version": 2}"#,
+        r#"{"version": 3}"#,
+        r#"{"stages": 7, "data": [3]}"#,
+    ] {
+        read(text).unwrap_err();
     }
+}
+
+#[test]
+fn a_tokenizer_of_version_2_is_asked_how_large_its_vocabulary_is() {
+    let mut old = serde_json::to_value(read(VERSION_1[0]).unwrap()).unwrap();
+    old["version"] = json!(2);
+    let file = json!({"file": {"path": "a/tokenizer.json", "sha256": "00", "eos": "<end>"}});
+    let judge = json!({"checkpoint": "c", "sha256": "11", "model": old["model"].clone()});
+    old["judges"] = json!({ "critic": judge });
+    old["model"]["tokenizer"] = file;
+    for model in ["/model", "/judges/critic/model"] {
+        let model = old.pointer_mut(model).unwrap().as_object_mut().unwrap();
+        model.remove("vocabulary_size").unwrap();
+    }
+    let plan = read(&old.to_string()).unwrap();
+    assert_eq!(plan.model.vocabulary_size, 77);
+    assert_ne!(plan.judges["critic"].model.vocabulary_size, 77);
+    let error = RunPlan::from_json(&old.to_string(), &|_| Err("it is gone".to_owned()));
+    let expected = "its version 2 did not say how many tokens a/tokenizer.json has, and it is gone";
+    assert_eq!(error.unwrap_err().to_string(), expected);
 }

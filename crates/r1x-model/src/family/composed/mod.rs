@@ -134,12 +134,11 @@ impl Composed {
     /// When a parameter is missing or does not fit the plan, or the device refuses a table.
     pub fn new(
         plan: &ModelPlan,
-        vocabulary: usize,
         weights: &BTreeMap<String, Var>,
         biases: Vec<Vec<f64>>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let layout = Layout::new(plan, vocabulary);
+        let layout = Layout::new(plan);
         for (index, (name, experts)) in layout.biases.iter().enumerate() {
             let found = biases.get(index).map_or(0, Vec::len);
             if found != *experts {

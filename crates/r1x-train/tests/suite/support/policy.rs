@@ -10,7 +10,7 @@ use std::sync::Arc;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
 use r1x_core::{
     Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
@@ -304,6 +304,14 @@ impl Learner for TablePolicy {
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         self.references_set += usize::from(name == REFERENCE);
         self.state.frozen.insert(name.to_owned(), self.state.logits.clone());
+        Ok(())
+    }
+
+    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        self.state.logits = match weights {
+            EarlierWeights::Initial => BTreeMap::new(),
+            EarlierWeights::Saved(name) => self.checkpoints.borrow()[name].0.logits.clone(),
+        };
         Ok(())
     }
 
