@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(millions(big.train(1, 161), 160), 180.1);
     }
 
-    /// `small-moe`: q 256·256, to latents 256·80, from latents 64·4·112, out 256·256; the gate 8·256, and
+    /// `small-moe`: q 256·256, to latents 256·80, from latents 64·4·112, out 256·256; the router 8·256, and
     /// three experts of 3·256·256.
     #[test]
     fn mixtures_go_through_as_many_weights_as_their_dense_models() {

@@ -117,7 +117,7 @@ fn rollout(index: usize) -> RewardedRollout {
     };
     let term = |value: f64| RewardTerm {
         clipped: Some(value),
-        gate: None,
+        condition: None,
         counted: Some(value),
         weight: 1.0,
         normalized: None,

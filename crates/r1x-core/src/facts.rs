@@ -1,7 +1,7 @@
 //! Facts: what a run leaves behind. They are only ever added.
 
 use crate::checkpoint::CheckpointKind;
-use crate::rollout::{CreditedGroup, FinishReason, GateState, RewardOutcome, RewardStatus};
+use crate::rollout::{ConditionState, CreditedGroup, FinishReason, RewardOutcome, RewardStatus};
 
 /// A stage begins or ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,9 +47,9 @@ pub struct EvalSample {
     pub finish: FinishReason,
     /// What the grading reward said.
     pub value: Option<f64>,
-    /// What its gate says; `None` without a gate.
-    pub gate: Option<GateState>,
-    /// Its value as it counts: inside its bounds, and behind its gate.
+    /// Whether the condition of that reward is met; `None` for a reward without a condition.
+    pub condition: Option<ConditionState>,
+    /// Its value as it counts: inside its bounds, and as its condition lets it.
     pub score: Option<f64>,
     /// How grading ended.
     pub status: RewardStatus,

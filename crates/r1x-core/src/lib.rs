@@ -36,7 +36,7 @@ pub use port::{
 pub use problem::{Problem, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{
-    Completion, CreditedGroup, FinishReason, GateState, PendingGroup, RewardOutcome, RewardStatus,
-    RewardTerm, RewardedGroup, RewardedRollout, Rollout, RolloutGroup, TrainingBatch,
+    Completion, ConditionState, CreditedGroup, FinishReason, PendingGroup, RewardOutcome,
+    RewardStatus, RewardTerm, RewardedGroup, RewardedRollout, Rollout, RolloutGroup, TrainingBatch,
     TrainingSequence,
 };

@@ -169,25 +169,25 @@ impl RewardOutcome {
     }
 }
 
-/// What a reward's gate says about a rollout.
+/// Whether the condition of a reward (`only_if` in a spec) is met in a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GateState {
+pub enum ConditionState {
     /// The deciding reward reaches the bound.
-    Open,
-    /// It does not.
-    Closed,
-    /// It has no value, so nobody knows.
+    Met,
+    /// The deciding reward stays below the bound.
+    Unmet,
+    /// The deciding reward has no value, so nobody knows.
     Unknown,
 }
 
-impl GateState {
-    /// The word used in the store.
+impl ConditionState {
+    /// The word used in the column `gate` of the store, and hashed into digests.
     pub fn as_str(self) -> &'static str {
         match self {
-            GateState::Open => "open",
-            GateState::Closed => "closed",
-            GateState::Unknown => "unknown",
+            ConditionState::Met => "open",
+            ConditionState::Unmet => "closed",
+            ConditionState::Unknown => "unknown",
         }
     }
 }
@@ -197,9 +197,9 @@ impl GateState {
 pub struct RewardTerm {
     /// The outcome's value, moved into the reward's bounds.
     pub clipped: Option<f64>,
-    /// What its gate says; `None` without a gate.
-    pub gate: Option<GateState>,
-    /// What is weighted: the clipped value, or what a gate makes of it.
+    /// Whether its condition is met; `None` for a reward without a condition.
+    pub condition: Option<ConditionState>,
+    /// What is weighted: the clipped value, or what its condition makes of it.
     pub counted: Option<f64>,
     /// The reward's weight at this step.
     pub weight: f64,

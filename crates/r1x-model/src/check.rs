@@ -129,7 +129,7 @@ fn moe() -> ModelPlan {
             expert_intermediate_size: 32,
             groups: 4,
             groups_per_token: 2,
-            normalize_gate: true,
+            normalize_affinities: true,
             routed_scaling: 1.5,
             bias_update_speed: 0.001,
             balance_loss: 0.01,

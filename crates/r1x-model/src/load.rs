@@ -81,7 +81,7 @@ impl Shape {
                     expert_intermediate_size: 96,
                     groups: 1,
                     groups_per_token: 1,
-                    normalize_gate: true,
+                    normalize_affinities: true,
                     routed_scaling: 1.0,
                     bias_update_speed: 0.001,
                     balance_loss: 0.0,

@@ -94,12 +94,12 @@ codes! {
     HELDOUT = "R1X0121", "a stage trains on held-out problems",
         "Held-out problems are only ever evaluated on; a figure measured on problems the policy has seen \
          says nothing about problems it has not. Train on the `train` split of the data set.";
-    GATE = "R1X0131", "a reward's gate cannot be followed",
+    CONDITION = "R1X0131", "a reward's condition cannot be followed",
         "`only_if` names another reward, which must reach a bound for this one to count. It has to be scored in \
          the same stage (with weight 0 it decides and adds nothing), be able to reach the bound, and not depend \
          on the reward it decides about.";
     FOR = "R1X0132", "rewards and data do not meet",
-        "A reward with `for` judges only the problems that meet its conditions. In every stage and eval that uses \
+        "A reward with `for` judges only the problems that match it. In every stage and eval that uses \
          it, it must judge something, and in a stage every data set needs a reward that judges it: rollouts that \
          nobody judges teach nothing.";
     KL_GRADIENT = "R1X0141", "the penalty has no gradient on average",

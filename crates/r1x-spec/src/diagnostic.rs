@@ -296,6 +296,19 @@ fn listed<'a>(words: impl IntoIterator<Item = &'a str>, last: &str) -> String {
     }
 }
 
+/// Keys that had another name before, and the names that they have now.
+const RENAMED: [(&str, &str); 1] = [("normalize_gate", "norm_topk_prob")];
+
+/// The key that was surely meant: the present name of a renamed one, or the nearest of those that are known.
+pub(crate) fn meant<'a>(
+    key: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let renamed = RENAMED.iter().find(|(old, _)| *old == key);
+    let present = renamed.and_then(|(_, new)| candidates.clone().into_iter().find(|k| k == new));
+    present.or_else(|| nearest(key, candidates))
+}
+
 /// The candidate that `word` most likely was meant to be.
 pub(crate) fn nearest<'a>(
     word: &str,
@@ -363,5 +376,9 @@ mod tests {
         assert_eq!(nearest("group_szie", ["lr", "group_size"]), Some("group_size"));
         assert_eq!(nearest("lr_rate", ["steps", "lr"]), Some("lr"));
         assert_eq!(nearest("x", ["lr", "steps"]), None);
+        let keys = ["groups", "norm_topk_prob"];
+        assert_eq!(meant("normalize_gate", keys), Some("norm_topk_prob"));
+        assert_eq!(meant("normalize_gate", ["groups"]), None);
+        assert_eq!(meant("grops", keys), Some("groups"));
     }
 }

@@ -1,7 +1,7 @@
 //! `--set path=value`: an argument becomes a layer with one path, merged like a file that extends the spec.
 
 use crate::codes;
-use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
+use crate::diagnostic::{Diagnostic, all_words, meant, quoted};
 use crate::extends::{Conflicts, merge};
 use crate::node::{Entry, Node, Value};
 use crate::schema_tree::{RecordShape, Shape};
@@ -180,7 +180,7 @@ impl Path<'_> {
         let owner = if done.is_empty() { "a spec".to_owned() } else { quoted(&done.join(".")) };
         let message = format!("{owner} has no {what} {}", quoted(key));
         let mut diagnostic = Diagnostic::at(self.sources, codes::SET, span, message);
-        if let Some(near) = nearest(key, known.iter().copied()) {
+        if let Some(near) = meant(key, known.iter().copied()) {
             diagnostic.label(format!("did you mean `{near}`?"));
         } else if !known.is_empty() {
             diagnostic.help(format!("it has {}", all_words(known.iter().copied())));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::codes;
-use crate::diagnostic::{Diagnostic, all_words, nearest, one_of_words, quoted};
+use crate::diagnostic::{Diagnostic, all_words, meant, nearest, one_of_words, quoted};
 use crate::node::{Entry, Node};
 use crate::schema_tree::{FieldShape, Need, Range, RecordShape, Shape};
 use crate::source::{Origin, Sources, Span};
@@ -302,13 +302,13 @@ impl<'n> Fields<'n> {
     pub fn finish(self, reader: &mut Reader) {
         let written = |key: &&str| self.entries.iter().any(|entry| entry.key == **key);
         let unwritten: Vec<&str> = self.known.iter().copied().filter(|k| !written(k)).collect();
-        let mut meant = Vec::new();
+        let mut found = Vec::new();
         for entry in self.entries {
             if self.known.contains(&entry.key.as_str()) {
                 continue;
             }
-            let near = nearest(&entry.key, unwritten.iter().copied());
-            meant.extend(near);
+            let near = meant(&entry.key, unwritten.iter().copied());
+            found.extend(near);
             let message = format!("unknown key {}", quoted(&entry.key));
             let diagnostic = reader.error(codes::UNKNOWN_KEY, entry.key_span, message);
             match near {
@@ -320,7 +320,7 @@ impl<'n> Fields<'n> {
             };
         }
         for keys in &self.missing {
-            if keys.iter().any(|key| meant.contains(key)) {
+            if keys.iter().any(|key| found.contains(key)) {
                 continue;
             }
             let empty = self.entries.iter().find(|entry| keys.contains(&entry.key.as_str()));

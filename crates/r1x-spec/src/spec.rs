@@ -175,7 +175,7 @@ record! {
 }
 
 record! {
-    /// A mixture of experts (DeepSeek-V3): shared experts plus a sigmoid-gated choice of routed ones.
+    /// A mixture of experts (DeepSeek-V3): shared experts, plus a choice among routed ones by sigmoid affinities.
     pub struct MoeSpec {
         /// The number of routed experts in a layer.
         routed_experts: usize => required, PARTS;
@@ -189,8 +189,8 @@ record! {
         groups: usize => default(1), PARTS;
         /// The number of groups that a token may choose its experts from.
         groups_per_token: usize => default(1), PARTS;
-        /// Whether the chosen gate values are divided by their sum.
-        normalize_gate: bool => default(true);
+        /// Whether the affinities of the chosen experts are divided by their sum.
+        norm_topk_prob: bool => default(true);
         /// The factor on the output of the routed experts.
         routed_scaling: f64 => default(1.0), Range::from(1e-3).to(1e3);
         /// The step by which the bias of an expert moves after every optimizer update, up when it had too few
@@ -312,7 +312,7 @@ record! {
 }
 
 record! {
-    /// Problems a reward judges: those that meet every condition given.
+    /// Problems a reward judges: those that match all that is given.
     pub struct ForSpec {
         /// The ids of the data sets that the problems come from. Left out, they may come from any.
         data: Vec<At<Name>> => optional;
@@ -324,7 +324,7 @@ record! {
 }
 
 record! {
-    /// A gate: a reward counts only if another one reaches a bound.
+    /// A condition: a reward counts only if another one reaches a bound.
     pub struct OnlyIfSpec {
         /// The id of the deciding reward. Where it has no value, this reward has none either.
         reward: Name => required;

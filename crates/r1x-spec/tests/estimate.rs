@@ -26,7 +26,7 @@ fn mixture_of_experts_with_latent_attention() {
     let resolved = shipped("countdown", &MOE);
     let sum = parameters(&resolved.plan.model);
     // embedding 120*128; per layer: norms 256, q 128*4*48, kv_a 128*48, kv_a norm 32, kv_b 32*4*64,
-    // o 128*128, gate 8*128, 9 experts of 3*128*96; final norm 128.
+    // o 128*128, router 8*128, 9 experts of 3*128*96; final norm 128.
     let layer = 256 + 24_576 + 6_144 + 32 + 8_192 + 16_384 + 1_024 + 9 * 36_864;
     assert_eq!(sum.total, 15_360 + 2 * layer + 128);
     // Six of the eight routed experts of a layer are not used by a token.

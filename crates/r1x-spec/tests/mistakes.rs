@@ -36,6 +36,7 @@ const CASES: &[Case] = &[
         "unknown key that is near nothing",
         &[("      lr: 3e-4", "      lr: 3e-4\n      wombat: 1")],
     ),
+    edit("renamed key", &[("experts_per_token: 2", "experts_per_token: 2, normalize_gate: true")]),
     edit("missing key", &[("      steps: 400\n", "")]),
     edit("key without a value", &[("      steps: 400", "      steps:")]),
     edit("text for a number", &[("lr: 3e-4", "lr: fast")]),
@@ -161,40 +162,40 @@ const CASES: &[Case] = &[
     edit("bounds without room", &[("weight: 0.1", "clip: [1, 1]")]),
     edit("one bound", &[("weight: 0.1", "clip: [1]")]),
     edit(
-        "gate on an unknown reward",
+        "condition on an unknown reward",
         &[("countdown.wasm}", "countdown.wasm, only_if: {reward: fromat, at_least: 1}}")],
     ),
     edit(
-        "gate without a bound",
+        "condition without a bound",
         &[("countdown.wasm}", "countdown.wasm, only_if: {reward: format}}")],
     ),
     edit(
-        "gate on itself",
+        "condition on itself",
         &[("countdown.wasm}", "countdown.wasm, only_if: {reward: equation, at_least: 1}}")],
     ),
     edit(
-        "gates in a circle",
+        "conditions in a circle",
         &[
             ("weight: 0.1", "only_if: {reward: equation, at_least: 1}"),
             ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
         ],
     ),
     edit(
-        "gate that is not scored",
+        "condition that is not scored",
         &[
             ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
             ("[format, equation]", "[equation]"),
         ],
     ),
     edit(
-        "gate that cannot open",
+        "condition that cannot be met",
         &[
             ("weight: 0.1", "clip: [0, 0.5]"),
             ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
         ],
     ),
     edit(
-        "grade whose gate does not judge the data",
+        "grade whose deciding reward does not judge the data",
         &[
             ("weight: 0.1", "for: {data: [file]}"),
             ("countdown.wasm}", "countdown.wasm, only_if: {reward: format, at_least: 1}}"),
@@ -324,6 +325,7 @@ const CASES: &[Case] = &[
     edit("not a map", &[(BASE, "- a\n")]),
     set("set without a value", &["seed"]),
     set("set an unknown key", &["stages.rl.grpo.lr_rate=1"]),
+    set("set a renamed key", &["model.feed_forward.moe.normalize_gate=false"]),
     set("set an unknown id", &["stages.rk.grpo.lr=1"]),
     set("set inside an unknown reward", &["rewards.equatin.weight=1"]),
     set("set another alternative", &["model.attention.gqa.heads=2"]),

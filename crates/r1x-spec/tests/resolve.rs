@@ -296,8 +296,9 @@ fn shaped_rewards_become_their_plan() {
     let points = [(0, 0.3), (300, 0.1)].map(|(step, weight)| WeightPoint { step, weight });
     assert_eq!(format.weight, 0.3);
     assert_eq!(format.shaping.course, Some(CoursePlan::Points(points.to_vec())));
-    let gate = GatePlan { reward: "format".to_owned(), at_least: 1.0, otherwise: Otherwise::Zero };
-    assert_eq!(equation.shaping, ShapingPlan { gate: Some(gate), ..Default::default() });
+    let condition =
+        ConditionPlan { reward: "format".to_owned(), at_least: 1.0, otherwise: Otherwise::Zero };
+    assert_eq!(equation.shaping, ShapingPlan { condition: Some(condition), ..Default::default() });
     let schedule =
         SchedulePlan { kind: ScheduleKind::Constant, warmup_steps: 100, final_ratio: 0.0 };
     assert_eq!(length.weight, 0.2);
@@ -306,7 +307,7 @@ fn shaped_rewards_become_their_plan() {
         ShapingPlan {
             applies: Some(AppliesPlan { data: Some(vec!["countdown".to_owned()]), column: None }),
             clip: Some(Bounds { low: -0.5, high: 0.0 }),
-            gate: None,
+            condition: None,
             course: Some(CoursePlan::Schedule(schedule)),
         }
     );

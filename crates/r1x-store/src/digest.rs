@@ -7,7 +7,9 @@
 
 use r1x_core::digest::hex;
 use r1x_core::facts::{EvalFacts, StepFacts};
-use r1x_core::rollout::{CreditedGroup, GateState, RewardOutcome, RewardTerm, RewardedRollout};
+use r1x_core::rollout::{
+    ConditionState, CreditedGroup, RewardOutcome, RewardTerm, RewardedRollout,
+};
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
@@ -66,7 +68,7 @@ impl Facts {
             }
             self.text("term");
             self.number(index as u64);
-            self.text(term.gate.map_or("none", GateState::as_str));
+            self.text(term.condition.map_or("none", ConditionState::as_str));
             self.optional(term.clipped);
             self.optional(term.counted);
             self.real(term.weight);
@@ -86,7 +88,7 @@ impl Facts {
 /// Whether a reward's value counts as it is, and is compared as part of the total.
 fn is_plain(outcome: &RewardOutcome, term: &RewardTerm) -> bool {
     let as_it_is = term.clipped == outcome.value && term.counted == outcome.value;
-    as_it_is && term.gate.is_none() && term.normalized.is_none()
+    as_it_is && term.condition.is_none() && term.normalized.is_none()
 }
 
 /// The hash of one step.
@@ -109,8 +111,8 @@ pub(crate) fn evaluation(facts: &EvalFacts) -> String {
             hash.tokens(&sample.tokens, &sample.logprobs);
             hash.text(sample.status.as_str());
             hash.optional(sample.score);
-            if sample.gate.is_some() || sample.value != sample.score {
-                hash.text(sample.gate.map_or("none", GateState::as_str));
+            if sample.condition.is_some() || sample.value != sample.score {
+                hash.text(sample.condition.map_or("none", ConditionState::as_str));
                 hash.optional(sample.value);
             }
         }

@@ -9,7 +9,7 @@ use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalSample, StageFacts, StepFa
 use r1x_core::plan::RecordPlan;
 use r1x_core::problem::Problem;
 use r1x_core::rollout::{
-    CreditedGroup, GateState, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
+    ConditionState, CreditedGroup, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
 };
 
 pub use self::step::StepTiming;
@@ -298,7 +298,7 @@ fn sample_row(place: SamplePlace, record: &RecordPlan, sample: &EvalSample) -> [
         record.tokens.then(|| u32_bytes(&sample.tokens)).into(),
         record.logprobs.then(|| f32_bytes(&sample.logprobs)).into(),
         sample.value.into(),
-        sample.gate.map(GateState::as_str).into(),
+        sample.condition.map(ConditionState::as_str).into(),
     ]
 }
 

@@ -36,8 +36,8 @@ pub fn check<'p>(
     if errors.is_empty() { Ok(Checked { plan, from }) } else { Err(errors) }
 }
 
-/// Checks the cursor, the stages from it on and every suite as far as the plan alone tells: that ids, counts, gates and
-/// weights fit together. One error for each stage and suite that would fail.
+/// Checks the cursor, the stages from it on and every suite as far as the plan alone tells: that ids, counts, conditions
+/// of rewards and weights fit together. One error for each stage and suite that would fail.
 pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
     if let Err(error) = check_cursor(plan, from) {
         return vec![error];

@@ -2,7 +2,7 @@
 
 use r1x_core::advantage::{advantages, decoupled, whitening};
 use r1x_core::plan::{AdvantagePlan, CombineOrder, GrpoPlan, RewardPlan};
-use r1x_core::reward::{Combination, GateError, applies, weight};
+use r1x_core::reward::{Combination, ConditionError, applies, weight};
 use r1x_core::{
     CreditedGroup, PortError, Problem, ProblemSource, RewardOutcome, RewardedGroup,
     RewardedRollout, Rollout,
@@ -19,7 +19,7 @@ pub(crate) fn at_step<'a>(
 ) -> Result<Combination<'a>, PortError> {
     let weights = rewards.iter().map(|reward| weight(reward, step, plan.steps)).collect();
     let combination = Combination::new(rewards, weights, plan.advantage.combine.clip);
-    combination.map_err(|error| gate(error, place))
+    combination.map_err(|error| condition(error, place))
 }
 
 /// How an evaluation reads its grade and the rewards that decide about it: a grade is no part of a sum, so
@@ -29,11 +29,11 @@ pub(crate) fn unweighted<'a>(
     place: &str,
 ) -> Result<Combination<'a>, PortError> {
     let combination = Combination::new(rewards, vec![1.0; rewards.len()], None);
-    combination.map_err(|error| gate(error, place))
+    combination.map_err(|error| condition(error, place))
 }
 
-fn gate(error: GateError, place: &str) -> PortError {
-    TrainError::Gate { place: place.to_owned(), error }.into()
+fn condition(error: ConditionError, place: &str) -> PortError {
+    TrainError::Condition { place: place.to_owned(), error }.into()
 }
 
 /// A rollout with its outcomes and what they come to. The error is a total that is not finite.

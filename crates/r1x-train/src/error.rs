@@ -162,13 +162,13 @@ pub enum TrainError {
         /// How many were due.
         expected: usize,
     },
-    /// A reward whose gate cannot be followed.
+    /// A reward whose condition cannot be followed.
     #[error("{place}: {error}")]
-    Gate {
+    Condition {
         /// Who asked.
         place: String,
         /// Why not.
-        error: r1x_core::reward::GateError,
+        error: r1x_core::reward::ConditionError,
     },
     /// A problem that no reward judges.
     #[error("{place}: {problem}: no reward judges this problem of the data `{data}`")]
@@ -226,7 +226,7 @@ impl TrainError {
             | TrainError::UnknownStage { .. }
             | TrainError::ForeignPlace { .. } => Boundary::Data,
             TrainError::Unknown { .. }
-            | TrainError::Gate { .. }
+            | TrainError::Condition { .. }
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
@@ -258,7 +258,9 @@ impl TrainError {
                 "name the column with the solutions, or train this stage on another data set"
             }
             TrainError::Unknown { .. } => "define it in the spec, or correct the id",
-            TrainError::Gate { .. } => "correct the reward's only_if, or score that reward too",
+            TrainError::Condition { .. } => {
+                "correct the reward's only_if, or score that reward too"
+            }
             TrainError::NotJudged { .. } | TrainError::NeverJudges { .. } => {
                 "compare the `for` of the rewards with the data sets and the values of the column"
             }

@@ -4,7 +4,7 @@
 
 use r1x_core::estimate::deviation;
 use r1x_core::plan::RewardPlan;
-use r1x_core::{CreditedGroup, FinishReason, GateState, RewardTerm};
+use r1x_core::{ConditionState, CreditedGroup, FinishReason, RewardTerm};
 
 use crate::optimize::Updates;
 
@@ -64,7 +64,7 @@ pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String
 struct Metrics(Vec<(String, f64)>);
 
 impl Metrics {
-    /// What bounds, gate and course of one reward did, where it has them.
+    /// What bounds, condition and course of one reward did, where it has them.
     fn shaping<'a>(
         &mut self,
         reward: &RewardPlan,
@@ -76,10 +76,10 @@ impl Metrics {
         }
         let counted = terms.clone().filter_map(|term| term.counted);
         self.put_some(&format!("reward.{id}.counted"), mean(counted));
-        if shaping.gate.is_some() {
-            let open = terms.clone().filter_map(|term| term.gate);
-            let open = open.map(|gate| share(gate == GateState::Open));
-            self.put_some(&format!("reward.{id}.open"), mean(open));
+        if shaping.condition.is_some() {
+            let states = terms.clone().filter_map(|term| term.condition);
+            let met = states.map(|state| share(state == ConditionState::Met));
+            self.put_some(&format!("reward.{id}.open"), mean(met));
         }
         if shaping.course.is_some() {
             let weight = terms.map(|term| term.weight).next();

@@ -164,18 +164,18 @@ fn shaped_rewards_can_be_followed_in_the_store() {
            FROM v_rollouts JOIN said USING (rollout_id)");
     assert_eq!(sums["rollouts"], 12 * 6 * 4);
     assert!(sums["off"].as_f64().unwrap() < 1e-12, "{sums}");
-    let gates = ask(
+    let conditions = ask(
         "SELECT sum(e.gate = 'closed' AND e.counted <> 0) + sum((e.gate = 'open') <> (f.value >= 1)) AS wrong,
                 sum(e.gate = 'closed') AS closed, min(f.weight) AS last, max(f.weight) AS first
            FROM v_rewards e JOIN v_rewards f USING (rollout_id)
           WHERE e.run = :run AND e.reward = 'equation' AND f.reward = 'format'",
     );
-    assert_eq!(gates["wrong"], 0);
-    assert!(gates["closed"].as_i64().unwrap() > 0);
-    let last = gates["last"].as_f64().unwrap();
-    assert!((last - (0.3 - 0.2 * 11.0 / 300.0)).abs() < 1e-12 && gates["first"] == 0.3);
+    assert_eq!(conditions["wrong"], 0);
+    assert!(conditions["closed"].as_i64().unwrap() > 0);
+    let last = conditions["last"].as_f64().unwrap();
+    assert!((last - (0.3 - 0.2 * 11.0 / 300.0)).abs() < 1e-12 && conditions["first"] == 0.3);
     let shown = bench.ok(&["show", "latest@3.1.2"]);
-    for word in ["gate", "counted", "normalized", "length", "data        countdown"] {
+    for word in ["only_if", "counted", "normalized", "length", "data        countdown"] {
         assert!(shown.contains(word), "{word} is not in\n{shown}");
     }
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/length.wasm");

@@ -195,9 +195,9 @@ impl Rows {
             self.factor(kind, &format!("model.layers.{{layer}}.{prefix}.{name}"), shape)
         };
         [
-            row(T::Gate, "gate_proj.weight", [inner, self.hidden]),
-            joined(row(T::Up, "up_proj.weight", [inner, self.hidden])),
-            row(T::Down, "down_proj.weight", [self.hidden, inner]),
+            row(T::GateProjection, "gate_proj.weight", [inner, self.hidden]),
+            joined(row(T::UpProjection, "up_proj.weight", [inner, self.hidden])),
+            row(T::DownProjection, "down_proj.weight", [self.hidden, inner]),
         ]
     }
 }

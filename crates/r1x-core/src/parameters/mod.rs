@@ -46,11 +46,11 @@ pub enum TensorKind {
     /// What is added to the affinity of each routed expert when experts are chosen.
     SelectionBias,
     /// The gate projection of a SwiGLU.
-    Gate,
+    GateProjection,
     /// The up projection of a SwiGLU.
-    Up,
+    UpProjection,
     /// The down projection of a SwiGLU.
-    Down,
+    DownProjection,
     /// The gain of the norm after the last layer.
     FinalNorm,
     /// From the residual stream to logits, `[vocabulary, hidden]`; absent where the embedding serves as head.

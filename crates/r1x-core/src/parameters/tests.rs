@@ -191,7 +191,8 @@ fn roles_say_how_a_tensor_starts_and_who_changes_it() {
         };
         assert_eq!((tensor.role, tensor.initial), (role, initial), "{}", tensor.name);
         assert_eq!(role.is_trained(), role != Role::SelectionBias);
-        let joined = [TensorKind::Key, TensorKind::Value, TensorKind::Up].contains(&tensor.kind);
+        let joined =
+            [TensorKind::Key, TensorKind::Value, TensorKind::UpProjection].contains(&tensor.kind);
         assert_eq!(tensor.neighbour == Neighbour::Joined, joined, "{}", tensor.name);
     }
 }

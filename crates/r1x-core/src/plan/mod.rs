@@ -36,8 +36,8 @@ pub use record::{CheckpointPlan, RecordPlan};
 pub use reward::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 pub use sampling::SamplingPlan;
 pub use shaping::{
-    AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan, GatePlan, Otherwise,
-    ShapingPlan, WeightPoint,
+    AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, ConditionPlan, CoursePlan,
+    Otherwise, ShapingPlan, WeightPoint,
 };
 pub use stage::{
     AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, Prompts, Reference, Rollouts,
@@ -99,7 +99,7 @@ impl RunPlan {
                 break;
             }
             graders.push(reward);
-            next = reward.shaping.gate.as_ref().map(|gate| gate.reward.as_str());
+            next = reward.shaping.condition.as_ref().map(|condition| condition.reward.as_str());
         }
         graders
     }

@@ -108,7 +108,7 @@ pub enum AttentionPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedForwardPlan {
-    /// A gated feed-forward (SwiGLU) that every token goes through.
+    /// A SwiGLU feed-forward that every token goes through.
     Dense {
         /// Its inner width.
         intermediate_size: usize,
@@ -117,7 +117,7 @@ pub enum FeedForwardPlan {
     Moe(MoePlan),
 }
 
-/// DeepSeek-V3's mixture of experts: shared experts plus a sigmoid-gated top-k of routed ones.
+/// DeepSeek-V3's mixture of experts: shared experts, plus the top k of the routed ones by their sigmoid affinity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MoePlan {
     /// Routed experts.
@@ -132,8 +132,8 @@ pub struct MoePlan {
     pub groups: usize,
     /// Groups a token may choose experts from.
     pub groups_per_token: usize,
-    /// Whether the chosen gate values are divided by their sum.
-    pub normalize_gate: bool,
+    /// Whether the affinities of the chosen experts are divided by their sum (`norm_topk_prob` in published files).
+    pub normalize_affinities: bool,
     /// Factor on the routed experts' output.
     pub routed_scaling: f64,
     /// Step γ of the loss-free bias update, per optimizer update; 0 turns it off.

@@ -1,5 +1,5 @@
-//! The part of the plan that says how rewards become totals: whom a reward judges, its bounds, its gate, the
-//! course of its weight, and how the rewards of a rollout are put together.
+//! The part of the plan that says how rewards become totals: what a reward judges, its bounds, its condition,
+//! the course of its weight, and how the rewards of a rollout are put together.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct ShapingPlan {
     /// Bounds its value is moved into.
     pub clip: Option<Bounds>,
     /// Another reward that decides whether it counts.
-    pub gate: Option<GatePlan>,
+    pub condition: Option<ConditionPlan>,
     /// Course of its weight; `None` keeps the weight of the plan.
     pub course: Option<CoursePlan>,
 }
@@ -26,11 +26,11 @@ impl ShapingPlan {
 
     /// Whether what counts can differ from what the reward says, or its weight from step to step.
     pub fn changes_values(&self) -> bool {
-        self.clip.is_some() || self.gate.is_some() || self.course.is_some()
+        self.clip.is_some() || self.condition.is_some() || self.course.is_some()
     }
 }
 
-/// Which problems a reward judges: those that meet every condition given.
+/// Which problems a reward judges: those that match both parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AppliesPlan {
     /// Ids of data sets; `None` takes any.
@@ -64,18 +64,18 @@ impl Bounds {
     }
 }
 
-/// A reward that decides whether another one counts.
+/// The condition of a reward (`only_if` in a spec): another reward decides whether it counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GatePlan {
+pub struct ConditionPlan {
     /// Id of the deciding reward.
     pub reward: String,
-    /// The gate is open when that reward counts at least this.
+    /// The condition is met when the deciding reward counts at least this.
     pub at_least: f64,
-    /// What the gated reward is when the gate is closed.
+    /// What the reward is when its condition is not met.
     pub otherwise: Otherwise,
 }
 
-/// What a reward behind a closed gate is.
+/// What a reward is whose condition is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {

@@ -54,10 +54,10 @@ fn feed_forward() -> impl Strategy<Value = FeedForwardPlan> {
     let dense =
         any::<usize>().prop_map(|intermediate_size| FeedForwardPlan::Dense { intermediate_size });
     let mixture = (any::<[usize; 2]>(), any::<bool>(), number()).prop_map(
-        |([routed_experts, groups], normalize_gate, balance_loss)| {
+        |([routed_experts, groups], normalize_affinities, balance_loss)| {
             let mut plan = testing::mixture();
             (plan.routed_experts, plan.groups) = (routed_experts, groups);
-            (plan.normalize_gate, plan.balance_loss) = (normalize_gate, balance_loss);
+            (plan.normalize_affinities, plan.balance_loss) = (normalize_affinities, balance_loss);
             FeedForwardPlan::Moe(plan)
         },
     );
@@ -143,18 +143,16 @@ fn shaping() -> impl Strategy<Value = ShapingPlan> {
     let applies = (option::of(vec(text(), 0..3)), option::of(column))
         .prop_map(|(data, column)| AppliesPlan { data, column });
     let otherwise = prop_oneof![Just(Otherwise::Zero), Just(Otherwise::Mask)];
-    let gate = (text(), number(), otherwise).prop_map(|(reward, at_least, otherwise)| GatePlan {
-        reward,
-        at_least,
-        otherwise,
-    });
+    let condition = (text(), number(), otherwise)
+        .prop_map(|(reward, at_least, otherwise)| ConditionPlan { reward, at_least, otherwise });
     let point = (any::<u64>(), number()).prop_map(|(step, weight)| WeightPoint { step, weight });
     let course = prop_oneof![
         schedule().prop_map(CoursePlan::Schedule),
         vec(point, 1..3).prop_map(CoursePlan::Points)
     ];
-    (option::of(applies), option::of(bounds()), option::of(gate), option::of(course))
-        .prop_map(|(applies, clip, gate, course)| ShapingPlan { applies, clip, gate, course })
+    (option::of(applies), option::of(bounds()), option::of(condition), option::of(course)).prop_map(
+        |(applies, clip, condition, course)| ShapingPlan { applies, clip, condition, course },
+    )
 }
 
 fn reward() -> impl Strategy<Value = RewardPlan> {

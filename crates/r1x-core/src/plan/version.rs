@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{RunPlan, TokenizerPlan};
 
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
-/// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key out;
-/// version 3 says how large the vocabulary of a model is.
+/// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key
+/// out. Version 3 keeps the word `gate` for evaluations: a reward has a `condition`, and a mixture of experts says whether
+/// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is.
 pub const PLAN_VERSION: u64 = 3;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -127,27 +128,6 @@ fn size_of(
     }
 }
 
-/// Version 2 left the size of a vocabulary to the tokenizer.
-fn upgrade_from_2(
-    plan: &mut Value,
-    size: &dyn Fn(&TokenizerPlan) -> Result<usize, PlanError>,
-) -> Result<(), PlanError> {
-    let Value::Object(plan) = plan else { return Ok(()) };
-    plan.insert("version".to_owned(), json!(3));
-    let sized = |model: &mut Value| match (model.get("tokenizer"), model.as_object()) {
-        (Some(tokenizer), Some(_)) => {
-            let tokenizer: TokenizerPlan = serde_json::from_value(tokenizer.clone())?;
-            model["vocabulary_size"] = json!(size(&tokenizer)?);
-            Ok(())
-        }
-        // A model without a tokenizer is reported by the parser.
-        _ => Ok(()),
-    };
-    let judges = plan.get_mut("judges").into_iter().flat_map(values);
-    judges.filter_map(|judge| judge.get_mut("model")).try_for_each(sized)?;
-    plan.get_mut("model").map_or(Ok(()), sized)
-}
-
 /// Version 1 left out what was empty, off or came later.
 fn upgrade_from_1(plan: &mut Value) {
     let Value::Object(plan) = plan else { return };
@@ -220,6 +200,58 @@ fn grpo_from_1(grpo: &mut Map<String, Value>) {
     if let Some(Value::Object(advantage)) = grpo.get_mut("advantage") {
         let plain = json!({"order": "sum_then_normalize", "whiten": false, "clip": null});
         add(advantage, "combine", plain);
+    }
+}
+
+/// Version 2 had other words, and left the size of a vocabulary to the tokenizer, which `size` knows.
+fn upgrade_from_2(
+    plan: &mut Value,
+    size: &dyn Fn(&TokenizerPlan) -> Result<usize, PlanError>,
+) -> Result<(), PlanError> {
+    let Value::Object(plan) = plan else { return Ok(()) };
+    plan.insert("version".to_owned(), json!(3));
+    plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
+    let upgrade = |model: &mut Value| {
+        model_from_2(model);
+        vocabulary_from_2(model, size)
+    };
+    let judges = plan.get_mut("judges").into_iter().flat_map(values);
+    judges.filter_map(|judge| judge.get_mut("model")).try_for_each(upgrade)?;
+    plan.get_mut("model").map_or(Ok(()), upgrade)
+}
+
+fn vocabulary_from_2(
+    model: &mut Value,
+    size: &dyn Fn(&TokenizerPlan) -> Result<usize, PlanError>,
+) -> Result<(), PlanError> {
+    let Value::Object(model) = model else { return Ok(()) };
+    // A model without a tokenizer is reported by the parser.
+    if let Some(tokenizer) = model.get("tokenizer") {
+        let size = size(&serde_json::from_value(tokenizer.clone())?)?;
+        add(model, "vocabulary_size", json!(size));
+    }
+    Ok(())
+}
+
+/// What decides whether a reward counts was its `gate`.
+fn condition_from_2(reward: &mut Value) {
+    rename(reward.get_mut("shaping"), "gate", "condition");
+}
+
+fn model_from_2(model: &mut Value) {
+    affinities_from_2(model);
+}
+
+/// Whether affinities are divided by their sum was `normalize_gate`.
+fn affinities_from_2(model: &mut Value) {
+    rename(model.pointer_mut("/feed_forward/moe"), "normalize_gate", "normalize_affinities");
+}
+
+/// Gives a key of an object another name.
+fn rename(object: Option<&mut Value>, old: &str, new: &str) {
+    let Some(Value::Object(object)) = object else { return };
+    if let Some(value) = object.remove(old) {
+        add(object, new, value);
     }
 }
 

@@ -1,4 +1,4 @@
-//! From what rewards said about a rollout to its total: bounds, gates, weights, sum.
+//! From what rewards said about a rollout to its total: bounds, conditions, weights, sum.
 
 mod applies;
 mod weight;
@@ -6,19 +6,19 @@ mod weight;
 pub use applies::applies;
 pub use weight::weight;
 
-use crate::plan::{Bounds, GatePlan, Otherwise, RewardPlan};
-use crate::rollout::{GateState, RewardOutcome, RewardTerm};
+use crate::plan::{Bounds, ConditionPlan, Otherwise, RewardPlan};
+use crate::rollout::{ConditionState, RewardOutcome, RewardTerm};
 
-/// Gates that cannot be followed.
+/// Conditions that cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GateError {
+pub enum ConditionError {
     /// The deciding reward is not scored here.
-    #[error("the reward `{reward}` counts only if `{gate}` does, which is not scored with it")]
+    #[error("the reward `{reward}` counts only if `{decider}` does, which is not scored with it")]
     Missing {
-        /// The gated reward.
+        /// The reward with the condition.
         reward: String,
-        /// The deciding one.
-        gate: String,
+        /// The deciding reward.
+        decider: String,
     },
     /// A reward that decides, over others or directly, about itself.
     #[error("the reward `{reward}` counts only if it counts itself")]
@@ -33,8 +33,8 @@ pub enum GateError {
 pub struct Combination<'a> {
     rewards: &'a [RewardPlan],
     weights: Vec<f64>,
-    /// Position of the reward that decides about each.
-    gates: Vec<Option<usize>>,
+    /// The position of the reward that decides about each.
+    deciders: Vec<Option<usize>>,
     /// Positions, every deciding reward before those it decides about.
     order: Vec<usize>,
     clip: Option<Bounds>,
@@ -55,17 +55,17 @@ impl<'a> Combination<'a> {
     /// Of these rewards with these weights, one each; totals are moved into `clip`.
     ///
     /// # Errors
-    /// When a gate is not among the rewards, or gates go in a circle.
+    /// When a deciding reward is not among the rewards, or conditions go in a circle.
     pub fn new(
         rewards: &'a [RewardPlan],
         weights: Vec<f64>,
         clip: Option<Bounds>,
-    ) -> Result<Self, GateError> {
-        let gates = rewards.iter().map(|reward| position(rewards, reward));
-        let gates = gates.collect::<Result<Vec<_>, _>>()?;
-        let order = ordered(&gates)
-            .map_err(|index| GateError::Circle { reward: rewards[index].id.clone() })?;
-        Ok(Self { rewards, weights, gates, order, clip })
+    ) -> Result<Self, ConditionError> {
+        let deciders = rewards.iter().map(|reward| position(rewards, reward));
+        let deciders = deciders.collect::<Result<Vec<_>, _>>()?;
+        let order = ordered(&deciders)
+            .map_err(|index| ConditionError::Circle { reward: rewards[index].id.clone() })?;
+        Ok(Self { rewards, weights, deciders, order, clip })
     }
 
     /// The rewards, in the order of the outcomes.
@@ -87,18 +87,18 @@ impl<'a> Combination<'a> {
         let mut terms: Vec<RewardTerm> = (0..self.rewards.len())
             .map(|index| RewardTerm {
                 clipped: clipped(index),
-                gate: None,
+                condition: None,
                 counted: clipped(index),
                 weight: self.weights.get(index).copied().unwrap_or(0.0),
                 normalized: None,
             })
             .collect();
         for &index in &self.order {
-            let gate = self.rewards[index].shaping.gate.as_ref();
-            if let (Some(gate), Some(decider)) = (gate, self.gates[index]) {
-                let state = state(gate, terms[decider].counted);
-                terms[index].gate = Some(state);
-                terms[index].counted = behind(gate, state, terms[index].clipped);
+            let condition = self.rewards[index].shaping.condition.as_ref();
+            if let (Some(condition), Some(decider)) = (condition, self.deciders[index]) {
+                let state = state(condition, terms[decider].counted);
+                terms[index].condition = Some(state);
+                terms[index].counted = under(condition, state, terms[index].clipped);
             }
         }
         // A weight of 0 adds nothing, and gives no total either: where all others are missing, the rollout has not
@@ -112,53 +112,55 @@ impl<'a> Combination<'a> {
 }
 
 /// Where the reward that decides about this one stands.
-fn position(rewards: &[RewardPlan], reward: &RewardPlan) -> Result<Option<usize>, GateError> {
-    let Some(gate) = &reward.shaping.gate else { return Ok(None) };
-    let found = rewards.iter().position(|other| other.id == gate.reward);
-    let missing = || GateError::Missing { reward: reward.id.clone(), gate: gate.reward.clone() };
+fn position(rewards: &[RewardPlan], reward: &RewardPlan) -> Result<Option<usize>, ConditionError> {
+    let Some(condition) = &reward.shaping.condition else { return Ok(None) };
+    let found = rewards.iter().position(|other| other.id == condition.reward);
+    let missing =
+        || ConditionError::Missing { reward: reward.id.clone(), decider: condition.reward.clone() };
     found.map(Some).ok_or_else(missing)
 }
 
 /// Positions with every decider before whom it decides about; the error is one that stands in a circle.
-fn ordered(gates: &[Option<usize>]) -> Result<Vec<usize>, usize> {
-    let mut order: Vec<usize> = Vec::with_capacity(gates.len());
-    while order.len() < gates.len() {
+fn ordered(deciders: &[Option<usize>]) -> Result<Vec<usize>, usize> {
+    let mut order: Vec<usize> = Vec::with_capacity(deciders.len());
+    while order.len() < deciders.len() {
         let ready = |index: &usize| {
-            !order.contains(index) && gates[*index].is_none_or(|gate| order.contains(&gate))
+            !order.contains(index)
+                && deciders[*index].is_none_or(|decider| order.contains(&decider))
         };
-        match (0..gates.len()).find(ready) {
+        match (0..deciders.len()).find(ready) {
             Some(index) => order.push(index),
-            None => return Err(in_circle(gates, &order)),
+            None => return Err(in_circle(deciders, &order)),
         }
     }
     Ok(order)
 }
 
-/// Where following the gates from a position outside the order ends up: inside the circle itself, which the
+/// Where following the conditions from a position outside the order ends up: inside the circle itself, which the
 /// position need not be.
-fn in_circle(gates: &[Option<usize>], order: &[usize]) -> usize {
-    let mut index = (0..gates.len()).find(|index| !order.contains(index)).unwrap_or_default();
-    for _ in 0..gates.len() {
-        index = gates[index].unwrap_or(index);
+fn in_circle(deciders: &[Option<usize>], order: &[usize]) -> usize {
+    let mut index = (0..deciders.len()).find(|index| !order.contains(index)).unwrap_or_default();
+    for _ in 0..deciders.len() {
+        index = deciders[index].unwrap_or(index);
     }
     index
 }
 
-fn state(gate: &GatePlan, decider: Option<f64>) -> GateState {
+fn state(condition: &ConditionPlan, decider: Option<f64>) -> ConditionState {
     match decider {
-        None => GateState::Unknown,
-        Some(value) if value >= gate.at_least => GateState::Open,
-        Some(_) => GateState::Closed,
+        None => ConditionState::Unknown,
+        Some(value) if value >= condition.at_least => ConditionState::Met,
+        Some(_) => ConditionState::Unmet,
     }
 }
 
-/// A gate never gives a value to a reward that has none, and one that cannot be told open or closed takes it
-/// away: a failure of the deciding plugin says nothing about the rollout.
-fn behind(gate: &GatePlan, state: GateState, value: Option<f64>) -> Option<f64> {
-    match (state, gate.otherwise) {
-        (GateState::Open, _) => value,
-        (GateState::Closed, Otherwise::Zero) => value.map(|_| 0.0),
-        (GateState::Closed, Otherwise::Mask) | (GateState::Unknown, _) => None,
+/// The value of a reward under its condition. A condition never gives a value to a reward that has none, and an unknown
+/// one takes it away: a failure of the deciding plugin says nothing about the rollout.
+fn under(condition: &ConditionPlan, state: ConditionState, value: Option<f64>) -> Option<f64> {
+    match (state, condition.otherwise) {
+        (ConditionState::Met, _) => value,
+        (ConditionState::Unmet, Otherwise::Zero) => value.map(|_| 0.0),
+        (ConditionState::Unmet, Otherwise::Mask) | (ConditionState::Unknown, _) => None,
     }
 }
 

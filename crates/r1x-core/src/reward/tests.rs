@@ -1,13 +1,13 @@
 //! Totals by value: tables worked by hand.
 
 use super::*;
-use crate::plan::{GatePlan, ShapingPlan};
+use crate::plan::{ConditionPlan, ShapingPlan};
 use crate::rollout::RewardStatus;
 use crate::testing::reward;
 
-fn gated(id: &str, by: &str, at_least: f64, otherwise: Otherwise) -> RewardPlan {
-    let gate = Some(GatePlan { reward: by.to_owned(), at_least, otherwise });
-    RewardPlan { shaping: ShapingPlan { gate, ..Default::default() }, ..reward(id) }
+fn conditional(id: &str, by: &str, at_least: f64, otherwise: Otherwise) -> RewardPlan {
+    let condition = Some(ConditionPlan { reward: by.to_owned(), at_least, otherwise });
+    RewardPlan { shaping: ShapingPlan { condition, ..Default::default() }, ..reward(id) }
 }
 
 fn clipped(id: &str, low: f64, high: f64) -> RewardPlan {
@@ -78,22 +78,25 @@ fn values_and_totals_are_moved_into_their_bounds() {
 }
 
 #[test]
-fn a_gate_is_open_from_its_bound_on() {
-    let rewards = [gated("answer", "format", 0.5, Otherwise::Zero), reward("format")];
+fn a_condition_is_met_from_its_bound_on() {
+    let rewards = [conditional("answer", "format", 0.5, Otherwise::Zero), reward("format")];
     let weights = [1.0, 0.25];
     let of = |format: f64| combine(&rewards, &weights, &[Some(3.0), Some(format)]);
-    let open = of(0.5);
-    assert_eq!((open.terms[0].gate, open.terms[0].counted), (Some(GateState::Open), Some(3.0)));
-    assert_eq!(open.total, Some(3.125));
-    let closed = of(0.25);
-    assert_eq!(closed.terms[0].gate, Some(GateState::Closed));
-    assert_eq!((closed.terms[0].clipped, closed.terms[0].counted), (Some(3.0), Some(0.0)));
-    assert_eq!((closed.total, closed.terms[1].gate), (Some(0.0625), None));
+    let met = of(0.5);
+    assert_eq!(
+        (met.terms[0].condition, met.terms[0].counted),
+        (Some(ConditionState::Met), Some(3.0))
+    );
+    assert_eq!(met.total, Some(3.125));
+    let unmet = of(0.25);
+    assert_eq!(unmet.terms[0].condition, Some(ConditionState::Unmet));
+    assert_eq!((unmet.terms[0].clipped, unmet.terms[0].counted), (Some(3.0), Some(0.0)));
+    assert_eq!((unmet.total, unmet.terms[1].condition), (Some(0.0625), None));
 }
 
 #[test]
-fn a_closed_gate_can_leave_the_reward_out() {
-    let rewards = [reward("format"), gated("answer", "format", 1.0, Otherwise::Mask)];
+fn an_unmet_condition_can_leave_the_reward_out() {
+    let rewards = [reward("format"), conditional("answer", "format", 1.0, Otherwise::Mask)];
     assert_eq!(
         counted(&combine(&rewards, &[0.0, 1.0], &[Some(0.0), Some(3.0)])),
         [Some(0.0), None]
@@ -101,45 +104,45 @@ fn a_closed_gate_can_leave_the_reward_out() {
 }
 
 #[test]
-fn a_gate_without_a_value_leaves_the_reward_without_one() {
+fn a_condition_on_no_value_leaves_the_reward_without_one() {
     for otherwise in [Otherwise::Zero, Otherwise::Mask] {
-        let rewards = [reward("format"), gated("answer", "format", 1.0, otherwise)];
+        let rewards = [reward("format"), conditional("answer", "format", 1.0, otherwise)];
         let combined = combine(&rewards, &[1.0, 1.0], &[None, Some(3.0)]);
-        assert_eq!(combined.terms[1].gate, Some(GateState::Unknown));
+        assert_eq!(combined.terms[1].condition, Some(ConditionState::Unknown));
         assert_eq!((counted(&combined), combined.total), (vec![None, None], None));
     }
 }
 
 #[test]
-fn a_gate_gives_no_value_to_a_reward_that_has_none() {
-    let rewards = [reward("format"), gated("answer", "format", 1.0, Otherwise::Zero)];
+fn a_condition_gives_no_value_to_a_reward_that_has_none() {
+    let rewards = [reward("format"), conditional("answer", "format", 1.0, Otherwise::Zero)];
     assert_eq!(counted(&combine(&rewards, &[1.0, 1.0], &[Some(0.0), None])), [Some(0.0), None]);
 }
 
-/// `a` behind `b` behind `c`: a closed gate of `b` makes `b` 0, which closes that of `a`. Bounds come first.
+/// `a` counts only if `b` does, and `b` only if `c` does: where `c` is too low `b` is 0, and so is `a`. Bounds come first.
 #[test]
-fn gates_look_at_what_counts_in_any_order_of_the_list() {
-    let mut b = gated("b", "c", 1.0, Otherwise::Zero);
+fn conditions_look_at_what_counts_in_any_order_of_the_list() {
+    let mut b = conditional("b", "c", 1.0, Otherwise::Zero);
     b.shaping.clip = Some(Bounds { low: 0.0, high: 0.5 });
-    let rewards = [gated("a", "b", 0.5, Otherwise::Zero), b, reward("c")];
+    let rewards = [conditional("a", "b", 0.5, Otherwise::Zero), b, reward("c")];
     let of = |c: f64| counted(&combine(&rewards, &[1.0; 3], &[Some(7.0), Some(9.0), Some(c)]));
     assert_eq!(of(1.0), [Some(7.0), Some(0.5), Some(1.0)]);
     assert_eq!(of(0.0), [Some(0.0), Some(0.0), Some(0.0)]);
 }
 
 #[test]
-fn gates_that_cannot_be_followed_are_refused() {
+fn conditions_that_cannot_be_followed_are_refused() {
     let error = |rewards: &[RewardPlan]| {
         Combination::new(rewards, vec![1.0; rewards.len()], None).unwrap_err().to_string()
     };
-    let behind = |id, by| gated(id, by, 1.0, Otherwise::Zero);
+    let after = |id, by| conditional(id, by, 1.0, Otherwise::Zero);
     assert_eq!(
-        error(&[behind("a", "b")]),
+        error(&[after("a", "b")]),
         "the reward `a` counts only if `b` does, which is not scored with it"
     );
-    assert_eq!(error(&[behind("a", "a")]), "the reward `a` counts only if it counts itself");
+    assert_eq!(error(&[after("a", "a")]), "the reward `a` counts only if it counts itself");
     // `first` is only led into the circle.
-    let circle = error(&[behind("first", "a"), behind("a", "b"), behind("b", "a")]);
+    let circle = error(&[after("first", "a"), after("a", "b"), after("b", "a")]);
     assert!(
         circle.starts_with("the reward `a`") || circle.starts_with("the reward `b`"),
         "{circle}"

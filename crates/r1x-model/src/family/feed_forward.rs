@@ -20,15 +20,16 @@ use crate::weights::Weights;
 /// Activations of one SwiGLU over some rows.
 #[derive(Clone, Debug, Default)]
 struct SwigluStash<E: Operand> {
-    /// Gates and ups of every row, rounded, `[rows, 2 · inner]`.
-    gate_up: Vec<E>,
-    /// silu(gate) · up of every row, `[rows, inner]`.
+    /// The gate and the up projection of every row, rounded, `[rows, 2 · inner]`.
+    gate_up_proj: Vec<E>,
+    /// silu(gate_proj) · up_proj of every row, `[rows, inner]`.
     act: Vec<E>,
-    /// Gates and ups as they leave the product, `[ROWS, 2 · inner]`, of the rows that are being computed.
+    /// The gate and the up projection as they leave the product, `[ROWS, 2 · inner]`, of the rows that are being
+    /// computed.
     fresh: Vec<E::Real>,
 }
 
-/// Rows whose gates and ups stay in the second-level cache.
+/// Rows whose gate and up projections stay in the second-level cache.
 const ROWS: usize = 64;
 
 /// What the forward pass leaves for the backward pass.
@@ -42,8 +43,8 @@ pub struct Stash<E: Operand> {
     affinities: Vec<E::Real>,
     /// The experts of every row, ascending, `[rows, experts_per_token]`; empty after a dense layer.
     chosen: Vec<u32>,
-    /// The weight of every choice, laid out as `chosen`.
-    gates: Vec<E::Real>,
+    /// The coefficient of every choice, laid out as `chosen`.
+    coefficients: Vec<E::Real>,
     /// Slots (token · experts_per_token + rank) sorted by expert.
     order: Vec<u32>,
     /// Where each expert starts in `order`; one more entry for the end.
@@ -61,14 +62,14 @@ pub struct Stash<E: Operand> {
 pub struct BackwardScratch<E: Operand> {
     /// The gradient of the activations of one SwiGLU, `[rows, inner]`.
     d_act: Vec<E::Real>,
-    /// The gradient of the gates and ups of one SwiGLU, `[rows, 2 · inner]`.
-    d_gate_up: Vec<E>,
+    /// The gradient of the gate and the up projection of one SwiGLU, `[rows, 2 · inner]`.
+    d_gate_up_proj: Vec<E>,
     /// The gradient of the gathered rows, `[slots, hidden]`.
     d_gathered: Vec<E::Real>,
     /// The gradient of the routed experts' outputs as operands, `[slots, hidden]`.
     d_outputs: Vec<E>,
-    /// The gradient of the gates, `[rows, experts_per_token]`.
-    d_gates: Vec<E::Real>,
+    /// The gradient of the coefficients, `[rows, experts_per_token]`.
+    d_coefficients: Vec<E::Real>,
     /// The gradient of the affinities by the balance loss, `[rows, experts]`.
     d_affinities: Vec<E::Real>,
     /// The gradient of the router's logits, `[rows, experts]`.
@@ -112,26 +113,26 @@ fn swiglu_forward<E: Operand>(
     stash: &mut SwigluStash<E>,
     range: Range<usize>,
 ) {
-    let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
-    let gate_up = &mut stash.gate_up[range.start * 2 * inner..range.end * 2 * inner];
+    let (rows, inner, hidden) = (range.len(), block.gate_proj.rows, block.gate_proj.columns);
+    let gate_up_proj = &mut stash.gate_up_proj[range.start * 2 * inner..range.end * 2 * inner];
     let act = &mut stash.act[range.start * inner..range.end * inner];
     let fresh = reserve(&mut stash.fresh, rows.min(ROWS) * 2 * inner);
-    let chunks = gate_up.chunks_mut(ROWS * 2 * inner).zip(act.chunks_mut(ROWS * inner));
-    for ((gate_up, act), x) in chunks.zip(x.chunks(ROWS * hidden)) {
+    let chunks = gate_up_proj.chunks_mut(ROWS * 2 * inner).zip(act.chunks_mut(ROWS * inner));
+    for ((gate_up_proj, act), x) in chunks.zip(x.chunks(ROWS * hidden)) {
         let (x, rows) = (Strided { data: x, stride: hidden }, act.len() / inner);
         // Activations come from what the product gave; the backward pass is content with what is rounded.
-        let fresh = &mut fresh[..gate_up.len()];
-        linear::forward(weights, block.gate_up, x, (fresh, 2 * inner), rows, Write::Overwrite);
+        let fresh = &mut fresh[..gate_up_proj.len()];
+        linear::forward(weights, block.gate_up_proj, x, (fresh, 2 * inner), rows, Write::Overwrite);
         swiglu_rows(fresh, inner, act);
-        round_all(fresh, gate_up);
+        round_all(fresh, gate_up_proj);
     }
     let act = Strided { data: &*act, stride: inner };
-    linear::forward(weights, block.down, act, (y, hidden), rows, write);
+    linear::forward(weights, block.down_proj, act, (y, hidden), rows, write);
 }
 
 impl<E: Operand> SwigluStash<E> {
     fn reserve(&mut self, rows: usize, inner: usize) {
-        reserve(&mut self.gate_up, rows * 2 * inner);
+        reserve(&mut self.gate_up_proj, rows * 2 * inner);
         reserve(&mut self.act, rows * inner);
     }
 
@@ -144,27 +145,27 @@ impl<E: Operand> SwigluStash<E> {
         (x, dy): (&[E], &[E]),
         dx: &mut [E::Real],
         gradient: &mut Gradient<'_, E>,
-        (d_act, d_gate_up): (&mut Vec<E::Real>, &mut Vec<E>),
+        (d_act, d_gate_up_proj): (&mut Vec<E::Real>, &mut Vec<E>),
         range: Range<usize>,
     ) {
-        let (rows, inner, hidden) = (range.len(), block.gate.rows, block.gate.columns);
+        let (rows, inner, hidden) = (range.len(), block.gate_proj.rows, block.gate_proj.columns);
         let (x, dy) = (Strided { data: x, stride: hidden }, Strided { data: dy, stride: hidden });
         let d_act = reserve(d_act, rows * inner);
-        linear::backward(weights, block.down, dy, (d_act, inner), rows, Write::Overwrite);
+        linear::backward(weights, block.down_proj, dy, (d_act, inner), rows, Write::Overwrite);
         let act = &self.act[range.start * inner..range.end * inner];
         linear::weight_gradient(
-            block.down,
+            block.down_proj,
             Strided { data: act, stride: inner },
             dy,
             gradient,
             rows,
         );
-        let gate_up = &self.gate_up[range.start * 2 * inner..range.end * 2 * inner];
-        let d_gate_up = reserve(d_gate_up, rows * 2 * inner);
-        swiglu_rows_backward(gate_up, inner, d_act, d_gate_up);
-        let dy = Strided { data: &*d_gate_up, stride: 2 * inner };
-        linear::backward(weights, block.gate_up, dy, (dx, hidden), rows, Write::Overwrite);
-        linear::weight_gradient(block.gate_up, x, dy, gradient, rows);
+        let gate_up_proj = &self.gate_up_proj[range.start * 2 * inner..range.end * 2 * inner];
+        let d_gate_up_proj = reserve(d_gate_up_proj, rows * 2 * inner);
+        swiglu_rows_backward(gate_up_proj, inner, d_act, d_gate_up_proj);
+        let dy = Strided { data: &*d_gate_up_proj, stride: 2 * inner };
+        linear::backward(weights, block.gate_up_proj, dy, (dx, hidden), rows, Write::Overwrite);
+        linear::weight_gradient(block.gate_up_proj, x, dy, gradient, rows);
     }
 }
 
@@ -187,7 +188,7 @@ pub fn forward<E: Operand>(
     stash: &mut Stash<E>,
 ) {
     let mut whole = |block: &Swiglu, stash: &mut SwigluStash<E>| {
-        stash.reserve(rows, block.gate.rows);
+        stash.reserve(rows, block.gate_proj.rows);
         swiglu_forward(weights, block, normed, (&mut *x, Write::Add), stash, 0..rows);
     };
     match block {
@@ -211,7 +212,7 @@ fn kernel(plan: &MoePlan) -> Router {
         chosen: plan.experts_per_token,
         groups: plan.groups,
         groups_chosen: plan.groups_per_token,
-        normalize: plan.normalize_gate,
+        normalize: plan.normalize_affinities,
         scale: plan.routed_scaling,
     }
 }
@@ -231,11 +232,11 @@ fn route<E: Operand>(
     let x = Strided { data: normed, stride: router.columns() };
     linear::exact_forward(weights, router, x, (affinities, experts), rows, Write::Overwrite);
     stash.chosen.resize(rows * chosen, 0);
-    stash.gates.resize(rows * chosen, E::Real::ZERO);
+    stash.coefficients.resize(rows * chosen, E::Real::ZERO);
     let kernel = kernel(plan);
-    let choices = stash.chosen.chunks_mut(chosen).zip(stash.gates.chunks_mut(chosen));
-    for (affinities, (picks, gates)) in affinities.chunks_mut(experts).zip(choices) {
-        kernel.choose(affinities, bias, picks, gates, &mut stash.scores);
+    let choices = stash.chosen.chunks_mut(chosen).zip(stash.coefficients.chunks_mut(chosen));
+    for (affinities, (picks, coefficients)) in affinities.chunks_mut(experts).zip(choices) {
+        kernel.choose(affinities, bias, picks, coefficients, &mut stash.scores);
     }
     // Slots are sorted by counting: how many each expert has, where each expert starts, then each slot to its place.
     stash.starts.clear();
@@ -265,7 +266,7 @@ fn experts_forward<E: Operand>(
     stash: &mut Stash<E>,
 ) {
     let slots = stash.order.len();
-    let (hidden, inner) = (experts[0].gate.columns, plan.expert_intermediate_size);
+    let (hidden, inner) = (experts[0].gate_proj.columns, plan.expert_intermediate_size);
     // The rows of an expert side by side are the left factor of one product.
     let gathered = reserve(&mut stash.gathered, slots * hidden);
     for (row, slot) in gathered.chunks_mut(hidden).zip(&stash.order) {
@@ -280,13 +281,13 @@ fn experts_forward<E: Operand>(
         let (input, output) = (&gathered[part.clone()], (&mut outputs[part], Write::Overwrite));
         swiglu_forward(weights, block, input, output, &mut stash.routed, range);
     }
-    let (order, gates) = (&stash.order, &stash.gates);
+    let (order, coefficients) = (&stash.order, &stash.coefficients);
     // One row after the other in the order of experts: a token's sum has one order, whatever stands beside it.
     vectorize(|| {
         for (row, slot) in outputs.chunks(hidden).zip(order) {
             let token = *slot as usize / plan.experts_per_token;
             let to = &mut x[token * hidden..(token + 1) * hidden];
-            add_scaled(to, gates[*slot as usize], row);
+            add_scaled(to, coefficients[*slot as usize], row);
         }
     });
 }
@@ -314,14 +315,14 @@ pub fn backward<E: Operand>(
     back: &mut BackwardScratch<E>,
 ) -> f64 {
     let hidden = match block {
-        FeedForward::Dense(dense) => dense.gate.columns,
+        FeedForward::Dense(dense) => dense.gate_proj.columns,
         FeedForward::Moe { router, .. } => router.columns(),
     };
     let rows = dx.len() / hidden;
-    let BackwardScratch { d_act, d_gate_up, .. } = back;
+    let BackwardScratch { d_act, d_gate_up_proj, .. } = back;
     match block {
         FeedForward::Dense(dense) => {
-            let buffers = (d_act, d_gate_up);
+            let buffers = (d_act, d_gate_up_proj);
             let stash = &stash.dense;
             stash.backward(weights, dense, (normed, dy), d_normed, gradient, buffers, 0..rows);
             0.0
@@ -329,7 +330,7 @@ pub fn backward<E: Operand>(
         FeedForward::Moe { router, experts, shared, plan, .. } => {
             match shared {
                 Some(block) => {
-                    let (stash, buffers) = (&stash.dense, (d_act, d_gate_up));
+                    let (stash, buffers) = (&stash.dense, (d_act, d_gate_up_proj));
                     let pair = (normed, dy);
                     stash.backward(weights, block, pair, d_normed, gradient, buffers, 0..rows);
                 }
@@ -357,22 +358,22 @@ fn experts_backward<E: Operand>(
     back: &mut BackwardScratch<E>,
 ) {
     let slots = stash.order.len();
-    let hidden = experts[0].gate.columns;
+    let hidden = experts[0].gate_proj.columns;
     let token_of = |slot: u32| slot as usize / plan.experts_per_token;
-    let BackwardScratch { d_act, d_gate_up, d_gathered, d_outputs, d_gates, .. } = back;
-    d_gates.resize(slots, E::Real::ZERO);
+    let BackwardScratch { d_act, d_gate_up_proj, d_gathered, d_outputs, d_coefficients, .. } = back;
+    d_coefficients.resize(slots, E::Real::ZERO);
     let d_outputs = reserve(d_outputs, slots * hidden);
-    let (gates, order, outputs) = (&stash.gates, &stash.order, &stash.outputs);
-    // A token's sum is Σ gate · output, so each factor's gradient is the upstream one times the other factor.
+    let (coefficients, order, outputs) = (&stash.coefficients, &stash.order, &stash.outputs);
+    // A token's sum is Σ coefficient · output, so the gradient of each of the two is the upstream one times the other.
     vectorize(|| {
         for (index, slot) in order.iter().enumerate() {
             let token = token_of(*slot);
             let dy = &dx[token * hidden..(token + 1) * hidden];
             let row = index * hidden..(index + 1) * hidden;
-            d_gates[*slot as usize] = dot(dy, &outputs[row.clone()]);
-            let gate = gates[*slot as usize];
+            d_coefficients[*slot as usize] = dot(dy, &outputs[row.clone()]);
+            let coefficient = coefficients[*slot as usize];
             for (d_output, dy) in d_outputs[row].iter_mut().zip(dy) {
-                *d_output = E::round(gate * *dy);
+                *d_output = E::round(coefficient * *dy);
             }
         }
     });
@@ -385,7 +386,7 @@ fn experts_backward<E: Operand>(
         }
         let part = range.start * hidden..range.end * hidden;
         let inputs = (&stash.gathered[part.clone()], &d_outputs[part.clone()]);
-        let (into, buffers) = (&mut d_gathered[part], (&mut *d_act, &mut *d_gate_up));
+        let (into, buffers) = (&mut d_gathered[part], (&mut *d_act, &mut *d_gate_up_proj));
         stash.routed.backward(weights, block, inputs, into, gradient, buffers, range);
     }
     vectorize(|| {
@@ -405,8 +406,15 @@ fn router_backward<E: Operand>(
 ) -> f64 {
     let (experts, chosen) = (plan.routed_experts, plan.experts_per_token);
     let kernel = kernel(plan);
-    let BackwardScratch { d_gates, d_affinities, d_logits, favourites, scores, sequence, .. } =
-        back;
+    let BackwardScratch {
+        d_coefficients,
+        d_affinities,
+        d_logits,
+        favourites,
+        scores,
+        sequence,
+        ..
+    } = back;
     d_affinities.clear();
     d_affinities.resize(rows * experts, E::Real::ZERO);
     let mut loss = 0.0;
@@ -429,7 +437,7 @@ fn router_backward<E: Operand>(
         kernel.backward(
             &stash.affinities[wide.clone()],
             &stash.chosen[narrow.clone()],
-            &d_gates[narrow],
+            &d_coefficients[narrow],
             &d_affinities[wide.clone()],
             &mut d_logits[wide],
         );

@@ -243,8 +243,10 @@ impl Builder {
     }
 
     fn swiglu(&mut self, places: &Places) -> Swiglu {
-        let [gate, up] = [TensorKind::Gate, TensorKind::Up].map(|kind| places.block(kind));
-        let gate_up = self.packed.joined([gate, up]);
-        Swiglu { gate, up, gate_up, down: self.packed.push(places.block(TensorKind::Down)) }
+        let [gate_proj, up_proj] =
+            [TensorKind::GateProjection, TensorKind::UpProjection].map(|kind| places.block(kind));
+        let gate_up_proj = self.packed.joined([gate_proj, up_proj]);
+        let down_proj = self.packed.push(places.block(TensorKind::DownProjection));
+        Swiglu { gate_proj, up_proj, gate_up_proj, down_proj }
     }
 }

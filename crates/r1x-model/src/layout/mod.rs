@@ -222,20 +222,20 @@ pub struct Mla {
 /// Parameters of one SwiGLU.
 #[derive(Clone, Copy, Debug)]
 pub struct Swiglu {
-    /// Gate projection.
-    pub gate: Block,
-    /// Up projection.
-    pub up: Block,
-    /// Both as one.
-    pub gate_up: Matrix,
-    /// Down projection.
-    pub down: Matrix,
+    /// The gate projection.
+    pub gate_proj: Block,
+    /// The up projection.
+    pub up_proj: Block,
+    /// The gate projection and the up projection as one factor.
+    pub gate_up_proj: Matrix,
+    /// The down projection.
+    pub down_proj: Matrix,
 }
 
 /// Parameters of one feed-forward.
 #[derive(Clone, Debug)]
 pub enum FeedForward {
-    /// A gated feed-forward (SwiGLU) that every token goes through.
+    /// A SwiGLU feed-forward that every token goes through.
     Dense(Swiglu),
     /// Mixture of experts.
     Moe {

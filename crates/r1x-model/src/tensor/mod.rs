@@ -332,7 +332,10 @@ fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
         let FeedForward::Moe { bias, experts, .. } = &layer.feed_forward else { continue };
         for (expert, load) in experts.iter().zip(&loads[*bias]) {
             if *load == 0 {
-                idle.extend([expert.gate.offset, expert.up.offset, expert.down.block.offset]);
+                let down_proj = expert.down_proj.block;
+                idle.extend(
+                    [expert.gate_proj, expert.up_proj, down_proj].map(|block| block.offset),
+                );
             }
         }
     }

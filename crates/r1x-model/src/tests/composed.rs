@@ -188,7 +188,7 @@ fn single_precision_gradients_agree_and_experts_nobody_chose_have_none() {
             };
             assert_close(&format!("{name}: {}", parameter.name), &found, expected, 1e-4);
         }
-        // Gate, up and down of every expert that was left out, and nothing else.
+        // The gate, up and down projections of every expert that was left out, and nothing else.
         assert_eq!(left_out, 3 * case.unreached(), "{name}");
         unreached += case.unreached();
     }

@@ -48,7 +48,7 @@ pub fn moe() -> MoePlan {
         expert_intermediate_size: 9,
         groups: 2,
         groups_per_token: 1,
-        normalize_gate: true,
+        normalize_affinities: true,
         routed_scaling: 1.5,
         bias_update_speed: 0.01,
         balance_loss: 0.1,
@@ -77,7 +77,7 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
 /// Every shape the spec can ask for, named.
 pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
     let dense = || FeedForwardPlan::Dense { intermediate_size: 14 };
-    let flat = MoePlan { groups: 1, normalize_gate: false, shared_experts: 0, ..moe() };
+    let flat = MoePlan { groups: 1, normalize_affinities: false, shared_experts: 0, ..moe() };
     let mixed = MoePlan { dense_layers: 1, shared_experts: 2, balance_loss: 0.0, ..moe() };
     vec![
         ("gqa dense tied", plan(gqa(), dense(), true)),

@@ -18,19 +18,19 @@ pub struct Router {
     pub groups_chosen: usize,
     /// Divide the chosen affinities by their sum.
     pub normalize: bool,
-    /// Factor on the gate weights.
+    /// The factor on the coefficients.
     pub scale: f64,
 }
 
 impl Router {
     /// For one token: affinities from logits (in place), then the chosen experts in ascending order and their
-    /// weights. Ties go to the lower index.
+    /// coefficients. Ties go to the lower index.
     pub fn choose<R: Real>(
         &self,
         affinities: &mut [R],
         bias: &[R],
         experts: &mut [u32],
-        weights: &mut [R],
+        coefficients: &mut [R],
         scratch: &mut Vec<R>,
     ) {
         for affinity in affinities.iter_mut() {
@@ -43,7 +43,7 @@ impl Router {
         }
         take_largest(scratch, experts);
         experts.sort_unstable();
-        self.weigh(affinities, experts, weights);
+        self.set_coefficients(affinities, experts, coefficients);
     }
 
     /// For one token: the experts of largest affinity, as many as are chosen, without bias and without groups.
@@ -55,14 +55,15 @@ impl Router {
         take_largest(scratch, experts);
     }
 
-    /// Gate weights of the chosen experts: their affinities, divided by the sum if asked, times the scale.
-    fn weigh<R: Real>(&self, affinities: &[R], experts: &[u32], weights: &mut [R]) {
+    /// The coefficient of each chosen expert in the sum over experts: its affinity, divided by the sum of the chosen
+    /// affinities if asked, times the scale.
+    fn set_coefficients<R: Real>(&self, affinities: &[R], experts: &[u32], coefficients: &mut [R]) {
         let mut factor = R::from_f64(self.scale);
         if self.normalize {
             factor = factor / self.sum(affinities, experts);
         }
-        for (weight, expert) in weights.iter_mut().zip(experts) {
-            *weight = affinities[*expert as usize] * factor;
+        for (coefficient, expert) in coefficients.iter_mut().zip(experts) {
+            *coefficient = affinities[*expert as usize] * factor;
         }
     }
 
@@ -102,13 +103,13 @@ impl Router {
         }
     }
 
-    /// Adds d loss / d logits of one token to `dlogits`, from d loss / d weights of the chosen experts and
-    /// d loss / d affinities coming from elsewhere (the balance loss). The selection itself has no gradient.
+    /// Adds d loss / d logits of one token to `dlogits`, from d loss / d coefficients of the chosen experts
+    /// and d loss / d affinities coming from elsewhere (the balance loss). The selection itself has no gradient.
     pub fn backward<R: Real>(
         &self,
         affinities: &[R],
         experts: &[u32],
-        dweights: &[R],
+        dcoefficients: &[R],
         daffinities: &[R],
         dlogits: &mut [R],
     ) {
@@ -118,14 +119,17 @@ impl Router {
         let scale = R::from_f64(self.scale);
         let (sum, mut shared) = (self.sum(affinities, experts), R::ZERO);
         if self.normalize {
-            for (expert, dweight) in experts.iter().zip(dweights) {
-                shared += *dweight * affinities[*expert as usize] / sum;
+            for (expert, dcoefficient) in experts.iter().zip(dcoefficients) {
+                shared += *dcoefficient * affinities[*expert as usize] / sum;
             }
         }
-        for (expert, dweight) in experts.iter().zip(dweights) {
+        for (expert, dcoefficient) in experts.iter().zip(dcoefficients) {
             let s = affinities[*expert as usize];
-            let ds =
-                if self.normalize { scale * (*dweight - shared) / sum } else { scale * *dweight };
+            let ds = if self.normalize {
+                scale * (*dcoefficient - shared) / sum
+            } else {
+                scale * *dcoefficient
+            };
             dlogits[*expert as usize] += ds * s * (R::ONE - s);
         }
     }
@@ -204,27 +208,27 @@ mod tests {
     #[test]
     fn groups_limit_and_bias_steers_but_does_not_weigh() {
         let mut affinities: Vec<f64> = [0.9, 0.1, 0.6, 0.5, 0.3, 0.2].map(logit).to_vec();
-        let (mut experts, mut weights, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
+        let (mut experts, mut coefficients, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
         // Group sums are 1.0, 1.1 and 0.5: the best single expert is in a losing group.
-        ROUTER.choose(&mut affinities, &[0.0; 6], &mut experts, &mut weights, &mut scratch);
+        ROUTER.choose(&mut affinities, &[0.0; 6], &mut experts, &mut coefficients, &mut scratch);
         assert_eq!(experts, [2, 3]);
-        assert!((weights[0] - 2.5 * 0.6 / 1.1).abs() < 1e-12);
-        assert!((weights[1] - 2.5 * 0.5 / 1.1).abs() < 1e-12);
-        // A bias moves the choice to the last group; the weights still come from the affinities.
+        assert!((coefficients[0] - 2.5 * 0.6 / 1.1).abs() < 1e-12);
+        assert!((coefficients[1] - 2.5 * 0.5 / 1.1).abs() < 1e-12);
+        // A bias moves the choice to the last group; the coefficients still come from the affinities.
         let mut affinities: Vec<f64> = [0.9, 0.1, 0.6, 0.5, 0.3, 0.2].map(logit).to_vec();
         let bias = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
-        ROUTER.choose(&mut affinities, &bias, &mut experts, &mut weights, &mut scratch);
+        ROUTER.choose(&mut affinities, &bias, &mut experts, &mut coefficients, &mut scratch);
         assert_eq!(experts, [4, 5]);
-        assert!((weights[0] - 2.5 * 0.3 / 0.5).abs() < 1e-12);
+        assert!((coefficients[0] - 2.5 * 0.3 / 0.5).abs() < 1e-12);
     }
 
     #[test]
     fn the_balance_loss_counts_the_favourites_whatever_the_bias_and_the_groups_choose() {
         let affinities = [0.9, 0.1, 0.6, 0.5, 0.3, 0.2];
-        let (mut experts, mut weights, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
+        let (mut experts, mut coefficients, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
         let mut logits: Vec<f64> = affinities.map(logit).to_vec();
         let bias = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
-        ROUTER.choose(&mut logits, &bias, &mut experts, &mut weights, &mut scratch);
+        ROUTER.choose(&mut logits, &bias, &mut experts, &mut coefficients, &mut scratch);
         assert_eq!(experts, [4, 5]);
         ROUTER.favourites(&affinities, &mut experts, &mut scratch);
         assert_eq!(experts, [0, 2], "the two largest of all groups");

@@ -1,4 +1,4 @@
-//! The gate of a SwiGLU feed-forward (Shazeer, 2020): act = silu(gate) · up.
+//! The activation of a SwiGLU feed-forward (Shazeer, 2020, arXiv 2002.05202): act = silu(gate_proj) · up_proj.
 
 use crate::operand::Operand;
 use crate::real::Real;
@@ -11,81 +11,82 @@ pub fn sigmoid<R: Real>(x: R) -> R {
 }
 
 #[inline(always)]
-fn forward<E: Operand>(gate: &[E::Real], up: &[E::Real], act: &mut [E]) {
-    for ((act, gate), up) in act.iter_mut().zip(gate).zip(up) {
-        *act = E::round(*gate * sigmoid(*gate) * *up);
+fn forward<E: Operand>(gate_proj: &[E::Real], up_proj: &[E::Real], act: &mut [E]) {
+    for ((act, gate_proj), up_proj) in act.iter_mut().zip(gate_proj).zip(up_proj) {
+        *act = E::round(*gate_proj * sigmoid(*gate_proj) * *up_proj);
     }
 }
 
 #[inline(always)]
 fn backward<E: Operand>(
-    gate: &[E::Real],
-    up: &[E::Real],
+    gate_proj: &[E::Real],
+    up_proj: &[E::Real],
     dact: &[E::Real],
-    dgate: &mut [E],
-    dup: &mut [E],
+    d_gate_proj: &mut [E],
+    d_up_proj: &mut [E],
 ) {
-    for (((gate, up), dact), (dgate, dup)) in
-        gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
+    for (((gate_proj, up_proj), dact), (d_gate_proj, d_up_proj)) in
+        gate_proj.iter().zip(up_proj).zip(dact).zip(d_gate_proj.iter_mut().zip(d_up_proj))
     {
-        (*dgate, *dup) = backward_element(*gate, *up, *dact);
+        (*d_gate_proj, *d_up_proj) = backward_element(*gate_proj, *up_proj, *dact);
     }
 }
 
-/// (dgate, dup)
+/// (d_gate_proj, d_up_proj)
 #[inline(always)]
-fn backward_element<E: Operand>(gate: E::Real, up: E::Real, dact: E::Real) -> (E, E) {
-    let s = sigmoid(gate);
-    let dgate = dact * up * s * (E::Real::ONE + gate * (E::Real::ONE - s));
-    (E::round(dgate), E::round(dact * gate * s))
+fn backward_element<E: Operand>(gate_proj: E::Real, up_proj: E::Real, dact: E::Real) -> (E, E) {
+    let s = sigmoid(gate_proj);
+    let d_gate_proj = dact * up_proj * s * (E::Real::ONE + gate_proj * (E::Real::ONE - s));
+    (E::round(d_gate_proj), E::round(dact * gate_proj * s))
 }
 
 vectorized! {
-    /// act = gate·sigmoid(gate)·up, element by element.
-    pub fn swiglu<E: Operand>(gate: &[E::Real], up: &[E::Real], act: &mut [E]) {
-        forward(gate, up, act);
+    /// act = gate_proj·sigmoid(gate_proj)·up_proj, element by element.
+    pub fn swiglu<E: Operand>(gate_proj: &[E::Real], up_proj: &[E::Real], act: &mut [E]) {
+        forward(gate_proj, up_proj, act);
     }
 }
 
 vectorized! {
-    /// dgate and dup (overwritten) for upstream dact.
+    /// d_gate_proj and d_up_proj (overwritten) for upstream dact.
     pub fn swiglu_backward<E: Operand>(
-        gate: &[E::Real],
-        up: &[E::Real],
+        gate_proj: &[E::Real],
+        up_proj: &[E::Real],
         dact: &[E::Real],
-        dgate: &mut [E],
-        dup: &mut [E],
+        d_gate_proj: &mut [E],
+        d_up_proj: &mut [E],
     ) {
-        backward(gate, up, dact, dgate, dup);
+        backward(gate_proj, up_proj, dact, d_gate_proj, d_up_proj);
     }
 }
 
 vectorized! {
-    /// act = silu(gate) · up for rows of `width` gates followed by as many ups, as one product leaves them.
-    pub fn swiglu_rows<E: Operand>(gate_up: &[E::Real], width: usize, act: &mut [E]) {
-        for (row, act) in gate_up.chunks_exact(2 * width).zip(act.chunks_exact_mut(width)) {
+    /// act = silu(gate_proj) · up_proj for rows of `width` numbers of the gate projection followed by as many of the up
+    /// projection, as one product leaves them.
+    pub fn swiglu_rows<E: Operand>(gate_up_proj: &[E::Real], width: usize, act: &mut [E]) {
+        for (row, act) in gate_up_proj.chunks_exact(2 * width).zip(act.chunks_exact_mut(width)) {
             forward(&row[..width], &row[width..], act);
         }
     }
 }
 
 vectorized! {
-    /// d_gate_up (overwritten, laid out as `gate_up`) for upstream dact. Gates and ups come as operands, which is
-    /// how they are kept between the passes.
+    /// d_gate_up_proj (overwritten, laid out as `gate_up_proj`) for upstream dact. Both projections come as operands,
+    /// which is how they are kept between the passes.
     pub fn swiglu_rows_backward<E: Operand>(
-        gate_up: &[E],
+        gate_up_proj: &[E],
         width: usize,
         dact: &[E::Real],
-        d_gate_up: &mut [E],
+        d_gate_up_proj: &mut [E],
     ) {
-        let rows = gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
+        let rows = gate_up_proj.chunks_exact(2 * width).zip(d_gate_up_proj.chunks_exact_mut(2 * width));
         for ((row, d_row), dact) in rows.zip(dact.chunks_exact(width)) {
-            let (gate, up) = row.split_at(width);
-            let (dgate, dup) = d_row.split_at_mut(width);
-            for (((gate, up), dact), (dgate, dup)) in
-                gate.iter().zip(up).zip(dact).zip(dgate.iter_mut().zip(dup))
+            let (gate_proj, up_proj) = row.split_at(width);
+            let (d_gate_proj, d_up_proj) = d_row.split_at_mut(width);
+            for (((gate_proj, up_proj), dact), (d_gate_proj, d_up_proj)) in
+                gate_proj.iter().zip(up_proj).zip(dact).zip(d_gate_proj.iter_mut().zip(d_up_proj))
             {
-                (*dgate, *dup) = backward_element(gate.widen(), up.widen(), *dact);
+                (*d_gate_proj, *d_up_proj) = backward_element(gate_proj.widen(), up_proj.widen(), *dact);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The gate of a SwiGLU as a candle op.
+//! The activation of a SwiGLU feed-forward as a candle op.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
@@ -11,46 +11,47 @@ use crate::kernel::swiglu as kernel;
 
 const NAME: &str = "swiglu";
 
-/// silu(gate) · up, element by element; both of one shape.
+/// silu(gate_proj) · up_proj, element by element; both of one shape.
 ///
 /// # Errors
 /// When the shapes, types or devices differ.
-pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    if gate.shape() != up.shape() {
+pub fn swiglu(gate_proj: &Tensor, up_proj: &Tensor) -> Result<Tensor> {
+    if gate_proj.shape() != up_proj.shape() {
         bail!(
-            "swiglu of a gate {:?} and an up {:?}: shapes must be equal",
-            gate.shape(),
-            up.shape()
+            "swiglu of a gate projection {:?} and an up projection {:?}: shapes must be equal",
+            gate_proj.shape(),
+            up_proj.shape()
         );
     }
-    same_place("gate and up of swiglu", gate, up)?;
-    if has_kernel(gate) {
-        gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+    same_place("gate projection and up projection of swiglu", gate_proj, up_proj)?;
+    if has_kernel(gate_proj) {
+        gate_proj.contiguous()?.apply_op2(&up_proj.contiguous()?, Swiglu)
     } else {
-        composed(gate, up)
+        composed(gate_proj, up_proj)
     }
 }
 
 /// [`swiglu`] out of candle's differentiable ops.
-fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    let working = working_dtype(gate.dtype());
-    let act = (gate.to_dtype(working)?.silu()? * up.to_dtype(working)?)?;
-    act.to_dtype(gate.dtype())
+fn composed(gate_proj: &Tensor, up_proj: &Tensor) -> Result<Tensor> {
+    let working = working_dtype(gate_proj.dtype());
+    let act = (gate_proj.to_dtype(working)?.silu()? * up_proj.to_dtype(working)?)?;
+    act.to_dtype(gate_proj.dtype())
 }
 
 struct Swiglu;
 
 impl Swiglu {
-    fn forward<T: Element>(gate: &[T], up: &[T]) -> CpuStorage {
-        let mut act = vec![T::ZERO; gate.len()];
-        kernel::swiglu(gate, up, &mut act);
+    fn forward<T: Element>(gate_proj: &[T], up_proj: &[T]) -> CpuStorage {
+        let mut act = vec![T::ZERO; gate_proj.len()];
+        kernel::swiglu(gate_proj, up_proj, &mut act);
         T::to_cpu_storage_owned(act)
     }
 
-    fn backward<T: Element>([gate, up, dact]: [&[T]; 3]) -> (Vec<T>, Vec<T>) {
-        let (mut dgate, mut dup) = (vec![T::ZERO; gate.len()], vec![T::ZERO; up.len()]);
-        kernel::swiglu_backward(gate, up, dact, &mut dgate, &mut dup);
-        (dgate, dup)
+    fn backward<T: Element>([gate_proj, up_proj, dact]: [&[T]; 3]) -> (Vec<T>, Vec<T>) {
+        let (mut d_gate_proj, mut d_up_proj) =
+            (vec![T::ZERO; gate_proj.len()], vec![T::ZERO; up_proj.len()]);
+        kernel::swiglu_backward(gate_proj, up_proj, dact, &mut d_gate_proj, &mut d_up_proj);
+        (d_gate_proj, d_up_proj)
     }
 }
 
@@ -61,30 +62,30 @@ impl CustomOp2 for Swiglu {
 
     fn cpu_fwd(
         &self,
-        gate: &CpuStorage,
+        gate_proj: &CpuStorage,
         gate_layout: &Layout,
-        up: &CpuStorage,
+        up_proj: &CpuStorage,
         up_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let act = by_dtype!(gate.dtype(), NAME, T => {
-            Ok(Self::forward::<T>(slice(gate, gate_layout)?, slice(up, up_layout)?))
+        let act = by_dtype!(gate_proj.dtype(), NAME, T => {
+            Ok(Self::forward::<T>(slice(gate_proj, gate_layout)?, slice(up_proj, up_layout)?))
         })?;
         Ok((act, gate_layout.shape().clone()))
     }
 
     fn bwd(
         &self,
-        gate: &Tensor,
-        up: &Tensor,
+        gate_proj: &Tensor,
+        up_proj: &Tensor,
         _act: &Tensor,
         dact: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dact = dact.contiguous()?;
-        by_dtype!(gate.dtype(), NAME, T => {
-            let (dgate, dup) = with_slices([gate, up, &dact], Self::backward::<T>)?;
+        by_dtype!(gate_proj.dtype(), NAME, T => {
+            let (d_gate_proj, d_up_proj) = with_slices([gate_proj, up_proj, &dact], Self::backward::<T>)?;
             Ok((
-                gate.track_op().then(|| gradient_of(gate, dgate)).transpose()?,
-                up.track_op().then(|| gradient_of(up, dup)).transpose()?,
+                gate_proj.track_op().then(|| gradient_of(gate_proj, d_gate_proj)).transpose()?,
+                up_proj.track_op().then(|| gradient_of(up_proj, d_up_proj)).transpose()?,
             ))
         })
     }
@@ -92,7 +93,7 @@ impl CustomOp2 for Swiglu {
 
 /// The op on a device against its composition in `f64`.
 pub(super) fn check(device: &Device) -> Result<Outcome> {
-    // Gates from −6 to 6, where the sigmoid is both flat and steep.
+    // Gate projections from −6 to 6, where the sigmoid is both flat and steep.
     let inputs = [(random(3, &[5, 33]) * 6.0)?, random(4, &[5, 33])];
     compare(device, &inputs, &|x| swiglu(&x[0], &x[1]), &|x| composed(&x[0], &x[1]))
 }

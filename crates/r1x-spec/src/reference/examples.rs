@@ -101,7 +101,7 @@ model:
       expert_intermediate_size: 64
       groups: 4
       groups_per_token: 2
-      normalize_gate: true
+      norm_topk_prob: true
       routed_scaling: 1.5
       bias_update_speed: 0.001
       balance_loss: 0.0001

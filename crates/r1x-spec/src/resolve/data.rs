@@ -30,7 +30,7 @@ pub(crate) struct RewardFacts {
     pub plan: Option<RewardPlan>,
     pub facts: Option<PluginFacts>,
     /// The reward that decides whether it counts, as written.
-    pub gate: Option<At<Name>>,
+    pub decider: Option<At<Name>>,
 }
 
 impl Resolver<'_, '_> {
@@ -102,9 +102,9 @@ impl Resolver<'_, '_> {
         id: &At<Name>,
         spec: Option<&At<RewardSpec>>,
     ) -> RewardFacts {
-        let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None, gate: None };
+        let mut reward = RewardFacts { id: id.0.clone(), plan: None, facts: None, decider: None };
         let Some(spec) = spec else { return reward };
-        reward.gate = spec.only_if.as_ref().map(|gate| gate.reward.clone());
+        reward.decider = spec.only_if.as_ref().map(|only_if| only_if.reward.clone());
         let (weight, shaping) = self.shaping(&id.0, spec);
         let Some((plugin, bytes)) = self.read_plugin(&spec.plugin) else { return reward };
         let config = spec.with.0.to_string();

@@ -80,7 +80,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .iter()
             .map(|(id, reward)| self.read_reward(id, reward.as_ref()))
             .collect();
-        self.check_gates();
+        self.check_conditions();
         let model = spec.model.as_ref().and_then(|model| self.model(model));
         let judges: Vec<_> = spec
             .judges

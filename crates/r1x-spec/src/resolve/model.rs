@@ -172,7 +172,7 @@ impl Resolver<'_, '_> {
                     expert_intermediate_size: *moe.expert_intermediate_size,
                     groups: *moe.groups,
                     groups_per_token: *moe.groups_per_token,
-                    normalize_gate: *moe.normalize_gate,
+                    normalize_affinities: *moe.norm_topk_prob,
                     routed_scaling: *moe.routed_scaling,
                     bias_update_speed: *moe.bias_update_speed,
                     balance_loss: *moe.balance_loss,

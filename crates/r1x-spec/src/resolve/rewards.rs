@@ -1,8 +1,8 @@
-//! How rewards fit together and to the data: gates, conditions on problems, weights over a stage.
+//! How rewards fit together and to the data: conditions on other rewards, problems that each judges, weights over a stage.
 
 use r1x_core::plan::{
-    AdvantagePlan, AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, CoursePlan,
-    GatePlan, RewardPlan, ScheduleKind, SchedulePlan, ShapingPlan, WeightPoint,
+    AdvantagePlan, AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, ConditionPlan,
+    CoursePlan, RewardPlan, ScheduleKind, SchedulePlan, ShapingPlan, WeightPoint,
 };
 use serde_json::{Value as Json, json};
 
@@ -36,14 +36,14 @@ impl Resolver<'_, '_> {
             (None, Some(schedule)) => schedule_plan(schedule).map(CoursePlan::Schedule),
             (None, None) => None,
         };
-        let gate = spec.only_if.as_ref().map(|gate| GatePlan {
-            reward: gate.reward.0.clone(),
-            at_least: *gate.at_least,
-            otherwise: *gate.otherwise,
+        let condition = spec.only_if.as_ref().map(|only_if| ConditionPlan {
+            reward: only_if.reward.0.clone(),
+            at_least: *only_if.at_least,
+            otherwise: *only_if.otherwise,
         });
-        let applies = spec.r#for.as_ref().and_then(|condition| self.applies(condition));
+        let applies = spec.r#for.as_ref().and_then(|spec| self.applies(spec));
         let clip = spec.clip.as_deref().map(bounds);
-        (weight, ShapingPlan { applies, clip, gate, course })
+        (weight, ShapingPlan { applies, clip, condition, course })
     }
 
     fn applies(&mut self, spec: &At<ForSpec>) -> Option<AppliesPlan> {
@@ -95,39 +95,39 @@ impl Resolver<'_, '_> {
     /// Whether the grade of an eval, and the rewards that decide about it, fit the data it is read on.
     pub(super) fn check_grade(&mut self, grade: &At<Name>, data: &str) {
         let mut chain = vec![grade.0.clone()];
-        while let Some(gate) = chain.last().and_then(|id| self.reward(id)?.gate.clone()) {
-            if chain.contains(&gate.0) || self.reward(&gate.0).is_none() {
+        while let Some(decider) = chain.last().and_then(|id| self.reward(id)?.decider.clone()) {
+            if chain.contains(&decider.0) || self.reward(&decider.0).is_none() {
                 break;
             }
-            chain.push(gate.0.clone());
+            chain.push(decider.0.clone());
         }
         for id in chain {
             self.check_reward(&id, grade.span, &[data]);
         }
     }
 
-    /// Reports gates that name no reward, that can never open, and gates in a circle.
-    pub(super) fn check_gates(&mut self) {
+    /// Reports conditions that name no reward, conditions that can never be met, and conditions in a circle.
+    pub(super) fn check_conditions(&mut self) {
         let known: Vec<String> = self.rewards.iter().map(|reward| reward.id.clone()).collect();
-        let gated: Vec<(String, At<Name>)> = self
+        let conditional: Vec<(String, At<Name>)> = self
             .rewards
             .iter()
-            .filter_map(|reward| Some((reward.id.clone(), reward.gate.clone()?)))
+            .filter_map(|reward| Some((reward.id.clone(), reward.decider.clone()?)))
             .collect();
-        for (id, gate) in &gated {
-            if !known.contains(&gate.0) {
-                self.unknown("reward", &gate.0, gate.span, &known);
+        for (id, decider) in &conditional {
+            if !known.contains(&decider.0) {
+                self.unknown("reward", &decider.0, decider.span, &known);
             } else if let Some(circle) = self.circle(id) {
                 let message = if circle.len() == 1 {
                     format!("the reward {} counts only if it counts itself", quoted(id))
                 } else {
                     let names = circle.iter().map(String::as_str);
-                    format!("the gates of {} go in a circle", all_words(names))
+                    format!("the conditions of {} go in a circle", all_words(names))
                 };
                 let help = "one of them has to count by itself: take its `only_if` away";
-                self.error(codes::GATE, gate.span, message).help(help);
+                self.error(codes::CONDITION, decider.span, message).help(help);
             } else {
-                self.check_opens(id, gate.span);
+                self.check_can_be_met(id, decider.span);
             }
         }
     }
@@ -137,30 +137,32 @@ impl Resolver<'_, '_> {
         let mut path = vec![id.to_owned()];
         loop {
             let last = path.last()?;
-            let gate = self.reward(last)?.gate.as_ref()?.0.clone();
-            if gate == id {
+            let decider = self.reward(last)?.decider.as_ref()?.0.clone();
+            if decider == id {
                 return Some(path);
             }
-            if path.contains(&gate) {
+            if path.contains(&decider) {
                 return None;
             }
-            path.push(gate);
+            path.push(decider);
         }
     }
 
-    fn check_opens(&mut self, id: &str, span: Span) {
+    fn check_can_be_met(&mut self, id: &str, span: Span) {
         let plan = |id: &str| self.reward(id)?.plan.as_ref();
-        let Some(gate) = plan(id).and_then(|plan| plan.shaping.gate.clone()) else { return };
-        let clip = plan(&gate.reward).and_then(|plan| plan.shaping.clip);
-        if let Some(clip) = clip.filter(|clip| gate.at_least > clip.high) {
+        let Some(condition) = plan(id).and_then(|plan| plan.shaping.condition.clone()) else {
+            return;
+        };
+        let clip = plan(&condition.reward).and_then(|plan| plan.shaping.clip);
+        if let Some(clip) = clip.filter(|clip| condition.at_least > clip.high) {
             let message = format!(
                 "{} never counts: it needs {} to be at least {}, which is clipped at {}",
                 quoted(id),
-                quoted(&gate.reward),
-                gate.at_least,
+                quoted(&condition.reward),
+                condition.at_least,
                 clip.high
             );
-            self.error(codes::GATE, span, message).help("lower at_least, or raise the clip");
+            self.error(codes::CONDITION, span, message).help("lower at_least, or raise the clip");
         }
     }
 
@@ -168,7 +170,7 @@ impl Resolver<'_, '_> {
         self.rewards.iter().find(|reward| reward.id == id)
     }
 
-    /// Whether the rewards of a stage exist, find their columns, judge its data, have their gates with them and
+    /// Whether the rewards of a stage exist, find their columns, judge its data, have their deciding rewards with them and
     /// weigh anything.
     pub(super) fn check_rewards(&mut self, spec: &GrpoSpec) {
         self.check_list(&spec.rewards, "reward");
@@ -176,7 +178,7 @@ impl Resolver<'_, '_> {
         let listed: Vec<&str> = spec.rewards.iter().map(|id| id.0.as_str()).collect();
         for id in spec.rewards.iter() {
             self.check_reward(&id.0, id.span, &data);
-            self.check_gate_is_scored(id, &listed);
+            self.check_decider_is_scored(id, &listed);
             self.check_warm_up(id, *spec.steps);
         }
         let plans: Option<Vec<&RewardPlan>> =
@@ -199,16 +201,18 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn check_gate_is_scored(&mut self, id: &At<Name>, listed: &[&str]) {
-        let Some(gate) = self.reward(&id.0).and_then(|reward| reward.gate.clone()) else { return };
-        if listed.contains(&gate.0.as_str()) || self.reward(&gate.0).is_none() {
+    fn check_decider_is_scored(&mut self, id: &At<Name>, listed: &[&str]) {
+        let Some(decider) = self.reward(&id.0).and_then(|reward| reward.decider.clone()) else {
+            return;
+        };
+        if listed.contains(&decider.0.as_str()) || self.reward(&decider.0).is_none() {
             return;
         }
-        let (reward, gate) = (quoted(&id.0), quoted(&gate.0));
+        let (reward, decider) = (quoted(&id.0), quoted(&decider.0));
         let message =
-            format!("{reward} counts only if {gate} does, which this stage does not score");
-        let help = format!("add {gate} to the list; with weight 0 it decides and adds nothing");
-        self.error(codes::GATE, id.span, message).help(help);
+            format!("{reward} counts only if {decider} does, which this stage does not score");
+        let help = format!("add {decider} to the list; with weight 0 it decides and adds nothing");
+        self.error(codes::CONDITION, id.span, message).help(help);
     }
 
     fn check_warm_up(&mut self, id: &At<Name>, steps: u64) {

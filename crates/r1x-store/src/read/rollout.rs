@@ -138,9 +138,11 @@ pub struct RewardCard {
     pub value: Option<f64>,
     /// The value inside the reward's bounds.
     pub clipped: Option<f64>,
-    /// `open`, `closed` or `unknown`; none without a gate.
-    pub gate: Option<String>,
-    /// What is weighted: the clipped value, or what the gate makes of it.
+    /// Whether its condition (`only_if`) is met: `open`, `closed` or `unknown`; none for a reward without a condition.
+    /// JSON has it under the name of its column.
+    #[serde(rename = "gate")]
+    pub condition: Option<String>,
+    /// What is weighted: the clipped value, or what the condition makes of it.
     pub counted: Option<f64>,
     /// Its part of the total: weight times what is weighted.
     pub contribution: Option<f64>,
@@ -505,7 +507,7 @@ impl Store {
             weight: row.weight,
             value: row.value,
             clipped: row.clipped,
-            gate: row.gate,
+            condition: row.gate,
             counted: row.counted,
             contribution: row.contribution,
             normalized: row.normalized,

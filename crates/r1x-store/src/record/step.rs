@@ -245,7 +245,7 @@ impl<'a> StepRows<'a> {
             if *status == RewardStatus::Unasked {
                 continue;
             }
-            let RewardTerm { clipped, gate, counted, weight, normalized } = term;
+            let RewardTerm { clipped, condition, counted, weight, normalized } = term;
             self.rewards.push([
                 id.into(),
                 key.into(),
@@ -254,7 +254,7 @@ impl<'a> StepRows<'a> {
                 parts_json(parts).into(),
                 info.as_ref().into(),
                 (*clipped).into(),
-                gate.map(GateState::as_str).into(),
+                condition.map(ConditionState::as_str).into(),
                 (*counted).into(),
                 (*weight).into(),
                 (*normalized).into(),

@@ -133,7 +133,7 @@ pub fn outcome(value: Option<f64>) -> RewardOutcome {
 
 /// The term of an outcome that counts as it is.
 pub fn term(value: Option<f64>, weight: f64) -> RewardTerm {
-    RewardTerm { clipped: value, gate: None, counted: value, weight, normalized: None }
+    RewardTerm { clipped: value, condition: None, counted: value, weight, normalized: None }
 }
 
 /// A rollout with the rewards `equation` and `format`, and their weighted total.
@@ -233,7 +233,7 @@ pub fn evaluation(stage: Option<usize>, label: &str, step: u64, value: f64) -> E
         logprobs: vec![-0.5, -0.25, -f32::MIN_POSITIVE],
         finish: FinishReason::Stop,
         value: score,
-        gate: None,
+        condition: None,
         score,
         status: if score.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
         correct: score.is_some_and(|score| score >= 1.0),

@@ -2,7 +2,7 @@
 
 use r1x_core::facts::StepFacts;
 use r1x_core::port::Recorder;
-use r1x_core::{GateState, RewardOutcome, RewardTerm};
+use r1x_core::{ConditionState, RewardOutcome, RewardTerm};
 
 use super::errors::change;
 use super::fixtures::*;
@@ -10,13 +10,13 @@ use super::sittings::TO_SCHEMA_3;
 use crate::digest;
 use crate::{SqlQuery, Store, Value};
 
-/// One group of two rollouts. In the first, `equation` is clipped from 3 to 2 and its gate is open; in the second
-/// the gate is closed, and `format` does not judge it.
+/// One group of two rollouts. In the first, `equation` is clipped from 3 to 2 and its condition is met; in the second
+/// the condition is not met, and `format` does not judge it.
 fn shaped() -> StepFacts {
     let mut rollouts = vec![rollout(3, 0, Some(3.0), Some(1.0)), rollout(5, 1, Some(1.0), None)];
     rollouts[0].terms[0] = RewardTerm {
         clipped: Some(2.0),
-        gate: Some(GateState::Open),
+        condition: Some(ConditionState::Met),
         counted: Some(2.0),
         weight: 0.5,
         normalized: Some(1.25),
@@ -26,7 +26,7 @@ fn shaped() -> StepFacts {
     rollouts[0].total = Some(1.0);
     rollouts[1].terms[0] = RewardTerm {
         clipped: Some(1.0),
-        gate: Some(GateState::Closed),
+        condition: Some(ConditionState::Unmet),
         counted: Some(0.0),
         weight: 0.5,
         normalized: Some(-1.25),
@@ -76,7 +76,7 @@ fn every_value_on_the_way_to_the_total_is_recorded() {
         (card.weight, card.contribution, card.normalized),
         (Some(0.5), Some(1.0), Some(1.25))
     );
-    assert_eq!(card.gate.as_deref(), Some("open"));
+    assert_eq!(card.condition.as_deref(), Some("open"));
     assert_eq!(store.rollout("latest", None, 0, 0, 1).unwrap().rewards.len(), 1);
 }
 
@@ -87,7 +87,8 @@ fn what_a_grade_said_is_recorded_beside_what_counts() {
     let mut run = store.begin_run(start()).unwrap();
     let mut facts = evaluation(None, "start", 0, 0.5);
     let sample = &mut facts.items[0].1[0];
-    (sample.value, sample.score, sample.gate) = (Some(1.0), Some(0.0), Some(GateState::Closed));
+    (sample.value, sample.score, sample.condition) =
+        (Some(1.0), Some(0.0), Some(ConditionState::Unmet));
     sample.correct = false;
     run.evaluation(&facts).unwrap();
     let sql =
@@ -109,7 +110,7 @@ fn the_digest_sees_what_terms_change() {
     assert_eq!(with(&|_| {}), hash);
     let changes: [&dyn Fn(&mut RewardTerm); 5] = [
         &|term| term.clipped = Some(2.5),
-        &|term| term.gate = Some(GateState::Unknown),
+        &|term| term.condition = Some(ConditionState::Unknown),
         &|term| term.counted = None,
         &|term| term.weight = 0.75,
         &|term| term.normalized = None,

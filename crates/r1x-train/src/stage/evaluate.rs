@@ -130,7 +130,7 @@ fn graded(rewarded: RewardedRollout, threshold: f64) -> EvalSample {
         logprobs: completion.logprobs,
         finish: completion.finish,
         value: outcome.and_then(|outcome| outcome.value),
-        gate: term.and_then(|term| term.gate),
+        condition: term.and_then(|term| term.condition),
         score,
         status: outcome.map_or(r1x_core::RewardStatus::Abstain, |outcome| outcome.status),
         correct: score.is_some_and(|score| score >= threshold),

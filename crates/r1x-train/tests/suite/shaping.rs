@@ -1,15 +1,15 @@
 //! Shaped rewards in the loop: what counts, with which weight, about which problems, and what advantages become.
 
 use r1x_core::plan::*;
-use r1x_core::{Boundary, GateState, RewardStatus, StepFacts};
+use r1x_core::{Boundary, ConditionState, RewardStatus, StepFacts};
 
 use crate::support::{
     Fact, Finished, FixedProblems, World, eval_plan, evaluate_stage, finish, grpo_plan, grpo_stage,
     metric, run_plan,
 };
 
-fn gate(reward: &str) -> Option<GatePlan> {
-    Some(GatePlan { reward: reward.to_owned(), at_least: 1.0, otherwise: Otherwise::Zero })
+fn only_if(reward: &str) -> Option<ConditionPlan> {
+    Some(ConditionPlan { reward: reward.to_owned(), at_least: 1.0, otherwise: Otherwise::Zero })
 }
 
 fn about(data: &[&str]) -> Option<AppliesPlan> {
@@ -49,15 +49,15 @@ fn value(step: &StepFacts, group: usize, rollout: usize, reward: usize) -> Optio
 }
 
 #[test]
-fn gates_and_courses_make_the_totals() {
+fn conditions_and_courses_make_the_totals() {
     let points = [(0, 1.0), (2, 3.0)].map(|(step, weight)| WeightPoint { step, weight });
     let plan = run_plan(vec![grpo_stage(grpo_plan(4))]);
-    let plan = with(plan, "first", |shaping| shaping.gate = gate("stops"));
+    let plan = with(plan, "first", |shaping| shaping.condition = only_if("stops"));
     let plan = with(plan, "stops", |shaping| {
         shaping.course = Some(CoursePlan::Points(points.to_vec()));
     });
     let finished = finish(&plan);
-    let (mut closed, mut open) = (0, 0);
+    let (mut unmet, mut met) = (0, 0);
     for (step, weight) in finished.steps().into_iter().zip([1.0, 2.0, 3.0, 3.0]) {
         for (g, group) in step.groups.iter().enumerate() {
             for (r, rollout) in group.group.rollouts.iter().enumerate() {
@@ -65,15 +65,15 @@ fn gates_and_courses_make_the_totals() {
                 let counted = if stops >= 1.0 { first } else { 0.0 };
                 assert_eq!(rollout.total, Some(counted + weight * stops));
                 assert_eq!(rollout.terms[0].counted, Some(counted));
-                closed += usize::from(rollout.terms[0].gate == Some(GateState::Closed));
-                open += usize::from(rollout.terms[0].gate == Some(GateState::Open));
+                unmet += usize::from(rollout.terms[0].condition == Some(ConditionState::Unmet));
+                met += usize::from(rollout.terms[0].condition == Some(ConditionState::Met));
             }
         }
         assert_eq!(metric(step, "reward.stops.weight"), Some(weight));
     }
-    assert!(closed > 10 && open > 10, "{closed} and {open}");
+    assert!(unmet > 10 && met > 10, "{unmet} and {met}");
     let shares: f64 = finished.curve("reward.first.open").iter().sum();
-    assert!((shares * 40.0 - open as f64).abs() < 1e-9);
+    assert!((shares * 40.0 - met as f64).abs() < 1e-9);
     assert_eq!(finished.curve("reward.first.weight"), Vec::<f64>::new());
 }
 
@@ -176,7 +176,8 @@ fn problems_without_a_judge_and_judges_without_a_problem_are_refused_at_the_star
         message,
         "eval `digits`: problem `digit-0`: no reward judges this problem of the data `digits`"
     );
-    let plan = with(run_plan(vec![grpo_stage(grpo_plan(1))]), "first", |s| s.gate = gate("same"));
+    let plan =
+        with(run_plan(vec![grpo_stage(grpo_plan(1))]), "first", |s| s.condition = only_if("same"));
     let message = refusal(World::default(), &plan);
     assert!(message.contains("`first` counts only if `same` does"), "{message}");
 }
@@ -225,7 +226,7 @@ fn a_policy_learns_from_rewards_compared_one_by_one() {
     let mut stage = grpo_plan(150);
     stage.advantage.combine =
         CombinePlan { order: CombineOrder::NormalizeThenSum, whiten: true, clip: None };
-    let plan = with(run_plan(vec![grpo_stage(stage)]), "stops", |s| s.gate = gate("first"));
+    let plan = with(run_plan(vec![grpo_stage(stage)]), "stops", |s| s.condition = only_if("first"));
     let finished = finish(&plan);
     for name in ["reward.first.mean", "reward.stops.counted"] {
         let rewards = finished.curve(name);
@@ -234,27 +235,28 @@ fn a_policy_learns_from_rewards_compared_one_by_one() {
     }
 }
 
-/// A grade behind a gate: what counts decides, and what was said is recorded.
+/// A grade with a condition: what counts decides, and what was said is recorded.
 #[test]
 fn evaluations_read_a_grade_as_training_does() {
     let mut plan = run_plan(vec![evaluate_stage()]);
     plan.evals.push(eval_plan());
     let free = finish(&plan);
-    let gated = finish(&with(plan, "first", |shaping| {
-        shaping.gate = gate("stops");
+    let conditional = finish(&with(plan, "first", |shaping| {
+        shaping.condition = only_if("stops");
         shaping.clip = Some(Bounds { low: -1.0, high: 1.0 });
     }));
     let samples = |finished: &Finished| -> Vec<r1x_core::EvalSample> {
         let Fact::Evaluation(facts) = &finished.facts[1] else { panic!("{:?}", finished.facts) };
         facts.items.iter().flat_map(|(_, samples)| samples.clone()).collect()
     };
-    let mut closed = 0;
-    for (free, gated) in samples(&free).into_iter().zip(samples(&gated)) {
-        assert_eq!((gated.value, free.gate), (free.score, None));
-        let stops = gated.tokens.len() == 2 && gated.finish == r1x_core::FinishReason::Stop;
+    let mut unmet = 0;
+    for (free, conditional) in samples(&free).into_iter().zip(samples(&conditional)) {
+        assert_eq!((conditional.value, free.condition), (free.score, None));
+        let stops =
+            conditional.tokens.len() == 2 && conditional.finish == r1x_core::FinishReason::Stop;
         let expected = if stops { free.score } else { Some(0.0) };
-        assert_eq!((gated.score, gated.correct), (expected, expected == Some(1.0)));
-        closed += usize::from(gated.score != free.score);
+        assert_eq!((conditional.score, conditional.correct), (expected, expected == Some(1.0)));
+        unmet += usize::from(conditional.score != free.score);
     }
-    assert!(closed > 0, "a right digit that does not stop is among the samples");
+    assert!(unmet > 0, "a right digit that does not stop is among the samples");
 }

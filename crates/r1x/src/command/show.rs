@@ -265,12 +265,12 @@ fn cut_from(card: &RolloutDetail) -> String {
     format!(" (clipped from {})", optional(card.unclipped))
 }
 
-/// What each reward said and what became of it; columns for gates and comparisons only where there are any.
+/// What each reward said and what became of it; columns for conditions and comparisons only where there are any.
 fn rewards(card: &RolloutDetail) -> Table {
-    let gated = card.rewards.iter().any(|r| r.gate.is_some());
+    let conditional = card.rewards.iter().any(|r| r.condition.is_some());
     let compared = card.rewards.iter().any(|r| r.normalized.is_some());
     let mut header = vec!["reward", "value"];
-    header.extend(gated.then_some("gate"));
+    header.extend(conditional.then_some("only_if"));
     header.extend(["counted", "weight", "adds"]);
     header.extend(compared.then_some("normalized"));
     header.extend(["status", "parts", "info"]);
@@ -278,7 +278,7 @@ fn rewards(card: &RolloutDetail) -> Table {
         let parts: Vec<String> =
             r.parts.iter().map(|(name, v)| format!("{name} {}", number(*v))).collect();
         let mut row = vec![r.name.clone(), optional(r.value)];
-        row.extend(gated.then(|| r.gate.clone().unwrap_or_else(|| "-".to_owned())));
+        row.extend(conditional.then(|| r.condition.clone().unwrap_or_else(|| "-".to_owned())));
         let weight = optional(r.weight);
         row.extend([optional(r.counted), weight, optional(r.contribution)]);
         row.extend(compared.then(|| optional(r.normalized)));

@@ -1,12 +1,15 @@
-//! Plans of version 1 are read as what they meant, and nothing that a plan must say may be left out.
+//! Plans of earlier versions are read as what they meant, and nothing that a plan must say may be left out.
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::plan::StageKind;
+use crate::plan::{FeedForwardPlan, StageKind};
 
 /// Plans that r1x wrote before they had a version: of the main experiment, and of one with shaped rewards.
 const VERSION_1: [&str; 2] = [include_str!("1-countdown.json"), include_str!("1-shaped.json")];
+
+/// Plans of the same two experiments that r1x wrote in version 2.
+const VERSION_2: [&str; 2] = [include_str!("2-countdown.json"), include_str!("2-shaped.json")];
 
 /// A plan whose tokenizers, where they are files, have 77 tokens.
 fn read(text: &str) -> Result<RunPlan, PlanError> {
@@ -21,8 +24,9 @@ fn plans_of_version_1_are_read_and_written_as_today() {
         assert!(written.starts_with(r#"{"version":3,"#), "{written}");
         assert_eq!(read(&written).unwrap(), plan);
         // Everything the old plan said is still said: nothing but what is new was changed.
-        let (old, new): (Value, Value) =
+        let (mut old, new): (Value, Value) =
             (serde_json::from_str(text).unwrap(), serde_json::from_str(&written).unwrap());
+        model_from_2(&mut old["model"]);
         for key in ["name", "seed", "tags", "data", "evals", "record", "checkpoints"] {
             assert_eq!(old[key], new[key], "{key}");
         }
@@ -31,6 +35,43 @@ fn plans_of_version_1_are_read_and_written_as_today() {
         let size = model.as_object_mut().unwrap().remove("vocabulary_size").unwrap();
         assert_eq!((size, model), (json!(pieces + 1), old["model"].clone()));
     }
+}
+
+#[test]
+fn plans_of_version_2_say_the_same_in_the_words_of_today() {
+    for (text, conditions) in VERSION_2.into_iter().zip([0, 1]) {
+        let plan = read(text).unwrap();
+        let old: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (&old["version"], old.to_string().matches("normalize_gate").count()),
+            (&json!(2), 1)
+        );
+        let FeedForwardPlan::Moe(mixture) = &plan.model.feed_forward else { panic!("a mixture") };
+        assert!(mixture.normalize_affinities);
+        let decided = plan.rewards.iter().filter_map(|reward| reward.shaping.condition.as_ref());
+        assert_eq!(decided.filter(|condition| condition.reward == "format").count(), conditions);
+        // Nothing but the two words, the number and the size of the vocabulary was changed.
+        let written = serde_json::to_string(&plan).unwrap();
+        let mut new: Value = serde_json::from_str(&written).unwrap();
+        let mixture = new.pointer_mut("/model/feed_forward/moe");
+        rename(mixture, "normalize_affinities", "normalize_gate");
+        for reward in new.get_mut("rewards").into_iter().flat_map(values) {
+            rename(reward.get_mut("shaping"), "condition", "gate");
+        }
+        new["version"] = json!(2);
+        let model = new["model"].as_object_mut().unwrap();
+        model.remove("vocabulary_size").unwrap();
+        assert_eq!(new, old);
+    }
+}
+
+#[test]
+fn the_models_of_judges_are_brought_up_to_date_too() {
+    let mut old: Value = serde_json::from_str(VERSION_2[0]).unwrap();
+    let judge = json!({"checkpoint": "frozen", "sha256": "00", "model": old["model"].clone()});
+    old["judges"]["wise"] = judge;
+    let plan = read(&old.to_string()).unwrap();
+    assert_eq!(plan.judges["wise"].model, plan.model);
 }
 
 #[test]

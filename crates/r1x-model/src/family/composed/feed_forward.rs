@@ -120,12 +120,12 @@ impl Composed {
     }
 
     fn swiglu(&self, block: &Swiglu, x: &Tensor) -> Result<Tensor, ModelError> {
-        let gate = self.parameters.linear(block.gate, x)?;
-        let up = self.parameters.linear(block.up, x)?;
-        self.parameters.linear(block.down, &swiglu(&gate, &up)?)
+        let gate_proj = self.parameters.linear(block.gate_proj, x)?;
+        let up_proj = self.parameters.linear(block.up_proj, x)?;
+        self.parameters.linear(block.down_proj, &swiglu(&gate_proj, &up_proj)?)
     }
 
-    /// Σ gate · expert over the chosen experts of every row. Each expert computes the rows that chose it, and
+    /// Σ coefficient · expert over the chosen experts of every row. Each expert computes the rows that chose it, and
     /// every row then sums its own: no two rows are added into one place, so no order is left to chance.
     fn routed(
         &self,
@@ -154,20 +154,20 @@ impl Composed {
         let place_of_slot = Tensor::new(place_of_slot, normed.device())?;
         let by_slot = Tensor::cat(&results, 0)?.index_select(&place_of_slot, 0)?;
         let (rows, hidden) = normed.dims2()?;
-        let weighted = by_slot.broadcast_mul(&gates(routing)?.unsqueeze(1)?)?;
+        let weighted = by_slot.broadcast_mul(&coefficients(routing)?.unsqueeze(1)?)?;
         Ok(weighted.reshape((rows, per_row, hidden))?.sum(1)?)
     }
 }
 
-/// The weight of every choice, `[rows · experts_per_token]`: the chosen affinities, divided by their sum in
+/// The coefficient of every choice, `[rows · experts_per_token]`: the chosen affinities, divided by their sum in
 /// the row if the plan says so, times the scaling.
-fn gates(routing: &Routing) -> Result<Tensor, ModelError> {
+fn coefficients(routing: &Routing) -> Result<Tensor, ModelError> {
     let (affinities, plan) = (&routing.affinities, &routing.plan);
     let shape = (affinities.dim(0)?, plan.experts_per_token);
     let chosen = Tensor::from_slice(&routing.chosen, shape, affinities.device())?;
-    let mut gates = affinities.gather(&chosen, 1)?;
-    if plan.normalize_gate {
-        gates = gates.broadcast_div(&(gates.sum_keepdim(1)? + TINY)?)?;
+    let mut coefficients = affinities.gather(&chosen, 1)?;
+    if plan.normalize_affinities {
+        coefficients = coefficients.broadcast_div(&(coefficients.sum_keepdim(1)? + TINY)?)?;
     }
-    Ok((gates * plan.routed_scaling)?.flatten_all()?)
+    Ok((coefficients * plan.routed_scaling)?.flatten_all()?)
 }

@@ -1,6 +1,6 @@
 //! `r1x plugin run --replay RUN`: a run's recorded rollouts judged by another build, and what changes.
 //!
-//! What is compared is what the plugin says, before bounds, gate and weight. Generates nothing and writes
+//! What is compared is what the plugin says, before bounds, condition and weight. Generates nothing and writes
 //! nothing; `r1x rescore` keeps what is computed here.
 
 use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
