@@ -21,7 +21,7 @@ struct Routed {
 
 fn layout() -> Layout {
     let flat = MoePlan { groups: 1, ..moe() };
-    Layout::new(&plan(gqa(), r1x_core::plan::FeedForwardPlan::Moe(flat), true), 13)
+    Layout::new(&plan(gqa(), r1x_core::plan::FeedForwardPlan::Moe(flat), true))
 }
 
 /// Normed rows, not one of whose elements fits a narrow operand.

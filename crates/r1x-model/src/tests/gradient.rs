@@ -30,7 +30,7 @@ impl Case {
     }
 
     fn seeded(plan: &r1x_core::plan::ModelPlan, seed: u64) -> Self {
-        let decoder = Decoder::new(plan, 13);
+        let decoder = Decoder::new(plan);
         let mut weights = Weights::random(&decoder.layout, &Rng::new(seed));
         let mut draws = Rng::new(5).stream("case").at(&[]);
         // Gains away from one and biases away from zero, so that a forgotten factor shows.

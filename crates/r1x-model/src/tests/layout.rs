@@ -26,7 +26,7 @@ fn every_shape_has_as_many_parameters_as_its_list() {
         }
     }
     for plan in plans {
-        let (list, layout) = (ParameterList::new(&plan, VOCABULARY), Layout::new(&plan));
+        let (list, layout) = (ParameterList::new(&plan), Layout::new(&plan));
         assert_eq!(layout.parameter_count() as u64, list.total(), "{plan:?}");
         let biases: usize = layout.biases.iter().map(|(_, experts)| experts).sum();
         assert_eq!(biases as u64, list.untrained(), "{plan:?}");

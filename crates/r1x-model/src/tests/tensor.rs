@@ -198,7 +198,7 @@ fn every_gradient_and_every_load_is_that_of_the_kernels(device: &Device) {
         let found = pair.tensors.accumulate(&pair.batch, &Weighted).unwrap();
         assert!((found.loss - expected.loss).abs() < 1e-4 * expected.loss.abs().max(1.0), "{name}");
         let (found, expected) = (pair.tensors.gradient(), pair.kernels.gradient().to_vec());
-        let layout = crate::layout::Layout::new(plan, 13);
+        let layout = crate::layout::Layout::new(plan);
         for parameter in &layout.parameters {
             let range = parameter.offset..parameter.offset + parameter.len();
             let (found, expected) = (&found[range.clone()], &expected[range]);
