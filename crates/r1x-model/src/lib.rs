@@ -3,8 +3,8 @@
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
 mod blocks;
-pub mod check;
 pub mod checkpoint;
+pub mod device_selftest;
 pub mod error;
 pub mod family;
 mod generate;

@@ -291,7 +291,7 @@ fn the_doctor_measures_and_checks_the_cpu() {
     }
     assert!(report.contains("GFLOP/s on one thread"), "{report}");
     assert_eq!(verdicts(&report), CHECKS);
-    assert!(report.ends_with("\nall 15 checks passed on cpu\n"), "{report}");
+    assert!(report.ends_with("\nall 15 self-tests passed on cpu\n"), "{report}");
     assert!(!bench.folder.path().join("runs").exists(), "the doctor left something behind");
     bench.fails(2, &["doctor", "--gpu", "0", "--threads", "2"]);
 }

@@ -128,10 +128,10 @@ mod tests {
             need: String::new(),
         };
         let listed =
-            ["c::ends", "python::ends", "op::check::tests::card", "cli", "a::x::on", "b::x::on"];
+            ["c::ends", "python::ends", "op::selftest::tests::card", "cli", "a::x::on", "b::x::on"];
         let found = |file: &str, name: &str| test(file, name).among(&listed);
         assert_eq!(found("crates/r1x/tests/languages/c.rs", "ends"), ["c::ends"]);
-        assert_eq!(found("crates/o/src/op/check.rs", "card"), ["op::check::tests::card"]);
+        assert_eq!(found("crates/o/src/op/selftest.rs", "card"), ["op::selftest::tests::card"]);
         assert_eq!(found("crates/r1x/tests/commands.rs", "cli"), ["cli"]);
         assert_eq!(found("crates/m/src/x/tests.rs", "on"), ["a::x::on", "b::x::on"]);
         assert!(found("crates/m/src/x.rs", "off").is_empty());

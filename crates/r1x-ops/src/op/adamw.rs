@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
-use super::check::Outcome;
 use super::element::{gradient_of, has_kernel, same_place, with_slices};
+use super::selftest::Outcome;
 use crate::kernel::adamw::AdamW;
 
 /// One step over one parameter, in place. On the CPU in `f32` it is the kernel, bit for bit.
@@ -73,9 +73,9 @@ fn composed(
 }
 
 /// Two steps on a device in `f32` against two on the CPU in `f64`.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let start = [51, 52, 53].map(|seed| super::check::random(seed, &[3, 70]));
+    let start = [51, 52, 53].map(|seed| super::selftest::random(seed, &[3, 70]));
     let [weight, first, _] = &start;
     let second = start[2].sqr()?;
     let on = |tensor: &Tensor, dtype| tensor.to_dtype(dtype)?.to_device(device);
@@ -93,7 +93,7 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
             correction2: 1.0 - 0.95f32.powi(power),
             gradient_scale: 0.5,
         };
-        let gradient = super::check::random(60 + power as u64, &[3, 70]);
+        let gradient = super::selftest::random(60 + power as u64, &[3, 70]);
         let narrow = on(&gradient, DType::F32)?;
         adamw(&step, &variable, &narrow, &mut moments.0, &mut moments.1)?;
         wide = composed(&step, &wide.0, &gradient, &wide.1, &wide.2)?;
@@ -106,7 +106,7 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::random;
+    use super::super::selftest::random;
     use super::*;
 
     fn step() -> AdamW {

@@ -1,21 +1,21 @@
 //! The matrix product on tensors: our kernel on the CPU, candle's product elsewhere; no op of its own.
 //!
-//! Models multiply tensors with candle. This file holds what is asked of a device about it: a check, and the two
+//! Models multiply tensors with candle. This file holds what is asked of a device about it: a self-test, and the two
 //! loads whose rates say how fast the device is.
 
 use candle_core::{DType, Device, Result, Tensor};
 use half::bf16;
 
-use super::check::{Outcome, compare, random};
+use super::selftest::{Outcome, compare, random};
 use crate::kernel::Write;
 use crate::kernel::matmul::{Right, matmul, pack_rows, packed_len};
 use crate::operand::Operand;
 
-/// Rows, shared width and columns of the check: no multiples of a tile.
+/// Rows, shared width and columns of the self-test: no multiples of a tile.
 const SHAPE: (usize, usize, usize) = (37, 61, 45);
 
 /// Value and gradients of a product; on the CPU the kernel's value as well.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let (m, k, n) = SHAPE;
     let inputs = [random(71, &[m, k]), random(72, &[k, n])];
     let mut outcome = compare(device, &inputs, &|x| x[0].matmul(&x[1]), &|x| written_out(x))?;
@@ -31,7 +31,7 @@ pub(super) fn check(device: &Device) -> Result<Outcome> {
 
 /// The value of a product of bf16 numbers: the kernel's on the CPU, whose sums stay in `f32`, else the device's,
 /// which rounds its result to bf16.
-pub(super) fn check_bf16(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest_bf16(device: &Device) -> Result<Outcome> {
     let (m, k, n) = (37, 62, 45);
     let rounded = |seed, shape: &[usize]| random(seed, shape).to_dtype(DType::BF16);
     let (a, b) = (rounded(73, &[m, k])?, rounded(74, &[k, n])?);

@@ -8,11 +8,11 @@
 //! widened to `f32` inside the composition and narrowed at its end.
 
 mod adamw;
-pub mod check;
 mod element;
 mod matmul;
 mod rms_norm;
 mod rope;
+pub mod selftest;
 mod swiglu;
 #[cfg(test)]
 mod testing;

@@ -3,10 +3,10 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, D, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
 };
+use super::selftest::{Outcome, compare, random};
 use crate::kernel::{Write, norm};
 
 const NAME: &str = "rms-norm";
@@ -96,7 +96,7 @@ impl CustomOp2 for RmsNorm {
 }
 
 /// The op on a device against its composition in `f64`.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let inputs = [random(1, &[3, 4, 70]), random(2, &[70])];
     let op = |x: &[Tensor]| rms_norm(&x[0], &x[1], 1e-5);
     compare(device, &inputs, &op, &|x| composed(&x[0], &x[1], 1e-5))

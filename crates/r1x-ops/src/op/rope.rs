@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::check::{Outcome, compare, random};
 use super::element::{Element, has_kernel, slice, working_dtype};
+use super::selftest::{Outcome, compare, random};
 use crate::kernel::rope::{Pairing, Rope, Rotation};
 
 const NAME: &str = "rope";
@@ -156,7 +156,7 @@ impl CustomOp1 for RopeOp {
 }
 
 /// The op on a device in both pairings against its composition in `f64`.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let (inputs, positions) = ([random(6, &[5, 2, 12])], [0, 3, 1, 0, 9]);
     let mut worst = Outcome::default();
     for pairing in [Pairing::Halves, Pairing::Interleaved] {

@@ -3,10 +3,10 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, same_place, slice, with_slices, working_dtype,
 };
+use super::selftest::{Outcome, compare, random};
 use crate::kernel::swiglu as kernel;
 
 const NAME: &str = "swiglu";
@@ -92,7 +92,7 @@ impl CustomOp2 for Swiglu {
 }
 
 /// The op on a device against its composition in `f64`.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     // Gate projections from −6 to 6, where the sigmoid is both flat and steep.
     let inputs = [(random(3, &[5, 33]) * 6.0)?, random(4, &[5, 33])];
     compare(device, &inputs, &|x| swiglu(&x[0], &x[1]), &|x| composed(&x[0], &x[1]))

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::check::{Op, flat, random, value_and_gradients};
+use super::selftest::{Op, flat, random, value_and_gradients};
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     flat(tensor).unwrap()

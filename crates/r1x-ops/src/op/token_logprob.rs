@@ -3,10 +3,10 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::check::{Outcome, compare, random};
 use super::element::{
     Element, by_dtype, gradient_of, has_kernel, slice, with_slices, working_dtype,
 };
+use super::selftest::{Outcome, compare, random};
 use crate::kernel::softmax;
 
 const NAME: &str = "token-logprob";
@@ -93,7 +93,7 @@ impl CustomOp1 for TokenLogprob {
 }
 
 /// The op on a device against its composition in `f64`.
-pub(super) fn check(device: &Device) -> Result<Outcome> {
+pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let (inputs, targets) = ([(random(5, &[4, 83]) * 8.0)?], [3, 0, 82, 3]);
     let op = |x: &[Tensor]| token_logprob(&x[0], &targets, 0.7);
     compare(device, &inputs, &op, &|x| composed(&x[0], &targets, 0.7))

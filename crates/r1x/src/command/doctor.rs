@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use r1x_core::PortError;
 use r1x_ops::device::{self, Device};
-use r1x_ops::op::check::CHECKS;
+use r1x_ops::op::selftest::SELFTESTS;
 use r1x_ops::op::{DeviceLoad, KernelLoad};
 
 use crate::display::{Fields, Page, Table};
@@ -115,18 +115,18 @@ fn verify(device: &Device, word: &str) -> Result<i32, Failure> {
             verdict.to_owned(),
         ]);
     };
-    for check in CHECKS {
-        add(check.name.to_owned(), check.run(device).map_err(refused)?, check.tolerance);
+    for op in SELFTESTS {
+        add(op.name.to_owned(), op.run(device).map_err(refused)?, op.tolerance);
     }
-    for found in r1x_model::check::compare(device)? {
+    for found in r1x_model::device_selftest::run(device)? {
         add(found.name, found.difference, found.tolerance);
     }
     let count = rows.len();
-    let header = ["check", "largest difference", "allowed", ""];
+    let header = ["self-test", "largest difference", "allowed", ""];
     let mut page = Page::default();
-    page.blank().table(Table::of(&header, &rows).whole(&["check"]).status(&[""]));
+    page.blank().table(Table::of(&header, &rows).whole(&["self-test"]).status(&[""]));
     if failed == 0 {
-        page.blank().line(format!("all {count} checks passed on {word}"));
+        page.blank().line(format!("all {count} self-tests passed on {word}"));
     }
     output::page(Stream::Out, &page);
     if failed == 0 {
@@ -135,7 +135,7 @@ fn verify(device: &Device, word: &str) -> Result<i32, Failure> {
     let code = if device.is_cpu() { code::INTERNAL } else { code::RESOURCE };
     Err(Failure::new(
         code,
-        format!("{failed} of {count} checks failed on {word}"),
+        format!("{failed} of {count} self-tests failed on {word}"),
         "do not train there; please report this with the table and the output of `r1x version`",
     ))
 }

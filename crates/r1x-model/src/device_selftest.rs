@@ -1,4 +1,5 @@
-//! One small step of training on a device against the CPU's kernels: samples, log-probs, gradient, update.
+//! The self-test of a device: one small step of training on it against the CPU's kernels, with samples, log-probs,
+//! gradient and update.
 //!
 //! This is the last part of `r1x doctor`: kernels that a tensor op cannot reach alone (attention, the router, packed
 //! products) are compared here as parts of a model.
@@ -42,7 +43,7 @@ const SAMPLES_DIFFER: f64 = 0.1;
 ///
 /// # Errors
 /// When the device fails or its memory does not suffice.
-pub fn compare(device: &Device) -> Result<Vec<Comparison>, PortError> {
+pub fn run(device: &Device) -> Result<Vec<Comparison>, PortError> {
     let mut comparisons = Vec::new();
     for (name, plan) in [("gqa dense", dense()), ("mla moe", moe())] {
         let add = |(what, difference, tolerance): (&str, f64, f64)| Comparison {
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     fn assert_all(device: &Device) {
-        for found in compare(device).unwrap() {
+        for found in run(device).unwrap() {
             println!("{}: {:.2e}", found.name, found.difference);
             assert!(found.difference <= found.tolerance, "{found:?}");
         }

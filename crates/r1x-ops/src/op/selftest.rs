@@ -1,12 +1,13 @@
-//! Every op on a device against the same mathematics in `f64` on the CPU: value and gradients.
+//! The self-tests of the ops: each one on a device against the same mathematics in `f64` on the CPU, value and
+//! gradients.
 //!
 //! This is what `r1x doctor` runs and what the tests on a card assert.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
-/// One op's comparison.
+/// The self-test of one op.
 #[derive(Clone, Copy, Debug)]
-pub struct Check {
+pub struct Selftest {
     /// The op.
     pub name: &'static str,
     /// Largest difference allowed, relative to the largest number of the tensor it is found in.
@@ -14,18 +15,18 @@ pub struct Check {
     run: fn(&Device) -> Result<Outcome>,
 }
 
-/// Every op, in the order a model meets them.
-pub const CHECKS: &[Check] = &[
-    Check { name: "matmul", tolerance: 1e-5, run: super::matmul::check },
-    Check { name: "matmul_bf16", tolerance: 5e-3, run: super::matmul::check_bf16 },
-    Check { name: "rms_norm", tolerance: 1e-5, run: super::rms_norm::check },
-    Check { name: "rope", tolerance: 1e-5, run: super::rope::check },
-    Check { name: "swiglu", tolerance: 1e-5, run: super::swiglu::check },
-    Check { name: "token_logprob", tolerance: 1e-5, run: super::token_logprob::check },
-    Check { name: "adamw", tolerance: 1e-5, run: super::adamw::check },
+/// The self-test of every op, in the order a model meets them.
+pub const SELFTESTS: &[Selftest] = &[
+    Selftest { name: "matmul", tolerance: 1e-5, run: super::matmul::selftest },
+    Selftest { name: "matmul_bf16", tolerance: 5e-3, run: super::matmul::selftest_bf16 },
+    Selftest { name: "rms_norm", tolerance: 1e-5, run: super::rms_norm::selftest },
+    Selftest { name: "rope", tolerance: 1e-5, run: super::rope::selftest },
+    Selftest { name: "swiglu", tolerance: 1e-5, run: super::swiglu::selftest },
+    Selftest { name: "token_logprob", tolerance: 1e-5, run: super::token_logprob::selftest },
+    Selftest { name: "adamw", tolerance: 1e-5, run: super::adamw::selftest },
 ];
 
-impl Check {
+impl Selftest {
     /// The largest relative difference on this device.
     ///
     /// # Errors
@@ -133,9 +134,9 @@ mod tests {
     use super::*;
 
     fn assert_all(device: &Device) {
-        for check in CHECKS {
-            let difference = check.run(device).unwrap();
-            assert!(difference <= check.tolerance, "{}: {difference}", check.name);
+        for op in SELFTESTS {
+            let difference = op.run(device).unwrap();
+            assert!(difference <= op.tolerance, "{}: {difference}", op.name);
         }
     }
 
