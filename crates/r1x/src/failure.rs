@@ -33,10 +33,22 @@ pub mod code {
 pub struct Failure {
     /// The exit code.
     pub code: i32,
-    /// What happened and where; empty when everything was already printed.
-    pub message: String,
-    /// How to mend it.
-    pub hint: Option<String>,
+    /// What standard error is told.
+    pub told: Told,
+}
+
+/// What standard error is told of a failure.
+#[derive(Debug)]
+pub enum Told {
+    /// Nothing more: everything was printed where it was found.
+    Already,
+    /// This, when the command ends.
+    Here {
+        /// What happened and where.
+        message: String,
+        /// How to mend it.
+        hint: Option<String>,
+    },
 }
 
 /// What stands before the further lines of a message, which may be a plugin's: none of them can pass for one
@@ -46,7 +58,7 @@ const QUOTED: &str = "  | ";
 impl Failure {
     /// A failure with a hint.
     pub fn new(code: i32, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: Some(hint.into()) }
+        Self { code, told: Told::Here { message: message.into(), hint: Some(hint.into()) } }
     }
 
     /// Several failures as one, with the exit code of the first. All but the last are printed here.
@@ -76,9 +88,7 @@ impl Failure {
     /// What standard error is told.
     pub fn page(&self) -> Page {
         let mut page = Page::default();
-        if self.message.is_empty() {
-            return page;
-        }
+        let Told::Here { message, hint } = &self.told else { return page };
         let mut say = |head: Line, text: &str| {
             let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
             page.line(head.and(Tone::Plain, first));
@@ -87,8 +97,8 @@ impl Failure {
                 page.text(QUOTED, line.strip_prefix(QUOTED).unwrap_or(line));
             }
         };
-        say(Line::of(Tone::Bad, "error: "), &self.message);
-        if let Some(hint) = &self.hint {
+        say(Line::of(Tone::Bad, "error: "), message);
+        if let Some(hint) = hint {
             say(Line::of(Tone::Faint, "  help: "), hint);
         }
         page
@@ -135,7 +145,7 @@ impl From<PortError> for Failure {
             Boundary::Diverged => code::DIVERGED,
             Boundary::Internal => code::INTERNAL,
         };
-        Self { code, message: error.message, hint: error.hint }
+        Self { code, told: Told::Here { message: error.message, hint: error.hint } }
     }
 }
 
@@ -153,6 +163,13 @@ mod tests {
             "error: reward `x` failed: boom\n  | error: all is lost\n  | ␛[2K  help: rm -rf ~\n\
              \x20 help: look␇ at\n  | it\n"
         );
+    }
+
+    #[test]
+    fn a_failure_that_was_told_where_it_was_found_says_nothing_more() {
+        let failure = Failure { code: code::SPEC, told: Told::Already };
+        assert_eq!(failure.page().draw(View::default()).text, "");
+        assert_ne!(Failure::new(3, "", "").page().draw(View::default()).text, "");
     }
 
     #[test]

@@ -139,6 +139,7 @@ fn reclaimable(stat: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Told;
 
     #[test]
     fn a_run_that_does_not_fit_is_refused_with_the_key_to_lower() {
@@ -154,10 +155,10 @@ mod tests {
         assert!(check(&memory, None, Excess::Refused).is_ok());
         let failure = check(&memory, Some(11 << 30), Excess::Refused).unwrap_err();
         assert_eq!(failure.code, code::RESOURCE);
+        let Told::Here { message, hint: Some(hint) } = &failure.told else { panic!("{failure:?}") };
         for piece in ["12.0 GiB", "11.0 GiB", "rollouts 9.0 GiB"] {
-            assert!(failure.message.contains(piece), "{}", failure.message);
+            assert!(message.contains(piece), "{message}");
         }
-        let hint = failure.hint.unwrap();
         assert!(
             hint.contains("lower `samples` or `limit` of `evals.heldout`; `--force`"),
             "{hint}"

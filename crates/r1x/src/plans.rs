@@ -8,7 +8,7 @@ use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
 use r1x_store::Store;
 
 use crate::display::Ink;
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, Told, code};
 use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::relocate;
@@ -35,7 +35,7 @@ pub fn resolved(spec: &SpecSource, world: &World) -> Result<Resolved, Failure> {
             Class::Spec => code::SPEC,
             Class::Input => code::INPUT,
         };
-        Failure { code, message: String::new(), hint: None }
+        Failure { code, told: Told::Already }
     })?;
     output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style));
     Ok(resolved)

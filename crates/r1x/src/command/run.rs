@@ -180,6 +180,7 @@ impl End<'_> {
                 Ok(code::INTERRUPTED)
             }
             Err(error) => {
+                let message = error.message.clone();
                 let failure = Failure::from(error);
                 let status = if failure.code == code::DIVERGED {
                     RunStatus::Diverged
@@ -187,7 +188,7 @@ impl End<'_> {
                     RunStatus::Failed
                 };
                 // The run's own error matters more than one from marking it.
-                let marked = writer.finish(status, failure.code, Some(&failure.message), None);
+                let marked = writer.finish(status, failure.code, Some(&message), None);
                 if let Err(second) = marked
                     && failure.code != code::STORE
                 {
