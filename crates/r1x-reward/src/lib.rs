@@ -40,7 +40,7 @@ pub use host::{Compiling, Host, HostOptions, Origin, Plugin};
 pub use layer::{PrepareError, Prepared};
 pub use probe::{Probe, ProbeError};
 pub use replay::{Replay, Sample};
-pub use score::{PluginLog, ReadColumns, WasmRewarder};
+pub use score::{PluginLog, WasmRewarder};
 
 /// The interface this host speaks, as runs record it.
 pub const WIT_WORLD: &str = "r1x:reward@0.1.0";

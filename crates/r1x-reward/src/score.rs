@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use r1x_core::plan::{OnFailure, RewardPlan};
-use r1x_core::port::{Outcomes, PendingGroups, Scoring};
+use r1x_core::port::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Scoring};
 use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
 use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder};
@@ -32,19 +32,11 @@ const BATCH_ROLLOUTS: usize = 512;
 #[derive(Debug)]
 pub struct WasmRewarder {
     host: Host,
-    plugins: Vec<(String, Plugin)>,
+    /// Each reward's plan, and the plugin that judges for it.
+    rewards: Vec<(RewardPlan, Plugin)>,
     logs: Vec<PluginLog>,
     met_deadline: bool,
     failures: Option<FailureFolder>,
-}
-
-/// The columns of a problem that a plugin reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadColumns<'a> {
-    /// Columns it cannot do without.
-    pub required: &'a [String],
-    /// Columns it reads where they are.
-    pub optional: &'a [String],
 }
 
 /// What one reward wrote during the last call of `score`.
@@ -73,11 +65,9 @@ impl WasmRewarder {
             plugin.check_grants()?;
             plugin.check_config(&plan.plugin().config, &plan.plugin().limits)?;
         }
-        let plugins =
-            rewards.iter().map(|(plan, plugin)| (plan.id.clone(), plugin.clone())).collect();
         Ok(Self {
             host: host.clone(),
-            plugins,
+            rewards: rewards.to_vec(),
             logs: Vec::new(),
             met_deadline: false,
             failures: None,
@@ -90,36 +80,43 @@ impl WasmRewarder {
         &self.logs
     }
 
-    /// Whether a rollout of the last call of `score` took all the time it may.
-    pub fn met_deadline(&self) -> bool {
-        self.met_deadline
-    }
-
     /// Keeps calls that fail as replay files in this folder, which is made when needed.
     pub fn keep_failures(&mut self, folder: PathBuf) {
         self.failures = Some(FailureFolder::new(folder));
     }
 
-    /// The columns that a reward reads; none for one that was not loaded.
-    pub fn columns(&self, id: &str) -> ReadColumns<'_> {
-        let plugin = self.plugins.iter().find(|(known, _)| known == id);
-        plugin.map_or_else(ReadColumns::default, |(_, plugin)| ReadColumns {
+    /// A reward's plan and plugin; `None` for a reward that was not loaded.
+    fn loaded(&self, id: &str) -> Option<&(RewardPlan, Plugin)> {
+        self.rewards.iter().find(|(plan, _)| plan.id == id)
+    }
+
+    fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
+        self.loaded(id).map(|(_, plugin)| plugin).ok_or_else(|| {
+            let known: Vec<&str> = self.rewards.iter().map(|(plan, _)| plan.id.as_str()).collect();
+            PortError::new(
+                Boundary::Reward,
+                format!("reward `{id}` was not loaded"),
+                format!("the loaded rewards are: {}", known.join(", ")),
+            )
+        })
+    }
+}
+
+impl Rehearsable for WasmRewarder {
+    fn columns(&self, reward: &str) -> ReadColumns<'_> {
+        self.loaded(reward).map_or_else(ReadColumns::default, |(_, plugin)| ReadColumns {
             required: &plugin.info().columns,
             optional: &plugin.info().optional_columns,
         })
     }
 
-    fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
-        self.plugins.iter().find(|(known, _)| known == id).map(|(_, plugin)| plugin).ok_or_else(
-            || {
-                let known: Vec<&str> = self.plugins.iter().map(|(id, _)| id.as_str()).collect();
-                PortError::new(
-                    Boundary::Reward,
-                    format!("reward `{id}` was not loaded"),
-                    format!("the loaded rewards are: {}", known.join(", ")),
-                )
-            },
-        )
+    /// A plugin that is granted more than text runs programs or asks models with it, as a rule.
+    fn is_costly(&self, reward: &str) -> bool {
+        self.loaded(reward).is_some_and(|(plan, _)| !plan.plugin().grant.is_empty())
+    }
+
+    fn met_deadline(&self) -> bool {
+        self.met_deadline
     }
 }
 

@@ -26,7 +26,6 @@ mod number;
 mod plans;
 mod prepare;
 mod progress;
-mod rehearsal;
 mod relocate;
 mod report;
 mod retention;

@@ -11,13 +11,12 @@ use r1x_model::ModelEncoder;
 use r1x_reward::WasmRewarder;
 use r1x_store::PluginInput;
 use r1x_tasks::Problems;
-use r1x_train::{Checked, Unseen};
+use r1x_train::{Checked, Rehearsal, Unseen};
 
 use crate::failure::Failure;
 use crate::inputs::World;
 use crate::memory::{self, Excess};
 use crate::notice::Notice;
-use crate::rehearsal::rehearse;
 use crate::sizes::sizes;
 use crate::wiring;
 
@@ -53,7 +52,8 @@ pub fn prepare<'p>(
     let too_much = check_memory(plan, (&encoder, &problems), threads, excess)?;
     let (mut rewarder, plugins) = wiring::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
-    let (failed, mut notices) = rehearse(plan, &problems, &mut rewarder);
+    let Rehearsal { errors: failed, tolerated } =
+        r1x_train::rehearse(plan, &problems, &mut rewarder);
     let (checked, mut errors) = match checked {
         Ok(checked) => (Some(checked), Vec::new()),
         Err(errors) => (None, errors),
@@ -62,6 +62,7 @@ pub fn prepare<'p>(
     let Some(checked) = checked.filter(|_| errors.is_empty()) else {
         return Err(Failure::all(errors.into_iter().map(Failure::from)));
     };
+    let mut notices: Vec<Notice> = tolerated.iter().map(Notice::from).collect();
     notices.extend(too_much);
     let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));

@@ -9,8 +9,8 @@ use std::time::Instant;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring,
-    UpdateFacts, WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, ReadColumns, Rehearsable,
+    SavedCheckpoint, Scoring, UpdateFacts, WeightChoice,
 };
 use r1x_core::{
     Completion, Encoder, Learner, Policy, PortError, Rewarder, Sampler, Scorer, Stream,
@@ -199,6 +199,18 @@ impl<R: Rewarder> Rewarder for TimedRewarder<R> {
         let Self { inner, stopwatch } = self;
         let begun = stopwatch.time(|split| &mut split.reward, || inner.begin(rewards, groups))?;
         Ok(Box::new(TimedScoring { inner: begun, stopwatch }))
+    }
+}
+
+impl<R: Rehearsable> Rehearsable for TimedRewarder<R> {
+    fn columns(&self, reward: &str) -> ReadColumns<'_> {
+        self.inner.columns(reward)
+    }
+    fn is_costly(&self, reward: &str) -> bool {
+        self.inner.is_costly(reward)
+    }
+    fn met_deadline(&self) -> bool {
+        self.inner.met_deadline()
     }
 }
 

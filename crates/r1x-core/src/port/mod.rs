@@ -24,4 +24,4 @@ pub use model::{
 };
 pub use problems::ProblemSource;
 pub use recorder::Recorder;
-pub use reward::{Outcomes, PendingGroups, Rewarder, Scoring};
+pub use reward::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Rewarder, Scoring};

@@ -43,6 +43,30 @@ pub trait Rewarder {
     }
 }
 
+/// The columns of a problem that a reward reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadColumns<'a> {
+    /// Columns it cannot do without.
+    pub required: &'a [String],
+    /// Columns it reads where they are.
+    pub optional: &'a [String],
+}
+
+/// A [`Rewarder`] whose rewards can be rehearsed: asked, before a run begins, about the rows that tell most about them.
+///
+/// Whoever rehearses chooses these rows by what a reward reads and by what a call costs, and stops when further rows
+/// are not worth their time. The loop itself asks none of this, so a rewarder that is never rehearsed needs none of it.
+pub trait Rehearsable: Rewarder {
+    /// The columns that a reward reads; none for a reward that this rewarder does not have.
+    fn columns(&self, reward: &str) -> ReadColumns<'_>;
+
+    /// Whether a call of this reward takes long by its nature, because the reward runs a program or asks a model.
+    fn is_costly(&self, reward: &str) -> bool;
+
+    /// Whether a rollout of the newest scoring took all the time that its reward may take.
+    fn met_deadline(&self) -> bool;
+}
+
 /// Scoring under way. Dropped before its end, it stops as soon as it can.
 pub trait Scoring {
     /// The rollouts of the group at this position are there; said once for each group.

@@ -12,6 +12,7 @@ mod masks;
 mod place;
 mod places;
 mod reference;
+mod rehearsal;
 mod resume;
 mod shaping;
 mod support;

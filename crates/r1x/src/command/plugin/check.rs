@@ -7,13 +7,13 @@ use std::path::Path;
 use r1x_build::{Limits, Source};
 use r1x_core::PortError;
 use r1x_core::plan::{LimitsPlan, RewardPlan};
+use r1x_train::{Rehearsal, rehearse};
 
 use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
-use crate::rehearsal::rehearse;
 use crate::{hosting, plans, table, wiring};
 
 /// Resolves the spec, which checks columns and configurations, compares limits, and lets rewards judge.
@@ -46,8 +46,8 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
     if complaints.is_empty() {
         let problems = world.problems(&resolved.plan).map_err(PortError::from)?;
         let (mut rewarder, _) = wiring::rewarder(&resolved.plan, &world, None)?;
-        let (errors, notices) = rehearse(&resolved.plan, &problems, &mut rewarder);
-        notices.iter().for_each(Notice::say);
+        let Rehearsal { errors, tolerated } = rehearse(&resolved.plan, &problems, &mut rewarder);
+        tolerated.iter().for_each(|failures| Notice::from(failures).say());
         if !errors.is_empty() {
             return Err(Failure::all(errors.into_iter().map(Failure::from)));
         }

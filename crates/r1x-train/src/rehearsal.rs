@@ -1,19 +1,18 @@
-//! Every reward is asked about rows of the data it will judge, before a run begins: a plugin that cannot do its work,
+//! Every reward is asked about rows of the data it will judge, before a run begins: a reward that cannot do its work,
 //! or a row that it cannot judge, is found here and not after hours.
 
 use r1x_core::plan::{DataRef, OnFailure, RewardPlan, RunPlan};
+use r1x_core::port::Rehearsable;
 use r1x_core::reward::applies;
 use r1x_core::{
-    Boundary, Completion, FinishReason, PortError, Problem, ProblemSource, Rewarder, Rollout,
-    RolloutGroup,
+    Boundary, Completion, FinishReason, PortError, Problem, ProblemSource, Rollout, RolloutGroup,
 };
-use r1x_reward::WasmRewarder;
 
-use crate::notice::Notice;
+use crate::stage::{stage_place, suite_place};
 
 /// Rows that a reward is asked about, of each data set it judges.
 const ROWS: usize = 256;
-/// Rows for a reward that asks for more than text: a program or a model takes long to run.
+/// Rows for a reward of which a call is costly.
 const COSTLY_ROWS: usize = 2;
 /// Failing rows after which no more are looked for.
 const ENOUGH_FAILURES: usize = 8;
@@ -35,21 +34,46 @@ struct Duty<'p> {
     together: usize,
 }
 
-/// Lets every reward judge rows of all data it will meet, in stages and in suites. What it may fail on by its policy
-/// is a notice.
+/// What came of a rehearsal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rehearsal {
+    /// What would stop the run.
+    pub errors: Vec<PortError>,
+    /// Failures that a run may go on with, because the policy of their reward allows them.
+    pub tolerated: Vec<Tolerated>,
+}
+
+/// Rows on which a reward fails, and which do not stop a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tolerated {
+    /// "stage `rl`", "eval `heldout`".
+    pub place: String,
+    /// Id of the reward.
+    pub reward: String,
+    /// What such a failure counts as.
+    pub on_failure: OnFailure,
+    /// Rows on which it fails.
+    pub rows: usize,
+    /// Rows that were tried.
+    pub tried: usize,
+    /// Where the first of these rows is, and how the reward fails on it.
+    pub first: String,
+}
+
+/// Lets every reward judge rows of all data it will meet, in stages and in suites.
 pub fn rehearse(
     plan: &RunPlan,
     problems: &dyn ProblemSource,
-    rewarder: &mut WasmRewarder,
-) -> (Vec<PortError>, Vec<Notice>) {
-    let (mut errors, mut notices) = (Vec::new(), Vec::new());
+    rewarder: &mut dyn Rehearsable,
+) -> Rehearsal {
+    let mut rehearsal = Rehearsal::default();
     for duty in duties(plan) {
         match duty.rehearse(problems, rewarder) {
-            Ok(notice) => notices.extend(notice),
-            Err(error) => errors.push(error),
+            Ok(tolerated) => rehearsal.tolerated.extend(tolerated),
+            Err(error) => rehearsal.errors.push(error),
         }
     }
-    (errors, notices)
+    rehearsal
 }
 
 /// What every reward has to do, once for each data set.
@@ -67,13 +91,13 @@ fn duties(plan: &RunPlan) -> Vec<Duty<'_>> {
         let outline = stage.kind.outline();
         let Some(rollouts) = outline.rollouts else { continue };
         let size = (rollouts.per_problem, outline.problems_per_step);
-        let place = format!("stage `{}`", stage.id);
+        let place = stage_place(&stage.id);
         for data in outline.data {
             outline.rewards.iter().for_each(|id| add(&place, id, data, size));
         }
     }
     for suite in &plan.evals {
-        let (place, size) = (format!("eval `{}`", suite.id), (suite.samples, ROWS));
+        let (place, size) = (suite_place(&suite.id), (suite.samples, ROWS));
         for reward in plan.graders(suite) {
             add(&place, &reward.id, &suite.data, size);
         }
@@ -90,10 +114,10 @@ struct Failed {
 
 impl Duty<'_> {
     fn rehearse(
-        &self,
+        self,
         problems: &dyn ProblemSource,
-        rewarder: &mut WasmRewarder,
-    ) -> Result<Option<Notice>, PortError> {
+        rewarder: &mut dyn Rehearsable,
+    ) -> Result<Option<Tolerated>, PortError> {
         let known = problems.problems(&self.data.data, self.data.split)?;
         let drawn = known.iter().skip(self.data.skip).take(self.data.limit.unwrap_or(usize::MAX));
         let judged: Vec<&Problem> = drawn.filter(|problem| applies(self.reward, problem)).collect();
@@ -101,15 +125,15 @@ impl Duty<'_> {
         match self.failed(&rows, problems, rewarder) {
             None => Ok(None),
             Some(failed) if self.is_tolerated(&failed, failed.tried) => {
-                Ok(Some(self.notice(&failed)))
+                Ok(Some(self.tolerated(failed)))
             }
             Some(failed) => Err(self.error(failed)),
         }
     }
 
     /// The first rows, then those that lack something the reward reads.
-    fn chosen<'r>(&self, judged: &[&'r Problem], rewarder: &WasmRewarder) -> Vec<&'r Problem> {
-        let most = if self.reward.plugin().grant.is_empty() { ROWS } else { COSTLY_ROWS };
+    fn chosen<'r>(&self, judged: &[&'r Problem], rewarder: &dyn Rehearsable) -> Vec<&'r Problem> {
+        let most = if rewarder.is_costly(&self.reward.id) { COSTLY_ROWS } else { ROWS };
         let (first, rest) = judged.split_at(judged.len().min(most));
         let read = rewarder.columns(&self.reward.id);
         let lacks = |problem: &&&Problem| {
@@ -130,7 +154,7 @@ impl Duty<'_> {
         &self,
         rows: &[&Problem],
         problems: &dyn ProblemSource,
-        rewarder: &mut WasmRewarder,
+        rewarder: &mut dyn Rehearsable,
     ) -> Option<Failed> {
         let strict = [RewardPlan { on_failure: OnFailure::Fail, ..self.reward.clone() }];
         let (first, rest) = rows.split_first()?;
@@ -139,7 +163,7 @@ impl Duty<'_> {
             message: format!("{}: {}", problems.origin(row), error.message),
             ..error
         };
-        // The first alone: a plugin that fails always, after its whole time, is found in one call.
+        // The first alone: a reward that fails always, after its whole time, is found in one call.
         match rewarder.score(&strict, &[group(first), group(first)]) {
             Ok(_) => {
                 let rest: Vec<RolloutGroup> = rest.iter().map(group).collect();
@@ -172,14 +196,14 @@ impl Duty<'_> {
 
     /// Whether there would be too many failures, were all other rows fine, and the last one took all its time: then
     /// no other row is worth as much again.
-    fn is_settled(&self, failed: &Failed, rows: &[&Problem], rewarder: &WasmRewarder) -> bool {
+    fn is_settled(&self, failed: &Failed, rows: &[&Problem], rewarder: &dyn Rehearsable) -> bool {
         rewarder.met_deadline() && !self.is_tolerated(failed, rows.len())
     }
 
     /// Whether a run goes on although these rows fail: its policy allows that share of all rows, and the rollouts of
     /// one such row among those it is scored with. `tried` is how many rows there are.
     fn is_tolerated(&self, failed: &Failed, tried: usize) -> bool {
-        // A column that is not there is no failure of the plugin.
+        // A column that is not there is no failure of the reward.
         let is_failure = failed.first.boundary == Boundary::Reward;
         let share = self.reward.max_failed_share;
         let may_fail = (share * (self.group * self.together.min(tried)) as f64).floor();
@@ -203,18 +227,15 @@ impl Duty<'_> {
         }
     }
 
-    fn notice(&self, failed: &Failed) -> Notice {
-        let counts = match self.reward.on_failure {
-            OnFailure::Zero => "counts 0",
-            _ => "is left out",
-        };
-        Notice::new(
-            format!(
-                "{}: the reward `{}` fails on {} of the {} rows tried; the first: {}",
-                self.place, self.reward.id, failed.rows, failed.tried, failed.first.message
-            ),
-            format!("such a rollout {counts} (on_failure); mend the row or leave it out"),
-        )
+    fn tolerated(self, failed: Failed) -> Tolerated {
+        Tolerated {
+            place: self.place,
+            reward: self.reward.id.clone(),
+            on_failure: self.reward.on_failure,
+            rows: failed.rows,
+            tried: failed.tried,
+            first: failed.first.message,
+        }
     }
 }
 
