@@ -30,11 +30,14 @@ mod tests;
 
 pub use error::StoreError;
 pub use open::{Upgraded, known_schema};
-pub use read::card::{
-    CheckpointCard, EvalRow, EventCard, MetricPoint, PluginCard, RunCard, SpecText, StageCard,
-};
+pub use read::card::{EventCard, PluginCard, RunCard, SpecText, StageCard};
+pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
+pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
+pub use read::metric::{Curve, MetricPoint};
+pub use read::recorded::{RecordedSteps, StepsAfter};
 pub use read::rollout::{
-    GroupCard, GroupDetail, Metric, RewardCard, RewardSummary, RolloutCard, RolloutDetail, StepCard,
+    GroupCard, GroupDetail, MeanStep, Metric, RewardCard, RewardSummary, RolloutCard,
+    RolloutDetail, StepCard,
 };
 pub use read::summary::{LastFigure, RunSummary};
 pub use record::StepTiming;

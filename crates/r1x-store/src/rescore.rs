@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::{Problem, RewardOutcome, RewardStatus};
+use r1x_core::{
+    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rollout, RolloutGroup,
+};
 use sqlx::{FromRow, query_as};
 
 use crate::error::StoreError;
@@ -40,6 +42,18 @@ pub struct StoredGroup {
     pub rollouts: Vec<StoredRollout>,
 }
 
+impl StoredGroup {
+    /// The group as a reward is asked about it; `None` when the run does not record text. Rewards see how many tokens
+    /// there are, never which, so the tokens are only counted.
+    pub fn asked(&self) -> Option<RolloutGroup> {
+        Some(RolloutGroup {
+            problem: self.problem.clone(),
+            prompt_tokens: self.prompt_tokens.clone(),
+            rollouts: self.rollouts.iter().map(StoredRollout::asked).collect::<Option<_>>()?,
+        })
+    }
+}
+
 /// A recorded rollout with the original judgement of one reward.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRollout {
@@ -62,6 +76,16 @@ impl StoredRollout {
     /// Its number in the store.
     pub fn rollout_id(&self) -> i64 {
         self.rollout_id
+    }
+
+    fn asked(&self) -> Option<Rollout> {
+        let completion = Completion {
+            tokens: vec![0; usize::try_from(self.n_tokens).unwrap_or_default()],
+            logprobs: Vec::new(),
+            entropies: Vec::new(),
+            finish: if self.truncated { FinishReason::Length } else { FinishReason::Stop },
+        };
+        Some(Rollout { completion, text: self.text.clone()? })
     }
 }
 

@@ -7,8 +7,8 @@ use crate::sitting::{now_ms, sit_down, stand_up};
 use crate::text::{MaybeText, Text};
 use crate::writer::{Cell, Tx};
 
-/// A point in a run: so many steps of a stage are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A point in a run: so many steps of a stage are done. Points are in the order of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StagePoint {
     /// Position of the stage in the plan.
     pub stage: usize,

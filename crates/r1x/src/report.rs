@@ -2,7 +2,7 @@
 //! were missed.
 
 use r1x_core::plan::RunPlan;
-use r1x_store::EvalRow;
+use r1x_store::{EvalRow, evaluations, newest_evaluation};
 
 use crate::display::{Line, Page, Table, Tone};
 use crate::number::with_error;
@@ -107,15 +107,12 @@ impl Report {
 pub fn missed_gates(plan: &RunPlan, evals: &[EvalRow]) -> Vec<String> {
     let mut missed = Vec::new();
     for suite in plan.evals.iter().filter(|suite| !suite.gate.is_empty()) {
-        let Some(last) = evals.iter().rev().find(|row| row.suite == suite.id) else {
+        let Some(last) = newest_evaluation(evals, &suite.id) else {
             missed.push(format!("gate missed: {} was never evaluated", suite.id));
             continue;
         };
-        let at_end = |row: &&EvalRow| {
-            row.suite == suite.id && row.stage == last.stage && row.step == last.step
-        };
         for (metric, least) in &suite.gate {
-            let found = evals.iter().filter(at_end).find(|row| row.metric == *metric);
+            let found = last.iter().find(|row| row.metric == *metric);
             match found.map(|row| row.value) {
                 Some(Some(value)) if value >= *least => {}
                 Some(value) => missed.push(format!(
@@ -144,9 +141,7 @@ fn evaluations_table(evals: &[EvalRow]) -> Option<Table> {
     let mut header = vec!["suite", "after", "steps"];
     header.extend(&metrics);
     header.push("problems");
-    let place = |row: &EvalRow| (row.suite.clone(), row.stage.clone(), row.step);
-    let rows: Vec<Vec<String>> = evals
-        .chunk_by(|a, b| place(a) == place(b))
+    let rows: Vec<Vec<String>> = evaluations(evals)
         .map(|figures| {
             let first = &figures[0];
             let mut row = vec![first.suite.clone(), first.stage.clone(), first.step.to_string()];

@@ -1,7 +1,10 @@
-//! One run as people ask for it: its stages, figures, inputs and checkpoints.
+//! One run on a page: its stages, and what it began with.
 
 use sqlx::{FromRow, query_as};
 
+use super::checkpoint::CheckpointCard;
+use super::evaluation::EvalRow;
+use super::metric::MetricPoint;
 use super::summary::RunSummary;
 use crate::error::StoreError;
 use crate::packing;
@@ -48,30 +51,6 @@ pub struct StageCard {
     pub ended_ms: Option<i64>,
 }
 
-/// One figure of an evaluation.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
-pub struct EvalRow {
-    /// `start` or the id of the stage.
-    #[sqlx(try_from = "Text")]
-    pub stage: String,
-    /// Steps of the stage done.
-    pub step: i64,
-    /// The suite's id.
-    #[sqlx(try_from = "Text")]
-    pub suite: String,
-    /// `pass@1` and so on.
-    #[sqlx(try_from = "Text")]
-    pub metric: String,
-    /// Mean over items; none when it was not finite.
-    pub value: Option<f64>,
-    /// Standard error of the mean.
-    pub stderr: Option<f64>,
-    /// Items in the mean.
-    pub n_items: i64,
-    /// Samples per item.
-    pub n_samples: i64,
-}
-
 /// A reward plugin a run uses.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
 pub struct PluginCard {
@@ -102,31 +81,6 @@ pub struct PluginCard {
     pub settings: String,
 }
 
-/// A checkpoint of a run.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct CheckpointCard {
-    /// Position of the stage in the plan.
-    pub stage_index: i64,
-    /// Id of the stage.
-    pub stage: String,
-    /// Steps of the stage done.
-    pub step: i64,
-    /// `step`, `stage` or `interrupt`.
-    pub kind: String,
-    /// Path relative to the run's folder.
-    pub path: String,
-    /// sha256 of the weights, hex.
-    pub sha256: String,
-    /// sha256 of its state, hex; none in runs of earlier versions.
-    pub state_sha256: Option<String>,
-    /// Size on disk, bytes.
-    pub bytes: i64,
-    /// When it was written, milliseconds since 1970.
-    pub created_ms: i64,
-    /// Whether it is still on disk: old periodic ones are removed.
-    pub exists: bool,
-}
-
 /// A warning or an error of a run.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
 pub struct EventCard {
@@ -141,21 +95,6 @@ pub struct EventCard {
     /// What happened.
     #[sqlx(try_from = "Text")]
     pub message: String,
-}
-
-/// One point of a metric's curve.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct MetricPoint {
-    /// Position of the stage in the plan.
-    pub stage_index: i64,
-    /// Id of the stage.
-    pub stage: String,
-    /// Step inside the stage.
-    pub step: u64,
-    /// Its name.
-    pub metric: String,
-    /// The value, NaN and infinities included.
-    pub value: f64,
 }
 
 /// What a run was asked to do.
@@ -195,41 +134,6 @@ pub struct RunCard {
     pub checkpoints: Vec<CheckpointCard>,
     /// Newest warnings and errors, at most 50, oldest first.
     pub events: Vec<EventCard>,
-}
-
-#[derive(FromRow)]
-struct MetricRow {
-    stage_idx: i64,
-    #[sqlx(try_from = "Text")]
-    stage: String,
-    step: i64,
-    #[sqlx(try_from = "Text")]
-    metric: String,
-    value: Option<f64>,
-    #[sqlx(try_from = "MaybeText")]
-    kind: Option<String>,
-}
-
-/// The number a stored metric stands for.
-pub(crate) fn metric_value(value: Option<f64>, kind: Option<&str>) -> f64 {
-    match (value, kind) {
-        (Some(value), _) => value,
-        (None, Some("inf")) => f64::INFINITY,
-        (None, Some("-inf")) => f64::NEG_INFINITY,
-        (None, _) => f64::NAN,
-    }
-}
-
-impl MetricRow {
-    fn point(self) -> MetricPoint {
-        MetricPoint {
-            stage_index: self.stage_idx,
-            stage: self.stage,
-            step: self.step.cast_unsigned(),
-            metric: self.metric,
-            value: metric_value(self.value, self.kind.as_deref()),
-        }
-    }
 }
 
 impl Store {
@@ -298,7 +202,7 @@ impl Store {
         }))
     }
 
-    fn stages(&self, run_id: i64) -> Result<Vec<StageCard>, StoreError> {
+    pub(super) fn stages(&self, run_id: i64) -> Result<Vec<StageCard>, StoreError> {
         let query = query_as(
             "SELECT st.idx AS \"index\", st.name, st.kind, st.status, st.attempt AS attempts, st.weights_sha256,
                     st.ended_ms,
@@ -325,29 +229,6 @@ impl Store {
         self.reader()?.all(query.bind(run_id))
     }
 
-    fn last_metrics(&self, run_id: i64) -> Result<Vec<MetricPoint>, StoreError> {
-        let query = query_as::<_, MetricRow>(
-            "WITH last AS (SELECT stage_idx, max(step) AS step FROM v_steps WHERE run_id = ?1 GROUP BY stage_idx)
-             SELECT st.idx AS stage_idx, st.name AS stage, m.step, k.name AS metric, m.value, m.kind
-               FROM last CROSS JOIN stage st ON st.run_id = ?1 AND st.idx = last.stage_idx
-                AND (st.superseded_from IS NULL OR last.step < st.superseded_from)
-               JOIN metric m ON m.stage_id = st.stage_id AND m.step = last.step
-               JOIN metric_key k USING (key_id)
-              ORDER BY st.idx, m.idx",
-        );
-        let rows = self.reader()?.all(query.bind(run_id))?;
-        Ok(rows.into_iter().map(MetricRow::point).collect())
-    }
-
-    fn evals(&self, run_id: i64) -> Result<Vec<EvalRow>, StoreError> {
-        let query = query_as(
-            "SELECT e.label AS stage, e.step, e.suite, x.metric, x.value, x.stderr, x.n_items, x.n_samples
-               FROM eval_run e JOIN eval_result x USING (eval_id)
-              WHERE e.run_id = ? AND e.superseded = 0 ORDER BY e.eval_id, x.idx",
-        );
-        self.reader()?.all(query.bind(run_id))
-    }
-
     fn datasets(&self, run_id: i64) -> Result<Vec<DatasetInput>, StoreError> {
         let query = "SELECT i.role, d.split, d.sha256, d.rows, d.source
                        FROM run_input i JOIN dataset d USING (dataset_id) WHERE i.run_id = ? ORDER BY i.idx";
@@ -369,6 +250,19 @@ impl Store {
         self.reader()?.all(query.bind(run_id))
     }
 
+    /// The reward of a run that a plugin judges for, by the plugin's own name; the first one where there are several.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn reward_of_plugin(
+        &self,
+        reference: &str,
+        plugin: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let plugins = self.plugins(self.run(reference)?.run_id)?;
+        Ok(plugins.into_iter().find(|card| card.plugin == plugin).map(|card| card.reward))
+    }
+
     fn events(&self, run_id: i64) -> Result<Vec<EventCard>, StoreError> {
         let query = query_as(
             "SELECT ts_ms, level, target, message FROM event WHERE run_id = ?
@@ -377,45 +271,6 @@ impl Store {
         let mut events: Vec<EventCard> = self.reader()?.all(query.bind(run_id))?;
         events.reverse();
         Ok(events)
-    }
-
-    fn checkpoints_of(&self, run: &RunSummary) -> Result<Vec<CheckpointCard>, StoreError> {
-        type Row = (i64, Text, i64, Text, Text, Text, MaybeText, i64, i64);
-        let query =
-            "SELECT stage_idx, stage, step, kind, path, sha256, state_sha256, bytes, created_ms
-                       FROM v_checkpoints WHERE run_id = ? ORDER BY stage_idx, step, checkpoint_id";
-        let rows: Vec<Row> = self.reader()?.all(query_as(query).bind(run.run_id))?;
-        let folder = self.run_folder(&run.name);
-        let card = |row: Row| {
-            let (stage_index, stage, step, kind, path, sha256, state_sha256, bytes, created_ms) =
-                row;
-            let exists = folder.join(&path.0).exists();
-            CheckpointCard {
-                stage_index,
-                stage: stage.into(),
-                step,
-                kind: kind.into(),
-                path: path.into(),
-                sha256: sha256.into(),
-                state_sha256: state_sha256.into(),
-                bytes,
-                created_ms,
-                exists,
-            }
-        };
-        Ok(rows.into_iter().map(card).collect())
-    }
-
-    /// Checkpoints of a run that still count, in the order of training.
-    pub fn checkpoints(&self, reference: &str) -> Result<Vec<CheckpointCard>, StoreError> {
-        let run = self.run(reference)?;
-        self.checkpoints_of(&run)
-    }
-
-    /// Figures of all evaluations of a run that still count, in order.
-    pub fn eval_results(&self, reference: &str) -> Result<Vec<EvalRow>, StoreError> {
-        let run = self.run(reference)?;
-        self.evals(run.run_id)
     }
 
     /// The spec as written and the plan it became.
@@ -451,22 +306,5 @@ impl Store {
             })
         };
         row.map(unpacked).transpose()
-    }
-
-    /// A metric through a run, or through one of its stages, in order.
-    pub fn metric_series(
-        &self,
-        reference: &str,
-        stage: Option<&str>,
-        metric: &str,
-    ) -> Result<Vec<MetricPoint>, StoreError> {
-        let run = self.run(reference)?;
-        let query = query_as::<_, MetricRow>(
-            "SELECT stage_idx, stage, step, metric, value, kind FROM v_metrics
-              WHERE run_id = ?1 AND metric = ?2 AND (?3 IS NULL OR stage = ?3) ORDER BY stage_idx, step",
-        );
-        let query = query.bind(run.run_id).bind(metric.to_owned()).bind(stage.map(str::to_owned));
-        let rows = self.reader()?.all(query)?;
-        Ok(rows.into_iter().map(MetricRow::point).collect())
     }
 }

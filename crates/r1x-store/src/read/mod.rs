@@ -1,8 +1,14 @@
 //! Reading: one connection that cannot write, used from the calling thread.
 //!
-//! `summary` lists runs, `card` answers about one, `rollout` about steps and what is in them.
+//! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
+//! it is recorded, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
+//! what is in them.
 
 pub mod card;
+pub mod checkpoint;
+pub mod evaluation;
+pub mod metric;
+pub mod recorded;
 pub mod rollout;
 pub mod summary;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{FromRow, query_as};
 
 use crate::error::StoreError;
-use crate::read::card::metric_value;
+use crate::read::metric::metric_value;
 use crate::record::StepTiming;
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
@@ -90,6 +90,18 @@ pub struct StepCard {
     pub rewards: Vec<RewardSummary>,
     /// Its groups.
     pub groups: Vec<GroupCard>,
+}
+
+/// A step of a run on average.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, FromRow)]
+pub struct MeanStep {
+    /// The run.
+    #[sqlx(try_from = "Text")]
+    pub run: String,
+    /// Time in sampling, rewards and training, milliseconds.
+    pub ms: f64,
+    /// Rollouts.
+    pub rollouts: f64,
 }
 
 /// One rollout of a group.
@@ -384,6 +396,20 @@ impl Store {
             metrics: metrics.into_iter().map(metric).collect(),
             rewards,
         })
+    }
+
+    /// What a step of the newest run that measured its steps is on average; `None` where no run has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn mean_step(&self) -> Result<Option<MeanStep>, StoreError> {
+        self.reader()?.first(query_as(
+            "SELECT s.run, avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms,
+                    (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
+                      / CAST(count(*) AS REAL) AS rollouts
+               FROM v_steps s WHERE s.gen_ms > 0 AND s.run_id =
+                    (SELECT max(run_id) FROM v_steps WHERE gen_ms > 0) GROUP BY s.run_id",
+        ))
     }
 
     fn groups(

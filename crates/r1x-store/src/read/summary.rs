@@ -4,6 +4,7 @@ use sqlx::{FromRow, query_as};
 
 use crate::error::StoreError;
 use crate::process_liveness::Process;
+use crate::run_writer::RunStatus;
 use crate::sitting::now_ms;
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
@@ -54,6 +55,15 @@ pub struct RunSummary {
     pub last_metric: Option<LastFigure>,
     /// The first figure of the newest evaluation.
     pub last_eval: Option<LastFigure>,
+}
+
+impl RunSummary {
+    /// Whether it can go on: somebody stopped it, or it failed or crashed. A run whose stages are all done has nothing
+    /// left to do, and one that is running goes on already.
+    pub fn can_go_on(&self) -> bool {
+        let done = [RunStatus::Done, RunStatus::GateMissed];
+        self.status != "running" && done.iter().all(|done| self.status != done.as_str())
+    }
 }
 
 /// A number worth a look in a list of runs.

@@ -6,6 +6,7 @@ mod fixtures;
 mod many;
 mod opening;
 mod packing;
+mod parts;
 mod power;
 mod questions;
 mod rescore;

@@ -6,7 +6,7 @@ use r1x_core::plan::{RunPlan, SamplingPlan};
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, Rng};
 use r1x_model::Expected;
-use r1x_store::{CheckpointCard, Store};
+use r1x_store::{CheckpointCard, Store, checkpoints_on_disk};
 
 use crate::args::Global;
 use crate::display::{Fields, Page};
@@ -148,11 +148,9 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<Checkpoi
     match found {
         Some(found) => Ok((*found).clone()),
         None => {
-            let paths: Vec<&str> = kept.iter().map(|c| c.path.as_str()).collect();
-            let hint = if paths.is_empty() {
-                "a checkpoint is written at the end of every training stage".to_owned()
-            } else {
-                format!("it has {}", paths.join(", "))
+            let hint = match checkpoints_on_disk(&checkpoints).as_slice() {
+                [] => "a checkpoint is written at the end of every training stage".to_owned(),
+                names => format!("it has {}", names.join(", ")),
             };
             let what =
                 wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));

@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use plotters::prelude::*;
-use r1x_store::MetricPoint;
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
@@ -58,22 +57,23 @@ pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failur
     let mut stages: Vec<String> = Vec::new();
     for run in runs {
         let summary = store.run(run)?;
-        let series = store.metric_series(run, draw.stage.as_deref(), metric)?;
+        let recorded = store.curve(run, draw.stage.as_deref(), metric)?;
         let of = draw.stage.as_ref().map_or(String::new(), |stage| format!(" in stage `{stage}`"));
-        if !series.iter().any(|point| point.value.is_finite()) {
+        if !recorded.points.iter().any(|(_, value)| value.is_finite()) {
             return Err(Failure::new(
                 code::INPUT,
                 format!("run {} has no metric `{metric}`{of}", summary.name),
                 "r1x sql \"SELECT DISTINCT stage, metric FROM v_metrics WHERE run = :run\" lists them",
             ));
         }
-        for point in &series {
-            if !stages.contains(&point.stage) {
-                stages.push(point.stage.clone());
+        for stage in recorded.stages {
+            if !stages.contains(&stage) {
+                stages.push(stage);
             }
         }
         let name = format!("{}, seed {}", summary.name, summary.seed);
-        curves.push(Curve { name, points: over_steps(&series) });
+        let points = recorded.points.iter().map(|(step, value)| (*step as f64, *value)).collect();
+        curves.push(Curve { name, points });
     }
     let longest = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
     // A window has a middle, so that the average does not lag behind.
@@ -92,17 +92,6 @@ pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failur
     };
     eprintln!("wrote {}{smoothed}", draw.output.display());
     Ok(0)
-}
-
-/// Values over the numbers of their steps; a second stage goes on where the first one ends.
-fn over_steps(series: &[MetricPoint]) -> Vec<(f64, f64)> {
-    let mut before = 0;
-    let mut points = Vec::new();
-    for stage in series.chunk_by(|a, b| a.stage_index == b.stage_index) {
-        points.extend(stage.iter().map(|point| ((before + point.step) as f64, point.value)));
-        before += stage.last().map_or(0, |point| point.step + 1);
-    }
-    points
 }
 
 fn step_axis(stages: &[String]) -> String {
@@ -212,18 +201,6 @@ impl Picture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn point(stage_index: i64, step: u64, value: f64) -> MetricPoint {
-        let (stage, metric) = (format!("s{stage_index}"), "loss".to_owned());
-        MetricPoint { stage_index, stage, step, metric, value }
-    }
-
-    #[test]
-    fn steps_keep_their_numbers_and_stages_follow_each_other() {
-        let series = [point(0, 0, 1.0), point(0, 2, f64::NAN), point(1, 0, 3.0), point(1, 1, 4.0)];
-        let found: Vec<f64> = over_steps(&series).iter().map(|point| point.0).collect();
-        assert_eq!(found, [0.0, 2.0, 3.0, 4.0]);
-    }
 
     #[test]
     fn averages_are_over_as_many_values_on_both_sides_and_leave_out_what_is_none() {

@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal};
 use r1x_core::plan::RunPlan;
 use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, Model, ModelEncoder};
-use r1x_store::{Level, StagePoint, Store};
+use r1x_store::{Level, StagePoint, StepsAfter};
 
 use crate::args::Global;
 use crate::command::run::{Wired, drive, steps_done};
@@ -57,7 +57,7 @@ pub fn resume(
     let device = wiring::device(compute)?;
     let store = stores::existing(global.store())?;
     let summary = store.run(run)?;
-    if matches!(summary.status.as_str(), "done" | "gate missed" | "running") {
+    if !summary.can_go_on() {
         return Err(Failure::new(
             code::INPUT,
             format!("run {} is {}", summary.name, state(&summary.status)),
@@ -86,20 +86,19 @@ pub fn resume(
     let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
     policy.keep_in(Home { folder, run: summary.uid.clone() });
     let Restored { cursor, choice, unusable } = restore(&run, &choices, policy.as_mut())?;
-    let stage = plan.stage_index(&cursor).unwrap_or_default();
-    let point = StagePoint { stage, step: cursor.step };
-    let again = Again::count(&store, name, point)?;
+    let point = run.point(&cursor).unwrap_or(StagePoint { stage: 0, step: cursor.step });
+    let again = run.steps.after(point);
     if !unusable.is_empty() && again.steps > 0 && from.lost == Lost::Ask {
-        consent(&unusable, &again.sentence(&plan))?;
+        consent(&unusable, &done_again(&again, &plan))?;
     }
-    let missing = (!run.covers(&cursor)).then(|| missing(&choice.name, &plan, &cursor));
+    let missing = (!run.steps.covers(point)).then(|| missing(&choice.name, &plan, &cursor));
     // Before the run is taken up again: what cannot go on stays as it is.
     let checked = r1x_train::check(&plan, &*policy, &problems, cursor.clone())
         .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
     let mut writer = store.resume_run(name, point, plans::folder().as_deref())?;
     eprintln!("going on from {}: {}", choice.name, steps_done(&plan, &cursor));
     if again.steps > 0 {
-        eprintln!("{}", again.sentence(&plan));
+        eprintln!("{}", done_again(&again, &plan));
     }
     if let Some(notice) = missing {
         notice.say();
@@ -174,37 +173,14 @@ fn missing(checkpoint: &str, plan: &RunPlan, cursor: &Cursor) -> Notice {
     )
 }
 
-/// Recorded steps that come after a cursor, which will be done again.
-struct Again {
-    steps: u64,
-    /// The stage they begin in and the first of them.
-    first: (usize, u64),
-}
-
-impl Again {
-    fn count(store: &Store, run: &str, from: StagePoint) -> Result<Self, Failure> {
-        let after = |index: i64, steps: i64| match index.cmp(&(from.stage as i64)) {
-            std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => steps.cast_unsigned().saturating_sub(from.step),
-            std::cmp::Ordering::Greater => steps.cast_unsigned(),
-        };
-        let stages = store.run_card(run)?.stages;
-        let steps = stages.iter().map(|stage| after(stage.index, stage.steps)).sum();
-        // A checkpoint after the last step of a stage leads to the first of the next one.
-        let first = stages.iter().find(|stage| after(stage.index, stage.steps) > 0);
-        let stage = first.map_or(from.stage, |stage| stage.index as usize);
-        let step = if stage == from.stage { from.step } else { 0 };
-        Ok(Self { steps, first: (stage, step) })
-    }
-
-    fn sentence(&self, plan: &RunPlan) -> String {
-        let stage = plan.stages.get(self.first.0).map_or("the end", |stage| stage.id.as_str());
-        let (steps, are) = if self.steps == 1 { ("step", "is") } else { ("steps", "are") };
-        format!(
-            "{} recorded {steps} {are} done again, from step {} of stage `{stage}` on",
-            self.steps, self.first.1
-        )
-    }
+/// Says that recorded steps will be done again.
+fn done_again(again: &StepsAfter, plan: &RunPlan) -> String {
+    let stage = plan.stages.get(again.first.stage).map_or("the end", |stage| stage.id.as_str());
+    let (steps, are) = if again.steps == 1 { ("step", "is") } else { ("steps", "are") };
+    format!(
+        "{} recorded {steps} {are} done again, from step {} of stage `{stage}` on",
+        again.steps, again.first.step
+    )
 }
 
 /// Asks a person, who must be there.

@@ -140,22 +140,8 @@ fn share(global: &Global, work: &Work, per_sample_us: f64) -> String {
     )
 }
 
-/// Mean length and rollouts of a step of the newest run that has some.
+/// Length and rollouts of a step of the newest run that has some, on average.
 fn newest_step(global: &Global) -> Option<(f64, f64, String)> {
-    let store = stores::reading(global.store()).ok()?;
-    let query = "SELECT avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms, s.run,
-                        (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
-                          / CAST(count(*) AS REAL) AS rollouts
-                   FROM v_steps s WHERE s.gen_ms > 0 AND s.run_id =
-                        (SELECT max(run_id) FROM v_steps WHERE gen_ms > 0) GROUP BY s.run_id";
-    let table = store.sql_table(&r1x_store::SqlQuery::new(query)).ok()?;
-    let row = table.rows.first()?;
-    match row.as_slice() {
-        [
-            r1x_store::Value::Real(ms),
-            r1x_store::Value::Text(run),
-            r1x_store::Value::Real(rollouts),
-        ] => Some((*ms, rollouts.round(), format!("a step of {run}"))),
-        _ => None,
-    }
+    let step = stores::reading(global.store()).ok()?.mean_step().ok()??;
+    Some((step.ms, step.rollouts.round(), format!("a step of {}", step.run)))
 }

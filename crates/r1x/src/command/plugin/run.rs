@@ -4,10 +4,7 @@
 //! nothing; `r1x rescore` keeps what is computed here.
 
 use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
-use r1x_core::{
-    Completion, FinishReason, PortError, RewardOutcome, RewardStatus, Rewarder, Rollout,
-    RolloutGroup,
-};
+use r1x_core::{PortError, RewardOutcome, RewardStatus, Rewarder, RolloutGroup};
 use r1x_reward::WasmRewarder;
 use r1x_store::{RolloutStep, Store, StoredGroup};
 use serde_json::json;
@@ -82,7 +79,7 @@ pub fn judge(
     run: &str,
     reward: Option<&str>,
 ) -> Result<Judged, Failure> {
-    let name = store.run_card(run)?.run.name;
+    let name = store.run(run)?.name;
     let original = original(store, run, opened, reward)?;
     let config = match &arguments.with {
         Some(_) => config(arguments.with.as_deref())?,
@@ -130,51 +127,35 @@ fn original(
     reward: Option<&str>,
 ) -> Result<RewardPlan, Failure> {
     let plan = plans::plan_of(store, run)?;
-    let card = store.run_card(run)?;
     let name = &opened.plugin.info().name;
     let id = match reward {
         Some(id) => Some(id.to_owned()),
-        None => card.plugins.iter().find(|p| p.plugin == *name).map(|p| p.reward.clone()),
+        None => store.reward_of_plugin(run, name)?,
     };
     let known: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
     let found = id.as_deref().and_then(|id| plan.rewards.iter().find(|reward| reward.id == id));
-    found.cloned().ok_or_else(|| {
-        let message = match reward {
-            Some(id) => format!("run `{}` has no reward `{id}`", card.run.name),
-            None => format!("no reward of run `{}` uses a plugin named `{name}`", card.run.name),
-        };
-        Failure::new(
-            code::INPUT,
-            message,
-            format!("say which to compare with: --reward {}", known.join(" or --reward ")),
-        )
-    })
+    if let Some(found) = found {
+        return Ok(found.clone());
+    }
+    let run = store.run(run)?.name;
+    let message = match reward {
+        Some(id) => format!("run `{run}` has no reward `{id}`"),
+        None => format!("no reward of run `{run}` uses a plugin named `{name}`"),
+    };
+    Err(Failure::new(
+        code::INPUT,
+        message,
+        format!("say which to compare with: --reward {}", known.join(" or --reward ")),
+    ))
 }
 
 fn asked(group: &StoredGroup, run: &str) -> Result<RolloutGroup, Failure> {
-    let rollouts = group.rollouts.iter().map(|rollout| {
-        let text = rollout.text.clone().ok_or_else(|| {
-            Failure::new(
-                code::INPUT,
-                format!("run `{run}` does not record what its rollouts say"),
-                "its spec needs `record: {text: true}`, and the run has to be made again",
-            )
-        })?;
-        let tokens = usize::try_from(rollout.n_tokens).unwrap_or_default();
-        let finish = if rollout.truncated { FinishReason::Length } else { FinishReason::Stop };
-        // A reward sees how many tokens there are, never which.
-        let completion = Completion {
-            tokens: vec![0; tokens],
-            logprobs: Vec::new(),
-            entropies: Vec::new(),
-            finish,
-        };
-        Ok(Rollout { completion, text })
-    });
-    Ok(RolloutGroup {
-        problem: group.problem.clone(),
-        prompt_tokens: group.prompt_tokens.clone(),
-        rollouts: rollouts.collect::<Result<_, Failure>>()?,
+    group.asked().ok_or_else(|| {
+        Failure::new(
+            code::INPUT,
+            format!("run `{run}` does not record what its rollouts say"),
+            "its spec needs `record: {text: true}`, and the run has to be made again",
+        )
     })
 }
 

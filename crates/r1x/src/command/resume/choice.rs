@@ -7,12 +7,12 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
+use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
-use r1x_core::{CheckpointKind, PortError};
 use r1x_model::checkpoint::{PARTIAL, REPLACED};
 use r1x_model::{Expected, Place};
-use r1x_store::{CheckpointCard, StageCard, Store};
+use r1x_store::{CheckpointCard, RecordedSteps, StagePoint, Store, checkpoints_on_disk};
 
 use crate::failure::{Failure, code};
 
@@ -25,8 +25,8 @@ pub struct Choice {
     pub folder: PathBuf,
     /// What the store says of it; none of one that it does not know.
     pub card: Option<CheckpointCard>,
-    /// Stage and steps, to put choices in order.
-    at: (usize, u64),
+    /// The point that a run goes on from, to put choices in order.
+    at: StagePoint,
 }
 
 /// The run whose checkpoints are looked for.
@@ -41,8 +41,8 @@ pub struct Run<'a> {
     pub folder: PathBuf,
     /// What the store knows.
     pub cards: Vec<CheckpointCard>,
-    /// Its stages as they are recorded.
-    pub stages: Vec<StageCard>,
+    /// How far it is recorded.
+    pub steps: RecordedSteps,
 }
 
 impl<'a> Run<'a> {
@@ -56,26 +56,25 @@ impl<'a> Run<'a> {
         uid: &'a str,
         plan: &'a RunPlan,
     ) -> Result<Self, Failure> {
-        let stages = store.run_card(name)?.stages;
+        let steps = store.recorded_steps(name)?;
         let folder = store.run_folder(name);
         // Where a program was stopped while a checkpoint took the name of an older one, the older one is what there is.
         r1x_model::checkpoint::take_back(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let cards = store.checkpoints(name)?;
-        Ok(Self { name, uid, plan, folder, cards, stages })
+        Ok(Self { name, uid, plan, folder, cards, steps })
     }
 
     /// Every choice, the best first.
     pub fn choices(&self) -> Choices {
         let recorded = self.cards.iter().map(|card| self.recorded(card));
-        let (known, mut beyond): (Vec<_>, Vec<_>) =
-            self.strangers().into_iter().partition(|(_, cursor)| self.covers(cursor));
-        let known = known.into_iter().map(|(choice, _)| choice);
-        let mut choices: Vec<Choice> = known.chain(recorded).collect();
+        let (known, mut beyond): (Vec<Choice>, Vec<Choice>) =
+            self.strangers().into_iter().partition(|choice| self.steps.covers(choice.at));
+        let mut choices: Vec<Choice> = known.into_iter().chain(recorded).collect();
         // Of one place, what the store knows comes first, and its later rows before earlier ones.
         choices.reverse();
         choices.sort_by_key(|choice| Reverse(choice.at));
-        beyond.sort_by_key(|(choice, _)| choice.at);
-        let beyond = beyond.into_iter().map(|(choice, _)| choice.name).collect();
+        beyond.sort_by_key(|choice| choice.at);
+        let beyond = beyond.into_iter().map(|choice| choice.name).collect();
         Choices { choices, beyond }
     }
 
@@ -83,22 +82,22 @@ impl<'a> Run<'a> {
         Choice {
             name: card.path.clone(),
             folder: self.folder.join(&card.path),
-            at: (usize::try_from(card.stage_index).unwrap_or(0), card.step.cast_unsigned()),
+            at: card.point(),
             card: Some(card.clone()),
         }
     }
 
     /// Checkpoints in the run's folder that say they are of this run, and of which the store says nothing.
-    fn strangers(&self) -> Vec<(Choice, Cursor)> {
+    fn strangers(&self) -> Vec<Choice> {
         let unknown = |name: &String| self.cards.iter().all(|card| card.path != *name);
         let mut found = Vec::new();
         for stage in folders(&self.folder) {
             for folder in folders(&stage) {
                 let Some(name) = relative(&self.folder, &folder).filter(unknown) else { continue };
-                let Some(cursor) = self.own(&folder) else { continue };
-                let Some(stage) = self.plan.stage_index(&cursor) else { continue };
-                let at = (stage, cursor.step);
-                found.push((Choice { name, folder, card: None, at }, cursor));
+                let Some(at) = self.own(&folder).and_then(|cursor| self.point(&cursor)) else {
+                    continue;
+                };
+                found.push(Choice { name, folder, card: None, at });
             }
         }
         found
@@ -112,19 +111,14 @@ impl<'a> Run<'a> {
         (fits && place.run.as_deref() == Some(self.uid)).then_some(cursor)
     }
 
-    /// The stage, by its position, and the step at which a checkpoint says it is; `None` when the plan has no such stage.
-    fn point(&self, place: &Place) -> Option<(usize, u64)> {
-        let cursor = place.cursor.of(self.plan)?;
-        Some((self.plan.stage_index(&cursor)?, cursor.step))
+    /// The point of the run at which a cursor is; `None` when the plan has no such stage.
+    pub fn point(&self, cursor: &Cursor) -> Option<StagePoint> {
+        Some(StagePoint { stage: self.plan.stage_index(cursor)?, step: cursor.step })
     }
 
-    /// Whether every fact up to a place is recorded: a run that goes on from there misses none.
-    pub fn covers(&self, at: &Cursor) -> bool {
-        let Some(index) = self.plan.stage_index(at) else { return false };
-        let stage = |index: usize| self.stages.iter().find(|stage| stage.index == index as i64);
-        let before = (0..index).all(|index| stage(index).is_some_and(|s| s.status == "done"));
-        let steps = stage(index).map_or(0, |stage| stage.steps.cast_unsigned());
-        before && steps >= at.step
+    /// The point of the run at which a checkpoint says it is.
+    fn point_of(&self, place: &Place) -> Option<StagePoint> {
+        self.point(&place.cursor.of(self.plan)?)
     }
 
     /// The checkpoint that a person names: as the store does, or by its folder.
@@ -138,9 +132,7 @@ impl<'a> Run<'a> {
         let inside = self.folder.join(name);
         let folder = if inside.is_dir() { inside } else { PathBuf::from(name) };
         if !folder.is_dir() {
-            let names: Vec<&str> =
-                self.cards.iter().filter(|c| c.exists).map(|c| c.path.as_str()).collect();
-            let hint = match names.as_slice() {
+            let hint = match checkpoints_on_disk(&self.cards).as_slice() {
                 [] => "none of its checkpoints is left in the run's folder".to_owned(),
                 names => format!("it has {}", names.join(", ")),
             };
@@ -148,9 +140,12 @@ impl<'a> Run<'a> {
             return Err(Failure::new(code::INPUT, message, hint));
         }
         let place = r1x_model::checkpoint::place(&folder).map_err(PortError::from)?;
-        let point = self.point(&place);
+        let point = self.point_of(&place);
         // A copy of one that the store knows, under whatever name.
-        let card = self.cards.iter().find(|card| is_copy(card, &place, point)).cloned();
+        let is_copy = |card: &&CheckpointCard| {
+            card.is_copy(&place.weights_sha256, &place.state_sha256, point)
+        };
+        let card = self.cards.iter().find(is_copy).cloned();
         if card.is_none() && place.run.as_deref() != Some(self.uid) {
             return Err(Failure::new(
                 code::INPUT,
@@ -158,7 +153,8 @@ impl<'a> Run<'a> {
                 "name one that this run has made; weights of other runs cannot be gone on with",
             ));
         }
-        Ok(Choice { name: name.to_owned(), folder, card, at: point.unwrap_or_default() })
+        let at = point.unwrap_or(StagePoint { stage: 0, step: 0 });
+        Ok(Choice { name: name.to_owned(), folder, card, at })
     }
 
     /// The cursor of a checkpoint, if its place is one of the plan and the one that the store gives it.
@@ -173,7 +169,7 @@ impl<'a> Run<'a> {
         r1x_train::check_place(self.plan, &cursor, place.updates)
             .map_err(|error| format!("{folder}: {}", error.message))?;
         match &choice.card {
-            Some(card) if !agrees(card, self.point(place)) => Err(format!(
+            Some(card) if !self.point(&cursor).is_some_and(|at| card.leads_to(at)) => Err(format!(
                 "{folder}: it says it is after {} steps of stage `{}`, the store says after {} of stage `{}`",
                 cursor.step,
                 cursor.stage.as_deref().unwrap_or_default(),
@@ -200,23 +196,6 @@ pub struct Choices {
     pub choices: Vec<Choice>,
     /// Names of whole ones that the store does not know, and whose steps it has not recorded either; the newest last.
     pub beyond: Vec<String>,
-}
-
-/// Whether the store's place of a checkpoint is that of its cursor. One that was made between stages points at the
-/// next one.
-fn agrees(card: &CheckpointCard, point: Option<(usize, u64)>) -> bool {
-    let Some((stage, step)) = point else { return false };
-    let same = stage as i64 == card.stage_index && step == card.step.cast_unsigned();
-    let interrupted = card.kind == CheckpointKind::Interrupt.as_str();
-    let next = stage as i64 == card.stage_index + 1 && step == 0 && interrupted;
-    same || next
-}
-
-fn is_copy(card: &CheckpointCard, place: &Place, point: Option<(usize, u64)>) -> bool {
-    match &card.state_sha256 {
-        Some(state) => *state == place.state_sha256,
-        None => card.sha256 == place.weights_sha256 && agrees(card, point),
-    }
 }
 
 /// The folders in a folder, in the order of their names, without those that are being written.
