@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
+use r1x::environment;
 use r1x_ops::parallel;
 use r1x_ops::peak::{self, Arithmetic};
 use serde::{Deserialize, Serialize};
@@ -22,10 +23,9 @@ pub struct Machine {
 impl Machine {
     /// This one.
     pub fn this() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let cpu = environment::current("cpu", cores()).cpu;
         Self {
-            cpu: cpu.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
+            cpu: cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: cores(),
             level: format!("{:?}", r1x_ops::simd::level()),
         }

@@ -1,21 +1,18 @@
 //! A whole GRPO step through the training loop itself: 16 prompts x 8, sample, reward, assign credit, update.
 //!
-//! The rewards are trivial and nothing is stored. Completions get exact lengths, full or ragged.
+//! The rewards are trivial and nothing is stored. Completions get exact lengths, full or ragged. Time is taken by the
+//! stopwatch of `r1x run`.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{GrpoPlan, LossPlan, OptimizerPlan, RewardPlan, RunPlan, SamplingPlan};
-use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, SavedCheckpoint, Scoring,
-    UpdateFacts, WeightChoice,
-};
+use r1x::timed::{Split as Parts, Stopwatch, TimedPolicy};
+use r1x_core::plan::{GrpoPlan, LossPlan, RunPlan, SamplingPlan};
+use r1x_core::port::{Cursor, GenerateRequest, PolicyWrapper, SavedCheckpoint};
+use r1x_core::testing::{self, ListedProblems, RuleRewarder, Ruled};
 use r1x_core::{
-    CheckpointFacts, Completion, Encoder, EvalFacts, Learner, PendingGroup, Policy, PortError,
-    Problem, ProblemSource, Recorder, RewardOutcome, RewardStatus, Rewarder, Sampler, Scorer,
-    Split, StageFacts, StepFacts, Stream, TrainingBatch, testing,
+    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Recorder, StageFacts, StepFacts,
+    Stream,
 };
 use r1x_train::{Ports, run as train};
 
@@ -60,16 +57,19 @@ fn run(
 ) -> Result<Vec<Row>, Failure> {
     let (mut policy, cost) = policy(shape, precision, PROMPT + LONGEST, options)?;
     let groups = lengths.groups();
-    let clock = Clock::new(options);
-    let mut timed = ExactPolicy { inner: &mut *policy, groups: &groups, clock: &clock };
+    let clock = options.now();
+    let stopwatch = Stopwatch::reading(move || clock.seconds());
+    let laps = Laps::new(options, stopwatch.clone());
+    let mut timed = TimedPolicy { inner: &mut *policy, stopwatch };
     let ports = Ports {
-        policy: &mut timed,
-        rewarder: &mut Parity,
-        problems: &Problems::new(shape),
-        recorder: &mut Stamps(&clock),
+        policy: &mut ExactLengths { inner: &mut timed, groups: &groups },
+        // Every other rollout earns 1, so that every group has a signal.
+        rewarder: &mut RuleRewarder(|(_, _, at, _): Ruled<'_>| testing::outcome((at % 2) as f64)),
+        problems: &problems(shape),
+        recorder: &mut Stamps(&laps),
     };
-    train(&run_plan(shape, precision), ports, Cursor::default(), &|| clock.enough())?;
-    let steps = clock.0.into_inner().steps;
+    train(&run_plan(shape, precision), ports, Cursor::default(), &|| laps.enough())?;
+    let steps = laps.0.into_inner().steps;
     let of =
         |part: fn(&Step) -> f64| Samples { seconds: steps.iter().map(part).collect(), large: 0 };
     let sampled = work(&cost, &groups);
@@ -79,8 +79,8 @@ fn run(
     let mut whole = time_row(id, "s", 1.0, &of(|step| step.whole), limit(sampled + learnt));
     let large = steps.last().map_or(0, |step| step.large);
     whole.allocations = allocations(large, shape.layers as f64, "layer");
-    let generate = of(|step| step.generate);
-    let train = of(|step| step.train);
+    let generate = of(|step| step.parts.generate);
+    let train = of(|step| step.parts.train);
     Ok(vec![
         whole,
         time_row(&format!("{id}/of-which-generation"), "s", 1.0, &generate, limit(sampled)),
@@ -92,57 +92,48 @@ fn run(
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
     whole: f64,
-    generate: f64,
-    train: f64,
+    parts: Parts,
     /// Large allocations.
     large: u64,
 }
 
-/// When the step began, what was spent so far, and the steps before it.
-struct Clock(RefCell<State>);
+/// When the step under way began, and the steps before it.
+struct Laps(RefCell<State>);
 
 struct State {
     options: Options,
+    stopwatch: Stopwatch,
     begun: Instant,
     tick: Tick,
     before: r1x_ops::allocations::LargeAllocations,
-    step: Step,
     warm: bool,
     steps: Vec<Step>,
 }
 
-impl Clock {
-    fn new(options: &Options) -> Self {
+impl Laps {
+    fn new(options: &Options, stopwatch: Stopwatch) -> Self {
         Self(RefCell::new(State {
             options: *options,
+            stopwatch,
             begun: Instant::now(),
             tick: options.now(),
             before: ALLOCATOR.large(),
-            step: Step::default(),
             warm: false,
             steps: Vec::new(),
         }))
-    }
-
-    /// Does the work and adds its seconds to a part of the step.
-    fn time<T>(&self, part: fn(&mut Step) -> &mut f64, work: impl FnOnce() -> T) -> T {
-        let tick = self.0.borrow().options.now();
-        let result = work();
-        *part(&mut self.0.borrow_mut().step) += tick.seconds();
-        result
     }
 
     /// A step ends and the next begins. The first one only warms up.
     fn lap(&self) {
         let state = &mut *self.0.borrow_mut();
         let whole = state.tick.seconds();
-        let step = Step { whole, large: since(state.before).count, ..state.step };
+        let parts = state.stopwatch.take();
         if state.warm {
-            state.steps.push(step);
+            state.steps.push(Step { whole, parts, large: since(state.before).count });
         } else {
             (state.warm, state.begun) = (true, Instant::now());
         }
-        (state.step, state.before) = (Step::default(), ALLOCATOR.large());
+        state.before = ALLOCATOR.large();
         state.tick = state.options.now();
     }
 
@@ -152,30 +143,25 @@ impl Clock {
     }
 }
 
-/// The policy with exact lengths and a clock.
-struct ExactPolicy<'a> {
-    inner: &'a mut dyn Policy,
+/// A policy whose completions have the lengths that are measured, and which keeps nothing: the run ends when enough was
+/// measured.
+struct ExactLengths<'a, P: ?Sized> {
+    inner: &'a mut P,
     groups: &'a [Vec<usize>],
-    clock: &'a Clock,
 }
 
-impl Encoder for ExactPolicy<'_> {
-    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
-        self.inner.encode(text)
-    }
-    fn decode(&self, tokens: &[u32]) -> String {
-        self.inner.decode(tokens)
-    }
-    fn eos(&self) -> u32 {
-        self.inner.eos()
-    }
-    fn context_length(&self) -> usize {
-        self.inner.context_length()
-    }
-}
+impl<P: Policy + ?Sized> PolicyWrapper for ExactLengths<'_, P> {
+    type Inner = P;
 
-impl Sampler for ExactPolicy<'_> {
-    fn generate_each(
+    fn inner(&self) -> &P {
+        self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut P {
+        self.inner
+    }
+
+    fn around_sampling(
         &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
@@ -186,49 +172,10 @@ impl Sampler for ExactPolicy<'_> {
         for (request, lengths) in requests.iter_mut().zip(self.groups) {
             request.lengths.clone_from(lengths);
         }
-        let generate = || self.inner.generate_each(&requests, sampling, stream, each);
-        self.clock.time(|step| &mut step.generate, generate)
+        self.inner.generate_each(&requests, sampling, stream, each)
     }
-}
 
-impl Scorer for ExactPolicy<'_> {
-    fn score(
-        &mut self,
-        weights: WeightChoice<'_>,
-        batch: &TrainingBatch,
-    ) -> Result<Vec<Vec<f32>>, PortError> {
-        let inner = &mut self.inner;
-        self.clock.time(|step| &mut step.train, || inner.score(weights, batch))
-    }
-}
-
-impl Learner for ExactPolicy<'_> {
-    fn accumulate(
-        &mut self,
-        batch: &TrainingBatch,
-        loss: &dyn Loss,
-    ) -> Result<LossTotals, PortError> {
-        let inner = &mut self.inner;
-        self.clock.time(|step| &mut step.train, || inner.accumulate(batch, loss))
-    }
-    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
-        let inner = &mut self.inner;
-        self.clock.time(|step| &mut step.train, || inner.update(optimizer, lr))
-    }
-    fn reset_optimizer(&mut self) {
-        self.inner.reset_optimizer();
-    }
-    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
-        self.inner.freeze(name)
-    }
-    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
-        self.inner.take_weights(weights)
-    }
-    fn forget_frozen(&mut self) {
-        self.inner.forget_frozen();
-    }
-    /// Nothing is kept: the run ends when enough was measured.
-    fn save(&mut self, name: &str, _: &Cursor) -> Result<SavedCheckpoint, PortError> {
+    fn around_saving(&mut self, name: &str, _: &Cursor) -> Result<SavedCheckpoint, PortError> {
         Ok(SavedCheckpoint {
             path: name.to_owned(),
             sha256: String::new(),
@@ -236,72 +183,20 @@ impl Learner for ExactPolicy<'_> {
             bytes: 0,
         })
     }
-    fn weights_sha256(&self) -> Result<String, PortError> {
-        self.inner.weights_sha256()
-    }
-}
-
-/// Every other rollout earns 1, so that every group has a signal.
-struct Parity;
-
-impl Rewarder for Parity {
-    fn begin(
-        &mut self,
-        _: &[RewardPlan],
-        groups: PendingGroups,
-    ) -> Result<Box<dyn Scoring + '_>, PortError> {
-        Ok(Box::new(ParityOf(groups)))
-    }
-}
-
-struct ParityOf(PendingGroups);
-
-impl Scoring for ParityOf {
-    fn arrived(&mut self, _: usize) {}
-
-    fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
-        let outcome = |index: usize| RewardOutcome {
-            value: Some((index % 2) as f64),
-            status: RewardStatus::Ok,
-            parts: Vec::new(),
-            info: None,
-        };
-        let of_group = |group: &PendingGroup| (0..group.samples).map(outcome).collect();
-        Ok(vec![self.0.iter().map(of_group).collect()])
-    }
 }
 
 /// As many problems as a step draws.
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn new(shape: &Shape) -> Self {
-        let problem = |index: usize| {
-            let words: Vec<String> = tokens(PROMPT, index, shape.vocabulary)
-                .into_iter()
-                .map(|token| piece(token as usize))
-                .collect();
-            Problem {
-                data: String::new(),
-                key: index.to_string(),
-                prompt: words.join(" "),
-                solution: None,
-                answer: None,
-                columns: BTreeMap::new(),
-            }
-        };
-        Self((0..GROUPS).map(problem).collect())
-    }
-}
-
-impl ProblemSource for Problems {
-    fn problems(&self, _: &str, _: Split) -> Result<&[Problem], PortError> {
-        Ok(&self.0)
-    }
+fn problems(shape: &Shape) -> ListedProblems {
+    let problem = |index: usize| {
+        let tokens = tokens(PROMPT, index, shape.vocabulary).into_iter();
+        let words: Vec<String> = tokens.map(|token| piece(token as usize)).collect();
+        testing::problem(&index.to_string(), &words.join(" "))
+    };
+    ListedProblems((0..GROUPS).map(problem).collect())
 }
 
 /// Notes when steps end.
-struct Stamps<'a>(&'a Clock);
+struct Stamps<'a>(&'a Laps);
 
 impl Recorder for Stamps<'_> {
     fn stage_started(&mut self, _: &StageFacts) -> Result<(), PortError> {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
-use r1x_core::{
-    Completion, FinishReason, PortError, Problem, Rewarder, Rollout, RolloutGroup, testing,
-};
+use r1x_core::{PortError, Problem, Rewarder, Rollout, RolloutGroup, testing};
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 
 use super::Case;
@@ -57,22 +55,9 @@ fn group() -> RolloutGroup {
     let columns = [("nums", "[3,5,7]"), ("target", "56")];
     let columns: BTreeMap<String, String> =
         columns.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let problem = Problem {
-        data: String::new(),
-        key: "key".to_owned(),
-        prompt: "prompt".to_owned(),
-        solution: None,
-        answer: None,
-        columns,
-    };
+    let problem = Problem { columns, ..testing::problem("key", "prompt") };
     let thinking: String = "3 + 5 = 8 ; ".chars().cycle().take(BYTES).collect();
     let text = format!("{thinking} </think> <answer> ( 3 + 5 ) * 7 </answer>");
-    let completion = Completion {
-        tokens: vec![1; 500],
-        logprobs: vec![0.0; 500],
-        entropies: vec![0.0; 500],
-        finish: FinishReason::Stop,
-    };
-    let rollouts = vec![Rollout { completion, text }; GROUP_SIZE];
+    let rollouts = vec![Rollout { completion: testing::completion(500), text }; GROUP_SIZE];
     RolloutGroup { problem, prompt_tokens: vec![1; 30], rollouts }
 }

@@ -1,8 +1,8 @@
 //! The store: one step of 1024 rollouts of 128 tokens with two rewards, written whole.
 
 use r1x_core::{
-    Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardOutcome,
-    RewardStatus, RewardTerm, RewardedGroup, RewardedRollout, Rollout, StageFacts, StepFacts,
+    Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardTerm,
+    RewardedGroup, RewardedRollout, Rollout, StageFacts, StepFacts, testing,
 };
 use r1x_store::{Environment, Mode, PluginInput, RunStart, Store, StoreError};
 
@@ -81,13 +81,11 @@ fn start() -> RunStart {
 }
 
 fn group(index: usize) -> CreditedGroup {
+    let prompt = format!("numbers 1 2 {index} target 7 =");
     let problem = Problem {
-        data: String::new(),
-        key: format!("key-{index}"),
-        prompt: format!("numbers 1 2 {index} target 7 ="),
-        solution: None,
         answer: Some("7".to_owned()),
         columns: [("target".to_owned(), "7".to_owned())].into(),
+        ..testing::problem(&format!("key-{index}"), &prompt)
     };
     CreditedGroup {
         advantages: (0..GROUP_SIZE).map(|sample| sample as f64 - 3.5).collect(),
@@ -109,12 +107,6 @@ fn rollout(index: usize) -> RewardedRollout {
         finish: FinishReason::Stop,
     };
     let words: Vec<String> = completion.tokens.iter().map(|token| format!("t{token}")).collect();
-    let outcome = |value: f64| RewardOutcome {
-        value: Some(value),
-        status: RewardStatus::Ok,
-        parts: Vec::new(),
-        info: None,
-    };
     let term = |value: f64| RewardTerm {
         clipped: Some(value),
         condition: None,
@@ -124,7 +116,7 @@ fn rollout(index: usize) -> RewardedRollout {
     };
     RewardedRollout {
         rollout: Rollout { completion, text: words.join(" ") },
-        outcomes: vec![outcome((index % 2) as f64), outcome(1.0)],
+        outcomes: vec![testing::outcome((index % 2) as f64), testing::outcome(1.0)],
         terms: vec![term((index % 2) as f64), term(1.0)],
         unclipped: Some((index % 2) as f64 + 1.0),
         total: Some((index % 2) as f64 + 1.0),

@@ -1,10 +1,13 @@
-//! Small plans for tests, examples, measurements and fuzzing, each kind written out once in the whole repository.
+//! Small plans and ports for tests, examples, measurements and fuzzing, each kind of plan written out once in the whole
+//! repository.
 //!
 //! A plan has no defaults, so a plan written out says every field. A test is about a few of them: it names these and
 //! takes the others from here, as in `GrpoPlan { group_size: 2, ..testing::grpo(5) }`. A new field then costs one line
 //! here, and a test shows what it depends on. So no test may rest on a value that it does not name itself, the
 //! arguments of these functions aside. Compiled for tests of this crate and with the feature `testing` only; what is
 //! shipped cannot reach it.
+
+mod ports;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +20,8 @@ use crate::plan::{
     TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
+
+pub use ports::{ListedProblems, RuleRewarder, Ruled, by_rule, completion, outcome, problem};
 
 /// A stage by itself; [`run`] gives it its place behind others.
 pub fn stage(id: &str, kind: StageKind) -> StagePlan {

@@ -8,9 +8,7 @@ use std::fs;
 use std::time::Instant;
 
 use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
-use r1x_core::{
-    Completion, FinishReason, Problem, RewardStatus, Rewarder, Rollout, RolloutGroup, testing,
-};
+use r1x_core::{Problem, RewardStatus, Rewarder, Rollout, RolloutGroup, testing};
 use r1x_reward::{Host, HostOptions, WasmRewarder};
 use serde_json::Value;
 
@@ -71,25 +69,12 @@ fn group(case: &Value, bytes: usize) -> RolloutGroup {
         .flatten()
         .map(|(name, value)| (name.clone(), value.to_string()))
         .collect();
-    let problem = Problem {
-        data: String::new(),
-        key: "key".to_owned(),
-        prompt: "prompt".to_owned(),
-        solution: None,
-        answer: None,
-        columns,
-    };
+    let problem = Problem { columns, ..testing::problem("key", "prompt") };
     let completion = case["completion"].as_str().unwrap_or_default();
     let missing = bytes.saturating_sub(completion.len());
     let thinking: String =
         "We add 3 + 5 = 8, and so it is. ".chars().cycle().take(missing).collect();
     let text = format!("{thinking}{completion}");
-    let completion = Completion {
-        tokens: vec![1; 500],
-        logprobs: vec![0.0; 500],
-        entropies: vec![0.0; 500],
-        finish: FinishReason::Stop,
-    };
-    let rollouts = vec![Rollout { completion, text }; 8];
+    let rollouts = vec![Rollout { completion: testing::completion(500), text }; 8];
     RolloutGroup { problem, prompt_tokens: vec![1; 30], rollouts }
 }

@@ -12,7 +12,7 @@ mod capability;
 mod cli;
 mod command;
 mod display;
-mod environment;
+pub mod environment;
 mod failure;
 mod helper;
 mod hosting;

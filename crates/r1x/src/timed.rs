@@ -1,21 +1,20 @@
 //! Ports with a stopwatch: how a step's time splits into generation, rewards, training and the store.
 //!
-//! The loop reads no clock; these wrappers do, outside of it. Must not change what the ports answer.
+//! The loop reads no clock; these wrappers do, outside of it, for the display of a run and for benchmarks. Must not
+//! change what the ports answer.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, Outcomes, PendingGroups, ReadColumns, Rehearsable,
-    SavedCheckpoint, Scoring, UpdateFacts, WeightChoice,
+    GenerateRequest, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable, Scoring,
+    UpdateFacts, WeightChoice,
 };
-use r1x_core::{
-    Completion, Encoder, Learner, Policy, PortError, Rewarder, Sampler, Scorer, Stream,
-    TrainingBatch,
-};
+use r1x_core::{Completion, Policy, PortError, Rewarder, Stream, TrainingBatch};
 
 use crate::table;
 
@@ -78,19 +77,40 @@ impl Shares {
 }
 
 /// A stopwatch shared by the wrappers of one run.
-#[derive(Clone, Debug, Default)]
-pub struct Stopwatch(Rc<RefCell<Split>>);
+#[derive(Clone)]
+pub struct Stopwatch {
+    clock: Rc<dyn Fn() -> f64>,
+    split: Rc<RefCell<Split>>,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        let start = Instant::now();
+        Self::reading(move || start.elapsed().as_secs_f64())
+    }
+}
+
+impl fmt::Debug for Stopwatch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Stopwatch").field("split", &self.split).finish_non_exhaustive()
+    }
+}
 
 impl Stopwatch {
+    /// A stopwatch that reads another clock than that on the wall: the seconds since a moment of its own.
+    pub fn reading(clock: impl Fn() -> f64 + 'static) -> Self {
+        Self { clock: Rc::new(clock), split: Rc::default() }
+    }
+
     /// What was measured since the last call.
     pub fn take(&self) -> Split {
-        self.0.take()
+        self.split.take()
     }
 
     fn time<T>(&self, part: fn(&mut Split) -> &mut f64, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
+        let start = (self.clock)();
         let result = work();
-        *part(&mut self.0.borrow_mut()) += start.elapsed().as_secs_f64();
+        *part(&mut self.split.borrow_mut()) += (self.clock)() - start;
         result
     }
 }
@@ -104,23 +124,18 @@ pub struct TimedPolicy<'a, P: ?Sized> {
     pub stopwatch: Stopwatch,
 }
 
-impl<P: Policy + ?Sized> Encoder for TimedPolicy<'_, P> {
-    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
-        self.inner.encode(text)
-    }
-    fn decode(&self, tokens: &[u32]) -> String {
-        self.inner.decode(tokens)
-    }
-    fn eos(&self) -> u32 {
-        self.inner.eos()
-    }
-    fn context_length(&self) -> usize {
-        self.inner.context_length()
-    }
-}
+impl<P: Policy + ?Sized> PolicyWrapper for TimedPolicy<'_, P> {
+    type Inner = P;
 
-impl<P: Policy + ?Sized> Sampler for TimedPolicy<'_, P> {
-    fn generate_each(
+    fn inner(&self) -> &P {
+        self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut P {
+        self.inner
+    }
+
+    fn around_sampling(
         &self,
         requests: &[GenerateRequest],
         sampling: &SamplingPlan,
@@ -129,16 +144,14 @@ impl<P: Policy + ?Sized> Sampler for TimedPolicy<'_, P> {
     ) -> Result<(), PortError> {
         let mut counted = |request: usize, completions: Vec<Completion>| {
             let tokens: usize = completions.iter().map(|c| c.tokens.len()).sum();
-            self.stopwatch.0.borrow_mut().tokens += tokens as u64;
+            self.stopwatch.split.borrow_mut().tokens += tokens as u64;
             each(request, completions);
         };
         let generate = || self.inner.generate_each(requests, sampling, stream, &mut counted);
         self.stopwatch.time(|split| &mut split.generate, generate)
     }
-}
 
-impl<P: Policy + ?Sized> Scorer for TimedPolicy<'_, P> {
-    fn score(
+    fn around_scoring(
         &mut self,
         weights: WeightChoice<'_>,
         batch: &TrainingBatch,
@@ -146,10 +159,8 @@ impl<P: Policy + ?Sized> Scorer for TimedPolicy<'_, P> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.score(weights, batch))
     }
-}
 
-impl<P: Policy + ?Sized> Learner for TimedPolicy<'_, P> {
-    fn accumulate(
+    fn around_accumulation(
         &mut self,
         batch: &TrainingBatch,
         loss: &dyn Loss,
@@ -157,27 +168,14 @@ impl<P: Policy + ?Sized> Learner for TimedPolicy<'_, P> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.accumulate(batch, loss))
     }
-    fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+
+    fn around_update(
+        &mut self,
+        optimizer: &OptimizerPlan,
+        lr: f64,
+    ) -> Result<UpdateFacts, PortError> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.update(optimizer, lr))
-    }
-    fn reset_optimizer(&mut self) {
-        self.inner.reset_optimizer();
-    }
-    fn freeze(&mut self, name: &str) -> Result<(), PortError> {
-        self.inner.freeze(name)
-    }
-    fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
-        self.inner.take_weights(weights)
-    }
-    fn forget_frozen(&mut self) {
-        self.inner.forget_frozen();
-    }
-    fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        self.inner.save(name, cursor)
-    }
-    fn weights_sha256(&self) -> Result<String, PortError> {
-        self.inner.weights_sha256()
     }
 }
 
@@ -228,5 +226,41 @@ impl Scoring for TimedScoring<'_> {
     fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
         let Self { inner, stopwatch } = *self;
         stopwatch.time(|split| &mut split.reward, || inner.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use r1x_core::testing::{self, RuleRewarder};
+
+    use super::*;
+
+    /// A clock that is one second further each time it is read.
+    fn ticking() -> Stopwatch {
+        let seconds = Cell::new(0.0);
+        Stopwatch::reading(move || seconds.replace(seconds.get() + 1.0))
+    }
+
+    #[test]
+    fn rewards_are_timed_by_the_clock_that_is_read_and_judge_as_before() {
+        let stopwatch = ticking();
+        let judge = RuleRewarder(|(_, _, at, _): testing::Ruled<'_>| testing::outcome(at as f64));
+        let mut timed = TimedRewarder { inner: judge, stopwatch: stopwatch.clone() };
+        let rollout = |text: &str| r1x_core::Rollout {
+            completion: testing::completion(3),
+            text: text.to_owned(),
+        };
+        let group = r1x_core::RolloutGroup {
+            problem: testing::problem("key", "prompt"),
+            prompt_tokens: vec![1],
+            rollouts: vec![rollout("a"), rollout("b")],
+        };
+        let outcomes = timed.score(&[testing::reward("place")], &[group]).unwrap();
+        assert_eq!(outcomes, [[[testing::outcome(0.0), testing::outcome(1.0)]]]);
+        let split = stopwatch.take();
+        assert_eq!(split, Split { reward: 2.0, ..Split::default() }, "begin and finish, each 1 s");
+        assert_eq!(stopwatch.take(), Split::default(), "the measurement begins anew");
     }
 }

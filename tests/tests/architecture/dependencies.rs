@@ -121,7 +121,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "r1x-bench",
-        &["r1x-core", "r1x-model", "r1x-ops", "r1x-reward", "r1x-store", "r1x-train"],
+        &["r1x", "r1x-core", "r1x-model", "r1x-ops", "r1x-reward", "r1x-store", "r1x-train"],
         &["clap", "half", "serde", "serde_json", "tempfile"],
     ),
     (

@@ -14,6 +14,7 @@ mod model;
 mod problems;
 mod recorder;
 mod reward;
+mod wrapper;
 
 pub use crate::cursor::Cursor;
 pub use error::{Boundary, PortError};
@@ -25,3 +26,4 @@ pub use model::{
 pub use problems::ProblemSource;
 pub use recorder::Recorder;
 pub use reward::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Rewarder, Scoring};
+pub use wrapper::PolicyWrapper;

@@ -16,3 +16,4 @@ mod rehearsal;
 mod resume;
 mod shaping;
 mod support;
+mod wrapper;

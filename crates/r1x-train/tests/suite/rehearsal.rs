@@ -2,10 +2,7 @@
 
 use r1x_core::plan::{DataRef, EvalPlan, OnFailure, RewardPlan, RunPlan};
 use r1x_core::port::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Scoring};
-use r1x_core::{
-    Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder, Split,
-    testing,
-};
+use r1x_core::{Boundary, PendingGroup, PortError, Problem, Rewarder, Split, testing};
 use r1x_train::{Rehearsal, Tolerated, rehearse};
 
 use crate::support::{FixedProblems, eval_plan, grpo_plan, grpo_stage, run_plan};
@@ -89,13 +86,7 @@ impl Scoring for Judging<'_> {
             let message = format!("the reward fails on {}", group.problem.key);
             return Err(PortError::new(Boundary::Reward, message, "mend the reward"));
         }
-        let outcome = RewardOutcome {
-            value: Some(1.0),
-            status: RewardStatus::Ok,
-            parts: Vec::new(),
-            info: None,
-        };
-        let of_group = |group: &PendingGroup| vec![outcome.clone(); group.samples];
+        let of_group = |group: &PendingGroup| vec![testing::outcome(1.0); group.samples];
         Ok(vec![groups.iter().map(of_group).collect()])
     }
 }

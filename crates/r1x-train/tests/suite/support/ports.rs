@@ -1,15 +1,13 @@
 //! Rule rewards, fixed problems and a recorder in memory.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
 use r1x_core::port::{Outcomes, PendingGroups, Scoring};
-use r1x_core::reward::applies;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, FinishReason, PendingGroup, PortError, Problem, ProblemSource,
-    Recorder, RewardOutcome, RewardStatus, Rewarder, Rollout, Split, StageFacts, StepFacts,
+    CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
+    RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts, testing,
 };
 
 /// Anything a recorder was told.
@@ -86,65 +84,44 @@ impl Rewarder for Rules {
         rewards: &[RewardPlan],
         groups: PendingGroups,
     ) -> Result<Box<dyn Scoring + '_>, PortError> {
-        let (rewards, arrived) = (rewards.to_vec(), 0);
-        Ok(Box::new(Ruling { rules: self, rewards, groups, arrived }))
+        let judging = testing::by_rule(rewards, groups, rule);
+        Ok(if self.forget_a_group { Box::new(Forgetful(judging)) } else { judging })
     }
 }
 
-/// Rules at work.
-struct Ruling<'a> {
-    rules: &'a Rules,
-    rewards: Vec<RewardPlan>,
-    groups: PendingGroups,
-    arrived: usize,
-}
+/// Scoring that leaves the last group out.
+struct Forgetful<'a>(Box<dyn Scoring + 'a>);
 
-impl Scoring for Ruling<'_> {
+impl Scoring for Forgetful<'_> {
     fn arrived(&mut self, group: usize) {
-        assert!(self.groups[group].rollouts().is_some(), "group {group} is here");
-        self.arrived += 1;
+        self.0.arrived(group);
     }
 
     fn finish(self: Box<Self>) -> Result<Outcomes, PortError> {
-        assert_eq!(self.arrived, self.groups.len(), "each group is said once");
-        let groups = &self.groups[..self.groups.len() - usize::from(self.rules.forget_a_group)];
-        let one = |reward: &RewardPlan| {
-            let group = |group: &PendingGroup| {
-                if !applies(reward, &group.problem) {
-                    return vec![RewardOutcome::unasked(); group.samples];
-                }
-                let rollouts = group.rollouts().expect("every group has arrived").iter();
-                rollouts.map(|rollout| rule(&reward.id, &group.problem, rollout)).collect()
-            };
-            groups.iter().map(group).collect()
-        };
-        Ok(self.rewards.iter().map(one).collect())
+        let mut outcomes = self.0.finish()?;
+        outcomes.iter_mut().for_each(|groups| drop(groups.pop()));
+        Ok(outcomes)
     }
 }
 
-fn rule(id: &str, problem: &Problem, rollout: &Rollout) -> RewardOutcome {
-    let right = rollout.text.starts_with(&problem.prompt);
-    let value = match id {
-        "first" => Some(f64::from(u8::from(right))),
+fn rule((id, problem, _, rollout): testing::Ruled<'_>) -> RewardOutcome {
+    let right = f64::from(u8::from(rollout.text.starts_with(&problem.prompt)));
+    let failed = RewardOutcome { value: None, status: RewardStatus::Trap, ..testing::outcome(0.0) };
+    match id {
+        "first" => testing::outcome(right),
         "stops" => {
             let completion = &rollout.completion;
             let stops = completion.finish == FinishReason::Stop && completion.tokens.len() == 2;
-            Some(f64::from(u8::from(stops)))
+            testing::outcome(f64::from(u8::from(stops)))
         }
-        "same" => Some(1.0),
+        "same" => testing::outcome(1.0),
         "flaky" => {
             let first = rollout.text.chars().next().and_then(|letter| letter.to_digit(10));
-            let failed = first.is_some_and(|digit| digit % 2 == 1);
-            (!failed).then_some(f64::from(u8::from(right)))
+            let fails = first.is_some_and(|digit| digit % 2 == 1);
+            if fails { failed } else { testing::outcome(right) }
         }
-        "broken" => None,
+        "broken" => failed,
         other => panic!("no rule called {other}"),
-    };
-    RewardOutcome {
-        value,
-        status: if value.is_some() { RewardStatus::Ok } else { RewardStatus::Trap },
-        parts: Vec::new(),
-        info: None,
     }
 }
 
@@ -166,11 +143,9 @@ impl FixedProblems {
     pub fn digit(digit: u32) -> Problem {
         Problem {
             data: "digits".to_owned(),
-            key: format!("digit-{digit}"),
-            prompt: digit.to_string(),
             solution: Some(digit.to_string()),
             answer: Some(digit.to_string()),
-            columns: BTreeMap::new(),
+            ..testing::problem(&format!("digit-{digit}"), &digit.to_string())
         }
     }
 }
