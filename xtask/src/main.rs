@@ -8,6 +8,7 @@ mod crowd;
 mod failure;
 mod field;
 mod fuzz;
+mod models;
 mod needs;
 mod plugins;
 mod program;
@@ -44,6 +45,12 @@ const TASKS: &[Task] = &[
         "TARGET [--minutes N] [--seed S]",
         "read mutated files until something breaks; a wrong target lists them, `all` takes each",
         fuzz::run,
+    ),
+    (
+        "models",
+        "[NAME]",
+        "bring a pretrained model into models/, by pip, with its hash compared; without a name they are listed",
+        models::run,
     ),
     (
         "needs",

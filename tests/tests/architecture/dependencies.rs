@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim"],
     ),
     ("r1x-files", &[], &[]),
+    ("r1x-weights", &["r1x-files"], &["half", "serde", "serde_json", "thiserror"]),
     ("r1x-ops", &[], &["candle-core", "half", "thiserror"]),
     (
         "r1x-model",

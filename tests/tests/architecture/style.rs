@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "r1x-reward",
             "r1x-store",
             "r1x-tasks",
+            "r1x-weights",
             "xtask",
         ],
     ),

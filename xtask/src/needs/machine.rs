@@ -9,6 +9,8 @@ use std::process::Command;
 use r1x_build::language::{c, javascript, python, rust};
 use r1x_build::{BuildError, Environment};
 
+use crate::models;
+
 /// Something tests may need.
 pub struct Need {
     /// What stands after `needs` in the reason of an ignored test.
@@ -37,6 +39,7 @@ pub const NEEDS: &[Need] = &[
         name: "math_extra/math_train_rllm.json",
         find: || data("math_extra/math_train_rllm.json"),
     },
+    Need { name: "models/smollm2", find: smollm2 },
     Need { name: "avx512_bf16", find: bf16 },
     Need { name: "a card", find: card },
 ];
@@ -72,6 +75,14 @@ fn data(file: &str) -> Result<(), String> {
     let folder = std::env::var_os(SHARED).ok_or(format!("{SHARED} is not set"))?;
     let path = PathBuf::from(folder).join("data").join(file);
     if path.is_file() { Ok(()) } else { Err(format!("there is no {}", path.display())) }
+}
+
+fn smollm2() -> Result<(), String> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if models::SMOLLM2.is_there(root) {
+        return Ok(());
+    }
+    Err("`cargo xtask models smollm2` brings it".to_owned())
 }
 
 fn bf16() -> Result<(), String> {

@@ -1,25 +1,13 @@
 //! The folder of a checkpoint: it appears whole or not at all, and its files are read up to a limit.
-//!
-//! Files are written under a temporary name, synced, and renamed.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
+
+use r1x_files::folder;
+pub use r1x_files::folder::{PARTIAL, REPLACED, take_back};
 
 use super::sha256;
 use crate::error::ModelError;
-
-/// The folder with something behind its name.
-fn beside(folder: &Path, suffix: &str) -> PathBuf {
-    let mut name = folder.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// What a folder is called while it is being written.
-pub const PARTIAL: &str = ".partial";
-/// What a folder is called for the moment in which another one takes its name.
-pub const REPLACED: &str = ".replaced";
 
 /// Writes a folder of these files, each with its name, in the place of one that may be there.
 ///
@@ -27,72 +15,11 @@ pub const REPLACED: &str = ".replaced";
 /// When a file or folder cannot be written. What was there before is still there then, under its name or with
 /// [`REPLACED`] behind it.
 pub(super) fn write(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), ModelError> {
-    let partial = beside(folder, PARTIAL);
-    let result = write_partial(&partial, files).and_then(|()| replace(&partial, folder));
-    if result.is_err() {
-        // A torn checkpoint must not take space or be mistaken for one; the first error is what counts.
-        let _ = fs::remove_dir_all(&partial);
-    }
-    result.map_err(|source| ModelError::Io { path: folder.display().to_string(), source })
-}
-
-fn write_partial(partial: &Path, files: &[(&str, Vec<u8>)]) -> std::io::Result<()> {
-    remove(partial)?;
-    fs::create_dir_all(partial)?;
-    for (name, bytes) in files {
-        let mut file = fs::File::create(partial.join(name))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-    }
-    sync_folder(partial)
-}
-
-/// Gives the new folder its name. An old one of the name stays whole until then, under another name for a moment;
-/// [`take_back`] gives it its name again where a program was stopped in that moment.
-fn replace(partial: &Path, folder: &Path) -> std::io::Result<()> {
-    let replaced = beside(folder, REPLACED);
-    if folder.exists() {
-        remove(&replaced)?;
-        fs::rename(folder, &replaced)?;
-    }
-    if let Err(error) = fs::rename(partial, folder) {
-        // The old one is what there is, then; the first error is what counts.
-        let _ = fs::rename(&replaced, folder);
-        return Err(error);
-    }
-    // The names of the folder, of the stage's folder and of the run's may all be new.
-    folder.ancestors().skip(1).take(3).filter(|above| above.exists()).try_for_each(sync_folder)?;
-    remove(&replaced)
-}
-
-/// Gives folders their names back that were about to be replaced when a program was stopped, wherever nothing has the
-/// name: in a folder of stages, each with its checkpoints.
-///
-/// # Errors
-/// When a folder cannot be renamed.
-pub fn take_back(run: &Path) -> std::io::Result<()> {
-    let folders = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    let fill = |partial: &Path| {
+        files.iter().try_for_each(|(name, bytes)| folder::file(partial, name, bytes))
     };
-    for replaced in folders(run).iter().flat_map(|stage| folders(stage)) {
-        let Some(name) = replaced.to_str().and_then(|path| path.strip_suffix(REPLACED)) else {
-            continue;
-        };
-        if !Path::new(name).exists() {
-            fs::rename(&replaced, name)?;
-        }
-    }
-    Ok(())
-}
-
-fn remove(folder: &Path) -> std::io::Result<()> {
-    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
-}
-
-/// Makes the names in a folder outlast a power cut, where folders can be opened.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+    folder::write(folder, fill, |error| error)
+        .map_err(|source| ModelError::Io { path: folder.display().to_string(), source })
 }
 
 /// The bytes of one file of a checkpoint, of at most so many.
