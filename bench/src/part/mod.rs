@@ -4,6 +4,7 @@ mod decode;
 mod generate;
 mod group;
 mod grpo;
+mod load;
 mod matmul;
 mod moe_scaling;
 mod peak;
@@ -61,6 +62,7 @@ pub const PARTS: &[Part] = &[
     ("grpo", "a whole step: 16 prompts x 8, generation, rewards, update", grpo::cases),
     ("reward", "1000 completions of 2 kB through the countdown plugin", reward::cases),
     ("store", "one step of 1024 rollouts of 128 tokens", store::cases),
+    ("load", "a weights file of 1 GiB into memory, beside reading it", load::cases),
 ];
 
 /// All workloads.

@@ -10,6 +10,7 @@ mod sql;
 mod store;
 mod template;
 mod tokenizer;
+mod weights;
 
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub const ALL: &[Target] = &[
     component::TARGET,
     sql::TARGET,
     store::TARGET,
+    weights::TARGET,
 ];
 
 /// An error of setting a target up.
@@ -123,5 +125,10 @@ mod tests {
     #[test]
     fn stores() {
         check(&store::TARGET, 60);
+    }
+
+    #[test]
+    fn weights() {
+        check(&weights::TARGET, 600);
     }
 }
