@@ -117,6 +117,17 @@ impl WeightsError {
     }
 }
 
+/// What a parser says, which may quote all of a long text.
+pub(crate) fn shortened(error: &serde_json::Error) -> String {
+    const SHOWN: usize = 200;
+    let said = error.to_string();
+    if said.chars().count() <= SHOWN {
+        return said;
+    }
+    let begin: String = said.chars().take(SHOWN).collect();
+    format!("{begin}... (line {}, column {})", error.line(), error.column())
+}
+
 /// The first of some names, for a message that may have thousands.
 pub(crate) fn some_of<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
     const SHOWN: usize = 8;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::dtype::Dtype;
-use crate::error::WeightsError;
+use crate::error::{WeightsError, shortened};
 use crate::open::{LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, TensorInfo, check_places};
 use crate::read::Opened;
 use crate::value::Value;
@@ -26,8 +26,9 @@ pub(crate) fn read(
     let bytes = bytes(file)?;
     let start = PREFIX + bytes.len() as u64;
     let fail = |reason: String| WeightsError::malformed(&file.path, reason);
-    let header: Header = serde_json::from_slice(&bytes)
-        .map_err(|error| fail(format!("its header is not one of safetensors: {error}")))?;
+    let header: Header = serde_json::from_slice(&bytes).map_err(|error| {
+        fail(format!("its header is not one of safetensors: {}", shortened(&error)))
+    })?;
     let mut tensors = Vec::with_capacity(header.tensors.len());
     for (name, entry) in header.tensors {
         tensors.push(tensor(file, name, entry, start)?);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::header::{self, check_name};
-use crate::error::{WeightsError, some_of};
+use crate::error::{WeightsError, shortened, some_of};
 use crate::open::{Format, MOST_TENSORS, WeightFiles, in_file};
 use crate::read::Opened;
 
@@ -25,7 +25,7 @@ pub(crate) fn open(path: &Path) -> Result<WeightFiles, WeightsError> {
     let bytes = r1x_files::read(path, MOST_BYTES).map_err(WeightsError::io(path))?;
     let fail = |reason: String| WeightsError::malformed(path, reason);
     let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|error| fail(format!("it is no index of safetensors: {error}")))?;
+        .map_err(|error| fail(format!("it is no index of safetensors: {}", shortened(&error))))?;
     let Map(map) = index.weight_map;
     let shards: BTreeSet<&str> = map.values().map(String::as_str).collect();
     if shards.len() > MOST_SHARDS {

@@ -124,6 +124,8 @@ fn names_come_once_and_have_a_length() {
     check(r#"{"__metadata__":{},"__metadata__":{}}"#, 0, "`__metadata__` is there twice");
     let long = "x".repeat(1025);
     check(&format!(r#"{{"{long}":{entry}}}"#), 0, "a name has 1025 bytes; 1024 are read at most");
+    let said = refused("a", &tensors_file(&format!(r#"{{"a":"{}"}}"#, "x".repeat(9000)), &[]));
+    assert!(said.len() < 300 && said.ends_with("xxx... (line 1, column 9007)"), "{said}");
     check("[]", 0, "expected an object with a tensor under each name");
     check("", 0, "its header is not one of safetensors: EOF");
     check(&"[".repeat(200_000), 0, "its header is not one of safetensors");
