@@ -18,7 +18,7 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Writes a folder in the place of one that may be there: `fill` is given an empty folder for its files, each of
-/// which it syncs ([`file`] does). `failed` turns what the system says into an error of the caller.
+/// which it syncs ([`file()`] does). `failed` turns what the system says into an error of the caller.
 ///
 /// # Errors
 /// What `fill` says, and when a folder cannot be written or renamed. What was there before is still there then, under

@@ -1,7 +1,7 @@
 //! Published weight files as bytes and numbers: safetensors, alone and in shards, and GGUF.
 //!
 //! [`WeightFiles`] opens a file or a folder, says which tensors are there, and reads them one by one, or rows of
-//! them, into memory of the caller as `f32` or `bf16`. [`write`] and [`save`] write safetensors in the layout that
+//! them, into memory of the caller as `f32` or `bf16`. [`write()`] and [`save`] write safetensors in the layout that
 //! hubs publish. Files are of strangers: everything a header says is compared with the file and with fixed limits
 //! before memory is asked for.
 //!

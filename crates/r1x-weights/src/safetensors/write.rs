@@ -82,10 +82,10 @@ pub struct Written {
     pub files: Vec<(String, u64)>,
 }
 
-/// Writes a folder of weights that appears whole or not at all, in the place of one that may be there; see [`write`].
+/// Writes a folder of weights that appears whole or not at all, in the place of one that may be there; see [`write()`].
 ///
 /// # Errors
-/// As those of [`write`]. What was there before is still there then.
+/// As those of [`write()`]. What was there before is still there then.
 pub fn save<E: From<WeightsError>>(
     folder: &Path,
     tensors: &[NewTensor],
