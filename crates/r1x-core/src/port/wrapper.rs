@@ -1,8 +1,8 @@
 //! A policy around another policy: what it does otherwise is written once, and all else is the policy inside.
 
 use super::{
-    Cursor, EarlierWeights, Encoder, GenerateRequest, Learner, Policy, PortError, Sampler, SavedCheckpoint, Scorer,
-    UpdateFacts, WeightChoice,
+    Cursor, EarlierWeights, Encoder, GenerateRequest, Learner, Policy, PortError, Sampler,
+    SavedCheckpoint, Scorer, UpdateFacts, WeightChoice,
 };
 use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, SamplingPlan};
