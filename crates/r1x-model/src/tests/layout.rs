@@ -8,8 +8,6 @@ use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
 use super::{gqa, mla, moe, plan, shapes};
 use crate::layout::{Attention, Block, FeedForward, LatentQuery, Layout, Vector};
 
-const VOCABULARY: usize = 13;
-
 #[test]
 fn every_shape_has_as_many_parameters_as_its_list() {
     let mut plans: Vec<ModelPlan> = shapes().into_iter().map(|(_, plan)| plan).collect();
