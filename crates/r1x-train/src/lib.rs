@@ -19,7 +19,7 @@ mod run;
 mod stage;
 mod unseen;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_inputs, check_plan};
 pub use error::TrainError;
 pub use place::{check_cursor, check_place};
 pub use ports::Ports;
