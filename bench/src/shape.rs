@@ -4,7 +4,8 @@
 //! many parameters.
 
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, Precision as Planned, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan,
+    Precision as Planned, RopePlan, Scoring, TokenizerPlan,
 };
 use r1x_core::testing;
 use r1x_ops::peak::Arithmetic;
@@ -114,6 +115,7 @@ pub fn plan(shape: &Shape, context_length: usize, precision: Precision) -> Model
         hidden_size: shape.hidden_size,
         layers: shape.layers,
         context_length,
+        rope: RopePlan::unscaled(1e4, attention(shape).usual_pairs()),
         attention: attention(shape),
         feed_forward: feed_forward(shape),
         tie_embeddings: true,
@@ -130,25 +132,31 @@ pub fn piece(token: usize) -> String {
 fn attention(shape: &Shape) -> AttentionPlan {
     let heads = shape.heads;
     match shape.routed_experts {
-        None => AttentionPlan::Gqa { heads, kv_heads: heads / 2, head_dim: 64 },
-        Some(_) => AttentionPlan::Mla {
+        None => AttentionPlan::Gqa(GqaPlan::llama(heads, heads / 2, 64)),
+        Some(_) => AttentionPlan::Mla(MlaPlan {
             heads,
             q_lora_rank: None,
             kv_lora_rank: shape.hidden_size / 4,
             qk_nope_head_dim: 48,
             qk_rope_head_dim: 16,
             v_head_dim: 64,
-        },
+            latent_norm_eps: 1e-6,
+            bias: false,
+        }),
     }
 }
 
 fn feed_forward(shape: &Shape) -> FeedForwardPlan {
     let Some(routed_experts) = shape.routed_experts else {
-        return FeedForwardPlan::Dense { intermediate_size: shape.intermediate_size };
+        return FeedForwardPlan::swiglu(shape.intermediate_size);
     };
     FeedForwardPlan::Moe(MoePlan {
         routed_experts,
-        shared_experts: 1,
+        shared_intermediate_size: shape.intermediate_size / 3,
+        shared_gated: false,
+        scoring: Scoring::Sigmoid,
+        selection_bias: true,
+        group_score: GroupScore::TopTwo,
         experts_per_token: 2,
         expert_intermediate_size: shape.intermediate_size / 3,
         dense_intermediate_size: shape.intermediate_size,

@@ -4,7 +4,7 @@
 //! counted. A prompt counts once for all samples of its group.
 
 use r1x_core::parameters::{ParameterList, Role, TensorKind};
-use r1x_core::plan::{AttentionPlan, ModelPlan};
+use r1x_core::plan::{AttentionPlan, GqaPlan, MlaPlan, ModelPlan};
 
 use crate::shape::Precision;
 
@@ -57,12 +57,12 @@ impl Cost {
             active += tensor.size() as f64 * row.active as f64;
             stored += tensor.size() as f64 * row.count as f64;
         }
-        let (attended, cached) = match plan.attention {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
+        let (attended, cached) = match &plan.attention {
+            AttentionPlan::Gqa(GqaPlan { heads, kv_heads, head_dim, .. }) => {
                 (4 * heads * head_dim, 2 * kv_heads * head_dim)
             }
             // Absorbed: scores against latent and rotary part, values as latents.
-            AttentionPlan::Mla { heads, kv_lora_rank, qk_rope_head_dim, .. } => {
+            AttentionPlan::Mla(MlaPlan { heads, kv_lora_rank, qk_rope_head_dim, .. }) => {
                 let latent = kv_lora_rank + qk_rope_head_dim;
                 (2 * heads * (latent + kv_lora_rank), latent)
             }

@@ -20,6 +20,7 @@ pub mod problem;
 pub mod reward;
 pub mod rng;
 pub mod rollout;
+pub mod rope;
 pub mod schedule;
 pub mod shown;
 #[cfg(any(test, feature = "testing"))]

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
-    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GrpoPlan, JudgedBy,
-    KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
-    PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan, RunPlan, SamplingPlan,
-    ScheduleKind, SchedulePlan, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan,
-    TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
+    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
+    GrpoPlan, JudgedBy, KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure,
+    OptimizerPlan, PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan, RopePairs, RopePlan,
+    RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind,
+    StagePlan, SurrogatePlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal,
+    in_order,
 };
 use crate::problem::Split;
 
@@ -56,10 +57,10 @@ pub fn tiny_model() -> ModelPlan {
         hidden_size: 8,
         layers: 1,
         context_length: 8,
-        attention: AttentionPlan::Gqa { heads: 1, kv_heads: 1, head_dim: 8 },
-        feed_forward: FeedForwardPlan::Dense { intermediate_size: 8 },
+        attention: AttentionPlan::Gqa(GqaPlan::llama(1, 1, 8)),
+        feed_forward: FeedForwardPlan::swiglu(8),
         tie_embeddings: true,
-        rope_theta: 1e4,
+        rope: RopePlan::unscaled(1e4, RopePairs::Halves),
         norm_eps: 1e-6,
         init_std: 0.02,
         precision: Precision::F32,
@@ -76,7 +77,11 @@ pub fn numbers(count: usize) -> TokenizerPlan {
 pub fn mixture() -> MoePlan {
     MoePlan {
         routed_experts: 2,
-        shared_experts: 1,
+        shared_intermediate_size: 8,
+        shared_gated: false,
+        scoring: Scoring::Sigmoid,
+        selection_bias: true,
+        group_score: GroupScore::TopTwo,
         experts_per_token: 1,
         expert_intermediate_size: 8,
         groups: 1,
@@ -85,7 +90,7 @@ pub fn mixture() -> MoePlan {
         routed_scaling: 1.0,
         bias_update_speed: 0.001,
         balance_loss: 0.0,
-        dense_layers: 0,
+        dense_layers: Vec::new(),
         dense_intermediate_size: 8,
     }
 }

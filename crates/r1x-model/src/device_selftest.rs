@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
-    ScheduleKind, SchedulePlan, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan,
+    OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind, SchedulePlan,
+    Scoring, TokenizerPlan,
 };
 use r1x_core::port::{GenerateRequest, WeightChoice};
 use r1x_core::{
@@ -102,10 +103,10 @@ fn dense() -> ModelPlan {
         hidden_size: 64,
         layers: 2,
         context_length: 64,
-        attention: AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 16 },
-        feed_forward: FeedForwardPlan::Dense { intermediate_size: 96 },
+        attention: AttentionPlan::Gqa(GqaPlan::llama(4, 2, 16)),
+        feed_forward: FeedForwardPlan::swiglu(96),
         tie_embeddings: true,
-        rope_theta: 1e4,
+        rope: RopePlan::unscaled(1e4, RopePairs::Halves),
         norm_eps: 1e-6,
         init_std: 0.1,
         precision: Precision::F32,
@@ -115,17 +116,23 @@ fn dense() -> ModelPlan {
 
 fn moe() -> ModelPlan {
     ModelPlan {
-        attention: AttentionPlan::Mla {
+        attention: AttentionPlan::Mla(MlaPlan {
             heads: 4,
             q_lora_rank: Some(24),
             kv_lora_rank: 16,
             qk_nope_head_dim: 16,
             qk_rope_head_dim: 8,
             v_head_dim: 16,
-        },
+            latent_norm_eps: 1e-6,
+            bias: false,
+        }),
         feed_forward: FeedForwardPlan::Moe(MoePlan {
             routed_experts: 8,
-            shared_experts: 1,
+            shared_intermediate_size: 32,
+            shared_gated: false,
+            scoring: Scoring::Sigmoid,
+            selection_bias: true,
+            group_score: GroupScore::TopTwo,
             experts_per_token: 2,
             expert_intermediate_size: 32,
             groups: 4,
@@ -134,10 +141,11 @@ fn moe() -> ModelPlan {
             routed_scaling: 1.5,
             bias_update_speed: 0.001,
             balance_loss: 0.01,
-            dense_layers: 0,
+            dense_layers: Vec::new(),
             dense_intermediate_size: 96,
         }),
         tie_embeddings: false,
+        rope: RopePlan::unscaled(1e4, RopePairs::Neighbours),
         ..dense()
     }
 }

@@ -34,6 +34,17 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// A published model that cannot be used.
+    #[error("{path}: {reason}")]
+    Published {
+        /// Its file or folder.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Weight files that cannot be read or written.
+    #[error(transparent)]
+    Weights(#[from] r1x_weights::WeightsError),
     /// A checkpoint with a number that is not finite.
     #[error("checkpoint {path}: `{name}` holds {value}, so nothing can be computed with it")]
     NotFinite {
@@ -136,6 +147,12 @@ impl From<ModelError> for PortError {
             ),
             ModelError::Checkpoint { .. } => {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
+            }
+            ModelError::Published { .. } => {
+                (Boundary::Model, "use a folder as `save_pretrained` of transformers writes it")
+            }
+            ModelError::Weights(weights) => {
+                return PortError::new(Boundary::Model, message, weights.hint());
             }
             ModelError::NotFinite { .. } => (
                 Boundary::Diverged,

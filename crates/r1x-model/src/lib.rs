@@ -12,6 +12,7 @@ pub mod layout;
 pub mod load;
 pub mod model;
 pub mod policy;
+pub mod published;
 pub mod sample;
 pub mod tensor;
 pub mod tokenizer;

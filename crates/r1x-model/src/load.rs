@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, OptimizerPlan, Precision, SamplingPlan,
-    ScheduleKind, SchedulePlan, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan,
+    OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind, SchedulePlan,
+    Scoring, TokenizerPlan,
 };
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, PortError, Rng, TrainingBatch, TrainingSequence};
@@ -52,10 +53,10 @@ impl Shape {
             hidden_size: 512,
             layers: 4,
             context_length: 64,
-            attention: AttentionPlan::Gqa { heads: 8, kv_heads: 4, head_dim: 64 },
-            feed_forward: FeedForwardPlan::Dense { intermediate_size: 1536 },
+            attention: AttentionPlan::Gqa(GqaPlan::llama(8, 4, 64)),
+            feed_forward: FeedForwardPlan::swiglu(1536),
             tie_embeddings: true,
-            rope_theta: 1e4,
+            rope: RopePlan::unscaled(1e4, RopePairs::Halves),
             norm_eps: 1e-6,
             init_std: 0.02,
             precision,
@@ -66,17 +67,23 @@ impl Shape {
             Self::Small => ModelPlan {
                 hidden_size: 128,
                 layers: 2,
-                attention: AttentionPlan::Mla {
+                attention: AttentionPlan::Mla(MlaPlan {
                     heads: 4,
                     q_lora_rank: None,
                     kv_lora_rank: 32,
                     qk_nope_head_dim: 32,
                     qk_rope_head_dim: 16,
                     v_head_dim: 32,
-                },
+                    latent_norm_eps: 1e-6,
+                    bias: false,
+                }),
                 feed_forward: FeedForwardPlan::Moe(MoePlan {
                     routed_experts: 8,
-                    shared_experts: 1,
+                    shared_intermediate_size: 96,
+                    shared_gated: false,
+                    scoring: Scoring::Sigmoid,
+                    selection_bias: true,
+                    group_score: GroupScore::TopTwo,
                     experts_per_token: 2,
                     expert_intermediate_size: 96,
                     groups: 1,
@@ -85,9 +92,10 @@ impl Shape {
                     routed_scaling: 1.0,
                     bias_update_speed: 0.001,
                     balance_loss: 0.0,
-                    dense_layers: 0,
+                    dense_layers: Vec::new(),
                     dense_intermediate_size: 96,
                 }),
+                rope: RopePlan::unscaled(1e4, RopePairs::Neighbours),
                 ..wide
             },
         }

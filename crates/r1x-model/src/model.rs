@@ -11,6 +11,7 @@ use r1x_ops::device::Device;
 use crate::checkpoint::{Expected, Home, Place};
 use crate::error::ModelError;
 use crate::policy::DecoderPolicy;
+use crate::published::Published;
 use crate::tensor::TensorPolicy;
 
 /// A policy whose state can be read back from a checkpoint, whichever device wrote it.
@@ -24,6 +25,11 @@ pub trait Model: Policy {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError>;
+    /// Loads the weights of a published model, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, or their tensors are not those of the configuration.
+    fn load_published(&mut self, published: &Published) -> Result<(), PortError>;
     /// Loads everything of a checkpoint folder and returns where to go on.
     ///
     /// # Errors
@@ -44,6 +50,10 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
         Ok(self.load_weights(folder, expected)?)
     }
 
+    fn load_published(&mut self, published: &Published) -> Result<(), PortError> {
+        Ok(self.load_published(published)?)
+    }
+
     fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
         Ok(self.load(folder, expected)?)
     }
@@ -60,6 +70,10 @@ impl Model for TensorPolicy {
 
     fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
         Ok(self.load_weights(folder, expected)?)
+    }
+
+    fn load_published(&mut self, published: &Published) -> Result<(), PortError> {
+        Ok(self.load_published(published)?)
     }
 
     fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {

@@ -27,6 +27,7 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::layout::Layout;
+use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, first_not_finite};
 use crate::weights::Weights;
@@ -79,7 +80,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         Ok(Self {
             optimizer: Optimizer::new(&decoder.layout),
             gradient: vec![0.0; decoder.layout.len],
-            loads: decoder.layout.biases.iter().map(|(_, n)| vec![0; *n]).collect(),
+            loads: decoder.layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
             workers: vec![Worker::default(); threads.max(1)],
             frozen: BTreeMap::new(),
             decoder,
@@ -136,6 +137,16 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
         self.weights = packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        Ok(())
+    }
+
+    /// Loads the weights of a published model, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, or their tensors are not those of the configuration.
+    pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
+        let layout = &self.decoder.layout;
+        self.weights = packed(layout, &published.numbers(layout)?);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use r1x_core::parameters::{Counted, ParameterList};
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, Learning, ModelPlan, Prompts, Reference, Rollouts, RunPlan,
-    SourcePlan, StageOutline,
+    AttentionPlan, DataRef, EvalPlan, GqaPlan, Learning, MlaPlan, ModelPlan, Prompts, Reference,
+    Rollouts, RunPlan, SourcePlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -212,10 +212,14 @@ impl<'a> Cost<'a> {
     fn new(model: &ModelPlan, sizes: &'a BTreeMap<String, DataSize>) -> Self {
         let parameters = parameters(model);
         let (heads, query_key, value) = match &model.attention {
-            AttentionPlan::Gqa { heads, head_dim, .. } => (*heads, *head_dim, *head_dim),
-            AttentionPlan::Mla {
-                heads, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, ..
-            } => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
+            AttentionPlan::Gqa(GqaPlan { heads, head_dim, .. }) => (*heads, *head_dim, *head_dim),
+            AttentionPlan::Mla(MlaPlan {
+                heads,
+                qk_nope_head_dim,
+                qk_rope_head_dim,
+                v_head_dim,
+                ..
+            }) => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
         };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
         let looked_up =

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, EvalPlan, FeedForwardPlan, Learning, ModelPlan, Precision, Reference, Rollouts,
-    RunPlan, StageOutline,
+    AttentionPlan, EvalPlan, FeedForwardPlan, GqaPlan, Learning, MlaPlan, ModelPlan, Precision,
+    QkNorm, Reference, Rollouts, RunPlan, StageOutline,
 };
 
 use crate::estimate::{DataSize, Parameters, parameters, problems};
@@ -133,18 +133,21 @@ impl Widths {
         let size = |count: usize| count as u64;
         let (e, hidden) = (factor(model), size(model.hidden_size));
         let (attention, cached, projected) = match &model.attention {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
+            AttentionPlan::Gqa(GqaPlan { heads, kv_heads, head_dim, qk_norm, .. }) => {
                 let (query, keys) = (heads * head_dim, 2 * kv_heads * head_dim);
-                (e * size(2 * query + keys), size(keys), size(query + keys))
+                // Norms need what they are given once more in the backward pass.
+                let given = if *qk_norm == QkNorm::None { 0 } else { F32 * size(query + keys) };
+                (e * size(2 * query + keys) + given, size(keys), size(query + keys))
             }
-            AttentionPlan::Mla {
+            AttentionPlan::Mla(MlaPlan {
                 heads,
                 q_lora_rank,
                 kv_lora_rank: latent,
                 qk_nope_head_dim: nope,
                 qk_rope_head_dim: rope,
                 v_head_dim: value,
-            } => {
+                ..
+            }) => {
                 let query = heads * (nope + rope);
                 let first = q_lora_rank.unwrap_or(query) + latent + rope;
                 let inside = heads * (latent + rope) + heads * latent + latent + rope;
@@ -154,13 +157,13 @@ impl Widths {
             }
         };
         let (feed_forward, inner) = match &model.feed_forward {
-            FeedForwardPlan::Dense { intermediate_size } => {
+            FeedForwardPlan::Dense { intermediate_size, .. } => {
                 (3 * e * size(*intermediate_size), size(*intermediate_size))
             }
             FeedForwardPlan::Moe(moe) => {
                 let (chosen, width) =
                     (size(moe.experts_per_token), size(moe.expert_intermediate_size));
-                let shared = size(moe.shared_experts) * width;
+                let shared = size(moe.shared_intermediate_size);
                 let routed = chosen * (3 * e * width + (e + F32) * hidden);
                 let scores = 3 * F32 * size(moe.routed_experts);
                 let sparse = routed + 3 * e * shared + scores;

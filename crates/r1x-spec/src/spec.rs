@@ -167,7 +167,7 @@ one_of! {
 }
 
 record! {
-    /// One SwiGLU.
+    /// A SwiGLU that every token goes through.
     pub struct DenseSpec {
         /// The inner width, numbers per token.
         intermediate_size: usize => required, SIZE;

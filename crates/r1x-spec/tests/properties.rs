@@ -175,10 +175,10 @@ fn count(spec: &Json, path: &str) -> u64 {
 }
 
 fn assert_model(plan: &ModelPlan, spec: &Json) {
-    let AttentionPlan::Gqa { heads, kv_heads, head_dim } = plan.attention else {
+    let AttentionPlan::Gqa(GqaPlan { heads, kv_heads, head_dim, .. }) = plan.attention else {
         panic!("{plan:?}")
     };
-    let FeedForwardPlan::Dense { intermediate_size } = plan.feed_forward else {
+    let FeedForwardPlan::Dense { intermediate_size, bias: false } = plan.feed_forward else {
         panic!("{plan:?}")
     };
     for (found, path) in [
@@ -193,7 +193,7 @@ fn assert_model(plan: &ModelPlan, spec: &Json) {
         assert_eq!(found as u64, count(spec, path), "{path}");
     }
     for (found, path) in [
-        (plan.rope_theta, "/model/rope_theta"),
+        (plan.rope.theta, "/model/rope_theta"),
         (plan.norm_eps, "/model/norm_eps"),
         (plan.init_std, "/model/init_std"),
     ] {

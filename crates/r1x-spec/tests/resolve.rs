@@ -80,7 +80,7 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!((grpo.zero_signal, grpo.truncated), (ZeroSignal::Keep, Truncated::Keep));
     let model = &resolved.plan.model;
     assert!(model.tie_embeddings);
-    assert_eq!((model.rope_theta, model.norm_eps, model.init_std), (10_000.0, 1e-6, 0.02));
+    assert_eq!((model.rope.theta, model.norm_eps, model.init_std), (10_000.0, 1e-6, 0.02));
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn another_alternative_replaces_the_inherited_one() {
     let base = shipped("countdown", &[]);
     let dense = shipped("countdown-dense", &[]);
     let model = &dense.plan.model;
-    assert_eq!(model.attention, AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 32 });
-    assert_eq!(model.feed_forward, FeedForwardPlan::Dense { intermediate_size: 256 });
+    assert_eq!(model.attention, AttentionPlan::Gqa(GqaPlan::llama(4, 2, 32)));
+    assert_eq!(model.feed_forward, FeedForwardPlan::swiglu(256));
     assert_eq!(model.hidden_size, base.plan.model.hidden_size);
     assert_eq!(dense.plan.stages, base.plan.stages);
     assert_eq!(dense.files.len(), 2);
@@ -202,7 +202,7 @@ fn overrides_reach_every_kind_of_place() {
         ],
     );
     let plan = &resolved.plan;
-    assert!(matches!(plan.model.attention, AttentionPlan::Gqa { kv_heads: 2, .. }));
+    assert!(matches!(plan.model.attention, AttentionPlan::Gqa(GqaPlan { kv_heads: 2, .. })));
     assert!(matches!(&plan.model.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups == 2));
     assert_eq!(plan.rewards[1].plugin().config, "{\"strict\":true}");
     assert_eq!(plan.rewards[1].plugin().limits.memory_bytes, 1 << 30);

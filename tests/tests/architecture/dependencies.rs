@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("r1x-ops", &[], &["candle-core", "half", "thiserror"]),
     (
         "r1x-model",
-        &["r1x-core", "r1x-files", "r1x-ops"],
+        &["r1x-core", "r1x-files", "r1x-ops", "r1x-weights"],
         &[
             "base64",
             "candle-core",

@@ -7,7 +7,7 @@
 use super::{
     Initial, Layers, Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind as T,
 };
-use crate::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan, QkNorm};
 
 /// The list of a planned decoder.
 pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
@@ -71,25 +71,26 @@ impl Rows {
         }
     }
 
-    /// The layers, those that are alike together.
+    /// The layers, those that are alike and follow each other together.
     fn layers(&self, plan: &ModelPlan) -> Vec<Layers> {
-        let dense = |range, inner| Layers {
-            range,
-            modules: vec![self.attention(&plan.attention), self.dense(inner)],
+        let is_sparse = |layer: usize| match &plan.feed_forward {
+            FeedForwardPlan::Dense { .. } => false,
+            FeedForwardPlan::Moe(moe) => moe.is_sparse(layer),
         };
-        match &plan.feed_forward {
-            FeedForwardPlan::Dense { intermediate_size } => {
-                vec![dense(0..plan.layers, *intermediate_size)]
-            }
-            FeedForwardPlan::Moe(moe) => {
-                let first = moe.dense_layers.min(plan.layers);
-                let mut modules = vec![self.attention(&plan.attention)];
-                modules.extend(self.mixture(moe));
-                let sparse = Layers { range: first..plan.layers, modules };
-                let all = [dense(0..first, moe.dense_intermediate_size), sparse];
-                all.into_iter().filter(|layers| !layers.range.is_empty()).collect()
+        let mut layers: Vec<Layers> = Vec::new();
+        for layer in 0..plan.layers {
+            match layers.last_mut() {
+                Some(last) if is_sparse(last.range.start) == is_sparse(layer) => {
+                    last.range.end = layer + 1;
+                }
+                _ => {
+                    let mut modules = vec![self.attention(&plan.attention)];
+                    modules.extend(self.feed_forward(&plan.feed_forward, is_sparse(layer)));
+                    layers.push(Layers { range: layer..layer + 1, modules });
+                }
             }
         }
+        layers
     }
 
     fn attention(&self, plan: &AttentionPlan) -> Module {
@@ -98,44 +99,62 @@ impl Rows {
             "model.layers.{layer}.input_layernorm.weight",
             self.hidden,
         )];
-        tensors.extend(match *plan {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim } => {
-                self.grouped_queries(heads * head_dim, kv_heads * head_dim)
-            }
-            AttentionPlan::Mla { .. } => self.latent(plan),
+        tensors.extend(match plan {
+            AttentionPlan::Gqa(gqa) => self.grouped_queries(gqa),
+            AttentionPlan::Mla(mla) => self.latent(mla),
         });
         once(ModuleKind::Attention, tensors)
     }
 
-    /// Grouped-query attention whose heads together have queries and keys of these widths.
-    fn grouped_queries(&self, queries: usize, keys: usize) -> Vec<Tensor> {
+    fn grouped_queries(&self, plan: &GqaPlan) -> Vec<Tensor> {
+        let (queries, keys) = (plan.heads * plan.head_dim, plan.kv_heads * plan.head_dim);
         let hidden = self.hidden;
-        let row = |kind, name: &str, shape| {
-            self.factor(kind, &format!("model.layers.{{layer}}.self_attn.{name}"), shape)
-        };
-        vec![
+        let named = |name: &str| format!("model.layers.{{layer}}.self_attn.{name}");
+        let row = |kind, name: &str, shape| self.factor(kind, &named(name), shape);
+        let bias = |kind, name: &str, length| vector(kind, &named(name), length, Initial::Zeros);
+        let mut tensors = vec![
             row(T::Query, "q_proj.weight", [queries, hidden]),
             joined(row(T::Key, "k_proj.weight", [keys, hidden])),
             joined(row(T::Value, "v_proj.weight", [keys, hidden])),
             row(T::Output, "o_proj.weight", [hidden, queries]),
-        ]
+        ];
+        if plan.qkv_bias {
+            tensors.extend([
+                bias(T::QueryBias, "q_proj.bias", queries),
+                joined(bias(T::KeyBias, "k_proj.bias", keys)),
+                joined(bias(T::ValueBias, "v_proj.bias", keys)),
+            ]);
+        }
+        if plan.output_bias {
+            tensors.push(bias(T::OutputBias, "o_proj.bias", hidden));
+        }
+        let widths = match plan.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => Some((plan.head_dim, plan.head_dim)),
+            QkNorm::Whole => Some((queries, keys)),
+        };
+        if let Some((query, key)) = widths {
+            tensors.push(gain(T::QueryHeadNorm, &named("q_norm.weight"), query));
+            tensors.push(gain(T::KeyHeadNorm, &named("k_norm.weight"), key));
+        }
+        tensors
     }
 
-    fn latent(&self, plan: &AttentionPlan) -> Vec<Tensor> {
-        let AttentionPlan::Mla {
+    fn latent(&self, plan: &MlaPlan) -> Vec<Tensor> {
+        let MlaPlan {
             heads,
             q_lora_rank,
             kv_lora_rank: latent,
             qk_nope_head_dim: nope,
             qk_rope_head_dim: rope,
             v_head_dim: value,
-        } = *plan
-        else {
-            unreachable!("the caller matched latent attention");
-        };
+            bias: has_bias,
+            ..
+        } = *plan;
         let (hidden, queries, expanded) = (self.hidden, heads * (nope + rope), nope + value);
         let named = |name: &str| format!("model.layers.{{layer}}.self_attn.{name}");
         let row = |kind, name: &str, shape| self.factor(kind, &named(name), shape);
+        let bias = |kind, name: &str, length| vector(kind, &named(name), length, Initial::Zeros);
         let down =
             joined(row(T::ContextDown, "kv_a_proj_with_mqa.weight", [latent + rope, hidden]));
         let mut tensors = match q_lora_rank {
@@ -152,12 +171,38 @@ impl Rows {
             row(T::ContextUp, "kv_b_proj.weight", [heads * expanded, latent]),
             row(T::Output, "o_proj.weight", [hidden, heads * value]),
         ]);
+        if has_bias {
+            // What the first products add lies as their matrices do: side by side.
+            let context = bias(T::ContextDownBias, "kv_a_proj_with_mqa.bias", latent + rope);
+            tensors.extend(match q_lora_rank {
+                None => vec![context],
+                Some(rank) => {
+                    vec![bias(T::QueryDownBias, "q_a_proj.bias", rank), joined(context)]
+                }
+            });
+            tensors.push(bias(T::OutputBias, "o_proj.bias", hidden));
+        }
         tensors
     }
 
     fn feed_forward_norm(&self) -> Tensor {
         let name = "model.layers.{layer}.post_attention_layernorm.weight";
         gain(T::FeedForwardNorm, name, self.hidden)
+    }
+
+    /// The feed-forward of a layer with experts or without.
+    fn feed_forward(&self, plan: &FeedForwardPlan, is_sparse: bool) -> Vec<Module> {
+        match plan {
+            FeedForwardPlan::Dense { intermediate_size, bias } => {
+                let mut module = self.dense(*intermediate_size);
+                if *bias {
+                    module.tensors.extend(self.swiglu_biases(*intermediate_size));
+                }
+                vec![module]
+            }
+            FeedForwardPlan::Moe(moe) if is_sparse => self.mixture(moe),
+            FeedForwardPlan::Moe(moe) => vec![self.dense(moe.dense_intermediate_size)],
+        }
     }
 
     fn dense(&self, inner: usize) -> Module {
@@ -170,12 +215,20 @@ impl Rows {
         let (experts, inner) = (moe.routed_experts, moe.expert_intermediate_size);
         let router =
             self.factor(T::Router, "model.layers.{layer}.mlp.gate.weight", [experts, self.hidden]);
-        let router = Tensor { role: Role::ExactFactor, ..router };
-        let name = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
-        let bias = vector(T::SelectionBias, name, experts, Initial::Zeros);
-        let bias = Tensor { role: Role::SelectionBias, ..bias };
+        let mut front =
+            vec![self.feed_forward_norm(), Tensor { role: Role::ExactFactor, ..router }];
+        if moe.selection_bias {
+            let name = "model.layers.{layer}.mlp.gate.e_score_correction_bias";
+            let bias = vector(T::SelectionBias, name, experts, Initial::Zeros);
+            front.push(Tensor { role: Role::SelectionBias, ..bias });
+        }
+        if moe.shared_gated {
+            let name = "model.layers.{layer}.mlp.shared_expert_gate.weight";
+            let gate = self.factor(T::SharedGate, name, [1, self.hidden]);
+            front.push(Tensor { role: Role::Vector, ..gate });
+        }
         let mut modules = vec![
-            once(ModuleKind::FeedForward, [self.feed_forward_norm(), router, bias]),
+            once(ModuleKind::FeedForward, front),
             Module {
                 kind: ModuleKind::Expert,
                 copies: experts,
@@ -183,11 +236,23 @@ impl Rows {
                 tensors: self.swiglu("mlp.experts.{expert}", inner).into(),
             },
         ];
-        if moe.shared_experts > 0 {
-            let rows = self.swiglu("mlp.shared_experts", inner * moe.shared_experts);
+        if moe.shared_intermediate_size > 0 {
+            let rows = self.swiglu("mlp.shared_experts", moe.shared_intermediate_size);
             modules.push(once(ModuleKind::SharedExperts, rows));
         }
         modules
+    }
+
+    fn swiglu_biases(&self, inner: usize) -> [Tensor; 3] {
+        let bias = |kind, name: &str, length| {
+            let name = format!("model.layers.{{layer}}.mlp.{name}");
+            vector(kind, &name, length, Initial::Zeros)
+        };
+        [
+            bias(T::GateProjectionBias, "gate_proj.bias", inner),
+            joined(bias(T::UpProjectionBias, "up_proj.bias", inner)),
+            bias(T::DownProjectionBias, "down_proj.bias", self.hidden),
+        ]
     }
 
     fn swiglu(&self, prefix: &str, inner: usize) -> [Tensor; 3] {

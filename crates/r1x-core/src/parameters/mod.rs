@@ -25,32 +25,56 @@ pub enum TensorKind {
     Key,
     /// From the residual stream to values.
     Value,
+    /// Added to queries.
+    QueryBias,
+    /// Added to keys.
+    KeyBias,
+    /// Added to values.
+    ValueBias,
+    /// The gain of the norm of queries before they turn, of a head or of all heads together.
+    QueryHeadNorm,
+    /// The gain of the norm of keys before they turn, of a head or of all heads together.
+    KeyHeadNorm,
     /// From the residual stream to the latent of the queries (MLA).
     QueryDown,
+    /// Added to the latent of the queries (MLA).
+    QueryDownBias,
     /// The gain of the norm of the queries' latent (MLA).
     QueryNorm,
     /// From the latent of the queries to queries (MLA).
     QueryUp,
     /// From the residual stream to the latent of keys and values and to the rotary key that all heads share (MLA).
     ContextDown,
+    /// Added to the latent of keys and values and to the rotary key (MLA).
+    ContextDownBias,
     /// The gain of the norm of the latent of keys and values (MLA).
     ContextNorm,
     /// From the latent of keys and values: for each head the rows of its key, then those of its value (MLA).
     ContextUp,
     /// From what the heads attended to back to the residual stream.
     Output,
+    /// Added to what the output projection gives.
+    OutputBias,
     /// The gain of the norm before the feed-forward.
     FeedForwardNorm,
     /// From the residual stream to a logit for each routed expert.
     Router,
     /// What is added to the affinity of each routed expert when experts are chosen.
     SelectionBias,
+    /// From the residual stream to the logit that the output of the shared experts is gated by, `[1, hidden]`.
+    SharedGate,
     /// The gate projection of a SwiGLU.
     GateProjection,
     /// The up projection of a SwiGLU.
     UpProjection,
     /// The down projection of a SwiGLU.
     DownProjection,
+    /// Added to what the gate projection gives.
+    GateProjectionBias,
+    /// Added to what the up projection gives.
+    UpProjectionBias,
+    /// Added to what the down projection gives.
+    DownProjectionBias,
     /// The gain of the norm after the last layer.
     FinalNorm,
     /// From the residual stream to logits, `[vocabulary, hidden]`; absent where the embedding serves as head.

@@ -3,7 +3,7 @@
 //! Must not compute with the formulas it checks.
 
 use super::*;
-use crate::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan};
 use crate::testing;
 
 const VOCABULARY: usize = 13;
@@ -22,27 +22,29 @@ fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> 
 }
 
 fn gqa() -> AttentionPlan {
-    AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 6 }
+    AttentionPlan::Gqa(GqaPlan::llama(4, 2, 6))
 }
 
 fn mla(q_lora_rank: Option<usize>) -> AttentionPlan {
-    AttentionPlan::Mla {
+    AttentionPlan::Mla(MlaPlan {
         heads: 3,
         q_lora_rank,
         kv_lora_rank: 7,
         qk_nope_head_dim: 5,
         qk_rope_head_dim: 4,
         v_head_dim: 6,
-    }
+        latent_norm_eps: 1e-6,
+        bias: false,
+    })
 }
 
 fn moe(dense_layers: usize, shared_experts: usize) -> FeedForwardPlan {
     FeedForwardPlan::Moe(MoePlan {
         routed_experts: 3,
-        shared_experts,
+        shared_intermediate_size: 9 * shared_experts,
         experts_per_token: 2,
         expert_intermediate_size: 9,
-        dense_layers,
+        dense_layers: (0..dense_layers).collect(),
         dense_intermediate_size: 11,
         ..testing::mixture()
     })
@@ -75,7 +77,7 @@ fn assert_named(list: &ParameterList, expected: &[(&str, &[usize])]) {
 
 #[test]
 fn a_dense_model_with_grouped_queries() {
-    let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
+    let dense = FeedForwardPlan::swiglu(14);
     let list = ParameterList::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, true) });
     assert_named(
         &list,
@@ -99,7 +101,7 @@ fn a_dense_model_with_grouped_queries() {
 
 #[test]
 fn latent_attention_with_compressed_queries_and_an_untied_head() {
-    let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
+    let dense = FeedForwardPlan::swiglu(14);
     let model = plan(mla(Some(8)), dense, false);
     let list = ParameterList::new(&ModelPlan { layers: 1, ..model });
     assert_named(
@@ -213,7 +215,7 @@ fn layers_that_are_alike_share_their_rows() {
 
 #[test]
 fn numbers_that_no_memory_holds_end_at_the_largest() {
-    let dense = FeedForwardPlan::Dense { intermediate_size: 1 << 40 };
+    let dense = FeedForwardPlan::swiglu(1 << 40);
     let model = ModelPlan { hidden_size: 1 << 40, ..plan(gqa(), dense, true) };
     assert_eq!(ParameterList::new(&model).total(), u64::MAX);
 }

@@ -23,8 +23,8 @@ pub struct ModelPlan {
     pub feed_forward: FeedForwardPlan,
     /// Whether the output head shares the embedding matrix.
     pub tie_embeddings: bool,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
+    /// How positions enter.
+    pub rope: RopePlan,
     /// Added to the mean square in RMSNorm.
     pub norm_eps: f64,
     /// Standard deviation of the initial weights.
@@ -74,34 +74,182 @@ impl TokenizerPlan {
     }
 }
 
+/// How positions enter: queries and keys are turned by an angle that grows with the position (RoFormer: Enhanced
+/// Transformer with Rotary Position Embedding, arXiv 2104.09864).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RopePlan {
+    /// Base of the frequencies: pair i of d/2 turns by theta^(−2i/d) a position, before scaling.
+    pub theta: f64,
+    /// Which elements of a vector form a pair.
+    pub pairs: RopePairs,
+    /// How frequencies are changed for contexts longer than those of the first training.
+    pub scaling: RopeScaling,
+}
+
+impl RopePlan {
+    /// Frequencies as they are.
+    pub fn unscaled(theta: f64, pairs: RopePairs) -> Self {
+        Self { theta, pairs, scaling: RopeScaling::None }
+    }
+}
+
+/// Which elements of a vector of width d form a pair that turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RopePairs {
+    /// Element i and element i + d/2, as in Llama and Qwen.
+    Halves,
+    /// Elements 2i and 2i + 1, as in DeepSeek.
+    Neighbours,
+}
+
+/// How the frequencies of rotary positions are changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RopeScaling {
+    /// They are not.
+    None,
+    /// All are divided.
+    Linear {
+        /// By this number.
+        factor: f64,
+    },
+    /// As in Llama 3.1: waves that are long beside the original context are divided, short ones are kept, and those
+    /// between are mixed.
+    Llama3 {
+        /// What long waves are divided by.
+        factor: f64,
+        /// Waves longer than the original context over this number are divided.
+        low_freq_factor: f64,
+        /// Waves shorter than the original context over this number are kept.
+        high_freq_factor: f64,
+        /// Longest sequence before the extension, tokens.
+        original_context: usize,
+    },
+    /// YaRN: Efficient Context Window Extension of Large Language Models, arXiv 2309.00071.
+    Yarn(YarnPlan),
+}
+
+/// The numbers of YaRN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct YarnPlan {
+    /// What the slowest frequencies are divided by.
+    pub factor: f64,
+    /// Longest sequence before the extension, tokens.
+    pub original_context: usize,
+    /// Frequencies that turn more often than this within the original context are kept.
+    pub beta_fast: f64,
+    /// Frequencies that turn less often than this within it are divided by the whole factor.
+    pub beta_slow: f64,
+    /// Whether the ends of the ramp between those two are rounded outwards to whole pairs.
+    pub truncate: bool,
+    /// Factor on cosines and sines.
+    pub rotation_factor: f64,
+    /// Factor on the scores of attention, beside one over the root of the key's width.
+    pub score_factor: f64,
+}
+
 /// Attention shapes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttentionPlan {
     /// Grouped-query attention.
-    Gqa {
-        /// Query heads.
-        heads: usize,
-        /// Key/value heads; divides `heads`.
-        kv_heads: usize,
-        /// Width of a head.
-        head_dim: usize,
-    },
+    Gqa(GqaPlan),
     /// Multi-head latent attention (DeepSeek-V2, section 2.1).
-    Mla {
-        /// Heads.
-        heads: usize,
-        /// Rank of the query compression; `None` projects queries directly.
-        q_lora_rank: Option<usize>,
-        /// Width of the cached latent.
-        kv_lora_rank: usize,
-        /// Width of a head's part without position.
-        qk_nope_head_dim: usize,
-        /// Width of the rotary part, shared by all heads on the key side.
-        qk_rope_head_dim: usize,
-        /// Width of a head's value.
-        v_head_dim: usize,
-    },
+    Mla(MlaPlan),
+}
+
+impl AttentionPlan {
+    /// The pairs that turn where nothing else is said: halves in grouped-query attention, as Llama and Qwen have them,
+    /// and neighbours in latent attention, as DeepSeek has them.
+    pub fn usual_pairs(&self) -> RopePairs {
+        match self {
+            Self::Gqa(_) => RopePairs::Halves,
+            Self::Mla(_) => RopePairs::Neighbours,
+        }
+    }
+}
+
+/// Grouped-query attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GqaPlan {
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// How many elements of a head, from the first on, turn with the position; even.
+    pub rotary_dim: usize,
+    /// Whether queries, keys and values have a bias.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+    /// Norms of queries and keys before they turn.
+    pub qk_norm: QkNorm,
+    /// Bound on the size of every number of queries, keys and values before they turn; `None` where there is none.
+    pub clip_qkv: Option<f64>,
+    /// Layers in which a token sees its neighbours only; `None` where it sees everything before it in all layers.
+    pub window: Option<WindowPlan>,
+}
+
+impl GqaPlan {
+    /// Llama's attention: heads turn whole, and there are no biases, norms, bounds and windows.
+    pub fn llama(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
+        Self {
+            heads,
+            kv_heads,
+            head_dim,
+            rotary_dim: head_dim,
+            qkv_bias: false,
+            output_bias: false,
+            qk_norm: QkNorm::None,
+            clip_qkv: None,
+            window: None,
+        }
+    }
+}
+
+/// Norms of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkNorm {
+    /// There are none.
+    None,
+    /// RMSNorm of every head, with one gain of a head's width for all heads (Qwen3).
+    Head,
+    /// RMSNorm of all heads of a token together, before they are split (OLMoE).
+    Whole,
+}
+
+/// Attention to neighbours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowPlan {
+    /// Positions that a token sees, its own included.
+    pub size: usize,
+    /// The layers that are windowed, in ascending order.
+    pub layers: Vec<usize>,
+}
+
+/// Multi-head latent attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MlaPlan {
+    /// Heads.
+    pub heads: usize,
+    /// Rank of the query compression; `None` projects queries directly.
+    pub q_lora_rank: Option<usize>,
+    /// Width of the cached latent.
+    pub kv_lora_rank: usize,
+    /// Width of a head's part without position.
+    pub qk_nope_head_dim: usize,
+    /// Width of the rotary part, shared by all heads on the key side.
+    pub qk_rope_head_dim: usize,
+    /// Width of a head's value.
+    pub v_head_dim: usize,
+    /// Added to the mean square in the norms of the latents.
+    pub latent_norm_eps: f64,
+    /// Whether the first projections, except one straight to queries, and the output projection have a bias.
+    pub bias: bool,
 }
 
 /// Feed-forward shapes.
@@ -112,26 +260,43 @@ pub enum FeedForwardPlan {
     Dense {
         /// Its inner width.
         intermediate_size: usize,
+        /// Whether its projections have biases.
+        bias: bool,
     },
-    /// DeepSeek-V3's mixture of experts.
+    /// A mixture of experts.
     Moe(MoePlan),
 }
 
-/// DeepSeek-V3's mixture of experts: shared experts, plus the top k of the routed ones by their sigmoid affinity.
+impl FeedForwardPlan {
+    /// A SwiGLU without biases in every layer.
+    pub fn swiglu(intermediate_size: usize) -> Self {
+        Self::Dense { intermediate_size, bias: false }
+    }
+}
+
+/// A mixture of experts: the top k of the routed ones, and what every token goes through beside them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MoePlan {
     /// Routed experts.
     pub routed_experts: usize,
-    /// Shared experts, computed as one SwiGLU of their joint width; may be 0.
-    pub shared_experts: usize,
+    /// Inner width of all shared experts together, which are computed as one SwiGLU; 0 where there are none.
+    pub shared_intermediate_size: usize,
+    /// Whether the output of the shared experts is multiplied by the sigmoid of a projection of its own (Qwen2-MoE).
+    pub shared_gated: bool,
     /// Routed experts per token.
     pub experts_per_token: usize,
     /// Inner width of one expert.
     pub expert_intermediate_size: usize,
+    /// How logits of the router become affinities.
+    pub scoring: Scoring,
+    /// Whether a bias steers the selection (DeepSeek-V3, loss-free balancing).
+    pub selection_bias: bool,
     /// Groups the routed experts are split into.
     pub groups: usize,
     /// Groups a token may choose experts from.
     pub groups_per_token: usize,
+    /// What decides between groups.
+    pub group_score: GroupScore,
     /// Whether the affinities of the chosen experts are divided by their sum (`norm_topk_prob` in published files).
     pub normalize_affinities: bool,
     /// Factor on the routed experts' output.
@@ -140,10 +305,37 @@ pub struct MoePlan {
     pub bias_update_speed: f64,
     /// Factor α of the sequence-wise balance loss; 0 turns it off.
     pub balance_loss: f64,
-    /// Leading layers that are dense instead.
-    pub dense_layers: usize,
+    /// The layers that are dense instead, in ascending order.
+    pub dense_layers: Vec<usize>,
     /// Inner width of those.
     pub dense_intermediate_size: usize,
+}
+
+/// How logits of a router become affinities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// The sigmoid of each (DeepSeek-V3).
+    Sigmoid,
+    /// The softmax over all experts.
+    Softmax,
+}
+
+/// What a group of experts is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupScore {
+    /// The sum of its two largest scores (DeepSeek-V3).
+    TopTwo,
+    /// Its largest score (DeepSeek-V2).
+    Largest,
+}
+
+impl MoePlan {
+    /// Whether a layer has experts.
+    pub fn is_sparse(&self, layer: usize) -> bool {
+        !self.dense_layers.contains(&layer)
+    }
 }
 
 /// A frozen model that rewards may ask.

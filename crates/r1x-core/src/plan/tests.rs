@@ -31,33 +31,42 @@ fn data_ref() -> impl Strategy<Value = DataRef> {
 }
 
 fn attention() -> impl Strategy<Value = AttentionPlan> {
-    let gqa = any::<[usize; 3]>().prop_map(|[heads, kv_heads, head_dim]| AttentionPlan::Gqa {
-        heads,
-        kv_heads,
-        head_dim,
-    });
-    let mla = (any::<[usize; 5]>(), option::of(any::<usize>())).prop_map(|(sizes, q_lora_rank)| {
+    let window = option::of((any::<usize>(), vec(any::<usize>(), 0..3)));
+    let norm = prop_oneof![Just(QkNorm::None), Just(QkNorm::Head), Just(QkNorm::Whole)];
+    let gqa = (any::<[usize; 4]>(), any::<[bool; 2]>(), option::of(number()), window, norm)
+        .prop_map(|(sizes, [qkv_bias, output_bias], clip_qkv, window, qk_norm)| {
+            let [heads, kv_heads, head_dim, rotary_dim] = sizes;
+            let window = window.map(|(size, layers)| WindowPlan { size, layers });
+            let biases =
+                GqaPlan { qkv_bias, output_bias, ..GqaPlan::llama(heads, kv_heads, head_dim) };
+            AttentionPlan::Gqa(GqaPlan { rotary_dim, clip_qkv, window, qk_norm, ..biases })
+        });
+    let parts = (any::<[usize; 5]>(), option::of(any::<usize>()), number(), any::<bool>());
+    let mla = parts.prop_map(|(sizes, q_lora_rank, latent_norm_eps, bias)| {
         let [heads, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim] = sizes;
-        AttentionPlan::Mla {
+        AttentionPlan::Mla(MlaPlan {
             heads,
             q_lora_rank,
             kv_lora_rank,
             qk_nope_head_dim,
             qk_rope_head_dim,
             v_head_dim,
-        }
+            latent_norm_eps,
+            bias,
+        })
     });
     prop_oneof![gqa, mla]
 }
 
 fn feed_forward() -> impl Strategy<Value = FeedForwardPlan> {
-    let dense =
-        any::<usize>().prop_map(|intermediate_size| FeedForwardPlan::Dense { intermediate_size });
+    let dense = (any::<usize>(), any::<bool>())
+        .prop_map(|(intermediate_size, bias)| FeedForwardPlan::Dense { intermediate_size, bias });
     let mixture = (any::<[usize; 2]>(), any::<bool>(), number()).prop_map(
         |([routed_experts, groups], normalize_affinities, balance_loss)| {
             let mut plan = testing::mixture();
             (plan.routed_experts, plan.groups) = (routed_experts, groups);
             (plan.normalize_affinities, plan.balance_loss) = (normalize_affinities, balance_loss);
+            plan.scoring = if plan.groups > 3 { Scoring::Softmax } else { Scoring::Sigmoid };
             FeedForwardPlan::Moe(plan)
         },
     );
@@ -74,6 +83,34 @@ fn tokenizer() -> impl Strategy<Value = TokenizerPlan> {
     prop_oneof![pieces, file]
 }
 
+fn scaling() -> impl Strategy<Value = RopeScaling> {
+    let llama = ([number(), number(), number()], any::<usize>()).prop_map(|(factors, original)| {
+        let [factor, low_freq_factor, high_freq_factor] = factors;
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_context: original,
+        }
+    });
+    let yarn =
+        ([number(), number(), number()], [number(), number()], any::<usize>(), any::<bool>())
+            .prop_map(|([factor, beta_fast, beta_slow], factors, original_context, truncate)| {
+                let [rotation_factor, score_factor] = factors;
+                RopeScaling::Yarn(YarnPlan {
+                    factor,
+                    original_context,
+                    beta_fast,
+                    beta_slow,
+                    truncate,
+                    rotation_factor,
+                    score_factor,
+                })
+            });
+    let linear = number().prop_map(|factor| RopeScaling::Linear { factor });
+    prop_oneof![Just(RopeScaling::None), linear, llama, yarn]
+}
+
 fn model() -> impl Strategy<Value = ModelPlan> {
     (
         tokenizer(),
@@ -83,16 +120,20 @@ fn model() -> impl Strategy<Value = ModelPlan> {
         any::<[bool; 2]>(),
         [number(), number(), number()],
         prop_oneof![Just(Precision::F32), Just(Precision::Bf16)],
+        scaling(),
     )
-        .prop_map(|(tokenizer, attention, feed_forward, sizes, flags, numbers, precision)| {
-            let mut plan =
-                ModelPlan { tokenizer, attention, feed_forward, ..testing::tiny_model() };
-            [plan.hidden_size, plan.layers, plan.context_length, plan.vocabulary_size] = sizes;
-            [plan.tie_embeddings, plan.recompute_activations] = flags;
-            [plan.rope_theta, plan.norm_eps, plan.init_std] = numbers;
-            plan.precision = precision;
-            plan
-        })
+        .prop_map(
+            |(tokenizer, attention, feed_forward, sizes, flags, numbers, precision, scaling)| {
+                let mut plan =
+                    ModelPlan { tokenizer, attention, feed_forward, ..testing::tiny_model() };
+                [plan.hidden_size, plan.layers, plan.context_length, plan.vocabulary_size] = sizes;
+                [plan.tie_embeddings, plan.recompute_activations] = flags;
+                [plan.rope.theta, plan.norm_eps, plan.init_std] = numbers;
+                plan.rope.scaling = scaling;
+                plan.precision = precision;
+                plan
+            },
+        )
 }
 
 fn data() -> impl Strategy<Value = DataPlan> {

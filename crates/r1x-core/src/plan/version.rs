@@ -238,8 +238,61 @@ fn condition_from_2(reward: &mut Value) {
     rename(reward.get_mut("shaping"), "gate", "condition");
 }
 
+/// Version 2 knew Llama's attention and DeepSeek-V3's, and DeepSeek-V3's mixture.
 fn model_from_2(model: &mut Value) {
     affinities_from_2(model);
+    rope_from_2(model);
+    let norm_eps = model.get("norm_eps").cloned().unwrap_or_default();
+    if let Some(Value::Object(gqa)) = model.pointer_mut("/attention/gqa") {
+        let rotary = gqa.get("head_dim").cloned().unwrap_or_default();
+        add(gqa, "rotary_dim", rotary);
+        for (key, value) in [
+            ("qkv_bias", json!(false)),
+            ("output_bias", json!(false)),
+            ("qk_norm", json!("none")),
+            ("clip_qkv", Value::Null),
+            ("window", Value::Null),
+        ] {
+            add(gqa, key, value);
+        }
+    }
+    if let Some(Value::Object(mla)) = model.pointer_mut("/attention/mla") {
+        add(mla, "latent_norm_eps", norm_eps);
+        add(mla, "bias", json!(false));
+    }
+    if let Some(Value::Object(dense)) = model.pointer_mut("/feed_forward/dense") {
+        add(dense, "bias", json!(false));
+    }
+    if let Some(Value::Object(mixture)) = model.pointer_mut("/feed_forward/moe") {
+        mixture_from_2(mixture);
+    }
+}
+
+/// Llama's attention turned halves and DeepSeek's neighbours, and no frequency was scaled.
+fn rope_from_2(model: &mut Value) {
+    let pairs = if model.pointer("/attention/mla").is_some() { "neighbours" } else { "halves" };
+    let Value::Object(model) = model else { return };
+    if let Some(theta) = model.remove("rope_theta") {
+        add(model, "rope", json!({"theta": theta, "pairs": pairs, "scaling": "none"}));
+    }
+}
+
+fn mixture_from_2(mixture: &mut Map<String, Value>) {
+    let number = |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(0);
+    let width = number(mixture.get("expert_intermediate_size").cloned());
+    let shared = number(mixture.remove("shared_experts"));
+    // The first layers were dense, and only their number was said.
+    let dense: Vec<u64> = (0..number(mixture.remove("dense_layers"))).collect();
+    for (key, value) in [
+        ("dense_layers", json!(dense)),
+        ("shared_intermediate_size", json!(width.saturating_mul(shared))),
+        ("shared_gated", json!(false)),
+        ("scoring", json!("sigmoid")),
+        ("selection_bias", json!(true)),
+        ("group_score", json!("top_two")),
+    ] {
+        add(mixture, key, value);
+    }
 }
 
 /// Whether affinities are divided by their sum was `normalize_gate`.

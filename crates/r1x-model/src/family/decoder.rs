@@ -2,10 +2,11 @@
 //!
 //! Everything works on rows; which sequence a row belongs to is said by its contexts.
 
-use r1x_core::plan::{AttentionPlan, ModelPlan};
+use r1x_core::plan::{AttentionPlan, ModelPlan, RopePairs};
+use r1x_core::rope;
 use r1x_ops::kernel::attention::{Segment, block_len};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
-use r1x_ops::kernel::rope::{Pairing, Rope};
+use r1x_ops::kernel::rope::{Frequencies, Pairing, Rope};
 use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backward};
 use r1x_ops::kernel::{Write, add_scaled};
 use r1x_ops::{Operand, Real};
@@ -89,20 +90,31 @@ fn cleared<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
     part
 }
 
+/// How the vectors of a planned model turn.
+pub(super) fn rotation(plan: &ModelPlan) -> (Frequencies, Pairing) {
+    let width = match &plan.attention {
+        AttentionPlan::Gqa(gqa) => gqa.rotary_dim,
+        AttentionPlan::Mla(mla) => mla.qk_rope_head_dim,
+    };
+    let pairing = match plan.rope.pairs {
+        RopePairs::Halves => Pairing::Halves,
+        RopePairs::Neighbours => Pairing::Interleaved,
+    };
+    let pairs = rope::frequencies(&plan.rope, width);
+    (Frequencies { pairs, factor: rope::rotation_factor(&plan.rope) }, pairing)
+}
+
 impl<E: Operand> Decoder<E> {
     /// The structure of a planned model.
     pub fn new(plan: &ModelPlan) -> Self {
-        let (width, pairing) = match plan.attention {
-            AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
-            AttentionPlan::Mla { qk_rope_head_dim, .. } => (qk_rope_head_dim, Pairing::Interleaved),
-        };
+        let (frequencies, pairing) = rotation(plan);
         Self {
             layout: Layout::new(plan),
             hidden: plan.hidden_size,
             context_length: plan.context_length,
             recompute: plan.recompute_activations,
             eps: plan.norm_eps,
-            rope: Rope::new(width, plan.context_length, plan.rope_theta, pairing),
+            rope: Rope::new(&frequencies, plan.context_length, pairing),
         }
     }
 

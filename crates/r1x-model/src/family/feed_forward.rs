@@ -1,20 +1,20 @@
-//! Feed-forward layers: one SwiGLU, or DeepSeek-V3's mixture of experts.
+//! Feed-forward layers: one SwiGLU, or a mixture of experts.
 //!
 //! Tokens are sorted by expert, so each expert is one product over the rows that chose it; contributions reach a
 //! token in ascending order of expert.
 
 use std::ops::Range;
 
-use r1x_core::plan::MoePlan;
-use r1x_ops::kernel::router::Router;
-use r1x_ops::kernel::swiglu::{swiglu_rows, swiglu_rows_backward};
+use r1x_core::plan::{GroupScore as PlannedScore, MoePlan, Scoring};
+use r1x_ops::kernel::router::{Affinity, GroupScore, Router};
+use r1x_ops::kernel::swiglu::{sigmoid, swiglu_rows, swiglu_rows_backward};
 use r1x_ops::kernel::{Write, add_scaled, dot};
 use r1x_ops::operand::round_all;
 use r1x_ops::simd::vectorize;
 use r1x_ops::{Operand, Real};
 
 use super::linear::{self, Gradient, Strided, reserve};
-use crate::layout::{Exact, FeedForward, Swiglu};
+use crate::layout::{Exact, FeedForward, Swiglu, Vector};
 use crate::weights::Weights;
 
 /// Activations of one SwiGLU over some rows.
@@ -55,6 +55,10 @@ pub struct Stash<E: Operand> {
     outputs: Vec<E::Real>,
     /// Memory of choosing: the scores of one row.
     scores: Vec<E::Real>,
+    /// What the shared experts make of each row, `[rows, hidden]`, where a gate decides how much of it counts.
+    shared: Vec<E::Real>,
+    /// The gate of each row.
+    shared_gates: Vec<E::Real>,
 }
 
 /// Memory of the backward pass, shared by all layers. What is in it is read in the layer that wrote it only.
@@ -74,6 +78,8 @@ pub struct BackwardScratch<E: Operand> {
     d_affinities: Vec<E::Real>,
     /// The gradient of the router's logits, `[rows, experts]`.
     d_logits: Vec<E::Real>,
+    /// The gradient of the shared experts' outputs as operands, `[rows, hidden]`, where they are gated.
+    d_shared: Vec<E>,
     /// Memory of the router's weight gradient.
     panels: Vec<E::Real>,
     /// Every row's experts by affinity alone, and the scores they are found with.
@@ -196,22 +202,94 @@ pub fn forward<E: Operand>(
             stash.chosen.clear();
             whole(dense, &mut stash.dense);
         }
-        FeedForward::Moe { router, bias, experts, shared, plan } => {
-            if let Some(shared) = shared {
-                whole(shared, &mut stash.dense);
+        FeedForward::Moe { router, sparse, experts, shared, shared_gate, plan } => {
+            match (shared, shared_gate) {
+                (Some(shared), Some(gate)) => {
+                    gated_forward(weights, (shared, *gate), (exact, normed), x, rows, stash);
+                }
+                (Some(shared), None) => whole(shared, &mut stash.dense),
+                (None, _) => {}
             }
-            route(plan, *router, &weights.biases()[*bias], weights, exact, rows, stash);
+            let bias = weights.biases().get(*sparse).map_or(&[][..], Vec::as_slice);
+            route(plan, *router, bias, weights, exact, rows, stash);
             experts_forward(experts, plan, weights, normed, x, stash);
         }
     }
+}
+
+/// x[rows × hidden] += sigmoid(gate · row) · shared(row), row by row (Qwen2-MoE).
+fn gated_forward<E: Operand>(
+    weights: &Weights<E>,
+    (block, gate): (&Swiglu, Vector),
+    (exact, normed): (&[E::Real], &[E]),
+    x: &mut [E::Real],
+    rows: usize,
+    stash: &mut Stash<E>,
+) {
+    let hidden = gate.len;
+    stash.dense.reserve(rows, block.gate_proj.rows);
+    let shared = reserve(&mut stash.shared, rows * hidden);
+    let to = (&mut *shared, Write::Overwrite);
+    swiglu_forward(weights, block, normed, to, &mut stash.dense, 0..rows);
+    let (gates, weights) = (reserve(&mut stash.shared_gates, rows), weights.vector(gate));
+    vectorize(|| {
+        let rows = exact.chunks(hidden).zip(shared.chunks(hidden)).zip(x.chunks_mut(hidden));
+        for (((exact, shared), x), gate) in rows.zip(gates) {
+            *gate = sigmoid(dot(exact, weights));
+            add_scaled(x, *gate, shared);
+        }
+    });
+}
+
+/// Overwrites `d_normed` and adds to the gradient, for the upstream gradient `dx` of the residual stream.
+fn gated_backward<E: Operand>(
+    weights: &Weights<E>,
+    (block, gate): (&Swiglu, Vector),
+    (exact, normed): (&[E::Real], &[E]),
+    dx: &[E::Real],
+    d_normed: &mut [E::Real],
+    gradient: &mut Gradient<'_, E>,
+    stash: &Stash<E>,
+    back: &mut BackwardScratch<E>,
+) {
+    let hidden = gate.len;
+    let d_shared = reserve(&mut back.d_shared, dx.len());
+    for ((d_shared, dx), gate) in
+        d_shared.chunks_mut(hidden).zip(dx.chunks(hidden)).zip(&stash.shared_gates)
+    {
+        for (d_shared, dx) in d_shared.iter_mut().zip(dx) {
+            *d_shared = E::round(*gate * *dx);
+        }
+    }
+    let buffers = (&mut back.d_act, &mut back.d_gate_up_proj);
+    let (pair, rows) = ((normed, &*d_shared), 0..dx.len() / hidden);
+    stash.dense.backward(weights, block, pair, d_normed, gradient, buffers, rows);
+    let (d_gate, weights) = (gradient.at(gate.offset, hidden), weights.vector(gate));
+    vectorize(|| {
+        let rows = dx.chunks(hidden).zip(stash.shared.chunks(hidden)).zip(exact.chunks(hidden));
+        let gates = d_normed.chunks_mut(hidden).zip(&stash.shared_gates);
+        for (((dx, shared), exact), (d_normed, gate)) in rows.zip(gates) {
+            let d_logit = dot(dx, shared) * *gate * (E::Real::ONE - *gate);
+            add_scaled(d_gate, d_logit, exact);
+            add_scaled(d_normed, d_logit, weights);
+        }
+    });
 }
 
 fn kernel(plan: &MoePlan) -> Router {
     Router {
         experts: plan.routed_experts,
         chosen: plan.experts_per_token,
+        affinity: match plan.scoring {
+            Scoring::Sigmoid => Affinity::Sigmoid,
+            Scoring::Softmax => Affinity::Softmax,
+        },
         groups: plan.groups,
         groups_chosen: plan.groups_per_token,
+        group_score: match plan.group_score {
+            PlannedScore::TopTwo => GroupScore::TopTwo,
+            PlannedScore::Largest => GroupScore::Largest,
+        },
         normalize: plan.normalize_affinities,
         scale: plan.routed_scaling,
     }
@@ -319,29 +397,34 @@ pub fn backward<E: Operand>(
         FeedForward::Moe { router, .. } => router.columns(),
     };
     let rows = dx.len() / hidden;
-    let BackwardScratch { d_act, d_gate_up_proj, .. } = back;
     match block {
         FeedForward::Dense(dense) => {
-            let buffers = (d_act, d_gate_up_proj);
+            let buffers = (&mut back.d_act, &mut back.d_gate_up_proj);
             let stash = &stash.dense;
             stash.backward(weights, dense, (normed, dy), d_normed, gradient, buffers, 0..rows);
             0.0
         }
-        FeedForward::Moe { router, experts, shared, plan, .. } => {
-            match shared {
-                Some(block) => {
-                    let (stash, buffers) = (&stash.dense, (d_act, d_gate_up_proj));
+        FeedForward::Moe { router, experts, shared, shared_gate, plan, .. } => {
+            match (shared, shared_gate) {
+                (Some(block), Some(gate)) => {
+                    let rows = (exact, normed);
+                    let block = (block, *gate);
+                    gated_backward(weights, block, rows, dx, d_normed, gradient, stash, back);
+                }
+                (Some(block), None) => {
+                    let buffers = (&mut back.d_act, &mut back.d_gate_up_proj);
+                    let stash = &stash.dense;
                     let pair = (normed, dy);
                     stash.backward(weights, block, pair, d_normed, gradient, buffers, 0..rows);
                 }
-                None => d_normed.fill(E::Real::ZERO),
+                (None, _) => d_normed.fill(E::Real::ZERO),
             }
             experts_backward(experts, plan, weights, dx, d_normed, gradient, stash, back);
             let loss = router_backward(plan, balance, rows, stash, back);
             let dy = Strided { data: &back.d_logits[..], stride: router.rows() };
             linear::exact_backward(weights, *router, dy, (d_normed, hidden), rows, Write::Add);
             let x = Strided { data: exact, stride: hidden };
-            linear::weight_gradient(*router, x, dy, &mut gradient.exact(&mut back.panels), rows);
+            linear::weight_gradient(router.0, x, dy, &mut gradient.exact(&mut back.panels), rows);
             loss
         }
     }

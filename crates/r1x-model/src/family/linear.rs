@@ -2,6 +2,7 @@
 
 use r1x_ops::Operand;
 use r1x_ops::kernel::Write;
+use r1x_ops::kernel::bias::{add_bias, bias_gradient};
 use r1x_ops::kernel::matmul::{Left, Product, Right, matmul_weight_gradient};
 
 use crate::layout::{Block, Exact, Matrix};
@@ -16,7 +17,7 @@ pub struct Strided<'a, E> {
     pub stride: usize,
 }
 
-/// y[rows × out] = x[rows × in] · Wᵀ, or added to y; rows of y are `y_stride` apart.
+/// y[rows × out] = x[rows × in] · Wᵀ + bias, or added to y; rows of y are `y_stride` apart.
 pub fn forward<E: Operand>(
     weights: &Weights<E>,
     matrix: Matrix,
@@ -26,7 +27,10 @@ pub fn forward<E: Operand>(
     write: Write,
 ) {
     let shape = [rows, matrix.rows(), matrix.columns()];
-    product(shape, x, weights.forward(matrix), (y, y_stride), write);
+    product(shape, x, weights.forward(matrix), (&mut *y, y_stride), write);
+    if let Some(bias) = matrix.bias {
+        add_bias(&mut y[bias.output..], y_stride, weights.vector(bias.vector), rows);
+    }
 }
 
 /// [`forward`] on a matrix whose products round no factor.
@@ -108,15 +112,19 @@ impl<E: Operand> Gradient<'_, E> {
     }
 }
 
-/// dW += dyᵀ · x.
+/// dW += dyᵀ · x, and d bias += the sum of the rows of dy.
 pub fn weight_gradient<E: Operand>(
-    block: impl Into<Block>,
+    matrix: Matrix,
     x: Strided<'_, E>,
     dy: Strided<'_, E>,
     gradient: &mut Gradient<'_, E>,
     rows: usize,
 ) {
-    let Block { offset, rows: out, columns: inp } = block.into();
+    let Block { offset, rows: out, columns: inp } = matrix.block;
+    if let Some(bias) = matrix.bias {
+        let d_bias = gradient.at(bias.vector.offset, bias.vector.len);
+        bias_gradient(&dy.data[bias.output..], dy.stride, d_bias, rows);
+    }
     let mut panels = std::mem::take(gradient.panels);
     let dw = gradient.at(offset, out * inp);
     let (dy, x) = ((dy.data, dy.stride), (x.data, x.stride));

@@ -5,11 +5,12 @@
 use r1x_core::parameters::{
     Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind,
 };
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan};
+use r1x_core::rope;
 
 use super::{
-    Attention, Block, Exact, FeedForward, Gqa, LatentHead, LatentQuery, Layer, Layout, Matrix, Mla,
-    Parameter, Swiglu, Vector, panels_len,
+    Attention, Bias, Block, Exact, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery, Layer,
+    Layout, Matrix, Mla, Parameter, Swiglu, Vector, panels_len,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.
@@ -48,6 +49,7 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
         layers,
         final_norm: back.vector(TensorKind::FinalNorm),
         biases: build.biases,
+        experts: build.experts,
     }
 }
 
@@ -59,20 +61,25 @@ struct Panels {
 }
 
 impl Panels {
-    /// Room for the packed forms of a block.
+    /// Room for the packed forms of a block to whose products nothing is added.
     fn push(&mut self, block: Block) -> Matrix {
+        self.push_with(block, None)
+    }
+
+    /// Room for the packed forms of a block.
+    fn push_with(&mut self, block: Block, bias: Option<Bias>) -> Matrix {
         let forward_panels = self.len;
         let backward_panels = forward_panels + panels_len(block.columns, block.rows);
-        let matrix = Matrix { block, forward_panels, backward_panels };
+        let matrix = Matrix { block, forward_panels, backward_panels, bias };
         self.len = matrix.panels_end();
         self.matrices.push(matrix);
         matrix
     }
 
     /// Neighbouring blocks as one matrix.
-    fn joined<const N: usize>(&mut self, blocks: [Block; N]) -> Matrix {
+    fn joined<const N: usize>(&mut self, blocks: [Block; N], bias: Option<Bias>) -> Matrix {
         let rows = blocks.iter().map(|block| block.rows).sum();
-        self.push(Block { rows, ..blocks[0] })
+        self.push_with(Block { rows, ..blocks[0] }, bias)
     }
 }
 
@@ -92,6 +99,14 @@ impl Places {
     fn vector(&self, kind: TensorKind) -> Vector {
         let block = self.block(kind);
         Vector { offset: block.offset, len: block.rows }
+    }
+
+    /// The biases of these kinds, which lie one after the other, from this output on; `None` where there are none.
+    fn bias(&self, kinds: &[TensorKind], output: usize) -> Option<Bias> {
+        let found: Vec<Block> = kinds.iter().filter_map(|kind| self.find(*kind)).collect();
+        let len = found.iter().map(|block| block.rows).sum();
+        let vector = Vector { offset: found.first()?.offset, len };
+        Some(Bias { output, vector })
     }
 }
 
@@ -115,6 +130,7 @@ impl Placed {
 struct Builder {
     parameters: Vec<Parameter>,
     biases: Vec<(String, usize)>,
+    experts: Vec<usize>,
     packed: Panels,
     exact: Panels,
     len: usize,
@@ -164,63 +180,89 @@ impl Builder {
             (placed.module(ModuleKind::Attention), placed.module(ModuleKind::FeedForward));
         Layer {
             attention_norm: attention.vector(TensorKind::AttentionNorm),
-            attention: self.attention(attention, &plan.attention),
+            attention: self.attention(attention, plan, layer),
             feed_forward_norm: feed_forward.vector(TensorKind::FeedForwardNorm),
             feed_forward: self.feed_forward(&placed, &plan.feed_forward),
         }
     }
 
-    fn attention(&mut self, places: &Places, plan: &AttentionPlan) -> Attention {
-        match *plan {
-            AttentionPlan::Gqa { heads, kv_heads, head_dim: width } => {
-                let [q, k, v] = [TensorKind::Query, TensorKind::Key, TensorKind::Value]
-                    .map(|kind| places.block(kind));
-                let qkv = self.packed.joined([q, k, v]);
-                let o = self.packed.push(places.block(TensorKind::Output));
-                Attention::Gqa(Gqa { q, k, v, qkv, o, heads, kv_heads, width })
+    fn attention(&mut self, places: &Places, plan: &ModelPlan, layer: usize) -> Attention {
+        match &plan.attention {
+            AttentionPlan::Gqa(gqa) => Attention::Gqa(self.grouped_queries(places, gqa, layer)),
+            AttentionPlan::Mla(mla) => {
+                Attention::Mla(self.latent(places, mla, rope::score_factor(&plan.rope)))
             }
-            AttentionPlan::Mla {
-                heads,
-                q_lora_rank: _,
-                kv_lora_rank: latent,
-                qk_nope_head_dim: nope,
-                qk_rope_head_dim: rope,
-                v_head_dim: value,
-            } => {
-                let kv_down = places.block(TensorKind::ContextDown);
-                let (q, down) = self.latent_query(places, kv_down);
-                let kv_up = places.block(TensorKind::ContextUp);
-                let expansions = (0..heads).map(|head| LatentHead {
-                    key: self.packed.push(kv_up.part(head * (nope + value), nope)),
-                    value: self.packed.push(kv_up.part(head * (nope + value) + nope, value)),
-                });
-                Attention::Mla(Mla {
-                    q,
-                    kv_down,
-                    down,
-                    kv_norm: places.vector(TensorKind::ContextNorm),
-                    kv_up,
-                    expansions: expansions.collect(),
-                    o: self.packed.push(places.block(TensorKind::Output)),
-                    heads,
-                    latent,
-                    nope,
-                    rope,
-                    value,
-                })
-            }
+        }
+    }
+
+    fn grouped_queries(&mut self, places: &Places, plan: &GqaPlan, layer: usize) -> Gqa {
+        let [q, k, v] =
+            [TensorKind::Query, TensorKind::Key, TensorKind::Value].map(|kind| places.block(kind));
+        let biases = [TensorKind::QueryBias, TensorKind::KeyBias, TensorKind::ValueBias];
+        let qkv = self.packed.joined([q, k, v], places.bias(&biases, 0));
+        let output = places.block(TensorKind::Output);
+        let o = self.packed.push_with(output, places.bias(&[TensorKind::OutputBias], 0));
+        let window = plan.window.as_ref().filter(|window| window.layers.contains(&layer));
+        Gqa {
+            q,
+            k,
+            v,
+            qkv,
+            o,
+            heads: plan.heads,
+            kv_heads: plan.kv_heads,
+            width: plan.head_dim,
+            rotary: plan.rotary_dim,
+            norms: places.find(TensorKind::QueryHeadNorm).map(|_| HeadNorms {
+                query: places.vector(TensorKind::QueryHeadNorm),
+                key: places.vector(TensorKind::KeyHeadNorm),
+            }),
+            clip: plan.clip_qkv,
+            window: window.map_or(usize::MAX, |window| window.size),
+        }
+    }
+
+    fn latent(&mut self, places: &Places, plan: &MlaPlan, score_factor: f64) -> Mla {
+        let MlaPlan { heads, qk_nope_head_dim: nope, v_head_dim: value, .. } = *plan;
+        let kv_down = places.block(TensorKind::ContextDown);
+        let (q, down) = self.latent_query(places, kv_down);
+        let kv_up = places.block(TensorKind::ContextUp);
+        let expansions = (0..heads).map(|head| LatentHead {
+            key: self.packed.push(kv_up.part(head * (nope + value), nope)),
+            value: self.packed.push(kv_up.part(head * (nope + value) + nope, value)),
+        });
+        let expansions = expansions.collect();
+        let output = places.block(TensorKind::Output);
+        Mla {
+            q,
+            kv_down,
+            down,
+            kv_norm: places.vector(TensorKind::ContextNorm),
+            kv_up,
+            expansions,
+            o: self.packed.push_with(output, places.bias(&[TensorKind::OutputBias], 0)),
+            heads,
+            latent: plan.kv_lora_rank,
+            nope,
+            rope: plan.qk_rope_head_dim,
+            value,
+            norm_eps: plan.latent_norm_eps,
+            score_factor,
         }
     }
 
     /// The query side of latent attention, and its first projection joined with that of the context.
     fn latent_query(&mut self, places: &Places, kv_down: Block) -> (LatentQuery, Matrix) {
+        let biases = [TensorKind::QueryDownBias, TensorKind::ContextDownBias];
         match places.find(TensorKind::QueryDown) {
             None => {
                 let first = places.block(TensorKind::Query);
-                (LatentQuery::Direct(first), self.packed.joined([first, kv_down]))
+                // Queries have no bias here, so what there is begins behind them.
+                let bias = places.bias(&biases[1..], first.rows);
+                (LatentQuery::Direct(first), self.packed.joined([first, kv_down], bias))
             }
             Some(first) => {
-                let down = self.packed.joined([first, kv_down]);
+                let down = self.packed.joined([first, kv_down], places.bias(&biases, 0));
                 let norm = places.vector(TensorKind::QueryNorm);
                 let up = self.packed.push(places.block(TensorKind::QueryUp));
                 (LatentQuery::LowRank { down: first, norm, up }, down)
@@ -231,13 +273,25 @@ impl Builder {
     fn feed_forward(&mut self, placed: &Placed, plan: &FeedForwardPlan) -> FeedForward {
         let module = placed.module(ModuleKind::FeedForward);
         match (module.find(TensorKind::Router), plan) {
-            (Some(router), FeedForwardPlan::Moe(moe)) => FeedForward::Moe {
-                router: Exact(self.exact.push(router)),
-                bias: self.biases.len() - 1,
-                experts: placed.all(ModuleKind::Expert).map(|places| self.swiglu(places)).collect(),
-                shared: placed.all(ModuleKind::SharedExperts).next().map(|all| self.swiglu(all)),
-                plan: moe.clone(),
-            },
+            (Some(router), FeedForwardPlan::Moe(moe)) => {
+                self.experts.push(moe.routed_experts);
+                let shared_gate = module.find(TensorKind::SharedGate);
+                FeedForward::Moe {
+                    router: Exact(self.exact.push(router)),
+                    sparse: self.experts.len() - 1,
+                    experts: placed
+                        .all(ModuleKind::Expert)
+                        .map(|places| self.swiglu(places))
+                        .collect(),
+                    shared: placed
+                        .all(ModuleKind::SharedExperts)
+                        .next()
+                        .map(|all| self.swiglu(all)),
+                    shared_gate: shared_gate
+                        .map(|block| Vector { offset: block.offset, len: block.columns }),
+                    plan: moe.clone(),
+                }
+            }
             _ => FeedForward::Dense(self.swiglu(module)),
         }
     }
@@ -245,8 +299,11 @@ impl Builder {
     fn swiglu(&mut self, places: &Places) -> Swiglu {
         let [gate_proj, up_proj] =
             [TensorKind::GateProjection, TensorKind::UpProjection].map(|kind| places.block(kind));
-        let gate_up_proj = self.packed.joined([gate_proj, up_proj]);
-        let down_proj = self.packed.push(places.block(TensorKind::DownProjection));
+        let biases = [TensorKind::GateProjectionBias, TensorKind::UpProjectionBias];
+        let gate_up_proj = self.packed.joined([gate_proj, up_proj], places.bias(&biases, 0));
+        let down = places.block(TensorKind::DownProjection);
+        let down_bias = places.bias(&[TensorKind::DownProjectionBias], 0);
+        let down_proj = self.packed.push_with(down, down_bias);
         Swiglu { gate_proj, up_proj, gate_up_proj, down_proj }
     }
 }

@@ -49,6 +49,17 @@ pub struct Matrix {
     pub forward_panels: usize,
     /// First element of its packed form for dy·W.
     pub backward_panels: usize,
+    /// What is added to its products, where something is.
+    pub bias: Option<Bias>,
+}
+
+/// A bias of some of a matrix's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bias {
+    /// The first output that it is added to.
+    pub output: usize,
+    /// Where its numbers are.
+    pub vector: Vector,
 }
 
 impl Matrix {
@@ -169,6 +180,15 @@ pub enum Attention {
     Mla(Mla),
 }
 
+/// Norms of queries and keys before they turn.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadNorms {
+    /// Gain of the queries, of a head's width or as wide as all heads.
+    pub query: Vector,
+    /// Gain of the keys, of a head's width or as wide as all heads.
+    pub key: Vector,
+}
+
 /// Parameters and widths of one grouped-query attention.
 #[derive(Clone, Debug)]
 pub struct Gqa {
@@ -188,6 +208,14 @@ pub struct Gqa {
     pub kv_heads: usize,
     /// Width of a head.
     pub width: usize,
+    /// How many elements of a head turn with the position.
+    pub rotary: usize,
+    /// Norms of queries and keys, where there are any.
+    pub norms: Option<HeadNorms>,
+    /// Bound on the size of queries, keys and values, where there is one.
+    pub clip: Option<f64>,
+    /// Positions that a row sees at most, its own included.
+    pub window: usize,
 }
 
 /// Parameters and widths of one latent attention.
@@ -217,6 +245,10 @@ pub struct Mla {
     pub rope: usize,
     /// Width of a value.
     pub value: usize,
+    /// Epsilon of the norms of the latents.
+    pub norm_eps: f64,
+    /// Factor on the scores, beside one over the root of the key's width.
+    pub score_factor: f64,
 }
 
 /// Parameters of one SwiGLU.
@@ -241,12 +273,14 @@ pub enum FeedForward {
     Moe {
         /// Router logits.
         router: Exact,
-        /// Which row of the selection biases is this layer's.
-        bias: usize,
+        /// Which of the layers with experts this one is.
+        sparse: usize,
         /// Routed experts.
         experts: Vec<Swiglu>,
         /// Shared experts as one.
         shared: Option<Swiglu>,
+        /// From the residual stream to the logit that gates the shared experts, where one does.
+        shared_gate: Option<Vector>,
         /// The rest of the shape.
         plan: MoePlan,
     },
@@ -292,8 +326,11 @@ pub struct Layout {
     pub final_norm: Vector,
     /// Output head `[vocabulary, hidden]`; the embedding itself when tied.
     pub head: Matrix,
-    /// Layers with experts: name of the bias and number of experts.
+    /// The selection biases of the layers with experts, name and number of experts; none where nothing but affinities
+    /// selects.
     pub biases: Vec<(String, usize)>,
+    /// How many experts each layer with experts has.
+    pub experts: Vec<usize>,
 }
 
 impl Layout {

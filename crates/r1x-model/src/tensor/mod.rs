@@ -28,6 +28,7 @@ use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
 use crate::layout::{FeedForward, Layout, Parameter};
+use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, first_not_finite, load_metrics};
 use crate::weights::Weights;
@@ -81,7 +82,7 @@ impl TensorPolicy {
         Ok(Self {
             moments: Moments::new(parameters.len()),
             gradient: vec![None; parameters.len()],
-            loads: layout.biases.iter().map(|(_, experts)| vec![0; *experts]).collect(),
+            loads: layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
             frozen: BTreeMap::new(),
             context_length: plan.context_length,
             device: device.clone(),
@@ -110,6 +111,15 @@ impl TensorPolicy {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let numbers = checkpoint::load_weights(folder, self.model.layout(), expected)?;
+        self.set_weights(&numbers)
+    }
+
+    /// Loads the weights of a published model, to sample from or to start with.
+    ///
+    /// # Errors
+    /// When files are missing, or their tensors are not those of the configuration.
+    pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
+        let numbers = published.numbers(self.model.layout())?;
         self.set_weights(&numbers)
     }
 
@@ -329,8 +339,8 @@ fn download<'a>(
 fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
     let mut idle = Vec::new();
     for layer in &layout.layers {
-        let FeedForward::Moe { bias, experts, .. } = &layer.feed_forward else { continue };
-        for (expert, load) in experts.iter().zip(&loads[*bias]) {
+        let FeedForward::Moe { sparse, experts, .. } = &layer.feed_forward else { continue };
+        for (expert, load) in experts.iter().zip(&loads[*sparse]) {
             if *load == 0 {
                 let down_proj = expert.down_proj.block;
                 idle.extend(

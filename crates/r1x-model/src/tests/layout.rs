@@ -3,7 +3,7 @@
 //! Must not compute with the formulas it checks.
 
 use r1x_core::parameters::{Initial, ParameterList};
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, MoePlan};
 
 use super::{gqa, mla, moe, plan, shapes};
 use crate::layout::{Attention, Block, FeedForward, LatentQuery, Layout, Vector};
@@ -11,14 +11,18 @@ use crate::layout::{Attention, Block, FeedForward, LatentQuery, Layout, Vector};
 #[test]
 fn every_shape_has_as_many_parameters_as_its_list() {
     let mut plans: Vec<ModelPlan> = shapes().into_iter().map(|(_, plan)| plan).collect();
-    let heads = |heads, kv_heads| AttentionPlan::Gqa { heads, kv_heads, head_dim: 8 };
+    let heads = |heads, kv_heads| AttentionPlan::Gqa(GqaPlan::llama(heads, kv_heads, 8));
     for attention in [heads(4, 4), heads(6, 1), gqa(), mla(None), mla(Some(5))] {
         for dense_layers in 0..4 {
-            let mixture = MoePlan { dense_layers, shared_experts: dense_layers % 3, ..moe() };
+            let mixture = MoePlan {
+                dense_layers: (0..dense_layers).collect(),
+                shared_intermediate_size: 9 * (dense_layers % 3),
+                ..moe()
+            };
             for tied in [false, true] {
                 let feed_forward = FeedForwardPlan::Moe(mixture.clone());
                 plans.push(ModelPlan { layers: 3, ..plan(attention.clone(), feed_forward, tied) });
-                let feed_forward = FeedForwardPlan::Dense { intermediate_size: 5 + dense_layers };
+                let feed_forward = FeedForwardPlan::swiglu(5 + dense_layers);
                 plans.push(plan(attention.clone(), feed_forward, tied));
             }
         }
@@ -42,7 +46,7 @@ fn every_shape_has_as_many_parameters_as_its_list() {
 /// One layer of grouped-query attention. What is joined has no gap; everything else starts at a multiple of 16.
 #[test]
 fn a_dense_layer_lies_where_it_always_lay() {
-    let dense = FeedForwardPlan::Dense { intermediate_size: 14 };
+    let dense = FeedForwardPlan::swiglu(14);
     let layout = Layout::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, false) });
     let offsets: Vec<usize> = layout.parameters.iter().map(|p| p.offset).collect();
     assert_eq!(offsets, [0, 144, 160, 400, 520, 640, 880, 896, 1036, 1184, 1328, 1344]);

@@ -16,7 +16,10 @@ use r1x_ops::kernel::add_assign;
 
 use crate::checkpoint::Expected;
 use crate::layout::Layout;
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan, QkNorm,
+    RopePlan, RopeScaling, Scoring, WindowPlan, YarnPlan,
+};
 use r1x_core::testing;
 
 /// A checkpoint of which nothing is known.
@@ -24,26 +27,28 @@ pub const ANY: Expected<'static> = Expected::ANYTHING;
 
 /// Grouped-query attention.
 pub fn gqa() -> AttentionPlan {
-    AttentionPlan::Gqa { heads: 4, kv_heads: 2, head_dim: 6 }
+    AttentionPlan::Gqa(GqaPlan::llama(4, 2, 6))
 }
 
 /// Latent attention.
 pub fn mla(q_lora_rank: Option<usize>) -> AttentionPlan {
-    AttentionPlan::Mla {
+    AttentionPlan::Mla(MlaPlan {
         heads: 3,
         q_lora_rank,
         kv_lora_rank: 7,
         qk_nope_head_dim: 5,
         qk_rope_head_dim: 4,
         v_head_dim: 6,
-    }
+        latent_norm_eps: 1e-6,
+        bias: false,
+    })
 }
 
 /// A mixture with two groups, one of which a token may use.
 pub fn moe() -> MoePlan {
     MoePlan {
         routed_experts: 4,
-        shared_experts: 1,
+        shared_intermediate_size: 9,
         experts_per_token: 2,
         expert_intermediate_size: 9,
         groups: 2,
@@ -59,6 +64,7 @@ pub fn moe() -> MoePlan {
 
 /// A small plan around an attention and a feed-forward.
 pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool) -> ModelPlan {
+    let pairs = attention.usual_pairs();
     ModelPlan {
         tokenizer: testing::numbers(12),
         vocabulary_size: 13,
@@ -68,7 +74,7 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
         attention,
         feed_forward,
         tie_embeddings: tied,
-        rope_theta: 100.0,
+        rope: RopePlan::unscaled(100.0, pairs),
         init_std: 0.3,
         ..testing::tiny_model()
     }
@@ -76,9 +82,47 @@ pub fn plan(attention: AttentionPlan, feed_forward: FeedForwardPlan, tied: bool)
 
 /// Every shape the spec can ask for, named.
 pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
-    let dense = || FeedForwardPlan::Dense { intermediate_size: 14 };
-    let flat = MoePlan { groups: 1, normalize_affinities: false, shared_experts: 0, ..moe() };
-    let mixed = MoePlan { dense_layers: 1, shared_experts: 2, balance_loss: 0.0, ..moe() };
+    let dense = || FeedForwardPlan::swiglu(14);
+    let flat =
+        MoePlan { groups: 1, normalize_affinities: false, shared_intermediate_size: 0, ..moe() };
+    let mixed =
+        MoePlan { dense_layers: vec![0], shared_intermediate_size: 18, balance_loss: 0.0, ..moe() };
+    let biased = GqaPlan { qkv_bias: true, output_bias: true, ..GqaPlan::llama(4, 2, 6) };
+    let headed = GqaPlan { qk_norm: QkNorm::Head, rotary_dim: 4, ..biased.clone() };
+    let near = WindowPlan { size: 5, layers: vec![1] };
+    let (clip_qkv, window) = (Some(0.7), Some(near));
+    let whole = GqaPlan { qk_norm: QkNorm::Whole, clip_qkv, window, ..GqaPlan::llama(4, 2, 6) };
+    let AttentionPlan::Mla(latent) = mla(Some(8)) else { unreachable!("latent attention") };
+    let latent = |bias, q_lora_rank| {
+        AttentionPlan::Mla(MlaPlan { bias, q_lora_rank, latent_norm_eps: 1e-3, ..latent.clone() })
+    };
+    let softmax = MoePlan {
+        scoring: Scoring::Softmax,
+        selection_bias: false,
+        shared_gated: true,
+        group_score: GroupScore::Largest,
+        ..moe()
+    };
+    let plain = MoePlan {
+        groups: 1,
+        normalize_affinities: false,
+        dense_layers: vec![1],
+        ..softmax.clone()
+    };
+    let yarn = YarnPlan {
+        factor: 4.0,
+        original_context: 16,
+        beta_fast: 8.0,
+        beta_slow: 1.0,
+        truncate: false,
+        rotation_factor: 1.2,
+        score_factor: 0.8,
+    };
+    let biased_dense = FeedForwardPlan::Dense { intermediate_size: 14, bias: true };
+    let stretched = ModelPlan {
+        rope: RopePlan { scaling: RopeScaling::Yarn(yarn), ..plan(gqa(), dense(), true).rope },
+        ..plan(latent(true, Some(8)), dense(), true)
+    };
     vec![
         ("gqa dense tied", plan(gqa(), dense(), true)),
         ("gqa dense untied", plan(gqa(), dense(), false)),
@@ -87,6 +131,15 @@ pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
         ("mla low-rank moe", plan(mla(Some(8)), FeedForwardPlan::Moe(moe()), false)),
         ("mla moe without groups", plan(mla(None), FeedForwardPlan::Moe(flat), true)),
         ("mla moe after a dense layer", plan(mla(None), FeedForwardPlan::Moe(mixed), true)),
+        ("gqa with biases", plan(AttentionPlan::Gqa(biased), biased_dense, true)),
+        ("gqa with normed heads", plan(AttentionPlan::Gqa(headed), dense(), false)),
+        ("gqa normed and bounded", plan(AttentionPlan::Gqa(whole), dense(), true)),
+        ("mla with biases and yarn", stretched),
+        (
+            "mla with one bias",
+            plan(latent(true, None), FeedForwardPlan::Moe(softmax.clone()), true),
+        ),
+        ("gqa softmax moe", plan(gqa(), FeedForwardPlan::Moe(plain), false)),
     ]
 }
 

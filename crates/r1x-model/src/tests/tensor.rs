@@ -229,8 +229,9 @@ fn updates_move_weights_and_biases_as_the_kernels_do(device: &Device) {
         assert_close(&format!("{name}: weights"), &found, expected, WEIGHT);
         let (found, expected) = (pair.tensors.biases(), pair.kernels.weights.biases());
         assert_eq!(found, expected, "{name}: biases");
-        let moe = matches!(plan.feed_forward, FeedForwardPlan::Moe(_));
-        assert_eq!(found.iter().flatten().any(|bias| *bias != 0.0), moe, "{name}");
+        let is_steered =
+            matches!(&plan.feed_forward, FeedForwardPlan::Moe(mixture) if mixture.selection_bias);
+        assert_eq!(found.iter().flatten().any(|bias| *bias != 0.0), is_steered, "{name}");
     });
 }
 

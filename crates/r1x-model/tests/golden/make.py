@@ -28,7 +28,7 @@ LENGTHS = (19, 7)
 TEMPERATURE = 0.8
 
 
-def plan(attention, feed_forward, tied, theta, eps):
+def plan(attention, feed_forward, tied, theta, eps, pairs):
     return {
         "tokenizer": {"vocabulary": {"pieces": [str(i) for i in range(VOCABULARY - 1)]}},
         "hidden_size": 16,
@@ -37,7 +37,7 @@ def plan(attention, feed_forward, tied, theta, eps):
         "attention": attention,
         "feed_forward": feed_forward,
         "tie_embeddings": tied,
-        "rope_theta": theta,
+        "rope": {"theta": theta, "pairs": pairs, "scaling": "none"},
         "norm_eps": eps,
         "init_std": 0.02,
     }
@@ -50,7 +50,7 @@ def common(spec):
         num_hidden_layers=spec["layers"],
         max_position_embeddings=spec["context_length"],
         rms_norm_eps=spec["norm_eps"],
-        rope_theta=spec["rope_theta"],
+        rope_theta=spec["rope"]["theta"],
         tie_word_embeddings=spec["tie_embeddings"],
         attn_implementation="eager",
         use_cache=False,
@@ -58,8 +58,19 @@ def common(spec):
 
 
 def llama():
-    gqa = {"heads": 4, "kv_heads": 2, "head_dim": 6}
-    spec = plan({"gqa": gqa}, {"dense": {"intermediate_size": 20}}, True, 500.0, 1e-5)
+    gqa = {
+        "heads": 4,
+        "kv_heads": 2,
+        "head_dim": 6,
+        "rotary_dim": 6,
+        "qkv_bias": False,
+        "output_bias": False,
+        "qk_norm": "none",
+        "clip_qkv": None,
+        "window": None,
+    }
+    dense = {"intermediate_size": 20, "bias": False}
+    spec = plan({"gqa": gqa}, {"dense": dense}, True, 500.0, 1e-5, "halves")
     config = LlamaConfig(
         **common(spec),
         num_attention_heads=gqa["heads"],
@@ -78,10 +89,16 @@ def deepseek():
         "qk_nope_head_dim": 6,
         "qk_rope_head_dim": 4,
         "v_head_dim": 5,
+        "latent_norm_eps": 1e-6,
+        "bias": False,
     }
     moe = {
         "routed_experts": 8,
-        "shared_experts": 2,
+        "shared_intermediate_size": 14,
+        "shared_gated": False,
+        "scoring": "sigmoid",
+        "selection_bias": True,
+        "group_score": "top_two",
         "experts_per_token": 3,
         "expert_intermediate_size": 7,
         "groups": 4,
@@ -90,25 +107,25 @@ def deepseek():
         "routed_scaling": 1.7,
         "bias_update_speed": 0.0,
         "balance_loss": 0.0,
-        "dense_layers": 1,
+        "dense_layers": [0],
         "dense_intermediate_size": 18,
     }
     # The norms inside latent attention have a fixed epsilon of 1e-6 there, so all have it here.
-    spec = plan({"mla": mla}, {"moe": moe}, False, 100.0, 1e-6)
+    spec = plan({"mla": mla}, {"moe": moe}, False, 100.0, 1e-6, "neighbours")
     config = DeepseekV3Config(
         **common(spec),
         num_attention_heads=mla["heads"],
         num_key_value_heads=mla["heads"],
-        **{key: value for key, value in mla.items() if key != "heads"},
+        **{key: value for key, value in mla.items() if key.endswith(("_rank", "_dim"))},
         n_routed_experts=moe["routed_experts"],
-        n_shared_experts=moe["shared_experts"],
+        n_shared_experts=moe["shared_intermediate_size"] // moe["expert_intermediate_size"],
         num_experts_per_tok=moe["experts_per_token"],
         moe_intermediate_size=moe["expert_intermediate_size"],
         n_group=moe["groups"],
         topk_group=moe["groups_per_token"],
         norm_topk_prob=moe["normalize_affinities"],
         routed_scaling_factor=moe["routed_scaling"],
-        first_k_dense_replace=moe["dense_layers"],
+        first_k_dense_replace=len(moe["dense_layers"]),
         intermediate_size=moe["dense_intermediate_size"],
     )
     return spec, DeepseekV3ForCausalLM(config)

@@ -4,6 +4,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bias;
 pub mod matmul;
 pub mod norm;
 pub mod rope;

@@ -20,7 +20,8 @@ pub enum Pairing {
 pub enum Rotation {
     /// By the angle of their position.
     Forward,
-    /// Back by that angle. This is the backward pass too, since the transpose of a rotation is its inverse.
+    /// Back by that angle. This is the backward pass too: the transpose of a rotation is its inverse, and a factor on
+    /// the vectors is the factor on their gradients.
     Inverse,
 }
 
@@ -43,6 +44,23 @@ impl Rotation {
     }
 }
 
+/// How fast the pairs of a vector turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frequencies {
+    /// The angle of each pair from one position to the next, in radians.
+    pub pairs: Vec<f64>,
+    /// Factor on cosines and sines: 1 unless vectors also change their length.
+    pub factor: f64,
+}
+
+impl Frequencies {
+    /// The frequencies theta^(−2i/width) of vectors of even `width`.
+    pub fn geometric(width: usize, theta: f64) -> Self {
+        let pair = |i: usize| theta.powf(-2.0 * i as f64 / width as f64);
+        Self { pairs: (0..width / 2).map(pair).collect(), factor: 1.0 }
+    }
+}
+
 /// Cosines and sines for every position.
 #[derive(Clone, Debug)]
 pub struct Rope<R> {
@@ -53,19 +71,19 @@ pub struct Rope<R> {
 }
 
 impl<R: Real> Rope<R> {
-    /// A table for `positions` positions of vectors of even `width`, frequencies theta^(−2i/width).
-    pub fn new(width: usize, positions: usize, theta: f64, pairing: Pairing) -> Self {
-        let half = width / 2;
+    /// A table for `positions` positions of vectors that are twice as wide as there are frequencies.
+    pub fn new(frequencies: &Frequencies, positions: usize, pairing: Pairing) -> Self {
+        let half = frequencies.pairs.len();
         let mut cosines = Vec::with_capacity(positions * half);
         let mut sines = Vec::with_capacity(positions * half);
         for position in 0..positions {
-            for i in 0..half {
-                let angle = position as f64 * theta.powf(-2.0 * i as f64 / width as f64);
-                cosines.push(R::from_f64(angle.cos()));
-                sines.push(R::from_f64(angle.sin()));
+            for frequency in &frequencies.pairs {
+                let angle = position as f64 * frequency;
+                cosines.push(R::from_f64(frequencies.factor * angle.cos()));
+                sines.push(R::from_f64(frequencies.factor * angle.sin()));
             }
         }
-        Self { width, pairing, cosines, sines }
+        Self { width: 2 * half, pairing, cosines, sines }
     }
 
     /// Cosine of every angle, `[positions, width / 2]`.
@@ -116,27 +134,33 @@ impl Vectors {
 }
 
 vectorized! {
-    /// Rotates `count` vectors of every row by the row's position, or back, from `x` into `out`.
+    /// Rotates the vectors of every row by the row's position, or back, from `x` into `out`. `heads` are how many vectors a
+    /// row has, and how wide they are. Vectors may be wider than the table: what lies behind its width is taken as it is.
     pub fn rotate_rows<E: Operand>(
         rope: &Rope<E::Real>,
         positions: &[usize],
-        count: usize,
+        heads: [usize; 2],
         x: &[E::Real],
         from: Vectors,
         out: &mut [E],
         to: Vectors,
         rotation: Rotation,
     ) {
-        let half = rope.width / 2;
+        let ([count, width], half) = (heads, rope.width / 2);
         for (row, position) in positions.iter().enumerate() {
             let cosines = &rope.cosines[position * half..(position + 1) * half];
             let sines = &rope.sines[position * half..(position + 1) * half];
             for vector in 0..count {
-                let x = &x[from.at(row, vector)..][..rope.width];
-                let out = &mut out[to.at(row, vector)..][..rope.width];
+                let x = &x[from.at(row, vector)..][..width];
+                let out = &mut out[to.at(row, vector)..][..width];
+                let (x, still) = x.split_at(rope.width);
+                let (out, kept) = out.split_at_mut(rope.width);
                 match rope.pairing {
                     Pairing::Halves => rotate_halves(x, cosines, sines, out, rotation),
                     Pairing::Interleaved => rotate_pairs(x, cosines, sines, out, rotation),
+                }
+                for (kept, still) in kept.iter_mut().zip(still) {
+                    *kept = E::round(*still);
                 }
             }
         }

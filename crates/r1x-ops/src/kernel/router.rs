@@ -1,9 +1,30 @@
-//! The router of DeepSeek-V3's mixture of experts (DeepSeek-V3 Technical Report, arXiv 2412.19437, section
-//! 2.1.2): sigmoid affinities, a bias that only steers the selection, group-limited top-k, and the sequence-wise
-//! balance loss.
+//! The router of a mixture of experts: affinities, the top k of them, their coefficients.
+//!
+//! DeepSeek-V3's (DeepSeek-V3 Technical Report, arXiv 2412.19437, section 2.1.2) has sigmoid affinities, a bias that
+//! only steers the selection, group-limited top-k, and the sequence-wise balance loss; DeepSeek-V2 (arXiv 2405.04434),
+//! Mixtral, Qwen and OLMoE take the softmax over all experts.
 
+use super::dot;
 use super::swiglu::sigmoid;
 use crate::real::Real;
+
+/// How logits become affinities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// The sigmoid of each.
+    Sigmoid,
+    /// The softmax over all experts.
+    Softmax,
+}
+
+/// What a group of experts is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupScore {
+    /// The sum of its two largest scores.
+    TopTwo,
+    /// Its largest score.
+    Largest,
+}
 
 /// The shape of the choice.
 #[derive(Clone, Copy, Debug)]
@@ -12,10 +33,14 @@ pub struct Router {
     pub experts: usize,
     /// Experts per token.
     pub chosen: usize,
+    /// How logits become affinities.
+    pub affinity: Affinity,
     /// Groups of neighbouring experts.
     pub groups: usize,
     /// Groups a token may choose from.
     pub groups_chosen: usize,
+    /// What decides between groups.
+    pub group_score: GroupScore,
     /// Divide the chosen affinities by their sum.
     pub normalize: bool,
     /// The factor on the coefficients.
@@ -24,7 +49,7 @@ pub struct Router {
 
 impl Router {
     /// For one token: affinities from logits (in place), then the chosen experts in ascending order and their
-    /// coefficients. Ties go to the lower index.
+    /// coefficients. Ties go to the lower index. Without a bias that steers the selection, `bias` is empty.
     pub fn choose<R: Real>(
         &self,
         affinities: &mut [R],
@@ -33,11 +58,15 @@ impl Router {
         coefficients: &mut [R],
         scratch: &mut Vec<R>,
     ) {
-        for affinity in affinities.iter_mut() {
-            *affinity = sigmoid(*affinity);
+        match self.affinity {
+            Affinity::Sigmoid => affinities.iter_mut().for_each(|s| *s = sigmoid(*s)),
+            Affinity::Softmax => softmax(affinities),
         }
         scratch.clear();
-        scratch.extend(affinities.iter().zip(bias).map(|(s, b)| *s + *b));
+        scratch.extend(&*affinities);
+        for (score, bias) in scratch.iter_mut().zip(bias) {
+            *score = *score + *bias;
+        }
         if self.groups_chosen < self.groups {
             self.mask_groups(scratch);
         }
@@ -75,13 +104,16 @@ impl Router {
         sum
     }
 
-    /// Sets the scores outside the best groups to −∞. A group's score is the sum of its two best experts.
+    /// Sets the scores outside the best groups to −∞.
     fn mask_groups<R: Real>(&self, scores: &mut [R]) {
         let size = self.experts / self.groups;
         let mut group_scores: Vec<R> = scores
             .chunks(size)
             .map(|group| {
                 let first = largest(group);
+                if self.group_score == GroupScore::Largest {
+                    return group[first];
+                }
                 let rest = group.iter().enumerate().filter(|(i, _)| *i != first).map(|(_, s)| *s);
                 let second = rest.fold(None, |best: Option<R>, s| match best {
                     Some(b) if b >= s => Some(b),
@@ -113,9 +145,6 @@ impl Router {
         daffinities: &[R],
         dlogits: &mut [R],
     ) {
-        for ((dlogit, s), ds) in dlogits.iter_mut().zip(affinities).zip(daffinities) {
-            *dlogit += *ds * *s * (R::ONE - *s);
-        }
         let scale = R::from_f64(self.scale);
         let (sum, mut shared) = (self.sum(affinities, experts), R::ZERO);
         if self.normalize {
@@ -123,14 +152,33 @@ impl Router {
                 shared += *dcoefficient * affinities[*expert as usize] / sum;
             }
         }
-        for (expert, dcoefficient) in experts.iter().zip(dcoefficients) {
-            let s = affinities[*expert as usize];
+        let chosen = experts.iter().zip(dcoefficients).map(|(expert, dcoefficient)| {
             let ds = if self.normalize {
                 scale * (*dcoefficient - shared) / sum
             } else {
                 scale * *dcoefficient
             };
-            dlogits[*expert as usize] += ds * s * (R::ONE - s);
+            (*expert as usize, ds)
+        });
+        match self.affinity {
+            Affinity::Sigmoid => {
+                for ((dlogit, s), ds) in dlogits.iter_mut().zip(affinities).zip(daffinities) {
+                    *dlogit += *ds * *s * (R::ONE - *s);
+                }
+                for (expert, ds) in chosen {
+                    let s = affinities[expert];
+                    dlogits[expert] += ds * s * (R::ONE - s);
+                }
+            }
+            Affinity::Softmax => {
+                // Every logit moves every affinity: ds/dlogit = diag(s) − s·sᵀ.
+                let mut all = daffinities.to_vec();
+                chosen.for_each(|(expert, ds)| all[expert] += ds);
+                let mean = dot(&all, affinities);
+                for ((dlogit, s), ds) in dlogits.iter_mut().zip(affinities).zip(&all) {
+                    *dlogit += *s * (*ds - mean);
+                }
+            }
         }
     }
 
@@ -174,6 +222,17 @@ impl Router {
     }
 }
 
+/// Logits become their softmax, in place.
+fn softmax<R: Real>(values: &mut [R]) {
+    let most = values[largest(values)];
+    let mut sum = R::ZERO;
+    for value in values.iter_mut() {
+        *value = (*value - most).exp();
+        sum += *value;
+    }
+    values.iter_mut().for_each(|value| *value = *value / sum);
+}
+
 /// The indices of the largest values, falling, as many as there is room for; what is taken becomes −∞.
 fn take_largest<R: Real>(values: &mut [R], indices: &mut [u32]) {
     for slot in indices {
@@ -198,8 +257,16 @@ fn largest<R: Real>(values: &[R]) -> usize {
 mod tests {
     use super::*;
 
-    const ROUTER: Router =
-        Router { experts: 6, chosen: 2, groups: 3, groups_chosen: 1, normalize: true, scale: 2.5 };
+    const ROUTER: Router = Router {
+        experts: 6,
+        chosen: 2,
+        affinity: Affinity::Sigmoid,
+        groups: 3,
+        groups_chosen: 1,
+        group_score: GroupScore::TopTwo,
+        normalize: true,
+        scale: 2.5,
+    };
 
     fn logit(p: f64) -> f64 {
         (p / (1.0 - p)).ln()
@@ -238,6 +305,59 @@ mod tests {
         let loss = ROUTER.balance(&affinities, &[0, 2], 0.5, &mut [0.0; 6]);
         assert!((loss - 0.5 * 3.0 * 1.5 / 2.6).abs() < 1e-12, "{loss}");
         assert_eq!(ROUTER.balance::<f64>(&[], &[], 0.5, &mut []), 0.0);
+    }
+
+    /// Sets whose two best add up to most lose against the one with the best, and a closed group stays closed though
+    /// all that is open is below zero: a closed score of 0 would win.
+    #[test]
+    fn groups_may_be_judged_by_their_best_and_closed_ones_stay_closed_below_zero() {
+        let affinities = [0.9, 0.1, 0.6, 0.5, 0.3, 0.2];
+        let (mut experts, mut coefficients, mut scratch) = ([0; 2], [0.0; 2], Vec::new());
+        let best = Router { group_score: GroupScore::Largest, ..ROUTER };
+        let mut logits: Vec<f64> = affinities.map(logit).to_vec();
+        best.choose(&mut logits, &[], &mut experts, &mut coefficients, &mut scratch);
+        assert_eq!(experts, [0, 1]);
+        let mut logits: Vec<f64> = affinities.map(logit).to_vec();
+        let bias = [-3.0, -3.0, -1.0, -1.0, -3.0, -3.0];
+        ROUTER.choose(&mut logits, &bias, &mut experts, &mut coefficients, &mut scratch);
+        assert_eq!(experts, [2, 3]);
+    }
+
+    #[test]
+    fn softmax_affinities_add_up_to_one_and_their_gradient_is_that_of_differences() {
+        let router = Router {
+            affinity: Affinity::Softmax,
+            groups: 1,
+            groups_chosen: 1,
+            normalize: false,
+            ..ROUTER
+        };
+        let logits = [0.3, -1.2, 0.8, 0.1, -0.4, 2.0];
+        let (pull, push) = ([0.7, -0.4], [0.1, -0.2, 0.3, 0.0, 0.5, -0.6]);
+        for router in [router, Router { normalize: true, ..router }] {
+            let value = |logits: [f64; 6]| {
+                let (mut experts, mut coefficients) = ([0; 2], [0.0; 2]);
+                let mut affinities = logits;
+                let scratch = &mut Vec::new();
+                router.choose(&mut affinities, &[], &mut experts, &mut coefficients, scratch);
+                assert!((affinities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                assert_eq!(experts, [2, 5]);
+                let sum = dot(&coefficients, &pull) + dot(&affinities, &push);
+                (sum, affinities, experts)
+            };
+            let (_, affinities, experts) = value(logits);
+            let mut gradient = [0.0; 6];
+            router.backward(&affinities, &experts, &pull, &push, &mut gradient);
+            for (at, found) in gradient.into_iter().enumerate() {
+                let moved = |by: f64| {
+                    let mut moved = logits;
+                    moved[at] += by;
+                    value(moved).0
+                };
+                let expected = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                assert!((found - expected).abs() < 1e-8, "{at}: {found} against {expected}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape
 
 use super::element::{Element, has_kernel, slice, working_dtype};
 use super::selftest::{Outcome, compare, random};
-use crate::kernel::rope::{Pairing, Rope, Rotation};
+use crate::kernel::rope::{Frequencies, Pairing, Rope, Rotation};
 
 const NAME: &str = "rope";
 
@@ -26,22 +26,23 @@ pub struct Rotary {
 }
 
 impl Rotary {
-    /// A table for `positions` positions of vectors of even `width`, frequencies theta^(−2i/width), for
-    /// tensors of a type on a device.
+    /// A table for `positions` positions of vectors that are twice as wide as there are frequencies, for tensors of a
+    /// type on a device.
     ///
     /// # Errors
-    /// When the width is odd or the device refuses the tables.
+    /// When there is no frequency, or the device refuses the tables.
     pub fn new(
-        (width, positions): (usize, usize),
-        theta: f64,
+        frequencies: &Frequencies,
+        positions: usize,
         pairing: Pairing,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        if width == 0 || !width.is_multiple_of(2) {
-            bail!("rotary vectors need an even width, got {width}");
+        let width = 2 * frequencies.pairs.len();
+        if width == 0 {
+            bail!("rotary vectors have at least one pair");
         }
-        let double = Rope::<f64>::new(width, positions, theta, pairing);
+        let double = Rope::<f64>::new(frequencies, positions, pairing);
         let tensor = |angles: &[f64]| {
             Tensor::from_slice(angles, (positions, width / 2), &Device::Cpu)?
                 .to_dtype(working_dtype(dtype))?
@@ -53,7 +54,7 @@ impl Rotary {
             pairing,
             cosines: tensor(double.cosines())?,
             sines: tensor(double.sines())?,
-            single: Arc::new(Rope::new(width, positions, theta, pairing)),
+            single: Arc::new(Rope::new(frequencies, positions, pairing)),
             double: Arc::new(double),
         })
     }
@@ -160,7 +161,10 @@ pub(super) fn selftest(device: &Device) -> Result<Outcome> {
     let (inputs, positions) = ([random(6, &[5, 2, 12])], [0, 3, 1, 0, 9]);
     let mut worst = Outcome::default();
     for pairing in [Pairing::Halves, Pairing::Interleaved] {
-        let table = |dtype, device: &Device| Rotary::new((12, 10), 1e4, pairing, dtype, device);
+        let table = |dtype, device: &Device| {
+            let frequencies = Frequencies::geometric(12, 1e4);
+            Rotary::new(&frequencies, 10, pairing, dtype, device)
+        };
         let (narrow, wide) = (table(DType::F32, device)?, table(DType::F64, &Device::Cpu)?);
         let op = |x: &[Tensor]| rope(&x[0], &positions, &narrow);
         let reference = |x: &[Tensor]| composed(&x[0], &positions, &wide);
@@ -177,7 +181,8 @@ mod tests {
     const POSITIONS: [usize; 5] = [0, 3, 1, 0, 9];
 
     fn table(pairing: Pairing) -> Rotary {
-        Rotary::new((6, 10), 100.0, pairing, DType::F64, &Device::Cpu).unwrap()
+        Rotary::new(&Frequencies::geometric(6, 100.0), 10, pairing, DType::F64, &Device::Cpu)
+            .unwrap()
     }
 
     #[test]
@@ -228,6 +233,15 @@ mod tests {
         assert!(rope(&random(34, &[1, 2, 4]), &[0], &table).is_err());
         assert!(rope(&random(34, &[2, 2, 6]), &[0], &table).is_err());
         assert!(rope(&random(34, &[1, 2, 6]), &[10], &table).is_err());
-        assert!(Rotary::new((5, 10), 100.0, Pairing::Halves, DType::F64, &Device::Cpu).is_err());
+        assert!(
+            Rotary::new(
+                &Frequencies::geometric(1, 100.0),
+                10,
+                Pairing::Halves,
+                DType::F64,
+                &Device::Cpu
+            )
+            .is_err()
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! The model: its shapes must fit together and its tokenizer must exist.
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan, TokenizerPlan};
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan, RopePlan,
+    Scoring, TokenizerPlan,
+};
 
 use super::{MAX_INPUT_BYTES, Resolver};
 use crate::codes;
@@ -19,9 +22,10 @@ impl Resolver<'_, '_> {
     /// The model.
     pub(super) fn model(&mut self, spec: &ModelSpec) -> Option<ModelPlan> {
         let tokenizer = self.tokenizer(&spec.tokenizer);
-        let attention = self.attention(&spec.attention);
+        let attention = self.attention(&spec.attention, *spec.norm_eps);
         let feed_forward = self.feed_forward(&spec.feed_forward, *spec.layers);
         let (tokenizer, vocabulary_size) = tokenizer?;
+        let pairs = attention.usual_pairs();
         Some(ModelPlan {
             tokenizer,
             vocabulary_size,
@@ -31,7 +35,7 @@ impl Resolver<'_, '_> {
             attention,
             feed_forward,
             tie_embeddings: *spec.tie_embeddings,
-            rope_theta: *spec.rope_theta,
+            rope: RopePlan::unscaled(*spec.rope_theta, pairs),
             norm_eps: *spec.norm_eps,
             init_std: *spec.init_std,
             precision: *spec.precision,
@@ -132,7 +136,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn attention(&mut self, spec: &AttentionSpec) -> AttentionPlan {
+    fn attention(&mut self, spec: &AttentionSpec, norm_eps: f64) -> AttentionPlan {
         match spec {
             AttentionSpec::Gqa(gqa) => {
                 self.even("head_dim", &gqa.head_dim);
@@ -141,33 +145,37 @@ impl Resolver<'_, '_> {
                     let message = format!("{kv_heads} key/value heads do not divide {heads} heads");
                     self.error(codes::SHAPE, gqa.kv_heads.span, message);
                 }
-                AttentionPlan::Gqa { heads, kv_heads, head_dim: *gqa.head_dim }
+                AttentionPlan::Gqa(GqaPlan::llama(heads, kv_heads, *gqa.head_dim))
             }
             AttentionSpec::Mla(mla) => {
                 self.even("qk_rope_head_dim", &mla.qk_rope_head_dim);
-                AttentionPlan::Mla {
+                AttentionPlan::Mla(MlaPlan {
                     heads: *mla.heads,
                     q_lora_rank: mla.q_lora_rank.as_deref().copied(),
                     kv_lora_rank: *mla.kv_lora_rank,
                     qk_nope_head_dim: *mla.qk_nope_head_dim,
                     qk_rope_head_dim: *mla.qk_rope_head_dim,
                     v_head_dim: *mla.v_head_dim,
-                }
+                    latent_norm_eps: norm_eps,
+                    bias: false,
+                })
             }
         }
     }
 
     fn feed_forward(&mut self, spec: &FeedForwardSpec, layers: usize) -> FeedForwardPlan {
         match spec {
-            FeedForwardSpec::Dense(dense) => {
-                FeedForwardPlan::Dense { intermediate_size: *dense.intermediate_size }
-            }
+            FeedForwardSpec::Dense(dense) => FeedForwardPlan::swiglu(*dense.intermediate_size),
             FeedForwardSpec::Moe(moe) => {
                 self.check_moe(moe, layers);
                 let dense_intermediate_size = moe.dense_intermediate_size.as_deref().copied();
                 FeedForwardPlan::Moe(MoePlan {
                     routed_experts: *moe.routed_experts,
-                    shared_experts: *moe.shared_experts,
+                    shared_intermediate_size: *moe.shared_experts * *moe.expert_intermediate_size,
+                    shared_gated: false,
+                    scoring: Scoring::Sigmoid,
+                    selection_bias: true,
+                    group_score: GroupScore::TopTwo,
                     experts_per_token: *moe.experts_per_token,
                     expert_intermediate_size: *moe.expert_intermediate_size,
                     groups: *moe.groups,
@@ -176,7 +184,7 @@ impl Resolver<'_, '_> {
                     routed_scaling: *moe.routed_scaling,
                     bias_update_speed: *moe.bias_update_speed,
                     balance_loss: *moe.balance_loss,
-                    dense_layers: *moe.dense_layers,
+                    dense_layers: (0..*moe.dense_layers).collect(),
                     dense_intermediate_size: dense_intermediate_size.unwrap_or(0),
                 })
             }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, Precision, TokenizerPlan};
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, Precision, RopePairs, RopePlan,
+    TokenizerPlan,
+};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 
@@ -17,10 +20,10 @@ fn plan(precision: Precision) -> ModelPlan {
         hidden_size: 16,
         layers: 2,
         context_length: 24,
-        attention: AttentionPlan::Gqa { heads: 2, kv_heads: 1, head_dim: 8 },
-        feed_forward: FeedForwardPlan::Dense { intermediate_size: 24 },
+        attention: AttentionPlan::Gqa(GqaPlan::llama(2, 1, 8)),
+        feed_forward: FeedForwardPlan::swiglu(24),
         tie_embeddings: true,
-        rope_theta: 100.0,
+        rope: RopePlan::unscaled(100.0, RopePairs::Halves),
         init_std: 0.5,
         precision,
         ..testing::tiny_model()

@@ -106,7 +106,7 @@ pub(super) fn project_forward<E: Operand>(
         LatentQuery::LowRank { norm, up, .. } => {
             let clean = reserve(&mut stash.query_normed, rows * norm.len);
             let gain = pass.weights.vector(norm);
-            rms_norm((projected, all), gain, pass.eps, (clean, norm.len), rows);
+            rms_norm((projected, all), gain, mla.norm_eps, (clean, norm.len), rows);
             let expanded = reserve(buffers.head_queries, rows * width);
             let clean = Strided { data: &*clean, stride: norm.len };
             linear::forward(pass.weights, up, clean, (expanded, width), rows, Write::Overwrite);
@@ -117,10 +117,19 @@ pub(super) fn project_forward<E: Operand>(
     absorb_forward(pass, mla, head_queries, query, buffers.absorbed);
     let gain = pass.weights.vector(mla.kv_norm);
     let latent = (&projected[mla.context_start()..], all);
-    rms_norm(latent, gain, pass.eps, (context, mla.key_width()), rows);
+    rms_norm(latent, gain, mla.norm_eps, (context, mla.key_width()), rows);
     let (from, to) = (mla.rotary_in_projected(), mla.rotary_in_context());
     let positions = pass.rows.positions;
-    rotate_rows::<E>(pass.rope, positions, 1, projected, from, context, to, Rotation::Forward);
+    rotate_rows::<E>(
+        pass.rope,
+        positions,
+        [1, mla.rope],
+        projected,
+        from,
+        context,
+        to,
+        Rotation::Forward,
+    );
 }
 
 /// Rotates the rotary parts of the queries of all heads, in rows so far apart, into the queries of the kernel.
@@ -132,7 +141,16 @@ fn rotate_queries<E: Operand>(
 ) {
     let (from, to) = (mla.rotary_in_head_queries(stride), mla.rotary_in_query());
     let (rope, positions, heads) = (pass.rope, pass.rows.positions, mla.heads);
-    rotate_rows::<E>(rope, positions, heads, head_queries, from, query, to, Rotation::Forward);
+    rotate_rows::<E>(
+        rope,
+        positions,
+        [heads, mla.rope],
+        head_queries,
+        from,
+        query,
+        to,
+        Rotation::Forward,
+    );
 }
 
 /// Into the latent space: writes q[head] · W_UK[head] into the queries of the kernel. `absorbed` holds the product of
@@ -245,7 +263,16 @@ pub(super) fn absorb_backward<E: Operand>(
     }
     let (from, to) = (mla.rotary_in_query(), mla.rotary_in_head_queries(width));
     let (rope, positions, inverse) = (pass.rope, pass.rows.positions, Rotation::Inverse);
-    rotate_rows::<E::Real>(rope, positions, mla.heads, d_query, from, d_head_queries, to, inverse);
+    rotate_rows::<E::Real>(
+        rope,
+        positions,
+        [mla.heads, mla.rope],
+        d_query,
+        from,
+        d_head_queries,
+        to,
+        inverse,
+    );
 }
 
 /// Buffers of [`project_backward`], which hold nothing outside of it.
@@ -293,7 +320,7 @@ pub(super) fn project_backward<E: Operand>(
             linear::weight_gradient(up, clean, dy, gradient, rows);
             let d_latent = reserve(d_latent, rows * rank);
             let (x, dy) = ((&stash.projected[..], all), (&*d_latent_normed, rank));
-            norm_backward(pass, norm, x, dy, d_latent, gradient);
+            norm_backward((pass, mla), norm, x, dy, d_latent, gradient);
             for (row, d_latent) in d_projected.chunks_mut(all).zip(d_latent.chunks(rank)) {
                 round_all(d_latent, &mut row[..rank]);
             }
@@ -301,13 +328,22 @@ pub(super) fn project_backward<E: Operand>(
     }
     let d_latent = reserve(d_latent, rows * mla.latent);
     let x = (&stash.projected[start..], all);
-    norm_backward(pass, mla.kv_norm, x, (d_context, key), d_latent, gradient);
+    norm_backward((pass, mla), mla.kv_norm, x, (d_context, key), d_latent, gradient);
     for (row, d_latent) in d_projected.chunks_mut(all).zip(d_latent.chunks(mla.latent)) {
         round_all(d_latent, &mut row[start..start + mla.latent]);
     }
     let (from, to) = (mla.rotary_in_context(), mla.rotary_in_projected());
     let positions = pass.rows.positions;
-    rotate_rows::<E>(pass.rope, positions, 1, d_context, from, d_projected, to, Rotation::Inverse);
+    rotate_rows::<E>(
+        pass.rope,
+        positions,
+        [1, mla.rope],
+        d_context,
+        from,
+        d_projected,
+        to,
+        Rotation::Inverse,
+    );
     let (dy, columns) = (Strided { data: &*d_projected, stride: all }, mla.down.columns());
     linear::backward(weights, mla.down, dy, (d_normed, columns), rows, Write::Overwrite);
     let normed = Strided { data: normed, stride: columns };
@@ -316,7 +352,7 @@ pub(super) fn project_backward<E: Operand>(
 
 /// Writes the gradient of a norm's input, rows contiguous, and adds the gradient of the norm's gain.
 fn norm_backward<E: Operand>(
-    pass: &AttentionPass<'_, E>,
+    (pass, mla): (&AttentionPass<'_, E>, &Mla),
     norm: Vector,
     x: (&[E::Real], usize),
     dy: (&[E::Real], usize),
@@ -326,5 +362,5 @@ fn norm_backward<E: Operand>(
     let gain = pass.weights.vector(norm);
     let d_gain = gradient.at(norm.offset, norm.len);
     let (dx, rows) = ((dx, norm.len), pass.rows.len());
-    rms_norm_backward(x, gain, pass.eps, dy, dx, d_gain, rows, Write::Overwrite);
+    rms_norm_backward(x, gain, mla.norm_eps, dy, dx, d_gain, rows, Write::Overwrite);
 }

@@ -28,6 +28,8 @@ pub struct Stash<E: Operand> {
     context: Vec<E>,
     /// What the heads attended to, as the kernel writes it, `[rows, heads · value_width]`.
     attended: Vec<E>,
+    /// What grouped queries with norms or bounds need beside queries, context rows and what was attended to.
+    grouped: gqa::Stash<E::Real>,
     /// What latent attention needs beside queries, context rows and what was attended to; empty in other models.
     latent: latent::Stash<E>,
 }
@@ -40,7 +42,7 @@ pub struct Stash<E: Operand> {
 ///
 /// | vector | forward | backward, one after the other |
 /// | --- | --- | --- |
-/// | `reals[0]` | `projected` or `head_queries` | `d_attended`; `d_head_queries` |
+/// | `reals[0]` | `projected` or `head_queries` | `d_attended`; `d_head_queries` or `d_turned` |
 /// | `reals[1]` | `absorbed`; `head_values` | `d_head_values`; `d_query`; `d_latent_normed` |
 /// | `operands[0]` | | `d_attended` rounded; `d_projected` of latent attention |
 /// | `operands[1]` | | `d_head_values`, `d_query` and `d_head_queries` rounded; `d_projected` of grouped queries |
@@ -54,14 +56,15 @@ pub struct Scratch<E: Operand> {
     operands: [Vec<E>; 2],
     /// The gradient of the context rows, `[rows, row_width]`, from the kernel to the end of the backward pass.
     d_context: Vec<E::Real>,
-    /// The gradient of one latent before its norm, `[rows, latent]`, inside the backward pass of a norm.
-    d_latent: Vec<E::Real>,
+    /// The gradient of what a norm was given, inside the backward pass of the norm: of one latent `[rows, latent]`, or of
+    /// the queries or keys of a row.
+    d_given: Vec<E::Real>,
 }
 
 /// The kernel's view of an attention.
 pub fn heads(attention: &Attention) -> Heads {
     match *attention {
-        Attention::Gqa(Gqa { heads, kv_heads, width, .. }) => Heads {
+        Attention::Gqa(Gqa { heads, kv_heads, width, window, .. }) => Heads {
             heads,
             kv_heads,
             key_width: width,
@@ -69,15 +72,17 @@ pub fn heads(attention: &Attention) -> Heads {
             row_width: 2 * kv_heads * width,
             value_offset: kv_heads * width,
             scale: 1.0 / (width as f64).sqrt(),
+            window,
         },
-        Attention::Mla(Mla { heads, latent, nope, rope, .. }) => Heads {
+        Attention::Mla(Mla { heads, latent, nope, rope, score_factor, .. }) => Heads {
             heads,
             kv_heads: 1,
             key_width: latent + rope,
             value_width: latent,
             row_width: latent + rope,
             value_offset: 0,
-            scale: 1.0 / ((nope + rope) as f64).sqrt(),
+            scale: score_factor / ((nope + rope) as f64).sqrt(),
+            window: usize::MAX,
         },
     }
 }
@@ -109,12 +114,15 @@ impl<E: Operand> AttentionPass<'_, E> {
         scratch: &mut Scratch<E>,
     ) {
         let (rows, shape) = (self.rows.len(), heads(self.attention));
-        let Stash { query, context, attended, latent } = stash;
+        let Stash { query, context, attended, grouped, latent } = stash;
         let query = reserve(query, rows * shape.heads * shape.key_width);
         let context = reserve(context, rows * shape.row_width);
         let Scratch { kernel, reals: [first, second], .. } = scratch;
         match self.attention {
-            Attention::Gqa(gqa) => gqa::project_forward(self, gqa, normed, (query, context), first),
+            Attention::Gqa(gqa) => {
+                let to = (&mut *query, &mut *context);
+                gqa::project_forward(self, gqa, normed, to, grouped, first);
+            }
             Attention::Mla(mla) => {
                 let buffers = latent::ProjectForward { head_queries: first, absorbed: second };
                 latent::project_forward(self, mla, normed, (query, context), latent, buffers);
@@ -153,7 +161,7 @@ impl<E: Operand> AttentionPass<'_, E> {
         scratch: &mut Scratch<E>,
     ) {
         let (rows, shape) = (self.rows.len(), heads(self.attention));
-        let Scratch { kernel, reals: [first, second], operands, d_context, d_latent } = scratch;
+        let Scratch { kernel, reals: [first, second], operands, d_context, d_given } = scratch;
         let [first_operands, second_operands] = operands;
         let attended = &stash.attended[..rows * shape.heads * shape.value_width];
         let d_attended = reserve(first, attended.len());
@@ -178,8 +186,13 @@ impl<E: Operand> AttentionPass<'_, E> {
         attention_backward(&shape, segments, q, c, d_attended, kernel);
         match self.attention {
             Attention::Gqa(gqa) => {
-                let (upstream, d_projected) = ((&*d_query, &*d_context), second_operands);
-                gqa::project_backward(self, gqa, normed, upstream, d_normed, gradient, d_projected);
+                let upstream = (&*d_query, &*d_context);
+                let buffers =
+                    gqa::ProjectBackward { d_projected: second_operands, d_turned: first, d_given };
+                let stash = &stash.grouped;
+                gqa::project_backward(
+                    self, gqa, normed, upstream, d_normed, gradient, stash, buffers,
+                );
             }
             Attention::Mla(mla) => {
                 let stash = &stash.latent;
@@ -189,7 +202,7 @@ impl<E: Operand> AttentionPass<'_, E> {
                 let buffers = latent::ProjectBackward {
                     rounded: second_operands,
                     d_latent_normed: second,
-                    d_latent,
+                    d_latent: d_given,
                     d_projected: first_operands,
                 };
                 let upstream = (&*d_head_queries, &*d_context);

@@ -11,7 +11,7 @@ use candle_nn::ops::softmax;
 use r1x_ops::kernel::attention::{BLOCK, Context};
 
 use super::Composed;
-use super::attention::{Projected, Segment, attend};
+use super::attention::{Masks, Projected, Segment, attend};
 use super::blocks::TensorBlocks;
 use crate::error::ModelError;
 use crate::family::Rows;
@@ -20,8 +20,7 @@ use crate::family::Rows;
 struct Step {
     /// The blocks of every sequence, [`TensorBlocks::numbers`].
     blocks: Tensor,
-    /// 0 for positions that a row sees, −∞ for others: `[1, sequences, 1, positions]`.
-    mask: Tensor,
+    masks: Masks,
 }
 
 /// Neighbouring rows of one sequence.
@@ -93,14 +92,14 @@ impl Composed {
         let sequences = sequences(rows);
         if sequences.len() == rows.len() {
             let tables: Vec<&[u32]> = (0..rows.len()).map(|row| table(rows, row)).collect();
-            let mask = self.step_mask(rows)?;
-            return Ok(Seen::Step(Step { blocks: blocks.numbers(&tables)?, mask }));
+            let masks = self.step_masks(rows)?;
+            return Ok(Seen::Step(Step { blocks: blocks.numbers(&tables)?, masks }));
         }
         let part = |range: Range<usize>| {
             let (first, table) = (rows.positions[range.start], table(rows, range.end - 1));
             let place = (range.start, range.len());
             Ok(Part {
-                segment: Segment::new(place, first, self.dtype, &self.device)?,
+                segment: Segment::new(place, first, &self.windows, (self.dtype, &self.device))?,
                 blocks: (first > 0).then(|| blocks.numbers(&[table])).transpose()?,
             })
         };
@@ -108,14 +107,10 @@ impl Composed {
         Ok(Seen::Parts(parts.collect::<Result<_, ModelError>>()?))
     }
 
-    fn step_mask(&self, rows: &Rows<'_>) -> Result<Tensor, ModelError> {
-        let longest = rows.contexts.iter().map(|context| context.len).max().unwrap_or(0);
-        let columns = longest.next_multiple_of(BLOCK);
-        let hidden = |len: usize, column: usize| if column < len { 0.0 } else { f32::NEG_INFINITY };
-        let row = |len: usize| (0..columns).map(move |column| hidden(len, column));
-        let mask: Vec<f32> = rows.contexts.iter().flat_map(|context| row(context.len)).collect();
-        let mask = Tensor::from_vec(mask, (1, rows.len(), 1, columns), &self.device)?;
-        Ok(mask.to_dtype(self.dtype)?)
+    fn step_masks(&self, rows: &Rows<'_>) -> Result<Masks, ModelError> {
+        let lens: Vec<usize> = rows.contexts.iter().map(|context| context.len).collect();
+        let columns = lens.iter().max().map_or(0, |longest| longest.next_multiple_of(BLOCK));
+        Masks::new(&self.windows, &lens, columns, (self.dtype, &self.device))
     }
 }
 
@@ -132,8 +127,9 @@ impl Step {
         let kv_heads = keys.dim(0)?;
         let queries = projected.queries.reshape((sequences, kv_heads, heads / kv_heads, key))?;
         let queries = queries.transpose(0, 1)?.contiguous()?;
-        let scores = (queries.matmul(&keys.transpose(2, 3)?)? * (1.0 / (key as f64).sqrt()))?;
-        let scores = scores.broadcast_add(&self.mask)?;
+        let scores = (queries.matmul(&keys.transpose(2, 3)?)? * projected.scale)?;
+        let mask = self.masks.of(projected.window)?;
+        let scores = scores.broadcast_add(&mask.reshape((1, sequences, 1, mask.dim(1)?))?)?;
         let attended = softmax(&scores, D::Minus1)?.matmul(&values)?;
         Ok(attended.transpose(0, 1)?.contiguous()?.reshape((sequences, heads, ()))?)
     }
@@ -149,9 +145,10 @@ impl Part {
     ) -> Result<Tensor, ModelError> {
         let Some(numbers) = &self.blocks else { return projected.attend_one(&self.segment) };
         let queries = self.segment.by_head(&projected.queries)?;
-        let columns = self.segment.mask().dim(1)?;
+        let mask = self.segment.mask(projected.window)?;
+        let columns = mask.dim(1)?;
         let [keys, values] = blocks.read(layer, numbers, 1)?;
         let part = |x: Tensor| x.squeeze(1)?.narrow(1, 0, columns)?.contiguous();
-        attend(&queries, (&part(keys)?, &part(values)?), self.segment.mask())
+        attend((&queries, projected.scale), (&part(keys)?, &part(values)?), mask)
     }
 }

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use candle_core::{D, DType, Tensor};
-use candle_nn::ops::sigmoid;
-use r1x_core::plan::MoePlan;
+use candle_nn::ops::{sigmoid, softmax};
+use r1x_core::plan::{GroupScore, MoePlan, Scoring};
 use r1x_ops::op::swiglu;
 
 use super::Composed;
@@ -60,14 +60,21 @@ impl Routing {
 /// Keeps sums of affinities away from zero.
 const TINY: f64 = 1e-20;
 
-/// The experts of one row, ascending: the best by affinity plus bias, out of the groups whose two best
-/// experts add up to most. Ties go to the lower index.
+/// The experts of one row, ascending: the best by affinity plus bias, where there is one, out of the groups that score
+/// best. Ties go to the lower index.
 fn choose(plan: &MoePlan, affinities: &[f64], bias: &[f64]) -> Vec<u32> {
-    let scores: Vec<f64> = affinities.iter().zip(bias).map(|(s, b)| s + b).collect();
+    let mut scores = affinities.to_vec();
+    scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+    let counted = match plan.group_score {
+        GroupScore::TopTwo => 2,
+        GroupScore::Largest => 1,
+    };
     let size = plan.routed_experts / plan.groups;
     let strengths: Vec<f64> = scores
         .chunks(size)
-        .map(|group| ranked(group, 0..group.len()).iter().take(2).map(|best| group[*best]).sum())
+        .map(|group| {
+            ranked(group, 0..group.len()).iter().take(counted).map(|best| group[*best]).sum()
+        })
         .collect();
     let open = ranked(&strengths, 0..plan.groups);
     let open = &open[..plan.groups_per_token];
@@ -99,13 +106,18 @@ impl Composed {
         block: &FeedForward,
         normed: &Tensor,
     ) -> Result<(Tensor, Option<Routing>), ModelError> {
-        let (router, bias, experts, shared, plan) = match block {
+        let (router, sparse, experts, shared, shared_gate, plan) = match block {
             FeedForward::Dense(dense) => return Ok((self.swiglu(dense, normed)?, None)),
-            FeedForward::Moe { router, bias, experts, shared, plan } => {
-                (*router, &self.biases[*bias], experts, shared, plan)
+            FeedForward::Moe { router, sparse, experts, shared, shared_gate, plan } => {
+                (router, sparse, experts, shared, shared_gate, plan)
             }
         };
-        let affinities = sigmoid(&self.parameters.linear(router, normed)?)?;
+        let bias = self.biases.get(*sparse).map_or(&[][..], Vec::as_slice);
+        let logits = self.parameters.linear(*router, normed)?;
+        let affinities = match plan.scoring {
+            Scoring::Sigmoid => sigmoid(&logits)?,
+            Scoring::Softmax => softmax(&logits, D::Minus1)?,
+        };
         let on_host = affinities.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let chosen = on_host.iter().flat_map(|row| choose(plan, row, bias)).collect();
         let balanced = on_host.iter().filter(|_| plan.balance_loss > 0.0);
@@ -113,8 +125,15 @@ impl Composed {
         let routing = Routing { affinities, chosen, favourites, plan: plan.clone() };
         let routed = self.routed(experts, &routing, normed)?;
         let output = match shared {
-            Some(shared) => (self.swiglu(shared, normed)? + routed)?,
             None => routed,
+            Some(shared) => {
+                let mut shared = self.swiglu(shared, normed)?;
+                if let Some(gate) = shared_gate {
+                    let gate = normed.matmul(&self.parameters.at(gate.offset)?.t()?)?;
+                    shared = shared.broadcast_mul(&sigmoid(&gate)?)?;
+                }
+                (shared + routed)?
+            }
         };
         Ok((output, Some(routing)))
     }

@@ -9,21 +9,21 @@ mod blocks;
 mod decode;
 mod feed_forward;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Embedding, Linear, Module};
-use r1x_core::plan::{AttentionPlan, ModelPlan};
+use r1x_core::plan::ModelPlan;
 use r1x_ops::Real;
-use r1x_ops::kernel::rope::Pairing;
 use r1x_ops::op::{Rotary, rms_norm, token_logprob};
 
 use self::attention::{Projected, Segment};
 pub use self::blocks::TensorBlocks;
 pub use self::feed_forward::Routing;
+use super::decoder::rotation;
 use super::packed::Packed;
 use crate::error::ModelError;
-use crate::layout::{Block, Layout, Vector};
+use crate::layout::{Attention, Block, Layer, Layout, Vector};
 use crate::weights::Weights;
 
 /// A model on a device.
@@ -32,6 +32,8 @@ pub struct Composed {
     layout: Layout,
     parameters: Parameters,
     biases: Vec<Vec<f64>>,
+    /// The windows that layers have, each once.
+    windows: Vec<usize>,
     context_length: usize,
     eps: f64,
     rotary: Rotary,
@@ -52,6 +54,8 @@ pub struct Pass {
 #[derive(Clone, Debug)]
 struct Parameters {
     by_offset: BTreeMap<usize, Tensor>,
+    /// The offset of the bias of a matrix by the offset of the matrix, where its products have one.
+    biases: BTreeMap<usize, usize>,
 }
 
 impl Parameters {
@@ -78,7 +82,13 @@ impl Parameters {
             };
             return Err(ModelError::Parameter { name: parameter.name.clone(), problem });
         }
-        Ok(Self { by_offset })
+        let offsets: BTreeMap<&str, usize> =
+            layout.parameters.iter().map(|one| (one.name.as_str(), one.offset)).collect();
+        let biases = offsets.iter().filter_map(|(name, bias)| {
+            let matrix = format!("{}.weight", name.strip_suffix(".bias")?);
+            Some((*offsets.get(matrix.as_str())?, *bias))
+        });
+        Ok(Self { by_offset, biases: biases.collect() })
     }
 
     fn at(&self, offset: usize) -> Result<&Tensor, ModelError> {
@@ -88,9 +98,11 @@ impl Parameters {
         })
     }
 
-    /// x `[rows, in]` · Wᵀ.
+    /// x `[rows, in]` · Wᵀ, with the bias where there is one.
     fn linear(&self, block: impl Into<Block>, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(Linear::new(self.at(block.into().offset)?.clone(), None).forward(x)?)
+        let offset = block.into().offset;
+        let bias = self.biases.get(&offset).map(|bias| self.at(*bias).cloned()).transpose()?;
+        Ok(Linear::new(self.at(offset)?.clone(), bias).forward(x)?)
     }
 
     /// RMSNorm with this gain.
@@ -126,6 +138,15 @@ pub fn variables<R: Real>(
     layout.parameters.iter().map(variable).collect()
 }
 
+/// The windows that layers have, each once.
+fn windows(layout: &Layout) -> Vec<usize> {
+    let window = |layer: &Layer| match &layer.attention {
+        Attention::Gqa(gqa) => gqa.window,
+        Attention::Mla(_) => usize::MAX,
+    };
+    layout.layers.iter().map(window).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 impl Composed {
     /// The planned model over these variables, all of one floating-point type and on `device`. `biases` are
     /// the selection biases of every layer with experts, in layer order; they steer and carry no gradient.
@@ -148,18 +169,15 @@ impl Composed {
         }
         // The embedding is the first parameter.
         let dtype = named(weights, &layout.parameters[0].name)?.dtype();
-        let (width, pairing) = match plan.attention {
-            AttentionPlan::Gqa { head_dim, .. } => (head_dim, Pairing::Halves),
-            AttentionPlan::Mla { qk_rope_head_dim, .. } => (qk_rope_head_dim, Pairing::Interleaved),
-        };
-        let table = (width, plan.context_length);
+        let (frequencies, pairing) = rotation(plan);
         Ok(Self {
             parameters: Parameters::new(&layout, weights, (dtype, device))?,
+            windows: windows(&layout),
             layout,
             biases,
             context_length: plan.context_length,
             eps: plan.norm_eps,
-            rotary: Rotary::new(table, plan.rope_theta, pairing, dtype, device)?,
+            rotary: Rotary::new(&frequencies, plan.context_length, pairing, dtype, device)?,
             dtype,
             device: device.clone(),
         })
@@ -322,7 +340,8 @@ impl Composed {
             if length > self.context_length {
                 return Err(ModelError::TooLong { length, limit: self.context_length });
             }
-            segments.push(Segment::new((pair[0], length), 0, self.dtype, &self.device)?);
+            let place = (self.dtype, &self.device);
+            segments.push(Segment::new((pair[0], length), 0, &self.windows, place)?);
         }
         if segments.is_empty() {
             return Err(candle_core::Error::msg("a pass needs a sequence of two tokens").into());

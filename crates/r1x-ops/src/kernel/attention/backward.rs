@@ -140,7 +140,7 @@ impl Head<'_> {
         product(Left::rows(dout, dout_stride), values, (m, end, dv), d_scores, end);
         let scale = E::Real::from_f64(shape.scale);
         for (index, (p, dp)) in scores.chunks_mut(end).zip(d_scores.chunks_mut(end)).enumerate() {
-            let inverse = exponentials(p, start + index + 1, scale);
+            let inverse = exponentials(p, shape.seen(start + index + 1), scale);
             score_gradient(p, dp, inverse, scale);
         }
         // dV += Pᵀ·dO.

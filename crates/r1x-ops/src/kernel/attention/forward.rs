@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
             let used = context.blocks() * BLOCK;
             for head in row * group..(row + 1) * group {
                 let scores = &mut scores[head * width..][..used.max(self.shared * BLOCK)];
-                inverses[head] = exponentials(scores, context.len, scale);
+                inverses[head] = exponentials(scores, shape.seen(context.len), scale);
             }
         }
         let probabilities = reserve(probabilities, rows * group * width);

@@ -15,6 +15,8 @@ pub use backward::{Segment, attention_backward};
 pub use block::{BLOCK, block_len, write_row};
 pub use forward::attention;
 
+use std::ops::Range;
+
 use crate::operand::Operand;
 use crate::real::Real;
 use crate::simd::vectorized;
@@ -36,12 +38,19 @@ pub struct Heads {
     pub value_offset: usize,
     /// Factor on the scores.
     pub scale: f64,
+    /// Positions that a row sees at most, its own included; `usize::MAX` where it sees everything before it.
+    pub window: usize,
 }
 
 impl Heads {
     /// Query heads that share a key head.
     pub fn group(&self) -> usize {
         self.heads / self.kv_heads
+    }
+
+    /// The positions that a row sees when there are `len` up to its own.
+    fn seen(&self, len: usize) -> Range<usize> {
+        len.saturating_sub(self.window)..len
     }
 
     /// The key of a head in a context row.
@@ -95,11 +104,13 @@ fn reserve<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 }
 
 vectorized! {
-    /// Turns the first `len` scores of a row into exp(scale·(score − largest)), the rest into 0; returns one over
-    /// their sum. Sums are in sixteen interleaved parts, so that zeros behind the end change nothing.
-    fn exponentials<R: Real>(scores: &mut [R], len: usize, scale: R) -> R {
+    /// Turns the scores of the positions that a row sees into exp(scale·(score − largest)), the rest into 0; returns one
+    /// over their sum. Sums are in sixteen interleaved parts, so that zeros behind the end change nothing.
+    fn exponentials<R: Real>(scores: &mut [R], positions: Range<usize>, scale: R) -> R {
         const LANES: usize = super::LANES;
-        let (seen, unseen) = scores.split_at_mut(len);
+        let (seen, unseen) = scores.split_at_mut(positions.end);
+        unseen.fill(R::ZERO);
+        let (unseen, seen) = seen.split_at_mut(positions.start);
         unseen.fill(R::ZERO);
         let mut maxima = [R::from_f64(f64::NEG_INFINITY); LANES];
         let (chunks, rest) = seen.as_chunks::<LANES>();

@@ -4,7 +4,7 @@ use half::bf16;
 
 use super::*;
 
-fn shapes() -> [(&'static str, Heads); 3] {
+fn shapes() -> [(&'static str, Heads); 5] {
     let gqa = Heads {
         heads: 4,
         kv_heads: 2,
@@ -13,6 +13,7 @@ fn shapes() -> [(&'static str, Heads); 3] {
         row_width: 24,
         value_offset: 12,
         scale: 0.4,
+        window: usize::MAX,
     };
     let mla = Heads {
         heads: 3,
@@ -22,9 +23,11 @@ fn shapes() -> [(&'static str, Heads); 3] {
         row_width: 11,
         value_offset: 0,
         scale: 0.3,
+        window: usize::MAX,
     };
     let wide = Heads { key_width: 64, value_width: 64, row_width: 256, value_offset: 128, ..gqa };
-    [("gqa", gqa), ("mla", mla), ("wide", wide)]
+    let (near, far) = (Heads { window: 5, ..gqa }, Heads { window: 50, ..wide });
+    [("gqa", gqa), ("mla", mla), ("wide", wide), ("window", near), ("wide window", far)]
 }
 
 fn values(count: usize, seed: u32) -> Vec<f64> {
@@ -116,9 +119,11 @@ fn plain(shape: &Heads, sequences: &Sequences, q: &[f64], rows: &[f64]) -> Vec<f
                     let key = shape.key(row(p), kv);
                     (q.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() * shape.scale).exp()
                 };
-                let scores: Vec<f64> = (0..=position).map(score).collect();
+                // A window of W positions: those after position − W.
+                let first = (position + 1).saturating_sub(shape.window);
+                let scores: Vec<f64> = (first..=position).map(score).collect();
                 let sum: f64 = scores.iter().sum();
-                for (p, score) in scores.iter().enumerate() {
+                for (p, score) in (first..).zip(&scores) {
                     let value = shape.value(row(p), kv);
                     let out = &mut out[(t * shape.heads + head) * shape.value_width..];
                     for (out, value) in out.iter_mut().zip(value) {

@@ -1,0 +1,35 @@
+//! Mixtral: softmax over all experts, and the affinities of the chosen ones always divided by their sum.
+
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MoePlan, WindowPlan};
+
+use super::{
+    Family, HALVES, Habits, Keys, Shape, all_layers, grouped_queries, norm_eps, softmax_mixture,
+};
+use crate::published::names::Renaming;
+use crate::published::rope::rope;
+
+pub const MIXTRAL: Family = Family {
+    model_type: "mixtral",
+    class: "MixtralForCausalLM",
+    shape,
+    renamed: &[
+        Renaming { ours: ".mlp.gate.", theirs: ".block_sparse_moe.gate." },
+        Renaming { ours: ".mlp.experts.", theirs: ".block_sparse_moe.experts." },
+        Renaming { ours: ".gate_proj.", theirs: ".w1." },
+        Renaming { ours: ".up_proj.", theirs: ".w3." },
+        Renaming { ours: ".down_proj.", theirs: ".w2." },
+    ],
+};
+
+fn shape(keys: &Keys<'_>) -> Shape {
+    // A window that is named is meant, in every layer.
+    let layers = || (0..all_layers(keys)).collect();
+    let window = keys.count("sliding_window").map(|size| WindowPlan { size, layers: layers() });
+    let mixture = softmax_mixture(keys, "num_local_experts", "intermediate_size");
+    Shape {
+        attention: AttentionPlan::Gqa(GqaPlan { window, ..grouped_queries(keys) }),
+        feed_forward: FeedForwardPlan::Moe(MoePlan { normalize_affinities: true, ..mixture }),
+        rope: rope(keys, Habits { theta: 1e6, ..HALVES }),
+        norm_eps: norm_eps(keys, 1e-5),
+    }
+}

@@ -1,0 +1,118 @@
+//! The families of published models: what the keys of their `config.json` mean. One file a family, and a row here.
+
+mod deepseek;
+mod glm;
+mod llama;
+mod mixtral;
+mod olmoe;
+mod qwen;
+
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MoePlan, RopePairs, RopePlan, Scoring,
+};
+
+use super::config::Keys;
+use super::names::Renaming;
+use super::rope::Habits;
+
+/// A family of published models.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// The `model_type` of its configurations.
+    pub model_type: &'static str,
+    /// The name of its class in transformers, which configurations carry under `architectures`.
+    pub class: &'static str,
+    /// What its keys mean.
+    pub shape: fn(&Keys<'_>) -> Shape,
+    /// Names of its tensors that differ from those of this program.
+    pub renamed: &'static [Renaming],
+}
+
+/// What a configuration says about the layers of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Attention of every layer.
+    pub attention: AttentionPlan,
+    /// Feed-forward of every layer.
+    pub feed_forward: FeedForwardPlan,
+    /// How positions enter.
+    pub rope: RopePlan,
+    /// Added to the mean square in RMSNorm.
+    pub norm_eps: f64,
+}
+
+/// Every family.
+pub const FAMILIES: &[Family] = &[
+    llama::LLAMA,
+    qwen::QWEN2,
+    qwen::QWEN3,
+    qwen::QWEN2_MOE,
+    qwen::QWEN3_MOE,
+    mixtral::MIXTRAL,
+    olmoe::OLMOE,
+    glm::GLM4_MOE,
+    deepseek::DEEPSEEK_V2,
+    deepseek::DEEPSEEK_V3,
+];
+
+/// Rotary positions as most families have them.
+const HALVES: Habits = Habits { theta: 1e4, pairs: RopePairs::Halves, corrects_scores: false };
+
+/// Grouped-query attention as most families write it, without biases, norms, bounds and windows.
+fn grouped_queries(keys: &Keys<'_>) -> GqaPlan {
+    let heads = keys.needed("num_attention_heads");
+    let kv_heads = keys.count("num_key_value_heads").unwrap_or(heads);
+    let head_dim = keys.count("head_dim");
+    let head_dim = head_dim.unwrap_or_else(|| keys.needed("hidden_size") / heads);
+    if !heads.is_multiple_of(kv_heads) {
+        keys.problem(
+            "num_key_value_heads",
+            format_args!("is {kv_heads}, and does not divide {heads}"),
+        );
+    }
+    GqaPlan::llama(heads, kv_heads, head_dim)
+}
+
+/// A SwiGLU in every layer.
+fn dense(keys: &Keys<'_>, bias: bool) -> FeedForwardPlan {
+    FeedForwardPlan::Dense { intermediate_size: keys.needed("intermediate_size"), bias }
+}
+
+/// A mixture of softmax affinities without shared experts, groups and dense layers.
+fn softmax_mixture(keys: &Keys<'_>, experts: &str, intermediate_size: &str) -> MoePlan {
+    MoePlan {
+        routed_experts: keys.needed(experts),
+        shared_intermediate_size: 0,
+        shared_gated: false,
+        experts_per_token: keys.needed("num_experts_per_tok"),
+        expert_intermediate_size: keys.needed(intermediate_size),
+        scoring: Scoring::Softmax,
+        selection_bias: false,
+        groups: 1,
+        groups_per_token: 1,
+        group_score: GroupScore::Largest,
+        normalize_affinities: keys.flag("norm_topk_prob").unwrap_or(false),
+        routed_scaling: 1.0,
+        // Frozen: what balances a published model is its own affair until a spec says otherwise.
+        bias_update_speed: 0.0,
+        balance_loss: 0.0,
+        dense_layers: Vec::new(),
+        dense_intermediate_size: 0,
+    }
+}
+
+/// The layers that are dense because the first so many are, out of all of them.
+fn leading(keys: &Keys<'_>) -> Vec<usize> {
+    let (first, layers) = (keys.count_or_none("first_k_dense_replace"), all_layers(keys));
+    (0..first.unwrap_or(0).min(layers)).collect()
+}
+
+/// How many layers there are.
+fn all_layers(keys: &Keys<'_>) -> usize {
+    keys.needed("num_hidden_layers")
+}
+
+/// Epsilon of the norms.
+fn norm_eps(keys: &Keys<'_>, default: f64) -> f64 {
+    keys.positive_or("rms_norm_eps", default)
+}
