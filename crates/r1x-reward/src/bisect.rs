@@ -7,7 +7,7 @@
 use r1x_core::plan::RewardPlan;
 use r1x_core::{RewardOutcome, RewardStatus};
 
-use crate::abi::{Answer, CallLog, Question};
+use crate::contract::{Answer, CallLog, Question};
 use crate::failure_budget::BatchTally;
 use crate::guest::{Failure, counted};
 use crate::host::Plugin;

@@ -8,10 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 use wasmparser::{Operator, Parser, Payload};
-use wasmtime::Engine;
+use wasmtime::{Config, Engine};
 
 use crate::error::Fault;
-use crate::host;
+use crate::limits::MAX_STACK_BYTES;
 
 /// The most bytes of a component.
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 256 << 20;
@@ -100,8 +100,23 @@ pub trait Compiler: Send + Sync {
 /// # Errors
 /// When it is none.
 pub fn compile(kind: Kind, component: &[u8]) -> Result<Vec<u8>, String> {
-    let engine = Engine::new(&host::engine_settings(kind)).map_err(|error| format!("{error:#}"))?;
+    let engine = Engine::new(&engine_settings(kind)).map_err(|error| format!("{error:#}"))?;
     engine.precompile_component(component).map_err(|error| error.root_cause().to_string())
+}
+
+/// Everything here that can change a guest's result makes it the same on every machine.
+pub(crate) fn engine_settings(kind: Kind) -> Config {
+    let mut settings = Config::new();
+    settings
+        .consume_fuel(kind == Kind::Metered)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // For debuggers and profilers only; large components load faster without.
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .max_wasm_stack(MAX_STACK_BYTES);
+    settings
 }
 
 /// What a component is, as far as compiling it is concerned.

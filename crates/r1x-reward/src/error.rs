@@ -55,7 +55,7 @@ pub enum Fault {
     #[error("imports {0}, which this r1x does not offer")]
     UnknownImport(String),
     /// It was built for another version of the contract.
-    #[error("speaks r1x:reward@{0}; this r1x speaks {version}", version = crate::abi::VERSION)]
+    #[error("speaks r1x:reward@{0}; this r1x speaks {version}", version = crate::contract::VERSION)]
     OtherVersion(String),
     /// Names fit, types do not.
     #[error("does not fit the reward interface: {0}")]

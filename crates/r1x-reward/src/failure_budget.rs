@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use r1x_core::plan::{OnFailure, RewardPlan};
 use r1x_core::{Boundary, PortError, RewardOutcome, RewardStatus};
 
-use crate::outcome;
+use crate::outcome::{self, Scored};
 use crate::replay::{Replay, SHOWN_CHARACTERS, start_of};
-use crate::score::Scored;
 
 /// Replay files kept of one reward; more would tell nothing new.
 const MAX_REPLAYS: u32 = 8;

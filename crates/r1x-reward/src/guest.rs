@@ -9,16 +9,17 @@ use r1x_core::RewardStatus;
 use r1x_core::plan::LimitsPlan;
 use wasmtime::{Engine, Store, Trap};
 
-use crate::abi::{Answer, CallLog, Guest, GuestError, Linked, LogLevel, PluginInfo, Question};
-use crate::capability::Grants;
-use crate::capability::assets::{self, Assets};
-use crate::capability::exec;
+use crate::abi::{Guest, Linked};
+use crate::carried::Carried;
+use crate::contract::{Answer, CallLog, GuestError, LogLevel, PluginInfo, Question};
 use crate::error::CONFIGURATION_HINT;
-use crate::files::Files;
+use crate::grants::Grants;
 use crate::limits::{
     Limiter, MAX_COMPONENT_HANDLES, MAX_RETURNED_BYTES, MAX_TABLE_ROWS, Ticker, ticks,
 };
+use crate::sandbox;
 use crate::state::State;
+use crate::wasi::System;
 
 /// How wasmtime words that a guest handed over too much; there is no type to ask for.
 const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls";
@@ -146,26 +147,6 @@ pub(crate) fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What a component carries beside its code.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Carried {
-    /// Files that it reads through a capability.
-    pub(crate) assets: Arc<Assets>,
-    /// Files that its own system shows it.
-    pub(crate) files: Arc<Files>,
-}
-
-impl Carried {
-    /// What a component that has been validated carries.
-    ///
-    /// # Errors
-    /// When it carries too much.
-    pub(crate) fn by(component: &[u8]) -> Result<Self, String> {
-        let (assets, files) = (assets::read(component)?, Files::read(component)?);
-        Ok(Self { assets: Arc::new(assets), files: Arc::new(files) })
-    }
-}
-
 /// A running instance.
 pub(crate) struct Instance<'a> {
     store: Store<State>,
@@ -257,9 +238,7 @@ impl<'a> Instance<'a> {
 
     /// The messages since the last time they were taken.
     pub(crate) fn take_log(&mut self) -> CallLog {
-        let State { system, log, .. } = self.store.data_mut();
-        system.flush(log);
-        std::mem::take(log)
+        self.store.data_mut().system.take_log()
     }
 
     fn call<T>(
@@ -289,7 +268,7 @@ fn store(
         limiter: Limiter::new(limits.memory_bytes),
         grants: grants.clone(),
         assets: Arc::clone(&carried.assets),
-        files: Arc::clone(&carried.files),
+        system: System::with_files(Arc::clone(&carried.files)),
         ..State::default()
     };
     let mut store = Store::new(engine, state);
@@ -324,7 +303,7 @@ pub(crate) fn explain(
 ) -> Failure {
     let trap = error.downcast_ref::<Trap>();
     let state = store.data_mut();
-    state.system.flush(&mut state.log);
+    state.system.flush();
     if trap == Some(&Trap::Interrupt) {
         return Failure::Timeout { deadline };
     }
@@ -340,7 +319,7 @@ pub(crate) fn explain(
     if trap.is_none() && error.root_cause().to_string().contains(HOSTCALL_FUEL) {
         return Failure::Returned;
     }
-    if let Some(told) = error.downcast_ref::<exec::TooMuch>() {
+    if let Some(told) = error.downcast_ref::<sandbox::TooMuch>() {
         return Failure::Programs { told: told.to_string() };
     }
     let reason = match trap {
@@ -353,7 +332,7 @@ pub(crate) fn explain(
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    let warnings = state.log.lines.iter().rev().filter(|line| line.level == LogLevel::Warn);
+    let warnings = state.system.log.lines.iter().rev().filter(|line| line.level == LogLevel::Warn);
     let last_message = warnings.map(|line| line.message.clone()).next();
     Failure::Trap { reason, last_message }
 }

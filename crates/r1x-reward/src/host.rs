@@ -1,4 +1,4 @@
-//! The engine, and plugins loaded into it.
+//! Plugins, and the host that loads them.
 
 use std::fmt;
 use std::io::Read as _;
@@ -8,25 +8,22 @@ use std::time::{Duration, Instant};
 
 use r1x_core::plan::LimitsPlan;
 use r1x_core::{Capability, digest, shown};
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine};
 
-use crate::abi::{self, GuestError, Import, Linked, PluginInfo, cut};
-use crate::cache::{self, Cache, Native};
-use crate::capability::{self, Grants};
-use crate::compile::{CompileError, Compiler, Kind, MAX_COMPONENT_BYTES, Size};
+use crate::abi::{self, Linked};
+use crate::capability;
+use crate::carried::Carried;
+use crate::compile::{Kind, MAX_COMPONENT_BYTES};
+use crate::contract::{self, GuestError, Import, PluginInfo, cut};
+use crate::engines::{Compiling, Engines, Origin};
 use crate::error::{Fault, RewardError};
-use crate::guest::{Carried, Failure, Instance};
-use crate::limits::{
-    MAX_ABOUT_BYTES, MAX_INFO_BYTES, MAX_NAME_BYTES, MAX_NAMES, MAX_STACK_BYTES, Ticker,
-};
-use crate::sections;
+use crate::grants::Grants;
+use crate::guest::{Failure, Instance};
+use crate::limits::{MAX_ABOUT_BYTES, MAX_INFO_BYTES, MAX_NAME_BYTES, MAX_NAMES};
+use crate::sandbox::Exec;
 use crate::wasi;
 
-/// First bytes of every WebAssembly file.
-const MAGIC: &[u8] = b"\0asm";
-/// Bytes 6 and 7: the layer, little-endian.
-const CORE_LAYER: [u8; 2] = [0, 0];
 /// What `info` may use; it runs before any plan is at hand.
 const INFO_LIMITS: LimitsPlan =
     LimitsPlan { time_ms: 2_000, time_per_rollout_ms: 0, memory_bytes: 256 << 20, fuel: None };
@@ -44,39 +41,9 @@ pub struct HostOptions {
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
-/// Who compiles, and how much that may cost: the limits times a number.
-#[derive(Clone, Debug)]
-pub struct Compiling {
-    /// Who; `None` is this process, which has no limit on time and memory.
-    pub compiler: Option<Arc<dyn Compiler>>,
-    /// How many times the limits count.
-    pub scale: u32,
-}
-
-impl Default for Compiling {
-    fn default() -> Self {
-        Self { compiler: None, scale: 1 }
-    }
-}
-
 struct Inner {
-    compiling: Compiling,
-    engine: Engine,
-    /// The engine that counts fuel: a third slower, and the same cut everywhere.
-    metered: Engine,
-    ticker: Ticker,
-    cache: Option<Cache>,
-    cache_refusal: Option<String>,
+    engines: Arc<Engines>,
     workers: usize,
-}
-
-/// Where the native code of a plugin came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// It was compiled just now.
-    Compiled,
-    /// It was compiled earlier.
-    Cache,
 }
 
 /// A plugin ready to run. Clones share everything.
@@ -107,35 +74,19 @@ impl Host {
 
     /// A host that lets somebody else compile.
     pub fn with_compiler(options: HostOptions, compiling: Compiling) -> Result<Self, RewardError> {
-        let engine_fault = |reason: String| RewardError::new("host", Fault::Engine(reason));
-        let engine = |kind: Kind| {
-            Engine::new(&engine_settings(kind)).map_err(|error| engine_fault(format!("{error:#}")))
-        };
-        let (engine, metered) = (engine(Kind::Timed)?, engine(Kind::Metered)?);
-        let engines = [engine.clone(), metered.clone()];
-        let ticker = Ticker::start(&engines).map_err(|error| engine_fault(error.to_string()))?;
-        let (cache, cache_refusal) = match options.cache_dir.as_deref().map(Cache::open) {
-            None => (None, None),
-            Some(Ok(cache)) => (Some(cache), None),
-            Some(Err(reason)) => {
-                tracing::warn!("compiled plugins are not kept: {reason}");
-                (None, Some(reason))
-            }
-        };
+        let engines = Engines::start(options.cache_dir.as_deref(), compiling)?;
         let workers = options.workers.max(1);
-        let inner = Inner { compiling, engine, metered, ticker, cache, cache_refusal, workers };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner { engines: Arc::new(engines), workers })))
     }
 
     /// Why the cache folder is not used, if it is not.
     pub fn cache_refusal(&self) -> Option<&str> {
-        self.0.cache_refusal.as_deref()
+        self.0.engines.cache_refusal()
     }
 
     /// Whether loading this component will find it compiled.
     pub fn is_cached(&self, wasm: &[u8]) -> bool {
-        let key = cache::key(&self.0.engine, &digest::sha256(&sections::code(wasm)));
-        self.0.cache.as_ref().is_some_and(|cache| cache.contains(&key))
+        self.0.engines.is_cached(wasm)
     }
 
     /// Loads the component in a file.
@@ -182,72 +133,39 @@ impl Host {
         self.0.workers
     }
 
-    pub(crate) fn ticker(&self) -> &Ticker {
-        &self.0.ticker
+    /// Loads interpreters for programs that models write: components of the world `interpreter`, by the word of their
+    /// language. The programs run on as many threads as score.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn load_interpreters(&self, languages: &[(&str, &[u8])]) -> Result<Exec, RewardError> {
+        Exec::new(Arc::clone(&self.0.engines), self.workers(), languages)
     }
 
-    /// The engine of a kind.
-    pub(crate) fn engine(&self, kind: Kind) -> &Engine {
-        match kind {
-            Kind::Timed => &self.0.engine,
-            Kind::Metered => &self.0.metered,
-        }
+    /// What plugins run on.
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.0.engines
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Opened, Fault> {
         let started = Instant::now();
         let sha256 = digest::sha256(bytes);
-        let (component, origin) = self.compile(Kind::Timed, bytes)?;
+        let (engines, engine) = (self.engines(), self.engines().of(Kind::Timed));
+        let (component, origin) = engines.compile(Kind::Timed, bytes)?;
         // What it wants tells more about a wrong component than what it lacks.
-        check_imports(&self.0.engine, &component)?;
-        check_exports(&self.0.engine, &component)?;
-        let pre = Linked::new(&self.0.engine, &component)
+        check_imports(engine, &component)?;
+        check_exports(engine, &component)?;
+        let pre = Linked::new(engine, &component)
             .map_err(|error| Fault::WrongTypes(format!("{error:#}")))?;
-        let asks = capability::asked(&self.0.engine, &component);
+        let asks = capability::asked(engine, &component);
         let carried = Carried::by(bytes).map_err(Fault::TooMuch)?;
         let nothing = (&Grants::default(), &carried);
-        let info = Instance::start(&pre, &self.0.ticker, &INFO_LIMITS, nothing)
+        let info = Instance::start(&pre, engines.ticker(), &INFO_LIMITS, nothing)
             .and_then(|mut instance| instance.info())
             .map_err(|failure| Fault::InfoFailed(failure.sentence()))?;
         check_info(&info).map_err(Fault::BadInfo)?;
         let load_time = started.elapsed();
         Ok(Opened { pre, info, sha256, asks, carried, origin, load_time })
-    }
-
-    /// Compiles what is code in a component, or finds it compiled.
-    pub(crate) fn compile(&self, kind: Kind, bytes: &[u8]) -> Result<(Component, Origin), Fault> {
-        check_header(bytes)?;
-        let engine = self.engine(kind);
-        let code = sections::code(bytes);
-        let key = cache::key(engine, &digest::sha256(&code));
-        let cached = self.0.cache.as_ref().and_then(|cache| cache.load(engine, &key));
-        if let Some(component) = cached {
-            return Ok((component, Origin::Cache));
-        }
-        let native = self.native(kind, &code)?;
-        if let Some(cache) = &self.0.cache
-            && let Err(error) = cache.store(&key, &native)
-        {
-            tracing::warn!("a compiled plugin could not be kept: {error}");
-        }
-        let component =
-            cache::run(engine, &native).map_err(|error| Fault::Compiling(format!("{error:#}")))?;
-        Ok((component, Origin::Compiled))
-    }
-
-    /// Machine code of a component, within the limits.
-    fn native(&self, kind: Kind, code: &[u8]) -> Result<Native, Fault> {
-        let Compiling { compiler, scale } = &self.0.compiling;
-        let size = Size::of(code);
-        size.check(*scale)?;
-        let Some(compiler) = compiler else {
-            return Native::of(self.engine(kind), code).map_err(Fault::Damaged);
-        };
-        let compiled = compiler.compile(&size.order(kind, code, *scale));
-        compiled.map(Native::by_compiler).map_err(|error| match error {
-            CompileError::Damaged(reason) => Fault::Damaged(cut(reason, MAX_INFO_BYTES)),
-            other => Fault::Compiling(cut(other.to_string(), MAX_INFO_BYTES)),
-        })
     }
 }
 
@@ -259,35 +177,6 @@ struct Opened {
     carried: Carried,
     origin: Origin,
     load_time: Duration,
-}
-
-/// Everything here that can change a guest's result makes it the same on every machine.
-pub(crate) fn engine_settings(kind: Kind) -> Config {
-    let mut settings = Config::new();
-    settings
-        .consume_fuel(kind == Kind::Metered)
-        .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        // For debuggers and profilers only; large components load faster without.
-        .generate_address_map(false)
-        .native_unwind_info(false)
-        .max_wasm_stack(MAX_STACK_BYTES);
-    settings
-}
-
-fn check_header(bytes: &[u8]) -> Result<(), Fault> {
-    if bytes.is_empty() {
-        return Err(Fault::Damaged("the file is empty".to_owned()));
-    }
-    if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
-        return Err(Fault::NotWasm);
-    }
-    match bytes.get(6..8) {
-        None => Err(Fault::Damaged("the file ends inside its header".to_owned())),
-        Some(layer) if layer == CORE_LAYER => Err(Fault::CoreModule),
-        Some(_) => Ok(()),
-    }
 }
 
 fn check_exports(engine: &Engine, component: &Component) -> Result<(), Fault> {
@@ -313,7 +202,7 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), Fault> {
         if name.starts_with("wasi:") || name.starts_with("wasi_") {
             return Err(Fault::Wasi(name.to_owned()));
         }
-        match abi::import(name) {
+        match contract::import(name) {
             Import::Open => {}
             Import::Interface(interface) if capability::of_interface(interface).is_some() => {}
             Import::OtherVersion(version) => return Err(Fault::OtherVersion(version.to_owned())),
@@ -467,14 +356,14 @@ impl Plugin {
                 last_message: None,
             })?,
         };
-        Instance::start(pre, self.0.host.ticker(), limits, (&self.1, &self.0.carried))
+        Instance::start(pre, self.0.host.engines().ticker(), limits, (&self.1, &self.0.carried))
     }
 
     fn metered(&self) -> Result<&Linked, String> {
         let prepared = self.0.metered.get_or_init(|| {
-            let host = &self.0.host;
-            let engine = host.engine(Kind::Metered);
-            let compiled = host.compile(Kind::Metered, &self.0.bytes);
+            let engines = self.0.host.engines();
+            let engine = engines.of(Kind::Metered);
+            let compiled = engines.compile(Kind::Metered, &self.0.bytes);
             let (component, _) = compiled.map_err(|fault| fault.to_string())?;
             Linked::new(engine, &component).map_err(|error| format!("{error:#}"))
         });
@@ -484,14 +373,14 @@ impl Plugin {
     /// Names of the component's imports, as it was built.
     pub fn imports(&self) -> Vec<String> {
         let component_type = self.0.pre.instance_pre().component().component_type();
-        let imports = component_type.imports(&self.0.host.0.engine);
+        let imports = component_type.imports(self.0.pre.engine());
         imports.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Names of the component's exports, as it was built.
     pub fn exports(&self) -> Vec<String> {
         let component_type = self.0.pre.instance_pre().component().component_type();
-        let exports = component_type.exports(&self.0.host.0.engine);
+        let exports = component_type.exports(self.0.pre.engine());
         exports.map(|(name, _)| name.to_owned()).collect()
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use r1x_core::plan::LimitsPlan;
 
 use crate::abi::Linked;
-use crate::capability::Grants;
+use crate::carried::Carried;
 use crate::compile::Kind;
 use crate::error::{Fault, RewardError};
-use crate::guest::{Carried, Failure, Instance};
+use crate::grants::Grants;
+use crate::guest::{Failure, Instance};
 use crate::host::Host;
 
 /// The export that reads the files.
@@ -49,17 +50,22 @@ impl Host {
     /// When it refuses them, does not end, or is no such component.
     pub fn prepare(&self, component: &[u8], limits: &LimitsPlan) -> Result<Prepared, PrepareError> {
         let unusable = |fault: Fault| RewardError::new("the interpreter", fault);
-        let (code, _) = self.compile(Kind::Timed, component).map_err(unusable)?;
+        let (code, _) = self.engines().compile(Kind::Timed, component).map_err(unusable)?;
         let wrong = |error: wasmtime::Error| unusable(Fault::WrongTypes(format!("{error:#}")));
-        let pre = Linked::new(self.engine(Kind::Timed), &code).map_err(wrong)?;
+        let pre = Linked::new(self.engines().of(Kind::Timed), &code).map_err(wrong)?;
         let carried = Carried::by(component).map_err(|reason| unusable(Fault::TooMuch(reason)))?;
-        let (layer, late) =
-            Instance::prepare(&pre, self.ticker(), limits, (&Grants::default(), &carried), PREPARE)
-                .map_err(|failure| match failure {
-                    Failure::Timeout { deadline } => PrepareError::TimedOut(deadline),
-                    other => PrepareError::Broke(other.sentence()),
-                })?
-                .map_err(PrepareError::Refused)?;
+        let (layer, late) = Instance::prepare(
+            &pre,
+            self.engines().ticker(),
+            limits,
+            (&Grants::default(), &carried),
+            PREPARE,
+        )
+        .map_err(|failure| match failure {
+            Failure::Timeout { deadline } => PrepareError::TimedOut(deadline),
+            other => PrepareError::Broke(other.sentence()),
+        })?
+        .map_err(PrepareError::Refused)?;
         Ok(Prepared { layer, late })
     }
 }

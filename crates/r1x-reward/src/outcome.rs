@@ -3,9 +3,20 @@
 use r1x_core::plan::OnFailure;
 use r1x_core::{RewardOutcome, RewardStatus};
 
-use crate::abi::{Answer, PluginInfo, cut};
+use crate::contract::{Answer, PluginInfo, cut};
 use crate::limits::{MAX_INFO_BYTES, MAX_PART, MAX_REWARD};
-use crate::replay::start_of;
+use crate::replay::{Replay, start_of};
+
+/// All outcomes of one reward.
+pub(crate) struct Scored {
+    pub(crate) groups: Vec<Vec<RewardOutcome>>,
+    /// How to mend the first failing rollout of each batch.
+    pub(crate) hints: Vec<Option<&'static str>>,
+    /// Rollouts that were not judged any more.
+    pub(crate) skipped: usize,
+    /// The first failing call of the reward.
+    pub(crate) replay: Option<Replay>,
+}
 
 /// Checks one score against what the plugin declared.
 pub(crate) fn judge(info: &PluginInfo, answer: Answer, on_failure: OnFailure) -> RewardOutcome {
@@ -118,7 +129,7 @@ fn check(info: &PluginInfo, answer: &Answer) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Needs;
+    use crate::contract::Needs;
 
     fn info() -> PluginInfo {
         PluginInfo {

@@ -6,7 +6,7 @@
 use r1x_core::plan::{LimitsPlan, OnFailure};
 use r1x_core::{RewardOutcome, RewardStatus};
 
-use crate::abi::{LogLine, PluginInfo, Question};
+use crate::contract::{LogLine, PluginInfo, Question};
 use crate::guest::{Failure, Instance};
 use crate::host::Plugin;
 use crate::outcome;

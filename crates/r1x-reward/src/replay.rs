@@ -6,7 +6,7 @@ use r1x_core::plan::LimitsPlan;
 use r1x_core::{RewardStatus, shown};
 use serde::{Deserialize, Serialize};
 
-use crate::abi::Question;
+use crate::contract::Question;
 
 /// One question to a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,14 +14,14 @@ use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
 use r1x_core::{Boundary, PendingGroup, PortError, Problem, RewardOutcome, RewardStatus, Rewarder};
 
-use crate::abi::{CallLog, LogLevel, LogLine, PluginInfo, Question};
 use crate::bisect::{self, BatchResult};
+use crate::contract::{CallLog, LogLevel, LogLine, PluginInfo, Question};
 use crate::error::{Fault, RewardError};
 use crate::failure_budget::{self, FailureFolder, Tally};
 use crate::host::{Host, Plugin};
 use crate::limits::MAX_STEP_LINES;
-use crate::outcome;
-use crate::replay::{Replay, SHOWN_CHARACTERS, quoted, start_of};
+use crate::outcome::{self, Scored};
+use crate::replay::{SHOWN_CHARACTERS, quoted, start_of};
 use crate::workers::Workers;
 
 /// A batch ends with the group that reaches this many rollouts. Part of the results of a plugin that looks
@@ -351,17 +351,6 @@ fn questions<'a>(job: &'a Job, groups: &'a [PendingGroup], first_ids: &[u64]) ->
 
 fn saturate(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// All outcomes of one reward.
-pub(crate) struct Scored {
-    pub(crate) groups: Vec<Vec<RewardOutcome>>,
-    /// One per batch.
-    hints: Vec<Option<&'static str>>,
-    /// Rollouts that were not judged any more.
-    pub(crate) skipped: usize,
-    /// The first failing call of the reward.
-    pub(crate) replay: Option<Replay>,
 }
 
 fn assemble(

@@ -1,28 +1,34 @@
-//! What the host keeps for one instance of a guest. Every function that a guest imports is called with it, whatever
-//! version of the contract the guest speaks.
+//! What the host keeps for one instance of a plugin. Every function that a plugin imports is called with it, whatever
+//! version of the contract the plugin speaks.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::abi::CallLog;
-use crate::capability::Grants;
-use crate::capability::assets::Assets;
-use crate::files::Files;
+use crate::carried::Assets;
+use crate::grants::Grants;
 use crate::limits::Limiter;
-use crate::wasi::System;
+use crate::wasi::{System, WithSystem};
 
 /// The host's side of one instance.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
-    pub(crate) log: CallLog,
+    /// Its own system, and its messages.
     pub(crate) system: System,
     pub(crate) grants: Grants,
     pub(crate) assets: Arc<Assets>,
-    /// What its own system shows it as files.
-    pub(crate) files: Arc<Files>,
     /// Uses of capabilities since the call began.
     pub(crate) capability_calls: u32,
     /// When the call under way must have ended.
     pub(crate) ends: Option<Instant>,
+}
+
+impl WithSystem for State {
+    fn system(&self) -> &System {
+        &self.system
+    }
+
+    fn system_mut(&mut self) -> &mut System {
+        &mut self.system
+    }
 }

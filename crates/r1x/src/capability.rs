@@ -49,7 +49,7 @@ pub fn exec(host: &Host) -> Result<Exec, Failure> {
     }
     let lent: Vec<(&str, &[u8])> =
         components.iter().map(|(language, bytes)| (*language, bytes.as_slice())).collect();
-    Exec::new(host, &lent).map_err(|error| PortError::from(error).into())
+    host.load_interpreters(&lent).map_err(|error| PortError::from(error).into())
 }
 
 /// What judges answer through, shared by the rewards of a run.

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use r1x_build::{Environment, Source, interpreter};
 use r1x_core::plan::LimitsPlan;
 use r1x_core::{Capability, RewardOutcome, RewardStatus, testing};
-use r1x_reward::{Exec, Grants, Host, HostOptions, Plugin, Sample};
+use r1x_reward::{Grants, Host, HostOptions, Plugin, Sample};
 use serde_json::Value;
 
 const LIMITS: LimitsPlan = testing::limits();
@@ -33,7 +33,7 @@ fn host(workers: usize) -> Host {
 fn code() -> Plugin {
     let component = interpreter::component("python", &environment()).unwrap().unwrap();
     let host = host(2);
-    let exec = Exec::new(&host, &[("python", &component)]).unwrap();
+    let exec = host.load_interpreters(&[("python", &component)]).unwrap();
     let plugin = host.load(root().join("plugins/code.wasm")).unwrap();
     plugin.with(Grants { exec: Some(exec), ..Grants::default() })
 }

@@ -5,8 +5,8 @@
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{Answer, GuestError, LogLevel, Needs, PluginInfo, Question, cut};
 use crate::capability;
+use crate::contract::{Answer, GuestError, LogLevel, Needs, PluginInfo, Question, cut};
 use crate::limits::MAX_INFO_BYTES;
 use crate::state::State;
 use crate::wasi;
@@ -34,7 +34,7 @@ impl log::Host for State {
             log::Level::Info => LogLevel::Info,
             log::Level::Warn => LogLevel::Warn,
         };
-        self.log.push(level, message);
+        self.system.log.push(level, message);
     }
 }
 

@@ -1,24 +1,21 @@
-//! What a plugin may ask for beyond text, and what it was granted: one file for each capability, one row here.
+//! What a plugin may ask for beyond text: one file for each capability, one row here.
 //!
 //! A component gets the functions of the interfaces it imports and no others; they answer only while the grant lies
 //! in the state of the instance.
 
-pub(crate) mod assets;
-pub(crate) mod exec;
-pub(crate) mod judge;
+mod assets;
+mod exec;
+mod judge;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
-use r1x_core::{Capability, Judge};
+use r1x_core::Capability;
 use wasmtime::component::{Component, Linker, LinkerInstance};
 use wasmtime::{Engine, StoreContextMut};
 
-use crate::abi::{self, Import};
+use crate::contract::{self, Import};
 use crate::limits::ticks;
 use crate::state::State;
-use exec::Exec;
 
 /// Calls of one capability that a guest may make in one call of its own. A plugin asks for a whole batch at
 /// once, so more are a loop; and as its deadline stands still meanwhile, nothing else would end it.
@@ -33,41 +30,13 @@ const INTERFACES: &[(Capability, &str, Definition)] = &[
     (Capability::Judge, "judge", judge::define),
 ];
 
-/// What somebody grants a plugin. Nothing is the default.
-#[derive(Clone, Default)]
-pub struct Grants {
-    /// Whether it may read the files in its component.
-    pub assets: bool,
-    /// Where programs run.
-    pub exec: Option<Exec>,
-    /// Who answers for the frozen models.
-    pub judge: Option<Arc<dyn Judge>>,
-}
-
-impl Grants {
-    /// Whether this is among them.
-    pub fn has(&self, capability: Capability) -> bool {
-        match capability {
-            Capability::Assets => self.assets,
-            Capability::Exec => self.exec.is_some(),
-            Capability::Judge => self.judge.is_some(),
-        }
-    }
-}
-
-impl fmt::Debug for Grants {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_list().entries(Capability::ALL.iter().filter(|c| self.has(**c))).finish()
-    }
-}
-
 /// The capability that an interface of the contract stands for.
 pub(crate) fn of_interface(interface: &str) -> Option<Capability> {
     INTERFACES.iter().find(|(_, known, _)| *known == interface).map(|(capability, ..)| *capability)
 }
 
 fn of_import(import: &str) -> Option<&'static (Capability, &'static str, Definition)> {
-    let Import::Interface(interface) = abi::import(import) else { return None };
+    let Import::Interface(interface) = contract::import(import) else { return None };
     INTERFACES.iter().find(|(_, known, _)| *known == interface)
 }
 

@@ -11,9 +11,8 @@ use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, 
 
 use super::clocks::{DATE, Datetime};
 use super::io::{InputStream, READ_BYTES, StreamFault};
-use super::{constant, handle, handle_type};
+use super::{System, WithSystem, constant, handle, handle_type};
 use crate::files::{Files, Node};
-use crate::state::State;
 
 /// Where the tree is seen.
 const ROOT: &str = "/";
@@ -180,12 +179,14 @@ struct MetadataHash {
 
 type Fallible<T> = Result<T, ErrorCode>;
 
-pub(super) fn preopens(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    instance.func_wrap("get-directories", |mut store: StoreContextMut<'_, State>, (): ()| {
-        let state = store.data_mut();
+pub(super) fn preopens<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
+) -> wasmtime::Result<()> {
+    instance.func_wrap("get-directories", |mut store: StoreContextMut<'_, S>, (): ()| {
+        let system = store.data_mut().system_mut();
         let mut folders: Vec<(Resource<Descriptor>, String)> = Vec::new();
-        if !state.files.is_empty() {
-            folders.push((handle(state, 0)?, ROOT.to_owned()));
+        if !system.files.is_empty() {
+            folders.push((handle(system, 0)?, ROOT.to_owned()));
         }
         Ok((folders,))
     })
@@ -207,13 +208,13 @@ const WRITING: [&str; 12] = [
     "unlink-file-at",
 ];
 
-pub(super) fn types(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    handle_type::<Descriptor>(instance, "descriptor")?;
+pub(super) fn types<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
+    handle_type::<Descriptor, _>(instance, "descriptor")?;
     instance.resource(
         "directory-entry-stream",
         wasmtime::component::ResourceType::host::<Listing>(),
         |mut store, listing| {
-            let system = &mut store.data_mut().system;
+            let system = store.data_mut().system_mut();
             system.handles = system.handles.saturating_sub(1);
             if let Some(listing) = system.listings.0.get_mut(listing as usize) {
                 *listing = None;
@@ -233,15 +234,15 @@ pub(super) fn types(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Resul
     listing(instance)?;
     instance.func_wrap(
         "filesystem-error-code",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<StreamFault>,)| Ok((None::<ErrorCode>,)),
+        |_: StoreContextMut<'_, S>, (_,): (Resource<StreamFault>,)| Ok((None::<ErrorCode>,)),
     )
 }
 
 /// Opening files and reading them.
-fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn reading<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "[method]descriptor.open-at",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, S>,
          (folder, _, path, open, access): (
             Resource<Descriptor>,
             PathFlags,
@@ -249,10 +250,10 @@ fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
             OpenFlags,
             DescriptorFlags,
         )| {
-            let state = store.data_mut();
-            let opened = open_at(state, folder.rep(), &path, open, access);
+            let system = store.data_mut().system_mut();
+            let opened = open_at(system, folder.rep(), &path, open, access);
             let opened = match opened {
-                Ok(number) => Ok(handle::<Descriptor>(state, number)?),
+                Ok(number) => Ok(handle::<Descriptor>(system, number)?),
                 Err(code) => Err(code),
             };
             Ok((opened,))
@@ -260,12 +261,12 @@ fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     )?;
     instance.func_wrap(
         "[method]descriptor.read-via-stream",
-        |mut store: StoreContextMut<'_, State>, (file, offset): (Resource<Descriptor>, u64)| {
-            let state = store.data_mut();
-            let stream = match content(state, file.rep()) {
+        |mut store: StoreContextMut<'_, S>, (file, offset): (Resource<Descriptor>, u64)| {
+            let system = store.data_mut().system_mut();
+            let stream = match content(system, file.rep()) {
                 Ok(bytes) => {
-                    let number = state.system.streams.open(bytes, offset);
-                    Ok(handle::<InputStream>(state, number)?)
+                    let number = system.streams.open(bytes, offset);
+                    Ok(handle::<InputStream>(system, number)?)
                 }
                 Err(code) => Err(code),
             };
@@ -274,9 +275,9 @@ fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     )?;
     instance.func_wrap(
         "[method]descriptor.read",
-        |store: StoreContextMut<'_, State>,
+        |store: StoreContextMut<'_, S>,
          (file, length, offset): (Resource<Descriptor>, u64, u64)| {
-            let read = content(store.data(), file.rep()).map(|bytes| {
+            let read = content(store.data().system(), file.rep()).map(|bytes| {
                 let clamp = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 // A guest that wants more asks again; the memory is the host's.
                 let length = length.min(READ_BYTES as u64);
@@ -289,43 +290,43 @@ fn reading(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 /// What is known of files without opening them.
-fn looking(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn looking<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "[method]descriptor.get-type",
-        |store: StoreContextMut<'_, State>, (one,): (Resource<Descriptor>,)| {
-            Ok((kind(store.data(), one.rep()),))
+        |store: StoreContextMut<'_, S>, (one,): (Resource<Descriptor>,)| {
+            Ok((kind(store.data().system(), one.rep()),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.get-flags",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<Descriptor>,)| {
+        |_: StoreContextMut<'_, S>, (_,): (Resource<Descriptor>,)| {
             Ok((Ok::<_, ErrorCode>(DescriptorFlags::READ),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.stat",
-        |store: StoreContextMut<'_, State>, (one,): (Resource<Descriptor>,)| {
-            Ok((stat(store.data(), one.rep()),))
+        |store: StoreContextMut<'_, S>, (one,): (Resource<Descriptor>,)| {
+            Ok((stat(store.data().system(), one.rep()),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.stat-at",
-        |store: StoreContextMut<'_, State>,
+        |store: StoreContextMut<'_, S>,
          (folder, _, path): (Resource<Descriptor>, PathFlags, String)| {
-            let state = store.data();
-            Ok((found(state, folder.rep(), &path).and_then(|number| stat(state, number)),))
+            let system = store.data().system();
+            Ok((found(system, folder.rep(), &path).and_then(|number| stat(system, number)),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.readlink-at",
-        |store: StoreContextMut<'_, State>, (folder, path): (Resource<Descriptor>, String)| {
-            let there = found(store.data(), folder.rep(), &path);
+        |store: StoreContextMut<'_, S>, (folder, path): (Resource<Descriptor>, String)| {
+            let there = found(store.data().system(), folder.rep(), &path);
             Ok((there.and(Err::<String, _>(ErrorCode::Invalid)),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.is-same-object",
-        |_: StoreContextMut<'_, State>, (a, b): (Resource<Descriptor>, Resource<Descriptor>)| {
+        |_: StoreContextMut<'_, S>, (a, b): (Resource<Descriptor>, Resource<Descriptor>)| {
             Ok((a.rep() == b.rep(),))
         },
     )?;
@@ -333,28 +334,28 @@ fn looking(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     let hash = |number: u32| MetadataHash { lower: u64::from(number), upper: 0 };
     instance.func_wrap(
         "[method]descriptor.metadata-hash",
-        move |_: StoreContextMut<'_, State>, (one,): (Resource<Descriptor>,)| {
+        move |_: StoreContextMut<'_, S>, (one,): (Resource<Descriptor>,)| {
             Ok((Ok::<_, ErrorCode>(hash(one.rep())),))
         },
     )?;
     instance.func_wrap(
         "[method]descriptor.metadata-hash-at",
-        move |store: StoreContextMut<'_, State>,
+        move |store: StoreContextMut<'_, S>,
               (folder, _, path): (Resource<Descriptor>, PathFlags, String)| {
-            Ok((found(store.data(), folder.rep(), &path).map(hash),))
+            Ok((found(store.data().system(), folder.rep(), &path).map(hash),))
         },
     )
 }
 
-fn listing(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn listing<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "[method]descriptor.read-directory",
-        |mut store: StoreContextMut<'_, State>, (folder,): (Resource<Descriptor>,)| {
-            let state = store.data_mut();
-            let listed = match state.files.node(folder.rep() as usize) {
+        |mut store: StoreContextMut<'_, S>, (folder,): (Resource<Descriptor>,)| {
+            let system = store.data_mut().system_mut();
+            let listed = match system.files.node(folder.rep() as usize) {
                 Some(Node::Folder(_)) => {
-                    let number = state.system.listings.open(folder.rep() as usize);
-                    Ok(handle::<Listing>(state, u32::try_from(number).unwrap_or(u32::MAX))?)
+                    let number = system.listings.open(folder.rep() as usize);
+                    Ok(handle::<Listing>(system, u32::try_from(number).unwrap_or(u32::MAX))?)
                 }
                 Some(Node::File(_)) => Err(ErrorCode::NotDirectory),
                 None => Err(ErrorCode::BadDescriptor),
@@ -364,13 +365,13 @@ fn listing(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     )?;
     instance.func_wrap(
         "[method]directory-entry-stream.read-directory-entry",
-        |mut store: StoreContextMut<'_, State>, (listing,): (Resource<Listing>,)| {
-            let state = store.data_mut();
-            let next = state.system.listings.next(listing.rep(), &state.files);
+        |mut store: StoreContextMut<'_, S>, (listing,): (Resource<Listing>,)| {
+            let system = store.data_mut().system_mut();
+            let next = system.listings.next(listing.rep(), &system.files);
             let entry = next.map(|(name, number)| -> Fallible<DirectoryEntry> {
                 let kind = u32::try_from(number).map_err(|_| ErrorCode::BadDescriptor);
                 Ok(DirectoryEntry {
-                    kind: kind.and_then(|number| self::kind(state, number))?,
+                    kind: kind.and_then(|number| self::kind(system, number))?,
                     name,
                 })
             });
@@ -380,13 +381,13 @@ fn listing(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 fn open_at(
-    state: &State,
+    system: &System,
     folder: u32,
     path: &str,
     open: OpenFlags,
     access: DescriptorFlags,
 ) -> Fallible<u32> {
-    let number = match found(state, folder, path) {
+    let number = match found(system, folder, path) {
         // A file that is not there could only be made.
         Err(ErrorCode::NoEntry) if open.contains(OpenFlags::CREATE) => {
             return Err(ErrorCode::ReadOnly);
@@ -396,7 +397,7 @@ fn open_at(
     if open.contains(OpenFlags::CREATE) && open.contains(OpenFlags::EXCLUSIVE) {
         return Err(ErrorCode::Exist);
     }
-    let folder = kind(state, number)? == DescriptorType::Directory;
+    let folder = kind(system, number)? == DescriptorType::Directory;
     if open.contains(OpenFlags::DIRECTORY) && !folder {
         return Err(ErrorCode::NotDirectory);
     }
@@ -407,34 +408,34 @@ fn open_at(
     Ok(number)
 }
 
-fn found(state: &State, folder: u32, path: &str) -> Fallible<u32> {
-    let number = state.files.find(folder as usize, path).ok_or(ErrorCode::NoEntry)?;
+fn found(system: &System, folder: u32, path: &str) -> Fallible<u32> {
+    let number = system.files.find(folder as usize, path).ok_or(ErrorCode::NoEntry)?;
     u32::try_from(number).map_err(|_| ErrorCode::BadDescriptor)
 }
 
-fn kind(state: &State, number: u32) -> Fallible<DescriptorType> {
-    match state.files.node(number as usize) {
+fn kind(system: &System, number: u32) -> Fallible<DescriptorType> {
+    match system.files.node(number as usize) {
         Some(Node::File(_)) => Ok(DescriptorType::RegularFile),
         Some(Node::Folder(_)) => Ok(DescriptorType::Directory),
         None => Err(ErrorCode::BadDescriptor),
     }
 }
 
-fn content(state: &State, number: u32) -> Fallible<Arc<[u8]>> {
-    match state.files.node(number as usize) {
+fn content(system: &System, number: u32) -> Fallible<Arc<[u8]>> {
+    match system.files.node(number as usize) {
         Some(Node::File(file)) => file.bytes().ok_or(ErrorCode::Io),
         Some(Node::Folder(_)) => Err(ErrorCode::IsDirectory),
         None => Err(ErrorCode::BadDescriptor),
     }
 }
 
-fn stat(state: &State, number: u32) -> Fallible<DescriptorStat> {
-    let size = match state.files.node(number as usize) {
+fn stat(system: &System, number: u32) -> Fallible<DescriptorStat> {
+    let size = match system.files.node(number as usize) {
         Some(Node::File(file)) => file.length as u64,
         _ => 0,
     };
     Ok(DescriptorStat {
-        kind: kind(state, number)?,
+        kind: kind(system, number)?,
         link_count: 1,
         size,
         accessed: Some(DATE),
@@ -447,26 +448,26 @@ fn stat(state: &State, number: u32) -> Fallible<DescriptorStat> {
 mod tests {
     use super::*;
 
-    fn state() -> State {
+    fn system() -> System {
         let mut files = Files::default();
         files.add("1/words/list.txt", 5, b"hello");
         files.add("2/empty", 0, b"");
-        State { files: Arc::new(files), ..State::default() }
+        System::with_files(Arc::new(files))
     }
 
     const READ: DescriptorFlags = DescriptorFlags::READ;
 
     #[test]
     fn files_are_opened_to_be_read_and_for_nothing_else() {
-        let state = state();
-        let open = |path, how| open_at(&state, 0, path, how, READ);
+        let system = system();
+        let open = |path, how| open_at(&system, 0, path, how, READ);
         let nothing = OpenFlags::default();
         let list = open("1/words/list.txt", nothing).unwrap();
-        assert_eq!(content(&state, list).unwrap().to_vec(), b"hello");
-        assert_eq!(stat(&state, list).unwrap().size, 5);
-        assert_eq!(kind(&state, open("1/words", nothing).unwrap()), Ok(DescriptorType::Directory));
+        assert_eq!(content(&system, list).unwrap().to_vec(), b"hello");
+        assert_eq!(stat(&system, list).unwrap().size, 5);
+        assert_eq!(kind(&system, open("1/words", nothing).unwrap()), Ok(DescriptorType::Directory));
         let relative =
-            open_at(&state, open("1", nothing).unwrap(), "words/list.txt", nothing, READ);
+            open_at(&system, open("1", nothing).unwrap(), "words/list.txt", nothing, READ);
         assert_eq!(relative, Ok(list));
         for (path, how, expected) in [
             ("1/words/none", nothing, ErrorCode::NoEntry),
@@ -479,8 +480,8 @@ mod tests {
             assert_eq!(open(path, how), Err(expected), "{path}");
         }
         let writing = READ | DescriptorFlags::WRITE;
-        assert_eq!(open_at(&state, 0, "2/empty", nothing, writing), Err(ErrorCode::ReadOnly));
-        assert!(open_at(&state, 0, "2", nothing, READ | DescriptorFlags::MUTATE).is_ok());
+        assert_eq!(open_at(&system, 0, "2/empty", nothing, writing), Err(ErrorCode::ReadOnly));
+        assert!(open_at(&system, 0, "2", nothing, READ | DescriptorFlags::MUTATE).is_ok());
     }
 
     #[test]
@@ -502,9 +503,9 @@ mod tests {
 
     #[test]
     fn a_folder_has_no_content_and_a_number_too_high_is_nothing() {
-        let state = state();
-        assert_eq!(content(&state, 0), Err(ErrorCode::IsDirectory));
-        assert_eq!(content(&state, 1000), Err(ErrorCode::BadDescriptor));
-        assert_eq!(kind(&state, 1000), Err(ErrorCode::BadDescriptor));
+        let system = system();
+        assert_eq!(content(&system, 0), Err(ErrorCode::IsDirectory));
+        assert_eq!(content(&system, 1000), Err(ErrorCode::BadDescriptor));
+        assert_eq!(kind(&system, 1000), Err(ErrorCode::BadDescriptor));
     }
 }

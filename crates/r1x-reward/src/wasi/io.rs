@@ -5,9 +5,8 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, LinkerInstance, Lower, Resource, ResourceType, Val};
 
-use super::{handle, handle_type};
-use crate::abi::LogLevel;
-use crate::state::State;
+use super::{System, WithSystem, handle, handle_type};
+use crate::contract::LogLevel;
 
 /// What an error of a stream would be, if streams had any.
 pub(super) struct StreamFault;
@@ -76,71 +75,70 @@ enum StreamError {
     Closed,
 }
 
-pub(super) fn error(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    handle_type::<StreamFault>(instance, "error")
+pub(super) fn error<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
+    handle_type::<StreamFault, _>(instance, "error")
 }
 
-pub(super) fn poll(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    handle_type::<Pollable>(instance, "pollable")?;
+pub(super) fn poll<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
+    handle_type::<Pollable, _>(instance, "pollable")?;
     instance.func_wrap(
         "[method]pollable.block",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<Pollable>,)| Ok(()),
+        |_: StoreContextMut<'_, S>, (_,): (Resource<Pollable>,)| Ok(()),
     )?;
     instance.func_wrap(
         "[method]pollable.ready",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<Pollable>,)| Ok((true,)),
+        |_: StoreContextMut<'_, S>, (_,): (Resource<Pollable>,)| Ok((true,)),
     )?;
     instance.func_wrap(
         "poll",
-        |_: StoreContextMut<'_, State>, (pollables,): (Vec<Resource<Pollable>>,)| {
+        |_: StoreContextMut<'_, S>, (pollables,): (Vec<Resource<Pollable>>,)| {
             let all: Vec<u32> = (0..).take(pollables.len()).collect();
             Ok((all,))
         },
     )
 }
 
-pub(super) fn streams(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+pub(super) fn streams<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     instance.resource(
         "input-stream",
         ResourceType::host::<InputStream>(),
         |mut store, number| {
-            let system = &mut store.data_mut().system;
+            let system = store.data_mut().system_mut();
             system.handles = system.handles.saturating_sub(1);
             system.streams.close(number);
             Ok(())
         },
     )?;
-    handle_type::<OutputStream>(instance, "output-stream")?;
+    handle_type::<OutputStream, _>(instance, "output-stream")?;
     for name in ["read", "blocking-read"] {
         instance.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |mut store: StoreContextMut<'_, State>,
-             (stream, length): (Resource<InputStream>, u64)| {
-                let streams = &mut store.data_mut().system.streams;
+            |mut store: StoreContextMut<'_, S>, (stream, length): (Resource<InputStream>, u64)| {
+                let streams = &mut store.data_mut().system_mut().streams;
                 Ok((streams.read(stream.rep(), length).ok_or(StreamError::Closed),))
             },
         )?;
     }
     instance.func_wrap(
         "[method]input-stream.subscribe",
-        |mut store: StoreContextMut<'_, State>, (_,): (Resource<InputStream>,)| {
-            Ok((handle::<Pollable>(store.data_mut(), 0)?,))
+        |mut store: StoreContextMut<'_, S>, (_,): (Resource<InputStream>,)| {
+            Ok((handle::<Pollable>(store.data_mut().system_mut(), 0)?,))
         },
     )?;
     instance.func_wrap(
         "[method]output-stream.subscribe",
-        |mut store: StoreContextMut<'_, State>, (_,): (Resource<OutputStream>,)| {
-            Ok((handle::<Pollable>(store.data_mut(), 0)?,))
+        |mut store: StoreContextMut<'_, S>, (_,): (Resource<OutputStream>,)| {
+            Ok((handle::<Pollable>(store.data_mut().system_mut(), 0)?,))
         },
     )?;
     instance.func_wrap(
         "[method]output-stream.check-write",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<OutputStream>,)| {
+        |_: StoreContextMut<'_, S>, (_,): (Resource<OutputStream>,)| {
             Ok((Ok::<u64, StreamError>(WRITE_BYTES),))
         },
     )?;
     for name in ["write", "blocking-write-and-flush"] {
-        instance.func_wrap(&format!("[method]output-stream.{name}"), write)?;
+        instance.func_wrap(&format!("[method]output-stream.{name}"), write::<S>)?;
     }
     for name in ["flush", "blocking-flush"] {
         super::constant(instance, &format!("[method]output-stream.{name}"), Val::Result(Ok(None)))?;
@@ -148,14 +146,14 @@ pub(super) fn streams(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Res
     Ok(())
 }
 
-fn write(
-    mut store: StoreContextMut<'_, State>,
+fn write<S: WithSystem>(
+    mut store: StoreContextMut<'_, S>,
     (stream, bytes): (Resource<OutputStream>, Vec<u8>),
 ) -> wasmtime::Result<(Result<(), StreamError>,)> {
-    let State { system, log, .. } = store.data_mut();
+    let System { stdout, stderr, log, .. } = store.data_mut().system_mut();
     match stream.rep() {
-        STDERR => system.stderr.write(&bytes, LogLevel::Warn, log),
-        _ => system.stdout.write(&bytes, LogLevel::Info, log),
+        STDERR => stderr.write(&bytes, LogLevel::Warn, log),
+        _ => stdout.write(&bytes, LogLevel::Info, log),
     }
     Ok((Ok(()),))
 }

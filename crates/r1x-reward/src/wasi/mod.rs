@@ -14,72 +14,87 @@ mod random;
 mod sockets;
 
 pub(crate) use cli::Exited;
+
+use std::sync::Arc;
+
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
 
-use crate::abi::{CallLog, LogLevel};
+use crate::contract::{CallLog, LogLevel};
+use crate::files::Files;
 use crate::limits::MAX_LOG_BYTES;
-use crate::state::State;
 
 /// The only version offered: any patch of it.
 const VERSION: &str = "0.2.";
 /// Handles a guest may hold at a time. A runtime holds about ten.
 const MAX_HANDLES: u32 = 4096;
 
-type Definition = fn(&mut LinkerInstance<'_, State>) -> wasmtime::Result<()>;
+/// The data of a store whose guest runs on this system: a plugin's state, or that of an interpreter for programs.
+pub(crate) trait WithSystem: 'static {
+    /// The system.
+    fn system(&self) -> &System;
+
+    /// The system, to change it.
+    fn system_mut(&mut self) -> &mut System;
+}
+
+type Definition<S> = fn(&mut LinkerInstance<'_, S>) -> wasmtime::Result<()>;
 
 /// What is offered, by interface. Functions that no row defines take a handle that no row hands out, so a
 /// guest cannot get as far as calling them; something stands in for them only so that types fit.
-const INTERFACES: &[(&str, Definition)] = &[
-    ("wasi:cli/environment", cli::environment),
-    ("wasi:cli/exit", cli::exit),
-    ("wasi:cli/stderr", cli::stderr),
-    ("wasi:cli/stdin", cli::stdin),
-    ("wasi:cli/stdout", cli::stdout),
-    ("wasi:cli/terminal-input", nothing),
-    ("wasi:cli/terminal-output", nothing),
-    ("wasi:cli/terminal-stderr", cli::terminal_stderr),
-    ("wasi:cli/terminal-stdin", cli::terminal_stdin),
-    ("wasi:cli/terminal-stdout", cli::terminal_stdout),
-    ("wasi:clocks/monotonic-clock", clocks::monotonic),
-    ("wasi:clocks/wall-clock", clocks::wall),
-    ("wasi:filesystem/preopens", filesystem::preopens),
-    ("wasi:filesystem/types", filesystem::types),
-    ("wasi:io/error", io::error),
-    ("wasi:io/poll", io::poll),
-    ("wasi:io/streams", io::streams),
-    ("wasi:random/insecure", random::insecure),
-    ("wasi:random/insecure-seed", random::insecure_seed),
-    ("wasi:random/random", random::random),
-    ("wasi:sockets/instance-network", sockets::instance_network),
-    ("wasi:sockets/ip-name-lookup", sockets::ip_name_lookup),
-    ("wasi:sockets/network", sockets::network),
-    ("wasi:sockets/tcp", nothing),
-    ("wasi:sockets/tcp-create-socket", sockets::tcp_create_socket),
-    ("wasi:sockets/udp", nothing),
-    ("wasi:sockets/udp-create-socket", sockets::udp_create_socket),
-];
+fn interfaces<S: WithSystem>() -> [(&'static str, Definition<S>); 27] {
+    [
+        ("wasi:cli/environment", cli::environment),
+        ("wasi:cli/exit", cli::exit),
+        ("wasi:cli/stderr", cli::stderr),
+        ("wasi:cli/stdin", cli::stdin),
+        ("wasi:cli/stdout", cli::stdout),
+        ("wasi:cli/terminal-input", nothing),
+        ("wasi:cli/terminal-output", nothing),
+        ("wasi:cli/terminal-stderr", cli::terminal_stderr),
+        ("wasi:cli/terminal-stdin", cli::terminal_stdin),
+        ("wasi:cli/terminal-stdout", cli::terminal_stdout),
+        ("wasi:clocks/monotonic-clock", clocks::monotonic),
+        ("wasi:clocks/wall-clock", clocks::wall),
+        ("wasi:filesystem/preopens", filesystem::preopens),
+        ("wasi:filesystem/types", filesystem::types),
+        ("wasi:io/error", io::error),
+        ("wasi:io/poll", io::poll),
+        ("wasi:io/streams", io::streams),
+        ("wasi:random/insecure", random::insecure),
+        ("wasi:random/insecure-seed", random::insecure_seed),
+        ("wasi:random/random", random::random),
+        ("wasi:sockets/instance-network", sockets::instance_network),
+        ("wasi:sockets/ip-name-lookup", sockets::ip_name_lookup),
+        ("wasi:sockets/network", sockets::network),
+        ("wasi:sockets/tcp", nothing),
+        ("wasi:sockets/tcp-create-socket", sockets::tcp_create_socket),
+        ("wasi:sockets/udp", nothing),
+        ("wasi:sockets/udp-create-socket", sockets::udp_create_socket),
+    ]
+}
 
 /// An interface of which nothing can be called.
-fn nothing(_instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn nothing<S: WithSystem>(_instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn offered(import: &str) -> Option<Definition> {
+fn offered<S: WithSystem>(import: &str) -> Option<Definition<S>> {
     let (interface, version) = import.split_once('@')?;
-    let (_, definition) = INTERFACES.iter().find(|(known, _)| *known == interface)?;
-    version.starts_with(VERSION).then_some(*definition)
+    let (_, definition) = interfaces().into_iter().find(|(known, _)| *known == interface)?;
+    version.starts_with(VERSION).then_some(definition)
 }
 
 /// Whether an import is part of the system.
 pub(crate) fn is_offered(import: &str) -> bool {
-    offered(import).is_some()
+    // What is offered is the same for every store, so the smallest will do.
+    offered::<System>(import).is_some()
 }
 
 /// Defines what this component imports of the system; a component that imports none of it gets none.
-pub(crate) fn link(
-    linker: &mut Linker<State>,
+pub(crate) fn link<S: WithSystem>(
+    linker: &mut Linker<S>,
     engine: &Engine,
     component: &Component,
 ) -> wasmtime::Result<()> {
@@ -104,8 +119,8 @@ pub(crate) fn link(
 }
 
 /// Defines what the types of an interface ask for, whether or not a row of the table does.
-fn stand_in(
-    instance: &mut LinkerInstance<'_, State>,
+fn stand_in<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
     import: &str,
     name: &str,
     item: &ComponentItem,
@@ -125,7 +140,7 @@ fn stand_in(
     }
 }
 
-/// The state of one instance's system. Every instance starts with the same.
+/// The state of one instance's system. Every instance of a component starts with the same.
 #[derive(Debug, Default)]
 pub(crate) struct System {
     stdout: Line,
@@ -135,40 +150,65 @@ pub(crate) struct System {
     streams: io::Streams,
     listings: filesystem::Listings,
     handles: u32,
+    /// What it shows as files.
+    files: Arc<Files>,
+    /// Where output goes, a line a message; what the guest tells the host otherwise goes there too, in its order.
+    pub(crate) log: CallLog,
+}
+
+impl WithSystem for System {
+    fn system(&self) -> &System {
+        self
+    }
+
+    fn system_mut(&mut self) -> &mut System {
+        self
+    }
 }
 
 impl System {
+    /// A system that shows these files.
+    pub(crate) fn with_files(files: Arc<Files>) -> Self {
+        Self { files, ..Self::default() }
+    }
+
     /// Moves what was written without a newline into the log.
-    pub(crate) fn flush(&mut self, log: &mut CallLog) {
-        self.stdout.end(LogLevel::Info, log);
-        self.stderr.end(LogLevel::Warn, log);
+    pub(crate) fn flush(&mut self) {
+        self.stdout.end(LogLevel::Info, &mut self.log);
+        self.stderr.end(LogLevel::Warn, &mut self.log);
+    }
+
+    /// The messages since the last time they were taken.
+    pub(crate) fn take_log(&mut self) -> CallLog {
+        self.flush();
+        std::mem::take(&mut self.log)
     }
 }
 
 /// A handle for the guest to hold; the count of them is what a guest could otherwise fill memory with.
-fn handle<T: 'static>(state: &mut State, number: u32) -> wasmtime::Result<Resource<T>> {
-    if state.system.handles >= MAX_HANDLES {
+fn handle<T: 'static>(system: &mut System, number: u32) -> wasmtime::Result<Resource<T>> {
+    if system.handles >= MAX_HANDLES {
         return Err(wasmtime::Error::msg(format!("it holds more than {MAX_HANDLES} handles")));
     }
-    state.system.handles += 1;
+    system.handles += 1;
     Ok(Resource::new_own(number))
 }
 
 /// Defines a type of handle that [`handle`] counts.
-fn handle_type<T: 'static>(
-    instance: &mut LinkerInstance<'_, State>,
+fn handle_type<T: 'static, S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
     name: &str,
 ) -> wasmtime::Result<()> {
     instance.resource(name, ResourceType::host::<T>(), |mut store, _| {
-        let handles = &mut store.data_mut().system.handles;
+        let handles = &mut store.data_mut().system_mut().handles;
         *handles = handles.saturating_sub(1);
         Ok(())
     })
 }
 
 /// Defines a function that always answers the same.
-fn constant(
-    instance: &mut LinkerInstance<'_, State>,
+fn constant<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
     name: &str,
     answer: Val,
 ) -> wasmtime::Result<()> {

@@ -5,7 +5,7 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
-use crate::state::State;
+use super::WithSystem;
 
 /// Bytes a guest may ask for at a time: the memory is the host's.
 const MAX_BYTES: u64 = 1 << 20;
@@ -24,32 +24,36 @@ impl Stream {
     }
 }
 
-pub(super) fn random(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+pub(super) fn random<S: WithSystem>(instance: &mut LinkerInstance<'_, S>) -> wasmtime::Result<()> {
     numbers(instance, "get-random-bytes", "get-random-u64")
 }
 
-pub(super) fn insecure(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+pub(super) fn insecure<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
+) -> wasmtime::Result<()> {
     numbers(instance, "get-insecure-random-bytes", "get-insecure-random-u64")
 }
 
-pub(super) fn insecure_seed(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    instance.func_wrap("insecure-seed", |mut store: StoreContextMut<'_, State>, (): ()| {
-        let stream = &mut store.data_mut().system.random;
+pub(super) fn insecure_seed<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
+) -> wasmtime::Result<()> {
+    instance.func_wrap("insecure-seed", |mut store: StoreContextMut<'_, S>, (): ()| {
+        let stream = &mut store.data_mut().system_mut().random;
         Ok(((stream.next(), stream.next()),))
     })
 }
 
-fn numbers(
-    instance: &mut LinkerInstance<'_, State>,
+fn numbers<S: WithSystem>(
+    instance: &mut LinkerInstance<'_, S>,
     bytes: &str,
     number: &str,
 ) -> wasmtime::Result<()> {
-    instance.func_wrap(bytes, |mut store: StoreContextMut<'_, State>, (length,): (u64,)| {
+    instance.func_wrap(bytes, |mut store: StoreContextMut<'_, S>, (length,): (u64,)| {
         if length > MAX_BYTES {
             let message = format!("it asked for {length} random bytes; {MAX_BYTES} are the most");
             return Err(wasmtime::Error::msg(message));
         }
-        let stream = &mut store.data_mut().system.random;
+        let stream = &mut store.data_mut().system_mut().random;
         let mut drawn = Vec::new();
         while (drawn.len() as u64) < length {
             drawn.extend_from_slice(&stream.next().to_le_bytes());
@@ -57,8 +61,8 @@ fn numbers(
         drawn.truncate(usize::try_from(length)?);
         Ok((drawn,))
     })?;
-    instance.func_wrap(number, |mut store: StoreContextMut<'_, State>, (): ()| {
-        Ok((store.data_mut().system.random.next(),))
+    instance.func_wrap(number, |mut store: StoreContextMut<'_, S>, (): ()| {
+        Ok((store.data_mut().system_mut().random.next(),))
     })
 }
 

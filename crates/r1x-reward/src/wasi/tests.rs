@@ -8,7 +8,7 @@ use wasmtime::{Config, Store};
 use super::*;
 
 /// A component with these imports, whose core module exports `run`, which returns a number.
-fn guest(imports: &str, lowered: &str, module: &str) -> (Instance, Store<State>) {
+fn guest(imports: &str, lowered: &str, module: &str) -> (Instance, Store<System>) {
     let text = format!(
         "(component {imports}
            (core module $memory (memory (export \"memory\") 1))
@@ -25,18 +25,18 @@ fn guest(imports: &str, lowered: &str, module: &str) -> (Instance, Store<State>)
     let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
     let mut linker = Linker::new(&engine);
     link(&mut linker, &engine, &component).unwrap();
-    let mut store = Store::new(&engine, State::default());
+    let mut store = Store::new(&engine, System::default());
     let instance = linker.instantiate(&mut store, &component).unwrap();
     (instance, store)
 }
 
-fn run(instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<u64> {
+fn run(instance: &Instance, store: &mut Store<System>) -> wasmtime::Result<u64> {
     let run = instance.get_typed_func::<(), (u64,)>(&mut *store, "run")?;
     run.call(store, ()).map(|(number,)| number)
 }
 
 /// A guest that calls one function without parameters that returns a number.
-fn asking(interface: &str, function: &str) -> (Instance, Store<State>) {
+fn asking(interface: &str, function: &str) -> (Instance, Store<System>) {
     guest(
         &format!(
             "(import \"{interface}\" (instance $i (export \"{function}\" (func (result u64)))))"
@@ -147,8 +147,7 @@ fn output_goes_into_the_log() {
     );
     let (instance, mut store) = guest(OUTPUT, OUTPUT_LOWERED, &module);
     assert_eq!(run(&instance, &mut store).unwrap(), 0, "writing succeeds");
-    let State { system, log, .. } = store.data_mut();
-    system.flush(log);
+    let log = store.data_mut().take_log();
     let messages: Vec<&str> = log.lines.iter().map(|line| line.message.as_str()).collect();
     assert_eq!(messages, ["hello", "world"]);
 }

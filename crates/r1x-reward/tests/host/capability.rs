@@ -36,7 +36,7 @@ fn capable() -> Plugin {
 }
 
 fn exec_on(host: &Host) -> Exec {
-    Exec::new(host, &[("parrot", &fixture("parrot"))]).unwrap()
+    host.load_interpreters(&[("parrot", &fixture("parrot"))]).unwrap()
 }
 
 /// Says how it was asked.
@@ -230,7 +230,7 @@ fn what_is_no_interpreter_is_refused() {
         (b"\0asm\x01\0\0\0".to_vec(), "is a core module"),
         (b"\0asm\x0d\0\x01\0".to_vec(), "lacks the export run"),
     ] {
-        let error = Exec::new(host(), &[("x", &bytes)]).err().unwrap();
+        let error = host().load_interpreters(&[("x", &bytes)]).err().unwrap();
         assert!(error.to_string().contains(words), "{error}");
     }
 }
