@@ -7,7 +7,6 @@ use r1x_reward::{Compiling, Host, HostOptions};
 
 use crate::failure::{Failure, code};
 use crate::helper;
-use crate::inputs::World;
 use crate::sandbox::HostSandbox;
 
 /// Where things are kept that can be made again: `$XDG_CACHE_HOME/r1x`, or `~/.cache/r1x`.
@@ -60,12 +59,4 @@ fn scale(text: &str) -> Option<u32> {
 /// What builds may know of this machine, with this host to try what they make.
 pub fn build_environment_with(host: &Host) -> r1x_build::Environment {
     build_environment().with_sandbox(Arc::new(HostSandbox(host.clone())))
-}
-
-/// The world with a plugin host of this many workers.
-///
-/// # Errors
-/// When the host cannot start.
-pub fn world(workers: usize) -> Result<World, Failure> {
-    Ok(World::new(host(workers)?))
 }

@@ -17,7 +17,8 @@ use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
 use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
 
-use crate::memory;
+use crate::failure::Failure;
+use crate::{capability, hosting, memory};
 
 /// The limits of a spec that names none; while a spec is checked they hold for every plugin.
 pub const DEFAULT_LIMITS: LimitsPlan =
@@ -41,16 +42,19 @@ pub struct World {
 }
 
 impl World {
-    /// A world with this plugin host.
-    pub fn new(host: Host) -> Self {
-        Self {
-            host,
+    /// The world with a plugin host of this many workers.
+    ///
+    /// # Errors
+    /// When the host cannot start.
+    pub fn with_workers(workers: usize) -> Result<Self, Failure> {
+        Ok(Self {
+            host: hosting::host(workers)?,
             plugins: RefCell::default(),
             built: RefCell::default(),
             sources: RefCell::default(),
             compiled: RefCell::default(),
             data: RefCell::default(),
-        }
+        })
     }
 
     /// The problems of a plan. Files that were read to resolve it are handed over, everything else is generated or
@@ -163,7 +167,7 @@ impl Inputs for World {
             return Ok(path.to_owned());
         }
         let told = |error: r1x_build::BuildError| Refusal::new(error.to_string(), error.hint());
-        let environment = crate::hosting::build_environment_with(&self.host);
+        let environment = hosting::build_environment_with(&self.host);
         let source = Source::open(path).map_err(told)?;
         if r1x_build::find(&source, &environment).map_err(told)?.is_none() {
             // The first build of a language's runtime takes long enough to look like a hang.
@@ -179,7 +183,7 @@ impl Inputs for World {
         if capability != Capability::Exec {
             return Ok(());
         }
-        let environment = crate::hosting::build_environment();
+        let environment = hosting::build_environment();
         let told = |error: r1x_build::BuildError| format!("{error}; {}", error.hint());
         let languages = r1x_build::interpreter::languages();
         languages
@@ -209,7 +213,7 @@ impl Inputs for World {
             }
         };
         if let Some(disagreement) =
-            source.and_then(|source| crate::capability::disagreement(&source, plugin.asks()))
+            source.and_then(|source| capability::disagreement(&source, plugin.asks()))
         {
             return Err(disagreement.into());
         }

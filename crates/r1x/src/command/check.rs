@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
+use crate::inputs::World;
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::prepare::prepare;
 use crate::speed::all_cores;
-use crate::{hosting, plans, table};
+use crate::{plans, table};
 
 /// Checks a spec and the plugins and data it names.
 ///
@@ -21,7 +22,7 @@ use crate::{hosting, plans, table};
 /// Everything wrong, printed at once.
 pub fn check(spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
     let began = Instant::now();
-    let world = hosting::world(1)?;
+    let world = World::with_workers(1)?;
     let resolved = plans::resolved(spec, &world)?;
     let plan = &resolved.plan;
     let prepared = prepare(plan, &world, all_cores(), excess)?;

@@ -13,18 +13,19 @@ use r1x_tasks::Problems;
 
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
+use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
-use crate::{hosting, memory, plans, table};
+use crate::{memory, plans, table};
 
 /// Prints the plan.
 ///
 /// # Errors
 /// When the spec is wrong.
 pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
-    let world = hosting::world(1)?;
+    let world = World::with_workers(1)?;
     let resolved = plans::resolved(spec, &world)?;
     let sizes = data_sizes(&resolved.plan);
     let estimate = estimate(&resolved.plan, &sizes, all_cores());

@@ -14,12 +14,13 @@ use r1x_store::{Level, StagePoint, StepsAfter};
 use crate::args::Global;
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
+use crate::inputs::World;
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
 use crate::wiring::Compute;
-use crate::{hosting, plans, stores, wiring};
+use crate::{plans, stores, wiring};
 
 use choice::{Choice, Choices, Run};
 
@@ -74,7 +75,7 @@ pub fn resume(
     if choices.choices.is_empty() {
         return Err(none(&run, "has no checkpoint yet", &choices.beyond));
     }
-    let world = hosting::world(compute.threads)?;
+    let world = World::with_workers(compute.threads)?;
     let problems = wiring::problems(&plan)?;
     let excess = if device.is_cpu() { from.excess } else { Excess::Elsewhere };
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;

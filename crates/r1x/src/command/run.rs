@@ -14,6 +14,7 @@ use r1x_train::{Checked, Ports, RunOutcome};
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
+use crate::inputs::World;
 use crate::interrupt::Interrupt;
 use crate::memory::Excess;
 use crate::notice::Notice;
@@ -24,7 +25,7 @@ use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{environment, hosting, plans, stores, table, wiring};
+use crate::{environment, plans, stores, table, wiring};
 
 /// Runs an experiment from its beginning.
 ///
@@ -38,7 +39,7 @@ pub fn run(
     json: bool,
 ) -> Result<i32, Failure> {
     let device = wiring::device(compute)?;
-    let world = hosting::world(compute.threads)?;
+    let world = World::with_workers(compute.threads)?;
     let resolved = plans::resolved(spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));

@@ -11,17 +11,18 @@ use r1x_train::{Rehearsal, rehearse};
 
 use crate::display::{Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
+use crate::inputs::World;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
-use crate::{hosting, plans, table, wiring};
+use crate::{plans, table, wiring};
 
 /// Resolves the spec, which checks columns and configurations, compares limits, and lets rewards judge.
 ///
 /// # Errors
 /// When anything does not fit.
 pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
-    let world = hosting::world(1)?;
+    let world = World::with_workers(1)?;
     let resolved = plans::resolved(spec, &world)?;
     let mut rows = Vec::new();
     let mut complaints = Vec::new();
