@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod lexer;
+mod modules;
 mod printing;
 mod promises;
 mod sources;
