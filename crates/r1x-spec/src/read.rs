@@ -388,7 +388,7 @@ pub(crate) fn describe_field<T: Term>(
     shape.fields.push(FieldShape { key, doc: doc.trim(), shape: T::shape(range), need });
 }
 
-pub(crate) use self::declare::{one_of, record, words};
+pub(crate) use self::declare::{one_of, record, record_term, words};
 
 impl Reader<'_> {
     /// Reports that a value is none of the words a key takes.

@@ -40,22 +40,7 @@ macro_rules! record {
             }
         }
 
-        impl crate::read::Term for $name {
-            const LEAF: bool = false;
-
-            fn shape(_: crate::schema_tree::Range) -> crate::schema_tree::Shape {
-                let doc = concat!($($doc),+).trim();
-                crate::schema_tree::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
-            }
-
-            fn read(
-                node: &crate::node::Node,
-                _: crate::schema_tree::Range,
-                reader: &mut crate::read::Reader,
-            ) -> Option<Self> {
-                crate::read::read_record(node, reader)
-            }
-
+        crate::read::record_term! { $name, concat!($($doc),+),
             fn absent(
                 span: crate::source::Span,
                 reader: &mut crate::read::Reader,
@@ -150,11 +135,19 @@ macro_rules! one_of {
             }
         }
 
+        crate::read::record_term! { $name, concat!($($doc),+), }
+    };
+}
+
+/// Makes a record, declared by [`record`] or [`one_of`], the value of a key. What follows its meaning are the functions
+/// of a term that this record does not share with the others.
+macro_rules! record_term {
+    ($name:ident, $doc:expr, $($own:tt)*) => {
         impl crate::read::Term for $name {
             const LEAF: bool = false;
 
             fn shape(_: crate::schema_tree::Range) -> crate::schema_tree::Shape {
-                let doc = concat!($($doc),+).trim();
+                let doc = $doc.trim();
                 crate::schema_tree::Shape::Record(Box::new(crate::read::record_shape::<Self>(doc)))
             }
 
@@ -165,6 +158,8 @@ macro_rules! one_of {
             ) -> Option<Self> {
                 crate::read::read_record(node, reader)
             }
+
+            $($own)*
         }
     };
 }
@@ -198,4 +193,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {one_of, record, words};
+pub(crate) use {one_of, record, record_term, words};
