@@ -1,7 +1,7 @@
 //! A guest that uses every capability on request, for the tests of the host.
 //!
-//! Not a reward for training. The first word of a completion says which capability to use and how; what came
-//! of it is told as the score's `info`. Must not know what the host makes of it.
+//! Not a reward for training. The first word of a completion says which capability to use and how; what came of it
+//! is told as the score's `info`.
 
 use r1x_plugin::exec::{Input, Job};
 use r1x_plugin::judge::{Continuation, Request};

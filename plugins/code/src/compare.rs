@@ -1,7 +1,7 @@
 //! Whether what a program gave is what was expected: lines of output, and values of JSON.
 //!
-//! Output is compared as LiveCodeBench does it: without space around the whole and around each line, and a line
-//! of numbers by their values. Must not know tests.
+//! Output is compared as LiveCodeBench does it: without space around the whole and around each line, and a line of
+//! numbers by their values.
 
 use r1x_plugin::Value;
 use r1x_plugin::text::shorten;

@@ -1,6 +1,4 @@
 //! Where the program stands in a completion.
-//!
-//! Must not know what becomes of it.
 
 use std::borrow::Cow;
 

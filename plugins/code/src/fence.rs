@@ -1,7 +1,7 @@
 //! Fenced blocks of Markdown as models write them: longer fences around shorter ones, tildes, blocks in lists and
 //! quotations, fences inside the text literals of a program.
 //!
-//! Must not know which block is the program.
+//! The program is the content of one of these blocks; `extract.rs` chooses which.
 
 use std::borrow::Cow;
 

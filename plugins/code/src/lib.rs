@@ -1,7 +1,7 @@
 //! Reward `code`: the program in a completion, run on the problem's tests in a sandbox of its own.
 //!
-//! The sandbox gets the program and the inputs. What is expected of it stays here, so a program has nothing to
-//! find in there but its own answers. Must not know how programs are run.
+//! The sandbox gets the program and the inputs. What is expected of it stays here, so a program has nothing to find
+//! in there but its own answers.
 
 mod compare;
 mod extract;

@@ -1,6 +1,6 @@
 //! Tests of a program: what it is run on, what is expected, and whether an outcome is that.
 //!
-//! Must not know how rewards come of them.
+//! A problem carries its tests in a column, in one of the forms that public data sets have.
 
 use r1x_plugin::exec::Outcome;
 use r1x_plugin::{Map, Value, kind};

@@ -1,6 +1,6 @@
 //! Countdown as two public recipes score it, holes included: to compare with their numbers, not to train on.
 //!
-//! Both accept decimals made of the given digits, `//`, `**` and signs. Must not know the strict reading.
+//! Both accept decimals made of the given digits, `//`, `**` and signs.
 
 use r1x_plugin::integer::Integer;
 

@@ -1,7 +1,5 @@
 //! Arithmetic with whole numbers, `+ - * /` and parentheses: read and evaluated in one pass.
 //!
-//! Must not know targets, or which numbers are allowed.
-//!
 //! The text comes from a model that is rewarded for finding holes here. The grammar is closed, both length
 //! and depth are limited, and every operation is checked.
 

@@ -1,7 +1,7 @@
 //! Reward `countdown`: 1 when the answer is an expression that uses every given number once and hits the
 //! target exactly, else 0. With `compat` it scores as a public recipe does, holes included.
 //!
-//! Must not know how problems are made, nor the form of the completion outside the answer's tags.
+//! Only the text between the tags of the answer counts; what stands before them is thinking, and is not judged.
 
 pub mod compat;
 pub mod expression;

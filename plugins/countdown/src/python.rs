@@ -1,7 +1,7 @@
 //! What Python's `eval` makes of digits, `+ - * / ( ) .` and white space, for `compat` only.
 //!
 //! Whole numbers are exact and unbounded in Python; here a value beyond [`MAX_BITS`] is an error, where the
-//! original would run for minutes or for ever. Must not know problems or targets.
+//! original would run for minutes or for ever.
 
 use r1x_plugin::integer::Integer;
 

@@ -1,6 +1,6 @@
 //! Reward `format`: 1 when the completion is thinking, then one answer, then nothing.
 //!
-//! With `compat` it scores as a public recipe does. Must not know what a good answer is.
+//! With `compat` it scores as a public recipe does.
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::text::{count, find, split_at_mark};

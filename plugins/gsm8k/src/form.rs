@@ -1,7 +1,5 @@
 //! The form the recipe asks for, as its patterns and counts see it. No regular expressions: each pattern is a
 //! walk over marks.
-//!
-//! Must not know answers.
 
 /// Whether a text starts with reasoning and answer in their tags, whatever follows.
 ///

@@ -1,7 +1,7 @@
 //! Reward `gsm8k`: the five rewards of the best-known public recipe for GSM8K, together or each alone.
 //!
 //! They are kept as that recipe has them, oddities included, so that its curves can be compared; `exact: true`
-//! closes the oddities. Must not know how problems are made.
+//! closes the oddities.
 
 pub mod form;
 

@@ -1,7 +1,7 @@
 //! A guest that misbehaves on request, for the tests of the host.
 //!
-//! Not a reward for training. The first word of a completion says what to do, the second is its number;
-//! `give 0.5` is the good behaviour among them. Must not know what the host makes of it.
+//! Not a reward for training. The first word of a completion says what to do, the second is its number; `give 0.5`
+//! is the good behaviour among them.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};

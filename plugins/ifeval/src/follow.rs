@@ -1,8 +1,8 @@
 //! Whether a response follows an instruction, by the rules of IFEval's checkers.
 //!
-//! Where those use a language model's tools, rules stand in: words are runs of letters, digits and `_`;
-//! sentences end at `.`, `!` or `?` before a space, abbreviations aside; the language is told as in the
-//! `language` reward. Keywords are texts here, not patterns. Must not know columns.
+//! Where those use a language model's tools, rules stand in: words are runs of letters, digits and `_`; sentences
+//! end at `.`, `!` or `?` before a space, abbreviations aside; the language is told as in the `language` reward.
+//! Keywords are texts here, not patterns.
 
 use r1x_plugin::Value;
 use r1x_plugin::language::detect;

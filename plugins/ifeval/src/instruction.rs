@@ -1,6 +1,4 @@
 //! IFEval's instructions: their names and arguments, read from a problem's columns.
-//!
-//! Must not know how a response is checked.
 
 use r1x_plugin::language::{Language, by_code};
 use r1x_plugin::{Map, Value, kind};

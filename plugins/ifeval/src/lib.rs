@@ -1,6 +1,6 @@
 //! Reward `ifeval`: how many of a problem's verifiable instructions a response follows.
 //!
-//! Columns are those of the IFEval data set. Must not know how a single instruction is checked.
+//! Columns are those of the IFEval data set.
 
 pub mod follow;
 pub mod instruction;

@@ -1,7 +1,7 @@
 //! Reward `judge`: the verdict of a frozen model on a completion.
 //!
-//! The model writes its verdict, or says how likely each verdict would be. What a completion contains is put
-//! into the template once and never read as a template itself. Must not know models.
+//! The model writes its verdict, or says how likely each verdict would be. What a completion contains is put into
+//! the template once and never read as a template itself.
 
 mod template;
 mod verdict;

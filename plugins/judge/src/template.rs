@@ -1,6 +1,6 @@
 //! A question with places for names in braces; doubled braces stand for themselves.
 //!
-//! Must not know what is put into it.
+//! A template is checked once, when the reward is configured, and filled for every completion.
 
 /// A template that has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,4 @@
 //! Verdicts and what they are worth.
-//!
-//! Must not know who gives them.
 
 use r1x_plugin::Score;
 

@@ -1,6 +1,6 @@
 //! Reward `language`: the share of words in the wanted language, as DeepSeek-R1 rewards it for the thought.
 //!
-//! Must not know how languages are told apart, nor what is right.
+//! Which language a word is in is decided by the `language` module of the SDK, which other rewards share.
 
 use r1x_plugin::language::{CODES, Language as Spoken, Share, by_code, share};
 use r1x_plugin::settings::{Key, Kind, Settings, schema};

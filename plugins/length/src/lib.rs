@@ -1,7 +1,7 @@
 //! Reward `length`: what a completion earns or loses by its length alone.
 //!
 //! `overlong` is DAPO's soft punishment; `cosine` a half wave from one value to another, of which a gate or two
-//! instances make the cosine reward of right and wrong answers. Must not know what is right.
+//! instances make the cosine reward of right and wrong answers.
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::{Map, Needs, PluginInfo, Reward, Rollout, Score, Value};

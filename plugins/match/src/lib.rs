@@ -1,6 +1,6 @@
 //! Reward `match`: 1 when a part of the completion is the expected text, contains it, or matches a pattern.
 //!
-//! Patterns run in time linear in the text, so that no completion can stall them. Must not know problems.
+//! Patterns run in time linear in the text, so that no completion can stall them.
 
 use r1x_plugin::settings::{Key, Kind, Settings, schema};
 use r1x_plugin::text::{last_between, last_boxed, shorten, split_thought};

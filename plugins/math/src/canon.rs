@@ -1,7 +1,7 @@
 //! One way of writing an expression: terms and factors in an order of their own, numbers worked out.
 //!
-//! Two expressions that are written so alike are the same, whether or not they have a value. Must not know what
-//! variables are worth.
+//! Two expressions that are written so alike are the same, whether or not they have a value. Variables stay
+//! variables: what they are worth plays no part here.
 
 use r1x_plugin::rational::Rational;
 

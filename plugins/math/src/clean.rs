@@ -1,7 +1,7 @@
 //! From LaTeX or plain text as models write it to one plain notation: spacing, sizes, fonts and dollar signs
 //! go, letters of other alphabets and synonyms become commands.
 //!
-//! Must not know grammar. Linear in the length of the text.
+//! All of it takes time linear in the length of the text.
 
 mod command;
 pub mod letters;

@@ -1,8 +1,8 @@
 //! Numbers of twice a double's precision, and complex pairs of them: about 31 digits, from additions and
 //! multiplications only, so that every machine gets the same bits.
 //!
-//! The basic operations are kept out of line: inlined, they would fill the component with copies. Must not
-//! know expressions. What overflows becomes infinite or not a number; callers check `is_finite`.
+//! The basic operations are kept out of line: inlined, they would fill the component with copies. What overflows
+//! becomes infinite or not a number; callers check `is_finite`.
 
 /// The sum of two doubles, the second far smaller than the first.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! When two answers are the same.
 //!
-//! Expressions are compared by value at a few fixed points, exactly where they are rational; what encloses
-//! them by shape. Must not know how answers are found or read.
+//! Expressions are compared by value at a few fixed points, exactly where they are rational; what encloses them by
+//! shape.
 
 mod chain;
 mod point;

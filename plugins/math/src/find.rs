@@ -1,6 +1,6 @@
 //! Where the answer stands in what a model wrote: boxes, tags, and the last number in all the ways of writing one.
 //!
-//! Must not know what the right answer is. Linear in the length of the text.
+//! All of it takes time linear in the length of the text.
 
 pub mod boxes;
 

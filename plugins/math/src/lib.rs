@@ -1,7 +1,7 @@
 //! Reward `math`: 1 when the answer is the same mathematics as the expected one, else 0.
 //!
 //! Answers are found in a box, in the answer's tags, or as the last number; read as LaTeX or plain text; and
-//! compared as texts, then by value. Must not know how problems are made.
+//! compared as texts, then by value.
 
 pub mod canon;
 pub mod clean;

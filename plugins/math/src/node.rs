@@ -1,6 +1,4 @@
 //! What an answer is made of, once it is read.
-//!
-//! Must not know how it was written, nor when two are equal.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The grammar of answers: sums, products, fractions, roots, functions, and what encloses them.
 //!
-//! Reading is by recursive descent, with limits on length, depth and size, because the text comes from a model
-//! that is rewarded for finding holes. Must not know when two answers are equal.
+//! Reading is by recursive descent, with limits on length, depth and size, because the text comes from a model that
+//! is rewarded for finding holes.
 
 mod environment;
 mod name;

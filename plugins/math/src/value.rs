@@ -1,7 +1,5 @@
 //! The value of an expression at a point: exact as long as it is rational and small; else about thirty digits
 //! of it with the error they have, and where it is rational its remainders as well.
-//!
-//! Must not know how expressions are written, nor what makes two answers equal.
 
 mod count;
 mod determinant;

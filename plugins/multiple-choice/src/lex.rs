@@ -1,6 +1,6 @@
 //! A short text as tokens: words, marks, Chinese characters and line ends, without Markdown and LaTeX around them.
 //!
-//! Must not know which words mean an answer.
+//! What the tokens mean together is read in `reading.rs`.
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

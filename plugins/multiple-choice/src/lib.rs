@@ -1,8 +1,8 @@
 //! Reward `multiple-choice`: 1 when the letter chosen is that of the right choice, else 0.
 //!
 //! Where several places name a letter, the last one in the first place that has any decides. A completion that
-//! names none gets 0, never a guess, and so does one that names several at once. Must not know how problems are
-//! made.
+//! names none gets 0, never a guess, and so does one that names several at once. Which words name a letter, and
+//! which only mention one, is decided in `reading.rs` and `place.rs`.
 
 mod lex;
 mod place;

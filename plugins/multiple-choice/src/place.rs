@@ -1,6 +1,6 @@
 //! Where a completion says its answer in words: "the answer is B", "答案是B", "so I choose (C)", a letter alone.
 //!
-//! Must not know what is right.
+//! Only so much of the text around such words is read that the work is bounded, however long a completion is.
 
 use crate::lex::{Kind, Token, lex_end, lex_start};
 use crate::reading::{Choices, Label, Reading, begun, denies, read};

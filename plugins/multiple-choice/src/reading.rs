@@ -1,7 +1,7 @@
 //! What a short text says when it is an answer: one choice, several, none.
 //!
 //! A letter is a choice where nothing else is meant by it: "A dog" has an article, "I think" a pronoun, "d = 4" a
-//! variable, "not B" denies. Must not know where answers stand in a completion.
+//! variable, "not B" denies.
 
 use crate::lex::{Kind, Token};
 

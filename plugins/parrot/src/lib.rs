@@ -1,6 +1,6 @@
 //! A language of one line, standing in for a real interpreter in the tests of the host.
 //!
-//! The program is ignored; its input says what to do. Must not know what the host makes of it.
+//! The program is ignored; its input says what to do.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};

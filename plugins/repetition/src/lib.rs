@@ -1,7 +1,7 @@
 //! Reward `repetition`: a penalty for the share of word sequences that occurred before in the same completion.
 //!
-//! The measure is the one that open reproductions of R1 use: 1 minus distinct n-grams over all n-grams, times
-//! the largest penalty. Must not know what is right.
+//! The measure is the one that open reproductions of R1 use: 1 minus distinct n-grams over all n-grams, times the
+//! largest penalty.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};

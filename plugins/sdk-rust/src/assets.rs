@@ -1,6 +1,4 @@
 //! Files that came with the plugin: those of its manifest, read through the host.
-//!
-//! Must not know what is in them.
 
 #[doc(hidden)]
 #[allow(missing_docs)]

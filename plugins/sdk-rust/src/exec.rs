@@ -1,6 +1,4 @@
 //! Programs that a model wrote, run by the host in sandboxes of their own.
-//!
-//! Must not know what is expected of a program.
 
 #[doc(hidden)]
 #[allow(missing_docs)]

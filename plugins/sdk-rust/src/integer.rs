@@ -1,7 +1,7 @@
 //! Whole numbers of any size, for arithmetic on text that a model wrote.
 //!
-//! Must not know fractions or expressions. Products and powers are bounded by the caller, because their cost
-//! is what an attacker would choose.
+//! Products and powers are bounded by the caller, because their cost is what an attacker
+//! would choose.
 
 use std::cmp::Ordering;
 use std::fmt;

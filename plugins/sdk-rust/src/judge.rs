@@ -1,6 +1,4 @@
 //! Frozen language models, served by the host.
-//!
-//! Must not know what they are asked.
 
 #[doc(hidden)]
 #[allow(missing_docs)]

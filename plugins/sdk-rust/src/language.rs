@@ -1,7 +1,7 @@
 //! Which language words are in: by script where that decides, else by the small words of their sentence.
 //!
 //! Deterministic, and made for judging what a model wrote, not for the web: where nothing speaks for a language,
-//! there is no answer. Must not know rewards.
+//! there is no answer.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
 //! What every r1x reward plugin written in Rust shares: the types of the contract, one trait, one macro.
 //!
-//! Beside them stand exact arithmetic, readers of text and of configurations, and the tests' tables of cases.
-//! Must not know any particular reward. The contract itself is the WIT file of the r1x-reward crate; the
-//! types here are made from it, so they cannot drift apart.
+//! Beside them stand exact arithmetic, readers of text and of configurations, and the tests' tables of cases. The
+//! contract itself is the WIT file of the r1x-reward crate; the types here are made from it, so they cannot drift
+//! apart.
 
 #[cfg(feature = "assets")]
 pub mod assets;

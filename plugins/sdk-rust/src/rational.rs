@@ -1,7 +1,7 @@
 //! Exact fractions of bounded size.
 //!
-//! Must not know expressions. An operation whose result has more than [`MAX_BITS`] bits above or below the
-//! line answers `None`.
+//! An operation whose result has more than [`MAX_BITS`] bits above or below the line
+//! answers `None`.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The configuration of a reward from one table: what each key takes, its default, its JSON Schema.
 //!
-//! Must not know any particular reward. The table is the only place where a key is described.
+//! The table is the only place where a key is described.
 
 use crate::{Map, Value, kind, refuse_unknown_keys};
 

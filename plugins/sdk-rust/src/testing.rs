@@ -2,7 +2,7 @@
 //!
 //! A case is a line of JSON: `completion`, and optionally `config`, `columns`, `prompt`, `truncated` and
 //! `completion_tokens`, then what must come out: `reward`, `info`, `parts`. The tests of the host run the same
-//! tables through the component. Must not know any particular reward.
+//! tables through the component.
 
 pub mod adversarial;
 

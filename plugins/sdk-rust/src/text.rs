@@ -1,6 +1,6 @@
 //! Reading what a model wrote: tags, thoughts, boxed answers, numbers, words.
 //!
-//! Must not know what a right answer is. Every function is linear in the length of the text.
+//! Every function is linear in the length of the text.
 
 /// Where a mark first occurs. It looks for the first byte and then at the rest: far faster than the standard
 /// search where that byte is rare, as `<` is in what models write.

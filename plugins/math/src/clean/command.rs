@@ -1,6 +1,6 @@
 //! Commands that change how an answer looks and not what it is.
 //!
-//! Must not know what any other command means.
+//! They are listed here by name; a command that is in no list means something, and is left for the grammar.
 
 /// What becomes of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,4 @@
 //! Letters and signs beyond ASCII, and what LaTeX writes for them.
-//!
-//! Must not know commands or grammar.
 
 /// Signs and letters, each with the text that stands for it.
 const PLAIN: &[(char, &str)] = &[

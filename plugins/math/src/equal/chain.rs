@@ -1,6 +1,6 @@
 //! Equations, inequalities and chains of them.
 //!
-//! Must not know intervals beyond the inequalities that stand for them.
+//! A chain is reduced to what it says in the end before it is compared with the expected answer.
 
 use super::{Comparison, whole};
 use crate::node::{Node, Relation};

@@ -1,6 +1,4 @@
 //! Where expressions with variables are compared.
-//!
-//! Must not know what is compared there.
 
 use std::collections::BTreeSet;
 

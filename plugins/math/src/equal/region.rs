@@ -1,6 +1,6 @@
 //! Sets of real numbers: intervals, unions, inequalities, conditions, all of them as the same parts of a line.
 //!
-//! Must not know expressions beyond the values of their ends.
+//! Two sets are the same when these parts are, whichever way each of them was written.
 
 use std::cmp::Ordering;
 

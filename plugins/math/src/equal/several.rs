@@ -1,6 +1,6 @@
 //! Answers of several parts: vectors, cases, ratios, values by the names of variables.
 //!
-//! Must not know single expressions beyond asking for them.
+//! Each part is compared as a single expression would be, once it is known which parts belong together.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,4 @@
 //! Values with units: when one may be missing, and what one is worth in another.
-//!
-//! Must not know how units are written.
 
 use r1x_plugin::rational::Rational;
 

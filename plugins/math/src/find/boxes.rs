@@ -1,6 +1,6 @@
 //! Boxes: the last one, and those that make up a list with it.
 //!
-//! Must not know what the right answer is.
+//! A model may write an answer of several parts into several boxes, one after the other.
 
 use r1x_plugin::text::last_boxed;
 

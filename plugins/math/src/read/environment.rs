@@ -1,6 +1,6 @@
 //! Matrices, determinants and cases.
 //!
-//! Must not know what is done with them.
+//! They are read from rows and cells, as LaTeX writes them between `begin` and `end`.
 
 use super::Reader;
 use crate::node::Node;

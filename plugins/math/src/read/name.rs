@@ -1,6 +1,6 @@
 //! Words: functions, constants, variables, units, and answers that are nothing but words.
 //!
-//! Must not know brackets.
+//! A run of letters may be any of these, or several of them written together, and is taken apart here.
 
 use super::Reader;
 use crate::clean::words;

@@ -1,6 +1,4 @@
 //! Numbers as they are written: thousands, decimals, repeating decimals, bases.
-//!
-//! Must not know expressions.
 
 use r1x_plugin::integer::Integer;
 use r1x_plugin::rational::Rational;

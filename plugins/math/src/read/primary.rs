@@ -1,6 +1,6 @@
 //! What stands by itself: numbers, names, brackets, commands and their arguments.
 //!
-//! Must not know sums and products beyond asking for them.
+//! Sums, products and powers are made of these, and stand inside of brackets again.
 
 use super::Reader;
 use crate::clean::{SET_CLOSE, SET_OPEN};

@@ -1,6 +1,6 @@
 //! Units, as they are written after a value.
 //!
-//! Must not know what units are worth; `equal/unit.rs` does.
+//! What they are worth is known to `equal/unit.rs`.
 
 use super::Reader;
 

@@ -1,6 +1,4 @@
 //! Whole numbers that count: factorials, binomials, divisors, remainders.
-//!
-//! Must not know expressions beyond the steps that they may take.
 
 use r1x_plugin::integer::Integer;
 use r1x_plugin::rational::Rational;

@@ -1,6 +1,6 @@
 //! Determinants, by elimination.
 //!
-//! Must not know how a matrix is written.
+//! Expanding by minors would take time exponential in the number of rows.
 
 use super::{Point, Value};
 use crate::node::Node;

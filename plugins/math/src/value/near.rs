@@ -1,8 +1,8 @@
 //! A number known to about thirty digits: a complex number of any size, and how far off it may be.
 //!
-//! Every operation carries the error on, so that a comparison knows what is rounding and what is a difference.
-//! A sum in which a term is too small to leave a trace says so: `1 + e^{-100}` is 1 to thirty digits and more,
-//! and still not 1. Must not know expressions.
+//! Every operation carries the error on, so that a comparison knows what is rounding and what is a difference. A
+//! sum in which a term is too small to leave a trace says so: `1 + e^{-100}` is 1 to thirty digits and more, and
+//! still not 1.
 
 use crate::double::{Complex, Double, LN_2, PI};
 

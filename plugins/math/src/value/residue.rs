@@ -1,8 +1,7 @@
 //! Rational numbers of any size, known by what they leave when divided by two primes of 61 bits.
 //!
 //! Sums, products and powers of such remainders cost the same whatever the size, and two numbers that are made
-//! differently and agree in both remainders are the same number but for one chance in 10^36. Must not know
-//! expressions.
+//! differently and agree in both remainders are the same number but for one chance in 10^36.
 
 use r1x_plugin::integer::Integer;
 use r1x_plugin::rational::Rational;

@@ -1,6 +1,4 @@
 //! Completions that try to hurt: for the native tests of plugins, and for those of the host.
-//!
-//! Must not know any reward, nor anything outside the standard library.
 
 /// Completions that try to hurt: a reward must judge each of them, quickly and without a panic.
 pub fn adversarial() -> Vec<String> {
