@@ -136,7 +136,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        self.weights = packed_weights(layout, &checkpoint::load_weights(folder, layout, expected)?);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = packed(layout, &published.numbers(layout)?);
+        self.weights = packed_weights(layout, &published.numbers(layout)?);
         Ok(())
     }
 
@@ -157,16 +157,20 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let layout = &self.decoder.layout;
         let loaded = checkpoint::load(folder, layout, expected)?;
-        self.weights = packed(layout, &loaded.weights);
+        self.weights = packed_weights(layout, &loaded.weights);
         let frozen = loaded.frozen.iter();
-        self.frozen = frozen.map(|(name, one)| (name.clone(), packed(layout, one))).collect();
+        self.frozen =
+            frozen.map(|(name, one)| (name.clone(), packed_weights(layout, one))).collect();
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
 }
 
 /// Packs numbers for the kernels of the CPU.
-fn packed<E: Operand<Real = f32>>(layout: &Layout, numbers: &Numbers) -> Weights<E> {
+pub(crate) fn packed_weights<E: Operand<Real = f32>>(
+    layout: &Layout,
+    numbers: &Numbers,
+) -> Weights<E> {
     let mut weights = Weights::zeros(layout);
     weights.edit(layout, 1, |values, biases| {
         values.copy_from_slice(&numbers.values);

@@ -15,6 +15,7 @@ use crate::memory::Excess;
 use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
+mod model;
 mod plugin;
 
 const AFTER_HELP: &str = "\
@@ -168,6 +169,9 @@ enum Command {
         #[command(flatten)]
         compute: ComputeArgs,
     },
+    /// Read published models, as hubs have them
+    #[command(subcommand)]
+    Model(model::Verb),
     /// Write, build, test and measure reward plugins
     #[command(subcommand)]
     Plugin(plugin::Verb),
@@ -325,6 +329,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
             command::generate::generate(&global, &run, &ask, &compute.compute(), json)
         }
+        Command::Model(verb) => model::dispatch(verb),
         Command::Plugin(verb) => plugin::dispatch(&global, verb),
         Command::Rescore { run, plugin, with, grant, against } => {
             command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)

@@ -9,6 +9,7 @@ pub mod family;
 mod load;
 mod names;
 mod rope;
+pub mod score;
 #[cfg(test)]
 mod tests;
 

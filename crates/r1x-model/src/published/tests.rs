@@ -357,3 +357,43 @@ fn every_tensor_that_does_not_fit_is_named() {
     let error = tied.numbers(&Layout::new(&plan)).unwrap_err().to_string();
     assert!(error.contains("`tie_word_embeddings` is true, but lm_head.weight and"), "{error}");
 }
+
+/// The configuration of DeepSeek-V3, V3-Base, R1 and R1-Zero as it is published, without what nothing depends on.
+fn deepseek_v3() -> serde_json::Value {
+    serde_json::json!({
+        "model_type": "deepseek_v3", "vocab_size": 129280, "hidden_size": 7168,
+        "num_hidden_layers": 61, "intermediate_size": 18432, "moe_intermediate_size": 2048,
+        "first_k_dense_replace": 3, "moe_layer_freq": 1, "n_routed_experts": 256,
+        "n_shared_experts": 1, "num_experts_per_tok": 8, "n_group": 8, "topk_group": 4,
+        "topk_method": "noaux_tc", "scoring_func": "sigmoid", "norm_topk_prob": true,
+        "routed_scaling_factor": 2.5, "num_attention_heads": 128, "num_key_value_heads": 128,
+        "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64, "v_head_dim": 128, "attention_bias": false,
+        "rms_norm_eps": 1e-6, "hidden_act": "silu", "max_position_embeddings": 163840,
+        "rope_theta": 10000, "tie_word_embeddings": false, "num_nextn_predict_layers": 1,
+        "rope_scaling": {
+            "type": "yarn", "factor": 40, "original_max_position_embeddings": 4096,
+            "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0
+        },
+    })
+}
+
+#[test]
+fn deepseek_v3_has_the_parameters_and_the_scale_that_were_published() {
+    let text = deepseek_v3().to_string();
+    let read = Published::read(Path::new("m"), "config.json", text.as_bytes()).unwrap();
+    let plan = read.plan(TokenizerPlan::Vocabulary { pieces: Vec::new() }, Precision::Bf16);
+    let list = r1x_core::parameters::ParameterList::new(&plan);
+    let all = |counts: fn(&r1x_core::parameters::Counted<'_>) -> u64| -> u64 {
+        list.counted().map(|row| row.tensor.size() * counts(&row)).sum()
+    };
+    // 671.03 B with the biases that steer the selection, 37.55 B of them for a token.
+    assert_eq!(all(|row| row.count), 671_026_419_200);
+    let active = all(|row| row.active) as f64 / 1e9;
+    assert!((active - 37.55).abs() < 0.01, "{active}");
+    let r1x_core::plan::RopeScaling::Yarn(yarn) = &plan.rope.scaling else { panic!("YaRN") };
+    assert_eq!(yarn.rotation_factor, 1.0);
+    assert!((192f64.powf(-0.5) * yarn.score_factor - 0.135_233_8).abs() < 1e-7);
+    let r1x_core::plan::FeedForwardPlan::Moe(mixture) = &plan.feed_forward else { panic!("MoE") };
+    assert_eq!((mixture.dense_layers.len(), mixture.groups, mixture.groups_per_token), (3, 8, 4));
+}

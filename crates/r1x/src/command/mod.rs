@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod generate;
 pub mod info;
 pub mod ls;
+pub mod model;
 pub mod plan;
 pub mod plot;
 pub mod plugin;

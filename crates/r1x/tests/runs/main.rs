@@ -8,5 +8,6 @@ mod foreign;
 mod interrupt;
 mod limits;
 mod looks;
+mod model;
 mod resume;
 mod store;

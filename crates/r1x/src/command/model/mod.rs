@@ -1,0 +1,3 @@
+//! `r1x model`: the verbs, one file each.
+
+pub mod score;
