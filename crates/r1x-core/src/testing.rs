@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
-    GrpoPlan, JudgedBy, KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure,
-    OptimizerPlan, PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan, RopePairs, RopePlan,
-    RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind,
-    StagePlan, SurrogatePlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal,
-    in_order,
+    GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan,
+    MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan,
+    RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
+    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TokenizerPlan, TraceStyle, Truncated,
+    WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -52,6 +52,7 @@ pub fn run(stages: Vec<StagePlan>) -> RunPlan {
 /// A model of one narrow dense layer in `f32` that knows two words.
 pub fn tiny_model() -> ModelPlan {
     ModelPlan {
+        initial: InitialWeights::Random,
         tokenizer: numbers(2),
         vocabulary_size: 3,
         hidden_size: 8,

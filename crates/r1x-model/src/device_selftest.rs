@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan,
-    OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind, SchedulePlan,
-    Scoring, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, MlaPlan, ModelPlan,
+    MoePlan, OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, Scoring, TokenizerPlan,
 };
 use r1x_core::port::{GenerateRequest, WeightChoice};
 use r1x_core::{
@@ -98,6 +98,7 @@ fn finite(difference: f64) -> f64 {
 
 fn dense() -> ModelPlan {
     ModelPlan {
+        initial: InitialWeights::Random,
         tokenizer: TokenizerPlan::Vocabulary { pieces: (0..31).map(|i| i.to_string()).collect() },
         vocabulary_size: 32,
         hidden_size: 64,

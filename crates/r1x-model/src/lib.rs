@@ -8,6 +8,7 @@ pub mod device_selftest;
 pub mod error;
 pub mod family;
 mod generate;
+mod initial;
 pub mod layout;
 pub mod load;
 pub mod model;

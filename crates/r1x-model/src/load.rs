@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan,
-    OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind, SchedulePlan,
-    Scoring, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, MlaPlan, ModelPlan,
+    MoePlan, OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, Scoring, TokenizerPlan,
 };
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, PortError, Rng, TrainingBatch, TrainingSequence};
@@ -48,6 +48,7 @@ impl Shape {
     pub fn plan(self, precision: Precision) -> ModelPlan {
         let pieces = (1..VOCABULARY).map(|piece| piece.to_string()).collect();
         let wide = ModelPlan {
+            initial: InitialWeights::Random,
             tokenizer: TokenizerPlan::Vocabulary { pieces },
             vocabulary_size: VOCABULARY,
             hidden_size: 512,

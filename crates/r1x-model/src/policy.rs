@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
 use r1x_core::{
-    Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
+    Completion, Encoder, Learner, PortError, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
 };
 use r1x_ops::Operand;
@@ -26,6 +26,7 @@ use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
+use crate::initial;
 use crate::layout::Layout;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
@@ -41,7 +42,8 @@ pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) frozen: BTreeMap<String, Weights<E>>,
     pub(crate) optimizer: Optimizer,
     pub(crate) home: Home,
-    /// Of the weights that the policy began with.
+    /// The weights that the policy began with, and the seed of draws.
+    initial: InitialWeights,
     seed: u64,
     tokenizer: Tokenizer,
     gradient: Vec<f32>,
@@ -72,7 +74,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     ) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
         let decoder = Decoder::new(plan);
-        let weights = Weights::random(&decoder.layout, &Rng::new(seed));
+        let weights = initial::weights(&plan.initial, &decoder.layout, seed)?;
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
             FeedForwardPlan::Dense { .. } => 0.0,
@@ -87,6 +89,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             weights,
             tokenizer,
             home: Home::at(folder),
+            initial: plan.initial.clone(),
             seed,
             bias_speed,
         })
@@ -398,7 +401,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         match weights {
             EarlierWeights::Initial => {
-                self.weights = Weights::random(&self.decoder.layout, &Rng::new(self.seed));
+                self.weights = initial::weights(&self.initial, &self.decoder.layout, self.seed)?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());

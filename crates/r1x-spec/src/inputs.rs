@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use r1x_core::Capability;
-use r1x_core::plan::DataPlan;
+use r1x_core::plan::{DataPlan, ModelPlan};
 
 /// What a reward plugin says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,17 @@ pub struct DataFacts {
     pub problems: Option<(usize, usize)>,
 }
 
+/// What is known of a published model once its configuration was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFacts {
+    /// Its plan, with its weights, but for its tokenizer and its precision.
+    pub plan: ModelPlan,
+    /// Its `tokenizer.json`, where it has one.
+    pub tokenizer: Option<PathBuf>,
+    /// The token that ends a text, as `tokenizer.json` writes it, where its files say one.
+    pub eos: Option<String>,
+}
+
 /// Why a data set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataRefusal {
@@ -89,6 +100,14 @@ pub trait Inputs {
     /// # Errors
     /// When it is no tokenizer or has no such end-of-sequence token.
     fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String>;
+
+    /// Looks at a published model: its configuration and the hash of its weights.
+    ///
+    /// # Errors
+    /// When it has no configuration or no weights, or its configuration says a model that is not known.
+    fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
+        Err(Refusal::from(format!("{} cannot be read here", folder.display())))
+    }
 
     /// Looks at a data set whose plan says everything but the hash of its file, and checks every row of a file.
     ///

@@ -38,7 +38,7 @@ pub use estimate::{
     DataSize, Estimate, Parameters, StageEstimate, TensorShape, Work, estimate, forward_flops,
     parameters,
 };
-pub use inputs::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
+pub use inputs::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
 pub use memory::{Memory, memory};
 pub use read::At;
 pub use schema::schema;

@@ -37,7 +37,7 @@ record! {
         seed: u64 => soft(1);
         /// Labels for people. They are recorded with the run and change nothing in it.
         tags: Texts => soft(Texts::default());
-        /// The policy, a decoder-only transformer that is trained from random weights.
+        /// The policy, a decoder-only transformer, with random weights or those of a published model.
         model: ModelSpec => part;
         /// The data sets, by id. An id is used as `<id>.train` and `<id>.heldout`.
         data: Dict<DataSpec> => nested;
@@ -59,25 +59,34 @@ record! {
 record! {
     /// A decoder-only transformer.
     pub struct ModelSpec {
-        /// How text becomes tokens.
-        tokenizer: TokenizerSpec => required;
-        /// The width of the residual stream, numbers per token.
-        hidden_size: usize => required, SIZE;
-        /// The number of decoder layers.
-        layers: usize => required, PARTS;
-        /// The longest prompt plus completion, in tokens.
-        context_length: usize => required, SIZE;
-        /// The attention of every layer, which is one of two kinds.
-        attention: AttentionSpec => required;
-        /// The feed-forward part of every layer, which is one of two kinds.
-        feed_forward: FeedForwardSpec => required;
-        /// Whether the output head shares the matrix of the embeddings.
+        /// The folder of a published model, relative to this file: `config.json`, weights and `tokenizer.json`, as
+        /// transformers writes them. Shape, weights and tokenizer come from there. Left out, the shape is written here
+        /// and the weights are random.
+        from: String => optional;
+        /// How text becomes tokens. Left out, it is the `tokenizer.json` of `from`; without `from` it is needed.
+        tokenizer: TokenizerSpec => optional;
+        /// The width of the residual stream, numbers per token. Left out, it is the one of `from`,
+        /// beside which it does not stand; without `from` it is needed.
+        hidden_size: usize => optional, SIZE;
+        /// The number of decoder layers. Left out, it is the one of `from`,
+        /// beside which it does not stand; without `from` it is needed.
+        layers: usize => optional, PARTS;
+        /// The longest prompt plus completion, in tokens. Left out, it is the one of `from`, and beside `from` it is no
+        /// longer than that one; without `from` it is needed.
+        context_length: usize => optional, SIZE;
+        /// The attention of every layer, which is one of two kinds. Left out, it is the one of `from`,
+        /// beside which it does not stand; without `from` it is needed.
+        attention: AttentionSpec => optional;
+        /// The feed-forward part of every layer, which is one of two kinds. Left out, it is the one of `from`,
+        /// beside which it does not stand; without `from` it is needed.
+        feed_forward: FeedForwardSpec => optional;
+        /// Whether the output head shares the matrix of the embeddings. `from` says it itself.
         tie_embeddings: bool => default(true);
-        /// The base of the rotary frequencies: a larger one turns more slowly.
+        /// The base of the rotary frequencies: a larger one turns more slowly. `from` says it itself.
         rope_theta: f64 => default(10_000.0), Range::from(1.0).to(1e12);
-        /// The number added to the mean square in RMSNorm, so that nothing is divided by 0.
+        /// The number added to the mean square in RMSNorm, so that nothing is divided by 0. `from` says it itself.
         norm_eps: f64 => default(1e-6), Range::from(1e-12).to(1.0);
-        /// The standard deviation of the initial weights.
+        /// The standard deviation of random weights.
         init_std: f64 => default(0.02), Range::from(1e-6).to(10.0);
         /// What the factors of matrix products are. Sums, the router of a mixture of experts, master weights and
         /// moments are f32 in both.

@@ -12,6 +12,9 @@ use r1x_spec::Style;
 
 const BASE: &str = include_str!("base.yaml");
 
+/// The model of the base spec.
+const MODEL: &str = "  tokenizer: {data: countdown}\n  hidden_size: 128\n  layers: 2\n  context_length: 64\n  attention:\n    mla: {heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}\n  feed_forward:\n    moe: {routed_experts: 8, experts_per_token: 2, expert_intermediate_size: 96}\n";
+
 /// A file with more columns than the base spec lists.
 const MANY: &str = "{\"question\": 1, \"nums\": [1], \"target\": 1}\n{}\n{}\n";
 
@@ -91,6 +94,18 @@ const CASES: &[Case] = &[
     ),
     edit("weights of no stage", &[("  - id: rl\n", "  - id: rl\n    weights: cold-strat\n")]),
     edit("stage with the name of the first weights", &[("- id: rl\n", "- id: base\n")]),
+    edit(
+        "shape beside a published model",
+        &[("  layers: 2\n", "  layers: 2\n  from: models/tiny\n")],
+    ),
+    edit("published model that is not there", &[(MODEL, "  from: models/none\n")]),
+    edit(
+        "published model with a longer context",
+        &[(MODEL, "  from: models/tiny\n  context_length: 1024\n")],
+    ),
+    edit("published model without a tokenizer", &[(MODEL, "  from: models/wordless\n")]),
+    edit("published model that does not end", &[(MODEL, "  from: models/endless\n")]),
+    edit("model without a shape", &[("  layers: 2\n", ""), ("  hidden_size: 128\n", "")]),
     edit("no stages", &[("stages:\n", "stages: []\nevals2:\n")]),
     edit("duplicate key", &[("      steps: 400", "      steps: 400\n      steps: 500")]),
     edit("duplicate id", &[("id: rl", "id: cold-start")]),

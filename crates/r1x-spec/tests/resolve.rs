@@ -349,6 +349,23 @@ fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
 
 /// `k1` as a term of the loss pulls nowhere on average: the run goes on, and it is said where that is written.
 #[test]
+fn a_published_model_gives_shape_weights_and_tokenizer() {
+    let text = experiment("countdown");
+    let (before, rest) = text.split_once("\nmodel:").unwrap();
+    let (_, after) = rest.split_once("\ndata:").unwrap();
+    let model = "\nmodel:\n  from: models/tiny\n  context_length: 256\n  precision: f32\ndata:";
+    let world = World::new().with(SPEC, &format!("{before}{model}{after}"));
+    let plan = world.resolve(&[]).unwrap_or_else(|report| panic!("{}", render(&report))).plan;
+    let InitialWeights::Published { folder, sha256 } = &plan.model.initial else { panic!() };
+    assert_eq!((folder.as_str(), sha256.len()), ("experiments/models/tiny", 64));
+    let TokenizerPlan::File { path, eos, .. } = &plan.model.tokenizer else { panic!() };
+    let path = path.as_str();
+    assert_eq!((path, &eos[..]), ("experiments/models/tiny/tokenizer.json", "<end>"));
+    assert_eq!((plan.model.context_length, plan.model.precision), (256, Precision::F32));
+    assert_eq!((plan.model.hidden_size, plan.model.vocabulary_size), (8, 1000));
+}
+
+#[test]
 fn a_stage_begins_with_the_weights_it_names_or_those_of_the_one_before() {
     let from = |overrides: &[&str]| {
         let stages = shipped("countdown", overrides).plan.stages;

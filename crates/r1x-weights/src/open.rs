@@ -205,6 +205,12 @@ impl WeightFiles {
         Ok(self)
     }
 
+    /// The names of the files that the numbers are in, without their folder.
+    pub fn file_names(&self) -> impl Iterator<Item = String> {
+        let name = |file: &Opened| file.path.file_name().map(|name| name.to_string_lossy().into());
+        self.files.iter().filter_map(name)
+    }
+
     /// The file, index or single weights file that was opened.
     pub fn path(&self) -> &Path {
         &self.path

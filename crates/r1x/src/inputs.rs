@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use r1x_build::Source;
-use r1x_core::plan::{DataPlan, LimitsPlan, RunPlan, SourcePlan};
-use r1x_core::{Capability, digest};
+use r1x_core::plan::{
+    DataPlan, LimitsPlan, ModelPlan, Precision, RunPlan, SourcePlan, TokenizerPlan,
+};
+use r1x_core::{Capability, PortError, digest};
+use r1x_model::published::{Published, eos_token};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
-use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal};
+use r1x_spec::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
 use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
 
@@ -143,6 +146,22 @@ impl Inputs for World {
         r1x_model::Tokenizer::from_bytes(bytes, eos)
             .map(|tokenizer| tokenizer.len())
             .map_err(|error| error.to_string())
+    }
+
+    fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
+        let told = |error: r1x_model::ModelError| {
+            let PortError { message, hint, .. } = error.into();
+            Refusal { message, help: hint }
+        };
+        let published = Published::open(folder).map_err(told)?;
+        let none = TokenizerPlan::Vocabulary { pieces: Vec::new() };
+        let plan = published.plan(none, Precision::F32);
+        let tokenizer = Some(folder.join("tokenizer.json")).filter(|path| path.exists());
+        Ok(ModelFacts {
+            plan: ModelPlan { initial: published.begin_with().map_err(told)?, ..plan },
+            tokenizer,
+            eos: eos_token(folder),
+        })
     }
 
     fn data(&self, id: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {

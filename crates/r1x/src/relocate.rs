@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{RunPlan, SourcePlan, TokenizerPlan};
+use r1x_core::plan::{InitialWeights, RunPlan, SourcePlan, TokenizerPlan};
 
 /// Folders in which relative paths of a plan may begin, the likeliest first: where the run was started, here, and every
 /// folder above its store.
@@ -33,6 +33,9 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
         place(&mut judge.checkpoint);
         &mut judge.model.tokenizer
     });
+    if let InitialWeights::Published { folder, .. } = &mut plan.model.initial {
+        moved(folder, folders);
+    }
     judged.chain([&mut plan.model.tokenizer]).for_each(|planned| tokenizer(planned, folders));
 }
 

@@ -29,9 +29,9 @@ pub use eval::{EvalPlan, EvalWhen};
 pub use graph::WeightsError;
 pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};
 pub use model::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, JudgePlan, MlaPlan, ModelPlan, MoePlan,
-    Precision, QkNorm, RopePairs, RopePlan, RopeScaling, Scoring, TokenizerPlan, WindowPlan,
-    YarnPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, JudgePlan, MlaPlan,
+    ModelPlan, MoePlan, Precision, QkNorm, RopePairs, RopePlan, RopeScaling, Scoring,
+    TokenizerPlan, WindowPlan, YarnPlan,
 };
 pub use optimizer::{OptimizerPlan, ScheduleKind, SchedulePlan};
 pub use record::{CheckpointPlan, RecordPlan};

@@ -1,12 +1,14 @@
 //! The models of a run: the policy that learns, and frozen models that rewards may ask.
 //!
-//! Shapes only. What numbers a shape has, and how they are computed, is the business of the crate that runs models.
+//! Shapes, and where first weights come from. What numbers a shape has, and how they are computed, is the business of the crate that runs models.
 
 use serde::{Deserialize, Serialize};
 
-/// The policy: a decoder-only transformer trained from random weights.
+/// The policy: a decoder-only transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelPlan {
+    /// The weights that it begins with.
+    pub initial: InitialWeights,
     /// How text becomes tokens.
     pub tokenizer: TokenizerPlan,
     /// Rows of the embedding matrix and of the output head, one for each token that the model knows.
@@ -34,6 +36,21 @@ pub struct ModelPlan {
     /// Compute a layer's activations again in the backward pass instead of keeping them. Changes memory and time,
     /// not results.
     pub recompute_activations: bool,
+}
+
+/// The weights that a model begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialWeights {
+    /// Draws from the seed of the run.
+    Random,
+    /// The ones of a published model.
+    Published {
+        /// Its folder, with `config.json` and weights.
+        folder: String,
+        /// sha256 over the hashes of its files, hex.
+        sha256: String,
+    },
 }
 
 /// What the factors of matrix products are rounded to.

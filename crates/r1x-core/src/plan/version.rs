@@ -242,6 +242,9 @@ fn condition_from_2(reward: &mut Value) {
 fn model_from_2(model: &mut Value) {
     affinities_from_2(model);
     rope_from_2(model);
+    if let Value::Object(model) = &mut *model {
+        add(model, "initial", json!("random"));
+    }
     let norm_eps = model.get("norm_eps").cloned().unwrap_or_default();
     if let Some(Value::Object(gqa)) = model.pointer_mut("/attention/gqa") {
         let rotary = gqa.get("head_dim").cloned().unwrap_or_default();

@@ -5,7 +5,9 @@
 //! renamed. An unknown `model_type`, activation or kind of rotary positions is an error that lists what is known.
 
 mod config;
+mod ending;
 pub mod family;
+mod hash;
 mod load;
 mod names;
 mod rope;
@@ -16,11 +18,12 @@ mod tests;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{ModelPlan, Precision, TokenizerPlan};
+use r1x_core::plan::{InitialWeights, ModelPlan, Precision, TokenizerPlan};
 use r1x_weights::WeightFiles;
 use serde_json::{Map, Value};
 
 use self::config::Keys;
+pub use self::ending::eos_token;
 use self::family::{FAMILIES, Family, Shape};
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
@@ -89,10 +92,21 @@ impl Published {
         }
     }
 
-    /// The plan of the model with a tokenizer, whose products have factors of this precision.
+    /// The weights of the folder as what a plan begins with: their hash is taken, and no number is read.
+    ///
+    /// # Errors
+    /// When a file of its weights cannot be read.
+    pub fn begin_with(&self) -> Result<InitialWeights, ModelError> {
+        let folder = self.folder.display().to_string();
+        Ok(InitialWeights::Published { folder, sha256: hash::sha256(&self.folder)? })
+    }
+
+    /// The plan of the model with a tokenizer, whose products have factors of this precision, and whose weights are
+    /// random.
     pub fn plan(&self, tokenizer: TokenizerPlan, precision: Precision) -> ModelPlan {
         let Shape { attention, feed_forward, rope, norm_eps } = self.shape.clone();
         ModelPlan {
+            initial: InitialWeights::Random,
             tokenizer,
             vocabulary_size: self.vocabulary_size,
             hidden_size: self.hidden_size,
@@ -107,6 +121,24 @@ impl Published {
             precision,
             recompute_activations: false,
         }
+    }
+
+    /// The weights that a plan says, in the order of a layout, from a folder that must be the one of the plan.
+    ///
+    /// # Errors
+    /// When its files are others than those of the plan, and as those of [`Published::numbers`].
+    pub(crate) fn planned(
+        folder: &str,
+        sha256: &str,
+        layout: &Layout,
+    ) -> Result<Numbers, ModelError> {
+        let published = Self::open(Path::new(folder))?;
+        let found = hash::sha256(&published.folder)?;
+        if found != sha256 {
+            let reason = format!("it has changed: its sha256 is {found}, the plan says {sha256}");
+            return Err(ModelError::Published { path: folder.to_owned(), reason });
+        }
+        published.numbers(layout)
     }
 
     /// The weights of the folder, in the order of a layout of this model.

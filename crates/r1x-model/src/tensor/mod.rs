@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
 use r1x_core::{
-    Completion, Encoder, Learner, PortError, Rng, Sampler, Scorer, Stream, TrainingBatch,
+    Completion, Encoder, Learner, PortError, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
 };
 
@@ -27,11 +27,11 @@ use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
+use crate::initial;
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, first_not_finite, load_metrics};
-use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on a device.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ pub struct TensorPolicy {
     bias_speed: f32,
     tokenizer: Tokenizer,
     pub(crate) home: Home,
-    /// Of the weights that the policy began with.
+    /// The weights that the policy began with, and the seed of draws.
+    initial: InitialWeights,
     seed: u64,
     context_length: usize,
     device: Device,
@@ -69,7 +70,7 @@ impl TensorPolicy {
     ) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
         let layout = Layout::new(plan);
-        let weights = Weights::<f32>::random(&layout, &Rng::new(seed));
+        let weights = initial::weights::<f32>(&plan.initial, &layout, seed)?;
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
@@ -92,6 +93,7 @@ impl TensorPolicy {
             bias_speed,
             tokenizer,
             home: Home::at(folder),
+            initial: plan.initial.clone(),
             seed,
         })
     }
@@ -482,7 +484,8 @@ impl Learner for TensorPolicy {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         match weights {
             EarlierWeights::Initial => {
-                let weights = Weights::<f32>::random(self.model.layout(), &Rng::new(self.seed));
+                let weights =
+                    initial::weights::<f32>(&self.initial, self.model.layout(), self.seed)?;
                 let (values, biases) = (weights.values().to_vec(), weights.biases().to_vec());
                 self.set_weights(&Numbers { values, biases })?;
             }

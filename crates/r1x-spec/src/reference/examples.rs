@@ -29,6 +29,18 @@ stages:
         path: "model",
         text: "
 model:
+  from: ../models/smollm2      # config.json, weights and tokenizer.json
+  context_length: 512
+  tokenizer: null              # what countdown.yaml says of its own model
+  hidden_size: null
+  layers: null
+  attention: null
+  feed_forward: null",
+    },
+    Example {
+        path: "model",
+        text: "
+model:
   tokenizer: {data: countdown}
   hidden_size: 192
   layers: 3

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use r1x_core::plan::JudgePlan;
-use r1x_core::plan::ModelPlan;
+use r1x_core::plan::{InitialWeights, ModelPlan};
 
 use super::Resolver;
 use crate::read::At;
@@ -29,7 +29,8 @@ impl Resolver<'_, '_> {
         Some(JudgePlan {
             checkpoint: Path::new(&written).display().to_string(),
             sha256: self.inputs.sha256(&bytes),
-            model: model?,
+            // Its weights are those of its checkpoint.
+            model: ModelPlan { initial: InitialWeights::Random, ..model? },
         })
     }
 }

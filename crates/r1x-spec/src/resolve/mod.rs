@@ -70,7 +70,6 @@ impl<'r, 'a> Resolver<'r, 'a> {
     /// The plan, or `None` after reporting.
     pub fn run(mut self, spec: &RunSpec) -> Option<Outcome> {
         self.evals = spec.evals.0.iter().map(|(id, _)| id.0.clone()).collect();
-        self.context_length = spec.model.as_ref().map(|model| *model.context_length);
         self.data =
             spec.data.0.iter().map(|(id, data)| self.read_data(id, data.as_ref())).collect();
         self.judges = spec.judges.0.iter().map(|(id, _)| id.0.clone()).collect();
@@ -82,6 +81,10 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .collect();
         self.check_conditions();
         let model = spec.model.as_ref().and_then(|model| self.model(model));
+        // A model with a mistake may still say how long a sequence is.
+        let written = spec.model.as_ref().and_then(|model| model.context_length.as_ref());
+        let known = model.as_ref().map(|model| model.context_length);
+        self.context_length = known.or(written.map(|length| **length));
         let judges: Vec<_> = spec
             .judges
             .0

@@ -1,8 +1,10 @@
 //! The model: its shapes must fit together and its tokenizer must exist.
 
+use std::path::Path;
+
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan, RopePlan,
-    Scoring, TokenizerPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, MlaPlan, ModelPlan,
+    MoePlan, RopePlan, Scoring, TokenizerPlan,
 };
 
 use super::{MAX_INPUT_BYTES, Resolver};
@@ -20,27 +22,142 @@ const EOS: &str = "<eos>";
 
 impl Resolver<'_, '_> {
     /// The model.
-    pub(super) fn model(&mut self, spec: &ModelSpec) -> Option<ModelPlan> {
-        let tokenizer = self.tokenizer(&spec.tokenizer);
-        let attention = self.attention(&spec.attention, *spec.norm_eps);
-        let feed_forward = self.feed_forward(&spec.feed_forward, *spec.layers);
-        let (tokenizer, vocabulary_size) = tokenizer?;
-        let pairs = attention.usual_pairs();
+    pub(super) fn model(&mut self, spec: &At<ModelSpec>) -> Option<ModelPlan> {
+        match &spec.from {
+            Some(from) => self.published(spec, from),
+            None => self.described(spec),
+        }
+    }
+
+    /// A model whose shape is written in the spec.
+    fn described(&mut self, spec: &At<ModelSpec>) -> Option<ModelPlan> {
+        let tokenizer = self.needed(spec, "tokenizer", spec.tokenizer.as_ref());
+        let tokenizer = tokenizer.and_then(|tokenizer| self.tokenizer(tokenizer));
+        let attention = self.needed(spec, "attention", spec.attention.as_ref());
+        let attention = attention.map(|one| self.attention(one, *spec.norm_eps));
+        let layers = self.needed(spec, "layers", spec.layers.as_ref()).map(|layers| **layers);
+        let feed_forward = self.needed(spec, "feed_forward", spec.feed_forward.as_ref());
+        // A count that is missing was reported; no layer is dense beyond it.
+        let depth = layers.unwrap_or(usize::MAX);
+        let feed_forward = feed_forward.map(|one| self.feed_forward(one, depth));
+        let hidden_size = self.needed(spec, "hidden_size", spec.hidden_size.as_ref());
+        let context = self.needed(spec, "context_length", spec.context_length.as_ref());
+        let ((tokenizer, vocabulary_size), attention) = (tokenizer?, attention?);
         Some(ModelPlan {
+            initial: InitialWeights::Random,
             tokenizer,
             vocabulary_size,
-            hidden_size: *spec.hidden_size,
-            layers: *spec.layers,
-            context_length: *spec.context_length,
+            hidden_size: **hidden_size?,
+            layers: layers?,
+            context_length: **context?,
+            rope: RopePlan::unscaled(*spec.rope_theta, attention.usual_pairs()),
             attention,
-            feed_forward,
+            feed_forward: feed_forward?,
             tie_embeddings: *spec.tie_embeddings,
-            rope: RopePlan::unscaled(*spec.rope_theta, pairs),
             norm_eps: *spec.norm_eps,
             init_std: *spec.init_std,
             precision: *spec.precision,
             recompute_activations: *spec.recompute_activations,
         })
+    }
+
+    /// A key of a model that is needed where the model is not a published one.
+    fn needed<'s, T>(
+        &mut self,
+        spec: &At<ModelSpec>,
+        key: &str,
+        written: Option<&'s At<T>>,
+    ) -> Option<&'s At<T>> {
+        if written.is_none() {
+            let message = format!("`{}` needs the key `{key}`", spec.path);
+            let help = "write it, or take the whole model from a folder: model: {from: PATH}";
+            self.error(codes::MISSING_KEY, spec.span, message).help(help);
+        }
+        written
+    }
+
+    /// A published model, with what the spec says otherwise.
+    fn published(&mut self, spec: &At<ModelSpec>, from: &At<String>) -> Option<ModelPlan> {
+        let shape = [
+            spec.hidden_size.as_ref().map(|key| (key.span, "hidden_size")),
+            spec.layers.as_ref().map(|key| (key.span, "layers")),
+            spec.attention.as_ref().map(|key| (key.span, "attention")),
+            spec.feed_forward.as_ref().map(|key| (key.span, "feed_forward")),
+        ];
+        for (span, key) in shape.into_iter().flatten() {
+            let message = format!("`{key}` goes only without `from`");
+            let help = "the shape of a published model is in its config.json; take the key out";
+            self.error(codes::ONE_OF, span, message).help(help);
+        }
+        let folder = self.reader.sources.path(from.span.source, from);
+        let facts = match self.inputs.published(&folder) {
+            Ok(facts) => facts,
+            Err(refusal) => {
+                let message =
+                    format!("the model {} cannot be used: {}", quoted(from), refusal.message);
+                let diagnostic = self.error(codes::MISSING_FILE, from.span, message);
+                diagnostic.input();
+                if let Some(help) = refusal.help {
+                    diagnostic.help(help);
+                }
+                return None;
+            }
+        };
+        let mut plan = facts.plan;
+        if let Some(written) = &spec.context_length {
+            if **written > plan.context_length {
+                let longest = plan.context_length;
+                let message = format!("the model takes {longest} tokens, not {}", **written);
+                self.error(codes::SHAPE, written.span, message);
+            }
+            plan.context_length = **written;
+        }
+        let (tokenizer, tokens) = match (&spec.tokenizer, facts.tokenizer, facts.eos) {
+            (Some(written), _, _) => self.tokenizer(written)?,
+            (None, Some(path), Some(eos)) => self.tokenizer_of(&path, from, &eos)?,
+            (None, None, _) => {
+                let message = format!("{} has no tokenizer.json", quoted(from));
+                let help = "name one: model.tokenizer: {file: PATH, eos: TOKEN}";
+                self.error(codes::TOKENIZER, from.span, message).input().help(help);
+                return None;
+            }
+            (None, Some(_), None) => {
+                let message =
+                    format!("the files of {} do not say which token ends a text", quoted(from));
+                let help = "say it: model.tokenizer: {file: PATH, eos: TOKEN}";
+                self.error(codes::TOKENIZER, from.span, message).input().help(help);
+                return None;
+            }
+        };
+        if tokens > plan.vocabulary_size {
+            let rows = plan.vocabulary_size;
+            let message = format!("the tokenizer has {tokens} tokens, the model knows {rows}");
+            self.error(codes::TOKENIZER, from.span, message).input();
+        }
+        (plan.tokenizer, plan.precision) = (tokenizer, *spec.precision);
+        plan.recompute_activations = *spec.recompute_activations;
+        Some(plan)
+    }
+
+    /// The tokenizer of a published model.
+    fn tokenizer_of(
+        &mut self,
+        path: &Path,
+        from: &At<String>,
+        eos: &str,
+    ) -> Option<(TokenizerPlan, usize)> {
+        let (shown, bytes) = self.read_path(path, from.span, MAX_INPUT_BYTES)?;
+        match self.inputs.tokenizer(&bytes, eos) {
+            Ok(size) => {
+                let sha256 = self.inputs.sha256(&bytes);
+                Some((TokenizerPlan::File { path: shown, sha256, eos: eos.to_owned() }, size))
+            }
+            Err(error) => {
+                let message = format!("{shown} cannot be used as a tokenizer: {error}");
+                self.error(codes::TOKENIZER, from.span, message).input();
+                None
+            }
+        }
     }
 
     fn tokenizer(&mut self, spec: &TokenizerSpec) -> Option<(TokenizerPlan, usize)> {

@@ -9,9 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use r1x_core::Capability;
-use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::plan::{DataPlan, InitialWeights, ModelPlan, SourcePlan};
+use r1x_core::testing::tiny_model;
 use r1x_spec::{
-    DataFacts, DataRefusal, Inputs, PluginFacts, Refusal, Report, Resolved, Style, resolve,
+    DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, Report, Resolved, Style,
+    resolve,
 };
 
 /// The name under which tests give their spec.
@@ -36,6 +38,14 @@ impl World {
         }
         for name in EXPERIMENTS {
             world.add(&format!("experiments/{name}.yaml"), &experiment(name));
+        }
+        // Published models: a whole one, one without words, and one whose texts never end.
+        for folder in ["models/tiny", "models/wordless", "../models/smollm2"] {
+            world.add(&format!("experiments/{folder}/config.json"), "<end>");
+        }
+        world.add("experiments/models/endless/config.json", "");
+        for folder in ["models/tiny", "models/endless", "../models/smollm2"] {
+            world.add(&format!("experiments/{folder}/tokenizer.json"), "... <end> ...");
         }
         world
     }
@@ -84,6 +94,22 @@ impl Inputs for World {
     fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
         let text = String::from_utf8_lossy(bytes);
         if text.contains(eos) { Ok(1000) } else { Err(format!("it has no token `{eos}`")) }
+    }
+
+    /// A published model is a folder with a configuration, whatever is in it; its text is the token that ends texts.
+    fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
+        let config = folder.join("config.json");
+        let missing = || Refusal::new(format!("{} is not there", config.display()), "look again");
+        let eos = self.files.get(&config).ok_or_else(missing)?;
+        let (folder, sha256) = (folder.display().to_string(), self.sha256(eos));
+        let tokenizer = Path::new(&folder).join("tokenizer.json");
+        let initial = InitialWeights::Published { folder, sha256 };
+        let shape = ModelPlan { vocabulary_size: 1000, context_length: 512, ..tiny_model() };
+        Ok(ModelFacts {
+            plan: ModelPlan { initial, ..shape },
+            tokenizer: self.files.contains_key(&tokenizer).then_some(tokenizer),
+            eos: Some(String::from_utf8_lossy(eos).into_owned()).filter(|eos| !eos.is_empty()),
+        })
     }
 
     /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.

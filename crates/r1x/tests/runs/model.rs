@@ -32,7 +32,8 @@ fn score(model: &Path, lines: &str, more: &[&str]) -> Output {
 
 #[test]
 fn tokens_are_scored_a_json_object_a_line() {
-    let output = score(&golden("qwen3"), "[1, 2, 3, 4]\n\n[5]\n[6, 7]\n", &["--json", "--grad-norms"]);
+    let output =
+        score(&golden("qwen3"), "[1, 2, 3, 4]\n\n[5]\n[6, 7]\n", &["--json", "--grad-norms"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

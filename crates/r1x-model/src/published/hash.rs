@@ -1,0 +1,41 @@
+//! The hash of a published model: over its configuration and the files of its weights, whatever else lies beside them.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use r1x_core::digest::Hasher;
+use r1x_weights::WeightFiles;
+
+use super::CONFIG;
+use crate::error::ModelError;
+
+/// Bytes that are read at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// sha256 over a line for each file, its name and its sha256, in the order of names.
+pub(super) fn sha256(folder: &Path) -> Result<String, ModelError> {
+    let files = WeightFiles::open(folder)?;
+    let mut names: BTreeSet<String> = files.file_names().collect();
+    names.insert(CONFIG.to_owned());
+    // An index decides where a tensor is that two files have.
+    names.extend(files.path().file_name().map(|name| name.to_string_lossy().into_owned()));
+    let mut whole = Hasher::default();
+    for name in names {
+        let line = format!("{} {name}\n", of_file(&folder.join(&name))?);
+        whole.update(line.as_bytes());
+    }
+    Ok(whole.finish())
+}
+
+fn of_file(path: &Path) -> Result<String, ModelError> {
+    let error = |source| ModelError::Io { path: path.display().to_string(), source };
+    let mut file = r1x_files::open(path).map_err(error)?;
+    let (mut hasher, mut piece) = (Hasher::default(), vec![0; PIECE_BYTES]);
+    loop {
+        match file.read(&mut piece).map_err(error)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&piece[..count]),
+        }
+    }
+}
