@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use r1x_core::digest::Hasher;
-use r1x_weights::WeightFiles;
+use r1x_weights::{Format, WeightFiles};
 
 use super::CONFIG;
 use crate::error::ModelError;
@@ -13,11 +13,14 @@ use crate::error::ModelError;
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// sha256 over a line for each file, its name and its sha256, in the order of names.
-pub(super) fn sha256(folder: &Path) -> Result<String, ModelError> {
-    let files = WeightFiles::open(folder)?;
+/// sha256 over a line for each file, its name and its sha256, in the order of names. A GGUF file says everything itself.
+pub(super) fn sha256(path: &Path) -> Result<String, ModelError> {
+    let files = WeightFiles::open(path)?;
+    let folder = files.path().parent().unwrap_or(path).to_owned();
     let mut names: BTreeSet<String> = files.file_names().collect();
-    names.insert(CONFIG.to_owned());
+    if files.format() != Format::Gguf {
+        names.insert(CONFIG.to_owned());
+    }
     // An index decides where a tensor is that two files have.
     names.extend(files.path().file_name().map(|name| name.to_string_lossy().into_owned()));
     let mut whole = Hasher::default();

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use r1x_weights::WeightFiles;
 
-use super::names::{Place, Renaming, find, published_name};
+use super::gguf::names::into_halves;
+use super::names::{EMBEDDING, HEAD, Naming, Place};
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
@@ -15,12 +16,6 @@ use crate::update::first_not_finite;
 
 /// Names of one kind that a message shows at most.
 const MOST_SHOWN: usize = 6;
-/// What published files may hold beside the weights of a model: constants that are computed here.
-const IGNORED: &str = ".rotary_emb.inv_freq";
-/// The name of an output head.
-const HEAD: &str = "lm_head.weight";
-/// The name of the embedding.
-const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// What a model has and the files lack, and the other way round.
 #[derive(Debug, Default)]
@@ -31,7 +26,12 @@ struct Differences {
 }
 
 impl Differences {
-    fn error(&self, files: &WeightFiles) -> Option<ModelError> {
+    fn error(mut self, files: &WeightFiles) -> Option<ModelError> {
+        // A tensor of all experts is missed by each of them.
+        for names in [&mut self.missing, &mut self.misshapen] {
+            let mut seen = BTreeSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+        }
         let kinds = [
             ("missing", &self.missing),
             ("misshapen", &self.misshapen),
@@ -53,56 +53,127 @@ impl Differences {
     }
 }
 
-/// Reads every number of a model.
-pub fn numbers(
-    files: &WeightFiles,
-    layout: &Layout,
-    renamed: &[Renaming],
-) -> Result<Numbers, ModelError> {
-    let biases: Vec<Parameter> = layout.biases.iter().map(bias).collect();
-    let mut differences = Differences::default();
-    let mut used = BTreeSet::new();
-    let mut place = |parameter: &Parameter| {
-        let place = find(files, parameter, renamed);
-        match &place {
-            None => differences.missing.push(published_name(&parameter.name, renamed)),
-            Some(place) => {
-                used.insert(place.name.clone());
-                differences.misshapen.extend(misfit(files, parameter, place));
+/// Weight files in which every tensor of a model has its place.
+#[derive(Debug)]
+pub struct Tensors {
+    files: WeightFiles,
+    /// The parameters of the layout in order, then its selection biases.
+    all: Vec<(Parameter, Place)>,
+}
+
+impl Tensors {
+    /// Finds every tensor of a layout in weight files.
+    ///
+    /// # Errors
+    /// When tensors are missing, surplus or misshapen, all of which are named, or when an output head lies beside an
+    /// embedding that serves as head, and differs from it.
+    pub fn find(files: WeightFiles, layout: &Layout, naming: Naming) -> Result<Self, ModelError> {
+        let mut differences = Differences::default();
+        let (mut all, mut used) = (Vec::new(), BTreeSet::new());
+        for parameter in layout.parameters.iter().cloned().chain(layout.biases.iter().map(bias)) {
+            match naming.find(&files, &parameter) {
+                None => differences.missing.push(naming.name(&parameter.name)),
+                Some(place) => {
+                    used.insert(place.name.clone());
+                    differences.misshapen.extend(misfit(&files, &parameter, &place));
+                    all.push((parameter, place));
+                }
             }
         }
-        place
-    };
-    let places: Vec<Option<Place>> = layout.parameters.iter().map(&mut place).collect();
-    let of_biases: Vec<Option<Place>> = biases.iter().map(&mut place).collect();
-    let is_tied = !layout.parameters.iter().any(|parameter| parameter.name == HEAD);
-    for tensor in files.tensors() {
-        let name = tensor.name();
-        let is_head = is_tied && name == HEAD;
-        let is_known = used.contains(name) || name.ends_with(IGNORED) || is_head;
-        if !is_known && !is_behind(name, layout.layers.len()) {
-            differences.surplus.push(name.to_owned());
+        let is_tied = !layout.parameters.iter().any(|parameter| parameter.name == HEAD);
+        let names = files.tensors().iter().map(|tensor| tensor.name());
+        let is_surplus = |name: &&str| {
+            !used.contains(*name) && !naming.is_beside(name, layout.layers.len(), is_tied)
+        };
+        differences.surplus = names.filter(is_surplus).map(str::to_owned).collect();
+        if let Some(error) = differences.error(&files) {
+            return Err(error);
         }
+        let found = Self { files, all };
+        if is_tied {
+            found.check_tied()?;
+        }
+        Ok(found)
     }
-    if let Some(error) = differences.error(files) {
-        return Err(error);
+
+    /// The tensors with their places, those of the layout in order, then its selection biases.
+    pub fn all(&self) -> &[(Parameter, Place)] {
+        &self.all
     }
-    let mut values = vec![0.0; layout.len];
-    for (parameter, place) in layout.parameters.iter().zip(places.iter().flatten()) {
-        read(files, place, &mut values[parameter.offset..parameter.offset + parameter.len()])?;
+
+    /// The files.
+    pub fn files(&self) -> &WeightFiles {
+        &self.files
     }
-    let mut bias_values: Vec<Vec<f32>> = biases.iter().map(|bias| vec![0.0; bias.len()]).collect();
-    for (place, values) in of_biases.iter().flatten().zip(&mut bias_values) {
-        read(files, place, values)?;
+
+    /// Reads the numbers of one tensor, its rows in the order of this program.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its numbers are of a type that is not.
+    pub fn read(&self, index: usize, to: &mut [f32]) -> Result<(), ModelError> {
+        let (parameter, place) = &self.all[index];
+        match &place.rows {
+            None => self.files.read(&place.name, to)?,
+            Some(rows) => self.files.read_rows(&place.name, rows.clone(), to)?,
+        }
+        if let (Some(heads), Some(rows)) = (place.paired_heads, parameter.shape.first()) {
+            into_halves(to, *rows, heads);
+        }
+        Ok(())
     }
-    if is_tied {
-        check_tied(files, layout, &values)?;
+
+    /// Reads every number of the model.
+    ///
+    /// # Errors
+    /// Those of [`Tensors::read`], and a number that is not finite.
+    pub fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
+        let mut values = vec![0.0; layout.len];
+        for (index, parameter) in layout.parameters.iter().enumerate() {
+            self.read(index, &mut values[parameter.offset..parameter.offset + parameter.len()])?;
+        }
+        let mut biases = Vec::new();
+        for (index, (bias, _)) in self.all.iter().enumerate().skip(layout.parameters.len()) {
+            let mut values = vec![0.0; bias.len()];
+            self.read(index, &mut values)?;
+            biases.push(values);
+        }
+        if let Some((name, value)) = first_not_finite(layout, &values, &biases) {
+            return Err(self.not_finite(name, value));
+        }
+        Ok(Numbers { values, biases })
     }
-    if let Some((name, value)) = first_not_finite(layout, &values, &bias_values) {
-        let path = files.path().display().to_string();
-        return Err(ModelError::NotFinite { path, name: name.to_owned(), value });
+
+    /// The error that a tensor holds a number that is not finite.
+    pub fn not_finite(&self, name: &str, value: f32) -> ModelError {
+        let path = self.files.path().display().to_string();
+        ModelError::NotFinite { path, name: name.to_owned(), value }
     }
-    Ok(Numbers { values, biases: bias_values })
+
+    /// An output head beside an embedding that serves as head must be equal to it: whoever wrote another one meant it.
+    fn check_tied(&self) -> Result<(), ModelError> {
+        let Some((_, embedding)) = self.all.iter().find(|(one, _)| one.name == EMBEDDING) else {
+            return Ok(());
+        };
+        let shape = self.files.get(&embedding.name).map(|tensor| tensor.shape());
+        let Some(head) = self.files.get(HEAD).filter(|head| Some(head.shape()) == shape) else {
+            return Ok(());
+        };
+        let mut rows = [vec![0.0; head.columns()], vec![0.0; head.columns()]];
+        for row in 0..head.rows() {
+            let names = [HEAD, &embedding.name];
+            for (values, name) in rows.iter_mut().zip(names) {
+                self.files.read_rows(name, row..row + 1, values)?;
+            }
+            if rows[0] != rows[1] {
+                let reason = format!(
+                    "`tie_word_embeddings` is true, but {HEAD} and {EMBEDDING} differ in row {row}"
+                );
+                let path = self.files.path().display().to_string();
+                return Err(ModelError::Published { path, reason });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn bias((name, experts): &(String, usize)) -> Parameter {
@@ -114,7 +185,8 @@ fn bias((name, experts): &(String, usize)) -> Parameter {
 fn misfit(files: &WeightFiles, parameter: &Parameter, place: &Place) -> Option<String> {
     let found = files.get(&place.name)?;
     let fits = match &place.rows {
-        None => found.shape() == parameter.shape,
+        // One row may be written as a vector.
+        None => found.shape() == parameter.shape || parameter.shape[..] == [1, found.elements()],
         // Where experts are stacked, the last of them must be there, and rows must be as wide.
         Some(rows) => {
             found.shape().len() == 3
@@ -124,41 +196,4 @@ fn misfit(files: &WeightFiles, parameter: &Parameter, place: &Place) -> Option<S
     };
     let (name, shape) = (&place.name, found.shape());
     (!fits).then(|| format!("{name} is {shape:?}, not {:?}", parameter.shape))
-}
-
-/// Whether a name is of a layer behind the last: the next-token predictors of DeepSeek-V3, which are no part of the
-/// model itself.
-fn is_behind(name: &str, layers: usize) -> bool {
-    let rest = name.strip_prefix("model.").unwrap_or(name).strip_prefix("layers.");
-    let number = rest.and_then(|rest| rest.split('.').next()).and_then(|n| n.parse::<usize>().ok());
-    number.is_some_and(|number| number >= layers)
-}
-
-fn read(files: &WeightFiles, place: &Place, to: &mut [f32]) -> Result<(), ModelError> {
-    match &place.rows {
-        None => files.read(&place.name, to)?,
-        Some(rows) => files.read_rows(&place.name, rows.clone(), to)?,
-    }
-    Ok(())
-}
-
-/// An output head beside an embedding that serves as head must be equal to it: whoever wrote another one meant it.
-fn check_tied(files: &WeightFiles, layout: &Layout, values: &[f32]) -> Result<(), ModelError> {
-    let embedding = layout.embedding;
-    let Some(head) = files.get(HEAD).filter(|head| head.elements() == embedding.len()) else {
-        return Ok(());
-    };
-    let mut rows = vec![0.0; head.columns()];
-    for row in 0..head.rows() {
-        files.read_rows(HEAD, row..row + 1, &mut rows)?;
-        let start = embedding.offset + row * head.columns();
-        if rows[..] != values[start..start + head.columns()] {
-            let reason = format!(
-                "`tie_word_embeddings` is true, but {HEAD} and {EMBEDDING} differ in row {row}"
-            );
-            let path = files.path().display().to_string();
-            return Err(ModelError::Published { path, reason });
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Models as hubs publish them: a folder with `config.json` and weights.
+//! Models as hubs publish them: a folder with `config.json` and weights, or one GGUF file.
 //!
 //! A configuration is read into the shape of a plan; which keys mean what is said by its family
 //! ([`FAMILIES`](family::FAMILIES)). Weights are read from whatever files there are, and the names that differ are
@@ -7,6 +7,7 @@
 mod config;
 mod ending;
 pub mod family;
+mod gguf;
 mod hash;
 mod load;
 mod names;
@@ -19,12 +20,14 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use r1x_core::plan::{InitialWeights, ModelPlan, Precision, TokenizerPlan};
-use r1x_weights::WeightFiles;
+use r1x_weights::{Format, INDEX, MODEL, WeightFiles};
 use serde_json::{Map, Value};
 
 use self::config::Keys;
 pub use self::ending::eos_token;
 use self::family::{FAMILIES, Family, Shape};
+use self::load::Tensors;
+use self::names::Naming;
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
 use crate::layout::Layout;
@@ -37,7 +40,9 @@ const MOST_CONFIG_BYTES: u64 = 16 << 20;
 /// A published model: its configuration, read, and where its files are.
 #[derive(Clone, Debug)]
 pub struct Published {
-    folder: PathBuf,
+    /// Its folder, or the one file that it is.
+    path: PathBuf,
+    naming: Naming,
     /// Its family.
     pub family: &'static Family,
     /// Its layers.
@@ -57,26 +62,53 @@ pub struct Published {
 }
 
 impl Published {
-    /// Reads the configuration of a folder.
+    /// Reads what a folder or a `.gguf` file says about its model. In a folder `config.json` counts where it is,
+    /// unless the only weights beside it are one `.gguf`, which says everything itself.
     ///
     /// # Errors
-    /// When there is none, it is no JSON, or its keys do not say a model that is known; all that is wrong is said.
-    pub fn open(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join(CONFIG);
-        let error = |source| ModelError::Io { path: path.display().to_string(), source };
-        let text = r1x_files::read(&path, MOST_CONFIG_BYTES).map_err(error)?;
-        Self::read(folder, &path.display().to_string(), &text)
+    /// When there is neither, the configuration is no JSON, or its keys do not say a model that is known; all that is
+    /// wrong is said.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let config = path.join(CONFIG);
+        let has_tensors = [MODEL, INDEX].iter().any(|name| path.join(name).exists());
+        if path.is_dir() && (has_tensors || (config.exists() && !has_gguf(path))) {
+            let error = |source| ModelError::Io { path: config.display().to_string(), source };
+            let text = r1x_files::read(&config, MOST_CONFIG_BYTES).map_err(error)?;
+            return Self::read(path, &config.display().to_string(), &text);
+        }
+        Self::of_gguf(&WeightFiles::open(path)?)
     }
 
     fn read(folder: &Path, path: &str, text: &[u8]) -> Result<Self, ModelError> {
         let error = |reason: String| ModelError::Published { path: path.to_owned(), reason };
         let map: Map<String, Value> =
             serde_json::from_slice(text).map_err(|problem| error(problem.to_string()))?;
+        Self::of_config(folder, &map).map_err(|problems| error(problems.join("; ")))
+    }
+
+    fn of_gguf(files: &WeightFiles) -> Result<Self, ModelError> {
+        let path = files.path();
+        let error =
+            |reason: String| ModelError::Published { path: path.display().to_string(), reason };
+        if files.format() != Format::Gguf {
+            let reason = "it is no GGUF file, which says everything itself: give the folder with its config.json";
+            return Err(error(reason.to_owned()));
+        }
+        let found = gguf::describe(files).and_then(|described| {
+            let published = Self::of_config(path, &described.config)?;
+            Ok(Self { naming: Naming::Gguf(described.names), ..published })
+        });
+        found.map_err(|problems| error(problems.join("; ")))
+    }
+
+    /// A model by the keys of its configuration, or what is wrong with them.
+    fn of_config(path: &Path, map: &Map<String, Value>) -> Result<Self, Vec<String>> {
         let problems = RefCell::new(Vec::new());
-        let keys = Keys::new(&map, &problems);
+        let keys = Keys::new(map, &problems);
         let found = family(&keys);
         let read = found.map(|family| Self {
-            folder: folder.to_owned(),
+            path: path.to_owned(),
+            naming: Naming::Hub(family.renamed),
             family,
             shape: (family.shape)(&keys),
             hidden_size: keys.needed("hidden_size"),
@@ -86,9 +118,9 @@ impl Published {
             tie_embeddings: keys.flag("tie_word_embeddings").unwrap_or(false),
             init_std: keys.positive_or("initializer_range", 0.02),
         });
-        match (read, &problems.borrow()[..]) {
-            (Some(published), []) => Ok(published),
-            (_, problems) => Err(error(problems.join("; "))),
+        match read {
+            Some(published) if problems.borrow().is_empty() => Ok(published),
+            _ => Err(problems.take()),
         }
     }
 
@@ -97,8 +129,8 @@ impl Published {
     /// # Errors
     /// When a file of its weights cannot be read.
     pub fn begin_with(&self) -> Result<InitialWeights, ModelError> {
-        let folder = self.folder.display().to_string();
-        Ok(InitialWeights::Published { folder, sha256: hash::sha256(&self.folder)? })
+        let folder = self.path.display().to_string();
+        Ok(InitialWeights::Published { folder, sha256: hash::sha256(&self.path)? })
     }
 
     /// The plan of the model with a tokenizer, whose products have factors of this precision, and whose weights are
@@ -133,7 +165,7 @@ impl Published {
         layout: &Layout,
     ) -> Result<Numbers, ModelError> {
         let published = Self::open(Path::new(folder))?;
-        let found = hash::sha256(&published.folder)?;
+        let found = hash::sha256(&published.path)?;
         if found != sha256 {
             let reason = format!("it has changed: its sha256 is {found}, the plan says {sha256}");
             return Err(ModelError::Published { path: folder.to_owned(), reason });
@@ -141,14 +173,26 @@ impl Published {
         published.numbers(layout)
     }
 
-    /// The weights of the folder, in the order of a layout of this model.
+    /// The numbers of the model, in the order of a layout of it.
     ///
     /// # Errors
     /// When there are no weights or several, tensors are missing, surplus or misshapen (all are named), or a number is
     /// not finite.
     pub(crate) fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        load::numbers(&WeightFiles::open(&self.folder)?, layout, self.family.renamed)
+        self.tensors(layout)?.numbers(layout)
     }
+
+    /// Where each tensor of the model lies in its files.
+    fn tensors(&self, layout: &Layout) -> Result<Tensors, ModelError> {
+        Tensors::find(WeightFiles::open(&self.path)?, layout, self.naming)
+    }
+}
+
+/// Whether a folder holds a `.gguf` file.
+fn has_gguf(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.as_encoded_bytes().ends_with(b".gguf"))
 }
 
 /// The family that a configuration names, and what every family has in common is as it must be.
