@@ -176,7 +176,8 @@ impl Tensors {
     }
 }
 
-fn bias((name, experts): &(String, usize)) -> Parameter {
+/// A selection bias as a parameter; it lies apart, so that its offset means nothing.
+pub fn bias((name, experts): &(String, usize)) -> Parameter {
     let initial = r1x_core::parameters::Initial::Zeros;
     Parameter { name: name.clone(), shape: vec![*experts], offset: 0, initial }
 }

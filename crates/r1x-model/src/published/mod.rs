@@ -15,6 +15,7 @@ mod rope;
 pub mod score;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use self::ending::eos_token;
 use self::family::{FAMILIES, Family, Shape};
 use self::load::Tensors;
 use self::names::Naming;
+use self::texts::{TOKENIZER, Texts};
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
 use crate::layout::Layout;
@@ -171,6 +173,28 @@ impl Published {
             return Err(ModelError::Published { path: folder.to_owned(), reason });
         }
         published.numbers(layout)
+    }
+
+    /// The files of the model's tokenizer and chat template, and the tokens that they name. Those of a GGUF file are made
+    /// from what it says, unless a `tokenizer.json` lies beside it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a GGUF file has a tokenizer that cannot be said as a `tokenizer.json`.
+    pub fn texts(&self) -> Result<Texts, ModelError> {
+        if let Naming::Hub(_) = self.naming {
+            return Texts::of_folder(&self.path);
+        }
+        let beside = self.path.parent().filter(|folder| folder.join(TOKENIZER).exists());
+        if let Some(folder) = beside {
+            return Texts::of_folder(folder);
+        }
+        let files = WeightFiles::open(&self.path)?;
+        gguf::tokenizer::texts(files.metadata()).map_err(|reason| ModelError::Published {
+            path: self.path.display().to_string(),
+            reason: format!(
+                "{reason}; a tokenizer.json of the same model beside the file takes its place"
+            ),
+        })
     }
 
     /// The numbers of the model, in the order of a layout of it.

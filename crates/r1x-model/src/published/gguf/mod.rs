@@ -7,6 +7,9 @@ pub mod names;
 mod rope;
 #[cfg(test)]
 mod tests;
+pub mod tokenizer;
+#[cfg(test)]
+mod tokenizer_tests;
 
 use std::collections::BTreeMap;
 
