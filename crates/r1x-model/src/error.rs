@@ -42,6 +42,20 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// A model that no published family has keys for.
+    #[error("no published family can say this model; `{family}` is nearest: {reason}")]
+    Unpublishable {
+        /// The family with the fewest differences.
+        family: String,
+        /// What it cannot say.
+        reason: String,
+    },
+    /// A folder that was to be written is there already.
+    #[error("{path} is there already")]
+    Exists {
+        /// Its path.
+        path: String,
+    },
     /// Weight files that cannot be read or written.
     #[error(transparent)]
     Weights(#[from] r1x_weights::WeightsError),
@@ -148,8 +162,16 @@ impl From<ModelError> for PortError {
             ModelError::Checkpoint { .. } => {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
             }
-            ModelError::Published { .. } => {
-                (Boundary::Model, "use a folder as `save_pretrained` of transformers writes it")
+            ModelError::Published { .. } => (
+                Boundary::Model,
+                "use a folder as `save_pretrained` of transformers writes it, or a GGUF file",
+            ),
+            ModelError::Unpublishable { .. } => (
+                Boundary::Model,
+                "docs/models.md lists what families can say; r1x itself reads the checkpoint as it is",
+            ),
+            ModelError::Exists { .. } => {
+                (Boundary::Model, "give a path where nothing is, or remove what is there")
             }
             ModelError::Weights(weights) => {
                 return PortError::new(Boundary::Model, message, weights.hint());

@@ -24,6 +24,7 @@ pub use checkpoint::{Expected, Home, Place};
 pub use error::ModelError;
 pub use model::Model;
 pub use policy::DecoderPolicy;
+pub use published::Published;
 pub use tensor::TensorPolicy;
 pub use tokenizer::{ModelEncoder, Tokenizer};
 

@@ -92,10 +92,15 @@ pub fn first_not_finite<'a>(
     });
     let biases = layout.biases.iter().zip(biases);
     let biases = biases.map(|((name, _), values)| (name.as_str(), &values[..]));
-    named.chain(biases).filter(|(_, values)| !all_finite(values)).find_map(|(name, values)| {
-        let value = values.iter().find(|value| !value.is_finite())?;
-        Some((name, *value))
-    })
+    named.chain(biases).find_map(|(name, values)| Some((name, not_finite_in(values)?)))
+}
+
+/// The first of some numbers that is not finite.
+pub fn not_finite_in(values: &[f32]) -> Option<f32> {
+    if all_finite(values) {
+        return None;
+    }
+    values.iter().copied().find(|value| !value.is_finite())
 }
 
 /// The numbers of the update that is the `updates`th, for a gradient of this norm; without decay, which

@@ -17,8 +17,9 @@ use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
 pub use self::folder::{PARTIAL, REPLACED, take_back};
 use self::folder::{check_hash, read, torn};
+pub(crate) use self::state::STATE;
 pub use self::state::SavedCursor;
-use self::state::{FORMAT, STATE, State};
+use self::state::{FORMAT, State};
 pub(crate) use self::tensors::{Lent, Numbers};
 use self::tensors::{Source, finite, most_bytes, parameters, serialize, weights};
 use crate::error::ModelError;

@@ -10,7 +10,7 @@ use super::{Expected, Place, sha256};
 use crate::error::ModelError;
 
 /// The name of the file.
-pub(super) const STATE: &str = "state.json";
+pub(crate) const STATE: &str = "state.json";
 
 /// More than any state takes, bytes.
 const MOST_BYTES: u64 = 64 << 10;

@@ -12,6 +12,9 @@ mod hash;
 mod load;
 mod names;
 mod rope;
+pub mod save;
+#[cfg(test)]
+mod save_tests;
 pub mod score;
 #[cfg(test)]
 mod tests;
@@ -21,7 +24,8 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use r1x_core::plan::{InitialWeights, ModelPlan, Precision, TokenizerPlan};
-use r1x_weights::{Format, INDEX, MODEL, WeightFiles};
+pub use r1x_weights::SaveDtype;
+use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
 use serde_json::{Map, Value};
 
 use self::config::Keys;
@@ -30,7 +34,7 @@ use self::family::{FAMILIES, Family, Shape};
 use self::load::Tensors;
 use self::names::Naming;
 use self::texts::{TOKENIZER, Texts};
-use crate::checkpoint::Numbers;
+use crate::checkpoint::{Numbers, STATE};
 use crate::error::ModelError;
 use crate::layout::Layout;
 
@@ -72,6 +76,11 @@ impl Published {
     /// wrong is said.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let config = path.join(CONFIG);
+        if !config.exists() && path.join(STATE).exists() {
+            let reason = "it is a checkpoint of r1x, and its shape is in the store: `r1x model export` makes a published folder of it";
+            let path = path.display().to_string();
+            return Err(ModelError::Published { path, reason: reason.to_owned() });
+        }
         let has_tensors = [MODEL, INDEX].iter().any(|name| path.join(name).exists());
         if path.is_dir() && (has_tensors || (config.exists() && !has_gguf(path))) {
             let error = |source| ModelError::Io { path: config.display().to_string(), source };
@@ -135,6 +144,11 @@ impl Published {
         Ok(InitialWeights::Published { folder, sha256: hash::sha256(&self.path)? })
     }
 
+    /// The plan of the model with a tokenizer that stands for any.
+    pub(crate) fn plan_of_shape(&self) -> ModelPlan {
+        self.plan(TokenizerPlan::Vocabulary { pieces: Vec::new() }, Precision::F32)
+    }
+
     /// The plan of the model with a tokenizer, whose products have factors of this precision, and whose weights are
     /// random.
     pub fn plan(&self, tokenizer: TokenizerPlan, precision: Precision) -> ModelPlan {
@@ -175,6 +189,43 @@ impl Published {
         published.numbers(layout)
     }
 
+    /// How the numbers of the model are stored; `None` where there are none beside the configuration.
+    ///
+    /// # Errors
+    /// When weights are there and cannot be read, or their tensors are not those of the configuration.
+    pub fn stored(&self) -> Result<Option<Stored>, ModelError> {
+        let files = match WeightFiles::open(&self.path) {
+            Err(WeightsError::NoWeights { .. }) => return Ok(None),
+            files => files?,
+        };
+        let layout = Layout::new(&self.plan_of_shape());
+        let tensors = Tensors::find(files, &layout, self.naming)?;
+        let files = tensors.files();
+        let mut types: Vec<StoredType> = Vec::new();
+        for tensor in files.tensors() {
+            let (name, elements) = (tensor.dtype().name(), tensor.elements() as u64);
+            match types.iter_mut().find(|known| known.name == name) {
+                Some(known) => {
+                    (known.tensors, known.numbers) = (known.tensors + 1, known.numbers + elements);
+                    known.bytes += tensor.bytes();
+                }
+                None => types.push(StoredType {
+                    name,
+                    tensors: 1,
+                    numbers: elements,
+                    bytes: tensor.bytes(),
+                }),
+            }
+        }
+        types.sort_by_key(|one| std::cmp::Reverse(one.bytes));
+        let format = match files.format() {
+            Format::Safetensors => "safetensors",
+            Format::Shards => "safetensors in shards",
+            Format::Gguf => "GGUF",
+        };
+        Ok(Some(Stored { path: files.path().to_owned(), format, types }))
+    }
+
     /// The files of the model's tokenizer and chat template, and the tokens that they name. Those of a GGUF file are made
     /// from what it says, unless a `tokenizer.json` lies beside it.
     ///
@@ -210,6 +261,30 @@ impl Published {
     fn tensors(&self, layout: &Layout) -> Result<Tensors, ModelError> {
         Tensors::find(WeightFiles::open(&self.path)?, layout, self.naming)
     }
+}
+
+/// How the numbers of a model are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The file, or the index of several.
+    pub path: PathBuf,
+    /// The format in words.
+    pub format: &'static str,
+    /// The types of numbers, the one with most bytes first.
+    pub types: Vec<StoredType>,
+}
+
+/// A type of numbers in weight files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredType {
+    /// Its name, such as `BF16` or `Q4_1`.
+    pub name: &'static str,
+    /// Tensors of it.
+    pub tensors: u64,
+    /// Numbers in those.
+    pub numbers: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
 }
 
 /// Whether a folder holds a `.gguf` file.

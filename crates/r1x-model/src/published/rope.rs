@@ -3,8 +3,9 @@
 //! Older files have `rope_theta` and `rope_scaling: {type: …}`, newer ones `rope_parameters: {rope_type: …, rope_theta: …}`.
 //! A `rope_scaling` that is not null takes the place of `rope_parameters` whole, as in transformers.
 
-use r1x_core::plan::{RopePairs, RopePlan, RopeScaling, YarnPlan};
+use r1x_core::plan::{ModelPlan, RopePairs, RopePlan, RopeScaling, YarnPlan};
 use r1x_core::rope::yarn_temperature;
+use serde_json::{Map, Value, json};
 
 use super::config::Keys;
 
@@ -91,4 +92,74 @@ fn yarn(keys: &Keys<'_>, inner: &Keys<'_>, original_context: usize, habits: Habi
         rotation_factor,
         score_factor,
     }
+}
+
+/// The keys that say the rotary positions of a plan, those of the older generation: every reader knows them.
+pub fn keys(plan: &ModelPlan, habits: Habits) -> Map<String, Value> {
+    let scaling = match &plan.rope.scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => {
+            json!({"type": "linear", "rope_type": "linear", "factor": factor})
+        }
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+            json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_context,
+            })
+        }
+        RopeScaling::Yarn(yarn) => Value::Object(yarn_keys(yarn, habits)),
+    };
+    let theta = json!(plan.rope.theta);
+    Map::from_iter([("rope_theta".to_owned(), theta), ("rope_scaling".to_owned(), scaling)])
+}
+
+fn yarn_keys(yarn: &YarnPlan, habits: Habits) -> Map<String, Value> {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
+    put("type", json!("yarn"));
+    put("rope_type", json!("yarn"));
+    put("factor", json!(yarn.factor));
+    put("original_max_position_embeddings", json!(yarn.original_context));
+    put("beta_fast", json!(yarn.beta_fast));
+    put("beta_slow", json!(yarn.beta_slow));
+    if !yarn.truncate {
+        put("truncate", json!(false));
+    }
+    let temperature = |scale| yarn_temperature(yarn.factor, scale);
+    // A scale that is 0 says nothing, so scores without a factor have none.
+    let all = (habits.corrects_scores && yarn.score_factor != 1.0)
+        .then(|| {
+            scale_of(
+                yarn,
+                yarn.score_factor.sqrt(),
+                |all| temperature(all).powi(2),
+                yarn.score_factor,
+            )
+        })
+        .flatten();
+    let wanted = yarn.rotation_factor;
+    let scale = all.and_then(|all| {
+        let over = temperature(all);
+        scale_of(yarn, wanted * over, |scale| temperature(scale) / over, wanted)
+    });
+    if let Some(all) = all {
+        put("mscale_all_dim", json!(all));
+    }
+    match scale {
+        Some(scale) => put("mscale", json!(scale)),
+        None if wanted == temperature(1.0) => {}
+        None => put("attention_factor", json!(wanted)),
+    }
+    map
+}
+
+/// The shortest decimal number whose factor is the wanted one to the last bit; `None` where there is none above 0.
+/// `near` is the temperature of the number, up to rounding.
+fn scale_of(yarn: &YarnPlan, near: f64, factor: impl Fn(f64) -> f64, wanted: f64) -> Option<f64> {
+    let exact = (near - 1.0) / (0.1 * yarn.factor.ln());
+    let decimals = (0..=17).filter_map(|digits| format!("{exact:.digits$}").parse::<f64>().ok());
+    decimals.chain([exact]).find(|scale| *scale > 0.0 && factor(*scale) == wanted)
 }

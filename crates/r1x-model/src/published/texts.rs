@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use r1x_core::plan::TokenizerPlan;
+use serde_json::{Map, Value, json};
 
 use super::{CONFIG, MOST_CONFIG_BYTES};
 use crate::error::ModelError;
+use crate::tokenizer::{EOS, Tokenizer};
 
 /// The file of a tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -86,6 +88,75 @@ impl Texts {
         }
         texts.ids = ids;
         Ok(texts)
+    }
+}
+
+impl Texts {
+    /// The files of a planned tokenizer: those beside its `tokenizer.json`, or a `tokenizer.json` of listed words, each of
+    /// which is a token between blanks.
+    ///
+    /// # Errors
+    /// When the tokenizer's file is missing, changed or refused, or files beside it cannot be read.
+    pub fn of_plan(plan: &TokenizerPlan) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::new(plan)?;
+        let (mut texts, eos) = match plan {
+            TokenizerPlan::Vocabulary { pieces } => (Self::of_words(pieces), EOS),
+            TokenizerPlan::File { path, eos, .. } => (Self::beside(Path::new(path))?, eos.as_str()),
+        };
+        let end = tokenizer.eos();
+        if !texts.ids.eos.contains(&end) {
+            texts.ids.eos.insert(0, end);
+            // What samples must end where this model learnt to end.
+            texts.files.retain(|(name, _)| name != GENERATION);
+        }
+        if texts.file(TOKENIZER_CONFIG).is_none() {
+            let config = json!({
+                "clean_up_tokenization_spaces": false,
+                "eos_token": eos,
+                "tokenizer_class": "PreTrainedTokenizerFast",
+            });
+            let config = config.as_object().map(pretty).unwrap_or_default();
+            texts.files.push((TOKENIZER_CONFIG.to_owned(), config));
+            texts.files.sort();
+        }
+        Ok(texts)
+    }
+
+    /// A tokenizer's file with the files around it, which are known by their names where its own is the usual one.
+    fn beside(path: &Path) -> Result<Self, ModelError> {
+        if path.file_name().is_some_and(|name| name == TOKENIZER) {
+            return Self::of_folder(path.parent().unwrap_or(Path::new("")));
+        }
+        let files = vec![(TOKENIZER.to_owned(), read(path, MOST_BYTES)?)];
+        Ok(Self { files, ids: SpecialIds::default() })
+    }
+
+    fn of_words(pieces: &[String]) -> Self {
+        let words = std::iter::once(EOS).chain(pieces.iter().map(String::as_str));
+        let vocabulary: Map<String, Value> =
+            words.enumerate().map(|(id, word)| (word.to_owned(), json!(id))).collect();
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": [{
+                "id": 0,
+                "content": EOS,
+                "single_word": false,
+                "lstrip": false,
+                "rstrip": false,
+                "normalized": false,
+                "special": true,
+            }],
+            "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": null,
+            "decoder": null,
+            // A word that is not listed is an error, here as in r1x: no piece stands for it.
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
+        });
+        let files = vec![(TOKENIZER.to_owned(), tokenizer.to_string().into_bytes())];
+        Self { files, ids: SpecialIds::default() }
     }
 }
 

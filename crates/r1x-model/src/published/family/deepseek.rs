@@ -1,18 +1,29 @@
 //! DeepSeek-V2, V2-Lite, V3 and R1: latent attention, shared experts, groups of experts.
 
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GroupScore, MlaPlan, MoePlan, RopePairs, Scoring,
+    AttentionPlan, FeedForwardPlan, GroupScore, MlaPlan, ModelPlan, MoePlan, RopePairs, Scoring,
 };
+use serde_json::{Map, Value};
 
-use super::glm::noaux_mixture;
-use super::{Family, Habits, Keys, Shape, norm_eps};
+use super::glm::{noaux_keys, noaux_mixture};
+use super::{Family, Habits, Keys, Shape, joined, keys, norm_eps, position_keys};
 use crate::published::rope::rope;
 
-pub const DEEPSEEK_V2: Family =
-    Family { model_type: "deepseek_v2", class: "DeepseekV2ForCausalLM", shape: v2, renamed: &[] };
+pub const DEEPSEEK_V2: Family = Family {
+    model_type: "deepseek_v2",
+    class: "DeepseekV2ForCausalLM",
+    shape: v2,
+    config: v2_config,
+    renamed: &[],
+};
 
-pub const DEEPSEEK_V3: Family =
-    Family { model_type: "deepseek_v3", class: "DeepseekV3ForCausalLM", shape: v3, renamed: &[] };
+pub const DEEPSEEK_V3: Family = Family {
+    model_type: "deepseek_v3",
+    class: "DeepseekV3ForCausalLM",
+    shape: v3,
+    config: v3_config,
+    renamed: &[],
+};
 
 /// The norms inside latent attention have this epsilon in both, whatever the configuration says.
 const LATENT_NORM_EPS: f64 = 1e-6;
@@ -73,4 +84,37 @@ fn whole(keys: &Keys<'_>, mixture: MoePlan, habits: Habits) -> Shape {
         rope: rope(keys, habits),
         norm_eps: norm_eps(keys, 1e-6),
     }
+}
+
+fn v2_config(plan: &ModelPlan) -> Map<String, Value> {
+    let is_grouped = matches!(&plan.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups > 1);
+    let method = if is_grouped { "group_limited_greedy" } else { "greedy" };
+    // Keys of both are among the ones of the mixture, and are false and none here.
+    let rest = keys! {"topk_method": method, "scoring_func": "softmax", "norm_topk_prob": false};
+    joined([whole_keys(plan), rest, position_keys(plan, NEIGHBOURS)])
+}
+
+fn v3_config(plan: &ModelPlan) -> Map<String, Value> {
+    let rest = keys! {
+        "topk_method": "noaux_tc",
+        "scoring_func": "sigmoid",
+        "rope_interleave": plan.rope.pairs == RopePairs::Neighbours,
+    };
+    joined([whole_keys(plan), rest, position_keys(plan, NEIGHBOURS)])
+}
+
+fn whole_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let AttentionPlan::Mla(mla) = &plan.attention else { return noaux_keys(plan) };
+    let attention = keys! {
+        "num_attention_heads": mla.heads,
+        "num_key_value_heads": mla.heads,
+        "q_lora_rank": mla.q_lora_rank,
+        "kv_lora_rank": mla.kv_lora_rank,
+        "qk_nope_head_dim": mla.qk_nope_head_dim,
+        "qk_rope_head_dim": mla.qk_rope_head_dim,
+        "v_head_dim": mla.v_head_dim,
+        "attention_bias": mla.bias,
+        "moe_layer_freq": 1,
+    };
+    joined([attention, noaux_keys(plan)])
 }

@@ -1,14 +1,18 @@
 //! GLM-4.5 and its relatives: the first half of each head turns, and the router is DeepSeek-V3's.
 
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MoePlan, QkNorm, Scoring,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, ModelPlan, MoePlan, QkNorm, Scoring,
 };
+use serde_json::{Map, Value};
 
-use super::{Family, HALVES, Keys, Shape, grouped_queries, leading, norm_eps, softmax_mixture};
+use super::{
+    Family, HALVES, Keys, Shape, grouped_queries, grouped_query_keys, has, joined, keys, leading,
+    mixture_keys, norm_eps, position_keys, softmax_mixture,
+};
 use crate::published::rope::rope;
 
 pub const GLM4_MOE: Family =
-    Family { model_type: "glm4_moe", class: "Glm4MoeForCausalLM", shape, renamed: &[] };
+    Family { model_type: "glm4_moe", class: "Glm4MoeForCausalLM", shape, config, renamed: &[] };
 
 fn shape(keys: &Keys<'_>) -> Shape {
     let heads = grouped_queries(keys);
@@ -47,4 +51,57 @@ pub(super) fn noaux_mixture(keys: &Keys<'_>) -> MoePlan {
         dense_intermediate_size: keys.needed("intermediate_size"),
         ..mixture
     }
+}
+
+fn config(plan: &ModelPlan) -> Map<String, Value> {
+    let share = match &plan.attention {
+        AttentionPlan::Gqa(gqa) => gqa.rotary_dim as f64 / gqa.head_dim as f64,
+        AttentionPlan::Mla(_) => 1.0,
+    };
+    joined([
+        grouped_query_keys(plan),
+        keys! {
+            "attention_bias": has(plan, |gqa| gqa.qkv_bias),
+            "use_qk_norm": has(plan, |gqa| gqa.qk_norm == QkNorm::Head),
+            "partial_rotary_factor": share,
+        },
+        noaux_keys(plan),
+        position_keys(plan, HALVES),
+    ])
+}
+
+/// The keys of a mixture with groups and shared experts. A model without any experts is one whose layers are all dense.
+pub(super) fn noaux_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let moe = match &plan.feed_forward {
+        FeedForwardPlan::Moe(moe) => moe,
+        FeedForwardPlan::Dense { intermediate_size, .. } => {
+            return keys! {
+                "intermediate_size": intermediate_size,
+                "moe_intermediate_size": intermediate_size,
+                "first_k_dense_replace": plan.layers,
+                "n_routed_experts": 1,
+                "n_shared_experts": 0,
+                "num_experts_per_tok": 1,
+                "n_group": 1,
+                "topk_group": 1,
+                "norm_topk_prob": false,
+                "routed_scaling_factor": 1.0,
+                "num_nextn_predict_layers": 0,
+            };
+        }
+    };
+    let inner = moe.expert_intermediate_size;
+    // No layer may be dense; the key has a width all the same.
+    let dense = [moe.dense_intermediate_size, inner].into_iter().find(|size| *size > 0);
+    let rest = keys! {
+        "intermediate_size": dense,
+        "first_k_dense_replace": moe.dense_layers.len(),
+        "n_shared_experts": moe.shared_intermediate_size.checked_div(inner).unwrap_or(0),
+        "n_group": moe.groups,
+        "topk_group": moe.groups_per_token,
+        "norm_topk_prob": moe.normalize_affinities,
+        "routed_scaling_factor": moe.routed_scaling,
+        "num_nextn_predict_layers": 0,
+    };
+    joined([mixture_keys(plan, "n_routed_experts", "moe_intermediate_size"), rest])
 }

@@ -1,9 +1,11 @@
 //! Mixtral: softmax over all experts, and the affinities of the chosen ones always divided by their sum.
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MoePlan, WindowPlan};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, MoePlan, WindowPlan};
+use serde_json::{Map, Value};
 
 use super::{
-    Family, HALVES, Habits, Keys, Shape, all_layers, grouped_queries, norm_eps, softmax_mixture,
+    Family, HALVES, Habits, Keys, Shape, all_layers, grouped_queries, grouped_query_keys, joined,
+    keys, mixture_keys, norm_eps, position_keys, softmax_mixture, window_of,
 };
 use crate::published::names::Renaming;
 use crate::published::rope::rope;
@@ -12,6 +14,7 @@ pub const MIXTRAL: Family = Family {
     model_type: "mixtral",
     class: "MixtralForCausalLM",
     shape,
+    config,
     renamed: &[
         Renaming { ours: ".mlp.gate.", theirs: ".block_sparse_moe.gate." },
         Renaming { ours: ".mlp.experts.", theirs: ".block_sparse_moe.experts." },
@@ -21,6 +24,8 @@ pub const MIXTRAL: Family = Family {
     ],
 };
 
+const HABITS: Habits = Habits { theta: 1e6, ..HALVES };
+
 fn shape(keys: &Keys<'_>) -> Shape {
     // A window that is named is meant, in every layer.
     let layers = || (0..all_layers(keys)).collect();
@@ -29,7 +34,16 @@ fn shape(keys: &Keys<'_>) -> Shape {
     Shape {
         attention: AttentionPlan::Gqa(GqaPlan { window, ..grouped_queries(keys) }),
         feed_forward: FeedForwardPlan::Moe(MoePlan { normalize_affinities: true, ..mixture }),
-        rope: rope(keys, Habits { theta: 1e6, ..HALVES }),
+        rope: rope(keys, HABITS),
         norm_eps: norm_eps(keys, 1e-5),
     }
+}
+
+fn config(plan: &ModelPlan) -> Map<String, Value> {
+    joined([
+        grouped_query_keys(plan),
+        mixture_keys(plan, "num_local_experts", "intermediate_size"),
+        keys! {"sliding_window": window_of(plan).map(|window| window.size)},
+        position_keys(plan, HABITS),
+    ])
 }

@@ -8,12 +8,15 @@ mod olmoe;
 mod qwen;
 
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MoePlan, RopePairs, RopePlan, Scoring,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, ModelPlan, MoePlan, RopePairs, RopePlan,
+    Scoring, WindowPlan,
 };
+
+use serde_json::{Map, Value, json};
 
 use super::config::Keys;
 use super::names::Renaming;
-use super::rope::Habits;
+use super::rope::{self, Habits};
 
 /// A family of published models.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,9 @@ pub struct Family {
     pub class: &'static str,
     /// What its keys mean.
     pub shape: fn(&Keys<'_>) -> Shape,
+    /// The keys that say the layers of a plan, as far as the family has keys for them: `shape` of these is the shape of
+    /// the plan, or the family cannot say it.
+    pub config: fn(&ModelPlan) -> Map<String, Value>,
     /// Names of its tensors that differ from those of this program.
     pub renamed: &'static [Renaming],
 }
@@ -54,6 +60,14 @@ pub const FAMILIES: &[Family] = &[
     deepseek::DEEPSEEK_V2,
     deepseek::DEEPSEEK_V3,
 ];
+
+/// Keys of a configuration with their values, in the order in which they are written.
+macro_rules! keys {
+    ($($key:literal: $value:expr),* $(,)?) => {
+        serde_json::Map::from_iter([$(($key.to_owned(), serde_json::json!($value))),*])
+    };
+}
+use keys;
 
 /// Rotary positions as most families have them.
 const HALVES: Habits = Habits { theta: 1e4, pairs: RopePairs::Halves, corrects_scores: false };
@@ -115,4 +129,60 @@ fn all_layers(keys: &Keys<'_>) -> usize {
 /// Epsilon of the norms.
 fn norm_eps(keys: &Keys<'_>, default: f64) -> f64 {
     keys.positive_or("rms_norm_eps", default)
+}
+
+/// The keys of grouped-query attention that every family has; none where the plan has another attention.
+fn grouped_query_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let AttentionPlan::Gqa(gqa) = &plan.attention else { return Map::new() };
+    keys! {
+        "num_attention_heads": gqa.heads,
+        "num_key_value_heads": gqa.kv_heads,
+        "head_dim": gqa.head_dim,
+    }
+}
+
+/// Whether the plan has grouped-query attention of which something holds.
+fn has(plan: &ModelPlan, what: impl Fn(&GqaPlan) -> bool) -> bool {
+    matches!(&plan.attention, AttentionPlan::Gqa(gqa) if what(gqa))
+}
+
+/// The windowed layers, where there are any.
+fn window_of(plan: &ModelPlan) -> Option<&WindowPlan> {
+    match &plan.attention {
+        AttentionPlan::Gqa(gqa) => gqa.window.as_ref(),
+        AttentionPlan::Mla(_) => None,
+    }
+}
+
+/// The keys of a SwiGLU in every layer; none where there are experts.
+fn dense_keys(plan: &ModelPlan) -> Map<String, Value> {
+    match &plan.feed_forward {
+        FeedForwardPlan::Dense { intermediate_size, .. } => {
+            keys! {"intermediate_size": intermediate_size}
+        }
+        FeedForwardPlan::Moe(_) => Map::new(),
+    }
+}
+
+/// The keys of a mixture that have one name in every family, with the number of experts and their width under the
+/// family's own names; none where there are no experts.
+fn mixture_keys(plan: &ModelPlan, experts: &str, intermediate_size: &str) -> Map<String, Value> {
+    let FeedForwardPlan::Moe(moe) = &plan.feed_forward else { return Map::new() };
+    Map::from_iter([
+        (experts.to_owned(), json!(moe.routed_experts)),
+        ("num_experts_per_tok".to_owned(), json!(moe.experts_per_token)),
+        (intermediate_size.to_owned(), json!(moe.expert_intermediate_size)),
+    ])
+}
+
+/// The keys of norms and rotary positions.
+fn position_keys(plan: &ModelPlan, habits: Habits) -> Map<String, Value> {
+    let mut map = keys! {"rms_norm_eps": plan.norm_eps};
+    map.extend(rope::keys(plan, habits));
+    map
+}
+
+/// Several maps as one.
+fn joined(maps: impl IntoIterator<Item = Map<String, Value>>) -> Map<String, Value> {
+    maps.into_iter().flatten().collect()
 }

@@ -1,23 +1,39 @@
 //! Qwen2, Qwen2.5 and the R1 distillations on them, Qwen3, and the mixtures of both.
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MoePlan, QkNorm, WindowPlan};
+use r1x_core::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, MoePlan, QkNorm, WindowPlan,
+};
+use serde_json::{Map, Value};
 
 use super::{
-    Family, HALVES, Keys, Shape, all_layers, dense, grouped_queries, norm_eps, softmax_mixture,
+    Family, HALVES, Keys, Shape, all_layers, dense, dense_keys, grouped_queries,
+    grouped_query_keys, has, joined, keys, mixture_keys, norm_eps, position_keys, softmax_mixture,
+    window_of,
 };
 use crate::published::names::Renaming;
 use crate::published::rope::rope;
 
-pub const QWEN2: Family =
-    Family { model_type: "qwen2", class: "Qwen2ForCausalLM", shape: qwen2, renamed: &[] };
+pub const QWEN2: Family = Family {
+    model_type: "qwen2",
+    class: "Qwen2ForCausalLM",
+    shape: qwen2,
+    config: qwen2_config,
+    renamed: &[],
+};
 
-pub const QWEN3: Family =
-    Family { model_type: "qwen3", class: "Qwen3ForCausalLM", shape: qwen3, renamed: &[] };
+pub const QWEN3: Family = Family {
+    model_type: "qwen3",
+    class: "Qwen3ForCausalLM",
+    shape: qwen3,
+    config: qwen3_config,
+    renamed: &[],
+};
 
 pub const QWEN2_MOE: Family = Family {
     model_type: "qwen2_moe",
     class: "Qwen2MoeForCausalLM",
     shape: qwen2_moe,
+    config: qwen2_moe_config,
     renamed: &[Renaming { ours: ".mlp.shared_experts.", theirs: ".mlp.shared_expert." }],
 };
 
@@ -25,6 +41,7 @@ pub const QWEN3_MOE: Family = Family {
     model_type: "qwen3_moe",
     class: "Qwen3MoeForCausalLM",
     shape: qwen3_moe,
+    config: qwen3_moe_config,
     renamed: &[],
 };
 
@@ -108,4 +125,83 @@ fn window(keys: &Keys<'_>, windowed: impl Fn(usize, usize) -> bool) -> Option<Wi
     };
     let layers: Vec<usize> = (0..all_layers(keys)).filter(is_windowed).collect();
     (!layers.is_empty()).then_some(WindowPlan { size, layers })
+}
+
+fn qwen2_config(plan: &ModelPlan) -> Map<String, Value> {
+    joined([
+        grouped_query_keys(plan),
+        dense_keys(plan),
+        window_keys(plan),
+        layer_types(plan),
+        position_keys(plan, HALVES),
+    ])
+}
+
+fn qwen3_config(plan: &ModelPlan) -> Map<String, Value> {
+    joined([bias_key(plan), qwen2_config(plan)])
+}
+
+fn qwen2_moe_config(plan: &ModelPlan) -> Map<String, Value> {
+    let shared = match &plan.feed_forward {
+        FeedForwardPlan::Moe(moe) => {
+            keys! {"shared_expert_intermediate_size": moe.shared_intermediate_size}
+        }
+        FeedForwardPlan::Dense { .. } => Map::new(),
+    };
+    joined([
+        grouped_query_keys(plan),
+        keys! {"qkv_bias": has(plan, |gqa| gqa.qkv_bias)},
+        sparse_keys(plan),
+        shared,
+        window_keys(plan),
+        layer_types(plan),
+        position_keys(plan, HALVES),
+    ])
+}
+
+fn qwen3_moe_config(plan: &ModelPlan) -> Map<String, Value> {
+    // Transformers knows a window in all layers or in none, and so no kinds of layers.
+    joined([
+        grouped_query_keys(plan),
+        bias_key(plan),
+        sparse_keys(plan),
+        window_keys(plan),
+        position_keys(plan, HALVES),
+    ])
+}
+
+fn bias_key(plan: &ModelPlan) -> Map<String, Value> {
+    keys! {"attention_bias": has(plan, |gqa| gqa.qkv_bias || gqa.output_bias)}
+}
+
+/// The keys of a mixture, with the dense layers listed.
+fn sparse_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let FeedForwardPlan::Moe(moe) = &plan.feed_forward else { return Map::new() };
+    // No layer may be dense; the key has a width all the same.
+    let dense = [moe.dense_intermediate_size, moe.expert_intermediate_size];
+    let rest = keys! {
+        "intermediate_size": dense.into_iter().find(|size| *size > 0),
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": moe.dense_layers,
+        "norm_topk_prob": moe.normalize_affinities,
+    };
+    joined([mixture_keys(plan, "num_experts", "moe_intermediate_size"), rest])
+}
+
+fn window_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let window = window_of(plan);
+    let first = window.and_then(|window| window.layers.first().copied());
+    keys! {
+        "use_sliding_window": window.is_some(),
+        "sliding_window": window.map(|window| window.size),
+        "max_window_layers": first.unwrap_or(plan.layers),
+    }
+}
+
+/// Which layers are windowed, one by one: newer readers take this, older ones the bound.
+fn layer_types(plan: &ModelPlan) -> Map<String, Value> {
+    let window = window_of(plan);
+    let is_windowed = |layer| window.is_some_and(|window| window.layers.contains(&layer));
+    let kind = |layer| if is_windowed(layer) { "sliding_attention" } else { "full_attention" };
+    keys! {"layer_types": (0..plan.layers).map(kind).collect::<Vec<_>>()}
 }
