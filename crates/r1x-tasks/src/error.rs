@@ -65,6 +65,16 @@ pub enum TaskError {
         /// Which limit, and what the template comes to.
         reason: String,
     },
+    /// A chat template is malformed, goes beyond a limit or fails on messages.
+    #[error("the chat template cannot be used{}: {reason}", at_line(*.line))]
+    Chat {
+        /// Line in the template, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+        /// How to mend it.
+        hint: String,
+    },
     /// A number in the prompt touches other characters, so it has no token of its own.
     #[error("the prompt writes the word `{word}`, in which a number touches other characters")]
     GluedNumber {
@@ -157,7 +167,9 @@ impl TaskError {
             TaskError::UnknownData { known, .. } => {
                 format!("the plan has {}", listed(known.iter().map(String::as_str)))
             }
-            TaskError::Rules { hint, .. } | TaskError::Row { hint, .. } => hint.clone(),
+            TaskError::Rules { hint, .. }
+            | TaskError::Row { hint, .. }
+            | TaskError::Chat { hint, .. } => hint.clone(),
             TaskError::TooFewProblems { .. } => {
                 "lower `train` or `heldout`, or widen `numbers`, `target` or `count`".to_owned()
             }

@@ -1,7 +1,9 @@
-//! Problems: generated Countdown problems, problems read from JSON lines, their prompts and vocabularies.
+//! Problems: generated Countdown problems, problems read from JSON lines, their prompts and vocabularies; chat
+//! templates.
 //!
 //! Implements the `ProblemSource` port. Must not know models, training or rewards.
 
+pub mod chat;
 pub mod dataset;
 mod digest;
 mod error;
@@ -9,6 +11,7 @@ mod source;
 mod template;
 pub mod vocabulary;
 
+pub use chat::{ChatTemplate, Message};
 pub use dataset::{Column, DataSet, Survey, load, survey};
 pub use error::TaskError;
 pub use source::Problems;

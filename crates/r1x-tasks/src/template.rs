@@ -14,14 +14,14 @@ use crate::error::{TaskError, listed};
 /// Name of the one template of an environment.
 const NAME: &str = "prompt";
 /// Longest source, bytes. The compiler looks for constants below every operator, so its time grows with the square.
-const MOST_SOURCE_BYTES: usize = 32 << 10;
+pub(crate) const MOST_SOURCE_BYTES: usize = 32 << 10;
 /// The stack a template is compiled on, bytes. The compiler calls itself for each operator of an expression; the
 /// longest source, made of operators alone, needs a fraction of it.
 const STACK_BYTES: usize = 256 << 20;
 /// What one prompt may cost: a unit an instruction, and one for every 64 bytes that are made on the way to it.
-const FUEL: u64 = 500_000;
+pub(crate) const FUEL: u64 = 500_000;
 /// Longest prompt, bytes.
-const MOST_PROMPT_BYTES: usize = 4 << 20;
+pub(crate) const MOST_PROMPT_BYTES: usize = 4 << 20;
 
 /// The columns a template may use.
 #[derive(Clone, Copy)]
@@ -52,16 +52,11 @@ impl Template {
             let reason = format!("it has {} bytes, more than {MOST_SOURCE_BYTES}", source.len());
             return Err(too_much(None, reason));
         }
-        let failed = |why: &dyn std::fmt::Display| TaskError::Rules {
+        let failed = |why: &str| TaskError::Rules {
             reason: format!("the prompt template cannot be compiled: {why}"),
             hint: "write a shorter template with fewer operators in a row".to_owned(),
         };
-        std::thread::scope(|scope| {
-            let compile = || Self::compile(source, columns);
-            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-            let compiling = thread.spawn_scoped(scope, compile).map_err(|why| failed(&why))?;
-            compiling.join().unwrap_or_else(|_| Err(failed(&"the compiler fails on it")))
-        })
+        on_a_large_stack(|| Self::compile(source, columns)).unwrap_or_else(|why| Err(failed(&why)))
     }
 
     fn compile(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
@@ -171,6 +166,16 @@ impl Template {
     fn failed(&self, line: Option<usize>, reason: String) -> TaskError {
         TaskError::Template { line, reason, columns: self.columns.clone() }
     }
+}
+
+/// What a compiler of templates says, called on a stack that the longest source leaves room on; or why it could not be
+/// called.
+pub(crate) fn on_a_large_stack<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let compiling = thread.spawn_scoped(scope, compile).map_err(|why| why.to_string())?;
+        compiling.join().map_err(|_| "the compiler fails on it".to_owned())
+    })
 }
 
 /// A limit that a template goes beyond.
