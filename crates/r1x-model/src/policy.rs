@@ -73,7 +73,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         folder: PathBuf,
     ) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
-        let decoder = Decoder::new(plan);
+        let mut decoder = Decoder::new(plan);
+        decoder.tokens = tokenizer.len();
         let weights = initial::weights(&plan.initial, &decoder.layout, seed)?;
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
@@ -283,7 +284,7 @@ impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        let session = Session { requests, sampling, stream, eos: self.eos() };
+        let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         let model = (&self.decoder, &self.weights);
         Ok(kernels::generate(model, &session, self.workers.len(), each)?)
     }

@@ -31,8 +31,8 @@ pub enum Tokenizer {
     File {
         /// The tokenizer.
         inner: Box<tokenizers::Tokenizer>,
-        /// Its end-of-sequence token.
-        eos: u32,
+        /// Its tokens that end a sequence, at least one.
+        eos: Vec<u32>,
     },
 }
 
@@ -40,22 +40,23 @@ impl Tokenizer {
     /// Builds the tokenizer of a planned model.
     ///
     /// # Errors
-    /// The errors of [`Tokenizer::new`], and when it has another number of tokens than the plan says.
+    /// The errors of [`Tokenizer::new`], and when it has more tokens than the plan says. It may have fewer: published
+    /// models have rows behind the last token.
     pub fn of_model(plan: &ModelPlan) -> Result<Self, ModelError> {
         let tokenizer = Self::new(&plan.tokenizer)?;
         let (found, planned) = (tokenizer.len(), plan.vocabulary_size);
-        if found == planned {
+        if found <= planned {
             return Ok(tokenizer);
         }
-        let reason = format!("the tokenizer has {found} tokens, the plan says {planned}");
+        let reason = format!("the tokenizer has {found} tokens, the model room for {planned}");
         Err(ModelError::Vocabulary(reason))
     }
 
     /// Builds the planned tokenizer.
     ///
     /// # Errors
-    /// When pieces repeat or hold blanks, or the file cannot be read, is not the planned one, or lacks its
-    /// end-of-sequence token.
+    /// When pieces repeat or hold blanks, or the file cannot be read, is not the planned one, or lacks a
+    /// token that ends sequences.
     pub fn new(plan: &TokenizerPlan) -> Result<Self, ModelError> {
         match plan {
             TokenizerPlan::Vocabulary { pieces } => Self::words(pieces),
@@ -78,7 +79,7 @@ impl Tokenizer {
         Ok(Self::Words { words, tokens })
     }
 
-    fn file(path: &str, planned: &str, eos: &str) -> Result<Self, ModelError> {
+    fn file(path: &str, planned: &str, eos: &[String]) -> Result<Self, ModelError> {
         let error = |source| ModelError::Io { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         let file = r1x_files::open(path).map_err(error)?;
@@ -100,16 +101,22 @@ impl Tokenizer {
     /// A tokenizer from the bytes of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When they are no tokenizer, one beyond the limits, or it lacks the end-of-sequence token.
-    pub fn from_bytes(bytes: &[u8], eos: &str) -> Result<Self, ModelError> {
+    /// When they are no tokenizer, one beyond the limits, or it lacks one of the tokens that end a sequence, or none is
+    /// named.
+    pub fn from_bytes(bytes: &[u8], eos: &[impl AsRef<str>]) -> Result<Self, ModelError> {
         let error =
             |reason: String| ModelError::Tokenizer { path: "tokenizer.json".to_owned(), reason };
         let bytes = vetted::vetted(bytes).map_err(error)?;
         let inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(error)?;
-        let token = inner
-            .token_to_id(eos)
-            .ok_or_else(|| error(format!("has no token `{eos}` to end sequences with")))?;
-        Ok(Self::File { inner: Box::new(inner), eos: token })
+        let id = |token: &str| {
+            let lacks = || error(format!("has no token `{token}` to end sequences with"));
+            inner.token_to_id(token).ok_or_else(lacks)
+        };
+        let eos: Vec<u32> = eos.iter().map(|token| id(token.as_ref())).collect::<Result<_, _>>()?;
+        if eos.is_empty() {
+            return Err(error("no token that ends sequences is named".to_owned()));
+        }
+        Ok(Self::File { inner: Box::new(inner), eos })
     }
 
     /// Number of tokens.
@@ -129,11 +136,16 @@ impl Tokenizer {
         self.len() == 0
     }
 
-    /// The end-of-sequence token.
+    /// The token that a sequence is ended with where one is written: the first of [`Tokenizer::ends`].
     pub fn eos(&self) -> u32 {
+        self.ends()[0]
+    }
+
+    /// Every token that ends a sequence when it is drawn.
+    pub fn ends(&self) -> &[u32] {
         match self {
-            Tokenizer::Words { .. } => 0,
-            Tokenizer::File { eos, .. } => *eos,
+            Tokenizer::Words { .. } => &[0],
+            Tokenizer::File { eos, .. } => eos,
         }
     }
 
@@ -166,18 +178,17 @@ impl Tokenizer {
         }
     }
 
-    /// Tokens to text, without the end-of-sequence token.
+    /// Tokens to text, without what ends a sequence at its end.
     pub fn decode(&self, tokens: &[u32]) -> String {
-        let kept = tokens.iter().filter(|token| **token != self.eos());
+        let last = tokens.iter().rposition(|token| !self.ends().contains(token));
+        let kept = &tokens[..last.map_or(0, |last| last + 1)];
         match self {
             Tokenizer::Words { words, .. } => {
-                let words =
-                    kept.map(|token| words.get(*token as usize).map_or("?", String::as_str));
-                words.collect::<Vec<_>>().join(" ")
+                let word = |token: &u32| words.get(*token as usize).map_or("?", String::as_str);
+                kept.iter().map(word).collect::<Vec<_>>().join(" ")
             }
             Tokenizer::File { inner, .. } => {
-                let kept: Vec<u32> = kept.copied().collect();
-                guarded(|| inner.decode(&kept, false)).unwrap_or_default()
+                guarded(|| inner.decode(kept, false)).unwrap_or_default()
             }
         }
     }
@@ -254,13 +265,38 @@ mod tests {
         let plan = |sha256: String| TokenizerPlan::File {
             path: path.display().to_string(),
             sha256,
-            eos: "<e>".to_owned(),
+            eos: vec!["<e>".to_owned()],
         };
         let found = crate::checkpoint::sha256(json.as_bytes());
         assert_eq!(Tokenizer::new(&plan(found.clone())).unwrap().len(), 2);
         let error = Tokenizer::new(&plan("0".repeat(64))).unwrap_err().to_string();
         assert!(error.contains("it has changed") && error.contains(&found), "{error}");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_sequence_may_end_with_several_tokens() {
+        let json = br#"{"version":"1.0","model":{"type":"WordLevel","vocab":{"<e>":0,"a":1,"<f>":2},"unk_token":"a"}}"#;
+        let tokenizer = Tokenizer::from_bytes(json, &["<f>", "<e>"]).unwrap();
+        assert_eq!((tokenizer.eos(), tokenizer.ends()), (2, &[2, 0][..]));
+        assert_eq!(tokenizer.decode(&[1, 0, 1, 2, 0]), "a <e> a");
+        assert_eq!(tokenizer.decode(&[0]), "");
+        let told = |eos: &[&str]| Tokenizer::from_bytes(json, eos).unwrap_err().to_string();
+        assert!(told(&["<e>", "<g>"]).ends_with("has no token `<g>` to end sequences with"));
+        assert!(told(&[]).ends_with("no token that ends sequences is named"));
+    }
+
+    #[test]
+    fn a_model_may_have_rows_without_a_token_but_no_token_without_a_row() {
+        let plan = |vocabulary_size| ModelPlan {
+            vocabulary_size,
+            tokenizer: r1x_core::testing::numbers(4),
+            ..r1x_core::testing::tiny_model()
+        };
+        assert_eq!(Tokenizer::of_model(&plan(5)).unwrap().len(), 5);
+        assert_eq!(Tokenizer::of_model(&plan(8)).unwrap().len(), 5);
+        let error = Tokenizer::of_model(&plan(4)).unwrap_err().to_string();
+        assert!(error.ends_with("the tokenizer has 5 tokens, the model room for 4"), "{error}");
     }
 
     #[test]

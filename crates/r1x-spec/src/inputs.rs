@@ -98,8 +98,8 @@ pub trait Inputs {
     /// Checks a `tokenizer.json` and tells how many tokens it has.
     ///
     /// # Errors
-    /// When it is no tokenizer or has no such end-of-sequence token.
-    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String>;
+    /// When it is no tokenizer or lacks one of the tokens that end a sequence.
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String>;
 
     /// Looks at a published model: its configuration and the hash of its weights.
     ///

@@ -64,6 +64,40 @@ impl Term for Texts {
     }
 }
 
+/// One text, or several in a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OneOrMore(pub Texts);
+
+impl Serialize for OneOrMore {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.0[..] {
+            [one] => one.value.serialize(serializer),
+            _ => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl Term for OneOrMore {
+    fn shape(_: Range) -> Shape {
+        Shape::Value(json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ]}))
+    }
+
+    fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
+        if let Value::List(items) = &node.value {
+            if items.is_empty() {
+                reader.expected(node, "a text, or a list of at least one");
+                return None;
+            }
+            return Texts::read(node, range, reader).map(Self);
+        }
+        let text = String::read(node, range, reader)?;
+        Some(Self(Texts(vec![reader.at(text, node.span)])))
+    }
+}
+
 /// Columns of a file: their names, and what the file calls them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(pub Vec<(At<String>, At<String>)>);

@@ -12,7 +12,7 @@ use r1x_core::plan::{OnFailure, Otherwise, Precision, TraceStyle};
 use self::ranges::*;
 pub use self::stages::*;
 use crate::grant::Grant;
-use crate::lists::{Columns, Dict, IdList, Texts};
+use crate::lists::{Columns, Dict, IdList, OneOrMore, Texts};
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, Weight};
@@ -102,9 +102,10 @@ record! {
     pub struct TokenizerSpec {
         /// Where the vocabulary comes from.
         kind: TokenizerKind => flat;
-        /// The token of a tokenizer `file` that ends a completion, as it is written there. It is needed beside `file`
-        /// and nowhere else. Left out, the vocabulary has an end of its own.
-        eos: String => optional;
+        /// The token of a tokenizer `file` that ends a completion, as it is written there, or a list of such tokens:
+        /// sampling stops at any of them, and supervised stages teach the first. It is needed beside `file` and nowhere
+        /// else. Left out, the vocabulary has an end of its own.
+        eos: OneOrMore => optional;
     }
 }
 

@@ -142,7 +142,7 @@ impl Inputs for World {
         pieces.map_err(|error| error.to_string())
     }
 
-    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String> {
         r1x_model::Tokenizer::from_bytes(bytes, eos)
             .map(|tokenizer| tokenizer.len())
             .map_err(|error| error.to_string())

@@ -30,7 +30,7 @@ fn make(_: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
 }
 
 fn read(input: &[u8]) -> String {
-    let tokenizer = match Tokenizer::from_bytes(input, "<e>") {
+    let tokenizer = match Tokenizer::from_bytes(input, &["<e>"]) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return error.to_string(),
     };

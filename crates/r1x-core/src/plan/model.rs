@@ -11,7 +11,8 @@ pub struct ModelPlan {
     pub initial: InitialWeights,
     /// How text becomes tokens.
     pub tokenizer: TokenizerPlan,
-    /// Rows of the embedding matrix and of the output head, one for each token that the model knows.
+    /// Rows of the embedding matrix and of the output head: one for each token of the tokenizer, and perhaps further
+    /// ones that published models are padded with. Those behind the last token are never drawn.
     pub vocabulary_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -79,8 +80,9 @@ pub enum TokenizerPlan {
         path: String,
         /// sha256 of its bytes, hex.
         sha256: String,
-        /// Its end-of-sequence token.
-        eos: String,
+        /// Its tokens that end a sequence, at least one. Sampling stops at any of them; the first is the one that
+        /// supervised stages teach.
+        eos: Vec<String>,
     },
 }
 

@@ -75,11 +75,8 @@ fn feed_forward() -> impl Strategy<Value = FeedForwardPlan> {
 
 fn tokenizer() -> impl Strategy<Value = TokenizerPlan> {
     let pieces = vec(text(), 0..4).prop_map(|pieces| TokenizerPlan::Vocabulary { pieces });
-    let file = [text(), text(), text()].prop_map(|[path, sha256, eos]| TokenizerPlan::File {
-        path,
-        sha256,
-        eos,
-    });
+    let file = ([text(), text()], vec(text(), 0..3))
+        .prop_map(|([path, sha256], eos)| TokenizerPlan::File { path, sha256, eos });
     prop_oneof![pieces, file]
 }
 

@@ -14,7 +14,7 @@ use super::{RunPlan, TokenizerPlan};
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
 /// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key
 /// out. Version 3 keeps the word `gate` for evaluations: a reward has a `condition`, and a mixture of experts says whether
-/// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is.
+/// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the tokens that end a sequence.
 pub const PLAN_VERSION: u64 = 3;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -213,11 +213,21 @@ fn upgrade_from_2(
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
     let upgrade = |model: &mut Value| {
         model_from_2(model);
+        tokenizer_from_2(model);
         vocabulary_from_2(model, size)
     };
     let judges = plan.get_mut("judges").into_iter().flat_map(values);
     judges.filter_map(|judge| judge.get_mut("model")).try_for_each(upgrade)?;
     plan.get_mut("model").map_or(Ok(()), upgrade)
+}
+
+/// One token ended sequences.
+fn tokenizer_from_2(model: &mut Value) {
+    let Some(Value::Object(file)) = model.pointer_mut("/tokenizer/file") else { return };
+    if let Some(Value::String(eos)) = file.get("eos") {
+        let ends = json!([eos]);
+        file.insert("eos".to_owned(), ends);
+    }
 }
 
 fn vocabulary_from_2(

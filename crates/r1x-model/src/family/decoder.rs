@@ -29,6 +29,9 @@ pub struct Decoder<E: Operand> {
     pub layout: Layout,
     /// Width of the residual stream.
     pub hidden: usize,
+    /// Rows of the vocabulary that are tokens: all, unless somebody knows better. Those behind them are never drawn, and
+    /// have no part in a softmax.
+    pub tokens: usize,
     /// Longest sequence.
     pub context_length: usize,
     /// Whether the backward pass computes activations again instead of keeping them. Its results are the same.
@@ -110,6 +113,7 @@ impl<E: Operand> Decoder<E> {
         let (frequencies, pairing) = rotation(plan);
         Self {
             layout: Layout::new(plan),
+            tokens: plan.vocabulary_size,
             hidden: plan.hidden_size,
             context_length: plan.context_length,
             recompute: plan.recompute_activations,
@@ -247,7 +251,7 @@ impl<E: Operand> Decoder<E> {
         for (rows, targets) in predicting.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {
             let logits = self.logits(weights, rows, work);
             for (row, target) in logits.chunks(self.layout.vocabulary).zip(targets) {
-                result.push(token_logprob(row, *target as usize, temperature));
+                result.push(token_logprob(&row[..self.tokens], *target as usize, temperature));
             }
         }
         result
@@ -417,7 +421,9 @@ impl<E: Operand> Decoder<E> {
             let count = rows.len();
             let logits = self.logits(weights, rows, work);
             for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
+                let (row, padding) = row.split_at_mut(self.tokens);
                 token_logprob_backward(row, *target as usize, temperature, *weight);
+                padding.fill(E::Real::ZERO);
             }
             let Workspace { logits, d_logits, head_normed, head_input, .. } = work;
             let Workspace { d_normed, d_head_input, dx, .. } = work;

@@ -13,8 +13,8 @@ pub struct Draw<'a> {
     pub sampling: &'a SamplingPlan,
     /// Where chance comes from.
     pub stream: Stream,
-    /// The end-of-sequence token.
-    pub eos: u32,
+    /// The tokens that end a sample.
+    pub ends: &'a [u32],
     /// What the sample answers.
     pub request: &'a GenerateRequest,
     /// Which of the request's samples it is.
@@ -43,7 +43,7 @@ impl Draw<'_> {
         completion.logprobs.push(said.logprob);
         completion.entropies.push(said.entropy);
         // Nothing ends a sample whose length is given.
-        if token == self.eos && self.request.lengths.is_empty() {
+        if self.ends.contains(&token) && self.request.lengths.is_empty() {
             completion.finish = FinishReason::Stop;
         }
     }

@@ -54,7 +54,7 @@ impl<E: Operand<Real = f32>> Engine for Kernels<'_, E> {
         for (part, rows) in rows.chunks(HEAD_ROWS).enumerate() {
             let logits = self.decoder.logits(self.weights, rows, &mut self.work);
             for (index, row) in logits.chunks(vocabulary).enumerate() {
-                each(part * HEAD_ROWS + index, row);
+                each(part * HEAD_ROWS + index, &row[..self.decoder.tokens]);
             }
         }
         Ok(())

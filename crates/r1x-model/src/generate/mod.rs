@@ -42,7 +42,7 @@ pub trait Engine {
     /// When a token is outside the vocabulary or the device fails.
     fn compute(&mut self, tokens: &[u32], rows: Rows<'_>) -> Result<(), Self::Error>;
 
-    /// Calls `each` with the index and the logits, one per token of the vocabulary, of every one of some rows of the
+    /// Calls `each` with the index and the logits, one per token of the tokenizer, of every one of some rows of the
     /// last pass, in order.
     ///
     /// # Errors
@@ -63,8 +63,8 @@ pub struct Session<'a> {
     pub sampling: &'a SamplingPlan,
     /// Where chance comes from.
     pub stream: Stream,
-    /// The end-of-sequence token.
-    pub eos: u32,
+    /// The tokens that end a sample.
+    pub ends: &'a [u32],
 }
 
 impl<'a> Session<'a> {
@@ -93,8 +93,8 @@ impl<'a> Session<'a> {
     }
 
     fn draw(&self, request: usize, sample: usize) -> Draw<'a> {
-        let Self { requests, sampling, stream, eos } = *self;
-        Draw { sampling, stream, eos, request: &requests[request], sample }
+        let Self { requests, sampling, stream, ends } = *self;
+        Draw { sampling, stream, ends, request: &requests[request], sample }
     }
 }
 

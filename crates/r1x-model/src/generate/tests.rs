@@ -90,7 +90,7 @@ fn run(
     sampling: &SamplingPlan,
     limits: Limits,
 ) -> (Vec<Vec<Completion>>, Vec<usize>, Vec<usize>) {
-    let session = Session { requests, sampling, stream: Rng::new(1).stream("test"), eos: EOS };
+    let session = Session { requests, sampling, stream: Rng::new(1).stream("test"), ends: &[EOS] };
     let (mut groups, mut order) = (vec![Vec::new(); requests.len()], Vec::new());
     let mut each = |request: usize, completions| {
         order.push(request);
@@ -179,10 +179,35 @@ fn no_batch_changes_what_a_sample_says() {
 }
 
 #[test]
+fn a_sample_ends_with_whichever_of_several_tokens_comes_first() {
+    let prompt = [1, 2, 3];
+    let mut history = prompt.to_vec();
+    (0..9).for_each(|_| history.push(next(&history)));
+    let drawn = &history[prompt.len()..];
+    for stop in [&[drawn[4]][..], &[drawn[6], drawn[4]], &[drawn[4], VOCABULARY as u32 + 7]] {
+        let (requests, sampling) = (&[request(&prompt, 1, &[])][..], &sampling(9));
+        let session =
+            Session { requests, sampling, stream: Rng::new(1).stream("test"), ends: stop };
+        let first = drawn.iter().position(|token| stop.contains(token)).unwrap();
+        let mut said = Vec::new();
+        let mut each = |_: usize, completions: Vec<Completion>| said = completions;
+        let blocks = HostBlocks::new(std::iter::once(BLOCK));
+        let mut parrot = Parrot { blocks, histories: Vec::new(), passes: Vec::new() };
+        let limits = Limits { samples: 1, prompt_rows: 9 };
+        let mut ended = gather(requests, &mut each);
+        let Ok(()) =
+            Batch::new(session, limits, &mut parrot, &mut ended).run(&Queue::new(requests, 1));
+        drop(ended);
+        assert_eq!(said[0].tokens, drawn[..=first]);
+        assert_eq!(said[0].finish, FinishReason::Stop);
+    }
+}
+
+#[test]
 fn what_cannot_be_answered_is_refused() {
     let check = |request: GenerateRequest| {
         let (requests, sampling) = (&[request][..], &sampling(3));
-        Session { requests, sampling, stream: Rng::new(1).stream("test"), eos: EOS }.check(5)
+        Session { requests, sampling, stream: Rng::new(1).stream("test"), ends: &[EOS] }.check(5)
     };
     assert!(check(request(&[1, 2], 2, &[1, 3])).is_ok());
     assert!(matches!(check(request(&[], 2, &[])), Err(ModelError::EmptyPrompt)));

@@ -50,7 +50,8 @@ impl Engine for Tensors<'_> {
         let wanted = residual.index_select(&Tensor::new(index, residual.device())?, 0)?;
         let logits = self.model.logits(&wanted)?.flatten_all()?.to_vec1::<f32>()?;
         let vocabulary = logits.len() / rows.len();
-        logits.chunks(vocabulary).enumerate().for_each(|(index, row)| each(index, row));
+        let tokens = self.model.tokens();
+        logits.chunks(vocabulary).enumerate().for_each(|(index, row)| each(index, &row[..tokens]));
         Ok(())
     }
 }

@@ -74,7 +74,8 @@ impl TensorPolicy {
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
-        let model = Composed::new(plan, &variables, wide.collect(), device)?;
+        let mut model = Composed::new(plan, &variables, wide.collect(), device)?;
+        model.set_tokens(tokenizer.len());
         let parameters = in_order(&layout, variables)?;
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
@@ -142,7 +143,7 @@ impl TensorPolicy {
         Ok(loaded.place)
     }
 
-    fn set_weights(&mut self, numbers: &Numbers) -> Result<(), ModelError> {
+    pub(crate) fn set_weights(&mut self, numbers: &Numbers) -> Result<(), ModelError> {
         let layout = self.model.layout();
         for (parameter, variable) in layout.parameters.iter().zip(&self.parameters) {
             variable.set(&upload(parameter, &numbers.values, &self.device)?)?;
@@ -283,7 +284,7 @@ impl TensorPolicy {
         requests: &[GenerateRequest],
         (sampling, stream): (&SamplingPlan, Stream),
     ) -> Vec<Vec<Completion>> {
-        let session = Session { requests, sampling, stream, eos: self.eos() };
+        let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         let mut groups = vec![Vec::new(); requests.len()];
         let mut each = |request: usize, completions| groups[request] = completions;
         generate::within(limits, &self.model.frozen(), &session, &mut each).unwrap();
@@ -399,7 +400,7 @@ impl Sampler for TensorPolicy {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        let session = Session { requests, sampling, stream, eos: self.eos() };
+        let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         Ok(generate::generate(&self.model.frozen(), &session, each)?)
     }
 }

@@ -75,6 +75,12 @@ model:
   tokenizer: {file: tokenizer.json, eos: <|endoftext|>}",
     },
     Example {
+        path: "model.tokenizer",
+        text: "
+model:
+  tokenizer: {file: tokenizer.json, eos: [<|im_end|>, <|endoftext|>]}   # whichever comes first",
+    },
+    Example {
         path: "model.attention.gqa",
         text: "
 model:

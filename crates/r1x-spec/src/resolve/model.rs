@@ -10,7 +10,7 @@ use r1x_core::plan::{
 use super::{MAX_INPUT_BYTES, Resolver};
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::lists::Texts;
+use crate::lists::{OneOrMore, Texts};
 use crate::read::At;
 use crate::spec::{
     AttentionSpec, FeedForwardSpec, ModelSpec, MoeSpec, TokenizerKind, TokenizerSpec,
@@ -222,7 +222,7 @@ impl Resolver<'_, '_> {
     fn tokenizer_file(
         &mut self,
         path: &At<String>,
-        eos: Option<&At<String>>,
+        eos: Option<&At<OneOrMore>>,
     ) -> Option<(TokenizerPlan, usize)> {
         let file = self.read_file(path, MAX_INPUT_BYTES);
         let Some(eos) = eos else {
@@ -232,10 +232,11 @@ impl Resolver<'_, '_> {
             return None;
         };
         let (shown, bytes) = file?;
-        match self.inputs.tokenizer(&bytes, eos) {
+        let eos = eos.0.texts();
+        match self.inputs.tokenizer(&bytes, &eos) {
             Ok(size) => {
                 let sha256 = self.inputs.sha256(&bytes);
-                Some((TokenizerPlan::File { path: shown, sha256, eos: eos.value.clone() }, size))
+                Some((TokenizerPlan::File { path: shown, sha256, eos }, size))
             }
             Err(error) => {
                 let message = format!("{shown} cannot be used as a tokenizer: {error}");

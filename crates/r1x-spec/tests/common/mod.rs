@@ -91,9 +91,12 @@ impl Inputs for World {
         }
     }
 
-    fn tokenizer(&self, bytes: &[u8], eos: &str) -> Result<usize, String> {
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String> {
         let text = String::from_utf8_lossy(bytes);
-        if text.contains(eos) { Ok(1000) } else { Err(format!("it has no token `{eos}`")) }
+        match eos.iter().find(|token| !text.contains(*token)) {
+            None => Ok(1000),
+            Some(token) => Err(format!("it has no token `{token}`")),
+        }
     }
 
     /// A published model is a folder with a configuration, whatever is in it; its text is the token that ends texts.

@@ -37,7 +37,7 @@ fn assert_same_model(old: &Value, new: &Value) {
     let [was, is] = [old, new].map(|model| &model["feed_forward"]["moe"]);
     let moved = ["shared_experts", "dense_layers", "normalize_gate", "normalize_affinities"];
     same(was, is, &moved);
-    assert_eq!(compared, 22);
+    assert_eq!(compared, 24);
     assert_eq!(is["shared_intermediate_size"], was["expert_intermediate_size"]);
     assert_eq!((&was["shared_experts"], &is["dense_layers"]), (&json!(1), &json!([])));
 }
@@ -202,6 +202,8 @@ fn a_tokenizer_of_version_2_is_asked_how_large_its_vocabulary_is() {
     }
     let plan = read(&old.to_string()).unwrap();
     assert_eq!(plan.model.vocabulary_size, 77);
+    let TokenizerPlan::File { eos, .. } = &plan.model.tokenizer else { panic!("a file") };
+    assert_eq!(*eos, ["<end>"]);
     assert_ne!(plan.judges["critic"].model.vocabulary_size, 77);
     let error = RunPlan::from_json(&old.to_string(), &|_| Err("it is gone".to_owned()));
     let expected = "its version 2 did not say how many tokens a/tokenizer.json has, and it is gone";

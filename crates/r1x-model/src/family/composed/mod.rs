@@ -35,6 +35,8 @@ pub struct Composed {
     /// The windows that layers have, each once.
     windows: Vec<usize>,
     context_length: usize,
+    /// Rows of the vocabulary that are tokens.
+    tokens: usize,
     eps: f64,
     rotary: Rotary,
     dtype: DType,
@@ -176,6 +178,7 @@ impl Composed {
             layout,
             biases,
             context_length: plan.context_length,
+            tokens: plan.vocabulary_size,
             eps: plan.norm_eps,
             rotary: Rotary::new(&frequencies, plan.context_length, pairing, dtype, device)?,
             dtype,
@@ -205,6 +208,16 @@ impl Composed {
     /// No block yet of keys and values of this model.
     pub fn blocks(&self) -> TensorBlocks {
         TensorBlocks::new(&self.layout, self.dtype, &self.device)
+    }
+
+    /// Rows of the vocabulary that are tokens: all, unless [`Composed::set_tokens`] has said otherwise.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Says how many rows of the vocabulary are tokens. Those behind them are never drawn, and have no part in a softmax.
+    pub fn set_tokens(&mut self, tokens: usize) {
+        self.tokens = tokens;
     }
 
     /// Longest sequence.
@@ -305,6 +318,7 @@ impl Composed {
         let rows: Vec<u32> = packed.predicting.iter().map(|row| *row as u32).collect();
         let rows = Tensor::new(rows, &self.device)?;
         let logits = self.logits(&pass.residual.index_select(&rows, 0)?)?;
+        let logits = logits.narrow(1, 0, self.tokens)?;
         Ok(token_logprob(&logits, &packed.targets, temperature)?)
     }
 

@@ -37,7 +37,7 @@ fn with(mut file: Value, pointer: &str, value: Value) -> Value {
 
 fn read(file: &Value) -> Result<Tokenizer, String> {
     let bytes = serde_json::to_vec(file).unwrap();
-    Tokenizer::from_bytes(&bytes, "<e>").map_err(|error| error.to_string())
+    Tokenizer::from_bytes(&bytes, &["<e>"]).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -162,7 +162,7 @@ fn a_character_map_is_walked_before_it_is_used() {
 #[test]
 fn a_file_has_a_limit_on_its_size() {
     let large = vec![b' '; super::MOST_BYTES + 1];
-    let error = Tokenizer::from_bytes(&large, "<e>").unwrap_err().to_string();
+    let error = Tokenizer::from_bytes(&large, &["<e>"]).unwrap_err().to_string();
     assert!(error.contains("larger than 64 MiB"), "{error}");
     let text = "a ".repeat(9 << 20);
     let error = read(&words()).unwrap().encode(&text).unwrap_err().to_string();
