@@ -65,8 +65,8 @@ pub struct ModelFacts {
     pub plan: ModelPlan,
     /// Its `tokenizer.json`, where it has one.
     pub tokenizer: Option<PathBuf>,
-    /// The token that ends a text, as `tokenizer.json` writes it, where its files say one.
-    pub eos: Option<String>,
+    /// The tokens any of which ends a text, as `tokenizer.json` writes them; none where its files say none.
+    pub eos: Vec<String>,
 }
 
 /// Why a data set cannot be used.

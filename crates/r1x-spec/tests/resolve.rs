@@ -360,7 +360,7 @@ fn a_published_model_gives_shape_weights_and_tokenizer() {
     assert_eq!((folder.as_str(), sha256.len()), ("experiments/models/tiny", 64));
     let TokenizerPlan::File { path, eos, .. } = &plan.model.tokenizer else { panic!() };
     let path = path.as_str();
-    assert_eq!((path, &eos[..]), ("experiments/models/tiny/tokenizer.json", "<end>"));
+    assert_eq!((path, &eos[0][..]), ("experiments/models/tiny/tokenizer.json", "<end>"));
     assert_eq!((plan.model.context_length, plan.model.precision), (256, Precision::F32));
     assert_eq!((plan.model.hidden_size, plan.model.vocabulary_size), (8, 1000));
 }

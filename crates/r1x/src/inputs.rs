@@ -14,7 +14,7 @@ use r1x_core::plan::{
     DataPlan, LimitsPlan, ModelPlan, Precision, RunPlan, SourcePlan, TokenizerPlan,
 };
 use r1x_core::{Capability, PortError, digest};
-use r1x_model::published::{Published, eos_token};
+use r1x_model::published::{Published, eos_tokens};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
 use r1x_spec::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
 use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
@@ -160,7 +160,7 @@ impl Inputs for World {
         Ok(ModelFacts {
             plan: ModelPlan { initial: published.begin_with().map_err(told)?, ..plan },
             tokenizer,
-            eos: eos_token(folder),
+            eos: eos_tokens(folder),
         })
     }
 

@@ -29,7 +29,7 @@ use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
 use serde_json::{Map, Value};
 
 use self::config::Keys;
-pub use self::ending::eos_token;
+pub use self::ending::eos_tokens;
 use self::family::{FAMILIES, Family, Shape};
 use self::load::Tensors;
 use self::names::Naming;

@@ -252,7 +252,7 @@ fn a_checkpoint_becomes_a_published_model() {
     let texts = published.texts().unwrap();
     assert_eq!(texts.ids.eos, [0]);
     let json = texts.file("tokenizer.json").unwrap();
-    let tokenizer = crate::Tokenizer::from_bytes(json, "<eos>").unwrap();
+    let tokenizer = crate::Tokenizer::from_bytes(json, &["<eos>"]).unwrap();
     assert_eq!((tokenizer.len(), tokenizer.eos()), (41, 0));
     assert_eq!(tokenizer.encode("12  7\n40").unwrap(), [12, 7, 40]);
     assert_eq!(tokenizer.decode(&[12, 7, 40, 0]), "12 7 40");

@@ -101,7 +101,10 @@ impl Texts {
         let tokenizer = Tokenizer::new(plan)?;
         let (mut texts, eos) = match plan {
             TokenizerPlan::Vocabulary { pieces } => (Self::of_words(pieces), EOS),
-            TokenizerPlan::File { path, eos, .. } => (Self::beside(Path::new(path))?, eos.as_str()),
+            TokenizerPlan::File { path, eos, .. } => {
+                let end = eos.first().map_or("", String::as_str);
+                (Self::beside(Path::new(path))?, end)
+            }
         };
         let end = tokenizer.eos();
         if !texts.ids.eos.contains(&end) {

@@ -114,14 +114,14 @@ impl Resolver<'_, '_> {
         }
         let (tokenizer, tokens) = match (&spec.tokenizer, facts.tokenizer, facts.eos) {
             (Some(written), _, _) => self.tokenizer(written)?,
-            (None, Some(path), Some(eos)) => self.tokenizer_of(&path, from, &eos)?,
+            (None, Some(path), eos) if !eos.is_empty() => self.tokenizer_of(&path, from, eos)?,
             (None, None, _) => {
                 let message = format!("{} has no tokenizer.json", quoted(from));
                 let help = "name one: model.tokenizer: {file: PATH, eos: TOKEN}";
                 self.error(codes::TOKENIZER, from.span, message).input().help(help);
                 return None;
             }
-            (None, Some(_), None) => {
+            (None, Some(_), _) => {
                 let message =
                     format!("the files of {} do not say which token ends a text", quoted(from));
                 let help = "say it: model.tokenizer: {file: PATH, eos: TOKEN}";
@@ -144,13 +144,13 @@ impl Resolver<'_, '_> {
         &mut self,
         path: &Path,
         from: &At<String>,
-        eos: &str,
+        eos: Vec<String>,
     ) -> Option<(TokenizerPlan, usize)> {
         let (shown, bytes) = self.read_path(path, from.span, MAX_INPUT_BYTES)?;
-        match self.inputs.tokenizer(&bytes, eos) {
+        match self.inputs.tokenizer(&bytes, &eos) {
             Ok(size) => {
                 let sha256 = self.inputs.sha256(&bytes);
-                Some((TokenizerPlan::File { path: shown, sha256, eos: eos.to_owned() }, size))
+                Some((TokenizerPlan::File { path: shown, sha256, eos }, size))
             }
             Err(error) => {
                 let message = format!("{shown} cannot be used as a tokenizer: {error}");

@@ -111,7 +111,7 @@ impl Inputs for World {
         Ok(ModelFacts {
             plan: ModelPlan { initial, ..shape },
             tokenizer: self.files.contains_key(&tokenizer).then_some(tokenizer),
-            eos: Some(String::from_utf8_lossy(eos).into_owned()).filter(|eos| !eos.is_empty()),
+            eos: String::from_utf8_lossy(eos).split_whitespace().map(str::to_owned).collect(),
         })
     }
 

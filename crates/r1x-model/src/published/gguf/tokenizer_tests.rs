@@ -197,7 +197,7 @@ fn smollm2_is_encoded_as_its_own_tokenizer_does() {
     let texts = Published::open(&folder).unwrap().texts().unwrap();
     assert_eq!(texts.ids, SpecialIds { bos: Some(1), eos: vec![2], pad: Some(2) });
     let json = texts.file("tokenizer.json").unwrap();
-    let tokenizer = Tokenizer::from_bytes(json, "<|im_end|>").unwrap();
+    let tokenizer = Tokenizer::from_bytes(json, &["<|im_end|>"]).unwrap();
     assert_eq!((tokenizer.len(), tokenizer.eos()), (49_152, 2));
     let golden: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "tests/golden/smollm2-ids.json"].iter().collect();
