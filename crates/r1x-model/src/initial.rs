@@ -6,7 +6,6 @@ use r1x_ops::Operand;
 
 use crate::error::ModelError;
 use crate::layout::Layout;
-use crate::policy::packed_weights;
 use crate::published::Published;
 use crate::weights::Weights;
 
@@ -22,7 +21,7 @@ pub fn weights<E: Operand<Real = f32>>(
     match initial {
         InitialWeights::Random => Ok(Weights::random(layout, &Rng::new(seed))),
         InitialWeights::Published { folder, sha256 } => {
-            Ok(packed_weights(layout, &Published::planned(folder, sha256, layout)?))
+            Ok(Weights::packed(layout, &Published::planned(folder, sha256, layout)?))
         }
     }
 }

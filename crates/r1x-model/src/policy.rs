@@ -21,13 +21,12 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
-use crate::checkpoint::{self, Contents, Expected, Home, Lent, Numbers, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Lent, Place};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial;
-use crate::layout::Layout;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, first_not_finite};
@@ -140,7 +139,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = packed_weights(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        self.weights =
+            Weights::packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = packed_weights(layout, &published.numbers(layout)?);
+        self.weights = Weights::packed(layout, &published.numbers(layout)?);
         Ok(())
     }
 
@@ -161,26 +161,13 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let layout = &self.decoder.layout;
         let loaded = checkpoint::load(folder, layout, expected)?;
-        self.weights = packed_weights(layout, &loaded.weights);
+        self.weights = Weights::packed(layout, &loaded.weights);
         let frozen = loaded.frozen.iter();
         self.frozen =
-            frozen.map(|(name, one)| (name.clone(), packed_weights(layout, one))).collect();
+            frozen.map(|(name, one)| (name.clone(), Weights::packed(layout, one))).collect();
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
-}
-
-/// Packs numbers for the kernels of the CPU.
-pub(crate) fn packed_weights<E: Operand<Real = f32>>(
-    layout: &Layout,
-    numbers: &Numbers,
-) -> Weights<E> {
-    let mut weights = Weights::zeros(layout);
-    weights.edit(layout, 1, |values, biases| {
-        values.copy_from_slice(&numbers.values);
-        biases.clone_from_slice(&numbers.biases);
-    });
-    weights
 }
 
 impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {

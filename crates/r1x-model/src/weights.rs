@@ -10,6 +10,7 @@ use r1x_ops::kernel::matmul::{Right, pack_columns, pack_rows, packed_len};
 use r1x_ops::operand::Source;
 use r1x_ops::parallel;
 
+use crate::checkpoint::Numbers;
 use crate::layout::{Block, Exact, Layout, Matrix, Vector};
 
 /// Parameter values.
@@ -106,6 +107,18 @@ impl<E: Operand> Weights<E> {
     /// A vector.
     pub fn vector(&self, vector: Vector) -> &[E::Real] {
         &self.values[vector.offset..vector.offset + vector.len]
+    }
+}
+
+impl<E: Operand<Real = f32>> Weights<E> {
+    /// Numbers as the kernels of the CPU read them.
+    pub(crate) fn packed(layout: &Layout, numbers: &Numbers) -> Self {
+        let mut weights = Self::zeros(layout);
+        weights.edit(layout, 1, |values, biases| {
+            values.copy_from_slice(&numbers.values);
+            biases.clone_from_slice(&numbers.biases);
+        });
+        weights
     }
 }
 

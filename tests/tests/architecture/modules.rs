@@ -23,8 +23,8 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-files", "folder"),
     (
         "r1x-model",
-        "load model device_selftest tensor policy tokenizer generate sample family weights \
-         checkpoint update layout error blocks",
+        "load model device_selftest tensor policy initial published tokenizer generate sample family \
+         weights checkpoint update layout error blocks",
     ),
     (
         "r1x-reward",

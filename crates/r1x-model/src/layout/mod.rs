@@ -265,6 +265,7 @@ pub struct Swiglu {
 }
 
 /// Parameters of one feed-forward.
+#[expect(clippy::large_enum_variant, reason = "there is one for each layer, and none is moved")]
 #[derive(Clone, Debug)]
 pub enum FeedForward {
     /// A SwiGLU feed-forward that every token goes through.

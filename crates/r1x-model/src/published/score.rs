@@ -11,7 +11,6 @@ use super::names::published_name;
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
-use crate::policy::packed_weights;
 use crate::weights::Weights;
 
 /// Whether gradients are asked for beside log-probs.
@@ -84,7 +83,7 @@ impl PublishedScorer {
 impl<E: Operand<Real = f32>> Loaded<E> {
     fn new(published: &Published, plan: &ModelPlan) -> Result<Self, ModelError> {
         let decoder = Decoder::new(plan);
-        let weights = packed_weights(&decoder.layout, &published.numbers(&decoder.layout)?);
+        let weights = Weights::packed(&decoder.layout, &published.numbers(&decoder.layout)?);
         let renamed = published.family.renamed;
         let parameters = decoder.layout.parameters.iter();
         let names = parameters.map(|one| published_name(&one.name, renamed)).collect();
@@ -116,7 +115,7 @@ impl<E: Operand<Real = f32>> Loaded<E> {
             return Score { logprobs: Vec::new(), gradient_norms: Vec::new() };
         }
         let (decoder, weights, mut work) = (&self.decoder, &self.weights, Workspace::default());
-        let packed = Packed::new([(tokens, 1)].into_iter());
+        let packed = Packed::new([(tokens, 1)]);
         decoder.forward(weights, &packed, &mut work);
         let said = decoder.logprobs(weights, &packed.predicting, &packed.targets, 1.0, &mut work);
         let logprobs: Vec<f32> = said.iter().map(|token| token.logprob).collect();

@@ -65,7 +65,7 @@ impl Router {
         scratch.clear();
         scratch.extend(&*affinities);
         for (score, bias) in scratch.iter_mut().zip(bias) {
-            *score = *score + *bias;
+            *score += *bias;
         }
         if self.groups_chosen < self.groups {
             self.mask_groups(scratch);
