@@ -89,7 +89,7 @@ impl Inputs for World<'_> {
         Ok((0..50).map(|word: u32| word.to_string()).collect())
     }
 
-    fn tokenizer(&self, _: &[u8], _: &str) -> Result<usize, String> {
+    fn tokenizer(&self, _: &[u8], _: &[String]) -> Result<usize, String> {
         Ok(50)
     }
 

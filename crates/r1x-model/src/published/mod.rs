@@ -1,7 +1,7 @@
 //! Models as hubs publish them: a folder with `config.json` and weights, or one GGUF file.
 //!
 //! A configuration is read into the shape of a plan; which keys mean what is said by its family
-//! ([`FAMILIES`](family::FAMILIES)). Weights are read from whatever files there are, and the names that differ are
+//! ([`FAMILIES`]). Weights are read from whatever files there are, and the names that differ are
 //! renamed. An unknown `model_type`, activation or kind of rotary positions is an error that lists what is known.
 
 mod config;

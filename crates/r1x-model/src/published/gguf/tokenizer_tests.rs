@@ -58,7 +58,8 @@ fn texts(file: &File) -> Result<Texts, String> {
 
 fn ids(pre: &str, text: &str) -> Vec<u32> {
     let texts = texts(&small(pre)).unwrap();
-    let tokenizer = Tokenizer::from_bytes(texts.file("tokenizer.json").unwrap(), "</s>").unwrap();
+    let tokenizer =
+        Tokenizer::from_bytes(texts.file("tokenizer.json").unwrap(), &["</s>"]).unwrap();
     let ids = tokenizer.encode(text).unwrap();
     assert_eq!(tokenizer.decode(&ids), text.replace("</s>", ""));
     ids
