@@ -169,7 +169,7 @@ enum Command {
         #[command(flatten)]
         compute: ComputeArgs,
     },
-    /// Read published models, as hubs have them
+    /// Read, write and look into models as hubs publish them
     #[command(subcommand)]
     Model(model::Verb),
     /// Write, build, test and measure reward plugins
@@ -329,7 +329,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
             command::generate::generate(&global, &run, &ask, &compute.compute(), json)
         }
-        Command::Model(verb) => model::dispatch(verb),
+        Command::Model(verb) => model::dispatch(&global, verb),
         Command::Plugin(verb) => plugin::dispatch(&global, verb),
         Command::Rescore { run, plugin, with, grant, against } => {
             command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)

@@ -274,6 +274,13 @@ pub struct Stored {
     pub types: Vec<StoredType>,
 }
 
+impl Stored {
+    /// Bytes of all numbers.
+    pub fn bytes(&self) -> u64 {
+        self.types.iter().map(|one| one.bytes).sum()
+    }
+}
+
 /// A type of numbers in weight files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredType {

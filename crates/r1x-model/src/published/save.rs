@@ -192,6 +192,10 @@ impl Target<'_> {
             return Err(unpublishable(self.family, &unsaid));
         }
         let mut config = config(self.plan, self.family);
+        // Where nothing is said, a reader would take what is usual in the family.
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+            config.insert(key.to_owned(), Value::Null);
+        }
         config.extend(self.texts.ids.keys());
         config.insert("torch_dtype".to_owned(), json!(torch_dtype));
         Ok(config)

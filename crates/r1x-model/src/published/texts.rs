@@ -1,5 +1,6 @@
 //! What belongs to a published model beside its numbers: its tokenizer, its chat template, and which tokens end a text.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use r1x_core::plan::TokenizerPlan;
@@ -46,6 +47,9 @@ pub struct SpecialIds {
     pub pad: Option<u32>,
 }
 
+/// Every token of a tokenizer by its id, added ones too.
+pub type Tokens = BTreeMap<u32, String>;
+
 /// Files about texts, and the tokens that they name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
@@ -59,6 +63,26 @@ impl Texts {
     /// The bytes of one file.
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|(known, _)| known == name).map(|(_, bytes)| &bytes[..])
+    }
+
+    /// The tokens of `tokenizer.json`, as it writes them; `None` where there is no such file, or it is no tokenizer.
+    pub fn tokens(&self) -> Option<Tokens> {
+        let file: Value = serde_json::from_slice(self.file(TOKENIZER)?).ok()?;
+        let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let mut tokens: Tokens = match &file["model"]["vocab"] {
+            Value::Object(vocabulary) => {
+                vocabulary.iter().filter_map(|(token, at)| Some((id(at)?, token.clone()))).collect()
+            }
+            Value::Array(pieces) => {
+                let pieces = pieces.iter().zip(0..);
+                pieces.filter_map(|(piece, id)| Some((id, text(&piece[0])?))).collect()
+            }
+            _ => return None,
+        };
+        let added = file["added_tokens"].as_array().into_iter().flatten();
+        tokens.extend(added.filter_map(|one| Some((id(&one["id"])?, text(&one["content"])?))));
+        Some(tokens)
     }
 
     /// The files of a folder. Ids are those of `generation_config.json` and of `config.json`; the ends of a text are

@@ -21,8 +21,8 @@ const FORM: &str = "a line is a JSON list of token ids, such as [1, 4093, 198]";
 
 /// What is to be scored, and with what.
 pub struct Request {
-    /// The model's folder.
-    pub folder: PathBuf,
+    /// The model's folder or file.
+    pub model: PathBuf,
     /// The file of token ids.
     pub ids: PathBuf,
     /// What factors of products are rounded to.
@@ -37,7 +37,7 @@ pub struct Request {
 /// When the model or the file cannot be read, or a token is none of the model's.
 pub fn score(request: &Request, json: bool) -> Result<i32, Failure> {
     let sequences = sequences(request)?;
-    let published = Published::open(&request.folder).map_err(PortError::from)?;
+    let published = Published::open(&request.model).map_err(PortError::from)?;
     let scorer = PublishedScorer::load(&published, request.precision).map_err(PortError::from)?;
     let asked = if request.grad_norms { Asked::GradientNorms } else { Asked::Logprobs };
     let scores = scorer.score(&sequences, asked, all_cores()).map_err(PortError::from)?;

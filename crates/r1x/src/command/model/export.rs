@@ -1,0 +1,52 @@
+//! `r1x model export`: a checkpoint of a run as a published folder.
+//!
+//! A checkpoint names its run, and the store knows the plan of the run, which is the shape of the model.
+
+use std::path::{Path, PathBuf};
+
+use r1x_core::PortError;
+use r1x_model::Expected;
+use r1x_model::published::{SaveDtype, save};
+
+use super::tell;
+use crate::args::Global;
+use crate::failure::{Failure, code};
+use crate::{plans, stores};
+
+/// The usual name of a store, which lies beside the folders of its runs.
+const STORE: &str = "r1x.sqlite";
+
+/// Writes the folder.
+///
+/// # Errors
+/// When the checkpoint or the store of its run cannot be read, no published family can say the model, or the folder is
+/// there or cannot be written.
+pub fn export(
+    global: &Global,
+    checkpoint: &Path,
+    to: &Path,
+    dtype: SaveDtype,
+) -> Result<i32, Failure> {
+    let place = r1x_model::checkpoint::place(checkpoint).map_err(PortError::from)?;
+    let Some(uid) = &place.run else {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("{}: it does not say which run it belongs to", checkpoint.display()),
+            "checkpoints of runs of this version say so: `r1x resume` writes one",
+        ));
+    };
+    let beside = beside(checkpoint);
+    let store = stores::reading(global.store().or(beside.as_deref()))?;
+    let plan = plans::plan_of(&store, uid)?;
+    let expected = Expected::of_run(uid);
+    let saved = save::export_checkpoint(checkpoint, &expected, &plan.model, to, dtype)
+        .map_err(PortError::from)?;
+    tell(to, &saved);
+    Ok(0)
+}
+
+/// The store in a folder above the checkpoint, where there is one of the usual name.
+fn beside(checkpoint: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(checkpoint).ok()?;
+    path.ancestors().skip(1).map(|folder| folder.join(STORE)).find(|path| path.is_file())
+}
