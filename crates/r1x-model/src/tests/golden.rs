@@ -67,6 +67,7 @@ impl Golden {
         // The files say what a model is; how r1x computes it is said here.
         let plan = read["plan"].as_object_mut().unwrap();
         plan.insert("precision".to_owned(), "f32".into());
+        plan.insert("initial".to_owned(), "random".into());
         plan.insert("vocabulary_size".to_owned(), VOCABULARY.into());
         plan.insert("recompute_activations".to_owned(), false.into());
         Self { header: serde_json::from_value(read).unwrap(), tensors: decoded.collect() }
