@@ -73,7 +73,7 @@ fn padding_is_not_drawn_and_the_trainer_gives_the_samplers_logprobs_bit_for_bit(
     }
 }
 
-/// The same weights with and without padding say the same: the rows of the head are computed one by one.
+/// Equal weights give equal log-probs with padding and without: the rows of the head are computed one by one.
 #[test]
 fn padding_changes_nothing_of_the_tokens() {
     for ((name, plan), (_, narrow)) in padded().into_iter().zip(shapes()) {
