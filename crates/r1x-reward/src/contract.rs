@@ -44,7 +44,7 @@ pub struct PluginInfo {
     pub name: String,
     /// Its own version.
     pub version: String,
-    /// One sentence.
+    /// What the plugin rewards, in a sentence of its author.
     pub description: String,
     /// What it wants to see besides completions and columns.
     pub needs: Needs,
@@ -73,7 +73,7 @@ pub struct Needs {
     pub groups: bool,
 }
 
-/// One rollout as every version of the contract can express it.
+/// A rollout that a plugin is asked about, with what every version of the contract can express of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) id: u64,
@@ -117,7 +117,7 @@ pub enum LogLevel {
     Warn,
 }
 
-/// One message of a guest.
+/// A message that a plugin logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// How urgent it is.

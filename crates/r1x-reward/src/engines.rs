@@ -38,9 +38,9 @@ impl Default for Compiling {
 /// Where the native code of a plugin came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was compiled just now.
+    /// The plugin was compiled for this machine when it was loaded.
     Compiled,
-    /// It was compiled earlier.
+    /// The native code of an earlier load was read from the cache.
     Cache,
 }
 

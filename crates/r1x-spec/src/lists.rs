@@ -64,7 +64,7 @@ impl Term for Texts {
     }
 }
 
-/// One text, or several in a list.
+/// A text, or a list of texts: what a key takes that means one thing or several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OneOrMore(pub Texts);
 

@@ -7,10 +7,10 @@ use super::{RunPlan, StagePlan, WeightsFrom};
 /// Why a stage cannot begin with the weights that it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
-    /// There is no stage of that id.
+    /// The plan has no stage of the id that is named.
     #[error("it begins with the weights of a stage `{0}`, which the plan does not have")]
     Unknown(String),
-    /// That stage has not ended by then.
+    /// The stage that is named stands at the place of the one that asks or below it, so its weights do not exist yet.
     #[error("it begins with the weights of stage `{0}`, which is not above it")]
     NotAbove(String),
 }

@@ -221,7 +221,7 @@ fn upgrade_from_2(
     plan.get_mut("model").map_or(Ok(()), upgrade)
 }
 
-/// One token ended sequences.
+/// In version 2 the file of a tokenizer had a single token that ended sequences.
 fn tokenizer_from_2(model: &mut Value) {
     let Some(Value::Object(file)) = model.pointer_mut("/tokenizer/file") else { return };
     if let Some(Value::String(eos)) = file.get("eos") {

@@ -125,7 +125,7 @@ impl Tensors {
     /// Reads every number of the model.
     ///
     /// # Errors
-    /// Those of [`Tensors::read`], and a number that is not finite.
+    /// When a tensor cannot be read, and when a number is not finite.
     pub fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
         let mut values = vec![0.0; layout.len];
         for (index, parameter) in layout.parameters.iter().enumerate() {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use r1x_core::plan::{ModelPlan, Precision, SamplingPlan, TokenizerPlan};
-use r1x_core::port::{GenerateRequest, WeightChoice};
-use r1x_core::{Rng, TrainingBatch, TrainingSequence, testing};
+use r1x_core::port::{EarlierWeights, GenerateRequest, WeightChoice};
+use r1x_core::{Learner, Rng, TrainingBatch, TrainingSequence, testing};
 use r1x_ops::{Operand, Real};
 use safetensors::{Dtype, SafeTensors};
 
@@ -301,6 +301,35 @@ fn a_device_runs_a_published_model_as_the_cpu_does() {
             assert_eq!(found.tokens, expected.tokens, "{}", golden.name);
         }
     }
+}
+
+/// A plan names a published model by its folder and a hash of its files; a policy begins with the weights, goes back to
+/// them, and refuses a folder that has changed.
+#[test]
+fn a_plan_begins_with_a_published_model_as_long_as_its_files_are_the_same() {
+    let (_, golden) = folders().into_iter().find(|(name, _)| name == "qwen3").unwrap();
+    let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden.join(name), folder.path().join(name)).unwrap();
+    }
+    let golden = Golden::open("qwen3".to_owned(), &golden);
+    let initial = Published::open(folder.path()).unwrap().begin_with().unwrap();
+    let plan = ModelPlan { initial, ..golden.plan.clone() };
+    let new = || DecoderPolicy::<f32>::new(&plan, 1, 1, home.path().to_owned());
+    let mut policy = new().unwrap();
+    let expected = golden.policy::<f32>().0;
+    assert_eq!(policy.values(), expected.values());
+    let other = DecoderPolicy::<f32>::new(&golden.plan, 1, 1, home.path().to_owned()).unwrap();
+    assert_ne!(other.values(), expected.values());
+    policy.weights = other.weights;
+    Learner::take_weights(&mut policy, EarlierWeights::Initial).unwrap();
+    assert_eq!(policy.values(), expected.values());
+    let path = folder.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = new().unwrap_err().to_string();
+    assert!(error.contains("it has changed: its sha256 is "), "{error}");
 }
 
 fn told(config: serde_json::Value) -> String {

@@ -1,4 +1,4 @@
-//! One run on a page: its stages, and what it began with.
+//! The card of a run: its stages, and what it began with.
 
 use sqlx::{FromRow, query_as};
 
