@@ -175,6 +175,7 @@ impl Store {
                         key: row.key,
                         prompt: row.prompt,
                         solution: row.solution,
+                        solution_tokens: None,
                         answer: row.answer,
                         columns: columns(&row.columns),
                     },

@@ -90,12 +90,13 @@ fn plans_are_defined_in_core() {
 }
 
 /// Tables that hold facts of a run. Whoever writes to them without the recorder would make facts that no digest covers.
-const FACTS: [&str; 12] = [
+const FACTS: [&str; 13] = [
     "step",
     "metric",
     "rollout_group",
     "rollout",
     "rollout_payload",
+    "selection",
     "reward",
     "eval_run",
     "eval_sample",

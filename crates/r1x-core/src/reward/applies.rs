@@ -58,6 +58,7 @@ mod tests {
             key: String::new(),
             prompt: String::new(),
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns: kind.map(|kind| ("kind".to_owned(), kind.to_owned())).into_iter().collect(),
         }

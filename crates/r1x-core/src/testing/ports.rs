@@ -18,6 +18,7 @@ pub fn problem(key: &str, prompt: &str) -> Problem {
         key: key.to_owned(),
         prompt: prompt.to_owned(),
         solution: None,
+        solution_tokens: None,
         answer: None,
         columns: BTreeMap::new(),
     }

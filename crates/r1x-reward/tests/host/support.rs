@@ -92,6 +92,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
             key: "a \"key\"".to_owned(),
             prompt: "the prompt".to_owned(),
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns,
         },

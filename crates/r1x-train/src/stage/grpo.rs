@@ -11,9 +11,9 @@ use r1x_core::{
     TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, Training, check_batch, reward_by_id, stage_place};
+use super::{StepPlace, SteppedStage, check_batch, rewards_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
-use crate::draw::{ProblemStream, each, limited};
+use crate::draw::{ProblemStream, each, mixed};
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -42,17 +42,13 @@ impl<'a> GrpoStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let mut problems = Vec::new();
-        for data in &plan.data {
-            problems.extend(limited(source, data, &place)?);
-        }
-        check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
-        let rewards = plan.rewards.iter().map(|reward| reward_by_id(run, reward, &place));
+        let problems = mixed(source, &plan.data, &place)?;
+        check_batch(&place, run, &plan.data, problems.len(), plan.prompts_per_step)?;
         let rng = Rng::new(run.seed);
         Ok(Self {
             plan,
             source,
-            rewards: rewards.collect::<Result<_, _>>()?,
+            rewards: rewards_by_id(run, &plan.rewards, &place)?,
             draw: ProblemStream::new(problems, rng.stream("problems").named(id)),
             sampling: rng.stream("sampling").named(id),
             packing: rng.stream("packing").named(id),
@@ -171,7 +167,7 @@ impl<'a> GrpoStage<'a> {
     }
 }
 
-impl Training for GrpoStage<'_> {
+impl SteppedStage for GrpoStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
     }
@@ -212,6 +208,7 @@ impl Training for GrpoStage<'_> {
             step: at.step,
             rewards,
             groups: credited,
+            verdicts: Vec::new(),
         })
     }
 }

@@ -9,8 +9,8 @@ use r1x_core::{
     Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, Training, stage_place};
-use crate::draw::{ProblemStream, each, limited};
+use super::{StepPlace, SteppedStage, check_batch, stage_place};
+use crate::draw::{ProblemStream, each, mixed};
 use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -34,35 +34,37 @@ impl<'a> SftStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let problems = limited(source, &plan.data, &place)?;
-        super::check_batch(
-            &place,
-            std::slice::from_ref(&plan.data),
-            problems.len(),
-            plan.batch_size,
-        )?;
+        let problems = mixed(source, &plan.data, &place)?;
+        check_batch(&place, run, &plan.data, problems.len(), plan.batch_size)?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
         Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
-    /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token.
+    /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token. What a model
+    /// of the run wrote is learnt from as it was sampled.
     fn example(
         &self,
         encoder: &dyn Encoder,
         problem: &Problem,
     ) -> Result<TrainingSequence, PortError> {
         let (place, origin) = (self.place.clone(), || self.source.origin(problem));
-        let Some(solution) = &problem.solution else {
-            let data = self.plan.data.data.clone();
+        if problem.solution.is_none() && problem.solution_tokens.is_none() {
+            let data = problem.data.clone();
             return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
-        };
+        }
         let mut tokens = encode(encoder, self.source, problem, &problem.prompt, &place)?;
         let prompt_len = tokens.len();
         if prompt_len == 0 {
             return Err(TrainError::EmptyPrompt { place, problem: origin() }.into());
         }
-        tokens.extend(encode(encoder, self.source, problem, solution, &place)?);
-        tokens.push(encoder.eos());
+        match (&problem.solution_tokens, &problem.solution) {
+            (Some(sampled), _) => tokens.extend(sampled),
+            (None, solution) => {
+                let solution = solution.as_deref().unwrap_or_default();
+                tokens.extend(encode(encoder, self.source, problem, solution, &place)?);
+                tokens.push(encoder.eos());
+            }
+        }
         let context = encoder.context_length();
         if tokens.len() > context {
             let (problem, tokens) = (origin(), tokens.len());
@@ -77,7 +79,7 @@ impl<'a> SftStage<'a> {
     }
 }
 
-impl Training for SftStage<'_> {
+impl SteppedStage for SftStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.batch_size)
     }
@@ -122,6 +124,7 @@ impl Training for SftStage<'_> {
             step: at.step,
             rewards: Vec::new(),
             groups: Vec::new(),
+            verdicts: Vec::new(),
             reference_logprobs: Vec::new(),
             metrics: metrics::of_sft_step(&updates, optimizer.lr, epoch),
         })

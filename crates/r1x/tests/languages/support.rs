@@ -98,6 +98,7 @@ pub fn group(completions: &[&str]) -> RolloutGroup {
             key: "key".to_owned(),
             prompt: "prompt".to_owned(),
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns: BTreeMap::from([("nums".to_owned(), "[1, 2]".to_owned())]),
         },

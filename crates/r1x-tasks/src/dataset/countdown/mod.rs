@@ -211,6 +211,7 @@ fn finish(
         key,
         prompt: render(template, &drawn.numbers, target)?,
         solution: Some(solution),
+        solution_tokens: None,
         answer: Some(target.to_string()),
         columns: BTreeMap::from([
             ("nums".to_owned(), format!("[{}]", words(&drawn.numbers, ","))),

@@ -238,6 +238,7 @@ impl<'a> Layout<'a> {
                 .render(&variables)
                 .map_err(|error| self.error(line, error.to_string(), &error.hint()))?,
             solution: text(self.solution)?,
+            solution_tokens: None,
             answer: text(self.answer)?,
             columns,
         })

@@ -1,0 +1,90 @@
+//! Data that stages of the run make, beside the data that was there before it.
+//!
+//! A stage that makes data and a data set differ in nothing for whoever reads them: both have an id and problems. What a
+//! stage has made so far is kept by whoever remembers ([`r1x_core::Recorder::made`]), so a run that goes on has it.
+
+use std::collections::BTreeMap;
+
+use r1x_core::plan::{RunPlan, StagePlan};
+use r1x_core::{PortError, Problem, ProblemSource, Split};
+
+use crate::draw::limited;
+use crate::stage::stage_place;
+
+/// All data of a run.
+pub(crate) struct RunData<'a> {
+    /// What was there before the run.
+    given: &'a dyn ProblemSource,
+    /// The rows that stages have made, by the id of the stage.
+    made: BTreeMap<String, Vec<Problem>>,
+}
+
+impl<'a> RunData<'a> {
+    /// Data of which no stage has made anything yet.
+    pub(crate) fn new(plan: &RunPlan, given: &'a dyn ProblemSource) -> Self {
+        let making = plan.stages.iter().filter(|stage| stage.kind.outline().makes.is_some());
+        Self { given, made: making.map(|stage| (stage.id.clone(), Vec::new())).collect() }
+    }
+
+    /// Data as it may become: for the rows that a stage will make stand the problems that it makes them of, so that what
+    /// depends on prompts and columns can be found out before the run. Their solutions are missing, because nobody has
+    /// written them.
+    ///
+    /// # Errors
+    /// When a stage has no problems to make anything of.
+    pub(crate) fn foreseen(
+        plan: &RunPlan,
+        given: &'a dyn ProblemSource,
+    ) -> Result<Self, PortError> {
+        let mut data = Self::new(plan, given);
+        for stage in &plan.stages {
+            let outline = stage.kind.outline();
+            if outline.makes.is_none() {
+                continue;
+            }
+            let mut rows = Vec::new();
+            for reference in outline.data {
+                let problems = limited(&data, reference, &stage_place(&stage.id))?;
+                let row = |problem: &Problem| Problem {
+                    data: stage.id.clone(),
+                    solution: None,
+                    solution_tokens: Some(Vec::new()),
+                    ..problem.clone()
+                };
+                rows.extend(problems.iter().map(row));
+            }
+            data.add(&stage.id, rows);
+        }
+        Ok(data)
+    }
+
+    /// Adds rows to what a stage has made.
+    pub(crate) fn add(&mut self, stage: &str, rows: Vec<Problem>) {
+        self.made.entry(stage.to_owned()).or_default().extend(rows);
+    }
+}
+
+impl ProblemSource for RunData<'_> {
+    fn problems(&self, data: &str, split: Split) -> Result<&[Problem], PortError> {
+        match (self.made.get(data), split) {
+            (Some(rows), Split::Train) => Ok(rows),
+            (Some(_), Split::Heldout) => Ok(&[]),
+            (None, _) => self.given.problems(data, split),
+        }
+    }
+
+    fn origin(&self, problem: &Problem) -> String {
+        match self.made.contains_key(&problem.data) {
+            // The row that it was made of is not known by its place any more.
+            true => {
+                format!("a row that {} made of {}", stage_place(&problem.data), problem.shown())
+            }
+            false => self.given.origin(problem),
+        }
+    }
+}
+
+/// Whether a stage reads data that a stage of the run makes.
+pub(crate) fn reads_made_data(plan: &RunPlan, stage: &StagePlan) -> bool {
+    stage.kind.outline().data.iter().any(|reference| plan.maker(&reference.data).is_some())
+}
