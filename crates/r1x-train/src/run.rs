@@ -18,7 +18,7 @@ use crate::error::TrainError;
 use crate::finite::{self, Guard};
 use crate::made::{RunData, reads_made_data};
 use crate::ports::Ports;
-use crate::stage::evaluate::{self, evaluate, suite_by_id};
+use crate::stage::evaluate::{EvalMoment, evaluate, suite_by_id};
 use crate::stage::{StepPlace, SteppedStage, stage_place, stepped};
 
 /// How a run ended when nothing failed.
@@ -301,7 +301,7 @@ impl RunUnderWay<'_, '_> {
         label: &str,
     ) -> Result<(), PortError> {
         let step = self.step;
-        let moment = evaluate::Moment { stage, label, step };
+        let moment = EvalMoment { stage, label, step };
         let facts = evaluate(self.plan, suite, &mut self.ports, moment)?;
         self.ports.recorder.evaluation(&facts)
     }

@@ -19,7 +19,7 @@ use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::{PackedRollout, pack, split};
 use crate::ports::Ports;
-use crate::rollout::{Sampler, check_shape, encode_prompt, rewarded_groups};
+use crate::rollout::{Draws, check_shape, encode_prompt, rewarded_groups};
 
 /// A GRPO stage in progress.
 pub(crate) struct GrpoStage<'a> {
@@ -64,8 +64,8 @@ impl<'a> GrpoStage<'a> {
         Guard { place: &self.place, at: Moment::Step(step) }
     }
 
-    fn sampler(&self, step: u64) -> Sampler<'_> {
-        Sampler {
+    fn draws(&self, step: u64) -> Draws<'_> {
+        Draws {
             samples: self.plan.group_size,
             sampling: &self.plan.sampling,
             stream: self.sampling,
@@ -191,7 +191,7 @@ impl SteppedStage for GrpoStage<'_> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
         let rewarded =
-            rewarded_groups(ports, self.sampler(at.step), &problems, at.drawn, &combination)?;
+            rewarded_groups(ports, self.draws(at.step), &problems, at.drawn, &combination)?;
         let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);

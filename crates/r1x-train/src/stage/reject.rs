@@ -17,7 +17,7 @@ use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::ports::Ports;
-use crate::rollout::{Sampler, encode_prompt, rewarded_groups};
+use crate::rollout::{Draws, encode_prompt, rewarded_groups};
 
 /// A stage of rejection sampling in progress.
 pub(crate) struct RejectStage<'a> {
@@ -97,7 +97,7 @@ impl SteppedStage for RejectStage<'_> {
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let place = self.place.clone();
-        let sampler = Sampler {
+        let draws = Draws {
             samples: self.plan.samples,
             sampling: &self.plan.sampling,
             stream: self.sampling,
@@ -105,7 +105,7 @@ impl SteppedStage for RejectStage<'_> {
         };
         let rewards = self.rewards.clone();
         let combination = at_rest(&rewards, &place)?;
-        let rewarded = rewarded_groups(ports, sampler, &problems, at.drawn, &combination)?;
+        let rewarded = rewarded_groups(ports, draws, &problems, at.drawn, &combination)?;
         let verdicts: Vec<Vec<Verdict>> = rewarded.iter().map(|group| self.select(group)).collect();
         let unlearnt = |group| CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
         let groups: Vec<CreditedGroup> = rewarded.into_iter().map(unlearnt).collect();
