@@ -7,6 +7,7 @@ pub mod chat;
 pub mod dataset;
 mod digest;
 mod error;
+mod prompt;
 mod source;
 mod template;
 pub mod vocabulary;

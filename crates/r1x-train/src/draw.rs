@@ -98,7 +98,7 @@ impl<'a> ProblemStream<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r1x_core::Rng;
+    use r1x_core::{PromptForm, Rng};
 
     fn problems(count: usize) -> Vec<Problem> {
         (0..count)
@@ -106,6 +106,7 @@ mod tests {
                 data: String::new(),
                 key: key.to_string(),
                 prompt: String::new(),
+                form: PromptForm::Text,
                 solution: None,
                 answer: None,
                 columns: Default::default(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use r1x_core::Markup;
 use r1x_core::plan::{Precision, RewardPlan, RunPlan, SourcePlan};
 use r1x_model::Model;
 use r1x_ops::device::Device;
@@ -31,12 +32,12 @@ pub fn device(compute: &Compute) -> Result<Device, Failure> {
     })
 }
 
-/// Loads the problems of a plan.
+/// Loads the problems of a plan, whose prompts are written for its model.
 ///
 /// # Errors
 /// When a data set cannot be read or generated.
-pub fn problems(plan: &RunPlan) -> Result<Problems, Failure> {
-    Problems::load(plan).map_err(|error| r1x_core::PortError::from(error).into())
+pub fn problems(plan: &RunPlan, markup: &Markup) -> Result<Problems, Failure> {
+    Problems::load(plan, markup).map_err(|error| r1x_core::PortError::from(error).into())
 }
 
 /// Builds the policy of a plan on a device; checkpoints go under `folder`.

@@ -15,6 +15,7 @@ use super::{RunPlan, TokenizerPlan};
 /// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key
 /// out. Version 3 keeps the word `gate` for evaluations: a reward has a `condition`, and a mixture of experts says whether
 /// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the tokens that end a sequence.
+/// A prompt is a `text` or `messages`, and a tokenizer says what begins a text and how it writes conversations.
 pub const PLAN_VERSION: u64 = 3;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -211,6 +212,7 @@ fn upgrade_from_2(
     let Value::Object(plan) = plan else { return Ok(()) };
     plan.insert("version".to_owned(), json!(3));
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
+    plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);
     let upgrade = |model: &mut Value| {
         model_from_2(model);
         tokenizer_from_2(model);
@@ -221,9 +223,19 @@ fn upgrade_from_2(
     plan.get_mut("model").map_or(Ok(()), upgrade)
 }
 
-/// In version 2 the file of a tokenizer had a single token that ended sequences.
+/// In version 2 every prompt was a text.
+fn prompt_from_2(data: &mut Value) {
+    if let Some(prompt) = data.get_mut("prompt").filter(|prompt| prompt.is_string()) {
+        *prompt = json!({ "text": prompt.take() });
+    }
+}
+
+/// In version 2 the file of a tokenizer had a single token that ended sequences, none that began a text, and no chat
+/// template.
 fn tokenizer_from_2(model: &mut Value) {
     let Some(Value::Object(file)) = model.pointer_mut("/tokenizer/file") else { return };
+    add(file, "bos", Value::Null);
+    add(file, "chat", Value::Null);
     if let Some(Value::String(eos)) = file.get("eos") {
         let ends = json!([eos]);
         file.insert("eos".to_owned(), ends);

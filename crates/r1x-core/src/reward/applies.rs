@@ -50,6 +50,7 @@ fn entries_of(list: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::plan::{AppliesPlan, ShapingPlan};
+    use crate::problem::PromptForm;
     use crate::testing;
 
     fn problem(data: &str, kind: Option<&str>) -> Problem {
@@ -57,6 +58,7 @@ mod tests {
             data: data.to_owned(),
             key: String::new(),
             prompt: String::new(),
+            form: PromptForm::Text,
             solution: None,
             answer: None,
             columns: kind.map(|kind| ("kind".to_owned(), kind.to_owned())).into_iter().collect(),

@@ -15,7 +15,7 @@ use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::ports::Ports;
-use crate::rollout::encode;
+use crate::rollout::{of_problem, prompt_tokens};
 
 /// A supervised stage in progress.
 pub(crate) struct SftStage<'a> {
@@ -45,7 +45,8 @@ impl<'a> SftStage<'a> {
         Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
-    /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token.
+    /// A worked problem as a training sequence: the loss falls on the solution, without the beginning that the prompt
+    /// gives, and on the end-of-sequence token.
     fn example(
         &self,
         encoder: &dyn Encoder,
@@ -56,12 +57,10 @@ impl<'a> SftStage<'a> {
             let data = self.plan.data.data.clone();
             return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
         };
-        let mut tokens = encode(encoder, self.source, problem, &problem.prompt, &place)?;
+        let mut tokens = prompt_tokens(encoder, self.source, problem, &place)?;
         let prompt_len = tokens.len();
-        if prompt_len == 0 {
-            return Err(TrainError::EmptyPrompt { place, problem: origin() }.into());
-        }
-        tokens.extend(encode(encoder, self.source, problem, solution, &place)?);
+        let written = encoder.encode(problem.continued(solution));
+        tokens.extend(written.map_err(|error| of_problem(error, self.source, problem, &place))?);
         tokens.push(encoder.eos());
         let context = encoder.context_length();
         if tokens.len() > context {

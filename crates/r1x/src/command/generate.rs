@@ -4,8 +4,8 @@
 
 use r1x_core::plan::{RunPlan, SamplingPlan};
 use r1x_core::port::GenerateRequest;
-use r1x_core::{Completion, Rng};
-use r1x_model::Expected;
+use r1x_core::{Completion, PortError, Rng};
+use r1x_model::{Expected, ModelEncoder};
 use r1x_store::{CheckpointCard, Store, checkpoints_on_disk};
 
 use crate::args::Global;
@@ -161,7 +161,8 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<Checkpoi
 
 /// The first few held-out prompts.
 fn heldout(plan: &RunPlan) -> Result<Vec<String>, Failure> {
-    let problems = wiring::problems(plan)?;
+    let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
+    let problems = wiring::problems(plan, encoder.markup())?;
     let sets = problems.sets().flat_map(|(_, set)| set.heldout.iter().take(4));
     Ok(sets.map(|problem| problem.prompt.clone()).collect())
 }
