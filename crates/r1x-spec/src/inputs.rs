@@ -93,6 +93,17 @@ pub struct ChatFacts {
     pub template: Option<Result<String, Refusal>>,
 }
 
+impl ChatFacts {
+    /// The token that stands before a prompt that is a text: the tokenizer's own, unless these files say otherwise.
+    pub fn before_texts(&self, tokenizer: &TokenizerFacts) -> Option<String> {
+        match self.adds_bos {
+            Some(true) => self.bos.clone(),
+            Some(false) => None,
+            None => tokenizer.start.clone(),
+        }
+    }
+}
+
 /// Why a data set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataRefusal {

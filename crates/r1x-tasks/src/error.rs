@@ -218,7 +218,7 @@ impl TaskError {
             }
             TaskError::BegunTwice { .. } => "take `prefill` out".to_owned(),
             TaskError::Reserved { .. } => {
-                "take it out of the row, or write it with a blank inside: a row that holds it could speak for the model"
+                "take it out, or write it with a blank inside: a text that holds it could speak for the model"
                     .to_owned()
             }
             TaskError::GluedNumber { .. } => {

@@ -15,5 +15,6 @@ pub mod vocabulary;
 pub use chat::{ChatTemplate, Message};
 pub use dataset::{Column, DataSet, Survey, load, survey};
 pub use error::TaskError;
+pub use prompt::unreserved;
 pub use source::Problems;
 pub use vocabulary::{vocabulary, words};

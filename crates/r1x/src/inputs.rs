@@ -127,6 +127,27 @@ fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
     }
 }
 
+/// What is known of a `tokenizer.json`.
+///
+/// # Errors
+/// When it is no tokenizer or lacks one of the tokens that end a sequence.
+pub fn tokenizer_facts(bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String> {
+    let tokenizer = Tokenizer::from_bytes(bytes, eos).map_err(|error| error.to_string())?;
+    let (tokens, reserved) = (tokenizer.len(), tokenizer.reserved());
+    Ok(TokenizerFacts { tokens, start: r1x_model::tokenizer::start(bytes), reserved })
+}
+
+/// What the files beside a `tokenizer.json` say.
+///
+/// # Errors
+/// When the tokens around texts cannot be read.
+pub fn chat_facts(folder: &Path) -> Result<ChatFacts, Refusal> {
+    let told = |error: TaskError| Refusal::new(error.to_string(), error.hint());
+    let Marks { bos, eos, adds_bos } = chat::marks(folder).map_err(told)?;
+    let template = chat::published(folder).map(|found| found.template).map_err(told);
+    Ok(ChatFacts { bos, eos, adds_bos, template: template.transpose() })
+}
+
 impl Inputs for World {
     fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -147,16 +168,11 @@ impl Inputs for World {
     }
 
     fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String> {
-        let tokenizer = Tokenizer::from_bytes(bytes, eos).map_err(|error| error.to_string())?;
-        let (tokens, reserved) = (tokenizer.len(), tokenizer.reserved());
-        Ok(TokenizerFacts { tokens, start: r1x_model::tokenizer::start(bytes), reserved })
+        tokenizer_facts(bytes, eos)
     }
 
     fn chat(&self, folder: &Path) -> Result<ChatFacts, Refusal> {
-        let told = |error: TaskError| Refusal::new(error.to_string(), error.hint());
-        let Marks { bos, eos, adds_bos } = chat::marks(folder).map_err(told)?;
-        let template = chat::published(folder).map(|found| found.template).map_err(told);
-        Ok(ChatFacts { bos, eos, adds_bos, template: template.transpose() })
+        chat_facts(folder)
     }
 
     fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {

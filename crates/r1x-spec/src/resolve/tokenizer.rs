@@ -172,11 +172,7 @@ impl Resolver<'_, '_> {
                 return None;
             }
         };
-        let bos = match beside.adds_bos {
-            Some(true) => beside.bos.clone(),
-            Some(false) => None,
-            None => facts.start,
-        };
+        let bos = beside.before_texts(&facts);
         let (chat, no_chat) = self.chat(&file, beside)?;
         let sha256 = self.inputs.sha256(bytes);
         let plan = TokenizerPlan::File { path: path.clone(), sha256, eos: eos.clone(), bos, chat };

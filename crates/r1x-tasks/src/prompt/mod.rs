@@ -32,7 +32,7 @@ pub(crate) struct Writer<'m> {
 }
 
 enum Form {
-    Text(Template),
+    Text(Box<Template>),
     Messages(Box<Conversation>),
 }
 
@@ -57,7 +57,9 @@ impl<'m> Writer<'m> {
         columns: Columns<'_>,
     ) -> Result<Self, TaskError> {
         let form = match plan {
-            PromptPlan::Text(source) => Form::Text(Template::new("prompt", source, columns)?),
+            PromptPlan::Text(source) => {
+                Form::Text(Box::new(Template::new("prompt", source, columns)?))
+            }
             PromptPlan::Messages(messages) => {
                 Form::Messages(Box::new(Conversation::new(messages, markup, columns)?))
             }
@@ -68,7 +70,7 @@ impl<'m> Writer<'m> {
     /// Columns that the templates read, sorted.
     pub(crate) fn used(&self) -> Vec<&str> {
         let templates = match &self.form {
-            Form::Text(template) => vec![template],
+            Form::Text(template) => vec![&**template],
             Form::Messages(one) => {
                 let optional = [one.system.as_ref(), one.prefill.as_ref()];
                 optional.into_iter().flatten().chain([&one.user]).collect()
@@ -145,7 +147,11 @@ impl Conversation {
     }
 }
 
-fn unreserved(markup: &Markup, what: &'static str, text: &str) -> Result<(), TaskError> {
+/// Looks whether a text is a text to the tokenizer from its first to its last character; `what` names it.
+///
+/// # Errors
+/// With the reserved text that it holds.
+pub fn unreserved(markup: &Markup, what: &'static str, text: &str) -> Result<(), TaskError> {
     match markup.forged(text, "") {
         None => Ok(()),
         Some(token) => Err(TaskError::reserved(what, token)),

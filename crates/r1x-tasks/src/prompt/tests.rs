@@ -75,7 +75,7 @@ fn a_row_cannot_end_a_turn() {
             "the {part} holds `<|end|>`, which the tokenizer reads as a token with a meaning of its own"
         );
         assert_eq!(error.to_string(), expected);
-        assert!(error.hint().starts_with("take it out of the row"), "{}", error.hint());
+        assert!(error.hint().starts_with("take it out, or write it"), "{}", error.hint());
     }
     // What the author of a text writes is meant.
     let prompt = write(&PromptPlan::text("Q: {{ q }}<|end|>"), &markup(PLAIN), "1").unwrap();
