@@ -140,6 +140,13 @@ pub struct WritingArgs {
     pub precision: Precision,
 }
 
+impl WritingArgs {
+    /// Tokens of a completion at most, where somebody said.
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens.map(std::num::NonZeroUsize::get)
+    }
+}
+
 /// A temperature as a spec takes it.
 fn temperature(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok();

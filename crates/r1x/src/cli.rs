@@ -331,23 +331,11 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             json,
             compute,
         } => {
-            let WritingArgs { max_tokens, temperature, seed, precision } = writing;
-            let ask = command::generate::Ask {
-                prompt,
-                messages,
-                samples,
-                max_tokens: max_tokens.map(std::num::NonZeroUsize::get),
-                temperature,
-                seed,
-                checkpoint,
-                precision,
-            };
+            let ask = command::generate::Ask { prompt, messages, samples, writing, checkpoint };
             command::generate::generate(&global, &model, &ask, &compute.compute(), json)
         }
         Command::Chat { model, system, writing, compute } => {
-            let WritingArgs { max_tokens, temperature, seed, precision } = writing;
-            let max_tokens = max_tokens.map(std::num::NonZeroUsize::get);
-            let ask = command::chat::Ask { system, max_tokens, temperature, seed, precision };
+            let ask = command::chat::Ask { system, writing };
             command::chat::chat(&global, &model, &ask, &compute.compute())
         }
         Command::Model(verb) => model::dispatch(&global, verb),

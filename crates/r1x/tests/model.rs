@@ -302,11 +302,11 @@ fn a_conversation_goes_on_line_by_line() {
 fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     let bench = Bench::new();
     let (_, folder) = published_run(&bench);
-    bench.write("published/chat_template.jinja", CHAT);
+    bench.write("mine.jinja", CHAT);
     let parent = root().join("experiments/countdown.yaml").canonicalize().unwrap();
     let spec = format!(
-        "r1x: 1\nextends: {}\nname: chatty\nmodel:\n  from: {folder}\n  tokenizer: null\n  hidden_size: null\n  \
-         layers: null\n  context_length: 64\n  attention: null\n  feed_forward: null\ndata:\n  countdown:\n    \
+        "r1x: 1\nextends: {}\nname: chatty\nmodel:\n  from: {folder}\n  tokenizer: {{file: {folder}/tokenizer.json, eos: <eos>, \
+         chat_template: mine.jinja}}\n  hidden_size: null\n  layers: null\n  context_length: 64\n  attention: null\n  feed_forward: null\ndata:\n  countdown:\n    \
          messages:\n      user: \"{{{{ nums | join(' ') }}}} -> {{{{ target }}}}\"\n      prefill: <think>\n",
         parent.display()
     );
@@ -314,11 +314,17 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     let mut arguments = vec!["run", &spec, "--json"];
     SMALL.iter().skip(2).for_each(|set| arguments.extend(["--set", set]));
     arguments.extend(["--set", "rewards.format.with={prefilled: false}"]);
-    bench.ok(&arguments);
-    let query = "SELECT count(*) AS n, sum(completion GLOB '<think>*') AS begun FROM v_rollouts";
+    let run: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    let query = "SELECT count(*) AS n, sum(completion GLOB '<think>*') AS begun FROM v_rollouts WHERE run = :run";
     let rows: Value = serde_json::from_str(&bench.ok(&["sql", query, "--format", "json"])).unwrap();
     assert_eq!(rows[0]["n"], rows[0]["begun"]);
     assert!(rows[0]["n"].as_u64().unwrap() >= 16, "{rows}");
+    // The chat template goes with the model, wherever the spec had it from.
+    let trained = bench.path(&format!("runs/{}/rl/final", run["run"].as_str().unwrap()));
+    let again = bench.path("again");
+    bench.ok(&["model", "export", &trained, &again]);
+    let template = std::fs::read_to_string(Path::new(&again).join("chat_template.jinja"));
+    assert_eq!(template.unwrap(), CHAT);
     // What people read of held-out problems begins so too.
     let told = bench.ok(&["generate", "-n", "1", "--max-tokens", "5"]);
     assert!(told.contains("  <think>"), "{told}");
@@ -331,4 +337,22 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
         assert!(told.contains("rows.jsonl:2: the "), "{told}");
         assert!(told.contains("holds `<eos>`, which the tokenizer reads as a token"), "{told}");
     }
+}
+
+#[test]
+#[ignore = "needs models/smollm2"]
+fn smollm2_answers_in_its_own_words_and_can_be_trained() {
+    let bench = Bench::new();
+    let folder = bench.path("smollm2-135m");
+    bench.ok(&["model", "import", "models/smollm2", &folder]);
+    let question = json!([{"role": "user", "content": "What is the capital of France?"}]);
+    let question = bench.write("question.json", &question.to_string());
+    let mut arguments = vec!["generate", &folder, "--messages", &question, "--json"];
+    arguments.extend(["--temperature", "0", "--max-tokens", "20"]);
+    let said: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    assert_eq!(said["completion"], "The capital of France is Paris.");
+    assert_eq!(said["finish"], "stop");
+    let from = format!("model.from={folder}");
+    let told = bench.ok(&["check", "experiments/smollm2-sums.yaml", "--set", &from]);
+    assert!(told.starts_with("ok "), "{told}");
 }

@@ -58,7 +58,7 @@ pub const TARGET: Target = Target {
 };
 
 /// Rows with every kind of value.
-const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n": 12345678901234567890, "o": {"a": [1, 2.5, null]}}
+pub const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n": 12345678901234567890, "o": {"a": [1, 2.5, null]}}
 {"words": [], "which": "", "n": -1, "o": {}}
 "#;
 

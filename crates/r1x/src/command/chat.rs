@@ -5,11 +5,10 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use r1x_core::plan::Precision;
 use r1x_tasks::Message;
 
 use super::generate::MAX_TOKENS;
-use crate::args::Global;
+use crate::args::{Global, WritingArgs};
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
 use crate::output::{self, Stream};
@@ -26,14 +25,8 @@ const AGAIN: &str = "/new";
 pub struct Ask {
     /// What the model is told before it.
     pub system: Option<String>,
-    /// Tokens of an answer.
-    pub max_tokens: Option<usize>,
-    /// Softmax temperature.
-    pub temperature: f64,
-    /// Seed of the draws.
-    pub seed: u64,
-    /// What the factors of products of a published model are rounded to.
-    pub precision: Precision,
+    /// How answers are written.
+    pub writing: WritingArgs,
 }
 
 /// Answers each line that is typed, until there are no more.
@@ -42,7 +35,7 @@ pub struct Ask {
 /// When there is no such model, or it knows no conversations.
 pub fn chat(global: &Global, model: &str, ask: &Ask, compute: &Compute) -> Result<i32, Failure> {
     let speaker = match is_published(model) {
-        true => Speaker::published(Path::new(model), ask.precision, compute)?,
+        true => Speaker::published(Path::new(model), ask.writing.precision, compute)?,
         false => Speaker::of_run(global, model, None, compute)?,
     };
     // A model that cannot be talked with says so before somebody has typed a question.
@@ -64,10 +57,10 @@ pub fn chat(global: &Global, model: &str, ask: &Ask, compute: &Compute) -> Resul
         }
         let manner = Manner {
             samples: 1,
-            max_tokens: Some(ask.max_tokens.unwrap_or(MAX_TOKENS)),
-            temperature: ask.temperature,
+            max_tokens: Some(ask.writing.max_tokens().unwrap_or(MAX_TOKENS)),
+            temperature: ask.writing.temperature,
             // Asked twice, a question may have two answers.
-            seed: ask.seed.wrapping_add(asked),
+            seed: ask.writing.seed.wrapping_add(asked),
         };
         asked += 1;
         match answer(&speaker, &messages, &manner) {

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use r1x_core::Completion;
-use r1x_core::plan::{Precision, RunPlan};
+use r1x_core::plan::RunPlan;
 use r1x_tasks::Message;
 
-use crate::args::Global;
+use crate::args::{Global, WritingArgs};
 use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
 use crate::number::number;
@@ -34,16 +34,10 @@ pub struct Ask {
     pub messages: Option<PathBuf>,
     /// Completions per prompt.
     pub samples: Option<usize>,
-    /// Tokens of a completion.
-    pub max_tokens: Option<usize>,
-    /// Softmax temperature.
-    pub temperature: f64,
-    /// Seed of the draws.
-    pub seed: u64,
+    /// How it is written.
+    pub writing: WritingArgs,
     /// Which checkpoint of a run.
     pub checkpoint: Option<String>,
-    /// What the factors of products of a published model are rounded to.
-    pub precision: Precision,
 }
 
 /// Prints completions with their log-probs.
@@ -58,15 +52,15 @@ pub fn generate(
     json: bool,
 ) -> Result<i32, Failure> {
     let speaker = match is_published(model) {
-        true => Speaker::published(Path::new(model), ask.precision, compute)?,
+        true => Speaker::published(Path::new(model), ask.writing.precision, compute)?,
         false => Speaker::of_run(global, model, ask.checkpoint.as_deref(), compute)?,
     };
     let questions = questions(&speaker, ask)?;
     let manner = Manner {
         samples: ask.samples.unwrap_or(if speaker.plan.is_some() { SAMPLES.0 } else { SAMPLES.1 }),
-        max_tokens: ask.max_tokens.or(speaker.plan.is_none().then_some(MAX_TOKENS)),
-        temperature: ask.temperature,
-        seed: ask.seed,
+        max_tokens: ask.writing.max_tokens().or(speaker.plan.is_none().then_some(MAX_TOKENS)),
+        temperature: ask.writing.temperature,
+        seed: ask.writing.seed,
     };
     let answers = speaker.answers(&questions, &manner)?;
     let mut page = Page::default();
