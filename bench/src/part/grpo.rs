@@ -9,10 +9,11 @@ use std::time::Instant;
 use r1x::timed::{Split as Parts, Stopwatch, TimedPolicy};
 use r1x_core::plan::{GrpoPlan, LossPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, PolicyWrapper, SavedCheckpoint};
+use r1x_core::select::Kept;
 use r1x_core::testing::{self, ListedProblems, RuleRewarder, Ruled};
 use r1x_core::{
-    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Problem, Recorder, StageFacts,
-    StepFacts, Stream,
+    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Recorder, StageFacts, StepFacts,
+    Stream,
 };
 use r1x_train::{Ports, run as train};
 
@@ -212,7 +213,7 @@ impl Recorder for Stamps<'_> {
     fn checkpoint(&mut self, _: &CheckpointFacts) -> Result<(), PortError> {
         Ok(())
     }
-    fn made(&mut self, _: usize, _: u64) -> Result<Vec<Problem>, PortError> {
+    fn kept(&mut self, _: usize, _: u64) -> Result<Vec<Kept>, PortError> {
         Ok(Vec::new())
     }
     fn stage_finished(&mut self, _: &StageFacts, _: &str) -> Result<(), PortError> {

@@ -13,6 +13,7 @@ pub mod facts;
 pub mod kl;
 pub mod long_number;
 pub mod loss;
+pub mod markup;
 pub mod parameters;
 pub mod plan;
 pub mod port;
@@ -31,11 +32,12 @@ pub mod units;
 pub use capability::Capability;
 pub use checkpoint::CheckpointKind;
 pub use facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
+pub use markup::Markup;
 pub use port::{
     Boundary, Encoder, Judge, JudgeRequest, Learner, Policy, PortError, ProblemSource, Recorder,
     Rewarder, Sampler, Scorer,
 };
-pub use problem::{Problem, Split};
+pub use problem::{Problem, PromptForm, Split};
 pub use rng::{Position, Rng, Stream};
 pub use rollout::{
     Completion, ConditionState, CreditedGroup, FinishReason, PendingGroup, RewardOutcome,

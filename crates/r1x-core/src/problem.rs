@@ -33,7 +33,10 @@ pub struct Problem {
     pub key: String,
     /// The prompt after the template was applied.
     pub prompt: String,
-    /// A worked completion, where the data has one; supervised stages need it.
+    /// What the prompt was made of.
+    pub form: PromptForm,
+    /// A worked completion, where the data has one; supervised stages need it. It is as the data has it: text that the
+    /// prompt gives already may stand at its beginning.
     pub solution: Option<String>,
     /// The tokens of the solution, the end-of-sequence token included, where a model of the run wrote it: they are learnt
     /// from as they were sampled. `None` where the solution is a text that has yet to be tokenised.
@@ -44,10 +47,48 @@ pub struct Problem {
     pub columns: BTreeMap<String, String>,
 }
 
+/// What a prompt was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptForm {
+    /// A text.
+    #[default]
+    Text,
+    /// Messages, by a chat template.
+    Messages {
+        /// The text at the end of the prompt with which the answer begins. The model reads it, and whoever reads an
+        /// answer gets it in front of what was sampled.
+        prefill: String,
+    },
+}
+
+impl PromptForm {
+    /// The text with which the answer begins; empty where the model begins it itself.
+    pub fn prefill(&self) -> &str {
+        match self {
+            Self::Text => "",
+            Self::Messages { prefill } => prefill,
+        }
+    }
+}
+
 /// Characters of a prompt that tell a person which problem is meant.
 const SHOWN_CHARS: usize = 60;
 
 impl Problem {
+    /// A worked or sampled completion as the model has to write it: without the beginning that the prompt gives. Where
+    /// only the white space at the end of that beginning differs, the completion keeps its own.
+    pub fn continued<'t>(&self, completion: &'t str) -> &'t str {
+        let prefill = self.form.prefill();
+        let rest = completion.strip_prefix(prefill);
+        rest.or_else(|| completion.strip_prefix(prefill.trim_end())).unwrap_or(completion)
+    }
+
+    /// A completion as people and rewards read it, from what the model wrote behind the prompt.
+    pub fn answered(&self, continuation: &str) -> String {
+        [self.form.prefill(), continuation].concat()
+    }
+
     /// The problem in words for messages: the beginning of its prompt on one line.
     pub fn shown(&self) -> String {
         let mut words = self.prompt.split_whitespace().collect::<Vec<_>>().join(" ");

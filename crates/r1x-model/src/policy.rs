@@ -258,6 +258,10 @@ impl<E: Operand<Real = f32>> Encoder for DecoderPolicy<E> {
         self.tokenizer.eos()
     }
 
+    fn bos(&self) -> Option<u32> {
+        self.tokenizer.bos()
+    }
+
     fn context_length(&self) -> usize {
         self.decoder.context_length
     }

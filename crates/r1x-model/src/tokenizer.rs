@@ -1,6 +1,7 @@
 //! Text to tokens and back: a vocabulary of words, or a `tokenizer.json`.
 
 mod charsmap;
+mod start;
 mod vetted;
 
 use std::collections::HashMap;
@@ -8,9 +9,10 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use r1x_core::plan::{ModelPlan, TokenizerPlan};
-use r1x_core::{Encoder, PortError};
+use r1x_core::{Encoder, Markup, PortError};
 
 use crate::error::ModelError;
+pub use start::start;
 
 /// The name of the end-of-sequence token of word vocabularies; its id is 0.
 pub const EOS: &str = "<eos>";
@@ -33,6 +35,8 @@ pub enum Tokenizer {
         inner: Box<tokenizers::Tokenizer>,
         /// Its tokens that end a sequence, at least one.
         eos: Vec<u32>,
+        /// Its token that stands before a prompt that is a text, where there is one.
+        bos: Option<u32>,
     },
 }
 
@@ -60,7 +64,9 @@ impl Tokenizer {
     pub fn new(plan: &TokenizerPlan) -> Result<Self, ModelError> {
         match plan {
             TokenizerPlan::Vocabulary { pieces } => Self::words(pieces),
-            TokenizerPlan::File { path, sha256, eos } => Self::file(path, sha256, eos),
+            TokenizerPlan::File { path, sha256, eos, bos, .. } => {
+                Self::file(path, sha256, eos, bos.as_deref())
+            }
         }
     }
 
@@ -79,7 +85,12 @@ impl Tokenizer {
         Ok(Self::Words { words, tokens })
     }
 
-    fn file(path: &str, planned: &str, eos: &[String]) -> Result<Self, ModelError> {
+    fn file(
+        path: &str,
+        planned: &str,
+        eos: &[String],
+        bos: Option<&str>,
+    ) -> Result<Self, ModelError> {
         let error = |source| ModelError::Io { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         let file = r1x_files::open(path).map_err(error)?;
@@ -90,12 +101,28 @@ impl Tokenizer {
             let reason = format!("it has changed: its sha256 is {found}, the plan says {planned}");
             return Err(ModelError::Tokenizer { path: path.to_owned(), reason });
         }
-        Self::from_bytes(&bytes, eos).map_err(|error| match error {
+        let tokenizer = Self::from_bytes(&bytes, eos).and_then(|file| file.beginning_with(bos));
+        tokenizer.map_err(|error| match error {
             ModelError::Tokenizer { reason, .. } => {
                 ModelError::Tokenizer { path: path.to_owned(), reason }
             }
             other => other,
         })
+    }
+
+    /// The tokenizer with a token that stands before prompts that are texts.
+    ///
+    /// # Errors
+    /// When it has no such token.
+    pub fn beginning_with(mut self, token: Option<&str>) -> Result<Self, ModelError> {
+        if let (Self::File { inner, bos, .. }, Some(token)) = (&mut self, token) {
+            let lacks = || ModelError::Tokenizer {
+                path: "tokenizer.json".to_owned(),
+                reason: format!("has no token `{token}` to begin texts with"),
+            };
+            *bos = Some(inner.token_to_id(token).ok_or_else(lacks)?);
+        }
+        Ok(self)
     }
 
     /// A tokenizer from the bytes of a `tokenizer.json`.
@@ -116,7 +143,7 @@ impl Tokenizer {
         if eos.is_empty() {
             return Err(error("no token that ends sequences is named".to_owned()));
         }
-        Ok(Self::File { inner: Box::new(inner), eos })
+        Ok(Self::File { inner: Box::new(inner), eos, bos: None })
     }
 
     /// Number of tokens.
@@ -147,6 +174,28 @@ impl Tokenizer {
             Tokenizer::Words { .. } => &[0],
             Tokenizer::File { eos, .. } => eos,
         }
+    }
+
+    /// The token that stands before a prompt that is a text, where there is one.
+    pub fn bos(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Words { .. } => None,
+            Tokenizer::File { bos, .. } => *bos,
+        }
+    }
+
+    /// Texts that are turned into tokens with a meaning of their own wherever they stand: the special tokens of a file,
+    /// and those that end a sequence.
+    pub fn reserved(&self) -> Vec<String> {
+        let Tokenizer::File { inner, eos, .. } = self else { return Vec::new() };
+        let added = inner.get_added_tokens_decoder();
+        let is_reserved =
+            |(id, token): &(&u32, &tokenizers::AddedToken)| token.special || eos.contains(id);
+        let mut reserved: Vec<String> =
+            added.iter().filter(is_reserved).map(|(_, token)| token.content.clone()).collect();
+        reserved.sort_unstable();
+        reserved.dedup();
+        reserved
     }
 
     /// Text to tokens.
@@ -206,6 +255,7 @@ fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String>
 #[derive(Debug)]
 pub struct ModelEncoder {
     tokenizer: Tokenizer,
+    markup: Markup,
     context_length: usize,
 }
 
@@ -216,7 +266,13 @@ impl ModelEncoder {
     /// When the tokenizer's file is missing, changed or refused, as [`Tokenizer::of_model`] tells.
     pub fn new(plan: &ModelPlan) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
-        Ok(Self { tokenizer, context_length: plan.context_length })
+        let markup = Markup::new(&plan.tokenizer, tokenizer.reserved());
+        Ok(Self { tokenizer, markup, context_length: plan.context_length })
+    }
+
+    /// What the tokenizer means for prompts.
+    pub fn markup(&self) -> &Markup {
+        &self.markup
     }
 }
 
@@ -233,6 +289,10 @@ impl Encoder for ModelEncoder {
         self.tokenizer.eos()
     }
 
+    fn bos(&self) -> Option<u32> {
+        self.tokenizer.bos()
+    }
+
     fn context_length(&self) -> usize {
         self.context_length
     }
@@ -240,6 +300,8 @@ impl Encoder for ModelEncoder {
 
 #[cfg(test)]
 mod tests {
+    use r1x_core::PromptForm;
+
     use super::*;
 
     fn words(pieces: &[&str]) -> Result<Tokenizer, ModelError> {
@@ -266,6 +328,8 @@ mod tests {
             path: path.display().to_string(),
             sha256,
             eos: vec!["<e>".to_owned()],
+            bos: None,
+            chat: None,
         };
         let found = crate::checkpoint::sha256(json.as_bytes());
         assert_eq!(Tokenizer::new(&plan(found.clone())).unwrap().len(), 2);
@@ -284,6 +348,32 @@ mod tests {
         let told = |eos: &[&str]| Tokenizer::from_bytes(json, eos).unwrap_err().to_string();
         assert!(told(&["<e>", "<g>"]).ends_with("has no token `<g>` to end sequences with"));
         assert!(told(&[]).ends_with("no token that ends sequences is named"));
+    }
+
+    #[test]
+    fn a_text_begins_with_its_token_once_and_special_tokens_are_reserved() {
+        let json = br#"{"version":"1.0","added_tokens":[
+            {"id":0,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},
+            {"id":3,"content":"<think>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":false},
+            {"id":2,"content":"</s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":false}],
+            "pre_tokenizer":{"type":"WhitespaceSplit"},
+            "model":{"type":"WordLevel","vocab":{"<s>":0,"a":1,"</s>":2,"<think>":3},"unk_token":"a"}}"#;
+        let tokenizer = Tokenizer::from_bytes(json, &["</s>"]).unwrap();
+        assert_eq!(tokenizer.reserved(), ["</s>", "<s>"]);
+        let tokenizer = tokenizer.beginning_with(Some("<s>")).unwrap();
+        let encoder = ModelEncoder { tokenizer, markup: Markup::default(), context_length: 8 };
+        let tokens = |prompt: &str, form: PromptForm| encoder.encode_prompt(prompt, &form).unwrap();
+        assert_eq!(tokens("a a", PromptForm::Text), [0, 1, 1]);
+        assert_eq!(tokens("<s>a", PromptForm::Text), [0, 1]);
+        assert!(tokens("", PromptForm::Text).is_empty());
+        let conversation = || PromptForm::Messages { prefill: "<think>".to_owned() };
+        assert_eq!(tokens("a</s>a<think>", conversation()), [1, 2, 1, 3]);
+        assert_eq!(tokens("<s>a", conversation()), [0, 1]);
+        // What follows a prompt begins with nothing.
+        assert_eq!(encoder.encode("a").unwrap(), [1]);
+        let lacks = Tokenizer::from_bytes(json, &["</s>"]).unwrap().beginning_with(Some("<b>"));
+        let told = lacks.unwrap_err().to_string();
+        assert!(told.ends_with("has no token `<b>` to begin texts with"), "{told}");
     }
 
     #[test]

@@ -51,8 +51,8 @@ codes! {
          meant.";
     ONE_OF = "R1X0109", "exactly one alternative is needed",
         "Some maps hold exactly one of several keys: a stage is `sft`, `grpo` or `evaluate`, attention is \
-         `gqa` or `mla`, feed_forward is `dense` or `moe`, a data set is `countdown` or `jsonl`, a \
-         tokenizer is `data`, `vocabulary` or `file`.";
+         `gqa` or `mla`, feed_forward is `dense` or `moe`, a data set is `countdown` or `jsonl` and \
+         asks by a `prompt` or by `messages`, a tokenizer is `data`, `vocabulary` or `file`.";
     UNKNOWN_NAME = "R1X0110", "a name refers to nothing",
         "Data sets, rewards and evals are named by their ids; this id is not one of them. A split is \
          written behind the id of its data set: `countdown.train` or `countdown.heldout`.";
@@ -119,8 +119,9 @@ codes! {
         "The data set could not be read or built as described. The message says what stands in the way, for \
          example a row without a column or too few different problems.";
     TOKENIZER = "R1X0205", "the tokenizer cannot be used",
-        "The tokenizer file is no `tokenizer.json` or lacks the end-of-sequence token, or the vocabulary is \
-         empty or has a piece twice.";
+        "The tokenizer file is no `tokenizer.json` or lacks the end-of-sequence token, the vocabulary is \
+         empty or has a piece twice, or `messages` are written for a model whose chat template is missing \
+         or cannot be read.";
     CAPABILITY = "R1X0206", "a plugin asks for more than it is granted",
         "A plugin sees text and nothing else, unless the spec grants what its component asks for: the key \
          `grant` of the reward lists `assets`, `exec` or `judge`. What is granted must also be had on this \

@@ -228,14 +228,19 @@ fn merge_record(
     let written = |entries: &[Entry], key: &str| {
         entries.iter().any(|entry| entry.key == key && !entry.node.is_null())
     };
-    let other_alternative = record.choices.iter().flatten().any(|key| {
+    let is_other = |key: &str| {
         written(&over, key)
             && !written(&base, key)
             && record.rivals(key).any(|rival| written(&base, rival) && !written(&over, rival))
-    });
-    if other_alternative {
+    };
+    // The first choice of a map says what the map is, so what stands beside another alternative of it is gone as well.
+    if record.choices.first().is_some_and(|keys| keys.iter().any(|key| is_other(key))) {
         return Node { value: Value::Map(over), span };
     }
+    let others = record.choices.iter().skip(1).flatten().filter(|key| is_other(key));
+    let replaced: Vec<&str> = others.flat_map(|key| record.rivals(key)).collect();
+    let mut base = base;
+    base.retain(|entry| !replaced.contains(&entry.key.as_str()));
     let shape_of = |key: &str| record.field(key).map_or(&Shape::Free, |field| &field.shape);
     Node { value: Value::Map(merge_entries(base, over, shape_of, conflicts)), span }
 }

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, ModelPlan};
+use r1x_core::{Capability, Markup};
 
 /// What a reward plugin says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,41 @@ pub struct ModelFacts {
     pub eos: Vec<String>,
 }
 
+/// What is known of a `tokenizer.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenizerFacts {
+    /// How many tokens it has.
+    pub tokens: usize,
+    /// The token that it puts before every text, where it puts one.
+    pub start: Option<String>,
+    /// Texts that it turns into tokens with a meaning of their own.
+    pub reserved: Vec<String>,
+}
+
+/// What the files beside a `tokenizer.json` say of texts and conversations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatFacts {
+    /// The token that begins a sequence.
+    pub bos: Option<String>,
+    /// The token that ends one.
+    pub eos: Option<String>,
+    /// Whether the token that begins a sequence stands before a text; `None` where the tokenizer says it.
+    pub adds_bos: Option<bool>,
+    /// The source of the chat template, or why it cannot be had; `None` where there is none.
+    pub template: Option<Result<String, Refusal>>,
+}
+
+impl ChatFacts {
+    /// The token that stands before a prompt that is a text: the tokenizer's own, unless these files say otherwise.
+    pub fn before_texts(&self, tokenizer: &TokenizerFacts) -> Option<String> {
+        match self.adds_bos {
+            Some(true) => self.bos.clone(),
+            Some(false) => None,
+            None => tokenizer.start.clone(),
+        }
+    }
+}
+
 /// Why a data set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataRefusal {
@@ -95,11 +130,19 @@ pub trait Inputs {
     /// When the data set has none or cannot be read.
     fn vocabulary(&self, id: &str, data: &DataPlan) -> Result<Vec<String>, String>;
 
-    /// Checks a `tokenizer.json` and tells how many tokens it has.
+    /// Checks a `tokenizer.json`.
     ///
     /// # Errors
     /// When it is no tokenizer or lacks one of the tokens that end a sequence.
-    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String>;
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String>;
+
+    /// Looks at the files beside a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When one is there and is not what it should be, other than a chat template.
+    fn chat(&self, _folder: &Path) -> Result<ChatFacts, Refusal> {
+        Ok(ChatFacts::default())
+    }
 
     /// Looks at a published model: its configuration and the hash of its weights.
     ///
@@ -109,11 +152,12 @@ pub trait Inputs {
         Err(Refusal::from(format!("{} cannot be read here", folder.display())))
     }
 
-    /// Looks at a data set whose plan says everything but the hash of its file, and checks every row of a file.
+    /// Looks at a data set whose plan says everything but the hash of its file, and checks every row of a file. Its
+    /// prompts are written with the markup of the model.
     ///
     /// # Errors
     /// When the data set cannot be read or built.
-    fn data(&self, id: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal>;
+    fn data(&self, id: &str, data: &DataPlan, markup: &Markup) -> Result<DataFacts, DataRefusal>;
 
     /// The component of a plugin: the path itself, or what its sources are built to.
     ///

@@ -39,7 +39,9 @@ pub use estimate::{
     DataSize, Estimate, Parameters, StageEstimate, TensorShape, Work, estimate, forward_flops,
     parameters,
 };
-pub use inputs::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
+pub use inputs::{
+    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
+};
 pub use memory::{Memory, memory};
 pub use read::At;
 pub use schema::schema;

@@ -27,7 +27,7 @@ record! {
         r1x: u64 => part, Range::from(1.0).to(1.0);
         /// The path of another spec, relative to this file, that this one adds to. Maps merge, lists of entries
         /// with ids merge by id, and everything else is replaced; so is a map that holds one of several
-        /// alternatives when another alternative is given. `null` drops an inherited key, `drop: true` an inherited
+        /// alternatives when another alternative is given. (`messages` and `prompt` take each other's place alone.) `null` drops an inherited key, `drop: true` an inherited
         /// entry, and an empty list or map of entries all of them. Left out, the file stands alone.
         extends: String => optional;
         /// The name of the experiment. Its runs are called by it and two words, as in `countdown-calm-otter`.
@@ -106,6 +106,9 @@ record! {
         /// sampling stops at any of them, and supervised stages teach the first. It is needed beside `file` and nowhere
         /// else. Left out, the vocabulary has an end of its own.
         eos: OneOrMore => optional;
+        /// The path of a chat template as hubs publish it with a model, relative to this file: it makes a prompt of
+        /// `messages`. It stands only beside `file`. Left out, it is the one in the folder of `from`, where there is one.
+        chat_template: String => optional;
     }
 }
 
@@ -221,9 +224,36 @@ record! {
     pub struct DataSpec {
         /// Where the problems come from.
         source: SourceSpec => flat;
+        /// How a problem becomes a prompt.
+        prompt: PromptSpec => flat;
+    }
+}
+
+one_of! {
+    /// How a problem becomes a prompt.
+    pub enum PromptSpec {
         /// The template of the prompt, in the language of Jinja (minijinja). The columns of a problem are its
         /// variables.
-        prompt: String => required;
+        "prompt" => Text(String),
+        /// The messages that ask a problem, of which the model's chat template makes the prompt. They need a model that
+        /// has one.
+        "messages" => Messages(MessagesSpec),
+    }
+}
+
+record! {
+    /// The messages that ask a problem. Each is a template as `prompt` is, and may not hold special tokens: the chat
+    /// template writes them.
+    pub struct MessagesSpec {
+        /// The template of what the model is told before the conversation. Left out, or where it writes nothing, there is
+        /// no such message.
+        system: String => optional;
+        /// The template of what is asked.
+        user: String => required;
+        /// The template of the text with which the answer begins, such as `<think>` and a line break. It stands at the
+        /// end of the prompt, and in front of the completion that rewards are given and runs record. Left out, the model
+        /// begins the answer itself.
+        prefill: String => optional;
     }
 }
 

@@ -15,6 +15,12 @@ const BASE: &str = include_str!("base.yaml");
 /// The model of the base spec.
 const MODEL: &str = "  tokenizer: {data: countdown}\n  hidden_size: 128\n  layers: 2\n  context_length: 64\n  attention:\n    mla: {heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}\n  feed_forward:\n    moe: {routed_experts: 8, experts_per_token: 2, expert_intermediate_size: 96}\n";
 
+/// A model with a chat template of its own.
+const CHATTY: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: chat.jinja}\n";
+
+/// A model whose chat template is looked for in vain.
+const MISSPELT: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: chatt.jinja}\n";
+
 /// A file with more columns than the base spec lists.
 const MANY: &str = "{\"question\": 1, \"nums\": [1], \"target\": 1}\n{}\n{}\n";
 
@@ -335,6 +341,34 @@ const CASES: &[Case] = &[
     ),
     edit("data without a vocabulary", &[("{data: countdown}", "{data: file}")]),
     edit(
+        "messages without a chat template",
+        &[("    prompt: \"{{ target }}\"", "    messages: {user: \"{{ target }}\"}")],
+    ),
+    edit(
+        "messages beside a prompt",
+        &[("    prompt: \"{{ target }}\"", "    prompt: x\n    messages: {user: y}")],
+    ),
+    edit(
+        "messages that ask nothing",
+        &[("    prompt: \"{{ target }}\"", "    messages: {system: \"{{ target }}\"}")],
+    ),
+    edit(
+        "messages with a message that is empty",
+        &[(MODEL, CHATTY), ("    prompt: \"{{ target }}\"", "    messages: {user: \" \"}")],
+    ),
+    edit(
+        "chat template beside words",
+        &[("{data: countdown}", "{data: countdown, chat_template: chat.jinja}")],
+    ),
+    edit("chat template that is missing", &[(MODEL, MISSPELT)]),
+    edit(
+        "published chat template that cannot be used",
+        &[
+            (MODEL, "  from: models/broken\n"),
+            ("    prompt: \"{{ target }}\"", "    messages: {user: \"{{ target }}\"}"),
+        ],
+    ),
+    edit(
         "data without solutions",
         &[("sft: {data: countdown.train, limit: 4000", "sft: {data: file.train")],
     ),
@@ -399,7 +433,8 @@ fn every_mistake_has_its_message() {
             .with("experiments/ok.yaml", BASE)
             .with("experiments/broken.yaml", &BASE.replace("lr: 3e-4", "lr: [1]"))
             .with("experiments/many.jsonl", MANY)
-            .with("experiments/rows.jsonl", "{}");
+            .with("experiments/rows.jsonl", "{}")
+            .with("experiments/chat.jinja", "{{ messages }}");
         let report = match world.resolve(case.set) {
             Ok(_) => panic!("{} is accepted", case.name),
             Err(report) => report,

@@ -365,6 +365,74 @@ fn a_published_model_gives_shape_weights_and_tokenizer() {
     assert_eq!((plan.model.hidden_size, plan.model.vocabulary_size), (8, 1000));
 }
 
+/// The spec of a model from `models/tiny` whose problems are asked by messages.
+fn conversation(model: &str) -> String {
+    let text = experiment("countdown");
+    let (before, rest) = text.split_once("\nmodel:").unwrap();
+    let (_, after) = rest.split_once("\ndata:").unwrap();
+    let (data, after) = after.split_once("    prompt:").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let messages = "    messages: {system: s, user: \"{{ target }}\", prefill: \"<think>\\n\"}\n";
+    format!("{before}\nmodel:\n  from: models/tiny\n{model}\ndata:{data}{messages}{after}")
+}
+
+#[test]
+fn messages_are_written_with_the_chat_template_of_the_model() {
+    let folder = |chat: &str| {
+        let world = World::new().with("experiments/models/tiny/chat", chat);
+        world.with("experiments/mine.jinja", "mine").with(SPEC, &conversation(""))
+    };
+    let plan = |world: World| match world.resolve(&[]) {
+        Ok(resolved) => resolved.plan,
+        Err(report) => panic!("{}", render(&report)),
+    };
+    let tokenizer = |plan: RunPlan| match plan.model.tokenizer {
+        TokenizerPlan::File { bos, chat, .. } => (bos, chat.unwrap()),
+        TokenizerPlan::Vocabulary { .. } => panic!("the tokenizer is a file"),
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let chat = |template: &str| {
+        let (bos, eos) = (text("<s>"), text("<end>"));
+        ChatPlan { template: template.to_owned(), bos, eos }
+    };
+    let asked = plan(folder("<s>\nadds\ntheirs"));
+    let messages = MessagesPlan {
+        system: text("s"),
+        user: "{{ target }}".to_owned(),
+        prefill: text("<think>\n"),
+    };
+    assert_eq!(asked.data["countdown"].prompt, PromptPlan::Messages(messages));
+    assert_eq!(tokenizer(asked), (text("<s>"), chat("theirs")));
+    assert_eq!(tokenizer(plan(folder("<s>\nomits\ntheirs"))), (None, chat("theirs")));
+    // A template of the spec takes the place of the folder's, even of one that cannot be used.
+    let written =
+        "  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: mine.jinja}";
+    let world = folder("<s>\nomits\nbroken").with(SPEC, &conversation(written));
+    assert_eq!(tokenizer(plan(world)), (None, chat("mine")));
+    // Where the folder leaves it to the tokenizer, the tokenizer says what begins a text.
+    let world = folder("<s>").with("experiments/models/tiny/tokenizer.json", "<begin> <end>");
+    let world = world.with(SPEC, &conversation(written));
+    assert_eq!(tokenizer(plan(world)), (text("<begin>"), chat("mine")));
+}
+
+#[test]
+fn messages_take_the_place_of_an_inherited_prompt_alone() {
+    let child = "r1x: 1\nextends: parent.yaml\ndata:\n  countdown:\n    messages: {user: u}\n";
+    let tiny =
+        "  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: mine.jinja}";
+    let parent = conversation(tiny).replace("    messages: {", "    prompt: \"{{ target }}\" # {");
+    let world = World::new().with("experiments/mine.jinja", "mine");
+    let world = world.with("experiments/parent.yaml", &parent).with(SPEC, child);
+    let plan = match world.resolve(&[]) {
+        Ok(resolved) => resolved.plan,
+        Err(report) => panic!("{}", render(&report)),
+    };
+    let user = MessagesPlan { system: None, user: "u".to_owned(), prefill: None };
+    let data = &plan.data["countdown"];
+    assert_eq!(data.prompt, PromptPlan::Messages(user));
+    assert!(matches!(data.source, SourcePlan::Countdown(_)));
+}
+
 #[test]
 fn a_stage_begins_with_the_weights_it_names_or_those_of_the_one_before() {
     let from = |overrides: &[&str]| {

@@ -1,6 +1,6 @@
 //! Facts as rows: what each fact of a run adds to the store, inside a transaction.
 
-mod made;
+mod kept;
 mod step;
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use r1x_core::rollout::{
     ConditionState, CreditedGroup, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
 };
 
-pub(crate) use self::made::made;
+pub(crate) use self::kept::kept;
 pub use self::step::StepTiming;
 use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use r1x_core::{
-    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rollout, RolloutGroup,
+    Completion, FinishReason, Problem, PromptForm, RewardOutcome, RewardStatus, Rollout,
+    RolloutGroup,
 };
 use sqlx::{FromRow, query_as};
 
@@ -174,6 +175,8 @@ impl Store {
                         data: row.data.unwrap_or_default(),
                         key: row.key,
                         prompt: row.prompt,
+                        // A text that was recorded has all of the answer already.
+                        form: PromptForm::Text,
                         solution: row.solution,
                         solution_tokens: None,
                         answer: row.answer,

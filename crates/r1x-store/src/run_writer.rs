@@ -11,7 +11,7 @@ use std::time::Instant;
 use r1x_core::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::{PortError, Recorder};
-use r1x_core::problem::Problem;
+use r1x_core::select::Kept;
 
 use crate::digest;
 use crate::error::StoreError;
@@ -408,9 +408,9 @@ impl Recorder for RunWriter {
         })?)
     }
 
-    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
+    fn kept(&mut self, stage: usize, before_step: u64) -> Result<Vec<Kept>, PortError> {
         Ok(self.write(Lasting::Soon, async move |tx, shared| {
-            record::made(tx, shared.run_id, stage, before_step).await
+            record::kept(tx, shared.run_id, stage, before_step).await
         })?)
     }
 

@@ -47,9 +47,11 @@ pub enum TaskError {
         /// Sets of numbers drawn.
         draws: usize,
     },
-    /// The prompt template is malformed or fails on a problem.
-    #[error("the prompt template cannot be used{}: {reason}", at_line(*.line))]
+    /// The template of a prompt or a message is malformed or fails on a problem.
+    #[error("the {of} template cannot be used{}: {reason}", at_line(*.line))]
     Template {
+        /// What it writes.
+        of: &'static str,
         /// Line in the template, from 1, where it is known.
         line: Option<usize>,
         /// What is wrong.
@@ -57,9 +59,11 @@ pub enum TaskError {
         /// The columns a template may use.
         columns: Vec<String>,
     },
-    /// The prompt template goes beyond a limit.
-    #[error("the prompt template is too much{}: {reason}", at_line(*.line))]
+    /// The template of a prompt or a message goes beyond a limit.
+    #[error("the {of} template is too much{}: {reason}", at_line(*.line))]
     TemplateLimit {
+        /// What it writes.
+        of: &'static str,
         /// Line in the template, from 1, where it is known.
         line: Option<usize>,
         /// Which limit, and what the template comes to.
@@ -74,6 +78,26 @@ pub enum TaskError {
         reason: String,
         /// How to mend it.
         hint: String,
+    },
+    /// Messages for a model that was not trained on conversations.
+    #[error("the prompt is written as `messages`, but the model has no chat template")]
+    NoChat,
+    /// A prefill that the chat template writes itself.
+    #[error("the chat template begins every answer with `{}` itself", display(begun))]
+    BegunTwice {
+        /// What it writes.
+        begun: String,
+    },
+    /// A text of the data that is no text to the tokenizer.
+    #[error(
+        "the {what} holds `{}`, which the tokenizer reads as a token with a meaning of its own",
+        display(token)
+    )]
+    Reserved {
+        /// Which text.
+        what: &'static str,
+        /// The part of it.
+        token: String,
     },
     /// A number in the prompt touches other characters, so it has no token of its own.
     #[error("the prompt writes the word `{word}`, in which a number touches other characters")]
@@ -160,6 +184,11 @@ pub(crate) fn display(text: &str) -> String {
 }
 
 impl TaskError {
+    /// The error of a text that holds a reserved one.
+    pub(crate) fn reserved(what: &'static str, token: &str) -> Self {
+        Self::Reserved { what, token: token.to_owned() }
+    }
+
     /// How to mend it.
     pub fn hint(&self) -> String {
         match self {
@@ -182,6 +211,15 @@ impl TaskError {
             }
             TaskError::TemplateLimit { .. } => {
                 "write a shorter template: loop over fewer things, repeat less text".to_owned()
+            }
+            TaskError::NoChat => {
+                "name one, model.tokenizer.chat_template: FILE, or write the prompt as one text under `prompt`"
+                    .to_owned()
+            }
+            TaskError::BegunTwice { .. } => "take `prefill` out".to_owned(),
+            TaskError::Reserved { .. } => {
+                "take it out, or write it with a blank inside: a text that holds it could speak for the model"
+                    .to_owned()
             }
             TaskError::GluedNumber { .. } => {
                 "put blanks around every number, for example `{{ nums | join(' ') }}`".to_owned()

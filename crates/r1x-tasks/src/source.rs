@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use r1x_core::plan::RunPlan;
-use r1x_core::{PortError, Problem, ProblemSource, Split};
+use r1x_core::{Markup, PortError, Problem, ProblemSource, Split};
 
 use crate::dataset::{DataSet, load};
 use crate::error::TaskError;
@@ -15,12 +15,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Loads every data set of the plan.
+    /// Loads every data set of the plan, with the markup of its model.
     ///
     /// # Errors
     /// The first data set that cannot be generated or read.
-    pub fn load(plan: &RunPlan) -> Result<Self, TaskError> {
-        let sets = plan.data.iter().map(|(id, data)| Ok((id.clone(), load(id, data)?)));
+    pub fn load(plan: &RunPlan, markup: &Markup) -> Result<Self, TaskError> {
+        let sets = plan.data.iter().map(|(id, data)| Ok((id.clone(), load(id, data, markup)?)));
         Ok(Self { sets: sets.collect::<Result<_, TaskError>>()? })
     }
 
@@ -55,7 +55,7 @@ impl ProblemSource for Problems {
 
 #[cfg(test)]
 mod tests {
-    use r1x_core::plan::{CountdownPlan, DataPlan, SourcePlan};
+    use r1x_core::plan::{CountdownPlan, DataPlan, PromptPlan, SourcePlan};
     use r1x_core::testing;
 
     use super::*;
@@ -68,14 +68,14 @@ mod tests {
             heldout: 5,
             ..testing::countdown()
         };
-        let prompt = "{{ target }}".to_owned();
+        let prompt = PromptPlan::text("{{ target }}");
         let data = DataPlan { source: SourcePlan::Countdown(countdown), prompt };
         RunPlan { data: BTreeMap::from([("game".to_owned(), data)]), ..testing::run(Vec::new()) }
     }
 
     #[test]
     fn problems_come_by_data_set_and_split() {
-        let problems = Problems::load(&plan(2)).unwrap();
+        let problems = Problems::load(&plan(2), &Markup::default()).unwrap();
         assert_eq!(problems.problems("game", Split::Train).unwrap().len(), 20);
         assert_eq!(problems.problems("game", Split::Heldout).unwrap().len(), 5);
         let sets: Vec<_> = problems.sets().map(|(id, set)| (id, set.sha256.len())).collect();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_data_set() {
-        let error = Problems::load(&plan(1)).unwrap_err();
+        let error = Problems::load(&plan(1), &Markup::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the data `game` cannot be used: a problem cannot have 1 to 3 numbers"

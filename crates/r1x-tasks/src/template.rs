@@ -1,4 +1,4 @@
-//! The prompt template: minijinja, in which a column that does not exist is an error and the text is kept to its
+//! Templates of prompts and messages: minijinja, in which a column that does not exist is an error and the text is kept to its
 //! last newline.
 //!
 //! A template comes with data, so what it may cost is bounded: its source, the depth of its expressions, the work
@@ -36,6 +36,9 @@ pub(crate) enum Columns<'a> {
 
 /// A compiled prompt template.
 pub(crate) struct Template {
+    /// What it writes, for errors.
+    of: &'static str,
+    source: String,
     environment: Environment<'static>,
     columns: Vec<String>,
     /// Variables it reads that are no globals, sorted.
@@ -43,23 +46,28 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Compiles a template whose variables are the columns.
+    /// Compiles the template `of` something, whose variables are the columns.
     ///
     /// # Errors
     /// When it is malformed or names a variable that is no column.
-    pub(crate) fn new(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
+    pub(crate) fn new(
+        of: &'static str,
+        source: &str,
+        columns: Columns<'_>,
+    ) -> Result<Self, TaskError> {
         if source.len() > MOST_SOURCE_BYTES {
             let reason = format!("it has {} bytes, more than {MOST_SOURCE_BYTES}", source.len());
-            return Err(too_much(None, reason));
+            return Err(TaskError::TemplateLimit { of, line: None, reason });
         }
         let failed = |why: &str| TaskError::Rules {
-            reason: format!("the prompt template cannot be compiled: {why}"),
+            reason: format!("the {of} template cannot be compiled: {why}"),
             hint: "write a shorter template with fewer operators in a row".to_owned(),
         };
-        on_a_large_stack(|| Self::compile(source, columns)).unwrap_or_else(|why| Err(failed(&why)))
+        on_a_large_stack(|| Self::compile(of, source, columns))
+            .unwrap_or_else(|why| Err(failed(&why)))
     }
 
-    fn compile(source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
+    fn compile(of: &'static str, source: &str, columns: Columns<'_>) -> Result<Self, TaskError> {
         let known = match columns {
             Columns::Known(known) | Columns::Listed(known) => known.to_vec(),
             Columns::OfTheRow => Vec::new(),
@@ -67,11 +75,12 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
-        let mut template = Self { environment, columns: known, used: Vec::new() };
+        let (source, used) = (source.to_owned(), Vec::new());
+        let mut template = Self { of, source, environment, columns: known, used };
         // Otherwise the newline at the end of a YAML block would not reach the model.
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         template.environment.set_syntax(syntax.map_err(|error| template.error(&error))?);
-        let added = template.environment.add_template_owned(NAME, source.to_owned());
+        let added = template.environment.add_template_owned(NAME, template.source.clone());
         added.map_err(|error| template.error(&error))?;
         template.used = template.variables()?;
         template.check_variables(columns)?;
@@ -79,29 +88,41 @@ impl Template {
     }
 
     /// Columns that the template reads, sorted.
-    pub(crate) fn used(&self) -> &[String] {
-        &self.used
+    pub(crate) fn used(&self) -> impl Iterator<Item = &str> {
+        self.used.iter().map(String::as_str)
     }
 
-    /// The prompt of one problem.
+    /// What was compiled.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text of one problem, which may be empty.
     ///
     /// # Errors
-    /// When the template fails on these values, or writes nothing.
+    /// When the template fails on these values, or writes too much.
     pub(crate) fn render(&self, columns: &BTreeMap<&str, Value>) -> Result<String, TaskError> {
         let rendered =
             self.environment.get_template(NAME).and_then(|template| template.render(columns));
-        let prompt = rendered.map_err(|error| self.failed_on(&error, columns))?;
-        if prompt.trim().is_empty() {
-            return Err(self.failed(None, "it writes an empty prompt".to_owned()));
+        let text = rendered.map_err(|error| self.failed_on(&error, columns))?;
+        if text.len() > MOST_PROMPT_BYTES {
+            let reason =
+                format!("it writes a text of {} bytes, more than {MOST_PROMPT_BYTES}", text.len());
+            return Err(self.too_much(None, reason));
         }
-        if prompt.len() > MOST_PROMPT_BYTES {
-            let reason = format!(
-                "it writes a prompt of {} bytes, more than {MOST_PROMPT_BYTES}",
-                prompt.len()
-            );
-            return Err(too_much(None, reason));
+        Ok(text)
+    }
+
+    /// The text of one problem.
+    ///
+    /// # Errors
+    /// The errors of [`Template::render`], and when it writes nothing.
+    pub(crate) fn render_some(&self, columns: &BTreeMap<&str, Value>) -> Result<String, TaskError> {
+        let text = self.render(columns)?;
+        if text.trim().is_empty() {
+            return Err(self.failed(None, "it writes an empty text".to_owned()));
         }
-        Ok(prompt)
+        Ok(text)
     }
 
     fn variables(&self) -> Result<Vec<String>, TaskError> {
@@ -137,7 +158,7 @@ impl Template {
     fn failed_on(&self, error: &minijinja::Error, columns: &BTreeMap<&str, Value>) -> TaskError {
         if error.kind() == ErrorKind::OutOfFuel {
             let reason = "it takes more work or memory than a prompt may".to_owned();
-            return too_much(error.line(), reason);
+            return self.too_much(error.line(), reason);
         }
         let lacking =
             self.used.iter().map(String::as_str).filter(|name| !columns.contains_key(name));
@@ -164,7 +185,12 @@ impl Template {
     }
 
     fn failed(&self, line: Option<usize>, reason: String) -> TaskError {
-        TaskError::Template { line, reason, columns: self.columns.clone() }
+        TaskError::Template { of: self.of, line, reason, columns: self.columns.clone() }
+    }
+
+    /// A limit that the template goes beyond.
+    fn too_much(&self, line: Option<usize>, reason: String) -> TaskError {
+        TaskError::TemplateLimit { of: self.of, line, reason }
     }
 }
 
@@ -178,11 +204,6 @@ pub(crate) fn on_a_large_stack<T: Send>(compile: impl FnOnce() -> T + Send) -> R
     })
 }
 
-/// A limit that a template goes beyond.
-fn too_much(line: Option<usize>, reason: String) -> TaskError {
-    TaskError::TemplateLimit { line, reason }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +215,7 @@ mod tests {
     fn render(source: &str) -> Result<String, TaskError> {
         let values =
             BTreeMap::from([("nums", Value::from(vec![3, 5, 7])), ("target", Value::from(22))]);
-        Template::new(source, Columns::Known(&columns()))?.render(&values)
+        Template::new("prompt", source, Columns::Known(&columns()))?.render_some(&values)
     }
 
     #[test]
@@ -210,8 +231,9 @@ mod tests {
 
     #[test]
     fn columns_of_a_row_are_known_when_it_is_there() {
-        let template = Template::new("{{ a }}{{ b | default('?') }}", Columns::OfTheRow).unwrap();
-        assert_eq!(template.used(), ["a", "b"]);
+        let template = "{{ a }}{{ b | default('?') }}";
+        let template = Template::new("prompt", template, Columns::OfTheRow).unwrap();
+        assert_eq!(template.used().collect::<Vec<_>>(), ["a", "b"]);
         let row = BTreeMap::from([("a", Value::from(1)), ("c", Value::from(2))]);
         assert_eq!(template.render(&row).unwrap(), "1?");
         let row = BTreeMap::from([("b", Value::from(1)), ("c", Value::from(2))]);
@@ -221,10 +243,11 @@ mod tests {
             "the prompt template cannot be used (line 1 of it): it uses `a`, which this row does not have"
         );
         assert_eq!(error.hint(), "a template can use the columns: `b`, `c`");
-        let listed = Template::new("{{ a }}", Columns::Listed(&["c".to_owned()])).err().unwrap();
+        let listed = Columns::Listed(&["c".to_owned()]);
+        let listed = Template::new("`user`", "{{ a }}", listed).err().unwrap();
         assert_eq!(
             listed.to_string(),
-            "the prompt template cannot be used: it uses `a`, which `columns` does not list"
+            "the `user` template cannot be used: it uses `a`, which `columns` does not list"
         );
     }
 
@@ -254,7 +277,7 @@ mod tests {
             "text\n{{ nums | joined }}",
             "the prompt template cannot be used (line 2 of it): unknown filter: filter joined is unknown",
         );
-        check_error("{{ '' }} \n", "the prompt template cannot be used: it writes an empty prompt");
+        check_error("{{ '' }} \n", "the prompt template cannot be used: it writes an empty text");
         let error = render("one\n\n{{ nums").unwrap_err().to_string();
         assert!(error.contains("(line 3 of it): syntax error"), "{error}");
         let error = render("{{ target.missing }}").unwrap_err().to_string();
@@ -289,7 +312,7 @@ mod tests {
         ] {
             check_limit(source, limit);
         }
-        check_limit("{{ 'a' * 5000000 }}", "a prompt of 5000000 bytes, more than 4194304");
+        check_limit("{{ 'a' * 5000000 }}", "a text of 5000000 bytes, more than 4194304");
         assert_eq!(render("{{ 'a' * 4000000 }}").unwrap().len(), 4_000_000);
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use r1x_core::plan::{CountdownPlan, DataPlan, SourcePlan};
+use r1x_core::Markup;
+use r1x_core::plan::{CountdownPlan, DataPlan, PromptPlan, SourcePlan};
 
-use crate::dataset::countdown::{Rules, probe_prompts};
+use crate::dataset::countdown::{Rules, probe_prompts, writer};
 use crate::dataset::{DataSet, jsonl};
 use crate::error::TaskError;
 
@@ -28,9 +29,12 @@ const PROBES: u64 = 48;
 /// When the plan describes no problems, a number in the prompt is not a word of its own, or there are too
 /// many words.
 pub fn vocabulary(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
-    match &plan.source {
-        SourcePlan::Countdown(countdown) => of_countdown(countdown, &plan.prompt),
-        SourcePlan::Jsonl { .. } => words(&jsonl::read(plan)?),
+    match (&plan.source, &plan.prompt) {
+        (SourcePlan::Countdown(countdown), PromptPlan::Text(prompt)) => {
+            of_countdown(countdown, prompt)
+        }
+        (SourcePlan::Countdown(_), PromptPlan::Messages(_)) => Err(TaskError::NoChat),
+        (SourcePlan::Jsonl { .. }, _) => words(&jsonl::read(plan, &Markup::default())?),
     }
 }
 
@@ -56,7 +60,8 @@ pub fn words(set: &DataSet) -> Result<Vec<String>, TaskError> {
 fn of_countdown(plan: &CountdownPlan, template: &str) -> Result<Vec<String>, TaskError> {
     let bound = Rules::new(plan)?.bound;
     let mut pieces: Vec<String> = COUNTDOWN_WORDS.map(str::to_owned).to_vec();
-    for prompt in probe_prompts(plan, template, PROBES)? {
+    let (prompt, markup) = (PromptPlan::text(template), Markup::default());
+    for prompt in probe_prompts(plan, &writer(&prompt, &markup)?, PROBES)? {
         for word in prompt.split_whitespace() {
             if is_number(word, bound) || word == END || pieces.iter().any(|piece| piece == word) {
                 continue;
@@ -108,7 +113,7 @@ mod tests {
             seed: 4,
             ..testing::countdown()
         });
-        DataPlan { source, prompt: prompt.to_owned() }
+        DataPlan { source, prompt: PromptPlan::text(prompt) }
     }
 
     #[track_caller]
@@ -117,7 +122,7 @@ mod tests {
         let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
         assert_eq!(known.len(), pieces.len(), "no piece twice");
         assert!(!known.contains("<eos>"));
-        let set = load("data", plan).unwrap();
+        let set = load("data", plan, &Markup::default()).unwrap();
         for problem in set.train.iter().chain(&set.heldout) {
             for word in [&problem.prompt, problem.solution.as_ref().unwrap()]
                 .into_iter()
@@ -176,7 +181,7 @@ mod tests {
                     solution: Some("s".to_owned()),
                     answer: None,
                 },
-                prompt: "Q: {{ q }} A:".to_owned(),
+                prompt: PromptPlan::text("Q: {{ q }} A:"),
             }
         };
         let small = of("{\"q\": \"b a\", \"s\": \"c\"}\n{\"q\": \"a\", \"s\": \"<eos> d\"}");

@@ -111,7 +111,7 @@ impl<'a> ProblemStream<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r1x_core::Rng;
+    use r1x_core::{PromptForm, Rng};
 
     fn problems(count: usize) -> Vec<Problem> {
         (0..count)
@@ -119,6 +119,7 @@ mod tests {
                 data: String::new(),
                 key: key.to_string(),
                 prompt: String::new(),
+                form: PromptForm::Text,
                 solution: None,
                 solution_tokens: None,
                 answer: None,

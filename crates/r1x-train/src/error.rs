@@ -125,6 +125,18 @@ pub enum TrainError {
         /// Id of the stage that makes the data.
         maker: String,
     },
+    /// A problem that was answered before the run was interrupted, and is not there any more.
+    #[error(
+        "{place}: it has kept an answer to a problem of `{data}` that is not in its data (key {key})"
+    )]
+    AskedNoMore {
+        /// The stage.
+        place: String,
+        /// Id of the data set.
+        data: String,
+        /// The problem's key.
+        key: String,
+    },
     /// A stage that was to make data, and kept nothing of what it sampled.
     #[error(
         "{place}: none of its {sampled} completions passed every filter, so there is nothing to learn from"
@@ -241,6 +253,7 @@ impl TrainError {
             | TrainError::ExampleTooLong { .. }
             | TrainError::NoSolution { .. }
             | TrainError::NothingMade { .. }
+            | TrainError::AskedNoMore { .. }
             | TrainError::BeyondPlan { .. }
             | TrainError::UnknownStage { .. }
             | TrainError::ForeignPlace { .. } => Boundary::Data,
@@ -289,6 +302,7 @@ impl TrainError {
             }
             TrainError::Weights { .. } => "name a stage above it, or `base`",
             TrainError::NotMadeYet { .. } => "name a stage above it, or a data set",
+            TrainError::AskedNoMore { .. } => "put the data back with which the run began",
             TrainError::NothingMade { .. } => {
                 "lower what `keep` asks for, sample more, or begin with better weights; v_selections in the store says \
                  which filter dropped what"

@@ -1,14 +1,17 @@
 //! Data that stages of the run make, beside the data that was there before it.
 //!
 //! A stage that makes data and a data set differ in nothing for whoever reads them: both have an id and problems. What a
-//! stage has made so far is kept by whoever remembers ([`r1x_core::Recorder::made`]), so a run that goes on has it.
+//! stage has kept so far is a fact, so whoever remembers gives it back ([`r1x_core::Recorder::kept`]) to a run that goes
+//! on; what was asked is in the data that the stage reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use r1x_core::plan::{RunPlan, StagePlan};
+use r1x_core::select::Kept;
 use r1x_core::{PortError, Problem, ProblemSource, Split};
 
 use crate::draw::limited;
+use crate::error::TrainError;
 use crate::stage::stage_place;
 
 /// All data of a run.
@@ -56,6 +59,30 @@ impl<'a> RunData<'a> {
             data.add(&stage.id, rows);
         }
         Ok(data)
+    }
+
+    /// Adds what a stage had kept when the run was interrupted.
+    ///
+    /// # Errors
+    /// When a problem that was answered is not in the data that the stage reads.
+    pub(crate) fn restore(&mut self, stage: &StagePlan, kept: Vec<Kept>) -> Result<(), PortError> {
+        let place = stage_place(&stage.id);
+        let mut asked = HashMap::new();
+        for reference in stage.kind.outline().data {
+            for problem in limited(self, reference, &place)? {
+                asked.insert((problem.data.as_str(), problem.key.as_str()), problem);
+            }
+        }
+        let row = |kept: Kept| match asked.get(&(kept.data.as_str(), kept.key.as_str())).copied() {
+            Some(problem) => Ok(kept.worked(&stage.id, problem)),
+            None => {
+                let (place, data, key) = (place.clone(), kept.data, kept.key);
+                Err(TrainError::AskedNoMore { place, data, key }.into())
+            }
+        };
+        let rows = kept.into_iter().map(row).collect::<Result<Vec<_>, PortError>>()?;
+        self.add(&stage.id, rows);
+        Ok(())
     }
 
     /// Adds rows to what a stage has made.

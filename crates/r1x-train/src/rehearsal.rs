@@ -247,10 +247,11 @@ impl Duty<'_> {
 /// What is asked about a row: nothing written, the worked solution and the answer, where it has them. Nothing is
 /// written twice, because a wrong number of scores cannot be told from one completion.
 fn answered(problem: Problem) -> RolloutGroup {
-    let mut texts = vec![String::new(); 2];
+    let mut texts = vec![problem.answered(""); 2];
     for text in [&problem.solution, &problem.answer].into_iter().flatten() {
-        if !texts.contains(text) {
-            texts.push(text.clone());
+        let text = problem.answered(problem.continued(text));
+        if !texts.contains(&text) {
+            texts.push(text);
         }
     }
     let completion = Completion {

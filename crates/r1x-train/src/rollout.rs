@@ -38,11 +38,8 @@ pub(crate) fn encode_prompt(
     max_tokens: usize,
     place: &str,
 ) -> Result<Vec<u32>, PortError> {
-    let tokens = encode(encoder, source, problem, &problem.prompt, place)?;
+    let tokens = prompt_tokens(encoder, source, problem, place)?;
     let (place, context) = (place.to_owned(), encoder.context_length());
-    if tokens.is_empty() {
-        return Err(TrainError::EmptyPrompt { place, problem: source.origin(problem) }.into());
-    }
     if tokens.len() + max_tokens > context {
         let (problem, prompt) = (source.origin(problem), tokens.len());
         return Err(
@@ -52,18 +49,33 @@ pub(crate) fn encode_prompt(
     Ok(tokens)
 }
 
-/// The tokens of a text of a problem; the error says where the problem stands.
-pub(crate) fn encode(
+/// The tokens of a problem's prompt, at least one.
+pub(crate) fn prompt_tokens(
     encoder: &dyn Encoder,
     source: &dyn ProblemSource,
     problem: &Problem,
-    text: &str,
     place: &str,
 ) -> Result<Vec<u32>, PortError> {
-    encoder.encode(text).map_err(|error| PortError {
+    let tokens = encoder.encode_prompt(&problem.prompt, &problem.form);
+    let tokens = tokens.map_err(|error| of_problem(error, source, problem, place))?;
+    if tokens.is_empty() {
+        let (place, problem) = (place.to_owned(), source.origin(problem));
+        return Err(TrainError::EmptyPrompt { place, problem }.into());
+    }
+    Ok(tokens)
+}
+
+/// An error about a problem, which says where the problem stands.
+pub(crate) fn of_problem(
+    error: PortError,
+    source: &dyn ProblemSource,
+    problem: &Problem,
+    place: &str,
+) -> PortError {
+    PortError {
         message: format!("{place}: {}: {}", source.origin(problem), error.message),
         ..error
-    })
+    }
 }
 
 /// Samples a group of rollouts for every problem, scores every rollout with every reward, in the order given,
@@ -89,8 +101,9 @@ pub(crate) fn rewarded_groups(
     let mut scoring = ports.rewarder.begin(combination.rewards(), Arc::clone(&pending))?;
     let mut wrong = None;
     let mut each = |index: usize, completions: Vec<Completion>| {
-        let got = completions.len();
-        let rollouts = completions.into_iter().map(|completion| rollout(policy, completion));
+        let (got, problem) = (completions.len(), problems[index]);
+        let rollouts =
+            completions.into_iter().map(|completion| rollout(policy, problem, completion));
         if pending[index].arrive(rollouts.collect()) {
             scoring.arrived(index);
         } else {
@@ -111,8 +124,8 @@ pub(crate) fn rewarded_groups(
     with_totals(combination, groups, scores, ports.problems, place)
 }
 
-fn rollout(policy: &dyn Policy, completion: Completion) -> Rollout {
-    Rollout { text: policy.decode(&completion.tokens), completion }
+fn rollout(policy: &dyn Policy, problem: &Problem, completion: Completion) -> Rollout {
+    Rollout { text: problem.answered(&policy.decode(&completion.tokens)), completion }
 }
 
 /// Joins groups with what the rewards said about them, and puts the values together.

@@ -8,7 +8,7 @@
 
 use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom};
 use r1x_core::port::{Cursor, EarlierWeights};
-use r1x_core::select::worked;
+use r1x_core::select::kept;
 use r1x_core::{
     CheckpointFacts, CheckpointKind, PortError, Problem, ProblemSource, Split, StageFacts,
 };
@@ -73,7 +73,8 @@ impl Checked<'_> {
         let begun = plan.stages.iter().enumerate().take(index + 1);
         for (at, stage) in begun.filter(|(_, stage)| stage.kind.outline().makes.is_some()) {
             let steps = if at == index { step } else { stage.kind.outline().steps };
-            data.add(&stage.id, ports.recorder.made(at, steps)?);
+            let kept = ports.recorder.kept(at, steps)?;
+            data.restore(stage, kept)?;
         }
         let progress = RunUnderWay { plan, ports, data, index, step, drawn, held, stop };
         progress.run(if stage.is_none() { Begin::New } else { Begin::Again })
@@ -246,7 +247,8 @@ impl RunUnderWay<'_, '_> {
             let guard =
                 Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
             guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
-            made.extend(worked(&stage.id, &facts.groups, &facts.verdicts));
+            let kept = kept(&facts.groups, &facts.verdicts);
+            made.extend(kept.map(|(kept, asked)| kept.worked(&stage.id, asked)));
             self.ports.recorder.step(facts)?;
             self.step += 1;
             self.drawn += outline.problems_per_step as u64;

@@ -106,7 +106,8 @@ fn of_suite(id: &str, problems: &[Problem], encoder: &dyn Encoder, seen: &HashSe
 
 /// What a model reads of a problem and has to write about it: the solution, or the answer where there is none.
 fn pieces(encoder: &dyn Encoder, problem: &Problem) -> Vec<Piece> {
-    let written = problem.solution.as_deref().or(problem.answer.as_deref());
+    let written = problem.solution.as_deref().map(|solution| problem.continued(solution));
+    let written = written.or(problem.answer.as_deref());
     let texts = std::iter::once(problem.prompt.as_str()).chain(written);
     texts.flat_map(|text| of_text(encoder, text)).collect()
 }

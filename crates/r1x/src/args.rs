@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use r1x_core::plan::Precision;
 
 use crate::display::Ink;
 use crate::output::{Extent, Looks};
@@ -119,6 +120,48 @@ impl ComputeArgs {
     /// Where to compute.
     pub fn compute(&self) -> Compute {
         Compute { device: self.device.clone(), threads: all_or(self.threads) }
+    }
+}
+
+/// How a model writes.
+#[derive(Clone, Debug, Args)]
+pub struct WritingArgs {
+    /// Tokens of a completion at most [default: what the context has room for, and 256 of a published model]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<std::num::NonZeroUsize>,
+    /// Softmax temperature, from 0.01 to 100; 0 is greedy
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
+    pub temperature: f64,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What the factors of matrix products of a published model are rounded to: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    pub precision: Precision,
+}
+
+impl WritingArgs {
+    /// Tokens of a completion at most, where somebody said.
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens.map(std::num::NonZeroUsize::get)
+    }
+}
+
+/// A temperature as a spec takes it.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    let possible = |number: &f64| *number == 0.0 || (0.01..=100.0).contains(number);
+    number
+        .filter(possible)
+        .ok_or_else(|| "a temperature is 0, or a number from 0.01 to 100".to_owned())
+}
+
+/// A precision by its word in a spec.
+pub fn precision(word: &str) -> Result<Precision, String> {
+    match word {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        other => Err(format!("`{other}` is not one of f32 and bf16")),
     }
 }
 

@@ -7,7 +7,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::args::{AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, all_or};
+use crate::args::{
+    AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or,
+};
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
 use crate::failure::{Failure, code};
@@ -43,15 +45,6 @@ pub struct Cli {
 fn samples(text: &str) -> Result<usize, String> {
     let number = text.parse::<usize>().ok().filter(|number| *number <= 65_536);
     number.ok_or_else(|| "a number of completions is at most 65536".to_owned())
-}
-
-/// A temperature as a spec takes it.
-fn temperature(text: &str) -> Result<f64, String> {
-    let number = text.parse::<f64>().ok();
-    let possible = |number: &f64| *number == 0.0 || (0.01..=100.0).contains(number);
-    number
-        .filter(possible)
-        .ok_or_else(|| "a temperature is 0, or a number from 0.01 to 100".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,29 +136,41 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
         timeout: u64,
     },
-    /// Sample from a run's last checkpoint
+    /// Sample from a run's last checkpoint, or from a published model
     Generate {
-        /// The run
+        /// The run, or the folder of a published model
         #[arg(default_value = "latest")]
-        run: String,
-        /// A prompt; without one, held-out problems are asked
-        #[arg(long)]
+        model: String,
+        /// A prompt; without one, held-out problems of the run are asked
+        #[arg(long, conflicts_with = "messages")]
         prompt: Option<String>,
-        /// Completions per prompt
-        #[arg(short = 'n', long, default_value_t = 4, value_parser = samples)]
-        samples: usize,
-        /// Softmax temperature, from 0.01 to 100; 0 is greedy
-        #[arg(long, default_value_t = 1.0, value_parser = temperature)]
-        temperature: f64,
-        /// Seed of the draws
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        /// A file of messages, of which the model's chat template makes the prompt: a JSON list of objects with `role` and
+        /// `content`
+        #[arg(long, value_name = "FILE")]
+        messages: Option<PathBuf>,
+        /// Completions per prompt [default: 4 of a run, 1 of a published model]
+        #[arg(short = 'n', long, value_parser = samples)]
+        samples: Option<usize>,
+        #[command(flatten)]
+        writing: WritingArgs,
         /// A checkpoint of the run, such as `rl/final` [default: the newest]
         #[arg(long)]
         checkpoint: Option<String>,
         /// Print one JSON object a completion, with its text as it is
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        compute: ComputeArgs,
+    },
+    /// Talk with a model on the terminal
+    Chat {
+        /// The folder of a published model, or a run
+        model: String,
+        /// What the model is told before the conversation
+        #[arg(long, value_name = "TEXT")]
+        system: Option<String>,
+        #[command(flatten)]
+        writing: WritingArgs,
         #[command(flatten)]
         compute: ComputeArgs,
     },
@@ -317,17 +322,21 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             command::sql::sql(&global, query, example, asking)
         }
         Command::Generate {
-            run,
+            model,
             prompt,
+            messages,
             samples,
-            temperature,
-            seed,
+            writing,
             checkpoint,
             json,
             compute,
         } => {
-            let ask = command::generate::Ask { prompt, samples, temperature, seed, checkpoint };
-            command::generate::generate(&global, &run, &ask, &compute.compute(), json)
+            let ask = command::generate::Ask { prompt, messages, samples, writing, checkpoint };
+            command::generate::generate(&global, &model, &ask, &compute.compute(), json)
+        }
+        Command::Chat { model, system, writing, compute } => {
+            let ask = command::chat::Ask { system, writing };
+            command::chat::chat(&global, &model, &ask, &compute.compute())
         }
         Command::Model(verb) => model::dispatch(&global, verb),
         Command::Plugin(verb) => plugin::dispatch(&global, verb),

@@ -13,10 +13,14 @@ use r1x_build::Source;
 use r1x_core::plan::{
     DataPlan, LimitsPlan, ModelPlan, Precision, RunPlan, SourcePlan, TokenizerPlan,
 };
-use r1x_core::{Capability, PortError, digest};
+use r1x_core::{Capability, Markup, PortError, digest};
+use r1x_model::Tokenizer;
 use r1x_model::published::{Published, eos_tokens};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
-use r1x_spec::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
+use r1x_spec::{
+    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
+};
+use r1x_tasks::chat::{self, Marks};
 use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
 
@@ -65,7 +69,7 @@ impl World {
     ///
     /// # Errors
     /// When a data set cannot be read or generated.
-    pub fn problems(&self, plan: &RunPlan) -> Result<Problems, TaskError> {
+    pub fn problems(&self, plan: &RunPlan, markup: &Markup) -> Result<Problems, TaskError> {
         let mut read = self.data.take();
         let set = |(id, data): (&String, &DataPlan)| {
             let of_plan = |opened: &Opened| match &data.source {
@@ -74,7 +78,7 @@ impl World {
             };
             let set = match read.remove(id).filter(of_plan) {
                 Some(opened) => opened.set,
-                None => r1x_tasks::load(id, data)?,
+                None => r1x_tasks::load(id, data, markup)?,
             };
             Ok((id.clone(), set))
         };
@@ -123,6 +127,27 @@ fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
     }
 }
 
+/// What is known of a `tokenizer.json`.
+///
+/// # Errors
+/// When it is no tokenizer or lacks one of the tokens that end a sequence.
+pub fn tokenizer_facts(bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String> {
+    let tokenizer = Tokenizer::from_bytes(bytes, eos).map_err(|error| error.to_string())?;
+    let (tokens, reserved) = (tokenizer.len(), tokenizer.reserved());
+    Ok(TokenizerFacts { tokens, start: r1x_model::tokenizer::start(bytes), reserved })
+}
+
+/// What the files beside a `tokenizer.json` say.
+///
+/// # Errors
+/// When the tokens around texts cannot be read.
+pub fn chat_facts(folder: &Path) -> Result<ChatFacts, Refusal> {
+    let told = |error: TaskError| Refusal::new(error.to_string(), error.hint());
+    let Marks { bos, eos, adds_bos } = chat::marks(folder).map_err(told)?;
+    let template = chat::published(folder).map(|found| found.template).map_err(told);
+    Ok(ChatFacts { bos, eos, adds_bos, template: template.transpose() })
+}
+
 impl Inputs for World {
     fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -142,10 +167,12 @@ impl Inputs for World {
         pieces.map_err(|error| error.to_string())
     }
 
-    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String> {
-        r1x_model::Tokenizer::from_bytes(bytes, eos)
-            .map(|tokenizer| tokenizer.len())
-            .map_err(|error| error.to_string())
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String> {
+        tokenizer_facts(bytes, eos)
+    }
+
+    fn chat(&self, folder: &Path) -> Result<ChatFacts, Refusal> {
+        chat_facts(folder)
     }
 
     fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
@@ -164,14 +191,14 @@ impl Inputs for World {
         })
     }
 
-    fn data(&self, id: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {
+    fn data(&self, id: &str, data: &DataPlan, markup: &Markup) -> Result<DataFacts, DataRefusal> {
         let told = |error: TaskError| match error {
             TaskError::Read { .. } => DataRefusal::Unreadable(error.to_string()),
             _ => DataRefusal::Unusable(Refusal::new(error.to_string(), error.hint())),
         };
         // Half of what there is: tokens, rollouts and the model come after the problems.
         let most_bytes = memory::available_bytes().map_or(MOST_BYTES, |bytes| bytes / 2);
-        match r1x_tasks::survey(id, data, most_bytes).map_err(told)? {
+        match r1x_tasks::survey(id, data, markup, most_bytes).map_err(told)? {
             Survey::Generated { columns } => Ok(DataFacts { columns, ..DataFacts::default() }),
             Survey::File(opened) => {
                 let facts = facts(data, &opened);

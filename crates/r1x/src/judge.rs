@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use r1x_core::plan::JudgePlan;
 use r1x_core::plan::SamplingPlan;
 use r1x_core::port::{GenerateRequest, WeightChoice};
-use r1x_core::{Boundary, Judge, JudgeRequest, PortError, Rng, TrainingBatch, TrainingSequence};
+use r1x_core::{
+    Boundary, Judge, JudgeRequest, PortError, PromptForm, Rng, TrainingBatch, TrainingSequence,
+};
 use r1x_model::{Expected, Model};
 
 /// Sequences scored together; changes speed only.
@@ -93,7 +95,7 @@ impl Judge for Judges {
         self.ask(model, |model| {
             let mut together: BTreeMap<Settings, Vec<(usize, GenerateRequest)>> = BTreeMap::new();
             for (index, request) in batch.iter().enumerate() {
-                let prompt = model.encode(&request.prompt)?;
+                let prompt = model.encode_prompt(&request.prompt, &PromptForm::Text)?;
                 let room = room(model.as_ref(), prompt.len())?.min(request.max_tokens).max(1);
                 let settings = (request.seed, request.temperature.to_bits(), room);
                 let request =
@@ -154,7 +156,8 @@ fn sequence(
     prompt: &str,
     text: &str,
 ) -> Result<Arc<TrainingSequence>, PortError> {
-    let (prompt, text) = (model.encode(prompt)?, model.encode(text)?);
+    let prompt = model.encode_prompt(prompt, &PromptForm::Text)?;
+    let text = model.encode(text)?;
     if text.is_empty() || text.len() > room(model, prompt.len())? {
         return Err(PortError::new(
             Boundary::Data,

@@ -31,6 +31,7 @@ mod report;
 mod retention;
 mod sandbox;
 mod sizes;
+mod speaker;
 mod speed;
 mod stores;
 mod table;

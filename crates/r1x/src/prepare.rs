@@ -48,7 +48,7 @@ pub fn prepare<'p>(
     excess: Excess,
 ) -> Result<Prepared<'p>, Failure> {
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
-    let problems = world.problems(plan).map_err(PortError::from)?;
+    let problems = world.problems(plan, encoder.markup()).map_err(PortError::from)?;
     let too_much = check_memory(plan, (&encoder, &problems), threads, excess)?;
     let (mut rewarder, plugins) = wiring::rewarder(plan, world, None)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use r1x_core::plan::RunPlan;
+use r1x_core::select::Kept;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, PortError, Problem, Recorder, RewardOutcome, RewardStatus,
-    StageFacts, StepFacts,
+    CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
+    StepFacts,
 };
 use r1x_store::{Level, RunWriter, StepTiming};
 
@@ -323,8 +324,8 @@ impl Recorder for Progress<'_> {
         Ok(())
     }
 
-    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
-        self.recorder.made(stage, before_step)
+    fn kept(&mut self, stage: usize, before_step: u64) -> Result<Vec<Kept>, PortError> {
+        self.recorder.kept(stage, before_step)
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {

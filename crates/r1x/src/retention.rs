@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::Path;
 
+use r1x_core::select::Kept;
 use r1x_core::{
-    CheckpointFacts, CheckpointKind, EvalFacts, PortError, Problem, Recorder, StageFacts, StepFacts,
+    CheckpointFacts, CheckpointKind, EvalFacts, PortError, Recorder, StageFacts, StepFacts,
 };
 use r1x_store::RunWriter;
 
@@ -49,8 +50,8 @@ impl Recorder for Retention<'_> {
         Ok(())
     }
 
-    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
-        self.writer.made(stage, before_step)
+    fn kept(&mut self, stage: usize, before_step: u64) -> Result<Vec<Kept>, PortError> {
+        self.writer.kept(stage, before_step)
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {

@@ -15,11 +15,16 @@ pub fn sizes(problems: &Problems, encoder: Option<&dyn Encoder>) -> BTreeMap<Str
     let tokens = |text: &str| Some(encoder?.encode(text).ok()?.len() as u64);
     let size = |set: &DataSet| {
         let looked_at = || set.train.iter().chain(&set.heldout).take(LOOKED_AT);
-        let prompts: Vec<u64> = looked_at().filter_map(|problem| tokens(&problem.prompt)).collect();
+        let prompt = |problem: &Problem| {
+            let tokens = encoder?.encode_prompt(&problem.prompt, &problem.form);
+            Some(tokens.ok()?.len() as u64)
+        };
+        let prompts: Vec<u64> = looked_at().filter_map(prompt).collect();
         // A completion ends with a token of its own.
-        let solution = |problem: &Problem| Some(tokens(problem.solution.as_deref()?)? + 1);
+        let solution =
+            |problem: &Problem| Some(tokens(problem.continued(problem.solution.as_deref()?))? + 1);
         let solutions: Vec<u64> = looked_at().filter_map(solution).collect();
-        let example = |problem: &Problem| Some(tokens(&problem.prompt)? + solution(problem)?);
+        let example = |problem: &Problem| Some(prompt(problem)? + solution(problem)?);
         // The longest of those that nobody looked at may be longer.
         let all = set.train.len() + set.heldout.len() <= LOOKED_AT;
         let longest = |tokens: u64| if all { tokens } else { tokens + tokens / 4 };

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{Precision, RewardPlan, RunPlan, SourcePlan};
+use r1x_core::Markup;
+use r1x_core::plan::{ModelPlan, Precision, RewardPlan, RunPlan, SourcePlan};
 use r1x_model::Model;
 use r1x_ops::device::Device;
 use r1x_reward::WasmRewarder;
@@ -31,12 +32,12 @@ pub fn device(compute: &Compute) -> Result<Device, Failure> {
     })
 }
 
-/// Loads the problems of a plan.
+/// Loads the problems of a plan, whose prompts are written for its model.
 ///
 /// # Errors
 /// When a data set cannot be read or generated.
-pub fn problems(plan: &RunPlan) -> Result<Problems, Failure> {
-    Problems::load(plan).map_err(|error| r1x_core::PortError::from(error).into())
+pub fn problems(plan: &RunPlan, markup: &Markup) -> Result<Problems, Failure> {
+    Problems::load(plan, markup).map_err(|error| r1x_core::PortError::from(error).into())
 }
 
 /// Builds the policy of a plan on a device; checkpoints go under `folder`.
@@ -49,11 +50,25 @@ pub fn policy(
     device: &Device,
     folder: &Path,
 ) -> Result<Box<dyn Model>, Failure> {
+    model(&plan.model, plan.seed, compute, device, folder)
+}
+
+/// Builds a model with the weights that it begins with on a device; checkpoints go under `folder`.
+///
+/// # Errors
+/// When the tokenizer cannot be built, weights cannot be read, or the device's memory does not suffice.
+pub fn model(
+    plan: &ModelPlan,
+    seed: u64,
+    compute: &Compute,
+    device: &Device,
+    folder: &Path,
+) -> Result<Box<dyn Model>, Failure> {
     let threads = compute.threads;
-    if !device.is_cpu() && plan.model.precision != Precision::F32 {
+    if !device.is_cpu() && plan.precision != Precision::F32 {
         eprintln!("note: {} computes in f32, not in the plan's precision", compute.device);
     }
-    r1x_model::model::fresh(&plan.model, plan.seed, threads, folder.to_owned(), device)
+    r1x_model::model::fresh(plan, seed, threads, folder.to_owned(), device)
         .map_err(|error| r1x_core::PortError::from(error).into())
 }
 

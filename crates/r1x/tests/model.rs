@@ -203,3 +203,156 @@ fn mistakes_say_how_to_mend_them() {
     let told = bench.fails(4, &["model", "inspect", &bench.path("")]);
     assert!(told.contains("`model_type` is `gpt2`; what is known: llama, qwen2, "), "{told}");
 }
+
+/// A chat template of words that the vocabulary of the numbers game has.
+const CHAT: &str = "{% for m in messages %}{{ m.content }} {% endfor %}";
+
+/// A run of the numbers game, and its model as a published folder.
+fn published_run(bench: &Bench) -> (String, String) {
+    let mut arguments = vec!["run", "experiments/countdown.yaml", "--json"];
+    SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
+    let run: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    let name = run["run"].as_str().unwrap().to_owned();
+    let folder = bench.path("published");
+    bench.ok(&["model", "export", &bench.path(&format!("runs/{name}/rl/final")), &folder]);
+    (name, folder)
+}
+
+impl Bench {
+    fn write(&self, name: &str, contents: &str) -> String {
+        std::fs::write(self.folder.path().join(name), contents).unwrap();
+        self.path(name)
+    }
+
+    /// The one completion of a command that prints JSON, greedy and short.
+    fn greedy(&self, model: &str, more: &[&str]) -> Value {
+        let mut arguments = vec!["generate", model, "--temperature", "0", "--max-tokens", "9"];
+        arguments.extend(["-n", "1", "--precision", "bf16", "--json"]);
+        arguments.extend(more);
+        serde_json::from_str(&self.ok(&arguments)).unwrap()
+    }
+
+    /// Standard output and standard error of a conversation.
+    fn chat(&self, model: &str, lines: &str) -> (String, String) {
+        let typed = std::fs::File::open(self.write("typed", lines)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_r1x"))
+            .args(["chat", model, "--temperature", "0", "--max-tokens", "9"])
+            .stdin(typed)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    }
+}
+
+#[test]
+fn a_published_model_is_asked_as_the_run_that_it_comes_from() {
+    let bench = Bench::new();
+    let (run, folder) = published_run(&bench);
+    let prompt = "3 5 7 -> 22 <think>";
+    let of_run = bench.greedy(&run, &["--prompt", prompt]);
+    assert_eq!(bench.greedy(&folder, &["--prompt", prompt]), of_run);
+    assert!(of_run["tokens"].as_array().unwrap().len() <= 9);
+    let told = bench.fails(4, &["generate", &folder]);
+    assert!(told.contains("no held-out problems") && told.contains("--messages"), "{told}");
+
+    let messages = json!([
+        {"role": "user", "content": "3 5 7 -> 22"},
+        {"role": "assistant", "content": "<think>"},
+    ]);
+    let messages = bench.write("messages.json", &messages.to_string());
+    let ask = ["generate", &folder, "--messages", &messages];
+    let told = bench.fails(4, &ask);
+    assert!(told.contains("the model has no chat template"), "{told}");
+    bench.write("published/chat_template.jinja", CHAT);
+    let asked = bench.greedy(&folder, &["--messages", &messages]);
+    assert_eq!((&asked["prompt"], &asked["tokens"]), (&json!(prompt), &of_run["tokens"]));
+    let answer = format!("<think>{}", of_run["completion"].as_str().unwrap());
+    assert_eq!(asked["completion"], json!(answer));
+
+    let forged = r#"[{"role": "user", "content": "3 <eos> 7"}]"#;
+    let forged = bench.write("forged.json", forged);
+    let told = bench.fails(4, &["generate", &folder, "--messages", &forged]);
+    assert!(told.contains("the message holds `<eos>`"), "{told}");
+    for wrong in ["{}", "[]", r#"[{"role": "user"}]"#, "no JSON"] {
+        let wrong = bench.write("wrong.json", wrong);
+        let told = bench.fails(4, &["generate", &folder, "--messages", &wrong]);
+        assert!(told.contains("a file of messages is a JSON list"), "{told}");
+    }
+    bench.fails(2, &["generate", &folder, "--messages", &messages, "--prompt", "3"]);
+}
+
+#[test]
+fn a_conversation_goes_on_line_by_line() {
+    let bench = Bench::new();
+    let (_, folder) = published_run(&bench);
+    let told = bench.fails(4, &["chat", &folder]);
+    assert!(told.contains("the model has no chat template"), "{told}");
+    bench.write("published/chat_template.jinja", CHAT);
+    let question = "3 5 7 -> 22 <think>";
+    let (said, _) = bench.chat(&folder, &format!("{question}\n"));
+    assert!(said.starts_with("  | "), "{said}");
+    // A question that is refused leaves the conversation as it was, and another one begins where the first did.
+    let (twice, told) = bench.chat(&folder, &format!("\n{question}\n<eos>\n/new\n{question}"));
+    assert_eq!(twice, [said.as_str(), &said].concat());
+    assert!(told.contains("the message holds `<eos>`"), "{told}");
+}
+
+#[test]
+fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
+    let bench = Bench::new();
+    let (_, folder) = published_run(&bench);
+    bench.write("mine.jinja", CHAT);
+    let parent = root().join("experiments/countdown.yaml").canonicalize().unwrap();
+    let spec = format!(
+        "r1x: 1\nextends: {}\nname: chatty\nmodel:\n  from: {folder}\n  tokenizer: {{file: {folder}/tokenizer.json, eos: <eos>, \
+         chat_template: mine.jinja}}\n  hidden_size: null\n  layers: null\n  context_length: 64\n  attention: null\n  feed_forward: null\ndata:\n  countdown:\n    \
+         messages:\n      user: \"{{{{ nums | join(' ') }}}} -> {{{{ target }}}}\"\n      prefill: <think>\n",
+        parent.display()
+    );
+    let spec = bench.write("chatty.yaml", &spec);
+    let mut arguments = vec!["run", &spec, "--json"];
+    SMALL.iter().skip(2).for_each(|set| arguments.extend(["--set", set]));
+    arguments.extend(["--set", "rewards.format.with={prefilled: false}"]);
+    let run: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    let query = "SELECT count(*) AS n, sum(completion GLOB '<think>*') AS begun FROM v_rollouts WHERE run = :run";
+    let rows: Value = serde_json::from_str(&bench.ok(&["sql", query, "--format", "json"])).unwrap();
+    assert_eq!(rows[0]["n"], rows[0]["begun"]);
+    assert!(rows[0]["n"].as_u64().unwrap() >= 16, "{rows}");
+    // The chat template goes with the model, wherever the spec had it from.
+    let trained = bench.path(&format!("runs/{}/rl/final", run["run"].as_str().unwrap()));
+    let again = bench.path("again");
+    bench.ok(&["model", "export", &trained, &again]);
+    let template = std::fs::read_to_string(Path::new(&again).join("chat_template.jinja"));
+    assert_eq!(template.unwrap(), CHAT);
+    // What people read of held-out problems begins so too.
+    let told = bench.ok(&["generate", "-n", "1", "--max-tokens", "5"]);
+    assert!(told.contains("  <think>"), "{told}");
+
+    bench.write("rows.jsonl", "{\"q\": \"3 5\"}\n{\"q\": \"3 <eos> 5\"}\n");
+    for prompt in ["messages: {user: \"{{ q }}\"}", "prompt: \"{{ q }}\""] {
+        let rows = format!("\n  rows:\n    jsonl: {{path: rows.jsonl}}\n    {prompt}\n");
+        let text = std::fs::read_to_string(&spec).unwrap() + &rows;
+        let told = bench.fails(4, &["check", &bench.write("forged.yaml", &text)]);
+        assert!(told.contains("rows.jsonl:2: the "), "{told}");
+        assert!(told.contains("holds `<eos>`, which the tokenizer reads as a token"), "{told}");
+    }
+}
+
+#[test]
+#[ignore = "needs models/smollm2"]
+fn smollm2_answers_in_its_own_words_and_can_be_trained() {
+    let bench = Bench::new();
+    let folder = bench.path("smollm2-135m");
+    bench.ok(&["model", "import", "models/smollm2", &folder]);
+    let question = json!([{"role": "user", "content": "What is the capital of France?"}]);
+    let question = bench.write("question.json", &question.to_string());
+    let mut arguments = vec!["generate", &folder, "--messages", &question, "--json"];
+    arguments.extend(["--temperature", "0", "--max-tokens", "20"]);
+    let said: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    assert_eq!(said["completion"], "The capital of France is Paris.");
+    assert_eq!(said["finish"], "stop");
+    let from = format!("model.from={folder}");
+    let told = bench.ok(&["check", "experiments/smollm2-sums.yaml", "--set", &from]);
+    assert!(told.starts_with("ok "), "{told}");
+}

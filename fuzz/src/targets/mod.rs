@@ -2,6 +2,7 @@
 //!
 //! A target hands bytes to the function that a run hands them to. Must not look for mistakes of its own.
 
+mod chat;
 mod checkpoint;
 mod component;
 mod rows;
@@ -37,6 +38,7 @@ pub const ALL: &[Target] = &[
     checkpoint::TARGET,
     spec::TARGET,
     template::TARGET,
+    chat::TARGET,
     rows::TARGET,
     component::TARGET,
     sql::TARGET,
@@ -105,6 +107,11 @@ mod tests {
     #[test]
     fn templates() {
         check(&template::TARGET, 400);
+    }
+
+    #[test]
+    fn chat_templates() {
+        check(&chat::TARGET, 400);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use r1x_core::Markup;
 use r1x_tasks::dataset::MOST_BYTES;
 use r1x_tasks::dataset::jsonl::parse;
 
@@ -34,11 +35,12 @@ fn make(_: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
     let read = |input: &[u8]| {
         let prompt = "{{ which }} {{ words | default('') }}";
         let listed = Some(vec!["which".to_owned(), "words".to_owned()]);
-        let of_the_row = parse(input, &template::plan(prompt, None), MOST_BYTES);
+        let of_the_row =
+            parse(input, &template::plan(prompt, None), &Markup::default(), MOST_BYTES);
         if let Ok(set) = &of_the_row {
             let _ = r1x_tasks::words(set);
         }
-        let listed = parse(input, &template::plan(prompt, listed), MOST_BYTES);
+        let listed = parse(input, &template::plan(prompt, listed), &Markup::default(), MOST_BYTES);
         format!(
             "{}{}",
             said(of_the_row),

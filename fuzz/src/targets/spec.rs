@@ -3,8 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use r1x_core::Markup;
 use r1x_core::plan::{DataPlan, SourcePlan};
-use r1x_spec::{DataFacts, DataRefusal, Inputs, PluginFacts, Refusal, Style, resolve};
+use r1x_spec::{
+    DataFacts, DataRefusal, Inputs, PluginFacts, Refusal, Style, TokenizerFacts, resolve,
+};
 
 use super::{Read, Target};
 
@@ -89,11 +92,11 @@ impl Inputs for World<'_> {
         Ok((0..50).map(|word: u32| word.to_string()).collect())
     }
 
-    fn tokenizer(&self, _: &[u8], _: &[String]) -> Result<usize, String> {
-        Ok(50)
+    fn tokenizer(&self, _: &[u8], _: &[String]) -> Result<TokenizerFacts, String> {
+        Ok(TokenizerFacts { tokens: 50, ..TokenizerFacts::default() })
     }
 
-    fn data(&self, _: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {
+    fn data(&self, _: &str, data: &DataPlan, _: &Markup) -> Result<DataFacts, DataRefusal> {
         let columns = match &data.source {
             SourcePlan::Countdown(_) => vec!["nums".to_owned(), "target".to_owned()],
             SourcePlan::Jsonl { .. } => vec!["question".to_owned()],

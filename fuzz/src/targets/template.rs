@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::Markup;
+use r1x_core::plan::{DataPlan, PromptPlan, SourcePlan};
 use r1x_tasks::dataset::MOST_BYTES;
 use r1x_tasks::dataset::jsonl::parse;
 
@@ -57,7 +58,7 @@ pub const TARGET: Target = Target {
 };
 
 /// Rows with every kind of value.
-const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n": 12345678901234567890, "o": {"a": [1, 2.5, null]}}
+pub const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n": 12345678901234567890, "o": {"a": [1, 2.5, null]}}
 {"words": [], "which": "", "n": -1, "o": {}}
 "#;
 
@@ -72,13 +73,13 @@ pub fn plan(prompt: &str, columns: Option<Vec<String>>) -> DataPlan {
         solution: Some("which".to_owned()),
         answer: None,
     };
-    DataPlan { source, prompt: prompt.to_owned() }
+    DataPlan { source, prompt: PromptPlan::text(prompt) }
 }
 
 fn make(_: &Path) -> std::io::Result<(Read, Vec<Vec<u8>>)> {
     let read = |input: &[u8]| {
         let prompt = String::from_utf8_lossy(input);
-        said(parse(ROWS.as_bytes(), &plan(&prompt, None), MOST_BYTES))
+        said(parse(ROWS.as_bytes(), &plan(&prompt, None), &Markup::default(), MOST_BYTES))
     };
     Ok((Box::new(read), Vec::new()))
 }

@@ -11,13 +11,13 @@ use super::sources::{Source, all};
 const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
-        "cli log command report progress watch timed retention speed prepare sizes number stores \
+        "cli log command speaker report progress watch timed retention speed prepare sizes number stores \
          cache args wiring plans relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table failure output display",
     ),
     (
         "r1x-core",
-        "units shown reward schedule port rng rope parameters loss long_number kl facts rollout estimate \
+        "units shown markup reward schedule port rng rope parameters loss long_number kl facts rollout estimate \
          digest checkpoint advantage plan cursor capability problem",
     ),
     ("r1x-files", "folder"),
@@ -35,7 +35,7 @@ const ORDERS: [(&str, &str); 7] = [
          sandbox wasi engines \
          cache compile error carried files sections contract limits",
     ),
-    ("r1x-tasks", "vocabulary source dataset chat template error digest"),
+    ("r1x-tasks", "vocabulary source dataset prompt chat template error digest"),
     (
         "r1x-train",
         "unseen run rehearsal check place stage rollout ports pack metrics optimize finite draw \

@@ -11,8 +11,36 @@ use crate::problem::Split;
 pub struct DataPlan {
     /// Where problems come from.
     pub source: SourcePlan,
-    /// minijinja template of the prompt; the columns are its variables.
-    pub prompt: String,
+    /// How a problem becomes a prompt.
+    pub prompt: PromptPlan,
+}
+
+/// How a problem becomes a prompt. Templates are minijinja's; the columns are their variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptPlan {
+    /// The template of the whole prompt.
+    Text(String),
+    /// Messages, which the chat template of the model makes a prompt of.
+    Messages(MessagesPlan),
+}
+
+impl PromptPlan {
+    /// A prompt that is one template.
+    pub fn text(template: impl Into<String>) -> Self {
+        Self::Text(template.into())
+    }
+}
+
+/// The messages that ask a problem, each by its template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessagesPlan {
+    /// What the model is told before the conversation, where it is told anything.
+    pub system: Option<String>,
+    /// What is asked.
+    pub user: String,
+    /// What the answer begins with, where that is given to the model.
+    pub prefill: Option<String>,
 }
 
 /// Where problems come from.

@@ -24,13 +24,15 @@ mod stage;
 mod tests;
 mod version;
 
-pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};
+pub use data::{
+    CountdownPlan, DataPlan, DataRef, MessagesPlan, PromptPlan, SourcePlan, TraceStyle,
+};
 pub use eval::{EvalPlan, EvalWhen};
 pub use graph::WeightsError;
 pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};
 pub use model::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, JudgePlan, MlaPlan,
-    ModelPlan, MoePlan, Precision, QkNorm, RopePairs, RopePlan, RopeScaling, Scoring,
+    AttentionPlan, ChatPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, JudgePlan,
+    MlaPlan, ModelPlan, MoePlan, Precision, QkNorm, RopePairs, RopePlan, RopeScaling, Scoring,
     TokenizerPlan, WindowPlan, YarnPlan,
 };
 pub use optimizer::{OptimizerPlan, ScheduleKind, SchedulePlan};

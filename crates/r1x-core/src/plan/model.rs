@@ -83,10 +83,33 @@ pub enum TokenizerPlan {
         /// Its tokens that end a sequence, at least one. Sampling stops at any of them; the first is the one that
         /// supervised stages teach.
         eos: Vec<String>,
+        /// Its token that stands before every prompt that is a text, where there is one.
+        bos: Option<String>,
+        /// How messages become a prompt, where the model was trained on conversations.
+        chat: Option<ChatPlan>,
     },
 }
 
+/// How messages become a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatPlan {
+    /// The source of the chat template.
+    pub template: String,
+    /// What the template knows as `bos_token`, where there is one.
+    pub bos: Option<String>,
+    /// What the template knows as `eos_token`, where there is one.
+    pub eos: Option<String>,
+}
+
 impl TokenizerPlan {
+    /// How messages become a prompt; `None` where the model has no chat template.
+    pub fn chat(&self) -> Option<&ChatPlan> {
+        match self {
+            Self::Vocabulary { .. } => None,
+            Self::File { chat, .. } => chat.as_ref(),
+        }
+    }
+
     /// How many tokens a vocabulary of these pieces has: one each, and the end of a sequence.
     pub fn listed_size(pieces: &[String]) -> usize {
         pieces.len() + 1

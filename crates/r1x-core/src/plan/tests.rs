@@ -75,8 +75,12 @@ fn feed_forward() -> impl Strategy<Value = FeedForwardPlan> {
 
 fn tokenizer() -> impl Strategy<Value = TokenizerPlan> {
     let pieces = vec(text(), 0..4).prop_map(|pieces| TokenizerPlan::Vocabulary { pieces });
-    let file = ([text(), text()], vec(text(), 0..3))
-        .prop_map(|([path, sha256], eos)| TokenizerPlan::File { path, sha256, eos });
+    let chat = (text(), [option::of(text()), option::of(text())])
+        .prop_map(|(template, [bos, eos])| ChatPlan { template, bos, eos });
+    let file =
+        ([text(), text()], vec(text(), 0..3), option::of(text()), option::of(chat)).prop_map(
+            |([path, sha256], eos, bos, chat)| TokenizerPlan::File { path, sha256, eos, bos, chat },
+        );
     prop_oneof![pieces, file]
 }
 
@@ -160,7 +164,11 @@ fn data() -> impl Strategy<Value = DataPlan> {
         .prop_map(|([path, sha256], heldout, columns, renamed, [solution, answer])| {
             SourcePlan::Jsonl { path, sha256, heldout, columns, renamed, solution, answer }
         });
-    (prop_oneof![countdown, file], text()).prop_map(|(source, prompt)| DataPlan { source, prompt })
+    let messages = (option::of(text()), text(), option::of(text()))
+        .prop_map(|(system, user, prefill)| MessagesPlan { system, user, prefill });
+    let prompt =
+        prop_oneof![text().prop_map(PromptPlan::Text), messages.prop_map(PromptPlan::Messages)];
+    (prop_oneof![countdown, file], prompt).prop_map(|(source, prompt)| DataPlan { source, prompt })
 }
 
 fn schedule() -> impl Strategy<Value = SchedulePlan> {

@@ -3,6 +3,7 @@
 use super::{Cursor, PortError};
 use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, SamplingPlan};
+use crate::problem::PromptForm;
 use crate::rng::Stream;
 use crate::rollout::{Completion, TrainingBatch};
 
@@ -15,8 +16,27 @@ pub trait Encoder {
     fn decode(&self, tokens: &[u32]) -> String;
     /// The end-of-sequence token.
     fn eos(&self) -> u32;
+    /// The token that stands before a prompt that is a text, where the model was trained with one.
+    fn bos(&self) -> Option<u32>;
     /// The longest prompt plus completion the model can take, tokens.
     fn context_length(&self) -> usize;
+
+    /// The tokens of a prompt. A text gets the token that begins texts unless it begins with it already; of a
+    /// conversation every token is written by the chat template.
+    ///
+    /// # Errors
+    /// The errors of [`Encoder::encode`].
+    fn encode_prompt(&self, prompt: &str, form: &PromptForm) -> Result<Vec<u32>, PortError> {
+        let mut tokens = self.encode(prompt)?;
+        match (form, self.bos()) {
+            // What has no token is no prompt, and is not to become one.
+            (PromptForm::Text, Some(bos)) if tokens.first().is_some_and(|first| *first != bos) => {
+                tokens.insert(0, bos);
+            }
+            _ => {}
+        }
+        Ok(tokens)
+    }
 }
 
 /// One prompt to sample from.

@@ -93,6 +93,9 @@ impl<W: PolicyWrapper> Encoder for W {
     fn eos(&self) -> u32 {
         self.inner().eos()
     }
+    fn bos(&self) -> Option<u32> {
+        self.inner().bos()
+    }
     fn context_length(&self) -> usize {
         self.inner().context_length()
     }

@@ -50,6 +50,7 @@ fn entries_of(list: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::plan::{AppliesPlan, ShapingPlan};
+    use crate::problem::PromptForm;
     use crate::testing;
 
     fn problem(data: &str, kind: Option<&str>) -> Problem {
@@ -57,6 +58,7 @@ mod tests {
             data: data.to_owned(),
             key: String::new(),
             prompt: String::new(),
+            form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
             answer: None,

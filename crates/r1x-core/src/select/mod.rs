@@ -8,7 +8,7 @@ mod text;
 
 use crate::plan::{Preference, RejectPlan, TextFilterPlan};
 use crate::problem::Problem;
-use crate::rollout::{CreditedGroup, FinishReason, RewardedGroup, RewardedRollout};
+use crate::rollout::{CreditedGroup, FinishReason, RewardedGroup, RewardedRollout, Rollout};
 
 pub use text::{longest_paragraph, repetition, similarity};
 
@@ -122,20 +122,45 @@ fn preferred(plan: &RejectPlan, rollouts: &[RewardedRollout]) -> Vec<usize> {
     order
 }
 
-/// The worked problems that a step adds to the data that its stage makes, in the order of its rollouts.
-pub fn worked(stage: &str, groups: &[CreditedGroup], verdicts: &[Vec<Verdict>]) -> Vec<Problem> {
-    let of_group = |(credited, verdicts): (&CreditedGroup, &Vec<Verdict>)| {
-        let kept = credited.group.rollouts.iter().zip(verdicts);
-        let kept = kept.filter(|(_, verdict)| **verdict == Verdict::Kept);
-        let row = |(rewarded, _): (&RewardedRollout, _)| Problem {
+/// A completion that was kept, as whoever remembers gives it back. What it answers is named, and known to the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Id of the data set of the problem that was asked.
+    pub data: String,
+    /// The problem's key.
+    pub key: String,
+    /// The text of the completion.
+    pub text: String,
+    /// The tokens that were sampled.
+    pub tokens: Vec<u32>,
+}
+
+impl Kept {
+    /// The row of the data that a stage makes: the problem that was asked, with the completion as its solution.
+    pub fn worked(self, stage: &str, asked: &Problem) -> Problem {
+        Problem {
             data: stage.to_owned(),
-            solution: Some(rewarded.rollout.text.clone()),
-            solution_tokens: Some(rewarded.rollout.completion.tokens.clone()),
-            ..credited.group.problem.clone()
-        };
-        kept.map(row).collect::<Vec<_>>()
-    };
-    groups.iter().zip(verdicts).flat_map(of_group).collect()
+            solution: Some(self.text),
+            solution_tokens: Some(self.tokens),
+            ..asked.clone()
+        }
+    }
+}
+
+/// The completions that a step keeps, in the order of its rollouts, each with the problem that was asked.
+pub fn kept<'g>(
+    groups: &'g [CreditedGroup],
+    verdicts: &'g [Vec<Verdict>],
+) -> impl Iterator<Item = (Kept, &'g Problem)> {
+    groups.iter().zip(verdicts).flat_map(|(credited, verdicts)| {
+        let asked = &credited.group.problem;
+        let rollouts = credited.group.rollouts.iter().zip(verdicts);
+        rollouts.filter(|(_, verdict)| **verdict == Verdict::Kept).map(move |(rewarded, _)| {
+            let Rollout { text, completion } = rewarded.rollout.clone();
+            let (data, key) = (asked.data.clone(), asked.key.clone());
+            (Kept { data, key, text, tokens: completion.tokens }, asked)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -106,14 +106,15 @@ fn kept_rollouts_are_worked_problems_with_their_tokens() {
     let group = group(vec![rollout("a", 2, Some(1.0)), rollout("b", 3, Some(1.0))]);
     let credited = CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
     let verdicts = vec![vec![Verdict::Dropped("surplus".to_owned()), Verdict::Kept]];
-    let rows = worked("harvest", &[credited], &verdicts);
+    let groups = [credited];
+    let rows = kept(&groups, &verdicts).map(|(kept, asked)| kept.worked("harvest", asked));
     let expected = Problem {
         data: "harvest".to_owned(),
         solution: Some("b".to_owned()),
         solution_tokens: Some(vec![1; 3]),
         ..testing::problem("key", "prompt")
     };
-    assert_eq!(rows, [expected]);
+    assert_eq!(rows.collect::<Vec<_>>(), [expected]);
 }
 
 #[test]

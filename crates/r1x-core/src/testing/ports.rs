@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Boundary;
 use crate::plan::RewardPlan;
 use crate::port::{Outcomes, PendingGroups, PortError, ProblemSource, Rewarder, Scoring};
-use crate::problem::{Problem, Split};
+use crate::problem::{Problem, PromptForm, Split};
 use crate::reward::applies;
 use crate::rollout::{
     Completion, FinishReason, PendingGroup, RewardOutcome, RewardStatus, Rollout,
@@ -17,6 +17,7 @@ pub fn problem(key: &str, prompt: &str) -> Problem {
         data: String::new(),
         key: key.to_owned(),
         prompt: prompt.to_owned(),
+        form: PromptForm::Text,
         solution: None,
         solution_tokens: None,
         answer: None,

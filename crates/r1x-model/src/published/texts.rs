@@ -136,6 +136,12 @@ impl Texts {
             // What samples must end where this model learnt to end.
             texts.files.retain(|(name, _)| name != GENERATION);
         }
+        if let Some(chat) = plan.chat() {
+            // What a run was trained with, wherever a spec has it from.
+            texts.files.retain(|(name, _)| name != CHAT_TEMPLATE);
+            texts.files.push((CHAT_TEMPLATE.to_owned(), chat.template.clone().into_bytes()));
+            texts.files.sort();
+        }
         if texts.file(TOKENIZER_CONFIG).is_none() {
             let config = json!({
                 "clean_up_tokenization_spaces": false,

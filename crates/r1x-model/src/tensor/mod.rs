@@ -387,6 +387,10 @@ impl Encoder for TensorPolicy {
         self.tokenizer.eos()
     }
 
+    fn bos(&self) -> Option<u32> {
+        self.tokenizer.bos()
+    }
+
     fn context_length(&self) -> usize {
         self.context_length
     }

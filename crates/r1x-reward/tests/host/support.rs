@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use r1x_core::plan::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
-    Completion, FinishReason, PortError, Problem, RewardOutcome, Rewarder, Rollout, RolloutGroup,
-    testing,
+    Completion, FinishReason, PortError, Problem, PromptForm, RewardOutcome, Rewarder, Rollout,
+    RolloutGroup, testing,
 };
 use r1x_reward::{Host, HostOptions, Plugin, WasmRewarder};
 
@@ -91,6 +91,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
             data: String::new(),
             key: "a \"key\"".to_owned(),
             prompt: "the prompt".to_owned(),
+            form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
             answer: None,

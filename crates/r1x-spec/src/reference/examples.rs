@@ -81,6 +81,12 @@ model:
   tokenizer: {file: tokenizer.json, eos: [<|im_end|>, <|endoftext|>]}   # whichever comes first",
     },
     Example {
+        path: "model.tokenizer",
+        text: "
+model:
+  tokenizer: {file: tokenizer.json, eos: <|im_end|>, chat_template: chat_template.jinja}",
+    },
+    Example {
         path: "model.attention.gqa",
         text: "
 model:
@@ -133,6 +139,19 @@ data:
   sums:
     jsonl: {path: sums.jsonl, columns: [question, answer]}
     prompt: \"{{ question }} =\"",
+    },
+    Example {
+        path: "data.ID.messages",
+        text: "
+model:
+  tokenizer: {file: tokenizer.json, eos: <|im_end|>, chat_template: chat_template.jinja}
+data:
+  sums:
+    jsonl: {path: sums.jsonl, columns: [question, answer]}
+    messages:
+      system: Think first. Then write the number between <answer> and </answer>.
+      user: \"{{ question }}\"
+      prefill: \"<think>\\n\"             # the answer begins with it, and rewards see it",
     },
     Example {
         path: "data.ID.countdown",

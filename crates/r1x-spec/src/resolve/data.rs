@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use r1x_core::plan::{
-    CountdownPlan, DataPlan, DataRef, JudgedBy, LimitsPlan, PluginPlan, RewardPlan, SourcePlan,
+    CountdownPlan, DataPlan, DataRef, JudgedBy, LimitsPlan, MessagesPlan, PluginPlan, PromptPlan,
+    RewardPlan, SourcePlan,
 };
 use r1x_core::problem::Split;
 
@@ -14,7 +15,9 @@ use crate::inputs::{DataFacts, DataRefusal, PluginFacts};
 use crate::lists::Columns;
 use crate::read::At;
 use crate::source::Span;
-use crate::spec::{CountdownSpec, DataSpec, JsonlSpec, RewardSpec, SourceSpec};
+use crate::spec::{
+    CountdownSpec, DataSpec, JsonlSpec, MessagesSpec, PromptSpec, RewardSpec, SourceSpec,
+};
 use crate::value_types::{DataName, Name};
 
 /// A data set of the spec; `plan` and `facts` are missing when something about it is wrong.
@@ -37,8 +40,8 @@ impl Resolver<'_, '_> {
     pub(super) fn read_data(&mut self, id: &At<Name>, spec: Option<&At<DataSpec>>) -> DataRead {
         let mut read = DataRead { id: id.0.clone(), plan: None, facts: None };
         let Some(spec) = spec else { return read };
-        let mut plan = self.data_plan(spec);
-        match self.inputs.data(&id.0, &plan) {
+        let Some(mut plan) = self.data_plan(spec) else { return read };
+        match self.inputs.data(&id.0, &plan, &self.conversation.markup) {
             Ok(facts) => {
                 if let (SourcePlan::Jsonl { sha256, .. }, Some(found)) =
                     (&mut plan.source, &facts.sha256)
@@ -70,17 +73,46 @@ impl Resolver<'_, '_> {
         read
     }
 
-    /// The plan of a data set but for the hash of its file.
-    fn data_plan(&mut self, spec: &DataSpec) -> DataPlan {
+    /// The plan of a data set but for the hash of its file; `None` where its prompts cannot be written.
+    fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
         let source = match &spec.source {
             SourceSpec::Countdown(countdown) => countdown_plan(countdown),
             SourceSpec::Jsonl(jsonl) => self.jsonl_plan(jsonl),
         };
-        if spec.prompt.trim().is_empty() {
-            let message = "the prompt is empty".to_owned();
-            self.error(codes::BAD_NAME, spec.prompt.span, message);
+        let (asked, prompt) = match &spec.prompt {
+            PromptSpec::Text(prompt) => (&**prompt, PromptPlan::Text(prompt.value.clone())),
+            PromptSpec::Messages(messages) => {
+                let plan = self.messages(messages)?;
+                (&messages.user, PromptPlan::Messages(plan))
+            }
+        };
+        if asked.trim().is_empty() {
+            self.error(codes::BAD_NAME, asked.span, "the prompt is empty".to_owned());
         }
-        DataPlan { source, prompt: spec.prompt.value.clone() }
+        Some(DataPlan { source, prompt })
+    }
+
+    /// Messages, for which the model needs a chat template.
+    fn messages(&mut self, spec: &At<MessagesSpec>) -> Option<MessagesPlan> {
+        if self.conversation.markup.chat.is_none() {
+            // Of a model that is wrong nobody knows whether it has one.
+            if self.conversation.broken {
+                return None;
+            }
+            let message = match &self.conversation.refusal {
+                Some(why) => {
+                    format!("the chat template of the model cannot be used: {}", why.message)
+                }
+                None => "`messages` needs a model that has a chat template".to_owned(),
+            };
+            let help = "name one, model.tokenizer: {file: PATH, eos: TOKEN, chat_template: PATH}, or write the prompt as \
+                        one text under `prompt`";
+            self.error(codes::TOKENIZER, spec.span, message).help(help);
+            return None;
+        }
+        let text = |text: &Option<At<String>>| text.as_ref().map(|text| text.value.clone());
+        let (system, prefill) = (text(&spec.system), text(&spec.prefill));
+        Some(MessagesPlan { system, user: spec.user.value.clone(), prefill })
     }
 
     fn jsonl_plan(&self, spec: &JsonlSpec) -> SourcePlan {

@@ -20,7 +20,7 @@ impl Resolver<'_, '_> {
         policy: Option<&ModelPlan>,
     ) -> Option<JudgePlan> {
         let model = match &spec.model {
-            Some(model) => self.model(model),
+            Some(model) => self.model(model).map(|read| read.plan),
             None => policy.cloned(),
         };
         let written = self.reader.sources.path(spec.checkpoint.span.source, &spec.checkpoint);

@@ -8,22 +8,25 @@ mod model;
 mod reject;
 mod rewards;
 mod stages;
+mod tokenizer;
 
 use std::path::Path;
 
 use serde_json::Value as Json;
 
+use r1x_core::Markup;
 use r1x_core::plan::{CheckpointPlan, PlanVersion, RecordPlan, RunPlan};
 
 use crate::Setting;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Refusal};
 use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
-use crate::spec::{CheckpointSpec, RecordSpec, RunSpec};
+use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, TokenizerKind};
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
+use model::ModelRead;
 use reject::MadeRead;
 
 /// Largest plugin or tokenizer file, bytes.
@@ -57,6 +60,34 @@ pub(crate) struct Resolver<'r, 'a> {
     evaluated: Vec<String>,
     /// Longest prompt plus completion, once known.
     context_length: Option<usize>,
+    /// What the tokenizer of the policy means for prompts.
+    conversation: Conversation,
+}
+
+/// What is known of the way in which the policy writes conversations.
+#[derive(Default)]
+struct Conversation {
+    markup: Markup,
+    /// Why there is no chat template, where somebody wanted one.
+    refusal: Option<Refusal>,
+    /// Whether the model has a mistake that was reported, so that nothing is known.
+    broken: bool,
+}
+
+impl Conversation {
+    fn of(model: Option<&ModelRead>) -> Self {
+        let Some(ModelRead { tokenizer, .. }) = model else {
+            return Self { broken: true, ..Self::default() };
+        };
+        let markup = Markup::new(&tokenizer.plan, tokenizer.reserved.clone());
+        Self { markup, refusal: tokenizer.no_chat.clone(), broken: false }
+    }
+}
+
+/// Whether the tokenizer of a model is made of data, so that the data is read before it.
+fn reads_data(model: &ModelSpec) -> bool {
+    let tokenizer = model.tokenizer.as_ref();
+    tokenizer.is_some_and(|tokenizer| matches!(tokenizer.kind, TokenizerKind::Data(_)))
 }
 
 impl<'r, 'a> Resolver<'r, 'a> {
@@ -72,12 +103,19 @@ impl<'r, 'a> Resolver<'r, 'a> {
             evals: Vec::new(),
             evaluated: Vec::new(),
             context_length: None,
+            conversation: Conversation::default(),
         }
     }
 
     /// The plan, or `None` after reporting.
     pub fn run(mut self, spec: &RunSpec) -> Option<Outcome> {
         self.evals = spec.evals.0.iter().map(|(id, _)| id.0.clone()).collect();
+        // Prompts are written with the chat template of the model, unless the model knows only words of the data.
+        let (mut model, data_first) = (None, spec.model.as_ref().is_some_and(|m| reads_data(m)));
+        if !data_first {
+            model = spec.model.as_ref().and_then(|model| self.model(model));
+            self.conversation = Conversation::of(model.as_ref());
+        }
         self.data =
             spec.data.0.iter().map(|(id, data)| self.read_data(id, data.as_ref())).collect();
         self.makers = spec.stages.as_ref().map(stages::makers).unwrap_or_default();
@@ -91,7 +129,10 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .map(|(id, reward)| self.read_reward(id, reward.as_ref()))
             .collect();
         self.check_conditions();
-        let model = spec.model.as_ref().and_then(|model| self.model(model));
+        if data_first {
+            model = spec.model.as_ref().and_then(|model| self.model(model));
+        }
+        let model = model.map(|read| read.plan);
         // A model with a mistake may still say how long a sequence is.
         let written = spec.model.as_ref().and_then(|model| model.context_length.as_ref());
         let known = model.as_ref().map(|model| model.context_length);

@@ -1,28 +1,27 @@
-//! The model: its shapes must fit together and its tokenizer must exist.
-
-use std::path::Path;
+//! The model: its shapes must fit together.
 
 use r1x_core::plan::{
     AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, MlaPlan, ModelPlan,
-    MoePlan, RopePlan, Scoring, TokenizerPlan,
+    MoePlan, RopePlan, Scoring,
 };
 
-use super::{MAX_INPUT_BYTES, Resolver};
+use super::Resolver;
+use super::tokenizer::TokenizerRead;
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::lists::{OneOrMore, Texts};
 use crate::read::At;
-use crate::spec::{
-    AttentionSpec, FeedForwardSpec, ModelSpec, MoeSpec, TokenizerKind, TokenizerSpec,
-};
-use crate::value_types::Name;
+use crate::spec::{AttentionSpec, FeedForwardSpec, ModelSpec, MoeSpec};
 
-/// How the end of the sequence is shown; it is token 0 of every vocabulary.
-const EOS: &str = "<eos>";
+/// A model of the spec.
+pub(crate) struct ModelRead {
+    pub plan: ModelPlan,
+    /// Its tokenizer, which is in the plan as well.
+    pub tokenizer: TokenizerRead,
+}
 
 impl Resolver<'_, '_> {
     /// The model.
-    pub(super) fn model(&mut self, spec: &At<ModelSpec>) -> Option<ModelPlan> {
+    pub(super) fn model(&mut self, spec: &At<ModelSpec>) -> Option<ModelRead> {
         match &spec.from {
             Some(from) => self.published(spec, from),
             None => self.described(spec),
@@ -30,9 +29,9 @@ impl Resolver<'_, '_> {
     }
 
     /// A model whose shape is written in the spec.
-    fn described(&mut self, spec: &At<ModelSpec>) -> Option<ModelPlan> {
+    fn described(&mut self, spec: &At<ModelSpec>) -> Option<ModelRead> {
         let tokenizer = self.needed(spec, "tokenizer", spec.tokenizer.as_ref());
-        let tokenizer = tokenizer.and_then(|tokenizer| self.tokenizer(tokenizer));
+        let tokenizer = tokenizer.and_then(|tokenizer| self.tokenizer(tokenizer, None));
         let attention = self.needed(spec, "attention", spec.attention.as_ref());
         let attention = attention.map(|one| self.attention(one, *spec.norm_eps));
         let layers = self.needed(spec, "layers", spec.layers.as_ref()).map(|layers| **layers);
@@ -42,11 +41,11 @@ impl Resolver<'_, '_> {
         let feed_forward = feed_forward.map(|one| self.feed_forward(one, depth));
         let hidden_size = self.needed(spec, "hidden_size", spec.hidden_size.as_ref());
         let context = self.needed(spec, "context_length", spec.context_length.as_ref());
-        let ((tokenizer, vocabulary_size), attention) = (tokenizer?, attention?);
-        Some(ModelPlan {
+        let (tokenizer, attention) = (tokenizer?, attention?);
+        let plan = ModelPlan {
             initial: InitialWeights::Random,
-            tokenizer,
-            vocabulary_size,
+            tokenizer: tokenizer.plan.clone(),
+            vocabulary_size: tokenizer.tokens,
             hidden_size: **hidden_size?,
             layers: layers?,
             context_length: **context?,
@@ -58,7 +57,8 @@ impl Resolver<'_, '_> {
             init_std: *spec.init_std,
             precision: *spec.precision,
             recompute_activations: *spec.recompute_activations,
-        })
+        };
+        Some(ModelRead { plan, tokenizer })
     }
 
     /// A key of a model that is needed where the model is not a published one.
@@ -77,7 +77,7 @@ impl Resolver<'_, '_> {
     }
 
     /// A published model, with what the spec says otherwise.
-    fn published(&mut self, spec: &At<ModelSpec>, from: &At<String>) -> Option<ModelPlan> {
+    fn published(&mut self, spec: &At<ModelSpec>, from: &At<String>) -> Option<ModelRead> {
         let shape = [
             spec.hidden_size.as_ref().map(|key| (key.span, "hidden_size")),
             spec.layers.as_ref().map(|key| (key.span, "layers")),
@@ -112,9 +112,11 @@ impl Resolver<'_, '_> {
             }
             plan.context_length = **written;
         }
-        let (tokenizer, tokens) = match (&spec.tokenizer, facts.tokenizer, facts.eos) {
-            (Some(written), _, _) => self.tokenizer(written)?,
-            (None, Some(path), eos) if !eos.is_empty() => self.tokenizer_of(&path, from, eos)?,
+        let tokenizer = match (&spec.tokenizer, facts.tokenizer, facts.eos) {
+            (Some(written), _, _) => self.tokenizer(written, Some(&folder))?,
+            (None, Some(path), eos) if !eos.is_empty() => {
+                self.tokenizer_of(&path, from, eos, &folder)?
+            }
             (None, None, _) => {
                 let message = format!("{} has no tokenizer.json", quoted(from));
                 let help = "name one: model.tokenizer: {file: PATH, eos: TOKEN}";
@@ -129,121 +131,14 @@ impl Resolver<'_, '_> {
                 return None;
             }
         };
-        if tokens > plan.vocabulary_size {
-            let rows = plan.vocabulary_size;
+        if tokenizer.tokens > plan.vocabulary_size {
+            let (tokens, rows) = (tokenizer.tokens, plan.vocabulary_size);
             let message = format!("the tokenizer has {tokens} tokens, the model knows {rows}");
             self.error(codes::TOKENIZER, from.span, message).input();
         }
-        (plan.tokenizer, plan.precision) = (tokenizer, *spec.precision);
+        (plan.tokenizer, plan.precision) = (tokenizer.plan.clone(), *spec.precision);
         plan.recompute_activations = *spec.recompute_activations;
-        Some(plan)
-    }
-
-    /// The tokenizer of a published model.
-    fn tokenizer_of(
-        &mut self,
-        path: &Path,
-        from: &At<String>,
-        eos: Vec<String>,
-    ) -> Option<(TokenizerPlan, usize)> {
-        let (shown, bytes) = self.read_path(path, from.span, MAX_INPUT_BYTES)?;
-        match self.inputs.tokenizer(&bytes, &eos) {
-            Ok(size) => {
-                let sha256 = self.inputs.sha256(&bytes);
-                Some((TokenizerPlan::File { path: shown, sha256, eos }, size))
-            }
-            Err(error) => {
-                let message = format!("{shown} cannot be used as a tokenizer: {error}");
-                self.error(codes::TOKENIZER, from.span, message).input();
-                None
-            }
-        }
-    }
-
-    fn tokenizer(&mut self, spec: &TokenizerSpec) -> Option<(TokenizerPlan, usize)> {
-        if let (Some(eos), false) = (&spec.eos, matches!(spec.kind, TokenizerKind::File(_))) {
-            let message = "`eos` goes only with a tokenizer `file`".to_owned();
-            let help = "a vocabulary always has an end of its own; take `eos` out";
-            self.error(codes::ONE_OF, eos.span, message).help(help);
-        }
-        match &spec.kind {
-            TokenizerKind::Data(id) => self.data_vocabulary(id),
-            TokenizerKind::Vocabulary(pieces) => self.written_vocabulary(pieces),
-            TokenizerKind::File(path) => self.tokenizer_file(path, spec.eos.as_ref()),
-        }
-    }
-
-    fn data_vocabulary(&mut self, id: &At<Name>) -> Option<(TokenizerPlan, usize)> {
-        let Some(facts) = self.data.iter().find(|facts| facts.id == id.0) else {
-            let known: Vec<String> = self.data.iter().map(|facts| facts.id.clone()).collect();
-            self.unknown("data set", &id.0, id.span, &known);
-            return None;
-        };
-        // Data that cannot be read has been reported where it is declared.
-        facts.facts.as_ref()?;
-        match self.inputs.vocabulary(&id.0, facts.plan.as_ref()?) {
-            Ok(pieces) => {
-                let size = TokenizerPlan::listed_size(&pieces);
-                Some((TokenizerPlan::Vocabulary { pieces }, size))
-            }
-            Err(error) => {
-                let message = format!("the data {} builds no vocabulary: {error}", quoted(&id.0));
-                let diagnostic = self.error(codes::TOKENIZER, id.span, message);
-                diagnostic.input().help("list the pieces: tokenizer: {vocabulary: [...]}");
-                None
-            }
-        }
-    }
-
-    fn written_vocabulary(&mut self, pieces: &At<Texts>) -> Option<(TokenizerPlan, usize)> {
-        if pieces.0.is_empty() {
-            self.error(codes::TOKENIZER, pieces.span, "the vocabulary is empty".to_owned());
-        }
-        let mut seen = std::collections::HashSet::new();
-        for piece in &pieces.0 {
-            let message = if piece.is_empty() {
-                "a piece of the vocabulary is empty".to_owned()
-            } else if piece.contains(char::is_whitespace) {
-                format!("the piece {} of the vocabulary holds a blank", quoted(piece))
-            } else if piece.value == EOS {
-                format!("`{EOS}` is in every vocabulary already")
-            } else if !seen.insert(piece.value.as_str()) {
-                format!("the vocabulary has {} twice", quoted(piece))
-            } else {
-                continue;
-            };
-            self.error(codes::TOKENIZER, piece.span, message);
-        }
-        let pieces = pieces.texts();
-        let size = TokenizerPlan::listed_size(&pieces);
-        Some((TokenizerPlan::Vocabulary { pieces }, size))
-    }
-
-    fn tokenizer_file(
-        &mut self,
-        path: &At<String>,
-        eos: Option<&At<OneOrMore>>,
-    ) -> Option<(TokenizerPlan, usize)> {
-        let file = self.read_file(path, MAX_INPUT_BYTES);
-        let Some(eos) = eos else {
-            let message = "a tokenizer `file` needs the key `eos`".to_owned();
-            let help = "name the token that ends a completion, for example eos: \"<|endoftext|>\"";
-            self.error(codes::MISSING_KEY, path.span, message).help(help);
-            return None;
-        };
-        let (shown, bytes) = file?;
-        let eos = eos.0.texts();
-        match self.inputs.tokenizer(&bytes, &eos) {
-            Ok(size) => {
-                let sha256 = self.inputs.sha256(&bytes);
-                Some((TokenizerPlan::File { path: shown, sha256, eos }, size))
-            }
-            Err(error) => {
-                let message = format!("{shown} cannot be used as a tokenizer: {error}");
-                self.error(codes::TOKENIZER, path.span, message).input();
-                None
-            }
-        }
+        Some(ModelRead { plan, tokenizer })
     }
 
     fn even(&mut self, key: &str, width: &At<usize>) {

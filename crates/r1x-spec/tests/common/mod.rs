@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use r1x_core::Capability;
 use r1x_core::plan::{DataPlan, InitialWeights, ModelPlan, SourcePlan};
 use r1x_core::testing::tiny_model;
+use r1x_core::{Capability, Markup};
 use r1x_spec::{
-    DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, Report, Resolved, Style,
-    resolve,
+    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, Report, Resolved,
+    Style, TokenizerFacts, resolve,
 };
 
 /// The name under which tests give their spec.
@@ -44,14 +44,15 @@ impl World {
         for name in EXPERIMENTS {
             world.add(&format!("experiments/{name}.yaml"), &experiment(name));
         }
-        // Published models: a whole one, one without words, and one whose texts never end.
-        for folder in ["models/tiny", "models/wordless", "../models/smollm2"] {
+        // Published models: a whole one, one without words, one whose texts never end, and one that chats badly.
+        for folder in ["models/tiny", "models/wordless", "models/broken", "../models/smollm2"] {
             world.add(&format!("experiments/{folder}/config.json"), "<end>");
         }
         world.add("experiments/models/endless/config.json", "");
-        for folder in ["models/tiny", "models/endless", "../models/smollm2"] {
+        for folder in ["models/tiny", "models/endless", "models/broken", "../models/smollm2"] {
             world.add(&format!("experiments/{folder}/tokenizer.json"), "... <end> ...");
         }
+        world.add("experiments/models/broken/chat", "<begin>\nadds\nbroken");
         world
     }
 
@@ -96,12 +97,30 @@ impl Inputs for World {
         }
     }
 
-    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<usize, String> {
+    /// Every token that ends a sequence is reserved, and a file that says `<begin>` begins texts with it.
+    fn tokenizer(&self, bytes: &[u8], eos: &[String]) -> Result<TokenizerFacts, String> {
         let text = String::from_utf8_lossy(bytes);
+        let start = text.contains("<begin>").then(|| "<begin>".to_owned());
         match eos.iter().find(|token| !text.contains(*token)) {
-            None => Ok(1000),
+            None => Ok(TokenizerFacts { tokens: 1000, start, reserved: eos.to_vec() }),
             Some(token) => Err(format!("it has no token `{token}`")),
         }
+    }
+
+    /// A folder says of conversations what the lines of its `chat` say: the token that begins a sequence, whether it stands
+    /// before texts, and the template, which is refused where it is `broken`.
+    fn chat(&self, folder: &Path) -> Result<ChatFacts, Refusal> {
+        let Some(chat) = self.files.get(&folder.join("chat")) else {
+            return Ok(ChatFacts::default());
+        };
+        let text = String::from_utf8_lossy(chat);
+        let mut lines = text.lines();
+        let (bos, adds) = (lines.next().map(str::to_owned), lines.next());
+        let template = lines.next().map(|template| match template {
+            "broken" => Err(Refusal::new("it is broken", "mend it")),
+            template => Ok(template.to_owned()),
+        });
+        Ok(ChatFacts { bos, eos: None, adds_bos: adds.map(|word| word == "adds"), template })
     }
 
     /// A published model is a folder with a configuration, whatever is in it; its text is the token that ends texts.
@@ -121,7 +140,7 @@ impl Inputs for World {
     }
 
     /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.
-    fn data(&self, _: &str, data: &DataPlan) -> Result<DataFacts, DataRefusal> {
+    fn data(&self, _: &str, data: &DataPlan, _: &Markup) -> Result<DataFacts, DataRefusal> {
         let SourcePlan::Jsonl { path, columns, .. } = &data.source else {
             let columns = vec!["nums".to_owned(), "target".to_owned()];
             return Ok(DataFacts { columns, ..DataFacts::default() });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use r1x_core::CheckpointKind;
 use r1x_core::facts::{CheckpointFacts, EvalFacts, EvalMetric, EvalSample, StageFacts, StepFacts};
 use r1x_core::port::Recorder;
-use r1x_core::problem::Problem;
+use r1x_core::problem::{Problem, PromptForm};
 use r1x_core::rollout::{
     Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardTerm,
     RewardedGroup, RewardedRollout, Rollout,
@@ -102,6 +102,7 @@ pub fn problem(index: u64) -> Problem {
         data: "numbers".into(),
         key: format!("key-{index}"),
         prompt: format!("numbers 1 2 {index} target 7 ="),
+        form: PromptForm::Text,
         solution: index.is_multiple_of(2).then(|| format!("1 + 2 = {index}")),
         solution_tokens: None,
         answer: Some("7".into()),

@@ -3,7 +3,7 @@
 mod displaced;
 mod errors;
 mod fixtures;
-mod made;
+mod kept;
 mod many;
 mod opening;
 mod packing;

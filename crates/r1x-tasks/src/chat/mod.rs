@@ -19,7 +19,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use crate::error::TaskError;
 use crate::template::{FUEL, MOST_PROMPT_BYTES, MOST_SOURCE_BYTES, on_a_large_stack};
 
-pub use published::{PublishedChat, published};
+pub use published::{Marks, PublishedChat, marks, published};
 
 /// Name of the one template of an environment.
 const NAME: &str = "chat";
@@ -107,6 +107,30 @@ impl ChatTemplate {
             return Err(error(None, reason));
         }
         Ok(text)
+    }
+
+    /// The text of a conversation up to where the answer of the model begins.
+    ///
+    /// # Errors
+    /// The errors of [`ChatTemplate::render`].
+    pub fn render_open(&self, messages: &[Message]) -> Result<String, TaskError> {
+        const WITH_GENERATION_PROMPT: bool = true;
+        self.render(messages, WITH_GENERATION_PROMPT, &[])
+    }
+
+    /// What the template writes at the beginning of every answer besides whose turn it is, such as `<think>` and a line
+    /// break; empty where it writes nothing.
+    pub fn begun(&self) -> String {
+        const WITHOUT_GENERATION_PROMPT: bool = false;
+        const ANSWER: &str = "An answer, word for word.";
+        let question = Message::new("user", "A question.");
+        let open = self.render_open(std::slice::from_ref(&question));
+        let answered = [question, Message::new("assistant", ANSWER)];
+        let closed = self.render(&answered, WITHOUT_GENERATION_PROMPT, &[]);
+        // A template that takes no such conversation says so where it is used.
+        let (Ok(open), Ok(closed)) = (open, closed) else { return String::new() };
+        let turn = closed.rsplit_once(ANSWER).map(|(turn, _)| turn);
+        turn.and_then(|turn| open.strip_prefix(turn)).unwrap_or_default().to_owned()
     }
 
     /// The token that the template knows as `bos_token`.

@@ -22,6 +22,13 @@ const MOST_BYTES: u64 = 16 << 20;
 pub struct PublishedChat {
     /// The source of the chat template; `None` where the folder has none.
     pub template: Option<String>,
+    /// The tokens that the template may name.
+    pub marks: Marks,
+}
+
+/// The tokens around texts that the folder of a published model names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
     /// The token that begins a sequence.
     pub bos: Option<String>,
     /// The token that ends one.
@@ -37,18 +44,35 @@ pub struct PublishedChat {
 /// When a file that is there cannot be read, is not what it should be, or has several templates and none called
 /// `default`.
 pub fn published(folder: &Path) -> Result<PublishedChat, TaskError> {
-    let config = match read(&folder.join(CONFIG))? {
-        None => Value::Null,
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|why| wrong(format!("{CONFIG} is no JSON: {why}")))?,
-    };
+    let config = config(folder)?;
     let template = match read(&folder.join(TEMPLATE))? {
         Some(template) => Some(template),
         None => of_config(&config)?,
     };
-    let (bos, eos) = (token(&config, "bos_token")?, token(&config, "eos_token")?);
+    Ok(PublishedChat { template, marks: marks_of(&config)? })
+}
+
+/// Looks into the folder of a published model for the tokens around texts alone.
+///
+/// # Errors
+/// When the file that names them cannot be read, or is not what it should be.
+pub fn marks(folder: &Path) -> Result<Marks, TaskError> {
+    marks_of(&config(folder)?)
+}
+
+fn config(folder: &Path) -> Result<Value, TaskError> {
+    match read(&folder.join(CONFIG))? {
+        None => Ok(Value::Null),
+        Some(text) => {
+            serde_json::from_str(&text).map_err(|why| wrong(format!("{CONFIG} is no JSON: {why}")))
+        }
+    }
+}
+
+fn marks_of(config: &Value) -> Result<Marks, TaskError> {
+    let (bos, eos) = (token(config, "bos_token")?, token(config, "eos_token")?);
     let adds_bos = config.get("add_bos_token").and_then(Value::as_bool);
-    Ok(PublishedChat { template, bos, eos, adds_bos })
+    Ok(Marks { bos, eos, adds_bos })
 }
 
 /// A file as text; nothing where there is none.

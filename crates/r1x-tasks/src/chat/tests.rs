@@ -207,14 +207,15 @@ fn a_template_is_found_in_every_place_hubs_put_it() {
     );
     let text = |text: &str| Some(text.to_owned());
     let (template, bos, eos) = (text("a"), text("<s>"), text("</s>"));
-    let expected = PublishedChat { template, bos, eos, adds_bos: Some(false) };
-    assert_eq!(published(&folder).unwrap(), expected);
+    let expected = Marks { bos, eos, adds_bos: Some(false) };
+    assert_eq!(marks(&folder).unwrap(), expected);
+    assert_eq!(published(&folder).unwrap(), PublishedChat { template, marks: expected });
     config(
         r#"{"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}],
             "bos_token": null}"#,
     );
     let found = published(&folder).unwrap();
-    assert_eq!((found.template, found.bos), (text("d"), None));
+    assert_eq!((found.template, found.marks.bos), (text("d"), None));
     fs::write(folder.join("chat_template.jinja"), "file\n").unwrap();
     assert_eq!(published(&folder).unwrap().template, text("file\n"));
     fs::remove_file(folder.join("chat_template.jinja")).unwrap();
@@ -228,6 +229,8 @@ fn a_template_is_found_in_every_place_hubs_put_it() {
         (r#"{"bos_token": 3}"#, "`bos_token` of tokenizer_config.json is no text"),
     ] {
         config(written);
+        // Who needs no template is not stopped by one.
+        assert_eq!(marks(&folder).is_ok(), written.contains("chat_template"), "{written}");
         let told = published(&folder).unwrap_err().to_string();
         assert!(told.contains(expected), "{told}");
     }

@@ -6,8 +6,8 @@
 pub mod countdown;
 pub mod jsonl;
 
-use r1x_core::Problem;
 use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::{Markup, Problem, PromptForm};
 
 use crate::digest::Fields;
 use crate::error::TaskError;
@@ -95,6 +95,10 @@ impl DataSet {
 fn add_problem(fields: &mut Fields, problem: &Problem) {
     fields.text(&problem.key);
     fields.text(&problem.prompt);
+    // The hashes of prompts that are texts are those of the time when all were.
+    if let PromptForm::Messages { prefill } = &problem.form {
+        fields.text(prefill);
+    }
     fields.optional(problem.solution.as_deref());
     fields.optional(problem.answer.as_deref());
     fields.count(problem.columns.len());
@@ -104,16 +108,17 @@ fn add_problem(fields: &mut Fields, problem: &Problem) {
     }
 }
 
-/// Generates or reads the data set `id`. The result depends on the plan (and the file it names) only.
+/// Generates or reads the data set `id`. The result depends on the plan (and the file it names) and the markup only.
 ///
 /// # Errors
 /// When the plan describes no problems, the template fails, or the file is missing, changed or malformed;
 /// the error names the data set.
-pub fn load(id: &str, plan: &DataPlan) -> Result<DataSet, TaskError> {
+pub fn load(id: &str, plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskError> {
     let set = match &plan.source {
         SourcePlan::Countdown(rules) => countdown::fits(rules, MOST_BYTES)
-            .and_then(|()| countdown::generate(rules, &plan.prompt)),
-        SourcePlan::Jsonl { .. } => jsonl::read(plan),
+            .and_then(|()| countdown::writer(&plan.prompt, markup))
+            .and_then(|writer| countdown::generate(rules, &writer)),
+        SourcePlan::Jsonl { .. } => jsonl::read(plan, markup),
     };
     let set = set.map(|set| set.named(id));
     set.map_err(|error| TaskError::InData { id: id.to_owned(), error: Box::new(error) })
@@ -137,15 +142,20 @@ pub enum Survey {
 /// # Errors
 /// What [`load`] would say, without the name, and when the problems take more than `most_bytes` of memory; too few
 /// problems in a space too large to count are found by [`load`] alone.
-pub fn survey(id: &str, plan: &DataPlan, most_bytes: u64) -> Result<Survey, TaskError> {
+pub fn survey(
+    id: &str,
+    plan: &DataPlan,
+    markup: &Markup,
+    most_bytes: u64,
+) -> Result<Survey, TaskError> {
     match &plan.source {
         SourcePlan::Countdown(rules) => {
             countdown::fits(rules, most_bytes)?;
-            countdown::check(rules, &plan.prompt)?;
+            countdown::check(rules, &countdown::writer(&plan.prompt, markup)?)?;
             Ok(Survey::Generated { columns: countdown::columns() })
         }
         SourcePlan::Jsonl { .. } => {
-            let mut opened = jsonl::open(plan, most_bytes)?;
+            let mut opened = jsonl::open(plan, markup, most_bytes)?;
             opened.set = opened.set.named(id);
             Ok(Survey::File(opened))
         }

@@ -15,7 +15,7 @@ use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::ports::Ports;
-use crate::rollout::encode;
+use crate::rollout::{of_problem, prompt_tokens};
 
 /// A supervised stage in progress.
 pub(crate) struct SftStage<'a> {
@@ -40,8 +40,8 @@ impl<'a> SftStage<'a> {
         Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
-    /// A worked problem as a training sequence: the loss falls on the solution and the end-of-sequence token. What a model
-    /// of the run wrote is learnt from as it was sampled.
+    /// A worked problem as a training sequence: the loss falls on the solution, without the beginning that the prompt
+    /// gives, and on the end-of-sequence token. What a model of the run wrote is learnt from as it was sampled.
     fn example(
         &self,
         encoder: &dyn Encoder,
@@ -52,16 +52,16 @@ impl<'a> SftStage<'a> {
             let data = problem.data.clone();
             return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
         }
-        let mut tokens = encode(encoder, self.source, problem, &problem.prompt, &place)?;
+        let mut tokens = prompt_tokens(encoder, self.source, problem, &place)?;
         let prompt_len = tokens.len();
-        if prompt_len == 0 {
-            return Err(TrainError::EmptyPrompt { place, problem: origin() }.into());
-        }
         match (&problem.solution_tokens, &problem.solution) {
             (Some(sampled), _) => tokens.extend(sampled),
             (None, solution) => {
-                let solution = solution.as_deref().unwrap_or_default();
-                tokens.extend(encode(encoder, self.source, problem, solution, &place)?);
+                let written = problem.continued(solution.as_deref().unwrap_or_default());
+                let written = encoder.encode(written);
+                let written =
+                    written.map_err(|error| of_problem(error, self.source, problem, &place))?;
+                tokens.extend(written);
                 tokens.push(encoder.eos());
             }
         }

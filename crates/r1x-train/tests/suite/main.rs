@@ -9,6 +9,7 @@ mod evaluation;
 mod facts;
 mod learning;
 mod masks;
+mod messages;
 mod place;
 mod places;
 mod reference;

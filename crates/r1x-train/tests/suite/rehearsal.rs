@@ -2,7 +2,7 @@
 
 use r1x_core::plan::{DataRef, EvalPlan, OnFailure, RewardPlan, RunPlan};
 use r1x_core::port::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Scoring};
-use r1x_core::{Boundary, PendingGroup, PortError, Problem, Rewarder, Split, testing};
+use r1x_core::{Boundary, PendingGroup, PortError, Problem, PromptForm, Rewarder, Split, testing};
 use r1x_train::{Rehearsal, Tolerated, rehearse};
 
 use crate::support::{FixedProblems, eval_plan, grpo_plan, grpo_stage, run_plan};
@@ -101,6 +101,19 @@ fn plan(on_failure: OnFailure, max_failed_share: f64) -> RunPlan {
 
 fn digits(plan: &RunPlan, reward: &mut Fussy) -> Rehearsal {
     rehearse(plan, &FixedProblems::digits(), reward)
+}
+
+#[test]
+fn a_rehearsed_completion_begins_with_what_the_prompt_gives_of_it() {
+    let mut problems = FixedProblems::digits();
+    for problem in &mut problems.problems {
+        problem.form = PromptForm::Messages { prefill: "<think>".to_owned() };
+        problem.solution = Some("<think> so".to_owned());
+    }
+    let mut reward = Fussy::default();
+    let rehearsal = rehearse(&plan(OnFailure::Mask, 0.01), &problems, &mut reward);
+    assert_eq!(rehearsal, Rehearsal::default());
+    assert_eq!(reward.texts, ["<think>", "<think>", "<think> so", "<think>1"]);
 }
 
 /// Problems whose only column is a text, empty in some.

@@ -4,7 +4,7 @@ use r1x_core::Boundary;
 use r1x_core::plan::{
     DataRef, GrpoPlan, LeastPlan, RejectPlan, RunPlan, SftPlan, StageKind, WeightsFrom,
 };
-use r1x_core::select::{Verdict, worked};
+use r1x_core::select::{Verdict, kept};
 use r1x_core::testing;
 use r1x_core::{Problem, Split, StepFacts};
 use r1x_train::{RunOutcome, check_plan};
@@ -40,7 +40,15 @@ fn of_stage<'f>(steps: &[&'f StepFacts], stage: usize) -> Vec<&'f StepFacts> {
 }
 
 fn rows(steps: &[&StepFacts]) -> Vec<Problem> {
-    steps.iter().flat_map(|facts| worked("harvest", &facts.groups, &facts.verdicts)).collect()
+    rows_of("harvest", steps)
+}
+
+fn rows_of(stage: &str, steps: &[&StepFacts]) -> Vec<Problem> {
+    let of = |facts: &&StepFacts| {
+        let kept = kept(&facts.groups, &facts.verdicts);
+        kept.map(|(kept, asked)| kept.worked(stage, asked)).collect::<Vec<_>>()
+    };
+    steps.iter().flat_map(of).collect()
 }
 
 #[test]
@@ -211,13 +219,7 @@ fn data_of_data_is_made_in_a_chain() {
     run.stages[3].weights = WeightsFrom::Base;
     let finished = finish(&run);
     let all = finished.steps();
-    let rows = |stage: usize, id: &str| {
-        let steps = of_stage(&all, stage);
-        steps
-            .iter()
-            .flat_map(|facts| worked(id, &facts.groups, &facts.verdicts))
-            .collect::<Vec<_>>()
-    };
+    let rows = |stage: usize, id: &str| rows_of(id, &of_stage(&all, stage));
     let (first, again) = (rows(1, "harvest"), rows(2, "again"));
     assert!(!again.is_empty());
     assert!(again.iter().all(|row| first.iter().any(|made| made.key == row.key)));

@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use r1x_core::plan::Precision;
 use r1x_model::published::SaveDtype;
 
-use crate::args::Global;
+use crate::args::{Global, precision};
 use crate::command::model as verbs;
 use crate::failure::Failure;
 
@@ -80,14 +80,6 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-}
-
-fn precision(word: &str) -> Result<Precision, String> {
-    match word {
-        "f32" => Ok(Precision::F32),
-        "bf16" => Ok(Precision::Bf16),
-        other => Err(format!("`{other}` is not one of f32 and bf16")),
-    }
 }
 
 /// Runs a verb.

@@ -1,95 +1,76 @@
-//! `r1x generate`: sample from a run's checkpoint.
+//! `r1x generate`: sample from a run's checkpoint or from a published model.
 //!
 //! Must not record anything.
 
-use r1x_core::plan::{RunPlan, SamplingPlan};
-use r1x_core::port::GenerateRequest;
-use r1x_core::{Completion, Rng};
-use r1x_model::Expected;
-use r1x_store::{CheckpointCard, Store, checkpoints_on_disk};
+use std::path::{Path, PathBuf};
 
-use crate::args::Global;
+use r1x_core::Completion;
+use r1x_core::plan::RunPlan;
+use r1x_tasks::Message;
+
+use crate::args::{Global, WritingArgs};
 use crate::display::{Fields, Page};
 use crate::failure::{Failure, code};
 use crate::number::number;
 use crate::output::{self, Stream};
-use crate::wiring::Compute;
-use crate::{plans, stores, wiring};
+use crate::speaker::{Manner, Question, Speaker, is_published};
+use crate::wiring::{self, Compute};
+
+/// Completions of a question to a run, and to a published model, where nobody says how many.
+const SAMPLES: (usize, usize) = (4, 1);
+/// Tokens of an answer of a published model, where nobody says how many: some of these go on for pages.
+pub const MAX_TOKENS: usize = 256;
+/// Longest file of messages, bytes.
+const MOST_BYTES: u64 = 16 << 20;
+/// How a file of messages looks.
+const FORM: &str = "a file of messages is a JSON list, such as [{\"role\": \"user\", \"content\": \"What is 3 + 4?\"}]";
 
 /// What is asked.
 #[derive(Debug)]
 pub struct Ask {
-    /// A prompt, or held-out problems.
+    /// A prompt, or a file of messages, or neither for held-out problems.
     pub prompt: Option<String>,
+    /// A file of messages.
+    pub messages: Option<PathBuf>,
     /// Completions per prompt.
-    pub samples: usize,
-    /// Softmax temperature.
-    pub temperature: f64,
-    /// Seed of the draws.
-    pub seed: u64,
-    /// Which checkpoint.
+    pub samples: Option<usize>,
+    /// How it is written.
+    pub writing: WritingArgs,
+    /// Which checkpoint of a run.
     pub checkpoint: Option<String>,
 }
 
 /// Prints completions with their log-probs.
 ///
 /// # Errors
-/// When the run has no such checkpoint or the prompt cannot be encoded.
+/// When there is no such model, or the prompt cannot be encoded.
 pub fn generate(
     global: &Global,
-    run: &str,
+    model: &str,
     ask: &Ask,
     compute: &Compute,
     json: bool,
 ) -> Result<i32, Failure> {
-    let device = wiring::device(compute)?;
-    let store = stores::reading(global.store())?;
-    let plan = plans::plan_of(&store, run)?;
-    let summary = store.run(run)?;
-    let checkpoint = checkpoint(&store, &summary.name, ask.checkpoint.as_deref())?;
-    let folder = store.run_folder(&summary.name).join(&checkpoint.path);
-    let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
-    policy.load_weights(
-        &folder,
-        &Expected {
-            weights_sha256: Some(&checkpoint.sha256),
-            state_sha256: checkpoint.state_sha256.as_deref(),
-            run: Some(&summary.uid),
-        },
-    )?;
-    let prompts = match &ask.prompt {
-        Some(prompt) => vec![prompt.clone()],
-        None => heldout(&plan)?,
+    let speaker = match is_published(model) {
+        true => Speaker::published(Path::new(model), ask.writing.precision, compute)?,
+        false => Speaker::of_run(global, model, ask.checkpoint.as_deref(), compute)?,
     };
-    let mut requests = Vec::new();
-    for (address, prompt) in prompts.iter().enumerate() {
-        let tokens = policy.encode(prompt)?;
-        requests.push(GenerateRequest {
-            prompt: tokens,
-            samples: ask.samples,
-            address: address as u64,
-            lengths: Vec::new(),
-        });
-    }
-    let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
-    let sampling = SamplingPlan {
-        temperature: ask.temperature,
-        top_k: 0,
-        top_p: 1.0,
-        min_p: 0.0,
-        max_tokens: policy.context_length().saturating_sub(longest),
+    let questions = questions(&speaker, ask)?;
+    let manner = Manner {
+        samples: ask.samples.unwrap_or(if speaker.plan.is_some() { SAMPLES.0 } else { SAMPLES.1 }),
+        max_tokens: ask.writing.max_tokens().or(speaker.plan.is_none().then_some(MAX_TOKENS)),
+        temperature: ask.writing.temperature,
+        seed: ask.writing.seed,
     };
-    let stream = Rng::new(ask.seed).stream("generate");
-    let completions = policy.generate(&requests, &sampling, stream)?;
-    finite(&prompts, &completions)?;
+    let answers = speaker.answers(&questions, &manner)?;
     let mut page = Page::default();
-    for (prompt, completions) in prompts.iter().zip(&completions) {
-        page.text("", prompt);
+    for (question, completions) in questions.iter().zip(&answers) {
+        page.text("", &question.prompt);
         for completion in completions {
             let logprob: f64 = completion.logprobs.iter().map(|l| f64::from(*l)).sum();
-            let text = policy.decode(&completion.tokens);
+            let text = speaker.text(question, completion);
             if json {
-                output::json(&object(prompt, text, completion, logprob).to_string());
+                output::json(&object(&question.prompt, text, completion, logprob).to_string());
             } else {
                 page.fields(Fields::one(format!("  {:>9}", number(logprob)), text));
             }
@@ -99,25 +80,6 @@ pub fn generate(
         output::page(Stream::Out, &page);
     }
     Ok(0)
-}
-
-/// An error that names the first token that was not drawn from finite numbers.
-fn finite(prompts: &[String], completions: &[Vec<Completion>]) -> Result<(), Failure> {
-    for (prompt, completions) in prompts.iter().zip(completions) {
-        for (index, completion) in completions.iter().enumerate() {
-            if let Some((token, said, value)) = completion.not_finite() {
-                let start: String = prompt.chars().take(60).collect();
-                return Err(Failure::new(
-                    code::DIVERGED,
-                    format!(
-                        "the {said} of token {token} of completion {index} of `{start}` is {value}"
-                    ),
-                    "use an earlier checkpoint: `--checkpoint` takes its name",
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A completion as programs read it: its text is not made visible, but is what the model said.
@@ -132,36 +94,49 @@ fn object(prompt: &str, text: String, completion: &Completion, logprob: f64) -> 
     })
 }
 
-/// A named checkpoint, or the newest that is still there.
-fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<CheckpointCard, Failure> {
-    let checkpoints = store.checkpoints(run)?;
-    let kept: Vec<_> = checkpoints.iter().filter(|c| c.exists).collect();
-    let found = match wanted {
-        Some(path) => kept.iter().find(|c| c.path == path),
-        None => kept.last(),
-    };
-    if let (Some(found), Some(newest), None) = (found, checkpoints.last(), wanted)
-        && found.path != newest.path
-    {
-        eprintln!("note: {} is gone; sampling from {}", newest.path, found.path);
+fn questions(speaker: &Speaker, ask: &Ask) -> Result<Vec<Question>, Failure> {
+    if let Some(path) = &ask.messages {
+        return Ok(vec![speaker.conversation(&messages(path)?)?]);
     }
-    match found {
-        Some(found) => Ok((*found).clone()),
-        None => {
-            let hint = match checkpoints_on_disk(&checkpoints).as_slice() {
-                [] => "a checkpoint is written at the end of every training stage".to_owned(),
-                names => format!("it has {}", names.join(", ")),
-            };
-            let what =
-                wanted.map_or("no checkpoint".to_owned(), |path| format!("no checkpoint `{path}`"));
-            Err(Failure::new(code::INPUT, format!("run {run} has {what}"), hint))
+    match (&ask.prompt, &speaker.plan) {
+        (Some(prompt), _) => {
+            Ok(vec![Question { prompt: prompt.clone(), form: Default::default() }])
         }
+        (None, Some(plan)) => heldout(plan, speaker),
+        (None, None) => Err(Failure::new(
+            code::INPUT,
+            "a published model has no held-out problems to be asked",
+            "ask it something: `--prompt TEXT`, or `--messages FILE`",
+        )),
     }
 }
 
-/// The first few held-out prompts.
-fn heldout(plan: &RunPlan) -> Result<Vec<String>, Failure> {
-    let problems = wiring::problems(plan)?;
+/// The messages of a file.
+fn messages(path: &Path) -> Result<Vec<Message>, Failure> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        role: String,
+        content: String,
+    }
+    let fail =
+        |reason: String| Failure::new(code::INPUT, format!("{}: {reason}", path.display()), FORM);
+    let text = r1x_files::read_text(path, MOST_BYTES).map_err(|error| fail(error.to_string()))?;
+    let written: Vec<Written> =
+        serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
+    if written.is_empty() {
+        return Err(fail("it has no message".to_owned()));
+    }
+    Ok(written.into_iter().map(|one| Message::new(one.role, one.content)).collect())
+}
+
+/// The first few held-out problems of a run.
+fn heldout(plan: &RunPlan, speaker: &Speaker) -> Result<Vec<Question>, Failure> {
+    let problems = wiring::problems(plan, &speaker.markup)?;
     let sets = problems.sets().flat_map(|(_, set)| set.heldout.iter().take(4));
-    Ok(sets.map(|problem| problem.prompt.clone()).collect())
+    let question = |problem: &r1x_core::Problem| Question {
+        prompt: problem.prompt.clone(),
+        form: problem.form.clone(),
+    };
+    Ok(sets.map(question).collect())
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod cache;
+pub mod chat;
 pub mod check;
 pub mod doctor;
 pub mod generate;

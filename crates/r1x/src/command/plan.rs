@@ -56,8 +56,9 @@ pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
 
 /// What a plan's data says about lengths and numbers of problems; data that cannot be read says nothing.
 fn data_sizes(plan: &RunPlan) -> BTreeMap<String, DataSize> {
-    let Ok(problems) = Problems::load(plan) else { return BTreeMap::new() };
     let encoder = ModelEncoder::new(&plan.model).ok();
+    let markup = encoder.as_ref().map(|encoder| encoder.markup().clone()).unwrap_or_default();
+    let Ok(problems) = Problems::load(plan, &markup) else { return BTreeMap::new() };
     sizes(&problems, encoder.as_ref().map(|encoder| encoder as &dyn Encoder))
 }
 

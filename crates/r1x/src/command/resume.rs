@@ -76,9 +76,9 @@ pub fn resume(
         return Err(none(&run, "has no checkpoint yet", &choices.beyond));
     }
     let world = World::with_workers(compute.threads)?;
-    let problems = wiring::problems(&plan)?;
     let excess = if device.is_cpu() { from.excess } else { Excess::Elsewhere };
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
+    let problems = wiring::problems(&plan, encoder.markup())?;
     let too_much = check_memory(&plan, (&encoder, &problems), compute.threads, excess)?;
     too_much.iter().for_each(Notice::say);
     let (mut rewarder, _) = wiring::rewarder(&plan, &world, Some(&store))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use r1x_build::{Environment, Prepared, Sandbox, SandboxError, Source};
 use r1x_core::plan::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
 use r1x_core::{
-    Completion, FinishReason, Problem, RewardOutcome, RewardStatus, Rewarder, Rollout,
+    Completion, FinishReason, Problem, PromptForm, RewardOutcome, RewardStatus, Rewarder, Rollout,
     RolloutGroup, testing,
 };
 use r1x_reward::{Host, HostOptions, Plugin, PluginLog, PrepareError, WasmRewarder};
@@ -97,6 +97,7 @@ pub fn group(completions: &[&str]) -> RolloutGroup {
             data: String::new(),
             key: "key".to_owned(),
             prompt: "prompt".to_owned(),
+            form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
             answer: None,

@@ -16,6 +16,16 @@ fn read(text: &str) -> Result<RunPlan, PlanError> {
     RunPlan::from_json(text, &|_| Ok(77))
 }
 
+/// Data sets as they were written when every prompt was a text.
+fn with_bare_prompts(mut data: Value) -> Value {
+    for set in values(&mut data) {
+        let prompt = set["prompt"]["text"].take();
+        assert!(prompt.is_string(), "{set}");
+        set["prompt"] = prompt;
+    }
+    data
+}
+
 /// A model of an earlier version means what today's words say of it.
 fn assert_same_model(old: &Value, new: &Value) {
     let pieces = new["tokenizer"]["vocabulary"]["pieces"].as_array().unwrap().len();
@@ -52,9 +62,10 @@ fn plans_of_version_1_are_read_and_written_as_today() {
         // Everything the old plan said is still said: nothing but what is new was changed.
         let (old, new): (Value, Value) =
             (serde_json::from_str(text).unwrap(), serde_json::from_str(&written).unwrap());
-        for key in ["name", "seed", "tags", "data", "evals", "record", "checkpoints"] {
+        for key in ["name", "seed", "tags", "evals", "record", "checkpoints"] {
             assert_eq!(old[key], new[key], "{key}");
         }
+        assert_eq!(old["data"], with_bare_prompts(new["data"].clone()));
         assert_same_model(&old["model"], &new["model"]);
     }
 }
@@ -72,7 +83,7 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         assert!(mixture.normalize_affinities);
         let decided = plan.rewards.iter().filter_map(|reward| reward.shaping.condition.as_ref());
         assert_eq!(decided.filter(|condition| condition.reward == "format").count(), conditions);
-        // Nothing but the two words, the number, the words of models and one list was changed.
+        // Nothing but the two words, the number, the words of models, the kind of prompts and one list was changed.
         let written = serde_json::to_string(&plan).unwrap();
         let mut new: Value = serde_json::from_str(&written).unwrap();
         let mixture = new.pointer_mut("/model/feed_forward/moe");
@@ -86,6 +97,7 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
             }
         }
         new["version"] = json!(2);
+        new["data"] = with_bare_prompts(new["data"].take());
         let (mut old, model) = (old, new["model"].take());
         assert_same_model(&old["model"].take(), &model);
         assert_eq!(new, old);
@@ -207,8 +219,10 @@ fn a_tokenizer_of_version_2_is_asked_how_large_its_vocabulary_is() {
     }
     let plan = read(&old.to_string()).unwrap();
     assert_eq!(plan.model.vocabulary_size, 77);
-    let TokenizerPlan::File { eos, .. } = &plan.model.tokenizer else { panic!("a file") };
-    assert_eq!(*eos, ["<end>"]);
+    let TokenizerPlan::File { eos, bos, chat, .. } = &plan.model.tokenizer else {
+        panic!("a file")
+    };
+    assert_eq!((&eos[..], bos, chat), (&["<end>".to_owned()][..], &None, &None));
     assert_ne!(plan.judges["critic"].model.vocabulary_size, 77);
     let error = RunPlan::from_json(&old.to_string(), &|_| Err("it is gone".to_owned()));
     let expected = "its version 2 did not say how many tokens a/tokenizer.json has, and it is gone";

@@ -13,13 +13,14 @@ mod tests;
 use std::collections::BTreeMap;
 
 use minijinja::value::{Serde, Value};
-use r1x_core::plan::CountdownPlan;
-use r1x_core::{Position, Problem, Rng, Stream};
+use r1x_core::plan::{CountdownPlan, PromptPlan};
+use r1x_core::{Markup, Position, Problem, Rng, Stream};
 
 use crate::dataset::DataSet;
 use crate::digest::{key_number, problem_key};
 use crate::error::TaskError;
-use crate::template::{Columns, Template};
+use crate::prompt::{Prompt, Writer};
+use crate::template::Columns;
 
 pub use solve::{Expression, Operation, Table};
 pub use trace::{worked_search, worked_steps};
@@ -114,27 +115,34 @@ pub(crate) fn columns() -> Vec<String> {
     vec!["nums".to_owned(), "target".to_owned()]
 }
 
+/// What writes the prompts of problems.
+///
+/// # Errors
+/// When a template is malformed, names a column that there is not, or there is no chat template for messages.
+pub(crate) fn writer<'m>(prompt: &PromptPlan, markup: &'m Markup) -> Result<Writer<'m>, TaskError> {
+    Writer::new(prompt, markup, Columns::Known(&columns()))
+}
+
 /// Generates the planned problems. Held-out problems are drawn first, so that another number of training
 /// problems leaves them as they are.
-pub(crate) fn generate(plan: &CountdownPlan, prompt: &str) -> Result<DataSet, TaskError> {
+pub(crate) fn generate(plan: &CountdownPlan, writer: &Writer<'_>) -> Result<DataSet, TaskError> {
     let rules = Rules::new(plan)?;
-    let template = Template::new(prompt, Columns::Known(&columns()))?;
     let rng = Rng::new(plan.seed);
     let wanted = plan.heldout.saturating_add(plan.train);
     let mut drawn = generate::draw(&rules, wanted, rng)?;
     let train = drawn.split_off(plan.heldout);
     let solutions = rng.stream("countdown.solution");
     let finish = |problems: Vec<Drawn>| {
-        let finish = |problem: &Drawn| finish(problem, &rules, plan, &template, solutions);
+        let finish = |problem: &Drawn| finish(problem, &rules, plan, writer, solutions);
         problems.iter().map(finish).collect::<Result<Vec<_>, _>>()
     };
     Ok(DataSet::new(finish(train)?, finish(drawn)?))
 }
 
-/// Checks ranges and template, the latter on a problem made up for it, and the number of problems where it is
+/// Checks ranges and templates, the latter on a problem made up for it, and the number of problems where it is
 /// quickly counted.
-pub(crate) fn check(plan: &CountdownPlan, prompt: &str) -> Result<(), TaskError> {
-    probe_prompts(plan, prompt, 1)?;
+pub(crate) fn check(plan: &CountdownPlan, writer: &Writer<'_>) -> Result<(), TaskError> {
+    probe_prompts(plan, writer, 1)?;
     let wanted = plan.heldout.saturating_add(plan.train);
     generate::listed(&Rules::new(plan)?, wanted).map(drop)
 }
@@ -142,11 +150,10 @@ pub(crate) fn check(plan: &CountdownPlan, prompt: &str) -> Result<(), TaskError>
 /// Prompts of made-up problems that cover the ends of every range; they need not be solvable.
 pub(crate) fn probe_prompts(
     plan: &CountdownPlan,
-    prompt: &str,
+    writer: &Writer<'_>,
     count: u64,
 ) -> Result<Vec<String>, TaskError> {
     let rules = Rules::new(plan)?;
-    let template = Template::new(prompt, Columns::Known(&columns()))?;
     let stream = Rng::new(plan.seed).stream("countdown.probe");
     let probe = |index: u64| {
         let mut chance = stream.at(&[index]);
@@ -158,7 +165,7 @@ pub(crate) fn probe_prompts(
         let counts = (rules.counts.0 as u32, rules.counts.1 as u32);
         let numbers = (0..pick(counts, &mut chance)).map(|_| pick(rules.numbers, &mut chance));
         let numbers: Vec<u32> = numbers.collect();
-        render(&template, &numbers, pick(rules.targets, &mut chance))
+        Ok(written(writer, &numbers, pick(rules.targets, &mut chance))?.text)
     };
     (0..count).map(probe).collect()
 }
@@ -184,17 +191,17 @@ impl Drawn {
     }
 }
 
-fn render(template: &Template, numbers: &[u32], target: u32) -> Result<String, TaskError> {
+fn written(writer: &Writer<'_>, numbers: &[u32], target: u32) -> Result<Prompt, TaskError> {
     let values =
         BTreeMap::from([("nums", Value::from(Serde(numbers))), ("target", Value::from(target))]);
-    template.render(&values)
+    writer.write(&values)
 }
 
 fn finish(
     drawn: &Drawn,
     rules: &Rules,
     plan: &CountdownPlan,
-    template: &Template,
+    writer: &Writer<'_>,
     solutions: Stream,
 ) -> Result<Problem, TaskError> {
     let (sorted, target) = drawn.canonical();
@@ -206,10 +213,12 @@ fn finish(
     let mut chance = solutions.at(&[key_number(&key)]);
     let table = Table::new(&sorted, &rules.operations, rules.bound);
     let solution = trace::worked(&table, &drawn.numbers, target, plan.trace, &mut chance);
+    let prompt = written(writer, &drawn.numbers, target)?;
     Ok(Problem {
         data: String::new(),
         key,
-        prompt: render(template, &drawn.numbers, target)?,
+        prompt: prompt.text,
+        form: prompt.form,
         solution: Some(solution),
         solution_tokens: None,
         answer: Some(target.to_string()),

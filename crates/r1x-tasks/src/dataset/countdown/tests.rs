@@ -25,6 +25,14 @@ fn plan() -> CountdownPlan {
     }
 }
 
+fn generated(plan: &CountdownPlan) -> Result<DataSet, TaskError> {
+    generate(plan, &writer(&PromptPlan::text(PROMPT), &Markup::default())?)
+}
+
+fn checked(plan: &CountdownPlan) -> Result<(), TaskError> {
+    check(plan, &writer(&PromptPlan::text(PROMPT), &Markup::default())?)
+}
+
 fn rules(plan: &CountdownPlan) -> Rules {
     Rules::new(plan).unwrap()
 }
@@ -167,7 +175,7 @@ fn every_worked_solution_is_right_in_both_styles_and_sizes() {
                 trace,
                 ..plan()
             };
-            let set = generate(&plan, PROMPT).unwrap();
+            let set = generated(&plan).unwrap();
             assert_eq!((set.train.len(), set.heldout.len()), (1_500, 500));
             let mut tries = [0; 4];
             for problem in set.train.iter().chain(&set.heldout) {
@@ -187,7 +195,7 @@ fn every_worked_solution_is_right_in_both_styles_and_sizes() {
 #[test]
 fn problems_are_distinct_and_splits_disjoint_by_canonical_form() {
     let plan = CountdownPlan { train: 8_000, heldout: 1_000, ..plan() };
-    let set = generate(&plan, PROMPT).unwrap();
+    let set = generated(&plan).unwrap();
     let forms: HashSet<_> = set.train.iter().chain(&set.heldout).map(canonical).collect();
     let keys: HashSet<_> = set.train.iter().chain(&set.heldout).map(|p| p.key.clone()).collect();
     assert_eq!((forms.len(), keys.len()), (9_000, 9_000));
@@ -203,9 +211,9 @@ fn problems_are_distinct_and_splits_disjoint_by_canonical_form() {
 
 #[test]
 fn the_same_plan_gives_the_same_bits_and_another_seed_others() {
-    let first = generate(&plan(), PROMPT).unwrap();
-    assert_eq!(first, generate(&plan(), PROMPT).unwrap());
-    let other = generate(&CountdownPlan { seed: 1, ..plan() }, PROMPT).unwrap();
+    let first = generated(&plan()).unwrap();
+    assert_eq!(first, generated(&plan()).unwrap());
+    let other = generated(&CountdownPlan { seed: 1, ..plan() }).unwrap();
     assert_ne!(first.sha256, other.sha256);
     // What a release generated, a later one generates: runs on the same plan stay comparable.
     let shown: Vec<&str> = first.train.iter().take(2).map(|p| p.prompt.as_str()).collect();
@@ -220,8 +228,8 @@ const PINNED_SOLUTION: &str =
 
 #[test]
 fn heldout_problems_do_not_depend_on_the_number_of_training_problems() {
-    let few = generate(&CountdownPlan { train: 10, ..plan() }, PROMPT).unwrap();
-    let many = generate(&CountdownPlan { train: 5_000, ..plan() }, PROMPT).unwrap();
+    let few = generated(&CountdownPlan { train: 10, ..plan() }).unwrap();
+    let many = generated(&CountdownPlan { train: 5_000, ..plan() }).unwrap();
     assert_eq!(few.heldout, many.heldout);
     assert_eq!(few.train, many.train[..10]);
 }
@@ -229,7 +237,7 @@ fn heldout_problems_do_not_depend_on_the_number_of_training_problems() {
 #[test]
 fn targets_are_spread_over_what_is_reachable() {
     let plan = CountdownPlan { train: 4_000, heldout: 0, ..plan() };
-    let set = generate(&plan, PROMPT).unwrap();
+    let set = generated(&plan).unwrap();
     let mut tens = [0; 10];
     for problem in &set.train {
         let target: usize = problem.columns["target"].parse().unwrap();
@@ -407,17 +415,17 @@ fn a_small_space_is_used_up_to_its_last_problem() {
         ..plan()
     };
     let TaskError::TooFewProblems { found, .. } =
-        generate(&CountdownPlan { train: 100_000, ..small.clone() }, PROMPT).unwrap_err()
+        generated(&CountdownPlan { train: 100_000, ..small.clone() }).unwrap_err()
     else {
         panic!("another error");
     };
     let all = CountdownPlan { train: found - 20, heldout: 20, ..small.clone() };
-    let set = generate(&all, PROMPT).unwrap();
+    let set = generated(&all).unwrap();
     let forms: BTreeSet<_> = set.train.iter().chain(&set.heldout).map(canonical).collect();
     assert_eq!(forms.len(), found);
     let one_more = CountdownPlan { train: found - 19, ..all };
-    assert!(check(&one_more, PROMPT).is_err());
-    let error = generate(&one_more, PROMPT).unwrap_err();
+    assert!(checked(&one_more).is_err());
+    let error = generated(&one_more).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -457,7 +465,7 @@ fn rare_targets_in_a_large_space_end_in_an_error() {
         operations: "*".to_owned(),
         ..plan()
     };
-    let error = generate(&rare, PROMPT).unwrap_err();
+    let error = generated(&rare).unwrap_err();
     assert_eq!(error.to_string(), "only 0 of the 2000 wanted problems turned up in 40000 draws");
 }
 
@@ -465,7 +473,7 @@ fn rare_targets_in_a_large_space_end_in_an_error() {
 fn check_rules(change: impl Fn(&mut CountdownPlan), expected: &str) {
     let mut plan = plan();
     change(&mut plan);
-    let error = check(&plan, PROMPT).unwrap_err();
+    let error = checked(&plan).unwrap_err();
     assert_eq!(format!("{error}; {}", error.hint()), expected);
 }
 

@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read};
 
 use minijinja::value::{Serde, Value as TemplateValue};
-use r1x_core::Problem;
 use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::{Markup, Problem};
 use serde_json::{Map, Value};
 
 use crate::dataset::{Column, DataSet, Lines, MOST_BYTES, bytes_of};
 use crate::digest::{Hashed, key_number, problem_key};
 use crate::error::{TaskError, listed};
-use crate::template::{Columns, Template};
+use crate::prompt::Writer;
+use crate::template::Columns;
 use row::Row;
 
 /// The column whose order does not matter: the numbers of a Countdown problem.
@@ -42,7 +43,7 @@ struct Layout<'a> {
     renamed: &'a BTreeMap<String, String>,
     solution: Option<&'a str>,
     answer: Option<&'a str>,
-    template: Template,
+    writer: Writer<'a>,
 }
 
 /// A file of JSON lines that was read.
@@ -58,7 +59,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// When it cannot be read, its problems take more than `most_bytes` of memory, or [`parse`] refuses it.
-pub fn open(plan: &DataPlan, most_bytes: u64) -> Result<Opened, TaskError> {
+pub fn open(plan: &DataPlan, markup: &Markup, most_bytes: u64) -> Result<Opened, TaskError> {
     let SourcePlan::Jsonl { path, .. } = &plan.source else {
         let reason = "the data is generated, there is no file to read".to_owned();
         return Err(TaskError::Rules { reason, hint: "name a `jsonl` source".to_owned() });
@@ -69,7 +70,7 @@ pub fn open(plan: &DataPlan, most_bytes: u64) -> Result<Opened, TaskError> {
         return Err(TaskError::TooLarge { path: path.clone(), limit: MOST_FILE_BYTES });
     }
     let mut reader = BufReader::with_capacity(READ_BYTES, Hashed::new(file));
-    let set = parse(&mut reader, plan, most_bytes)?;
+    let set = parse(&mut reader, plan, markup, most_bytes)?;
     Ok(Opened { set, sha256: reader.into_inner().finish() })
 }
 
@@ -77,8 +78,8 @@ pub fn open(plan: &DataPlan, most_bytes: u64) -> Result<Opened, TaskError> {
 ///
 /// # Errors
 /// When it cannot be read, is not the file of the plan, or [`parse`] refuses it.
-pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
-    let opened = open(plan, MOST_BYTES)?;
+pub fn read(plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskError> {
+    let opened = open(plan, markup, MOST_BYTES)?;
     match &plan.source {
         SourcePlan::Jsonl { path, sha256, .. } if opened.sha256 != *sha256 => {
             let (path, planned) = (path.clone(), sha256.clone());
@@ -91,14 +92,15 @@ pub fn read(plan: &DataPlan) -> Result<DataSet, TaskError> {
 /// Turns the bytes of a file into problems, rows in the order of the file. Blank lines are skipped.
 ///
 /// # Errors
-/// When there is no row, or the first row that is not UTF-8, no JSON object, lacks a column, or takes the problems
-/// beyond `most_bytes` of memory, with its line.
+/// When there is no row, or the first row that is not UTF-8, no JSON object, lacks a column, holds a reserved text where
+/// the model reads it, or takes the problems beyond `most_bytes` of memory, with its line.
 pub fn parse(
     mut reader: impl BufRead,
     plan: &DataPlan,
+    markup: &Markup,
     most_bytes: u64,
 ) -> Result<DataSet, TaskError> {
-    let Some(layout) = Layout::of(plan)? else {
+    let Some(layout) = Layout::of(plan, markup)? else {
         return Ok(DataSet::new(Vec::new(), Vec::new()));
     };
     let (mut train, mut held) = (Vec::new(), Vec::new());
@@ -172,7 +174,7 @@ impl Seen {
 
 impl<'a> Layout<'a> {
     /// What a plan says, when it is about a file.
-    fn of(plan: &'a DataPlan) -> Result<Option<Self>, TaskError> {
+    fn of(plan: &'a DataPlan, markup: &'a Markup) -> Result<Option<Self>, TaskError> {
         let SourcePlan::Jsonl { path, heldout, columns, renamed, solution, answer, .. } =
             &plan.source
         else {
@@ -186,7 +188,7 @@ impl<'a> Layout<'a> {
             renamed,
             solution: solution.as_deref(),
             answer: answer.as_deref(),
-            template: Template::new(&plan.prompt, known)?,
+            writer: Writer::new(&plan.prompt, markup, known)?,
         }))
     }
 
@@ -230,14 +232,18 @@ impl<'a> Layout<'a> {
             None => Ok(None),
             Some(name) => self.text(row, name, line),
         };
+        let told = |error: TaskError| self.error(line, error.to_string(), &error.hint());
+        let prompt = self.writer.write(&variables).map_err(told)?;
+        let solution = text(self.solution)?;
+        if let Some(solution) = &solution {
+            self.writer.check("solution", solution).map_err(told)?;
+        }
         Ok(Problem {
             data: String::new(),
             key: problem_key(&self.canonical(row)),
-            prompt: self
-                .template
-                .render(&variables)
-                .map_err(|error| self.error(line, error.to_string(), &error.hint()))?,
-            solution: text(self.solution)?,
+            prompt: prompt.text,
+            form: prompt.form,
+            solution,
             solution_tokens: None,
             answer: text(self.answer)?,
             columns,
@@ -263,7 +269,8 @@ impl<'a> Layout<'a> {
     fn identity<'n>(&'n self, row: &'n Row) -> Vec<&'n str> {
         let mut names = self.names(row);
         if self.columns.is_none() {
-            let asked = |name: &&str| self.template.used().iter().any(|used| used == name);
+            let used = self.writer.used();
+            let asked = |name: &&str| used.contains(name);
             let asking: Vec<&str> = names.iter().copied().filter(asked).collect();
             // A template without a column asks every row alike, so all that the row says tells it apart.
             names = if asking.is_empty() { names } else { asking };

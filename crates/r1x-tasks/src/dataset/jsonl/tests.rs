@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
+use r1x_core::plan::PromptPlan;
+
 use super::*;
 
 fn parse(reader: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
-    super::parse(reader, plan, MOST_BYTES)
+    super::parse(reader, plan, &Markup::default(), MOST_BYTES)
 }
 
 fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
@@ -20,12 +22,12 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
             solution: solution.map(str::to_owned),
             answer: columns.last().map(|&name| name.to_owned()),
         },
-        prompt: format!("{{{{ {} }}}} ?", columns[0]),
+        prompt: PromptPlan::Text(format!("{{{{ {} }}}} ?", columns[0])),
     }
 }
 
 fn countdown() -> DataPlan {
-    let prompt = "{{ nums | join(' ') }} -> {{ target }}".to_owned();
+    let prompt = PromptPlan::text("{{ nums | join(' ') }} -> {{ target }}");
     DataPlan { prompt, ..plan(&["nums", "target"], None, 0.5) }
 }
 
@@ -136,13 +138,13 @@ fn a_missing_or_changed_file_is_named() {
     let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else { unreachable!() };
     *path = file.display().to_string();
     *sha256 = r1x_core::digest::sha256(b"{\"nums\": [1], \"target\": 1}");
-    let missing = read(&plan).unwrap_err();
+    let missing = read(&plan, &Markup::default()).unwrap_err();
     assert!(matches!(missing, TaskError::Read { .. }), "{missing}");
     fs::write(&file, "{\"nums\": [1], \"target\": 2}").unwrap();
-    let changed = read(&plan).unwrap_err();
+    let changed = read(&plan, &Markup::default()).unwrap_err();
     assert!(matches!(changed, TaskError::Changed { .. }), "{changed}");
     fs::write(&file, "{\"nums\": [1], \"target\": 1}").unwrap();
-    let set = read(&plan).unwrap();
+    let set = read(&plan, &Markup::default()).unwrap();
     assert_eq!(set.train.len() + set.heldout.len(), 1);
     fs::remove_dir_all(&folder).unwrap();
 }
@@ -162,7 +164,7 @@ fn a_real_file_is_read() {
 
 /// A plan that names no columns.
 fn every_column(prompt: &str, solution: Option<&str>) -> DataPlan {
-    let mut plan = DataPlan { prompt: prompt.to_owned(), ..plan(&["q"], solution, 0.5) };
+    let mut plan = DataPlan { prompt: PromptPlan::text(prompt), ..plan(&["q"], solution, 0.5) };
     if let SourcePlan::Jsonl { columns, answer, .. } = &mut plan.source {
         (*columns, *answer) = (None, None);
     }
@@ -258,26 +260,27 @@ fn what_problems_take_of_memory_has_a_limit() {
     let row = r#"{"q": "aaaaaaaaaaaaaaaaaaaa", "s": "b"}"#;
     let text = format!("{row}\n").repeat(100);
     let plan = plan(&["q", "s"], Some("s"), 0.0);
-    let error = super::parse(text.as_bytes(), &plan, 30_000).unwrap_err();
+    let error = super::parse(text.as_bytes(), &plan, &Markup::default(), 30_000).unwrap_err();
     let TaskError::TooMuch { line, limit: 30_000, .. } = &error else { panic!("{error}") };
     assert!((40..60).contains(line), "{error}");
     assert!(error.hint().contains("list only the `columns`"));
-    assert!(super::parse(text.as_bytes(), &plan, 100_000).is_ok());
+    assert!(super::parse(text.as_bytes(), &plan, &Markup::default(), 100_000).is_ok());
     // What the template makes of a row counts as well, and has a limit of its own.
     let mut long = plan.clone();
-    long.prompt = "{{ q * 300000 }}".to_owned();
-    let error = super::parse(text.as_bytes(), &long, 1 << 30).unwrap_err().to_string();
+    long.prompt = PromptPlan::text("{{ q * 300000 }}");
+    let error =
+        super::parse(text.as_bytes(), &long, &Markup::default(), 1 << 30).unwrap_err().to_string();
     assert!(
         error.starts_with("problems.jsonl:1: ") && error.contains("more than 4194304"),
         "{error}"
     );
-    long.prompt = "{{ q * 100000 }}".to_owned();
-    let error = super::parse(text.as_bytes(), &long, 100 << 20).unwrap_err();
+    long.prompt = PromptPlan::text("{{ q * 100000 }}");
+    let error = super::parse(text.as_bytes(), &long, &Markup::default(), 100 << 20).unwrap_err();
     assert!(matches!(error, TaskError::TooMuch { .. }), "{error}");
-    long.prompt =
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{{ q }}"
-            .to_owned();
-    let error = super::parse(text.as_bytes(), &long, 1 << 30).unwrap_err();
+    long.prompt = PromptPlan::text(
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{{ q }}",
+    );
+    let error = super::parse(text.as_bytes(), &long, &Markup::default(), 1 << 30).unwrap_err();
     assert!(error.to_string().contains(":1: the prompt template is too much"), "{error}");
     assert!(error.hint().contains("shorter template"), "{}", error.hint());
 }

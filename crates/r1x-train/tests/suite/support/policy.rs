@@ -191,6 +191,10 @@ impl Encoder for TablePolicy {
         0
     }
 
+    fn bos(&self) -> Option<u32> {
+        None
+    }
+
     fn context_length(&self) -> usize {
         self.context.unwrap_or(8)
     }

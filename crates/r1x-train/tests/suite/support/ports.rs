@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
 use r1x_core::port::{Outcomes, PendingGroups, Scoring};
-use r1x_core::select::worked;
+use r1x_core::select::{Kept, kept};
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
     RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts, testing,
@@ -67,15 +67,14 @@ impl Recorder for MemoryRecorder {
         Ok(())
     }
 
-    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
-        let mut steps: BTreeMap<u64, Vec<Problem>> = BTreeMap::new();
-        let mut id = String::new();
+    fn kept(&mut self, stage: usize, before_step: u64) -> Result<Vec<Kept>, PortError> {
+        let mut steps: BTreeMap<u64, Vec<Kept>> = BTreeMap::new();
         for fact in &self.earlier {
             match fact {
-                Fact::StageStarted(facts) if facts.index == stage => id.clone_from(&facts.id),
                 // A step that was done again counts as it was done last.
                 Fact::Step(facts) if facts.stage == stage && facts.step < before_step => {
-                    steps.insert(facts.step, worked(&id, &facts.groups, &facts.verdicts));
+                    let kept = kept(&facts.groups, &facts.verdicts).map(|(kept, _)| kept);
+                    steps.insert(facts.step, kept.collect());
                 }
                 _ => {}
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 use r1x_build::{Limits, Source};
 use r1x_core::PortError;
 use r1x_core::plan::{LimitsPlan, RewardPlan};
+use r1x_model::ModelEncoder;
 use r1x_train::{Rehearsal, rehearse};
 
 use crate::display::{Line, Page, Table, Tone};
@@ -45,7 +46,8 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
     let mut page = Page::default();
     page.table(Table::of(&header, &rows).whole(&["reward", "sha256"]));
     if complaints.is_empty() {
-        let problems = world.problems(&resolved.plan).map_err(PortError::from)?;
+        let encoder = ModelEncoder::new(&resolved.plan.model).map_err(PortError::from)?;
+        let problems = world.problems(&resolved.plan, encoder.markup()).map_err(PortError::from)?;
         let (mut rewarder, _) = wiring::rewarder(&resolved.plan, &world, None)?;
         let Rehearsal { errors, tolerated } = rehearse(&resolved.plan, &problems, &mut rewarder);
         tolerated.iter().for_each(|failures| Notice::from(failures).say());

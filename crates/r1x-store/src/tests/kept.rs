@@ -1,9 +1,8 @@
-//! Data that stages make: what was kept is there whole, once, and in order.
+//! What stages keep is there whole, once, and in order.
 
 use r1x_core::facts::StepFacts;
 use r1x_core::port::Recorder;
-use r1x_core::problem::Problem;
-use r1x_core::select::{Verdict, worked};
+use r1x_core::select::{Kept, Verdict};
 
 use super::fixtures::*;
 use crate::{RunStart, StagePoint};
@@ -17,24 +16,27 @@ fn reject_step(step: u64) -> StepFacts {
     facts
 }
 
-/// The rows of these steps, with what the store keeps of a problem.
-fn rows(steps: &[StepFacts]) -> Vec<Problem> {
-    let of = |facts: &StepFacts| worked("reject-0", &facts.groups, &facts.verdicts);
+/// What these steps keep.
+fn rows(steps: &[StepFacts]) -> Vec<Kept> {
+    let of = |facts: &StepFacts| {
+        let kept = r1x_core::select::kept(&facts.groups, &facts.verdicts);
+        kept.map(|(kept, _)| kept).collect::<Vec<_>>()
+    };
     steps.iter().flat_map(of).collect()
 }
 
 #[test]
-fn kept_rollouts_come_back_as_worked_problems() {
+fn kept_rollouts_come_back_with_what_they_answer() {
     let place = Place::new();
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "reject", 0)).unwrap();
     let steps = [reject_step(0), reject_step(1), reject_step(2)];
     steps.iter().for_each(|facts| write(&mut run, facts.clone()));
-    assert_eq!(run.made(0, 3).unwrap(), rows(&steps));
-    assert_eq!(run.made(0, 2).unwrap(), rows(&steps[..2]));
-    assert_eq!(run.made(0, 0).unwrap(), []);
-    assert_eq!(run.made(1, 3).unwrap(), []);
+    assert_eq!(run.kept(0, 3).unwrap(), rows(&steps));
+    assert_eq!(run.kept(0, 2).unwrap(), rows(&steps[..2]));
+    assert_eq!(run.kept(0, 0).unwrap(), []);
+    assert_eq!(run.kept(1, 3).unwrap(), []);
     let read = place.read();
     let count = |sql: &str| number(&read, sql);
     assert_eq!(count("SELECT count(*) FROM v_selections"), 12);
@@ -54,7 +56,7 @@ fn what_is_kept_is_recorded_whatever_else_is() {
     run.stage_started(&stage(0, "reject", 0)).unwrap();
     let facts = reject_step(0);
     write(&mut run, facts.clone());
-    assert_eq!(run.made(0, 1).unwrap(), rows(&[facts]));
+    assert_eq!(run.kept(0, 1).unwrap(), rows(&[facts]));
     assert_eq!(number(&place.read(), "SELECT count(*) FROM rollout_payload"), 2);
 }
 
@@ -68,11 +70,11 @@ fn steps_that_were_done_again_count_once() {
     (0..3).for_each(|step| write(&mut run, reject_step(step)));
     drop(run);
     let mut run = store.resume_run(&name, StagePoint { stage: 0, step: 1 }, None).unwrap();
-    assert_eq!(run.made(0, 1).unwrap(), rows(&[reject_step(0)]));
+    assert_eq!(run.kept(0, 1).unwrap(), rows(&[reject_step(0)]));
     run.stage_started(&stage(0, "reject", 1)).unwrap();
     (1..3).for_each(|step| write(&mut run, reject_step(step)));
     let all: Vec<StepFacts> = (0..3).map(reject_step).collect();
-    assert_eq!(run.made(0, 3).unwrap(), rows(&all));
+    assert_eq!(run.kept(0, 3).unwrap(), rows(&all));
     assert_eq!(number(&place.read(), "SELECT count(*) FROM v_selections"), 12);
 }
 
