@@ -11,8 +11,8 @@ use r1x_core::plan::{GrpoPlan, LossPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, PolicyWrapper, SavedCheckpoint};
 use r1x_core::testing::{self, ListedProblems, RuleRewarder, Ruled};
 use r1x_core::{
-    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Recorder, StageFacts, StepFacts,
-    Stream,
+    CheckpointFacts, Completion, EvalFacts, Policy, PortError, Problem, Recorder, StageFacts,
+    StepFacts, Stream,
 };
 use r1x_train::{Ports, run as train};
 
@@ -211,6 +211,9 @@ impl Recorder for Stamps<'_> {
     }
     fn checkpoint(&mut self, _: &CheckpointFacts) -> Result<(), PortError> {
         Ok(())
+    }
+    fn made(&mut self, _: usize, _: u64) -> Result<Vec<Problem>, PortError> {
+        Ok(Vec::new())
     }
     fn stage_finished(&mut self, _: &StageFacts, _: &str) -> Result<(), PortError> {
         Ok(())

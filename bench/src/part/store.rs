@@ -36,6 +36,7 @@ fn run(options: &Options) -> Result<Row, Failure> {
         rewards: REWARDS.map(str::to_owned).to_vec(),
         groups: (0..GROUPS).map(group).collect(),
         reference_logprobs: Vec::new(),
+        verdicts: Vec::new(),
         metrics: vec![("loss".to_owned(), 0.5), ("lr".to_owned(), 1e-3)],
     };
     let samples = repeat(options, || {

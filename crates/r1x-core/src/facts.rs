@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointKind;
 use crate::rollout::{ConditionState, CreditedGroup, FinishReason, RewardOutcome, RewardStatus};
+use crate::select::Verdict;
 
 /// A stage begins or ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,13 +11,13 @@ pub struct StageFacts {
     pub index: usize,
     /// The stage's id in the spec.
     pub id: String,
-    /// `sft`, `grpo` or `evaluate`.
+    /// The word for the kind of stage, as [`crate::plan::StageKind::as_str`] says it.
     pub kind: &'static str,
     /// The first step this attempt runs (more than 0 after a resume).
     pub start_step: u64,
 }
 
-/// What one optimizer step did.
+/// What one step of a stage did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepFacts {
     /// Position of the stage in the plan.
@@ -25,11 +26,14 @@ pub struct StepFacts {
     pub step: u64,
     /// Rewards that scored the groups, by id, in the order of the outcomes; empty for supervised stages.
     pub rewards: Vec<String>,
-    /// Every group with its rollouts, rewards and advantages; empty for supervised stages.
+    /// Every group with its rollouts, rewards and advantages; empty for supervised stages. Groups from which nobody
+    /// learns have no advantages.
     pub groups: Vec<CreditedGroup>,
     /// Log-probs under the reference policy, `[group][rollout][token]`; empty without a KL term. A rollout that
     /// no loss falls on has an empty list, because the reference was not asked about it.
     pub reference_logprobs: Vec<Vec<Vec<f32>>>,
+    /// What became of each rollout, `[group][rollout]`, in a stage that makes data; empty in other stages.
+    pub verdicts: Vec<Vec<Verdict>>,
     /// Named numbers of the step (`loss`, `reward.mean`, `grad_norm`, `lr`, ...), in a fixed order.
     pub metrics: Vec<(String, f64)>,
 }

@@ -23,6 +23,7 @@ pub mod rng;
 pub mod rollout;
 pub mod rope;
 pub mod schedule;
+pub mod select;
 pub mod shown;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

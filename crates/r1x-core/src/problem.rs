@@ -38,6 +38,9 @@ pub struct Problem {
     /// A worked completion, where the data has one; supervised stages need it. It is as the data has it: text that the
     /// prompt gives already may stand at its beginning.
     pub solution: Option<String>,
+    /// The tokens of the solution, the end-of-sequence token included, where a model of the run wrote it: they are learnt
+    /// from as they were sampled. `None` where the solution is a text that has yet to be tokenised.
+    pub solution_tokens: Option<Vec<u32>>,
     /// The short gold answer shown to people, where there is one (for Countdown: the target).
     pub answer: Option<String>,
     /// Column name to JSON text, what reward plugins may ask for.

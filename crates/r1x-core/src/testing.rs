@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
-    GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LimitsPlan, LossPlan, ModelPlan,
-    MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, RecordPlan, RewardPlan,
-    RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
-    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TokenizerPlan, TraceStyle, Truncated,
-    WeightsFrom, ZeroSignal, in_order,
+    GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan, LimitsPlan, LossPlan,
+    ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, Preference,
+    RecordPlan, RejectPlan, RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan,
+    TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -212,11 +212,28 @@ pub fn sft_stage(plan: SftPlan) -> StagePlan {
 /// Supervised fine-tuning in batches of 4 on a data set called `data`.
 pub fn sft(steps: u64) -> SftPlan {
     SftPlan {
-        data: data_ref("data"),
+        data: vec![data_ref("data")],
         steps,
         batch_size: 4,
         micro_batch_size: 2,
         optimizer: optimizer(1e-3),
+    }
+}
+
+/// Rejection sampling with 4 prompts a step and 4 completions of each, of which all that the reward `reward` gives 1 are
+/// kept. The data set is called `data`.
+pub fn reject(steps: u64) -> RejectPlan {
+    RejectPlan {
+        data: vec![data_ref("data")],
+        rewards: vec!["reward".to_owned()],
+        steps,
+        prompts_per_step: 4,
+        samples: 4,
+        sampling: sampling(4),
+        keep: vec![LeastPlan { reward: "reward".to_owned(), at_least: 1.0 }],
+        text: TextFilterPlan::default(),
+        per_prompt: 4,
+        prefer: Preference::First,
     }
 }
 

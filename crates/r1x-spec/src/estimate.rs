@@ -12,6 +12,7 @@ use r1x_core::plan::{
 };
 use r1x_core::problem::Split;
 
+use crate::made_size::with_made;
 use crate::memory::{Memory, memory};
 
 /// Bytes of a weight, a gradient, a moment or a log-prob.
@@ -142,6 +143,7 @@ pub struct Estimate {
 /// Estimates a plan. Prompts are as long as the context allows where `sizes` has none of the data; a suite over
 /// data whose size is not known counts `limit` problems, or none. Memory is counted for this many threads of a CPU.
 pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Estimate {
+    let sizes = &with_made(plan, sizes);
     let cost = Cost::new(&plan.model, sizes);
     let mut stages: Vec<StageEstimate> = Vec::new();
     let mut sampled: Vec<&str> = Vec::new();
@@ -352,12 +354,12 @@ impl<'a> Cost<'a> {
     }
 
     fn checkpoints(&self, plan: &RunPlan) -> u64 {
-        let training = training_stages(plan);
+        let saving = saving_stages(plan);
         let periodic =
             if plan.checkpoints.every.is_some() { plan.checkpoints.keep as u64 } else { 0 };
         // Weights and two moments.
         let one = self.parameters.total.saturating_mul(3 * F32);
-        one.saturating_mul(training.saturating_mul(1 + periodic))
+        one.saturating_mul(saving.saturating_mul(1 + periodic))
     }
 }
 
@@ -380,8 +382,9 @@ pub(crate) fn problems(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, data:
     limited as u64
 }
 
-fn training_stages(plan: &RunPlan) -> u64 {
-    plan.stages.iter().filter(|stage| stage.kind.outline().learning.is_some()).count() as u64
+/// Stages that go in steps, between which the run is saved.
+fn saving_stages(plan: &RunPlan) -> u64 {
+    plan.stages.iter().filter(|stage| stage.kind.outline().steps > 0).count() as u64
 }
 
 /// How often a suite runs.

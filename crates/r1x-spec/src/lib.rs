@@ -11,6 +11,7 @@ mod extends;
 mod grant;
 mod inputs;
 pub mod lists;
+mod made_size;
 mod memory;
 mod node;
 mod overrides;

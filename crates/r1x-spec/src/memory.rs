@@ -14,6 +14,7 @@ use r1x_core::plan::{
 };
 
 use crate::estimate::{DataSize, Parameters, parameters, problems};
+use crate::made_size::with_made;
 
 /// Bytes of a weight, a gradient, a moment, a log-prob or a token.
 const F32: u64 = 4;
@@ -71,6 +72,7 @@ fn times(factors: &[u64]) -> u64 {
 /// Counts the memory of a plan on the CPU with this many threads. Prompts are as long as the context allows where
 /// `sizes` has none of the data.
 pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Memory {
+    let sizes = &with_made(plan, sizes);
     let of_model = parameters(&plan.model);
     let widths = Widths::new(&plan.model);
     let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
@@ -80,7 +82,9 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
         let judged = parameters(&judge.model).total;
         times(&[judged, F32 + 2 * factor(&judge.model)])
     });
-    let known = plan.data.keys().filter_map(|id| sizes.get(id)).map(|size| size.bytes);
+    let makers = plan.stages.iter().filter(|stage| stage.kind.outline().makes.is_some());
+    let ids = plan.data.keys().chain(makers.map(|stage| &stage.id));
+    let known = ids.filter_map(|id| sizes.get(id)).map(|size| size.bytes);
     let mut memory = Memory {
         program: PROGRAM,
         data: known.fold(0, u64::saturating_add),
@@ -306,7 +310,10 @@ impl Counting<'_> {
         Sampled {
             caches: self.caches(rollouts, length),
             rollouts: times(&[rollouts, one]),
-            key: "`prompts_per_step` or `group_size`",
+            key: outline.learning.map_or(
+                "`prompts_per_step` or `samples`",
+                |_| "`prompts_per_step` or `group_size`",
+            ),
         }
     }
 

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, ScheduleKind, TraceStyle,
-    Truncated, ZeroSignal,
+    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, Preference, ScheduleKind,
+    TraceStyle, Truncated, ZeroSignal,
 };
 use r1x_core::problem::Split;
 use r1x_core::units;
@@ -54,6 +54,11 @@ words!(Aggregation {
 words!(ZeroSignal {
     "keep" => Keep, "groups without signal stay in the batch with advantage 0";
     "drop" => Drop, "they are left out of the update";
+});
+words!(Preference {
+    "first" => First, "in the order in which they were asked for";
+    "shortest" => Shortest, "those with the fewest tokens";
+    "best" => Best, "those with the highest totals of rewards";
 });
 words!(Precision {
     "f32" => F32, "nothing is rounded";

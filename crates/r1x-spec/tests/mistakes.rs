@@ -24,6 +24,13 @@ const MISSPELT: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tok
 /// A file with more columns than the base spec lists.
 const MANY: &str = "{\"question\": 1, \"nums\": [1], \"target\": 1}\n{}\n{}\n";
 
+/// A last stage that makes data.
+const HARVEST: (&str, &str) = (
+    "evals:\n",
+    "  - id: harvest\n    reject: {data: countdown.train, rewards: [equation], steps: 10, prompts_per_step: 8, samples: 4, \
+     sampling: {max_tokens: 40}}\nevals:\n",
+);
+
 /// A mistake: what is replaced in the base spec, and what is set.
 struct Case {
     name: &'static str,
@@ -97,6 +104,28 @@ const CASES: &[Case] = &[
     edit(
         "weights of a stage below",
         &[("  - id: cold-start\n", "  - id: cold-start\n    weights: rl\n")],
+    ),
+    edit(
+        "data of a stage below",
+        &[
+            ("    sft: {data: countdown.train, limit: 4000,", "    sft: {data: harvest.train,"),
+            HARVEST,
+        ],
+    ),
+    edit(
+        "mistakes of a stage that makes data",
+        &[
+            (
+                "  - id: rl\n",
+                "  - id: countdown\n    reject: {data: [countdown.train, harvest.heldout], rewards: [format], steps: 9, \
+                 prompts_per_step: 4, samples: 2, sampling: {temperature: 0, max_tokens: 8}, keep: {equation: 1, format: high}}\n  - id: rl\n",
+            ),
+            HARVEST,
+        ],
+    ),
+    edit(
+        "suite over the data of a stage",
+        &[("data: countdown.heldout", "data: harvest.train"), HARVEST],
     ),
     edit("weights of no stage", &[("  - id: rl\n", "  - id: rl\n    weights: cold-strat\n")]),
     edit("stage with the name of the first weights", &[("- id: rl\n", "- id: base\n")]),

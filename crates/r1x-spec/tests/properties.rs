@@ -215,7 +215,7 @@ fn assert_stages(plan: &RunPlan, spec: &Json) {
     for (found, path) in [
         (sft.steps, "/stages/0/sft/steps"),
         (sft.batch_size as u64, "/stages/0/sft/batch_size"),
-        (sft.data.limit.unwrap_or_default() as u64, "/stages/0/sft/limit"),
+        (sft.data[0].limit.unwrap_or_default() as u64, "/stages/0/sft/limit"),
         (grpo.steps, "/stages/1/grpo/steps"),
         (grpo.prompts_per_step as u64, "/stages/1/grpo/prompts_per_step"),
         (grpo.group_size as u64, "/stages/1/grpo/group_size"),

@@ -473,3 +473,23 @@ warning[R1X0141]: k1 as a term of the loss has no gradient on average, so it pul
     assert!(warnings(&[format!("{kl}.estimator=k1")]).is_empty(), "there is no penalty");
     assert!(warnings(&[]).is_empty());
 }
+
+#[test]
+fn a_stage_that_makes_data_names_it_for_those_below() {
+    let resolved = shipped("countdown-rejection", &[]);
+    let [.., harvest, again] = &resolved.plan.stages[..] else { panic!("four stages") };
+    let StageKind::Reject(reject) = &harvest.kind else { panic!("rejection sampling") };
+    let least = |reward: &str| LeastPlan { reward: reward.to_owned(), at_least: 1.0 };
+    assert_eq!(reject.keep, [least("equation"), least("format")]);
+    assert_eq!(reject.text.most_similarity, Some(1.0));
+    assert_eq!(again.weights, WeightsFrom::Base);
+    let StageKind::Sft(sft) = &again.kind else { panic!("fine-tuning") };
+    let named: Vec<&str> = sft.data.iter().map(|data| data.data.as_str()).collect();
+    assert_eq!(named, ["harvest", "countdown"]);
+    assert_eq!(resolved.plan.maker("harvest").map(|stage| &stage.id), Some(&harvest.id));
+    assert!(resolved.plan.maker("countdown").is_none());
+    // Without a number, all that pass are kept.
+    let all = shipped("countdown-rejection", &["stages.harvest.reject.per_prompt=null"]);
+    let StageKind::Reject(all) = &all.plan.stages[2].kind else { panic!("rejection sampling") };
+    assert_eq!(all.per_prompt, all.samples);
+}

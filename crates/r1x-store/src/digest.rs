@@ -46,7 +46,7 @@ impl Facts {
 
     fn group(&mut self, credited: &CreditedGroup) {
         self.text(&credited.group.problem.key);
-        for (rewarded, advantage) in credited.group.rollouts.iter().zip(&credited.advantages) {
+        for (at, rewarded) in credited.group.rollouts.iter().enumerate() {
             let completion = &rewarded.rollout.completion;
             self.tokens(&completion.tokens, &completion.logprobs);
             for outcome in &rewarded.outcomes {
@@ -55,7 +55,9 @@ impl Facts {
             }
             self.terms(rewarded);
             self.optional(rewarded.total);
-            self.real(*advantage);
+            if let Some(advantage) = credited.advantages.get(at) {
+                self.real(*advantage);
+            }
         }
     }
 
@@ -95,6 +97,10 @@ fn is_plain(outcome: &RewardOutcome, term: &RewardTerm) -> bool {
 pub(crate) fn step(facts: &StepFacts) -> String {
     let mut hash = Facts(Sha256::new());
     facts.groups.iter().for_each(|group| hash.group(group));
+    // Stages that make no data have the hash they had before there were any that do.
+    for verdict in facts.verdicts.iter().flatten() {
+        hash.text(verdict.dropped_by().unwrap_or_default());
+    }
     for (name, value) in &facts.metrics {
         hash.text(name);
         hash.real(*value);

@@ -1,5 +1,6 @@
 //! Facts as rows: what each fact of a run adds to the store, inside a transaction.
 
+mod made;
 mod step;
 
 use std::collections::{HashMap, HashSet};
@@ -12,13 +13,16 @@ use r1x_core::rollout::{
     ConditionState, CreditedGroup, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
 };
 
+pub(crate) use self::made::made;
 pub use self::step::StepTiming;
 use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};
 use crate::digest;
 use crate::error::StoreError;
+use crate::read::rollout::u32_list;
 use crate::run_begin::{hash_parts, id, reward_key};
 use crate::sitting::now_ms;
+use crate::text::{MaybeText, Text};
 use crate::writer::{Cell, Rows, Tx};
 
 /// Numbers as bytes, little endian.

@@ -178,6 +178,7 @@ impl Store {
                         // A text that was recorded has all of the answer already.
                         form: PromptForm::Text,
                         solution: row.solution,
+                        solution_tokens: None,
                         answer: row.answer,
                         columns: columns(&row.columns),
                     },

@@ -11,6 +11,7 @@ use std::time::Instant;
 use r1x_core::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
 use r1x_core::port::{PortError, Recorder};
+use r1x_core::problem::Problem;
 
 use crate::digest;
 use crate::error::StoreError;
@@ -404,6 +405,12 @@ impl Recorder for RunWriter {
         let facts = facts.clone();
         Ok(self.write(Lasting::Now, async move |tx, _| {
             record::checkpoint(tx, stage_id, &facts, now_ms()).await
+        })?)
+    }
+
+    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
+        Ok(self.write(Lasting::Soon, async move |tx, shared| {
+            record::made(tx, shared.run_id, stage, before_step).await
         })?)
     }
 

@@ -3,13 +3,14 @@
 //! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
 //! so a spec can be checked on a machine that could not hold its model.
 
-use r1x_core::plan::{Rollouts, RunPlan, StagePlan};
+use r1x_core::plan::{DataRef, Rollouts, RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
 use crate::error::TrainError;
+use crate::made::RunData;
 use crate::place::check_cursor;
-use crate::stage::{evaluate, reward_by_id, stage_place, training};
+use crate::stage::{evaluate, reward_by_id, stage_place, stepped};
 
 /// A plan of which everything that can be known to fail was found to be right.
 #[derive(Clone, Debug)]
@@ -48,16 +49,20 @@ pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
 }
 
 /// Checks the inputs of the stages from the cursor on and of every suite: that every problem a stage or suite will meet
-/// has words the model knows, fits into its context, is judged, and has the solution that is learnt from. One error for
-/// each stage and suite that would fail, with the first problem that is to blame.
+/// has words the model knows, fits into its context, is judged, and has the solution that is learnt from. Data that a
+/// stage will make is looked at as far as its prompts and columns are known. One error for each stage and suite that would fail, with the first problem that is to blame.
 pub fn check_inputs(
     plan: &RunPlan,
     encoder: &dyn Encoder,
     problems: &dyn ProblemSource,
     from: &Cursor,
 ) -> Vec<PortError> {
-    let stages = ahead(plan, from).map(|(_, stage)| match training(plan, stage, problems)? {
-        Some(mut training) => training.check(encoder),
+    let data = match RunData::foreseen(plan, problems) {
+        Ok(data) => data,
+        Err(error) => return vec![error],
+    };
+    let stages = ahead(plan, from).map(|(_, stage)| match stepped(plan, stage, &data)? {
+        Some(mut stepped) => stepped.check(encoder),
         None => Ok(()),
     });
     let suite = |suite| evaluate::check_inputs(plan, suite, encoder, problems);
@@ -81,8 +86,29 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     if outline.learning.is_some() && outline.rollouts.is_some_and(greedy) {
         return Err(TrainError::GreedyRollouts { place }.into());
     }
+    for reference in &outline.data {
+        check_data(plan, index, reference, &place)?;
+    }
     for id in outline.rewards {
         reward_by_id(plan, id, &place)?;
     }
     outline.suites.iter().try_for_each(|id| evaluate::suite_by_id(plan, id, &place).map(drop))
+}
+
+/// An error unless the data is there when the stage at a position begins.
+fn check_data(
+    plan: &RunPlan,
+    index: usize,
+    reference: &DataRef,
+    place: &str,
+) -> Result<(), PortError> {
+    let id = &reference.data;
+    let above = plan.stages[..index].iter().any(|stage| stage.id == *id);
+    match plan.maker(id) {
+        Some(_) if !above => {
+            let (place, maker) = (place.to_owned(), id.clone());
+            Err(TrainError::NotMadeYet { place, maker }.into())
+        }
+        _ => Ok(()),
+    }
 }

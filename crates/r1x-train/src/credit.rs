@@ -32,6 +32,17 @@ pub(crate) fn unweighted<'a>(
     combination.map_err(|error| condition(error, place))
 }
 
+/// How a stage that learns nothing reads its rewards: with the weights that they have apart from any course, which is over
+/// the steps of a stage that learns.
+pub(crate) fn at_rest<'a>(
+    rewards: &'a [RewardPlan],
+    place: &str,
+) -> Result<Combination<'a>, PortError> {
+    let weights = rewards.iter().map(|reward| reward.weight).collect();
+    let combination = Combination::new(rewards, weights, None);
+    combination.map_err(|error| condition(error, place))
+}
+
 fn condition(error: ConditionError, place: &str) -> PortError {
     TrainError::Condition { place: place.to_owned(), error }.into()
 }

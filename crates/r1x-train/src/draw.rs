@@ -28,6 +28,19 @@ pub(crate) fn limited<'a>(
     Ok(&problems[..count])
 }
 
+/// The problems of several references, one behind the other.
+pub(crate) fn mixed<'a>(
+    source: &'a dyn ProblemSource,
+    data: &[DataRef],
+    place: &str,
+) -> Result<Vec<&'a Problem>, PortError> {
+    let mut problems = Vec::new();
+    for reference in data {
+        problems.extend(limited(source, reference, place)?);
+    }
+    Ok(problems)
+}
+
 /// Checks every one of some problems. The error is that of the first that fails, and counts the others.
 pub(crate) fn each<'a>(
     problems: impl IntoIterator<Item = &'a Problem>,
@@ -108,6 +121,7 @@ mod tests {
                 prompt: String::new(),
                 form: PromptForm::Text,
                 solution: None,
+                solution_tokens: None,
                 answer: None,
                 columns: Default::default(),
             })

@@ -117,6 +117,24 @@ pub enum TrainError {
         /// Why not.
         error: r1x_core::plan::WeightsError,
     },
+    /// A stage that reads the data of a stage that has not run by then.
+    #[error("{place}: it reads the data that stage `{maker}` makes, which is not above it")]
+    NotMadeYet {
+        /// Who asked.
+        place: String,
+        /// Id of the stage that makes the data.
+        maker: String,
+    },
+    /// A stage that was to make data, and kept nothing of what it sampled.
+    #[error(
+        "{place}: none of its {sampled} completions passed every filter, so there is nothing to learn from"
+    )]
+    NothingMade {
+        /// The stage.
+        place: String,
+        /// Completions that it sampled.
+        sampled: u64,
+    },
     /// A checkpoint that does not belong to this plan.
     #[error("{place}: the checkpoint has {done} steps done, but the plan has only {steps}")]
     BeyondPlan {
@@ -222,6 +240,7 @@ impl TrainError {
             | TrainError::PromptTooLong { .. }
             | TrainError::ExampleTooLong { .. }
             | TrainError::NoSolution { .. }
+            | TrainError::NothingMade { .. }
             | TrainError::BeyondPlan { .. }
             | TrainError::UnknownStage { .. }
             | TrainError::ForeignPlace { .. } => Boundary::Data,
@@ -231,6 +250,7 @@ impl TrainError {
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
             | TrainError::Weights { .. }
+            | TrainError::NotMadeYet { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
             TrainError::TotalNotFinite { .. } => Boundary::Reward,
             TrainError::Shape { .. } => Boundary::Internal,
@@ -268,6 +288,11 @@ impl TrainError {
                 "set a temperature above 0; evaluations may stay greedy"
             }
             TrainError::Weights { .. } => "name a stage above it, or `base`",
+            TrainError::NotMadeYet { .. } => "name a stage above it, or a data set",
+            TrainError::NothingMade { .. } => {
+                "lower what `keep` asks for, sample more, or begin with better weights; v_selections in the store says \
+                 which filter dropped what"
+            }
             TrainError::PassAt { .. } => "raise the eval's samples, or drop that k",
             TrainError::BeyondPlan { .. }
             | TrainError::UnknownStage { .. }

@@ -8,6 +8,7 @@ mod credit;
 mod draw;
 mod error;
 mod finite;
+mod made;
 mod metrics;
 mod optimize;
 mod pack;

@@ -3,7 +3,8 @@
 //! A mean over nothing is left out rather than recorded as 0 or NaN: a gap in a curve is honest.
 
 use r1x_core::estimate::deviation;
-use r1x_core::plan::RewardPlan;
+use r1x_core::plan::{RejectPlan, RewardPlan};
+use r1x_core::select::{Verdict, filters};
 use r1x_core::{ConditionState, CreditedGroup, FinishReason, RewardTerm};
 
 use crate::optimize::Updates;
@@ -15,36 +16,41 @@ pub(crate) fn of_grpo_step(
     updates: &Updates,
     lr: f64,
 ) -> Vec<(String, f64)> {
-    let rollouts = || groups.iter().flat_map(|credited| &credited.group.rollouts);
-    let completions = || rollouts().map(|rewarded| &rewarded.rollout.completion);
-    let totals: Vec<f64> = rollouts().filter_map(|rewarded| rewarded.total).collect();
-
     let mut metrics = Metrics::default();
     metrics.put("loss", updates.loss());
-    metrics.put_some("reward.mean", mean(totals.iter().copied()));
-    metrics.put_some("reward.std", (!totals.is_empty()).then(|| deviation(&totals)));
-    for (index, reward) in rewards.iter().enumerate() {
-        let values = rollouts().filter_map(|rewarded| rewarded.outcomes.get(index)?.value);
-        metrics.put_some(&format!("reward.{}.mean", reward.id), mean(values));
-        metrics.shaping(reward, rollouts().filter_map(|rewarded| rewarded.terms.get(index)));
-    }
-    let unscored = rollouts().map(|rewarded| share(rewarded.total.is_none()));
-    metrics.put_some("reward.unscored", mean(unscored));
+    metrics.rewards(rewards, groups);
     let zero_signal = groups.iter().map(|credited| share(credited.zero_signal));
     metrics.put_some("zero_signal", mean(zero_signal));
-    let lengths = completions().map(|completion| completion.tokens.len() as f64);
-    metrics.put_some("tokens.mean", mean(lengths));
-    let truncated =
-        completions().map(|completion| share(completion.finish == FinishReason::Length));
-    metrics.put_some("truncated", mean(truncated));
-    let entropies = completions().flat_map(|completion| &completion.entropies);
-    metrics.put_some("entropy", mean(entropies.map(|&entropy| f64::from(entropy))));
+    metrics.completions(groups);
     updates.figures().for_each(|(name, value)| metrics.put(name, value));
     metrics.put("grad_norm", updates.grad_norm());
     metrics.put("lr", lr);
     metrics.put("logprob_diff_max", updates.first.logprob_diff_max);
     metrics.put("tokens", updates.all.tokens as f64);
     metrics.0.extend(updates.policy_metrics());
+    metrics.0
+}
+
+/// Metrics of a step of rejection sampling: what was sampled, the rows that were kept, and what each filter dropped.
+pub(crate) fn of_reject_step(
+    plan: &RejectPlan,
+    rewards: &[RewardPlan],
+    groups: &[CreditedGroup],
+    verdicts: &[Vec<Verdict>],
+) -> Vec<(String, f64)> {
+    let mut metrics = Metrics::default();
+    metrics.rewards(rewards, groups);
+    metrics.completions(groups);
+    let all = || verdicts.iter().flatten();
+    let count =
+        |by: Option<&str>| all().filter(|verdict| verdict.dropped_by() == by).count() as f64;
+    metrics.put("kept", count(None));
+    metrics.put_some("kept.share", mean(all().map(|verdict| share(*verdict == Verdict::Kept))));
+    let answered = verdicts.iter().map(|group| share(group.contains(&Verdict::Kept)));
+    metrics.put_some("kept.prompts", mean(answered));
+    for filter in filters(plan) {
+        metrics.put(&format!("dropped.{filter}"), count(Some(&filter)));
+    }
     metrics.0
 }
 
@@ -64,6 +70,34 @@ pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String
 struct Metrics(Vec<(String, f64)>);
 
 impl Metrics {
+    /// What the rewards said of a step's rollouts: the totals, then each reward.
+    fn rewards(&mut self, rewards: &[RewardPlan], groups: &[CreditedGroup]) {
+        let rollouts = || groups.iter().flat_map(|credited| &credited.group.rollouts);
+        let totals: Vec<f64> = rollouts().filter_map(|rewarded| rewarded.total).collect();
+        self.put_some("reward.mean", mean(totals.iter().copied()));
+        self.put_some("reward.std", (!totals.is_empty()).then(|| deviation(&totals)));
+        for (index, reward) in rewards.iter().enumerate() {
+            let values = rollouts().filter_map(|rewarded| rewarded.outcomes.get(index)?.value);
+            self.put_some(&format!("reward.{}.mean", reward.id), mean(values));
+            self.shaping(reward, rollouts().filter_map(|rewarded| rewarded.terms.get(index)));
+        }
+        let unscored = rollouts().map(|rewarded| share(rewarded.total.is_none()));
+        self.put_some("reward.unscored", mean(unscored));
+    }
+
+    /// What the completions of a step are like.
+    fn completions(&mut self, groups: &[CreditedGroup]) {
+        let rollouts = || groups.iter().flat_map(|credited| &credited.group.rollouts);
+        let completions = || rollouts().map(|rewarded| &rewarded.rollout.completion);
+        let lengths = completions().map(|completion| completion.tokens.len() as f64);
+        self.put_some("tokens.mean", mean(lengths));
+        let truncated =
+            completions().map(|completion| share(completion.finish == FinishReason::Length));
+        self.put_some("truncated", mean(truncated));
+        let entropies = completions().flat_map(|completion| &completion.entropies);
+        self.put_some("entropy", mean(entropies.map(|&entropy| f64::from(entropy))));
+    }
+
     /// What bounds, condition and course of one reward did, where it has them.
     fn shaping<'a>(
         &mut self,

@@ -13,3 +13,15 @@ pub struct Ports<'a> {
     /// Who remembers.
     pub recorder: &'a mut dyn Recorder,
 }
+
+impl Ports<'_> {
+    /// The outside world with other problems in it.
+    pub(crate) fn with<'s>(&'s mut self, problems: &'s dyn ProblemSource) -> Ports<'s> {
+        Ports {
+            policy: &mut *self.policy,
+            rewarder: &mut *self.rewarder,
+            problems,
+            recorder: &mut *self.recorder,
+        }
+    }
+}

@@ -8,6 +8,7 @@ use r1x_core::{
     Boundary, Completion, FinishReason, PortError, Problem, ProblemSource, Rollout, RolloutGroup,
 };
 
+use crate::made::RunData;
 use crate::stage::{stage_place, suite_place};
 
 /// Rows that a reward is asked about, of each data set it judges.
@@ -67,8 +68,12 @@ pub fn rehearse(
     rewarder: &mut dyn Rehearsable,
 ) -> Rehearsal {
     let mut rehearsal = Rehearsal::default();
+    let data = match RunData::foreseen(plan, problems) {
+        Ok(data) => data,
+        Err(error) => return Rehearsal { errors: vec![error], ..rehearsal },
+    };
     for duty in duties(plan) {
-        match duty.rehearse(problems, rewarder) {
+        match duty.rehearse(&data, rewarder) {
             Ok(tolerated) => rehearsal.tolerated.extend(tolerated),
             Err(error) => rehearsal.errors.push(error),
         }

@@ -19,7 +19,7 @@ use crate::ports::Ports;
 
 /// How the rollouts of one step or one evaluation are drawn.
 #[derive(Clone, Copy)]
-pub(crate) struct Sampler<'a> {
+pub(crate) struct Draws<'a> {
     /// Rollouts per problem.
     pub(crate) samples: usize,
     /// How tokens are drawn.
@@ -82,17 +82,17 @@ pub(crate) fn of_problem(
 /// and puts the values together; problem `i` draws from address `first_address + i`.
 pub(crate) fn rewarded_groups(
     ports: &mut Ports<'_>,
-    sampler: Sampler<'_>,
+    draws: Draws<'_>,
     problems: &[&Problem],
     first_address: u64,
     combination: &Combination<'_>,
 ) -> Result<Vec<RewardedGroup>, PortError> {
-    let (policy, place) = (&*ports.policy, sampler.guard.place);
+    let (policy, place) = (&*ports.policy, draws.guard.place);
     let (mut requests, mut pending) = (Vec::new(), Vec::new());
     for (problem, address) in problems.iter().zip(first_address..) {
-        let max_tokens = sampler.sampling.max_tokens;
+        let max_tokens = draws.sampling.max_tokens;
         let prompt = encode_prompt(policy, ports.problems, problem, max_tokens, place)?;
-        let (samples, lengths) = (sampler.samples, Vec::new());
+        let (samples, lengths) = (draws.samples, Vec::new());
         pending.push(PendingGroup::new((*problem).clone(), prompt.clone(), samples));
         requests.push(GenerateRequest { prompt, samples, address, lengths });
     }
@@ -110,9 +110,9 @@ pub(crate) fn rewarded_groups(
             wrong = Some(got);
         }
     };
-    policy.generate_each(&requests, sampler.sampling, sampler.stream, &mut each)?;
+    policy.generate_each(&requests, draws.sampling, draws.stream, &mut each)?;
     if let Some(got) = wrong {
-        check_shape(place, "policy", "completions", got, sampler.samples)?;
+        check_shape(place, "policy", "completions", got, draws.samples)?;
     }
     let here = pending.iter().filter(|group| group.rollouts().is_some()).count();
     check_shape(place, "policy", "groups of completions", here, requests.len())?;
@@ -120,7 +120,7 @@ pub(crate) fn rewarded_groups(
     // The session is over, so this is the only owner; a session that kept a share costs a copy.
     let pending = Arc::try_unwrap(pending).unwrap_or_else(|shared| (*shared).clone());
     let groups: Vec<_> = pending.into_iter().filter_map(PendingGroup::complete).collect();
-    groups.iter().try_for_each(|group| sampler.guard.sampled(group, ports.problems))?;
+    groups.iter().try_for_each(|group| draws.guard.sampled(group, ports.problems))?;
     with_totals(combination, groups, scores, ports.problems, place)
 }
 

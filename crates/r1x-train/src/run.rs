@@ -8,14 +8,18 @@
 
 use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom};
 use r1x_core::port::{Cursor, EarlierWeights};
-use r1x_core::{CheckpointFacts, CheckpointKind, PortError, StageFacts};
+use r1x_core::select::worked;
+use r1x_core::{
+    CheckpointFacts, CheckpointKind, PortError, Problem, ProblemSource, Split, StageFacts,
+};
 
 use crate::check::{Checked, check};
 use crate::error::TrainError;
 use crate::finite::{self, Guard};
+use crate::made::{RunData, reads_made_data};
 use crate::ports::Ports;
-use crate::stage::evaluate::{Moment, evaluate, suite_by_id};
-use crate::stage::{StepPlace, Training, stage_place, training};
+use crate::stage::evaluate::{EvalMoment, evaluate, suite_by_id};
+use crate::stage::{StepPlace, SteppedStage, stage_place, stepped};
 
 /// How a run ended when nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,14 @@ impl Checked<'_> {
             (0, Some(before)) => weights_after(plan, before)?,
             _ => weights_after(plan, index)?,
         };
-        let progress = RunUnderWay { plan, ports, index, step, drawn, held, stop };
+        let mut data = RunData::new(plan, ports.problems);
+        let begun = plan.stages.iter().enumerate().take(index + 1);
+        for (at, stage) in begun.filter(|(_, stage)| stage.kind.outline().makes.is_some()) {
+            let steps = if at == index { step } else { stage.kind.outline().steps };
+            let rows = data.with_forms(stage, ports.recorder.made(at, steps)?);
+            data.add(&stage.id, rows);
+        }
+        let progress = RunUnderWay { plan, ports, data, index, step, drawn, held, stop };
         progress.run(if stage.is_none() { Begin::New } else { Begin::Again })
     }
 }
@@ -74,6 +85,8 @@ impl Checked<'_> {
 struct RunUnderWay<'p, 'a> {
     plan: &'p RunPlan,
     ports: Ports<'a>,
+    /// What was there before the run, and what its stages have made.
+    data: RunData<'a>,
     /// Position of the stage in the plan.
     index: usize,
     /// Steps of the stage done.
@@ -141,9 +154,7 @@ impl RunUnderWay<'_, '_> {
         if self.step == 0 {
             self.take_weights(stage)?;
         }
-        if let Some(mut training) = training(self.plan, stage, self.ports.problems)?
-            && self.train(stage, &outline, training.as_mut())? == Flow::Stop
-        {
+        if self.go_through(stage, &outline)? == Flow::Stop {
             return Ok(Flow::Stop);
         }
         for id in outline.suites {
@@ -176,33 +187,67 @@ impl RunUnderWay<'_, '_> {
         Ok(())
     }
 
-    /// The steps of a training stage with what belongs between them.
-    fn train(
+    /// The steps of a stage, where it has any, and what they made.
+    fn go_through(
         &mut self,
         stage: &StagePlan,
         outline: &StageOutline<'_>,
-        training: &mut dyn Training,
+    ) -> Result<Flow, PortError> {
+        let data = std::mem::replace(&mut self.data, RunData::new(self.plan, self.ports.problems));
+        let mut rows = Vec::new();
+        let flow = match stepped(self.plan, stage, &data)? {
+            None => Flow::GoOn,
+            Some(mut stepped) => {
+                if reads_made_data(self.plan, stage) {
+                    // Only now are its rows there to be looked at.
+                    stepped.check(&*self.ports.policy)?;
+                }
+                self.steps(stage, outline, &data, (stepped.as_mut(), &mut rows))?
+            }
+        };
+        self.data = data;
+        if outline.makes.is_some() {
+            self.data.add(&stage.id, rows);
+            if flow == Flow::GoOn && self.data.problems(&stage.id, Split::Train)?.is_empty() {
+                let rollouts = outline.rollouts.map_or(0, |rollouts| rollouts.per_problem as u64);
+                let sampled = self.drawn * rollouts;
+                let place = stage_place(&stage.id);
+                return Err(TrainError::NothingMade { place, sampled }.into());
+            }
+        }
+        Ok(flow)
+    }
+
+    /// The steps of a stage with what belongs between them. The rows that they make are added to `made`.
+    fn steps(
+        &mut self,
+        stage: &StagePlan,
+        outline: &StageOutline<'_>,
+        data: &RunData<'_>,
+        (stepped, made): (&mut dyn SteppedStage, &mut Vec<Problem>),
     ) -> Result<Flow, PortError> {
         if self.step == 0 {
             // A stage begins without what the one before it needed for its updates.
             self.ports.policy.reset_optimizer();
             self.ports.policy.forget_frozen();
-            training.begin(self.ports.policy)?;
+            stepped.begin(self.ports.policy)?;
         }
         loop {
-            for suite in due(&self.plan.evals, self.step, outline.steps) {
-                self.evaluate(suite, Some(self.index), &stage.id)?;
+            // Where weights stay as they are, a suite would find what it found before.
+            if outline.learning.is_some() {
+                for suite in due(&self.plan.evals, self.step, outline.steps) {
+                    self.evaluate(suite, Some(self.index), &stage.id)?;
+                }
             }
             if self.step >= outline.steps {
                 return Ok(Flow::GoOn);
             }
-            let facts = training.step(
-                &mut self.ports,
-                StepPlace { stage: self.index, step: self.step, drawn: self.drawn },
-            )?;
+            let at = StepPlace { stage: self.index, step: self.step, drawn: self.drawn };
+            let facts = stepped.step(&mut self.ports.with(data), at)?;
             let guard =
                 Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
             guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
+            made.extend(worked(&stage.id, &facts.groups, &facts.verdicts));
             self.ports.recorder.step(facts)?;
             self.step += 1;
             self.drawn += outline.problems_per_step as u64;
@@ -257,7 +302,7 @@ impl RunUnderWay<'_, '_> {
         label: &str,
     ) -> Result<(), PortError> {
         let step = self.step;
-        let moment = Moment { stage, label, step };
+        let moment = EvalMoment { stage, label, step };
         let facts = evaluate(self.plan, suite, &mut self.ports, moment)?;
         self.ports.recorder.evaluation(&facts)
     }

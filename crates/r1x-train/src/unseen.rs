@@ -7,7 +7,8 @@ use r1x_core::plan::RunPlan;
 use r1x_core::{Encoder, PortError, Problem, ProblemSource};
 
 use crate::draw::limited;
-use crate::stage::{suite_place, training};
+use crate::made::RunData;
+use crate::stage::{stepped, suite_place};
 
 /// Examples of unseen tokens that are named.
 const EXAMPLES: usize = 5;
@@ -48,12 +49,16 @@ pub fn unseen(
     encoder: &dyn Encoder,
     source: &dyn ProblemSource,
 ) -> Result<Vec<Unseen>, PortError> {
+    let data = RunData::foreseen(plan, source)?;
     let mut seen = HashSet::new();
     let mut trains = false;
     for stage in &plan.stages {
-        let Some(mut training) = training(plan, stage, source)? else { continue };
+        if stage.kind.outline().learning.is_none() {
+            continue;
+        }
+        let Some(mut learning) = stepped(plan, stage, &data)? else { continue };
         trains = true;
-        for problem in training.ahead() {
+        for problem in learning.ahead() {
             seen.extend(pieces(encoder, problem).into_iter().flatten());
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use r1x_core::plan::RunPlan;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
-    StepFacts,
+    CheckpointFacts, EvalFacts, PortError, Problem, Recorder, RewardOutcome, RewardStatus,
+    StageFacts, StepFacts,
 };
 use r1x_store::{Level, RunWriter, StepTiming};
 
@@ -203,6 +203,7 @@ fn numbers(facts: &StepFacts) -> String {
         ("tokens.mean", "tokens"),
         ("truncated", "truncated"),
         ("zero_signal", "no signal"),
+        ("kept", "kept"),
         ("kl", "kl"),
         ("grad_norm", "grad"),
     ];
@@ -320,6 +321,10 @@ impl Recorder for Progress<'_> {
         self.interrupt.note(|saved| saved.checkpoint = Some(place));
         self.step_began = Instant::now();
         Ok(())
+    }
+
+    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
+        self.recorder.made(stage, before_step)
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use r1x_core::{
-    CheckpointFacts, CheckpointKind, EvalFacts, PortError, Recorder, StageFacts, StepFacts,
+    CheckpointFacts, CheckpointKind, EvalFacts, PortError, Problem, Recorder, StageFacts, StepFacts,
 };
 use r1x_store::RunWriter;
 
@@ -47,6 +47,10 @@ impl Recorder for Retention<'_> {
             newest.parent().into_iter().for_each(|stage| prune(stage, facts.step, self.keep));
         }
         Ok(())
+    }
+
+    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
+        self.writer.made(stage, before_step)
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, sha256: &str) -> Result<(), PortError> {

@@ -69,6 +69,7 @@ mod tests {
             rewards: Vec::new(),
             groups: Vec::new(),
             reference_logprobs: Vec::new(),
+            verdicts: Vec::new(),
             metrics,
         }
     }

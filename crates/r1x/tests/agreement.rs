@@ -8,9 +8,10 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Every shipped experiment.
-const EXPERIMENTS: [&str; 4] = [
+const EXPERIMENTS: [&str; 5] = [
     "countdown.yaml",
     "countdown-dense.yaml",
+    "countdown-rejection.yaml",
     "countdown-shaped.yaml",
     "countdown-sft-control.yaml",
 ];
@@ -43,6 +44,18 @@ const SMALL_SFT: [&str; 5] = [
     "stages.rl.sft.batch_size=4",
     "stages.rl.sft.micro_batch_size=4",
     "stages.rl.sft.schedule.warmup_steps=0",
+];
+/// Of a model that has learnt nothing, whatever ends by itself is kept.
+const SMALL_REJECT: [&str; 9] = [
+    "stages.harvest.reject.skip=20",
+    "stages.harvest.reject.steps=1",
+    "stages.harvest.reject.prompts_per_step=3",
+    "stages.harvest.reject.samples=16",
+    "stages.harvest.reject.keep={equation: 0, format: 0}",
+    "stages.again.sft.steps=1",
+    "stages.again.sft.batch_size=4",
+    "stages.again.sft.micro_batch_size=4",
+    "stages.again.sft.schedule.warmup_steps=0",
 ];
 const SHAPED: &str = "rewards.length.schedule.warmup_steps=0";
 
@@ -142,6 +155,9 @@ fn small(experiment: &str) -> Vec<String> {
     }
     if experiment == "countdown-shaped.yaml" {
         set.push(SHAPED);
+    }
+    if experiment == "countdown-rejection.yaml" {
+        set.extend(SMALL_REJECT);
     }
     set.into_iter().map(str::to_owned).collect()
 }

@@ -44,8 +44,9 @@ pub use shaping::{
     Otherwise, ShapingPlan, WeightPoint,
 };
 pub use stage::{
-    AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, Prompts, Reference, Rollouts,
-    SftPlan, StageKind, StageOutline, StagePlan, Truncated, WeightsFrom, ZeroSignal, in_order,
+    AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, LeastPlan, Made, Preference,
+    Prompts, Reference, RejectPlan, Rollouts, SftPlan, StageKind, StageOutline, StagePlan,
+    TextFilterPlan, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 pub use version::{PLAN_VERSION, PlanError, PlanVersion, VocabularySizes};
 
@@ -85,6 +86,12 @@ impl RunPlan {
             None => Some(0),
             Some(id) => self.stages.iter().position(|stage| stage.id == *id),
         }
+    }
+
+    /// The stage that makes the data of an id; `None` where the id is that of a data set, or of nothing.
+    pub fn maker(&self, data: &str) -> Option<&StagePlan> {
+        let makes = |stage: &&StagePlan| stage.kind.outline().makes.is_some();
+        self.stages.iter().filter(makes).find(|stage| stage.id == data)
     }
 
     /// The reward of an id.

@@ -302,8 +302,44 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         })
 }
 
+fn reject() -> impl Strategy<Value = StageKind> {
+    let least = (text(), number()).prop_map(|(reward, at_least)| LeastPlan { reward, at_least });
+    let filter =
+        (any::<bool>(), option::of(any::<usize>()), [option::of(number()), option::of(number())]);
+    let filter =
+        filter.prop_map(|(drop_code_blocks, longest_paragraph, [repetition, similarity])| {
+            TextFilterPlan {
+                drop_code_blocks,
+                longest_paragraph,
+                most_repetition: repetition,
+                most_similarity: similarity,
+            }
+        });
+    let prefer =
+        prop_oneof![Just(Preference::First), Just(Preference::Shortest), Just(Preference::Best)];
+    (
+        (vec(data_ref(), 1..3), vec(text(), 0..3), any::<u64>(), any::<[usize; 3]>()),
+        (sampling(), vec(least, 0..3), filter, prefer),
+    )
+        .prop_map(|((data, rewards, steps, sizes), (sampling, keep, text, prefer))| {
+            let [prompts_per_step, samples, per_prompt] = sizes;
+            StageKind::Reject(RejectPlan {
+                data,
+                rewards,
+                steps,
+                prompts_per_step,
+                samples,
+                sampling,
+                keep,
+                text,
+                per_prompt,
+                prefer,
+            })
+        })
+}
+
 fn stage() -> impl Strategy<Value = StagePlan> {
-    let sft = (data_ref(), any::<u64>(), any::<[usize; 2]>(), optimizer()).prop_map(
+    let sft = (vec(data_ref(), 1..3), any::<u64>(), any::<[usize; 2]>(), optimizer()).prop_map(
         |(data, steps, sizes, optimizer)| {
             let mut plan = SftPlan { data, optimizer, ..testing::sft(steps) };
             [plan.batch_size, plan.micro_batch_size] = sizes;
@@ -312,7 +348,7 @@ fn stage() -> impl Strategy<Value = StagePlan> {
     );
     let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
     let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
-    (text(), weights, prop_oneof![sft, grpo(), evaluate])
+    (text(), weights, prop_oneof![sft, grpo(), reject(), evaluate])
         .prop_map(|(id, weights, kind)| StagePlan { id, weights, kind })
 }
 

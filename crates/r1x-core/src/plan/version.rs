@@ -14,8 +14,9 @@ use super::{RunPlan, TokenizerPlan};
 /// The version that is written. Version 1 had no number; version 2 lists all data sets of a GRPO stage under `data`,
 /// has its loss under `loss`, a reward's plugin under `judged_by` and the origin of a stage's weights, and leaves no key
 /// out. Version 3 keeps the word `gate` for evaluations: a reward has a `condition`, and a mixture of experts says whether
-/// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the tokens that end a sequence.
-/// A prompt is a `text` or `messages`, and a tokenizer says what begins a text and how it writes conversations.
+/// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and
+/// lists the tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`,
+/// and a tokenizer says what begins a text and how it writes conversations.
 pub const PLAN_VERSION: u64 = 3;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
@@ -213,6 +214,7 @@ fn upgrade_from_2(
     plan.insert("version".to_owned(), json!(3));
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);
+    plan.get_mut("stages").into_iter().flat_map(values).for_each(sft_from_2);
     let upgrade = |model: &mut Value| {
         model_from_2(model);
         tokenizer_from_2(model);
@@ -227,6 +229,15 @@ fn upgrade_from_2(
 fn prompt_from_2(data: &mut Value) {
     if let Some(prompt) = data.get_mut("prompt").filter(|prompt| prompt.is_string()) {
         *prompt = json!({ "text": prompt.take() });
+    }
+}
+
+/// Supervised fine-tuning learnt from one data set.
+fn sft_from_2(stage: &mut Value) {
+    let data = stage.pointer_mut("/kind/sft/data");
+    if let Some(data) = data.filter(|data| data.is_object()) {
+        let only = data.take();
+        *data = json!([only]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::PortError;
 use crate::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
+use crate::problem::Problem;
 
 /// Remembers facts, in the order of the calls.
 ///
@@ -20,6 +21,13 @@ pub trait Recorder {
     fn evaluation(&mut self, facts: &EvalFacts) -> Result<(), PortError>;
     /// A checkpoint was written.
     fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError>;
+    /// The worked problems that earlier attempts of the run have made in the stage at a position, in the steps before
+    /// `before_step`: what [`crate::select::worked`] says of the steps that count, in their order. What their prompts were
+    /// made of is not recorded, and may be missing.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError>;
     /// A stage ends; `weights_sha256` is that of its output.
     fn stage_finished(&mut self, facts: &StageFacts, weights_sha256: &str)
     -> Result<(), PortError>;

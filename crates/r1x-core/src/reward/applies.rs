@@ -60,6 +60,7 @@ mod tests {
             prompt: String::new(),
             form: PromptForm::Text,
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns: kind.map(|kind| ("kind".to_owned(), kind.to_owned())).into_iter().collect(),
         }

@@ -19,6 +19,7 @@ pub fn problem(key: &str, prompt: &str) -> Problem {
         prompt: prompt.to_owned(),
         form: PromptForm::Text,
         solution: None,
+        solution_tokens: None,
         answer: None,
         columns: BTreeMap::new(),
     }

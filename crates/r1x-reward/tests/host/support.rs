@@ -93,6 +93,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
             prompt: "the prompt".to_owned(),
             form: PromptForm::Text,
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns,
         },

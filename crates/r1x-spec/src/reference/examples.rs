@@ -371,6 +371,37 @@ stages:
       kl: {coef: 0.001, estimator: k3, refresh_every: 400}",
     },
     Example {
+        path: "stages.ID.reject",
+        text: "
+stages:
+  - id: harvest
+    reject:
+      data: countdown.train
+      skip: 3000
+      limit: 4000
+      rewards: [format, equation]
+      steps: 125
+      prompts_per_step: 32
+      samples: 16
+      sampling: {temperature: 1.0, max_tokens: 32}
+      keep: {equation: 1.0, format: 1.0}
+      drop: {similarity_from: 1.0}
+      per_prompt: 2
+      prefer: shortest
+  - id: again
+    weights: base
+    sft: {data: [harvest.train, countdown.train], steps: 500, batch_size: 64, lr: 3e-3}",
+    },
+    Example {
+        path: "stages.ID.reject.drop",
+        text: "
+extends: countdown-rejection.yaml
+stages:
+  - id: harvest
+    reject:
+      drop: {code_blocks: true, paragraph_above: 2000, repetition_above: 0.5, similarity_from: 0.9}",
+    },
+    Example {
         path: "stages.ID.evaluate",
         text: "
 stages:

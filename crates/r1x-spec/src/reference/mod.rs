@@ -152,7 +152,7 @@ fn map(shape: &Shape, key: &str, section: &Section, sections: &[Section]) -> Str
     let Some((below, record)) = inner(shape) else {
         let Shape::Dict(of) = shape else { return String::new() };
         let Shape::Value(schema) = &**of else { return "a map".to_owned() };
-        return format!("a map from figures to {}", takes::phrase(schema));
+        return format!("a map from names to {}", takes::phrase(schema));
     };
     let path = format!("{}{below}", join(&section.path, key));
     let target = sections.iter().find(|section| section.record == *record);

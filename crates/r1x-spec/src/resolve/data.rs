@@ -200,8 +200,16 @@ impl Resolver<'_, '_> {
         skip: Option<&At<usize>>,
         limit: Option<&At<usize>>,
     ) -> Option<DataRef> {
+        if self.makers.contains(&name.data) {
+            let message =
+                format!("the rows that the stage {} makes are to train on", quoted(&name.data));
+            let help = "a suite asks problems of a data set, which are there before the run";
+            self.error(codes::HELDOUT, name.span, message).help(help);
+            return None;
+        }
         let Some(facts) = self.data.iter().find(|facts| facts.id == name.data) else {
-            let known: Vec<String> = self.data.iter().map(|facts| facts.id.clone()).collect();
+            let sets = self.data.iter().map(|facts| &facts.id);
+            let known: Vec<String> = sets.chain(&self.makers).cloned().collect();
             self.unknown("data set", &name.data, name.span, &known);
             return None;
         };
@@ -238,6 +246,31 @@ impl Resolver<'_, '_> {
         }
         let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
         Some(DataRef { data: name.data.clone(), split: name.split, skip, limit })
+    }
+
+    /// Looks up rows that a stage makes, of which nobody knows how many there will be.
+    fn made_ref(
+        &mut self,
+        name: &At<DataName>,
+        skip: Option<&At<usize>>,
+        limit: Option<&At<usize>>,
+    ) -> Option<DataRef> {
+        let id = &name.data;
+        if name.split == Split::Heldout {
+            let message = format!("the stage {} makes problems to train on only", quoted(id));
+            let help = "name a split of a data set";
+            self.error(codes::HELDOUT, name.span, message).help(help);
+            return None;
+        }
+        if !self.made.iter().any(|made| made.id == *id) {
+            let message =
+                format!("the stage {} makes this data, and has not run by then", quoted(id));
+            let help = "stages run from top to bottom: put it above, and evaluate on data sets";
+            self.error(codes::UNKNOWN_NAME, name.span, message).help(help);
+            return None;
+        }
+        let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
+        Some(DataRef { data: id.clone(), split: name.split, skip, limit })
     }
 
     fn no_problems(&mut self, name: &At<DataName>) {
@@ -284,6 +317,9 @@ impl Resolver<'_, '_> {
         skip: Option<&At<usize>>,
         limit: Option<&At<usize>>,
     ) -> Option<DataRef> {
+        if self.makers.contains(&name.data) {
+            return self.made_ref(name, skip, limit);
+        }
         if name.split == Split::Heldout {
             let message =
                 format!("this stage would train on the held-out problems of `{}`", name.data);

@@ -5,6 +5,7 @@ mod evals;
 mod grant;
 mod judge;
 mod model;
+mod reject;
 mod rewards;
 mod stages;
 mod tokenizer;
@@ -26,6 +27,7 @@ use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, TokenizerKind}
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
 use model::ModelRead;
+use reject::MadeRead;
 
 /// Largest plugin or tokenizer file, bytes.
 const MAX_INPUT_BYTES: u64 = 256 << 20;
@@ -44,6 +46,10 @@ pub(crate) struct Resolver<'r, 'a> {
     inputs: &'r dyn Inputs,
     /// The spec's data sets, with those whose reading failed.
     data: Vec<DataRead>,
+    /// What the stages read so far make.
+    made: Vec<MadeRead>,
+    /// Ids of all stages that make data, in any order.
+    makers: Vec<String>,
     /// The spec's rewards, with those whose reading failed.
     rewards: Vec<RewardFacts>,
     /// Names of the spec's judges.
@@ -90,6 +96,8 @@ impl<'r, 'a> Resolver<'r, 'a> {
             reader,
             inputs,
             data: Vec::new(),
+            made: Vec::new(),
+            makers: Vec::new(),
             rewards: Vec::new(),
             judges: Vec::new(),
             evals: Vec::new(),
@@ -110,6 +118,9 @@ impl<'r, 'a> Resolver<'r, 'a> {
         }
         self.data =
             spec.data.0.iter().map(|(id, data)| self.read_data(id, data.as_ref())).collect();
+        self.makers = spec.stages.as_ref().map(stages::makers).unwrap_or_default();
+        // An id that a data set has too is reported with its stage, and means the data set.
+        self.makers.retain(|id| self.data.iter().all(|data| data.id != *id));
         self.judges = spec.judges.0.iter().map(|(id, _)| id.0.clone()).collect();
         self.rewards = spec
             .rewards

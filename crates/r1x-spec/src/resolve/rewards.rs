@@ -12,7 +12,7 @@ use crate::codes;
 use crate::diagnostic::{all_words, quoted};
 use crate::inputs::DataFacts;
 use crate::read::At;
-use crate::shaping_values::{Between, Weight};
+use crate::shaping_values::{Between, DataNames, Weight};
 use crate::source::Span;
 use crate::spec::{AdvantageSpec, ForSpec, GrpoSpec, RewardSpec, ScheduleSpec};
 use crate::value_types::Name;
@@ -47,7 +47,8 @@ impl Resolver<'_, '_> {
     }
 
     fn applies(&mut self, spec: &At<ForSpec>) -> Option<AppliesPlan> {
-        let known: Vec<String> = self.data.iter().map(|data| data.id.clone()).collect();
+        let sets = self.data.iter().map(|data| &data.id);
+        let known: Vec<String> = sets.chain(&self.makers).cloned().collect();
         if let Some(data) = &spec.data {
             self.check_list(data, "data set");
             let unknown: Vec<&At<Name>> = data.iter().filter(|id| !known.contains(&id.0)).collect();
@@ -173,13 +174,25 @@ impl Resolver<'_, '_> {
     /// Whether the rewards of a stage exist, find their columns, judge its data, have their deciding rewards with them and
     /// weigh anything.
     pub(super) fn check_rewards(&mut self, spec: &GrpoSpec) {
-        self.check_list(&spec.rewards, "reward");
-        let data: Vec<&str> = spec.data.0.iter().map(|name| name.data.as_str()).collect();
-        let listed: Vec<&str> = spec.rewards.iter().map(|id| id.0.as_str()).collect();
-        for id in spec.rewards.iter() {
+        self.check_listed_rewards(&spec.data, &spec.rewards);
+        spec.rewards.iter().for_each(|id| self.check_warm_up(id, *spec.steps));
+        let plans = spec.rewards.iter().map(|id| self.reward(&id.0)?.plan.as_ref());
+        let plans: Option<Vec<&RewardPlan>> = plans.collect();
+        let weightless = |plans: Vec<&RewardPlan>| plans.iter().all(|plan| is_weightless(plan));
+        if plans.filter(|plans| !plans.is_empty()).is_some_and(weightless) {
+            let message = "every reward of this stage has weight 0, so there is nothing to learn";
+            self.error(codes::COUNTS, spec.rewards.span, message.to_owned());
+        }
+    }
+
+    /// Whether the rewards of a stage exist, find their columns, judge its data and have their deciding rewards with them.
+    pub(super) fn check_listed_rewards(&mut self, data: &DataNames, rewards: &At<Vec<At<Name>>>) {
+        self.check_list(rewards, "reward");
+        let data: Vec<&str> = data.0.iter().map(|name| name.data.as_str()).collect();
+        let listed: Vec<&str> = rewards.iter().map(|id| id.0.as_str()).collect();
+        for id in rewards.iter() {
             self.check_reward(&id.0, id.span, &data);
             self.check_decider_is_scored(id, &listed);
-            self.check_warm_up(id, *spec.steps);
         }
         let plans: Option<Vec<&RewardPlan>> =
             listed.iter().map(|id| self.reward(id)?.plan.as_ref()).collect();
@@ -189,15 +202,10 @@ impl Resolver<'_, '_> {
             .filter(|id| !plans.iter().any(|plan| may_judge(plan, id)))
             .map(|&id| id.to_owned())
             .collect();
-        let weightless = plans.iter().all(|plan| is_weightless(plan));
         if let Some(id) = unjudged.first() {
             let message = format!("no reward of this stage judges the data {}", quoted(id));
             let help = "add a reward for it, or widen the `for` of one";
-            self.error(codes::FOR, spec.rewards.span, message).help(help);
-        }
-        if weightless {
-            let message = "every reward of this stage has weight 0, so there is nothing to learn";
-            self.error(codes::COUNTS, spec.rewards.span, message.to_owned());
+            self.error(codes::FOR, rewards.span, message).help(help);
         }
     }
 
@@ -244,16 +252,18 @@ impl Resolver<'_, '_> {
         };
         let mut judges = false;
         for &name in data.iter().filter(|name| may_judge(&plan, name)) {
-            let facts = self.data.iter().find(|facts| facts.id == name);
-            let Some(known) = facts.and_then(|read| read.facts.clone()) else {
+            for origin in self.origins(name) {
+                let facts = self.data.iter().find(|facts| facts.id == origin);
+                let Some(known) = facts.and_then(|read| read.facts.clone()) else {
+                    judges = true;
+                    continue;
+                };
+                if !finds_column(&plan, &known.columns) {
+                    continue;
+                }
                 judges = true;
-                continue;
-            };
-            if !finds_column(&plan, &known.columns) {
-                continue;
+                self.check_columns(id, span, &origin, &plugin.columns, &known);
             }
-            judges = true;
-            self.check_columns(id, span, name, &plugin.columns, &known);
         }
         if !judges {
             self.judges_nothing(id, span, &plan, data);

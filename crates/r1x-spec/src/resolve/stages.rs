@@ -13,6 +13,7 @@ use crate::codes;
 use crate::diagnostic::quoted;
 use crate::lists::IdList;
 use crate::read::At;
+use crate::shaping_values::DataNames;
 use crate::source::Span;
 use crate::spec::{
     EvaluateSpec, GrpoSpec, KlSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
@@ -21,6 +22,13 @@ use crate::value_types::{DataName, Name};
 
 /// What the weights are called that a run begins with.
 const BASE: &str = "base";
+
+/// The ids of the stages that make data.
+pub(super) fn makers(stages: &At<IdList<StageSpec>>) -> Vec<String> {
+    let makes = |stage: &At<StageSpec>| matches!(stage.kind, StageKindSpec::Reject(_));
+    let read = stages.0.iter().filter_map(|(_, stage)| stage.as_ref());
+    read.filter(|stage| makes(stage)).map(|stage| stage.id.0.clone()).collect()
+}
 
 impl Resolver<'_, '_> {
     /// The stages in order, or `None` after reporting.
@@ -50,6 +58,7 @@ impl Resolver<'_, '_> {
         let kind = match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
+            StageKindSpec::Reject(reject) => StageKind::Reject(self.reject(&stage.id, reject)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         };
         Some(StagePlan { id: stage.id.0.clone(), weights: weights?, kind })
@@ -84,12 +93,12 @@ impl Resolver<'_, '_> {
     }
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {
-        let data = self.training_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
-        self.check_solutions(&spec.data);
+        let data = self.mixed_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
+        spec.data.0.iter().for_each(|name| self.check_solutions(name));
         let batch = *spec.batch_size;
         let micro_batch_size =
             self.micro_batch(spec.micro_batch_size.as_ref(), batch, "batch_size", &spec.path);
-        self.check_draws(data.as_slice(), &spec.batch_size, "batch_size");
+        self.check_draws(data.as_deref().unwrap_or_default(), &spec.batch_size, "batch_size");
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let (steps, batch_size) = (*spec.steps, batch);
         Some(SftPlan { data: data?, steps, batch_size, micro_batch_size, optimizer })
@@ -107,7 +116,7 @@ impl Resolver<'_, '_> {
     }
 
     fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
-        let data = self.mixed_data(spec);
+        let data = self.mixed_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_rewards(spec);
         self.check_group(spec);
         let sampling = self.sampling(&spec.sampling);
@@ -162,9 +171,13 @@ impl Resolver<'_, '_> {
     }
 
     /// The problems of a stage, one data set after the other.
-    fn mixed_data(&mut self, spec: &GrpoSpec) -> Option<Vec<DataRef>> {
-        let names = &spec.data.0;
-        let (skip, limit) = (spec.skip.as_ref(), spec.limit.as_ref());
+    pub(super) fn mixed_data(
+        &mut self,
+        names: &DataNames,
+        skip: Option<&At<usize>>,
+        limit: Option<&At<usize>>,
+    ) -> Option<Vec<DataRef>> {
+        let names = &names.0;
         let part = skip.or(limit).filter(|_| names.len() > 1);
         if let Some(part) = part {
             let message = "`skip` and `limit` are about one data set, and this stage has several";

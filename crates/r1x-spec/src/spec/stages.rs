@@ -1,14 +1,16 @@
 //! The keys of stages.
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, CombineOrder, KlEstimator, ScheduleKind, Truncated, ZeroSignal,
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, ScheduleKind, Truncated,
+    ZeroSignal,
 };
 
 use super::ranges::*;
+use crate::lists::Dict;
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, DataNames};
-use crate::value_types::{DataName, Name};
+use crate::value_types::Name;
 
 record! {
     /// One stage.
@@ -30,6 +32,8 @@ one_of! {
         "sft" => Sft(SftSpec),
         /// Group-relative policy optimisation: reinforcement learning from rewards.
         "grpo" => Grpo(GrpoSpec),
+        /// Rejection sampling: completions that pass filters become data for stages below.
+        "reject" => Reject(RejectSpec),
         /// Evaluation and nothing else.
         "evaluate" => Evaluate(EvaluateSpec),
     }
@@ -71,11 +75,12 @@ record! {
 record! {
     /// Supervised fine-tuning on worked solutions.
     pub struct SftSpec {
-        /// The problems, which must have worked solutions: `<data id>.train`.
-        data: DataName => required;
-        /// How many problems are left out from the start of the split. Left out, none are.
+        /// The problems, which must have worked solutions: `<data id>.train`, where the id may be
+        /// that of a stage above that makes data, or a list of such, whose problems are mixed.
+        data: DataNames => required;
+        /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
-        /// How many problems are used after those. Left out, all are.
+        /// How many problems are used after those, for one data set only. Left out, all are.
         limit: usize => optional, COUNT;
         /// The number of optimizer updates.
         steps: u64 => required, COUNT;
@@ -92,7 +97,8 @@ record! {
 record! {
     /// Group-relative policy optimisation (DeepSeekMath, DeepSeek-R1).
     pub struct GrpoSpec {
-        /// The problems, `<data id>.train`, or a list of such data sets, whose problems are mixed.
+        /// The problems, `<data id>.train`, where the id may be that of a stage above that makes data, or a list of
+        /// such, whose problems are mixed.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
@@ -132,6 +138,55 @@ record! {
         /// Whether the prompt of a group is computed once for all its completions in training, as it is in
         /// sampling.
         share_prompts: bool => default(true);
+    }
+}
+
+record! {
+    /// Rejection sampling (DeepSeek-R1): the completions that pass every filter become the worked problems of a data set
+    /// that has the id of the stage.
+    pub struct RejectSpec {
+        /// The problems, `<data id>.train`, where the id may be that of a stage above that makes data, or a list of
+        /// such, whose problems are mixed.
+        data: DataNames => required;
+        /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
+        skip: usize => optional, COUNT;
+        /// How many problems are used after those, for one data set only. Left out, all are.
+        limit: usize => optional, COUNT;
+        /// The ids of the rewards that score every completion.
+        rewards: Vec<At<Name>> => required;
+        /// The number of steps, each of which samples one batch of completions.
+        steps: u64 => required, COUNT;
+        /// The number of prompts in a step.
+        prompts_per_step: usize => required, SIZE;
+        /// The number of completions of each prompt.
+        samples: usize => required, SIZE;
+        /// How completions are sampled.
+        sampling: SamplingSpec => required;
+        /// The least values with which a completion is kept, by the ids of rewards that the stage scores: as they count,
+        /// inside a reward's `clip` and as its `only_if` lets them. Left out, it is kept whatever they are.
+        keep: Dict<f64> => nested;
+        /// What the text of a completion must not be like. A completion that the token limit ended, or without a word, is
+        /// never kept.
+        drop: DropSpec => nested;
+        /// The most completions that are kept of a prompt. Left out, all that pass are.
+        per_prompt: usize => optional, SIZE;
+        /// Which completions of a prompt are kept where more pass than may be.
+        prefer: Preference => default(Preference::First);
+    }
+}
+
+record! {
+    /// What the text of a completion must not be like.
+    pub struct DropSpec {
+        /// Whether completions with a fenced block of code are dropped.
+        code_blocks: bool => default(false);
+        /// The most characters of a paragraph. Left out, paragraphs may be of any length.
+        paragraph_above: usize => optional, COUNT;
+        /// The largest share of runs of four words that occurred before in the completion. Left out, there is none.
+        repetition_above: f64 => optional, SHARE;
+        /// The similarity to a completion that is kept of the prompt already, from which on a completion is dropped: shared
+        /// runs of four words over all of both. 1 drops what another one says word for word. Left out, nothing is compared.
+        similarity_from: f64 => optional, Range::above(0.0).to(1.0);
     }
 }
 

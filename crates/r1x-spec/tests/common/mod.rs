@@ -20,8 +20,13 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 4] =
-    ["countdown", "countdown-dense", "countdown-sft-control", "countdown-shaped"];
+pub const EXPERIMENTS: [&str; 5] = [
+    "countdown",
+    "countdown-dense",
+    "countdown-rejection",
+    "countdown-sft-control",
+    "countdown-shaped",
+];
 
 /// Files in memory.
 #[derive(Clone, Default)]

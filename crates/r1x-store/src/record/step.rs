@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use r1x_core::select::Verdict;
+
 use super::*;
 
 /// How long the parts of a step took.
@@ -31,10 +33,19 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
     if !references.is_empty() && references.len() != facts.groups.len() {
         return Some(format!("{} groups, {} with reference", facts.groups.len(), references.len()));
     }
+    let verdicts = &facts.verdicts;
+    if !verdicts.is_empty() && verdicts.len() != facts.groups.len() {
+        return Some(format!("{} groups, {} with verdicts", facts.groups.len(), verdicts.len()));
+    }
     for (g, group) in facts.groups.iter().enumerate() {
         let rollouts = &group.group.rollouts;
-        if group.advantages.len() != rollouts.len() {
-            return Some(format!("group {g}: one advantage per rollout is needed"));
+        // Nobody learns from the rollouts of a stage that makes data.
+        let credited = if verdicts.is_empty() { rollouts.len() } else { 0 };
+        if group.advantages.len() != credited {
+            return Some(format!("group {g}: {credited} advantages are needed"));
+        }
+        if verdicts.get(g).is_some_and(|group| group.len() != rollouts.len()) {
+            return Some(format!("group {g}: one verdict per rollout is needed"));
         }
         if references.get(g).is_some_and(|group| group.len() != rollouts.len()) {
             return Some(format!("group {g}: one reference per rollout is needed"));
@@ -100,6 +111,7 @@ pub(crate) async fn step(
     tx.insert_rows(rows.groups).await?;
     tx.insert_rows(rows.rollouts).await?;
     tx.insert_rows(rows.payloads).await?;
+    tx.insert_rows(rows.selections).await?;
     tx.insert_rows(rows.rewards).await
 }
 
@@ -136,6 +148,13 @@ async fn metrics(tx: &mut Tx<'_>, step: &StepRecord) -> Result<(), StoreError> {
     tx.insert_rows(rows).await
 }
 
+/// What a step says of a rollout beside the rollout itself.
+struct Beside<'a> {
+    reference: Option<&'a [f32]>,
+    advantage: Option<f64>,
+    verdict: Option<&'a Verdict>,
+}
+
 /// The rows of a step's groups, gathered before they are inserted.
 struct StepRows<'a> {
     step: &'a StepRecord,
@@ -145,6 +164,7 @@ struct StepRows<'a> {
     groups: Rows,
     rollouts: Rows,
     payloads: Rows,
+    selections: Rows,
     rewards: Rows,
 }
 
@@ -170,6 +190,7 @@ impl<'a> StepRows<'a> {
             payloads: Rows::new(
                 "INSERT INTO rollout_payload (rollout_id, text, token_ids, logp, ref_logp, entropy)",
             ),
+            selections: Rows::new("INSERT INTO selection (rollout_id, dropped_by)"),
             rewards: Rows::new(
                 "INSERT INTO reward (rollout_id, key_id, value, status, parts, info, clipped, gate, counted, \
                  weight, normalized)",
@@ -193,7 +214,13 @@ impl<'a> StepRows<'a> {
             // NULL where the reference was not asked, as without one.
             let reference = reference.filter(|logprobs| !logprobs.is_empty());
             let advantage = group.advantages.get(s).copied();
-            self.rollout([g, s], rollout, reference.map(Vec::as_slice), advantage, prompt_id);
+            let verdict = step.facts.verdicts.get(g).and_then(|group| group.get(s));
+            if let Some(verdict) = verdict {
+                let dropped_by = verdict.dropped_by().map(str::to_owned);
+                self.selections.push([self.next_rollout.into(), dropped_by.into()]);
+            }
+            let of = Beside { reference: reference.map(Vec::as_slice), advantage, verdict };
+            self.rollout([g, s], rollout, of, prompt_id);
         }
     }
 
@@ -201,8 +228,7 @@ impl<'a> StepRows<'a> {
         &mut self,
         [g, s]: [usize; 2],
         rollout: &RewardedRollout,
-        reference: Option<&[f32]>,
-        advantage: Option<f64>,
+        Beside { reference, advantage, verdict }: Beside<'_>,
         prompt_id: i64,
     ) {
         let id = self.next_rollout;
@@ -229,6 +255,9 @@ impl<'a> StepRows<'a> {
             rollout.unclipped.into(),
         ]);
         let RecordPlan { text, tokens, logprobs } = *self.record;
+        // What is kept is the data that the stage makes, so it is recorded whatever else is.
+        let kept = verdict == Some(&Verdict::Kept);
+        let (text, tokens) = (text || kept, tokens || kept);
         if text || tokens || logprobs {
             self.payloads.push([
                 id.into(),

@@ -224,15 +224,15 @@ impl Store {
                 limit_ms: query.time_limit.as_millis().try_into().unwrap_or(u64::MAX),
             },
             Some(1 | 18 | 20 | 25) => {
-                let hint = self.query_hint(&detail);
+                let hint = self.query_hint(query.text, &detail);
                 StoreError::Query { detail, hint }
             }
             _ => StoreError::from_sqlx(self.path(), error),
         }
     }
 
-    /// What somebody who misspelled a table or a column may have meant.
-    fn query_hint(&self, detail: &str) -> String {
+    /// What somebody who misspelled a table or a column of a query may have meant.
+    fn query_hint(&self, text: &str, detail: &str) -> String {
         let tables = self.tables().unwrap_or_default();
         let nearest = |wrong: &str, names: &mut dyn Iterator<Item = &String>| {
             names
@@ -253,8 +253,19 @@ impl Store {
         }
         if let Some(wrong) = detail.strip_prefix("no such column: ") {
             let wrong = wrong.rsplit('.').next().unwrap_or(wrong);
-            let meant = nearest(wrong, &mut tables.iter().flat_map(|table| &table.columns));
-            return format!("{meant}`PRAGMA table_info(NAME)` lists the columns of a view");
+            // A column that another table has is not meant here.
+            let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let asked = tables.iter().filter(|table| words.contains(&table.name.as_str()));
+            let asked: Vec<_> = asked.collect();
+            let meant = nearest(wrong, &mut asked.iter().flat_map(|table| &table.columns));
+            let columns = asked.iter().map(|table| {
+                format!("{} has the columns {}", table.name, table.columns.join(", "))
+            });
+            let columns: Vec<String> = columns.collect();
+            return match columns.as_slice() {
+                [] => "`PRAGMA table_info(NAME)` lists the columns of a view".to_owned(),
+                some => format!("{meant}{}", some.join("; ")),
+            };
         }
         if detail.starts_with("no such function: ") {
             return "`SELECT DISTINCT name FROM pragma_function_list` lists those there are".into();

@@ -104,6 +104,7 @@ pub fn problem(index: u64) -> Problem {
         prompt: format!("numbers 1 2 {index} target 7 ="),
         form: PromptForm::Text,
         solution: index.is_multiple_of(2).then(|| format!("1 + 2 = {index}")),
+        solution_tokens: None,
         answer: Some("7".into()),
         columns: [
             ("nums".to_owned(), format!("[1,2,{index}]")),
@@ -184,6 +185,7 @@ pub fn step_facts(stage: usize, step: u64, groups: Vec<CreditedGroup>) -> StepFa
         },
         reference_logprobs: Vec::new(),
         groups,
+        verdicts: Vec::new(),
         metrics: vec![
             ("loss".into(), 0.5 + step as f64),
             ("lr".into(), 1e-3),

@@ -3,6 +3,7 @@
 mod displaced;
 mod errors;
 mod fixtures;
+mod made;
 mod many;
 mod opening;
 mod packing;

@@ -35,6 +35,8 @@ fn components_of_an_older_store_are_read_as_they_are() {
     drop(run_of_steps(&place.write(), 1));
     let equation = plugin("equation", 1.0);
     for statement in [
+        "DROP VIEW v_selections",
+        "DROP TABLE selection",
         "DROP VIEW v_checkpoints",
         "CREATE VIEW v_checkpoints AS SELECT 1",
         "ALTER TABLE checkpoint DROP COLUMN state_sha256",

@@ -374,7 +374,7 @@ fn facts_that_do_not_fit_are_refused_whole() {
     let mut cases = Vec::new();
     let mut facts = grpo_step(1, 1);
     facts.groups[0].advantages.pop();
-    cases.push((facts, "one advantage per rollout"));
+    cases.push((facts, "2 advantages are needed"));
     let mut facts = grpo_step(1, 1);
     facts.groups[1].group.rollouts[0].outcomes.pop();
     cases.push((facts, "one outcome and term per reward"));

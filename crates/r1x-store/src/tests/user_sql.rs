@@ -92,6 +92,15 @@ fn mistakes_are_explained() {
     };
     assert!(told("SELECT * FROM v_rollout").contains("did you mean `v_rollouts`? views are "));
     assert!(told("SELECT metrik FROM v_metrics").contains("did you mean `metric`?"));
+    // Other tables have a column of this name.
+    let said = told("SELECT value FROM v_metrics WHERE name = 'loss'");
+    assert!(!said.contains("did you mean `name`?"), "{said}");
+    assert!(
+        said.contains(
+            "v_metrics has the columns run_id, run, stage_idx, stage, step, metric, value"
+        ),
+        "{said}"
+    );
     assert!(told("SELEC 1").contains("SELEC is not a query"));
     assert!(told("SELECT (").contains("the query fails"));
     let names: Vec<String> = store.tables().unwrap().into_iter().map(|table| table.name).collect();

@@ -16,14 +16,14 @@ use crate::error::TrainError;
 use crate::finite::{self, Guard};
 use crate::metrics::{mean, share};
 use crate::ports::Ports;
-use crate::rollout::{Sampler, encode_prompt, rewarded_groups};
+use crate::rollout::{Draws, encode_prompt, rewarded_groups};
 
 /// Problems that are sampled and graded together; bounds the memory of the key-value cache and of plugins.
 const CHUNK_PROBLEMS: usize = 256;
 
 /// When an evaluation happens.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment<'a> {
+pub(crate) struct EvalMoment<'a> {
     /// Position of the stage; `None` before the first.
     pub(crate) stage: Option<usize>,
     /// `start`, or the id of the stage.
@@ -83,14 +83,14 @@ pub(crate) fn evaluate(
     run: &RunPlan,
     suite: &EvalPlan,
     ports: &mut Ports<'_>,
-    moment: Moment<'_>,
+    moment: EvalMoment<'_>,
 ) -> Result<EvalFacts, PortError> {
     let place = suite_place(&suite.id);
     let grades = grades(run, suite, &place)?;
     let combination = unweighted(&grades, &place)?;
     let problems: Vec<&Problem> = limited(ports.problems, &suite.data, &place)?.iter().collect();
     let guard = Guard { place: &place, at: finite::Moment::Evaluation };
-    let sampler = Sampler {
+    let draws = Draws {
         samples: suite.samples,
         sampling: &suite.sampling,
         stream: Rng::new(run.seed).stream("evaluation").named(&suite.id),
@@ -99,7 +99,7 @@ pub(crate) fn evaluate(
     let mut items = Vec::with_capacity(problems.len());
     for (chunk, problems) in problems.chunks(CHUNK_PROBLEMS).enumerate() {
         let first = (chunk * CHUNK_PROBLEMS) as u64;
-        for group in rewarded_groups(ports, sampler, problems, first, &combination)? {
+        for group in rewarded_groups(ports, draws, problems, first, &combination)? {
             let samples = group.rollouts.into_iter();
             let samples = samples.map(|rollout| graded(rollout, suite.threshold)).collect();
             items.push((group.problem, samples));

@@ -11,15 +11,15 @@ use r1x_core::{
     TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, Training, check_batch, reward_by_id, stage_place};
+use super::{StepPlace, SteppedStage, check_batch, rewards_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
-use crate::draw::{ProblemStream, each, limited};
+use crate::draw::{ProblemStream, each, mixed};
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::{PackedRollout, pack, split};
 use crate::ports::Ports;
-use crate::rollout::{Sampler, check_shape, encode_prompt, rewarded_groups};
+use crate::rollout::{Draws, check_shape, encode_prompt, rewarded_groups};
 
 /// A GRPO stage in progress.
 pub(crate) struct GrpoStage<'a> {
@@ -42,17 +42,13 @@ impl<'a> GrpoStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let mut problems = Vec::new();
-        for data in &plan.data {
-            problems.extend(limited(source, data, &place)?);
-        }
-        check_batch(&place, &plan.data, problems.len(), plan.prompts_per_step)?;
-        let rewards = plan.rewards.iter().map(|reward| reward_by_id(run, reward, &place));
+        let problems = mixed(source, &plan.data, &place)?;
+        check_batch(&place, run, &plan.data, problems.len(), plan.prompts_per_step)?;
         let rng = Rng::new(run.seed);
         Ok(Self {
             plan,
             source,
-            rewards: rewards.collect::<Result<_, _>>()?,
+            rewards: rewards_by_id(run, &plan.rewards, &place)?,
             draw: ProblemStream::new(problems, rng.stream("problems").named(id)),
             sampling: rng.stream("sampling").named(id),
             packing: rng.stream("packing").named(id),
@@ -68,8 +64,8 @@ impl<'a> GrpoStage<'a> {
         Guard { place: &self.place, at: Moment::Step(step) }
     }
 
-    fn sampler(&self, step: u64) -> Sampler<'_> {
-        Sampler {
+    fn draws(&self, step: u64) -> Draws<'_> {
+        Draws {
             samples: self.plan.group_size,
             sampling: &self.plan.sampling,
             stream: self.sampling,
@@ -171,7 +167,7 @@ impl<'a> GrpoStage<'a> {
     }
 }
 
-impl Training for GrpoStage<'_> {
+impl SteppedStage for GrpoStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
     }
@@ -195,7 +191,7 @@ impl Training for GrpoStage<'_> {
         let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
         let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
         let rewarded =
-            rewarded_groups(ports, self.sampler(at.step), &problems, at.drawn, &combination)?;
+            rewarded_groups(ports, self.draws(at.step), &problems, at.drawn, &combination)?;
         let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
@@ -212,6 +208,7 @@ impl Training for GrpoStage<'_> {
             step: at.step,
             rewards,
             groups: credited,
+            verdicts: Vec::new(),
         })
     }
 }

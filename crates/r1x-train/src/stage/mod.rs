@@ -1,10 +1,11 @@
-//! The kinds of stage: supervised fine-tuning, GRPO, evaluation.
+//! The kinds of stage: supervised fine-tuning, GRPO, rejection sampling, evaluation.
 //!
-//! A training stage says how to begin and how to do one step; everything between steps (recording, evaluations,
+//! A stage that goes in steps says how to begin and how to do one step; everything between steps (recording, evaluations,
 //! checkpoints, stopping) is alike for all and lives in `run.rs`.
 
 pub(crate) mod evaluate;
 pub(crate) mod grpo;
+pub(crate) mod reject;
 pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
@@ -13,8 +14,8 @@ use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts};
 use crate::error::TrainError;
 use crate::ports::Ports;
 
-/// A stage that changes the policy step by step. How many steps it has and what they draw is in its outline.
-pub(crate) trait Training {
+/// A stage that does something step by step. How many steps it has and what they draw is in its outline.
+pub(crate) trait SteppedStage {
     /// The different problems that its steps will draw.
     fn ahead(&mut self) -> Vec<&Problem>;
     /// Finds out before the run what would make a later step fail: every problem the stage will draw.
@@ -39,17 +40,20 @@ pub(crate) struct StepPlace {
     pub(crate) drawn: u64,
 }
 
-/// The training behind a stage; `None` for a stage that only evaluates. The table of the kinds of stage: a new kind is
+/// What goes in steps behind a stage; `None` for a stage that only evaluates. The table of the kinds of stage: a new kind is
 /// a file beside this one and a row here.
-pub(crate) fn training<'a>(
+pub(crate) fn stepped<'a>(
     run: &'a RunPlan,
     stage: &'a StagePlan,
     source: &'a dyn ProblemSource,
-) -> Result<Option<Box<dyn Training + 'a>>, PortError> {
+) -> Result<Option<Box<dyn SteppedStage + 'a>>, PortError> {
     Ok(match &stage.kind {
         StageKind::Sft(plan) => Some(Box::new(sft::SftStage::new(run, &stage.id, plan, source)?)),
         StageKind::Grpo(plan) => {
             Some(Box::new(grpo::GrpoStage::new(run, &stage.id, plan, source)?))
+        }
+        StageKind::Reject(plan) => {
+            Some(Box::new(reject::RejectStage::new(run, &stage.id, plan, source)?))
         }
         StageKind::Evaluate(_) => None,
     })
@@ -72,14 +76,21 @@ pub(crate) fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<Rewar
     })
 }
 
-/// An error unless the data holds at least one batch of different problems.
+/// The rewards of these ids, in order.
+fn rewards_by_id(run: &RunPlan, ids: &[String], place: &str) -> Result<Vec<RewardPlan>, PortError> {
+    ids.iter().map(|id| reward_by_id(run, id, place)).collect()
+}
+
+/// An error unless the data holds at least one batch of different problems. How many rows a stage makes nobody knows
+/// before it has made them, and a run that has come so far goes on: where there are few, a batch goes through them again.
 fn check_batch(
     place: &str,
+    run: &RunPlan,
     data: &[DataRef],
     available: usize,
     needed: usize,
 ) -> Result<(), PortError> {
-    if available >= needed {
+    if available >= needed || data.iter().any(|one| run.maker(&one.data).is_some()) {
         return Ok(());
     }
     let name = |one: &DataRef| format!("`{}.{}`", one.data, one.split.as_str());

@@ -9,8 +9,8 @@ use r1x_core::{
     Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, Training, stage_place};
-use crate::draw::{ProblemStream, each, limited};
+use super::{StepPlace, SteppedStage, check_batch, stage_place};
+use crate::draw::{ProblemStream, each, mixed};
 use crate::error::TrainError;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -34,34 +34,36 @@ impl<'a> SftStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let problems = limited(source, &plan.data, &place)?;
-        super::check_batch(
-            &place,
-            std::slice::from_ref(&plan.data),
-            problems.len(),
-            plan.batch_size,
-        )?;
+        let problems = mixed(source, &plan.data, &place)?;
+        check_batch(&place, run, &plan.data, problems.len(), plan.batch_size)?;
         let stream = Rng::new(run.seed).stream("problems").named(id);
         Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
     /// A worked problem as a training sequence: the loss falls on the solution, without the beginning that the prompt
-    /// gives, and on the end-of-sequence token.
+    /// gives, and on the end-of-sequence token. What a model of the run wrote is learnt from as it was sampled.
     fn example(
         &self,
         encoder: &dyn Encoder,
         problem: &Problem,
     ) -> Result<TrainingSequence, PortError> {
         let (place, origin) = (self.place.clone(), || self.source.origin(problem));
-        let Some(solution) = &problem.solution else {
-            let data = self.plan.data.data.clone();
+        if problem.solution.is_none() && problem.solution_tokens.is_none() {
+            let data = problem.data.clone();
             return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
-        };
+        }
         let mut tokens = prompt_tokens(encoder, self.source, problem, &place)?;
         let prompt_len = tokens.len();
-        let written = encoder.encode(problem.continued(solution));
-        tokens.extend(written.map_err(|error| of_problem(error, self.source, problem, &place))?);
-        tokens.push(encoder.eos());
+        match (&problem.solution_tokens, &problem.solution) {
+            (Some(sampled), _) => tokens.extend(sampled),
+            (None, solution) => {
+                let solution = problem.continued(solution.as_deref().unwrap_or_default());
+                let written = encoder.encode(solution);
+                let told = |error| of_problem(error, self.source, problem, &place);
+                tokens.extend(written.map_err(told)?);
+                tokens.push(encoder.eos());
+            }
+        }
         let context = encoder.context_length();
         if tokens.len() > context {
             let (problem, tokens) = (origin(), tokens.len());
@@ -76,7 +78,7 @@ impl<'a> SftStage<'a> {
     }
 }
 
-impl Training for SftStage<'_> {
+impl SteppedStage for SftStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
         self.draw.ahead(self.plan.steps, self.plan.batch_size)
     }
@@ -121,6 +123,7 @@ impl Training for SftStage<'_> {
             step: at.step,
             rewards: Vec::new(),
             groups: Vec::new(),
+            verdicts: Vec::new(),
             reference_logprobs: Vec::new(),
             metrics: metrics::of_sft_step(&updates, optimizer.lr, epoch),
         })

@@ -56,10 +56,10 @@ fn data_sets_that_are_empty_or_smaller_than_a_batch() {
 #[test]
 fn a_limit_counts_as_the_size_of_the_data_set() {
     let mut sft = sft_plan(3);
-    sft.data.limit = Some(4);
+    sft.data[0].limit = Some(4);
     let finished = World::default().run(&run_plan(vec![sft_stage(sft.clone())]));
     assert_eq!(finished.curve("epoch"), vec![1.0, 2.0, 3.0]);
-    sft.data.limit = Some(2);
+    sft.data[0].limit = Some(2);
     let error = refused(World::default(), &run_plan(vec![sft_stage(sft)]));
     assert_error(&error, Boundary::Data, &["`digits.train` offers 2 problems"]);
 }

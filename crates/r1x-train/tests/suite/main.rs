@@ -14,6 +14,7 @@ mod place;
 mod places;
 mod reference;
 mod rehearsal;
+mod reject;
 mod resume;
 mod shaping;
 mod support;

@@ -4,7 +4,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use r1x_core::plan::{EvaluatePlan, GrpoPlan, RunPlan, SftPlan, StageKind};
+use r1x_core::plan::{EvaluatePlan, GrpoPlan, RejectPlan, RunPlan, SftPlan, StageKind};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_train::check_cursor;
@@ -16,8 +16,11 @@ fn kind() -> impl Strategy<Value = StageKind> {
     let grpo = (0..4_u64, 1..5_usize, 1..3_usize).prop_map(|(steps, prompts_per_step, epochs)| {
         StageKind::Grpo(GrpoPlan { prompts_per_step, epochs, ..testing::grpo(steps) })
     });
+    let reject = (0..4_u64, 1..5_usize).prop_map(|(steps, prompts_per_step)| {
+        StageKind::Reject(RejectPlan { prompts_per_step, ..testing::reject(steps) })
+    });
     let evaluate = Just(StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }));
-    prop_oneof![sft, grpo, evaluate]
+    prop_oneof![sft, grpo, reject, evaluate]
 }
 
 /// A run whose stages are called `0`, `1` and so on.
@@ -35,6 +38,7 @@ fn places(plan: &RunPlan) -> Vec<Cursor> {
         let (steps, draws) = match &stage.kind {
             StageKind::Sft(sft) => (sft.steps, sft.batch_size),
             StageKind::Grpo(grpo) => (grpo.steps, grpo.prompts_per_step),
+            StageKind::Reject(reject) => (reject.steps, reject.prompts_per_step),
             StageKind::Evaluate(_) => (0, 0),
         };
         let mut cursor = Cursor::at(&stage.id, 0, 0);

@@ -3,14 +3,16 @@
 use std::rc::Rc;
 
 use r1x_core::CheckpointKind;
-use r1x_core::plan::{EvalWhen, RunPlan, StageKind, StagePlan, WeightsFrom};
+use r1x_core::plan::{
+    EvalWhen, GrpoPlan, RejectPlan, RunPlan, SftPlan, StageKind, StagePlan, WeightsFrom,
+};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_train::RunOutcome;
 
 use crate::support::{
     Checkpoints, Fact, TablePolicy, World, eval_plan, evaluate_stage, finish, grpo_plan,
-    grpo_stage, run_plan, sft_plan, sft_stage,
+    grpo_stage, reject_plan, reject_stage, run_plan, sft_plan, sft_stage,
 };
 
 /// Supervised, then reinforced with a reference that is refreshed, evaluated at all times.
@@ -58,8 +60,18 @@ fn resume(
     name: &str,
     stop_after: u64,
 ) -> crate::support::Finished {
+    resume_after(plan, checkpoints, name, (stop_after, Vec::new()))
+}
+
+/// Goes on from a checkpoint with what earlier attempts have left.
+fn resume_after(
+    plan: &RunPlan,
+    checkpoints: &Checkpoints,
+    name: &str,
+    (stop_after, earlier): (u64, Vec<Fact>),
+) -> crate::support::Finished {
     let (policy, from) = TablePolicy::restored(checkpoints, name);
-    World { policy, from, stop_after, ..World::default() }.run(plan)
+    World { policy, from, stop_after, earlier, ..World::default() }.run(plan)
 }
 
 #[test]
@@ -162,6 +174,43 @@ fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
             assert_eq!(second.outcome, Ok(RunOutcome::Done));
             facts.extend(lasting(&second.facts));
         }
+        assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
+    }
+}
+
+/// Supervised; what that model gets right; supervised from the beginning on it and reinforced on its prompts.
+fn harvesting_plan() -> RunPlan {
+    let harvest = || testing::data_ref("harvest");
+    let reject = RejectPlan { per_prompt: 3, ..reject_plan(4) };
+    let again = SftPlan { data: vec![harvest()], ..sft_plan(4) };
+    let grpo = GrpoPlan { data: vec![harvest()], ..grpo_plan(3) };
+    let kind = StageKind::Sft(again);
+    let mut plan = run_plan(vec![
+        sft_stage(sft_plan(20)),
+        reject_stage(reject),
+        testing::stage("again", kind),
+        grpo_stage(grpo),
+    ]);
+    plan.stages[2].weights = WeightsFrom::Base;
+    plan.checkpoints.every = Some(2);
+    plan
+}
+
+#[test]
+fn a_run_that_makes_data_interrupted_anywhere_leaves_the_same_facts() {
+    let plan = harvesting_plan();
+    let whole = finish(&plan);
+    for stop_after in 19..=30 {
+        let first = World { stop_after, ..World::default() }.run(&plan);
+        let Ok(RunOutcome::Interrupted { .. }) = first.outcome else {
+            panic!("not interrupted after {stop_after}: {:?}", first.outcome);
+        };
+        let name = last_checkpoint(&first.facts);
+        let earlier = (u64::MAX, first.facts.clone());
+        let second = resume_after(&plan, &first.policy.checkpoints, &name, earlier);
+        assert_eq!(second.outcome, Ok(RunOutcome::Done));
+        let mut facts = lasting(&first.facts);
+        facts.extend(lasting(&second.facts));
         assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
     }
 }

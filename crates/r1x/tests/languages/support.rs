@@ -99,6 +99,7 @@ pub fn group(completions: &[&str]) -> RolloutGroup {
             prompt: "prompt".to_owned(),
             form: PromptForm::Text,
             solution: None,
+            solution_tokens: None,
             answer: None,
             columns: BTreeMap::from([("nums".to_owned(), "[1, 2]".to_owned())]),
         },

@@ -57,6 +57,33 @@ evals:
 checkpoints: {every: 10, keep: 2}
 "#;
 
+/// An experiment whose last stage learns from what the stage above it kept.
+const HARVEST_SPEC: &str = r#"
+extends: small.yaml
+name: harvest
+stages:
+  - id: rl
+    grpo: null
+    evaluate: {evals: [heldout]}
+  - id: harvest
+    reject:
+      data: sums.train
+      skip: 100
+      rewards: [format, equation]
+      steps: 13
+      prompts_per_step: 6
+      samples: 8
+      sampling: {temperature: 1.0, max_tokens: 16}
+      keep: {equation: 0}
+      per_prompt: 3
+  - id: again
+    weights: base
+    sft: {data: [harvest.train, sums.train], steps: 8, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+"#;
+
+/// The file of an experiment in which a stage makes data.
+pub const HARVEST: &str = "harvest.yaml";
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -72,6 +99,13 @@ impl Bench {
         }
         std::fs::write(folder.path().join("small.yaml"), SPEC).unwrap();
         Self { folder }
+    }
+
+    /// With a second experiment, [`HARVEST`].
+    pub fn with_harvest() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(HARVEST), HARVEST_SPEC).unwrap();
+        bench
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

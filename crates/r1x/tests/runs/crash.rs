@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, text};
+use super::bench::{Bench, HARVEST, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ fn kill(bench: &Bench, arguments: &[&str], when: When, cut: u64) {
 }
 
 /// Goes on with what is there, or begins: the digest at the end.
-fn finish(bench: &Bench) -> String {
+fn finish(bench: &Bench, spec: &str) -> String {
     let resumed = bench.output(&["resume", "--redo-steps", "--json"]);
     let told = text(&resumed.stderr);
     let output = match resumed.status.code() {
@@ -79,7 +79,7 @@ fn finish(bench: &Bench) -> String {
                 told.contains("there is no") || told.contains("has no checkpoint yet"),
                 "{told}"
             );
-            bench.output(&["run", "small.yaml", "--json"])
+            bench.output(&["run", spec, "--json"])
         }
     };
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -115,6 +115,27 @@ fn a_killed_run_goes_on_to_the_digest_of_an_undisturbed_one() {
         if begun.is_empty() {
             kill(&bench, &run, second, cut);
         }
-        assert_eq!(finish(&bench), whole, "{first:?}, {second:?}, {cut} hundredths cut");
+        assert_eq!(
+            finish(&bench, "small.yaml"),
+            whole,
+            "{first:?}, {second:?}, {cut} hundredths cut"
+        );
+    }
+}
+
+/// The stage that makes data begins after 6 checkpoints, and the one that learns from it after 13.
+#[test]
+fn a_run_killed_while_data_is_made_or_learnt_from_goes_on_to_its_digest() {
+    let run = ["run", HARVEST, "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::with_harvest();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(8, 2), (11, 3), (15, 1)] {
+        let bench = Bench::with_harvest();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, HARVEST), whole, "killed at {first}, then at {second}");
     }
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod crash;
 mod foreign;
+mod harvest;
 mod interrupt;
 mod limits;
 mod looks;

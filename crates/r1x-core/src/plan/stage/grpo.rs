@@ -63,6 +63,7 @@ impl GrpoPlan {
                 prompts: if self.share_prompts { Prompts::Shared } else { Prompts::Repeated },
                 reference,
             }),
+            makes: None,
             remarks: vec![("loss", self.divisor())],
         }
     }

@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 mod evaluate;
 mod grpo;
 mod outline;
+mod reject;
 mod sft;
 
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
-pub use outline::{Learning, Prompts, Reference, Rollouts, StageOutline};
+pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline};
+pub use reject::{LeastPlan, Preference, RejectPlan, TextFilterPlan};
 pub use sft::SftPlan;
 
 /// A stage of a run: its id, its kind with that kind's numbers, and the weights it begins with.
@@ -51,6 +53,8 @@ pub enum StageKind {
     Sft(SftPlan),
     /// Group-relative policy optimisation.
     Grpo(GrpoPlan),
+    /// Rejection sampling.
+    Reject(RejectPlan),
     /// Evaluation only.
     Evaluate(EvaluatePlan),
 }
@@ -61,6 +65,7 @@ impl StageKind {
         match self {
             StageKind::Sft(_) => "sft",
             StageKind::Grpo(_) => "grpo",
+            StageKind::Reject(_) => "reject",
             StageKind::Evaluate(_) => "evaluate",
         }
     }
@@ -70,6 +75,7 @@ impl StageKind {
         match self {
             StageKind::Sft(plan) => plan.outline(),
             StageKind::Grpo(plan) => plan.outline(),
+            StageKind::Reject(plan) => plan.outline(),
             StageKind::Evaluate(plan) => plan.outline(),
         }
     }

@@ -8,11 +8,11 @@ use crate::plan::{DataRef, SamplingPlan};
 /// A stage from outside. The default is a stage that does nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StageOutline<'p> {
-    /// Steps; 0 for a stage that does not train. A step draws problems, and ends with facts that are recorded.
+    /// Steps; 0 for a stage that only evaluates. A step draws problems, and ends with facts that are recorded.
     pub steps: u64,
     /// Problems that each step draws, over all of `data` together.
     pub problems_per_step: usize,
-    /// Where the problems come from, in the order of the spec.
+    /// Where the problems come from, in the order of the spec: data sets of the plan, or stages above that make data.
     pub data: Vec<&'p DataRef>,
     /// Rewards that judge what is sampled, by id.
     pub rewards: &'p [String],
@@ -22,6 +22,9 @@ pub struct StageOutline<'p> {
     pub rollouts: Option<Rollouts<'p>>,
     /// How weights change; `None` when they stay as they are.
     pub learning: Option<Learning>,
+    /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems
+    /// to train on.
+    pub makes: Option<Made>,
     /// What a person should know of the stage beyond its numbers: a word for what it is about, and lines of text.
     pub remarks: Vec<(&'static str, String)>,
 }
@@ -33,6 +36,13 @@ pub struct Rollouts<'p> {
     pub per_problem: usize,
     /// How they are sampled.
     pub sampling: &'p SamplingPlan,
+}
+
+/// The data that a stage makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The most rows that come of a problem. They have its prompt and columns, and a solution that the model wrote.
+    pub most_per_problem: usize,
 }
 
 /// How a stage changes weights.

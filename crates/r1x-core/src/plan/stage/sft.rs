@@ -8,8 +8,8 @@ use crate::plan::{DataRef, OptimizerPlan};
 /// Supervised fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SftPlan {
-    /// Worked solutions.
-    pub data: DataRef,
+    /// Worked problems, at least one data set. A pass over the data meets every problem of all of them once.
+    pub data: Vec<DataRef>,
     /// Optimizer updates.
     pub steps: u64,
     /// Sequences per update.
@@ -25,7 +25,7 @@ impl SftPlan {
         StageOutline {
             steps: self.steps,
             problems_per_step: self.batch_size,
-            data: vec![&self.data],
+            data: self.data.iter().collect(),
             learning: Some(Learning {
                 sequences_per_step: self.batch_size,
                 epochs: 1,

@@ -83,13 +83,18 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         assert!(mixture.normalize_affinities);
         let decided = plan.rewards.iter().filter_map(|reward| reward.shaping.condition.as_ref());
         assert_eq!(decided.filter(|condition| condition.reward == "format").count(), conditions);
-        // Nothing but the two words, the number, the words of models and the kind of prompts was changed.
+        // Nothing but the two words, the number, the words of models, one list and the kind of prompts was changed.
         let written = serde_json::to_string(&plan).unwrap();
         let mut new: Value = serde_json::from_str(&written).unwrap();
         let mixture = new.pointer_mut("/model/feed_forward/moe");
         rename(mixture, "normalize_affinities", "normalize_gate");
         for reward in new.get_mut("rewards").into_iter().flat_map(values) {
             rename(reward.get_mut("shaping"), "condition", "gate");
+        }
+        for stage in new.get_mut("stages").into_iter().flat_map(values) {
+            if let Some(data) = stage.pointer_mut("/kind/sft/data") {
+                *data = data[0].take();
+            }
         }
         new["version"] = json!(2);
         new["data"] = with_bare_prompts(new["data"].take());

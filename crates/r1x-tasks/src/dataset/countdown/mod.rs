@@ -220,6 +220,7 @@ fn finish(
         prompt: prompt.text,
         form: prompt.form,
         solution: Some(solution),
+        solution_tokens: None,
         answer: Some(target.to_string()),
         columns: BTreeMap::from([
             ("nums".to_owned(), format!("[{}]", words(&drawn.numbers, ","))),

@@ -244,6 +244,7 @@ impl<'a> Layout<'a> {
             prompt: prompt.text,
             form: prompt.form,
             solution,
+            solution_tokens: None,
             answer: text(self.answer)?,
             columns,
         })

@@ -6,7 +6,10 @@ mod plans;
 mod policy;
 mod ports;
 
-pub use plans::{eval_plan, evaluate_stage, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
+pub use plans::{
+    eval_plan, evaluate_stage, grpo_plan, grpo_stage, reject_plan, reject_stage, run_plan,
+    sft_plan, sft_stage,
+};
 pub use policy::{Checkpoints, TablePolicy};
 pub use ports::{Fact, FixedProblems, MemoryRecorder, Rules};
 
@@ -52,6 +55,8 @@ pub struct World {
     pub rules: Rules,
     pub problems: FixedProblems,
     pub from: Cursor,
+    /// What earlier attempts of the run have left.
+    pub earlier: Vec<Fact>,
     /// The run is asked to stop once it has recorded so many steps.
     pub stop_after: u64,
     /// It is also asked to stop once it has recorded so many evaluations.
@@ -65,6 +70,7 @@ impl Default for World {
             rules: Rules::default(),
             problems: FixedProblems::digits(),
             from: Cursor::default(),
+            earlier: Vec::new(),
             stop_after: u64::MAX,
             stop_after_evaluations: u64::MAX,
         }
@@ -75,6 +81,7 @@ impl World {
     /// Runs a plan in this world.
     pub fn run(mut self, plan: &RunPlan) -> Finished {
         let mut recorder = MemoryRecorder::default();
+        recorder.earlier = self.earlier;
         let (steps, evaluations) = (recorder.steps(), recorder.evaluations());
         let outcome = run(
             plan,

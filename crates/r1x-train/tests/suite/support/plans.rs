@@ -57,11 +57,30 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
 /// Supervised training in batches of 4.
 pub fn sft_plan(steps: u64) -> SftPlan {
     SftPlan {
-        data: data(),
+        data: vec![data()],
         batch_size: 4,
         micro_batch_size: 2,
         optimizer: optimizer(0.1),
         ..testing::sft(steps)
+    }
+}
+
+/// A stage called `harvest`.
+pub fn reject_stage(plan: RejectPlan) -> StagePlan {
+    testing::stage("harvest", StageKind::Reject(plan))
+}
+
+/// Rejection sampling: 5 prompts × 8 completions of up to 2 tokens, of which the right ones that stop are kept.
+pub fn reject_plan(steps: u64) -> RejectPlan {
+    RejectPlan {
+        data: vec![data()],
+        rewards: vec!["first".to_owned(), "stops".to_owned()],
+        prompts_per_step: 5,
+        samples: 8,
+        sampling: testing::sampling(2),
+        keep: vec![LeastPlan { reward: "first".to_owned(), at_least: 1.0 }],
+        per_prompt: 8,
+        ..testing::reject(steps)
     }
 }
 

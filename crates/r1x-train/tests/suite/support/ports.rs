@@ -1,10 +1,12 @@
 //! Rule rewards, fixed problems and a recorder in memory.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
 use r1x_core::port::{Outcomes, PendingGroups, Scoring};
+use r1x_core::select::worked;
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
     RewardOutcome, RewardStatus, Rewarder, Split, StageFacts, StepFacts, testing,
@@ -23,6 +25,8 @@ pub enum Fact {
 /// Facts in a `Vec`.
 #[derive(Default)]
 pub struct MemoryRecorder {
+    /// What earlier attempts of the run have left.
+    pub earlier: Vec<Fact>,
     pub facts: Vec<Fact>,
     steps: Rc<Cell<u64>>,
     evaluations: Rc<Cell<u64>>,
@@ -61,6 +65,22 @@ impl Recorder for MemoryRecorder {
     fn checkpoint(&mut self, facts: &CheckpointFacts) -> Result<(), PortError> {
         self.facts.push(Fact::Checkpoint(facts.clone()));
         Ok(())
+    }
+
+    fn made(&mut self, stage: usize, before_step: u64) -> Result<Vec<Problem>, PortError> {
+        let mut steps: BTreeMap<u64, Vec<Problem>> = BTreeMap::new();
+        let mut id = String::new();
+        for fact in &self.earlier {
+            match fact {
+                Fact::StageStarted(facts) if facts.index == stage => id.clone_from(&facts.id),
+                // A step that was done again counts as it was done last.
+                Fact::Step(facts) if facts.stage == stage && facts.step < before_step => {
+                    steps.insert(facts.step, worked(&id, &facts.groups, &facts.verdicts));
+                }
+                _ => {}
+            }
+        }
+        Ok(steps.into_values().flatten().collect())
     }
 
     fn stage_finished(&mut self, facts: &StageFacts, weights: &str) -> Result<(), PortError> {

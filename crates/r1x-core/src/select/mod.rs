@@ -1,0 +1,142 @@
+//! Rejection: which completions of a group become worked problems, and which filter dropped each of the others.
+//!
+//! The filters are asked in one order, from what is cheap to tell to what depends on other completions, and the first
+//! that a completion does not pass is its verdict. So the counts of the filters add up to the completions that were
+//! sampled.
+
+mod text;
+
+use crate::plan::{Preference, RejectPlan, TextFilterPlan};
+use crate::problem::Problem;
+use crate::rollout::{CreditedGroup, FinishReason, RewardedGroup, RewardedRollout};
+
+pub use text::{longest_paragraph, repetition, similarity};
+
+/// What became of a completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is a row of the data that the stage makes.
+    Kept,
+    /// A filter dropped it; the filter's name.
+    Dropped(String),
+}
+
+impl Verdict {
+    /// The filter that dropped it; `None` where it was kept.
+    pub fn dropped_by(&self) -> Option<&str> {
+        match self {
+            Verdict::Kept => None,
+            Verdict::Dropped(filter) => Some(filter),
+        }
+    }
+}
+
+/// The filter of completions that the token limit ended.
+const TRUNCATED: &str = "truncated";
+/// The filter of completions without a word.
+const EMPTY: &str = "empty";
+/// The filter of completions that are too much like another one of their prompt.
+const SIMILAR: &str = "similar";
+/// The filter of completions that pass when enough of their prompt were kept.
+const SURPLUS: &str = "surplus";
+
+/// The names of all filters of a plan, in the order in which they are asked.
+pub fn filters(plan: &RejectPlan) -> Vec<String> {
+    let TextFilterPlan { drop_code_blocks, longest_paragraph, most_repetition, most_similarity } =
+        plan.text;
+    let mut names = vec![TRUNCATED.to_owned(), EMPTY.to_owned()];
+    names.extend(plan.keep.iter().map(|least| reward_filter(&least.reward)));
+    let optional = [
+        (drop_code_blocks, text::CODE_BLOCK),
+        (longest_paragraph.is_some(), text::PARAGRAPH),
+        (most_repetition.is_some(), text::REPETITION),
+        (most_similarity.is_some(), SIMILAR),
+    ];
+    names.extend(optional.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned()));
+    names.push(SURPLUS.to_owned());
+    names
+}
+
+fn reward_filter(reward: &str) -> String {
+    format!("reward.{reward}")
+}
+
+/// The verdicts on a group, one per rollout. `earlier` are the texts that were kept of its prompt before.
+pub fn select(plan: &RejectPlan, group: &RewardedGroup, earlier: &[&str]) -> Vec<Verdict> {
+    let alone = |rollout| match dropped_alone(plan, rollout) {
+        None => Verdict::Kept,
+        Some(filter) => Verdict::Dropped(filter),
+    };
+    let mut verdicts: Vec<Verdict> = group.rollouts.iter().map(alone).collect();
+    let mut kept: Vec<&str> = earlier.to_vec();
+    for index in preferred(plan, &group.rollouts) {
+        if verdicts[index] != Verdict::Kept {
+            continue;
+        }
+        let written = group.rollouts[index].rollout.text.as_str();
+        let is_similar = |most: f64| kept.iter().any(|other| similarity(written, other) >= most);
+        if plan.text.most_similarity.is_some_and(is_similar) {
+            verdicts[index] = Verdict::Dropped(SIMILAR.to_owned());
+        } else if kept.len() >= plan.per_prompt {
+            verdicts[index] = Verdict::Dropped(SURPLUS.to_owned());
+        } else {
+            kept.push(written);
+        }
+    }
+    verdicts
+}
+
+/// The filter that drops a completion whatever the others are.
+fn dropped_alone(plan: &RejectPlan, rewarded: &RewardedRollout) -> Option<String> {
+    let rollout = &rewarded.rollout;
+    if rollout.completion.finish == FinishReason::Length {
+        return Some(TRUNCATED.to_owned());
+    }
+    if rollout.text.trim().is_empty() {
+        return Some(EMPTY.to_owned());
+    }
+    for least in &plan.keep {
+        let asked = plan.rewards.iter().position(|reward| *reward == least.reward);
+        let counted = asked.and_then(|index| rewarded.terms.get(index)?.counted);
+        // A completion without a value has not shown that it is good enough.
+        if counted.is_none_or(|value| value < least.at_least) {
+            return Some(reward_filter(&least.reward));
+        }
+    }
+    text::dropped_by(&plan.text, &rollout.text).map(str::to_owned)
+}
+
+/// Positions of the rollouts in the order in which the plan prefers them; equals stay in their order.
+fn preferred(plan: &RejectPlan, rollouts: &[RewardedRollout]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rollouts.len()).collect();
+    match plan.prefer {
+        Preference::First => {}
+        Preference::Shortest => {
+            order.sort_by_key(|&index| rollouts[index].rollout.completion.tokens.len());
+        }
+        Preference::Best => {
+            let total = |index: usize| rollouts[index].total.unwrap_or(f64::NEG_INFINITY);
+            order.sort_by(|&one, &other| total(other).total_cmp(&total(one)));
+        }
+    }
+    order
+}
+
+/// The worked problems that a step adds to the data that its stage makes, in the order of its rollouts.
+pub fn worked(stage: &str, groups: &[CreditedGroup], verdicts: &[Vec<Verdict>]) -> Vec<Problem> {
+    let of_group = |(credited, verdicts): (&CreditedGroup, &Vec<Verdict>)| {
+        let kept = credited.group.rollouts.iter().zip(verdicts);
+        let kept = kept.filter(|(_, verdict)| **verdict == Verdict::Kept);
+        let row = |(rewarded, _): (&RewardedRollout, _)| Problem {
+            data: stage.to_owned(),
+            solution: Some(rewarded.rollout.text.clone()),
+            solution_tokens: Some(rewarded.rollout.completion.tokens.clone()),
+            ..credited.group.problem.clone()
+        };
+        kept.map(row).collect::<Vec<_>>()
+    };
+    groups.iter().zip(verdicts).flat_map(of_group).collect()
+}
+
+#[cfg(test)]
+mod tests;

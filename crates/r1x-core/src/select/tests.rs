@@ -1,0 +1,155 @@
+//! Verdicts on groups, and the filters of texts by value.
+
+use super::*;
+use crate::plan::{LeastPlan, Preference};
+use crate::rollout::{RewardTerm, Rollout};
+use crate::testing;
+
+/// A rollout of so many tokens with a text and the value of the one reward.
+fn rollout(text: &str, tokens: usize, value: Option<f64>) -> RewardedRollout {
+    let term = RewardTerm {
+        clipped: value,
+        condition: None,
+        counted: value,
+        weight: 1.0,
+        normalized: None,
+    };
+    RewardedRollout {
+        rollout: Rollout { text: text.to_owned(), completion: testing::completion(tokens) },
+        outcomes: value.map(testing::outcome).into_iter().collect(),
+        terms: vec![term],
+        unclipped: value,
+        total: value,
+    }
+}
+
+fn group(rollouts: Vec<RewardedRollout>) -> RewardedGroup {
+    RewardedGroup { problem: testing::problem("key", "prompt"), prompt_tokens: vec![1], rollouts }
+}
+
+/// The words of the verdicts, `kept` for one that is kept.
+fn verdicts(plan: &RejectPlan, rollouts: Vec<RewardedRollout>, earlier: &[&str]) -> Vec<String> {
+    let verdicts = select(plan, &group(rollouts), earlier);
+    verdicts.iter().map(|verdict| verdict.dropped_by().unwrap_or("kept").to_owned()).collect()
+}
+
+#[test]
+fn the_first_filter_that_is_not_passed_is_the_verdict() {
+    let plan = RejectPlan {
+        rewards: vec!["style".to_owned(), "reward".to_owned()],
+        keep: vec![LeastPlan { reward: "style".to_owned(), at_least: 0.5 }],
+        ..testing::reject(1)
+    };
+    let mut cut = rollout("```", 3, Some(0.0));
+    cut.rollout.completion.finish = FinishReason::Length;
+    let plan = RejectPlan {
+        text: TextFilterPlan { drop_code_blocks: true, ..TextFilterPlan::default() },
+        ..plan
+    };
+    let rollouts = vec![
+        cut,
+        rollout(" \n", 3, Some(1.0)),
+        rollout("```", 3, Some(0.4)),
+        rollout("a", 3, None),
+        rollout("a\n  ```rust\n", 3, Some(0.5)),
+        rollout("a", 3, Some(0.5)),
+    ];
+    let expected = ["truncated", "empty", "reward.style", "reward.style", "code_block", "kept"];
+    assert_eq!(verdicts(&plan, rollouts, &[]), expected);
+    let names = ["truncated", "empty", "reward.style", "code_block", "surplus"];
+    assert_eq!(filters(&plan), names);
+}
+
+#[test]
+fn a_reward_that_the_stage_does_not_ask_keeps_nothing() {
+    let keep = vec![LeastPlan { reward: "other".to_owned(), at_least: 0.0 }];
+    let plan = RejectPlan { keep, ..testing::reject(1) };
+    assert_eq!(verdicts(&plan, vec![rollout("a", 1, Some(1.0))], &[]), ["reward.other"]);
+}
+
+#[test]
+fn of_many_that_pass_the_preferred_ones_are_kept() {
+    let rollouts = || {
+        vec![
+            rollout("a", 3, Some(1.0)),
+            rollout("b", 1, Some(2.0)),
+            rollout("c", 2, Some(3.0)),
+            rollout("d", 1, Some(2.0)),
+        ]
+    };
+    let plan = |prefer| RejectPlan { prefer, per_prompt: 2, ..testing::reject(1) };
+    let of = |prefer| verdicts(&plan(prefer), rollouts(), &[]);
+    assert_eq!(of(Preference::First), ["kept", "kept", "surplus", "surplus"]);
+    assert_eq!(of(Preference::Shortest), ["surplus", "kept", "surplus", "kept"]);
+    assert_eq!(of(Preference::Best), ["surplus", "kept", "kept", "surplus"]);
+    // What was kept of the prompt before counts.
+    let again = verdicts(&plan(Preference::First), rollouts(), &["x"]);
+    assert_eq!(again, ["kept", "surplus", "surplus", "surplus"]);
+}
+
+#[test]
+fn what_is_like_a_kept_one_is_dropped() {
+    let text = TextFilterPlan { most_similarity: Some(1.0), ..TextFilterPlan::default() };
+    let plan = RejectPlan { text, ..testing::reject(1) };
+    let rollouts = vec![
+        rollout("one two  three", 1, Some(1.0)),
+        rollout("one two three\n", 1, Some(1.0)),
+        rollout("one two four", 1, Some(1.0)),
+        rollout("seen before", 1, Some(1.0)),
+    ];
+    let expected = ["kept", "similar", "kept", "similar"];
+    assert_eq!(verdicts(&plan, rollouts, &["seen before"]), expected);
+}
+
+#[test]
+fn kept_rollouts_are_worked_problems_with_their_tokens() {
+    let group = group(vec![rollout("a", 2, Some(1.0)), rollout("b", 3, Some(1.0))]);
+    let credited = CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
+    let verdicts = vec![vec![Verdict::Dropped("surplus".to_owned()), Verdict::Kept]];
+    let rows = worked("harvest", &[credited], &verdicts);
+    let expected = Problem {
+        data: "harvest".to_owned(),
+        solution: Some("b".to_owned()),
+        solution_tokens: Some(vec![1; 3]),
+        ..testing::problem("key", "prompt")
+    };
+    assert_eq!(rows, [expected]);
+}
+
+#[test]
+fn paragraphs_are_lines_without_an_empty_one_between_them() {
+    for (text, expected) in [
+        ("", 0),
+        ("abc", 3),
+        ("ab\ncd", 5),
+        ("ab\n\ncdef", 4),
+        ("ab\n \t\ncdef\n", 4),
+        ("  ä  \n", 1),
+        ("a\r\nb\r\n\r\nc", 3),
+    ] {
+        assert_eq!(longest_paragraph(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn repetition_is_the_share_of_runs_that_were_there_before() {
+    assert_eq!(repetition("a b c"), 0.0);
+    assert_eq!(repetition("a b c d e f g h"), 0.0);
+    // Seven runs of four, of which `a a a a` comes seven times.
+    assert_eq!(repetition("a a a a a a a a a a"), 6.0 / 7.0);
+    // abab, baba, abab.
+    assert_eq!(repetition("a b a b a b"), 1.0 / 3.0);
+}
+
+#[test]
+fn similarity_is_that_of_sets_of_runs() {
+    assert_eq!(similarity("a b", " a\nb "), 1.0);
+    assert_eq!(similarity("", " "), 1.0);
+    assert_eq!(similarity("a b", "a c"), 0.0);
+    assert_eq!(similarity("", "a"), 0.0);
+    // abcd, bcde against abcd, bcdf: one of three.
+    assert_eq!(similarity("a b c d e", "a b c d f"), 1.0 / 3.0);
+    assert_eq!(similarity("a b c d f", "a b c d e"), 1.0 / 3.0);
+    // A short text has one run, which the longer one does not have.
+    assert_eq!(similarity("a b c", "a b c d"), 0.0);
+}
