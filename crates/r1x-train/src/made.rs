@@ -115,3 +115,37 @@ impl ProblemSource for RunData<'_> {
 pub(crate) fn reads_made_data(plan: &RunPlan, stage: &StagePlan) -> bool {
     stage.kind.outline().data.iter().any(|reference| plan.maker(&reference.data).is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use r1x_core::PromptForm;
+    use r1x_core::plan::StageKind;
+    use r1x_core::testing::{self, ListedProblems};
+
+    use super::*;
+
+    fn kept(data: &str, key: &str) -> Kept {
+        let (data, key) = (data.to_owned(), key.to_owned());
+        Kept { data, key, text: "<think>4".to_owned(), tokens: vec![4, 0] }
+    }
+
+    #[test]
+    fn what_was_kept_answers_the_problem_that_was_asked() {
+        let form = PromptForm::Messages { prefill: "<think>".to_owned() };
+        let asked = Problem { form: form.clone(), ..testing::problem("a", "2 + 2 <think>") };
+        let given = ListedProblems(vec![testing::problem("b", "3"), asked.clone()]);
+        let stage = testing::stage("harvest", StageKind::Reject(testing::reject(1)));
+        let plan = testing::run(vec![stage.clone()]);
+        let mut data = RunData::new(&plan, &given);
+        data.restore(&stage, vec![kept("", "a")]).unwrap();
+        let expected = Problem {
+            data: "harvest".to_owned(),
+            solution: Some("<think>4".to_owned()),
+            solution_tokens: Some(vec![4, 0]),
+            ..asked
+        };
+        assert_eq!(data.problems("harvest", Split::Train).unwrap(), [expected]);
+        let error = data.restore(&stage, vec![kept("", "c")]).unwrap_err();
+        assert!(error.message.contains("stage `harvest`") && error.message.contains("key c"));
+    }
+}

@@ -4,14 +4,15 @@
 //! same words: problems are loaded, plugins and judges wired, every text a step will meet is turned into tokens, and
 //! every reward is asked about rows it will judge. Nothing here writes to the store.
 
-use r1x_core::PortError;
-use r1x_core::plan::RunPlan;
+use r1x_core::plan::{RewardPlan, RunPlan};
 use r1x_core::port::Cursor;
+use r1x_core::{PortError, ProblemSource};
 use r1x_model::ModelEncoder;
 use r1x_reward::WasmRewarder;
 use r1x_store::PluginInput;
 use r1x_tasks::Problems;
 use r1x_train::{Checked, Rehearsal, Unseen};
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::inputs::World;
@@ -22,6 +23,9 @@ use crate::wiring;
 
 /// Below this share, tokens that training never shows are those of any long text.
 const UNSEEN_SHARE: f64 = 1e-3;
+
+/// What opens a thought.
+const THINK: &str = "<think>";
 
 /// What a run begins with.
 pub struct Prepared<'p> {
@@ -64,9 +68,53 @@ pub fn prepare<'p>(
     };
     let mut notices: Vec<Notice> = tolerated.iter().map(Notice::from).collect();
     notices.extend(too_much);
+    notices.extend(opened_twice(plan, world, &problems)?);
     let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
     Ok(Prepared { checked, problems, rewarder, plugins, notices })
+}
+
+/// Rewards that take completions to begin inside of a thought, though the ones they get open it: each would be 0 for
+/// ever.
+fn opened_twice(
+    plan: &RunPlan,
+    world: &World,
+    problems: &Problems,
+) -> Result<Vec<Notice>, PortError> {
+    let mut found = Vec::new();
+    for stage in &plan.stages {
+        let outline = stage.kind.outline();
+        for data in outline.data {
+            let first = problems.problems(&data.data, data.split)?.first();
+            if !first.is_some_and(|problem| problem.form.prefill().contains(THINK)) {
+                continue;
+            }
+            let rewards = outline.rewards.iter().filter_map(|id| plan.reward(id));
+            let rewards = rewards.filter(|reward| takes_opened_thoughts(reward, world));
+            found.extend(rewards.map(|reward| {
+                Notice::new(
+                    format!(
+                        "stage `{}`: the reward `{}` takes the prompt to end with {THINK} (`prefilled`), but the \
+                         completions for `{}` begin with it",
+                        stage.id, reward.id, data.data
+                    ),
+                    format!("say rewards.{}.with: {{prefilled: false}}", reward.id),
+                )
+            }));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the setting `prefilled` of a reward is on, by its configuration or else by what its plugin says of it.
+fn takes_opened_thoughts(reward: &RewardPlan, world: &World) -> bool {
+    let said: Value = serde_json::from_str(&reward.plugin().config).unwrap_or_default();
+    let plugin = world.loaded(&reward.plugin().sha256);
+    let schema = plugin.and_then(|plugin| plugin.info().config_schema.clone());
+    let schema: Value =
+        schema.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let default = &schema["properties"]["prefilled"]["default"];
+    said["prefilled"].as_bool().or(default.as_bool()).unwrap_or(false)
 }
 
 /// Compares what a plan takes on the CPU with what this machine has.

@@ -313,7 +313,16 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     let spec = bench.write("chatty.yaml", &spec);
     let mut arguments = vec!["run", &spec, "--json"];
     SMALL.iter().skip(2).for_each(|set| arguments.extend(["--set", set]));
-    arguments.extend(["--set", "rewards.format.with={prefilled: false}"]);
+    // The reward for the form takes prompts to open the thought, unless it is told otherwise.
+    let mut check = arguments.clone();
+    (check[0], check[2]) = ("check", "--force");
+    let told = |arguments: &[&str]| text(&bench.r1x(arguments).stderr);
+    let warning = "the reward `format` takes the prompt to end with <think> (`prefilled`)";
+    assert!(told(&check).contains(warning), "{}", told(&check));
+    let set = ["--set", "rewards.format.with={prefilled: false}"];
+    check.extend(set);
+    assert!(!told(&check).contains("prefilled"), "{}", told(&check));
+    arguments.extend(set);
     let run: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
     let query = "SELECT count(*) AS n, sum(completion GLOB '<think>*') AS begun FROM v_rollouts WHERE run = :run";
     let rows: Value = serde_json::from_str(&bench.ok(&["sql", query, "--format", "json"])).unwrap();

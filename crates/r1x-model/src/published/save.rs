@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{FeedForwardPlan, ModelPlan};
+use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan};
 use r1x_weights::{NewTensor, SHARD_BYTES, SaveDtype, Sink};
 use serde_json::{Map, Value, json};
 
@@ -278,9 +278,10 @@ fn unsaid(plan: &ModelPlan, family: &Family) -> Vec<String> {
     found
 }
 
-/// A plan without what only training asks for, and with one way to say that all layers are dense.
+/// A plan without what only training asks for and where its first weights came from, and with one way to say that all
+/// layers are dense.
 fn published_part(plan: &ModelPlan) -> ModelPlan {
-    let mut plan = plan.clone();
+    let mut plan = ModelPlan { initial: InitialWeights::Random, ..plan.clone() };
     if let FeedForwardPlan::Moe(moe) = &mut plan.feed_forward {
         (moe.bias_update_speed, moe.balance_loss) = (0.0, 0.0);
         moe.dense_layers.retain(|layer| *layer < plan.layers);

@@ -224,7 +224,7 @@ impl Store {
                 limit_ms: query.time_limit.as_millis().try_into().unwrap_or(u64::MAX),
             },
             Some(1 | 18 | 20 | 25) => {
-                let hint = self.query_hint(&query.text, &detail);
+                let hint = self.query_hint(query.text, &detail);
                 StoreError::Query { detail, hint }
             }
             _ => StoreError::from_sqlx(self.path(), error),

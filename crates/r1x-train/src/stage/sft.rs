@@ -57,11 +57,10 @@ impl<'a> SftStage<'a> {
         match (&problem.solution_tokens, &problem.solution) {
             (Some(sampled), _) => tokens.extend(sampled),
             (None, solution) => {
-                let written = problem.continued(solution.as_deref().unwrap_or_default());
-                let written = encoder.encode(written);
-                let written =
-                    written.map_err(|error| of_problem(error, self.source, problem, &place))?;
-                tokens.extend(written);
+                let solution = problem.continued(solution.as_deref().unwrap_or_default());
+                let written = encoder.encode(solution);
+                let told = |error| of_problem(error, self.source, problem, &place);
+                tokens.extend(written.map_err(told)?);
                 tokens.push(encoder.eos());
             }
         }
