@@ -4,7 +4,9 @@ mod data;
 mod evals;
 mod grant;
 mod judge;
+mod layers;
 mod model;
+mod overriding;
 mod rewards;
 mod stages;
 
@@ -12,7 +14,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use r1x_core::plan::{CheckpointPlan, PlanVersion, RecordPlan, RunPlan};
+use r1x_core::plan::{CheckpointPlan, ModelPlan, PlanVersion, RecordPlan, RunPlan};
 
 use crate::Setting;
 use crate::codes;
@@ -20,9 +22,10 @@ use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
 use crate::inputs::Inputs;
 use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
-use crate::spec::{CheckpointSpec, RecordSpec, RunSpec};
+use crate::spec::{CheckpointSpec, RecordSpec, RunSpec, ShapeSpec};
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
+use model::Purpose;
 
 /// Largest plugin or tokenizer file, bytes.
 const MAX_INPUT_BYTES: u64 = 256 << 20;
@@ -80,7 +83,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .map(|(id, reward)| self.read_reward(id, reward.as_ref()))
             .collect();
         self.check_conditions();
-        let model = spec.model.as_ref().and_then(|model| self.model(model));
+        let model = spec.model.as_ref().and_then(|model| self.model(model, Purpose::Run));
         // A model with a mistake may still say how long a sequence is.
         let written = spec.model.as_ref().and_then(|model| model.context_length.as_ref());
         let known = model.as_ref().map(|model| model.context_length);
@@ -115,6 +118,12 @@ impl<'r, 'a> Resolver<'r, 'a> {
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
         Some(Outcome { plan, plugins })
+    }
+
+    /// The model of a spec that is nothing but a model, or `None` after reporting.
+    pub fn shape(mut self, spec: &ShapeSpec) -> Option<(String, ModelPlan)> {
+        let model = spec.model.as_ref().and_then(|model| self.model(model, Purpose::Shape));
+        Some((spec.name.as_ref()?.0.clone(), model?))
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
@@ -158,6 +167,32 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let path = format!("{owner}.{key}");
         let setting = Setting { path, value, origin: Origin::Default };
         settings.insert(last.map_or(settings.len(), |last| last + 1), setting);
+    }
+
+    /// Whether somebody wrote a value that has a default.
+    fn is_written<T>(&self, value: &At<T>) -> bool {
+        let settings = &self.reader.settings;
+        let setting = settings.iter().find(|setting| setting.path == *value.path);
+        setting.is_some_and(|setting| setting.origin != Origin::Default)
+    }
+
+    /// Says another value for a key that nobody wrote.
+    fn assume<T>(&mut self, value: &At<T>, assumed: Json) {
+        let settings = &mut self.reader.settings;
+        if let Some(setting) = settings.iter_mut().find(|setting| setting.path == *value.path) {
+            setting.value = assumed;
+        }
+    }
+
+    /// Takes the default of a key out of what is shown, because something else decides.
+    fn forget_default<T>(&mut self, value: &At<T>) {
+        let path = value.path.clone();
+        self.forget_default_at(&path);
+    }
+
+    fn forget_default_at(&mut self, path: &str) {
+        let is_it = |setting: &Setting| setting.path == path && setting.origin == Origin::Default;
+        self.reader.settings.retain(|setting| !is_it(setting));
     }
 
     /// Reads a file the spec names, as seen from the current folder.
