@@ -173,7 +173,7 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
 /// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`. Learning from them
 /// takes three times as many.
 pub fn forward_flops(model: &ModelPlan, tokens: f64, length: f64) -> f64 {
-    Cost::new(model, &BTreeMap::new()).forward(tokens, length)
+    Cost::of(model).forward(tokens, length)
 }
 
 fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
@@ -196,8 +196,26 @@ fn empty(id: &str) -> StageEstimate {
     StageEstimate { id: id.to_owned(), kind: "eval", updates: 0, completions: 0, likely, most }
 }
 
+/// Floating-point operations in a layer for each position that a token attends to.
+pub(crate) fn attended(model: &ModelPlan) -> u64 {
+    let (heads, query_key, value) = match &model.attention {
+        AttentionPlan::Gqa(GqaPlan { heads, head_dim, .. }) => (*heads, *head_dim, *head_dim),
+        AttentionPlan::Mla(MlaPlan {
+            heads,
+            qk_nope_head_dim,
+            qk_rope_head_dim,
+            v_head_dim,
+            ..
+        }) => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
+    };
+    2 * (heads * (query_key + value)) as u64
+}
+
+/// No sizes of data.
+static NO_SIZES: BTreeMap<String, DataSize> = BTreeMap::new();
+
 /// Costs per token of one model.
-struct Cost<'a> {
+pub(crate) struct Cost<'a> {
     parameters: Parameters,
     layers: u64,
     context: u64,
@@ -208,19 +226,16 @@ struct Cost<'a> {
     multiplied: u64,
 }
 
+impl Cost<'static> {
+    /// The costs of a model whatever it is trained on.
+    pub(crate) fn of(model: &ModelPlan) -> Self {
+        Self::new(model, &NO_SIZES)
+    }
+}
+
 impl<'a> Cost<'a> {
     fn new(model: &ModelPlan, sizes: &'a BTreeMap<String, DataSize>) -> Self {
         let parameters = parameters(model);
-        let (heads, query_key, value) = match &model.attention {
-            AttentionPlan::Gqa(GqaPlan { heads, head_dim, .. }) => (*heads, *head_dim, *head_dim),
-            AttentionPlan::Mla(MlaPlan {
-                heads,
-                qk_nope_head_dim,
-                qk_rope_head_dim,
-                v_head_dim,
-                ..
-            }) => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
-        };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
         let looked_up =
             if model.tie_embeddings { 0 } else { model.vocabulary_size * model.hidden_size };
@@ -230,13 +245,13 @@ impl<'a> Cost<'a> {
             layers: model.layers as u64,
             context: model.context_length as u64,
             sizes,
-            attended: 2 * (heads * (query_key + value)) as u64,
+            attended: attended(model),
         }
     }
 
     /// Operations of one forward pass over `tokens` tokens in sequences of `length`: two per parameter, and
     /// for attention half of the positions on average.
-    fn forward(&self, tokens: f64, length: f64) -> f64 {
+    pub(crate) fn forward(&self, tokens: f64, length: f64) -> f64 {
         let attention = self.attended as f64 * self.layers as f64 * length / 2.0;
         tokens * (2.0 * self.multiplied as f64 + attention)
     }

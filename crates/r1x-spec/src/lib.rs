@@ -12,6 +12,7 @@ mod grant;
 mod inputs;
 pub mod lists;
 mod memory;
+mod model_cost;
 pub mod model_values;
 mod node;
 mod overrides;
@@ -41,6 +42,7 @@ pub use estimate::{
 };
 pub use inputs::{DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal};
 pub use memory::{Memory, memory};
+pub use model_cost::{Devices, ModelCost};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};
