@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod component;
+mod published;
 mod rows;
 mod spec;
 mod sql;
@@ -42,6 +43,7 @@ pub const ALL: &[Target] = &[
     sql::TARGET,
     store::TARGET,
     weights::TARGET,
+    published::TARGET,
 ];
 
 /// An error of setting a target up.
@@ -125,6 +127,11 @@ mod tests {
     #[test]
     fn stores() {
         check(&store::TARGET, 60);
+    }
+
+    #[test]
+    fn published_models() {
+        check(&published::TARGET, 600);
     }
 
     #[test]
