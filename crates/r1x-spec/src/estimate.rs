@@ -173,7 +173,7 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
 /// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`. Learning from them
 /// takes three times as many.
 pub fn forward_flops(model: &ModelPlan, tokens: f64, length: f64) -> f64 {
-    Cost::of(model).forward(tokens, length)
+    Cost::new(model, &BTreeMap::new()).forward(tokens, length)
 }
 
 fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
@@ -211,11 +211,8 @@ pub(crate) fn attended(model: &ModelPlan) -> u64 {
     2 * (heads * (query_key + value)) as u64
 }
 
-/// No sizes of data.
-static NO_SIZES: BTreeMap<String, DataSize> = BTreeMap::new();
-
 /// Costs per token of one model.
-pub(crate) struct Cost<'a> {
+struct Cost<'a> {
     parameters: Parameters,
     layers: u64,
     context: u64,
@@ -224,13 +221,6 @@ pub(crate) struct Cost<'a> {
     attended: u64,
     /// Parameters a token is multiplied with.
     multiplied: u64,
-}
-
-impl Cost<'static> {
-    /// The costs of a model whatever it is trained on.
-    pub(crate) fn of(model: &ModelPlan) -> Self {
-        Self::new(model, &NO_SIZES)
-    }
 }
 
 impl<'a> Cost<'a> {
@@ -251,7 +241,7 @@ impl<'a> Cost<'a> {
 
     /// Operations of one forward pass over `tokens` tokens in sequences of `length`: two per parameter, and
     /// for attention half of the positions on average.
-    pub(crate) fn forward(&self, tokens: f64, length: f64) -> f64 {
+    fn forward(&self, tokens: f64, length: f64) -> f64 {
         let attention = self.attended as f64 * self.layers as f64 * length / 2.0;
         tokens * (2.0 * self.multiplied as f64 + attention)
     }

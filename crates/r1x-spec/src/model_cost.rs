@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use r1x_core::plan::{AttentionPlan, GqaPlan, MlaPlan, ModelPlan, Precision};
 
-use crate::estimate::{Cost, Parameters, attended};
+use crate::estimate::{Parameters, attended, forward_flops};
 use crate::memory::{Kept, activations};
 
 /// Bytes of a master weight, a gradient or a moment.
@@ -76,7 +76,7 @@ impl ModelCost {
         let near = windows.map_or(0, |window| size(window.size).min(context));
         let seen = ((layers - windowed).saturating_mul(context))
             .saturating_add(windowed.saturating_mul(near));
-        let token_flops = Cost::of(model).forward(1.0, 0.0);
+        let token_flops = forward_flops(model, 1.0, 0.0);
         let kept = activations(model);
         let activation_token_bytes = kept.token_bytes(Kept::InEveryLayer);
         let recomputed_token_bytes = kept.token_bytes(Kept::InOneLayer);

@@ -88,8 +88,11 @@ one_of! {
     pub enum SourceSpec {
         /// Generated problems of the Countdown numbers game.
         "countdown" => Countdown(CountdownSpec),
-        /// A file with one JSON object on each line.
-        "jsonl" => Jsonl(JsonlSpec),
+        /// A file with one JSON object on each line, or a folder of such files.
+        "jsonl" => Jsonl(RowsSpec),
+        /// A Parquet file, as hubs publish data sets, or a folder of such files. Lists and structs in it are the lists
+        /// and objects that JSON lines would have.
+        "parquet" => Parquet(RowsSpec),
     }
 }
 
@@ -117,12 +120,14 @@ record! {
 }
 
 record! {
-    /// A file with one JSON object per line.
-    pub struct JsonlSpec {
-        /// The path of the file, relative to this file.
+    /// Rows of a file, each of which is a problem.
+    pub struct RowsSpec {
+        /// The path of the file, relative to this file, or of a folder. Of a folder the files are read whose names
+        /// begin with `train`, and those that begin with `test`, or with `validation` where there are none, are held
+        /// out; a row that is held out is not trained on.
         path: String => required;
-        /// The share of the problems that is held out. The hash of a problem decides, so equal problems are on one
-        /// side.
+        /// The share of the problems that is held out, where no file is. The hash of a problem decides, so equal
+        /// problems are on one side.
         heldout: f64 => default(0.1), DECAY;
         /// The columns that templates and rewards may use, which every row must have: a list, or a map
         /// `{name: column of the file}` that gives them other names. Left out, every column of each row.
@@ -132,6 +137,9 @@ record! {
         solution: String => optional;
         /// The column with the short right answer, which is recorded and shown beside a rollout. Left out, none is.
         answer: String => optional;
+        /// The mark in the column `answer` behind whose last occurrence the answer stands, such as `####` in GSM8K.
+        /// Left out, the whole column is the answer.
+        answer_after: String => optional;
     }
 }
 

@@ -199,6 +199,21 @@ const CASES: &[Case] = &[
         &[(MOE, "routed_experts: 8, dense_layers: 3, dense_intermediate_size: 8")],
     ),
     edit("a dense layer without a width", &[(MOE, "routed_experts: 8, dense_layers: [0]")]),
+    edit(
+        "a mark without an answer",
+        &[("columns: [question]}", "columns: [question], answer_after: \"####\"}")],
+    ),
+    edit(
+        "an empty mark",
+        &[("columns: [question]}", "columns: [question], answer: question, answer_after: \"\"}")],
+    ),
+    edit(
+        "two kinds of files",
+        &[(
+            "    jsonl: {path: rows.jsonl, columns: [question]}",
+            "    jsonl: {path: rows.jsonl}\n    parquet: {path: rows.parquet}",
+        )],
+    ),
     edit("model without a shape", &[("  layers: 2\n", ""), ("  hidden_size: 128\n", "")]),
     edit("no stages", &[("stages:\n", "stages: []\nevals2:\n")]),
     edit("duplicate key", &[("      steps: 400", "      steps: 400\n      steps: 500")]),

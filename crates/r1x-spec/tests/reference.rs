@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 fn world() -> World {
     World::new()
         .with("experiments/sums.jsonl", "{\"question\": \"1 + 1\", \"answer\": \"2\"}\n")
+        .with("experiments/gsm8k/main", "{\"question\": \"1 + 1\", \"answer\": \"#### 2\"}\n")
         .with("experiments/tokenizer.json", "a tokenizer with <|im_end|> and <|endoftext|>")
         .with("experiments/../runs/critic-calm-otter/sft/final/model.safetensors", "weights")
 }

@@ -53,16 +53,16 @@ fn unbalanced(mut plan: ModelPlan) -> ModelPlan {
 
 /// Keys of published configurations, those that say something about the shape.
 fn configurations() -> Vec<(&'static str, Value)> {
+    deepseek().into_iter().chain(with_grouped_queries()).collect()
+}
+
+fn deepseek() -> Vec<(&'static str, Value)> {
     let yarn = |scale: f64| {
         json!({
             "type": "yarn", "factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32,
             "beta_slow": 1, "mscale": scale, "mscale_all_dim": scale,
         })
     };
-    let llama3 = json!({
-        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    });
     vec![
         (
             "deepseek-v3",
@@ -93,6 +93,15 @@ fn configurations() -> Vec<(&'static str, Value)> {
                 "rope_theta": 10_000, "rope_scaling": yarn(0.707), "tie_word_embeddings": false,
             }),
         ),
+    ]
+}
+
+fn with_grouped_queries() -> Vec<(&'static str, Value)> {
+    let llama3 = json!({
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    });
+    vec![
         (
             "llama-3.1-8b",
             json!({

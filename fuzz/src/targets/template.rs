@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::plan::{DataPlan, RowFormat, SourcePlan};
 use r1x_tasks::dataset::MOST_BYTES;
 use r1x_tasks::dataset::jsonl::parse;
 
@@ -65,12 +65,14 @@ const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n": 1
 pub fn plan(prompt: &str, columns: Option<Vec<String>>) -> DataPlan {
     let source = SourcePlan::Jsonl {
         path: "rows.jsonl".to_owned(),
+        format: RowFormat::JsonLines,
         sha256: String::new(),
         heldout: 0.5,
         columns,
         renamed: BTreeMap::new(),
         solution: Some("which".to_owned()),
         answer: None,
+        answer_after: None,
     };
     DataPlan { source, prompt: prompt.to_owned() }
 }

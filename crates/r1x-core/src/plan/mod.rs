@@ -24,7 +24,7 @@ mod stage;
 mod tests;
 mod version;
 
-pub use data::{CountdownPlan, DataPlan, DataRef, SourcePlan, TraceStyle};
+pub use data::{CountdownPlan, DataPlan, DataRef, RowFormat, SourcePlan, TraceStyle};
 pub use eval::{EvalPlan, EvalWhen};
 pub use graph::WeightsError;
 pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};

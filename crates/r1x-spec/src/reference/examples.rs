@@ -252,6 +252,18 @@ data:
     prompt: \"{{ asked }} =\"",
     },
     Example {
+        path: "data.ID.jsonl",
+        text: "
+data:
+  gsm8k:
+    parquet:
+      path: gsm8k/main                               # train-….parquet and test-….parquet, as published
+      solution: answer
+      answer: answer
+      answer_after: \"####\"                          # the solution ends with #### 42
+    prompt: \"{{ question }}\"",
+    },
+    Example {
         path: "rewards.ID",
         text: "
 rewards:

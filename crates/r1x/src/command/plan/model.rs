@@ -40,12 +40,7 @@ pub(super) fn fields(
     cost: &ModelCost,
     devices: Option<Devices>,
 ) -> Fields {
-    let bytes = table::bytes;
     let context = table::count(cost.context_length);
-    let precision = match model.precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16",
-    };
     let untrained = match parameters.untrained {
         0 => String::new(),
         count => format!(", {} that no gradient trains", table::count(count)),
@@ -64,7 +59,34 @@ pub(super) fn fields(
         .add("layers", format!("{} of width {}", model.layers, model.hidden_size))
         .add("attention", attention(&model.attention))
         .add("feed-forward", feed_forward(&model.feed_forward))
-        .add("positions", format!("{}, up to {context} tokens", positions(model)))
+        .add("positions", format!("{}, up to {context} tokens", positions(model)));
+    takes(&mut fields, model.precision, cost);
+    if let Some(devices) = devices {
+        let bytes = table::bytes;
+        fields.add(
+            "devices",
+            format!(
+                "at least {} of {} to sample ({}), {} to train ({}), with one sequence of {context} tokens",
+                table::count(devices.sampling),
+                bytes(devices.memory_bytes),
+                bytes(cost.sampling_bytes()),
+                table::count(devices.training),
+                bytes(cost.training_bytes()),
+            ),
+        );
+    }
+    fields
+}
+
+/// Bytes and operations.
+fn takes(fields: &mut Fields, precision: Precision, cost: &ModelCost) {
+    let bytes = table::bytes;
+    let context = table::count(cost.context_length);
+    let precision = match precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+    };
+    fields
         .add(
             "cache",
             format!(
@@ -100,20 +122,6 @@ pub(super) fn fields(
                 bytes(cost.activation_context_bytes)
             ),
         );
-    if let Some(devices) = devices {
-        fields.add(
-            "devices",
-            format!(
-                "at least {} of {} to sample ({}), {} to train ({}), with one sequence of {context} tokens",
-                table::count(devices.sampling),
-                bytes(devices.memory_bytes),
-                bytes(cost.sampling_bytes()),
-                table::count(devices.training),
-                bytes(cost.training_bytes()),
-            ),
-        );
-    }
-    fields
 }
 
 /// Floating-point operations with a unit.
