@@ -51,6 +51,37 @@ pub fn yarn_temperature(factor: f64, scale: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
 }
 
+/// What is said about the two factors of YaRN, by the names that published configurations have for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Temperatures {
+    /// The factor on cosines and sines itself.
+    pub attention_factor: Option<f64>,
+    /// The scale of the temperature of cosines and sines; 0 says nothing.
+    pub mscale: Option<f64>,
+    /// The scale of the temperature of scores, which the one of cosines and sines is divided by; 0 says nothing.
+    pub mscale_all_dim: Option<f64>,
+    /// Whether `mscale_all_dim` is a factor on the scores of attention (DeepSeek).
+    pub corrects_scores: bool,
+}
+
+/// The factor on cosines and sines, and the one on scores, of a context that becomes `factor` times as long.
+pub fn yarn_factors(factor: f64, said: Temperatures) -> (f64, f64) {
+    let written = |number: Option<f64>| number.filter(|number| *number != 0.0);
+    let all = written(said.mscale_all_dim);
+    let rotation = match (said.attention_factor, written(said.mscale), all) {
+        (Some(factor), _, _) => factor,
+        (None, Some(scale), Some(all)) => {
+            yarn_temperature(factor, scale) / yarn_temperature(factor, all)
+        }
+        (None, _, _) => yarn_temperature(factor, 1.0),
+    };
+    let score = match all.filter(|_| said.corrects_scores) {
+        Some(all) => yarn_temperature(factor, all).powi(2),
+        None => 1.0,
+    };
+    (rotation, score)
+}
+
 fn llama3(frequency: f64, factor: f64, (low, high): (f64, f64), context: f64) -> f64 {
     let wave = TAU / frequency;
     if wave < context / high {
@@ -140,6 +171,24 @@ mod tests {
             close(found[pair], plain[pair] / 40.0);
         }
         close(found[16], plain[16] * (6.0 / 13.0 / 40.0 + 7.0 / 13.0));
+    }
+
+    /// DeepSeek-V3 divides one temperature by an equal one; without a scale both factors are those of the paper.
+    #[test]
+    fn the_factors_of_yarn_follow_from_what_configurations_say() {
+        let both = |scale, corrects_scores| {
+            let (mscale, mscale_all_dim) = (Some(scale), Some(1.0));
+            Temperatures { mscale, mscale_all_dim, corrects_scores, ..Temperatures::default() }
+        };
+        let (rotation, score) = yarn_factors(40.0, both(1.0, true));
+        assert_eq!(rotation, 1.0);
+        close(score, 1.873_854_2);
+        assert_eq!(yarn_factors(40.0, both(1.0, false)), (1.0, 1.0));
+        let (rotation, _) = yarn_factors(40.0, both(0.0, true));
+        close(rotation, 1.368_887_945);
+        let said = Temperatures { attention_factor: Some(1.5), ..both(1.0, true) };
+        assert_eq!(yarn_factors(40.0, said).0, 1.5);
+        assert_eq!(yarn_factors(1.0, Temperatures::default()), (1.0, 1.0));
     }
 
     /// Llama 3.1: theta 500 000, width 128, factor 8, bounds 1 and 4 over 8 192 positions.

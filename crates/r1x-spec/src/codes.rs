@@ -50,9 +50,10 @@ codes! {
         "YAML maps have each key once. Most readers silently keep the last value; r1x asks which one is \
          meant.";
     ONE_OF = "R1X0109", "exactly one alternative is needed",
-        "Some maps hold exactly one of several keys: a stage is `sft`, `grpo` or `evaluate`, attention is \
-         `gqa` or `mla`, feed_forward is `dense` or `moe`, a data set is `countdown` or `jsonl` and \
-         asks by a `prompt` or by `messages`, a tokenizer is `data`, `vocabulary` or `file`.";
+        "Some maps hold exactly one of several keys: a stage is `sft`, `grpo`, `reject` or `evaluate`, attention is \
+         `gqa` or `mla`, feed_forward is `dense` or `moe`, a data set is `countdown`, `jsonl` or `parquet` \
+         and asks by a `prompt` or by `messages`, a tokenizer is `data`, `vocabulary` or `file`, rope_scaling \
+         is `linear`, `llama3` or `yarn`.";
     UNKNOWN_NAME = "R1X0110", "a name refers to nothing",
         "Data sets, rewards and evals are named by their ids; this id is not one of them. A split is \
          written behind the id of its data set: `countdown.train` or `countdown.heldout`.";
@@ -83,7 +84,7 @@ codes! {
         "Anchors, aliases, tags, keys that are not plain words, and several documents in one file are \
          refused: they make positions, limits and overrides ambiguous. Use `extends` to share parts.";
     NO_SOLUTIONS = "R1X0118", "the data has no worked solutions",
-        "Supervised fine-tuning learns from worked solutions. Generated data has them; a JSONL file needs \
+        "Supervised fine-tuning learns from worked solutions. Generated data has them; a file needs \
          a column with them, named by `solution`.";
     UNKNOWN_WORD = "R1X0119", "a word is not one of the choices",
         "This key takes one of a few words, spelled exactly as the help lists them.";

@@ -198,6 +198,21 @@ fn empty(id: &str) -> StageEstimate {
     StageEstimate { id: id.to_owned(), kind: "eval", updates: 0, completions: 0, likely, most }
 }
 
+/// Floating-point operations in a layer for each position that a token attends to.
+pub(crate) fn attended(model: &ModelPlan) -> u64 {
+    let (heads, query_key, value) = match &model.attention {
+        AttentionPlan::Gqa(GqaPlan { heads, head_dim, .. }) => (*heads, *head_dim, *head_dim),
+        AttentionPlan::Mla(MlaPlan {
+            heads,
+            qk_nope_head_dim,
+            qk_rope_head_dim,
+            v_head_dim,
+            ..
+        }) => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
+    };
+    2 * (heads * (query_key + value)) as u64
+}
+
 /// Costs per token of one model.
 struct Cost<'a> {
     parameters: Parameters,
@@ -213,16 +228,6 @@ struct Cost<'a> {
 impl<'a> Cost<'a> {
     fn new(model: &ModelPlan, sizes: &'a BTreeMap<String, DataSize>) -> Self {
         let parameters = parameters(model);
-        let (heads, query_key, value) = match &model.attention {
-            AttentionPlan::Gqa(GqaPlan { heads, head_dim, .. }) => (*heads, *head_dim, *head_dim),
-            AttentionPlan::Mla(MlaPlan {
-                heads,
-                qk_nope_head_dim,
-                qk_rope_head_dim,
-                v_head_dim,
-                ..
-            }) => (*heads, qk_nope_head_dim + qk_rope_head_dim, *v_head_dim),
-        };
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
         let looked_up =
             if model.tie_embeddings { 0 } else { model.vocabulary_size * model.hidden_size };
@@ -232,7 +237,7 @@ impl<'a> Cost<'a> {
             layers: model.layers as u64,
             context: model.context_length as u64,
             sizes,
-            attended: 2 * (heads * (query_key + value)) as u64,
+            attended: attended(model),
         }
     }
 

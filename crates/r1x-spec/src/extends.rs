@@ -1,8 +1,8 @@
 //! Layers of a spec: the file, what it extends, and how trees merge.
 //!
 //! Merging goes by the shape: maps merge, lists of entries with ids merge by id, everything else is replaced, and a
-//! map that holds one of several alternatives is replaced when another alternative is given. An empty list of
-//! entries, and an empty map of entries, stand for what they are: nothing is left of those inherited.
+//! map that holds one of several alternatives is replaced when another alternative is given, and so is one whose keys
+//! come from somewhere else as soon as it says from where. An empty list of entries, and an empty map of entries, stand for what they are: nothing is left of those inherited.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, nearest, quoted};
 use crate::inputs::Inputs;
 use crate::node::{Entry, Node, Value};
 use crate::schema_tree::{RecordShape, Shape};
-use crate::source::{SourceId, Sources, Span};
+use crate::source::{SET, SourceId, Sources, Span};
 use crate::yaml;
 
 /// Files that extend each other at most.
@@ -228,6 +228,14 @@ fn merge_record(
     let written = |entries: &[Entry], key: &str| {
         entries.iter().any(|entry| entry.key == key && !entry.node.is_null())
     };
+    let origin = |key: &&&str| written(&over, key) && !written(&base, key);
+    if record.origins.iter().any(|key| origin(&key)) {
+        // What is set on the command line is said about the spec as a whole, whichever argument comes first.
+        let is_set = |entry: &Entry| conflicts.sources.get(entry.node.span.source).name == SET;
+        let kept = base.into_iter().filter(is_set).collect();
+        let shape_of = |key: &str| record.field(key).map_or(&Shape::Free, |field| &field.shape);
+        return Node { value: Value::Map(merge_entries(kept, over, shape_of, conflicts)), span };
+    }
     let is_other = |key: &str| {
         written(&over, key)
             && !written(&base, key)

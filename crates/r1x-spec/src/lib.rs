@@ -13,6 +13,8 @@ mod inputs;
 pub mod lists;
 mod made_size;
 mod memory;
+mod model_cost;
+pub mod model_values;
 mod node;
 mod overrides;
 mod read;
@@ -31,7 +33,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use r1x_core::plan::RunPlan;
+use r1x_core::plan::{ModelPlan, RunPlan};
 
 pub use codes::{CODES, CodeInfo, explain};
 pub use diagnostic::{Class, Diagnostic, Location, Report, Style, render_warnings};
@@ -43,14 +45,16 @@ pub use inputs::{
     ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
 };
 pub use memory::{Memory, memory};
+pub use model_cost::{Devices, ModelCost};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};
 
+use node::Node;
 use read::{Reader, Term, read_record};
 use resolve::Resolver;
 use source::Sources;
-use spec::RunSpec;
+use spec::{RunSpec, ShapeSpec};
 
 /// One value of a resolved spec.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,42 +88,128 @@ pub struct Resolved {
     pub plugins: Vec<(String, PluginFacts)>,
 }
 
-/// Reads, layers and checks a spec.
+/// The shape of a model, from a spec that says nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedShape {
+    /// Its name.
+    pub name: String,
+    /// The model. Where the spec names no tokenizer, an empty vocabulary stands for one.
+    pub model: ModelPlan,
+    /// Every value and where it came from, in the order of the format.
+    pub settings: Vec<Setting>,
+}
+
+/// What a spec describes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Described {
+    /// Something that can run.
+    Run(Box<Resolved>),
+    /// The shape of a model.
+    Shape(Box<ResolvedShape>),
+}
+
+/// Keys of a spec that is only the shape of a model.
+const OF_A_SHAPE: [&str; 4] = ["r1x", "name", "tags", "model"];
+
+/// A spec file and everything it extends, merged, with its overrides.
+struct Layered {
+    root: Node,
+    sources: Sources,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Layered {
+    fn read(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Self, Report> {
+        let shape = RunSpec::shape(schema_tree::Range::ANY);
+        let (mut sources, mut diagnostics) = (Sources::default(), Vec::new());
+        let root = extends::load(path, &shape, inputs, &mut sources, &mut diagnostics);
+        let Some(root) = root else {
+            return Err(Report::new(diagnostics));
+        };
+        let root = overrides::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
+        Ok(Self { root, sources, diagnostics })
+    }
+
+    /// Whether the spec is only the shape of a model.
+    fn is_shape(&self) -> bool {
+        let entries = self.root.entries().unwrap_or_default();
+        let mut written = entries.iter().filter(|entry| !entry.node.is_null());
+        self.root.get("model").is_some()
+            && written.all(|entry| OF_A_SHAPE.contains(&entry.key.as_str()))
+    }
+
+    fn shape(mut self, inputs: &dyn Inputs) -> Result<ResolvedShape, Report> {
+        let mut reader = Reader::new(&self.sources);
+        let spec = read_record::<ShapeSpec>(&self.root, &mut reader);
+        let found = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).shape(spec));
+        self.diagnostics.append(&mut reader.diagnostics);
+        match found {
+            Some((name, model)) if self.diagnostics.is_empty() => {
+                Ok(ResolvedShape { name, model, settings: reader.settings })
+            }
+            _ => Err(Report::new(self.diagnostics)),
+        }
+    }
+
+    fn run(self, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
+        let Self { root, sources, mut diagnostics } = self;
+        let mut reader = Reader::new(&sources);
+        let spec = read_record::<RunSpec>(&root, &mut reader);
+        let outcome = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
+        diagnostics.append(&mut reader.diagnostics);
+        let warnings = Report::new(reader.warnings).diagnostics;
+        let settings = reader.settings;
+        match (spec, outcome) {
+            (Some(spec), Some(outcome)) if diagnostics.is_empty() => {
+                let files = sources.files();
+                Ok(Resolved {
+                    plan: outcome.plan,
+                    spec,
+                    settings,
+                    source_text: files.first().map(|(_, text)| text.clone()).unwrap_or_default(),
+                    files,
+                    overrides: overrides.to_vec(),
+                    warnings,
+                    plugins: outcome.plugins,
+                })
+            }
+            _ => Err(Report::new(diagnostics)),
+        }
+    }
+}
+
+/// Reads, layers and checks a spec that is to run.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
-    let shape = RunSpec::shape(schema_tree::Range::ANY);
-    let mut sources = Sources::default();
-    let mut diagnostics = Vec::new();
-    let root = extends::load(path, &shape, inputs, &mut sources, &mut diagnostics);
-    let Some(root) = root else {
-        return Err(Report::new(diagnostics));
-    };
-    let root = overrides::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
-
-    let mut reader = Reader::new(&sources);
-    let spec = read_record::<RunSpec>(&root, &mut reader);
-    let outcome = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
-    diagnostics.append(&mut reader.diagnostics);
-    let warnings = Report::new(reader.warnings).diagnostics;
-    let settings = reader.settings;
-    match (spec, outcome) {
-        (Some(spec), Some(outcome)) if diagnostics.is_empty() => {
-            let files = sources.files();
-            Ok(Resolved {
-                plan: outcome.plan,
-                spec,
-                settings,
-                source_text: files.first().map(|(_, text)| text.clone()).unwrap_or_default(),
-                files,
-                overrides: overrides.to_vec(),
-                warnings,
-                plugins: outcome.plugins,
-            })
-        }
-        _ => Err(Report::new(diagnostics)),
+    let mut layered = Layered::read(path, overrides, inputs)?;
+    if layered.is_shape() {
+        let message = "this spec is the shape of a model, and has nothing to run";
+        let mut diagnostic = Diagnostic::nowhere(codes::MISSING_KEY, message);
+        diagnostic.help(
+            "`r1x plan` shows it; a spec with data, stages and `extends: PATH` of this one can train it",
+        );
+        layered.diagnostics.push(diagnostic);
+        return Err(Report::new(layered.diagnostics));
     }
+    layered.run(overrides, inputs)
+}
+
+/// Reads, layers and checks a spec, which may be only the shape of a model.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn describe(
+    path: &Path,
+    overrides: &[String],
+    inputs: &dyn Inputs,
+) -> Result<Described, Report> {
+    let layered = Layered::read(path, overrides, inputs)?;
+    if layered.is_shape() {
+        return Ok(Described::Shape(Box::new(layered.shape(inputs)?)));
+    }
+    Ok(Described::Run(Box::new(layered.run(overrides, inputs)?)))
 }
 
 /// The plan as YAML, for people.

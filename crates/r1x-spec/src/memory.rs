@@ -115,8 +115,22 @@ fn factor(model: &ModelPlan) -> u64 {
     }
 }
 
+/// How many layers keep what the backward pass needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All of them.
+    InEveryLayer,
+    /// The one that is being computed again.
+    InOneLayer,
+}
+
+/// What learning keeps of a model's sequences.
+pub(crate) fn activations(model: &ModelPlan) -> Widths {
+    Widths::new(model)
+}
+
 /// Bytes that rows of the model take.
-struct Widths {
+pub(crate) struct Widths {
     /// Of a row in every layer, for the backward pass.
     layer: u64,
     /// Of a row, whatever the number of layers.
@@ -127,12 +141,23 @@ struct Widths {
     logits: u64,
     hidden: u64,
     layers: u64,
-    kept_layers: u64,
+    kept: Kept,
     context: u64,
     vocabulary: u64,
 }
 
 impl Widths {
+    /// Bytes that are kept of a token for the backward pass, with the input of every layer.
+    pub(crate) fn token_bytes(&self, kept: Kept) -> u64 {
+        let layers = match kept {
+            Kept::InEveryLayer => self.layers,
+            Kept::InOneLayer => 1,
+        };
+        times(&[layers, self.layer])
+            .saturating_add(times(&[self.layers, F32, self.hidden]))
+            .saturating_add(self.row)
+    }
+
     fn new(model: &ModelPlan) -> Self {
         let size = |count: usize| count as u64;
         let (e, hidden) = (factor(model), size(model.hidden_size));
@@ -186,7 +211,10 @@ impl Widths {
             logits: (F32 + e) * model.vocabulary_size as u64,
             hidden,
             layers: size(model.layers),
-            kept_layers: if model.recompute_activations { 1 } else { size(model.layers) },
+            kept: match model.recompute_activations {
+                true => Kept::InOneLayer,
+                false => Kept::InEveryLayer,
+            },
             context: size(model.context_length),
             vocabulary: model.vocabulary_size as u64,
         }
@@ -236,9 +264,7 @@ impl Counting<'_> {
     /// Workspaces of learning, and the keys that decide about them.
     fn activations(&self, of_model: &Parameters) -> (u64, String) {
         let widths = &self.widths;
-        let kept = times(&[widths.kept_layers, widths.layer]);
-        let inputs = times(&[widths.layers, F32, widths.hidden]);
-        let row = kept.saturating_add(inputs).saturating_add(widths.row);
+        let row = widths.token_bytes(widths.kept);
         // Gradients of the embedding, of one layer and of the head, as they are handed over.
         let embedding = times(&[widths.vocabulary, widths.hidden]);
         let layer = of_model.total.saturating_sub(embedding) / widths.layers.max(1);

@@ -96,6 +96,9 @@ pub(crate) struct RecordShape {
     pub fields: Vec<FieldShape>,
     /// Sets of keys of which exactly one is written.
     pub choices: Vec<Vec<&'static str>>,
+    /// Keys that say where everything else of the map comes from: written where the inherited map has no such key, one
+    /// takes the place of the whole map.
+    pub origins: Vec<&'static str>,
 }
 
 /// One key.

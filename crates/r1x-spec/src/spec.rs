@@ -2,17 +2,19 @@
 //!
 //! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it.
 
+mod model;
 mod ranges;
 mod stages;
 
 use serde_json::json;
 
-use r1x_core::plan::{OnFailure, Otherwise, Precision, TraceStyle};
+use r1x_core::plan::{OnFailure, Otherwise, TraceStyle};
 
+pub use self::model::*;
 use self::ranges::*;
 pub use self::stages::*;
 use crate::grant::Grant;
-use crate::lists::{Columns, Dict, IdList, OneOrMore, Texts};
+use crate::lists::{Columns, Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, Weight};
@@ -27,8 +29,9 @@ record! {
         r1x: u64 => part, Range::from(1.0).to(1.0);
         /// The path of another spec, relative to this file, that this one adds to. Maps merge, lists of entries
         /// with ids merge by id, and everything else is replaced; so is a map that holds one of several
-        /// alternatives when another alternative is given. (`messages` and `prompt` take each other's place alone.) `null` drops an inherited key, `drop: true` an inherited
-        /// entry, and an empty list or map of entries all of them. Left out, the file stands alone.
+        /// alternatives when another alternative is given. (`messages` and `prompt` take each other's place alone.)
+        /// `null` drops an inherited key, `drop: true` an inherited entry, and an empty list or map of entries all of
+        /// them. Left out, the file stands alone.
         extends: String => optional;
         /// The name of the experiment. Its runs are called by it and two words, as in `countdown-calm-otter`.
         name: Name => part;
@@ -57,165 +60,16 @@ record! {
 }
 
 record! {
-    /// A decoder-only transformer.
-    pub struct ModelSpec {
-        /// The folder of a published model, relative to this file: `config.json`, weights and `tokenizer.json`, as
-        /// transformers writes them. Shape, weights and tokenizer come from there. Left out, the shape is written here
-        /// and the weights are random.
-        from: String => optional;
-        /// How text becomes tokens. Left out, it is the `tokenizer.json` of `from`; without `from` it is needed.
-        tokenizer: TokenizerSpec => optional;
-        /// The width of the residual stream, numbers per token. Left out, it is the one of `from`,
-        /// beside which it does not stand; without `from` it is needed.
-        hidden_size: usize => optional, SIZE;
-        /// The number of decoder layers. Left out, it is the one of `from`,
-        /// beside which it does not stand; without `from` it is needed.
-        layers: usize => optional, PARTS;
-        /// The longest prompt plus completion, in tokens. Left out, it is the one of `from`, and beside `from` it is no
-        /// longer than that one; without `from` it is needed.
-        context_length: usize => optional, SIZE;
-        /// The attention of every layer, which is one of two kinds. Left out, it is the one of `from`,
-        /// beside which it does not stand; without `from` it is needed.
-        attention: AttentionSpec => optional;
-        /// The feed-forward part of every layer, which is one of two kinds. Left out, it is the one of `from`,
-        /// beside which it does not stand; without `from` it is needed.
-        feed_forward: FeedForwardSpec => optional;
-        /// Whether the output head shares the matrix of the embeddings. `from` says it itself.
-        tie_embeddings: bool => default(true);
-        /// The base of the rotary frequencies: a larger one turns more slowly. `from` says it itself.
-        rope_theta: f64 => default(10_000.0), Range::from(1.0).to(1e12);
-        /// The number added to the mean square in RMSNorm, so that nothing is divided by 0. `from` says it itself.
-        norm_eps: f64 => default(1e-6), Range::from(1e-12).to(1.0);
-        /// The standard deviation of random weights.
-        init_std: f64 => default(0.02), Range::from(1e-6).to(10.0);
-        /// What the factors of matrix products are. Sums, the router of a mixture of experts, master weights and
-        /// moments are f32 in both.
-        precision: Precision => default(Precision::Bf16);
-        /// Whether activations are computed again in the backward pass instead of being kept. It takes less memory
-        /// and more time, and gives the same results.
-        recompute_activations: bool => default(false);
-    }
-}
-
-record! {
-    /// How text becomes tokens.
-    pub struct TokenizerSpec {
-        /// Where the vocabulary comes from.
-        kind: TokenizerKind => flat;
-        /// The token of a tokenizer `file` that ends a completion, as it is written there, or a list of such tokens:
-        /// sampling stops at any of them, and supervised stages teach the first. It is needed beside `file` and nowhere
-        /// else. Left out, the vocabulary has an end of its own.
-        eos: OneOrMore => optional;
-        /// The path of a chat template as hubs publish it with a model, relative to this file: it makes a prompt of
-        /// `messages`. It stands only beside `file`. Left out, it is the one in the folder of `from`, where there is one.
-        chat_template: String => optional;
-    }
-}
-
-one_of! {
-    /// Where the vocabulary comes from.
-    pub enum TokenizerKind {
-        /// The id of a data set whose words become the vocabulary: one token for each word, words being separated
-        /// by white space. Of a file these are the words of all prompts and solutions, in both splits; of Countdown
-        /// they are the numbers, the operations and the words of the template. At most 65 536 words.
-        "data" => Data(Name),
-        /// The words that are tokens, besides the end of the sequence, which is always token 0. A prompt or a
-        /// solution with another word is an error.
-        "vocabulary" => Vocabulary(Texts),
-        /// The path of a `tokenizer.json` as Hugging Face's `tokenizers` writes it, relative to this file.
-        "file" => File(String),
-    }
-}
-
-one_of! {
-    /// Attention of every layer.
-    pub enum AttentionSpec {
-        /// Grouped-query attention (Ainslie et al., 2023, arXiv 2305.13245).
-        "gqa" => Gqa(GqaSpec),
-        /// Multi-head latent attention (DeepSeek-V2, 2024, arXiv 2405.04434).
-        "mla" => Mla(MlaSpec),
-    }
-}
-
-record! {
-    /// Grouped-query attention.
-    pub struct GqaSpec {
-        /// The number of query heads.
-        heads: usize => required, PARTS;
-        /// The number of key and value heads. It divides `heads`, and equal to it makes multi-head attention.
-        kv_heads: usize => required, PARTS;
-        /// The width of a head, numbers per token. It is even, because rotary positions turn pairs.
-        head_dim: usize => required, SIZE;
-    }
-}
-
-record! {
-    /// Multi-head latent attention (DeepSeek-V2).
-    pub struct MlaSpec {
-        /// The number of heads.
-        heads: usize => required, PARTS;
-        /// The width that queries are compressed to, numbers per token. Left out, queries are projected directly.
-        q_lora_rank: usize => optional, SIZE;
-        /// The width of the latent that keys and values are made from, numbers per token. It is what the cache
-        /// keeps.
-        kv_lora_rank: usize => required, SIZE;
-        /// The width of the part of a head that has no position, numbers per token.
-        qk_nope_head_dim: usize => required, SIZE;
-        /// The width of the rotary part of a head, numbers per token, which all heads share on the side of the
-        /// keys. It is even.
-        qk_rope_head_dim: usize => required, SIZE;
-        /// The width of a head's value, numbers per token.
-        v_head_dim: usize => required, SIZE;
-    }
-}
-
-one_of! {
-    /// Feed-forward of every layer.
-    pub enum FeedForwardSpec {
-        /// One SwiGLU for every token (Shazeer, 2020, arXiv 2002.05202).
-        "dense" => Dense(DenseSpec),
-        /// A mixture of experts (DeepSeek-V3, 2024, arXiv 2412.19437).
-        "moe" => Moe(MoeSpec),
-    }
-}
-
-record! {
-    /// A SwiGLU that every token goes through.
-    pub struct DenseSpec {
-        /// The inner width, numbers per token.
-        intermediate_size: usize => required, SIZE;
-    }
-}
-
-record! {
-    /// A mixture of experts (DeepSeek-V3): shared experts, plus a choice among routed ones by sigmoid affinities.
-    pub struct MoeSpec {
-        /// The number of routed experts in a layer.
-        routed_experts: usize => required, PARTS;
-        /// The number of shared experts in a layer, which see every token.
-        shared_experts: usize => default(1), Range::from(0.0).to(4_096.0);
-        /// The number of routed experts that a token is sent to.
-        experts_per_token: usize => required, PARTS;
-        /// The inner width of one expert, numbers per token.
-        expert_intermediate_size: usize => required, SIZE;
-        /// The number of equal groups that the routed experts are split into. It divides `routed_experts`.
-        groups: usize => default(1), PARTS;
-        /// The number of groups that a token may choose its experts from.
-        groups_per_token: usize => default(1), PARTS;
-        /// Whether the affinities of the chosen experts are divided by their sum.
-        norm_topk_prob: bool => default(true);
-        /// The factor on the output of the routed experts.
-        routed_scaling: f64 => default(1.0), Range::from(1e-3).to(1e3);
-        /// The step by which the bias of an expert moves after every optimizer update, up when it had too few
-        /// tokens and down when it had too many. 0 turns it off.
-        bias_update_speed: f64 => default(0.001), SHARE;
-        /// The factor of the balance loss, which is taken over each sequence. 0 turns it off.
-        balance_loss: f64 => default(0.0001), FACTOR;
-        /// The number of leading layers that are dense instead.
-        dense_layers: usize => default(0), Range::from(0.0).to(4_096.0);
-        /// The inner width of the dense layers, numbers per token. It is needed when there are any. Left out,
-        /// `dense_layers` must be 0.
-        dense_intermediate_size: usize => optional, SIZE;
+    /// The shape of a model, which is a spec that says nothing else: other specs extend it, and `r1x plan` shows it.
+    pub struct ShapeSpec {
+        /// The version of the spec format, which is 1.
+        r1x: u64 => part, Range::from(1.0).to(1.0);
+        /// The name of the shape.
+        name: Name => part;
+        /// Labels for people.
+        tags: Texts => soft(Texts::default());
+        /// The model.
+        model: ModelSpec => part;
     }
 }
 
@@ -262,8 +116,11 @@ one_of! {
     pub enum SourceSpec {
         /// Generated problems of the Countdown numbers game.
         "countdown" => Countdown(CountdownSpec),
-        /// A file with one JSON object on each line.
-        "jsonl" => Jsonl(JsonlSpec),
+        /// A file with one JSON object on each line, or a folder of such files.
+        "jsonl" => Jsonl(RowsSpec),
+        /// A Parquet file, as hubs publish data sets, or a folder of such files. Lists and structs in it are the lists
+        /// and objects that JSON lines would have.
+        "parquet" => Parquet(RowsSpec),
     }
 }
 
@@ -291,12 +148,14 @@ record! {
 }
 
 record! {
-    /// A file with one JSON object per line.
-    pub struct JsonlSpec {
-        /// The path of the file, relative to this file.
+    /// Rows of a file, each of which is a problem.
+    pub struct RowsSpec {
+        /// The path of the file, relative to this file, or of a folder. Of a folder the files are read whose names
+        /// begin with `train`, and those that begin with `test`, or with `validation` where there are none, are held
+        /// out; a row that is held out is not trained on.
         path: String => required;
-        /// The share of the problems that is held out. The hash of a problem decides, so equal problems are on one
-        /// side.
+        /// The share of the problems that is held out, where no file is. The hash of a problem decides, so equal
+        /// problems are on one side.
         heldout: f64 => default(0.1), DECAY;
         /// The columns that templates and rewards may use, which every row must have: a list, or a map
         /// `{name: column of the file}` that gives them other names. Left out, every column of each row.
@@ -306,6 +165,9 @@ record! {
         solution: String => optional;
         /// The column with the short right answer, which is recorded and shown beside a rollout. Left out, none is.
         answer: String => optional;
+        /// The mark in the column `answer` behind whose last occurrence the answer stands, such as `####` in GSM8K.
+        /// Left out, the whole column is the answer.
+        answer_after: String => optional;
     }
 }
 

@@ -83,7 +83,7 @@ words!(Moment {
     "stage_end" => StageEnd, "after every training stage";
 });
 
-fn number_schema(kind: &str, range: Range) -> Json {
+pub(crate) fn number_schema(kind: &str, range: Range) -> Json {
     let mut schema = json!({ "type": kind });
     // Bounds of whole numbers are written without a fraction.
     let bound = |value: f64| {

@@ -20,6 +20,10 @@ const CHATTY: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/token
 
 /// A model whose chat template is looked for in vain.
 const MISSPELT: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: chatt.jinja}\n";
+/// Parts of that model.
+const MLA: &str =
+    "mla: {heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}";
+const MOE: &str = "routed_experts: 8";
 
 /// A file with more columns than the base spec lists.
 const MANY: &str = "{\"question\": 1, \"nums\": [1], \"target\": 1}\n{}\n{}\n";
@@ -140,6 +144,110 @@ const CASES: &[Case] = &[
     ),
     edit("published model without a tokenizer", &[(MODEL, "  from: models/wordless\n")]),
     edit("published model that does not end", &[(MODEL, "  from: models/endless\n")]),
+    edit(
+        "published model with another shape",
+        &[(
+            MODEL,
+            "  from: models/tiny\n  layers: 3\n  tie_embeddings: false\n  attention:\n    gqa: {heads: 2, kv_heads: 1, head_dim: 8, qkv_bias: true}\n  feed_forward:\n    moe: {routed_experts: 8, experts_per_token: 2, expert_intermediate_size: 96}\n",
+        )],
+    ),
+    edit(
+        "pairs and rows that the weights do not have",
+        &[(MODEL, "  from: models/tiny\n  rope_pairs: neighbours\n  vocabulary_size: 999\n")],
+    ),
+    edit(
+        "a vocabulary without a tokenizer",
+        &[("tokenizer: {data: countdown}", "vocabulary_size: 32000")],
+    ),
+    edit("fewer rows than tokens", &[("  layers: 2\n", "  layers: 2\n  vocabulary_size: 100\n")]),
+    edit(
+        "half of an odd head",
+        &[(MLA, "gqa: {heads: 4, kv_heads: 2, head_dim: 32, rotary_dim: 15}")],
+    ),
+    edit(
+        "more of a head than there is",
+        &[(MLA, "gqa: {heads: 4, kv_heads: 2, head_dim: 32, rotary_dim: 64}")],
+    ),
+    edit(
+        "a window of layers that are not there",
+        &[(
+            MLA,
+            "gqa: {heads: 4, kv_heads: 2, head_dim: 32, window: {size: 16, layers: [0, 2, 5]}}",
+        )],
+    ),
+    edit(
+        "a window of no layer",
+        &[(MLA, "gqa: {heads: 4, kv_heads: 2, head_dim: 32, window: {size: 16, layers: 0}}")],
+    ),
+    edit(
+        "layers that are no numbers",
+        &[(MLA, "gqa: {heads: 4, kv_heads: 2, head_dim: 32, window: {size: 16, layers: all}}")],
+    ),
+    edit(
+        "a word for a norm",
+        &[(MLA, "gqa: {heads: 4, kv_heads: 2, head_dim: 32, qk_norm: heads}")],
+    ),
+    edit(
+        "Llama's waves the wrong way round",
+        &[(
+            "  layers: 2\n",
+            "  layers: 2\n  rope_scaling:\n    llama3: {factor: 8, original_context: 32, low_freq_factor: 4}\n",
+        )],
+    ),
+    edit(
+        "YaRN that contradicts itself",
+        &[(
+            "  layers: 2\n",
+            "  layers: 2\n  rope_theta: 1\n  rope_scaling:\n    yarn: {factor: 8, original_context: 32, beta_slow: 40, attention_factor: 1.2, mscale: 1}\n",
+        )],
+    ),
+    edit(
+        "YaRN with half of its scales",
+        &[(
+            "  layers: 2\n",
+            "  layers: 2\n  rope_scaling:\n    yarn: {factor: 8, original_context: 32, mscale: 1}\n",
+        )],
+    ),
+    edit(
+        "two kinds of scaling",
+        &[(
+            "  layers: 2\n",
+            "  layers: 2\n  rope_scaling: {linear: {factor: 2}, yarn: {factor: 8, original_context: 32}}\n",
+        )],
+    ),
+    edit(
+        "shared experts said twice",
+        &[(MOE, "routed_experts: 8, shared_experts: 2, shared_intermediate_size: 64")],
+    ),
+    edit("a gate of nothing", &[(MOE, "routed_experts: 8, shared_experts: 0, shared_gate: true")]),
+    edit(
+        "a bias that moves and is not there",
+        &[(MOE, "routed_experts: 8, selection_bias: false, bias_update_speed: 0.01")],
+    ),
+    edit(
+        "dense layers that are not there",
+        &[(MOE, "routed_experts: 8, dense_layers: [1, 1], dense_intermediate_size: 8")],
+    ),
+    edit(
+        "more dense layers than layers",
+        &[(MOE, "routed_experts: 8, dense_layers: 3, dense_intermediate_size: 8")],
+    ),
+    edit("a dense layer without a width", &[(MOE, "routed_experts: 8, dense_layers: [0]")]),
+    edit(
+        "a mark without an answer",
+        &[("columns: [question]}", "columns: [question], answer_after: \"####\"}")],
+    ),
+    edit(
+        "an empty mark",
+        &[("columns: [question]}", "columns: [question], answer: question, answer_after: \"\"}")],
+    ),
+    edit(
+        "two kinds of files",
+        &[(
+            "    jsonl: {path: rows.jsonl, columns: [question]}",
+            "    jsonl: {path: rows.jsonl}\n    parquet: {path: rows.parquet}",
+        )],
+    ),
     edit("model without a shape", &[("  layers: 2\n", ""), ("  hidden_size: 128\n", "")]),
     edit("no stages", &[("stages:\n", "stages: []\nevals2:\n")]),
     edit("duplicate key", &[("      steps: 400", "      steps: 400\n      steps: 500")]),

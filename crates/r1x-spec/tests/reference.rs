@@ -16,6 +16,7 @@ fn world() -> World {
     World::new()
         .with("experiments/sums.jsonl", "{\"question\": \"1 + 1\", \"answer\": \"2\"}\n")
         .with("experiments/chat_template.jinja", "{{ messages }}")
+        .with("experiments/gsm8k/main", "{\"question\": \"1 + 1\", \"answer\": \"#### 2\"}\n")
         .with("experiments/tokenizer.json", "a tokenizer with <|im_end|> and <|endoftext|>")
         .with("experiments/../runs/critic-calm-otter/sft/final/model.safetensors", "weights")
 }

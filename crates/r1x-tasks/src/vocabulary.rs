@@ -94,7 +94,7 @@ mod tests {
     use std::collections::HashSet;
     use std::fs;
 
-    use r1x_core::plan::TraceStyle;
+    use r1x_core::plan::{RowFormat, TraceStyle};
     use r1x_core::testing;
 
     use super::*;
@@ -174,12 +174,14 @@ mod tests {
             DataPlan {
                 source: SourcePlan::Jsonl {
                     path: path.display().to_string(),
+                    format: RowFormat::JsonLines,
                     sha256: sha256(text.as_bytes()),
                     heldout: 0.5,
                     columns: Some(vec!["q".to_owned()]),
                     renamed: Default::default(),
                     solution: Some("s".to_owned()),
                     answer: None,
+                    answer_after: None,
                 },
                 prompt: PromptPlan::text("Q: {{ q }} A:"),
             }

@@ -34,7 +34,11 @@ pub struct Global {
     verbose: u8,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// A number of bytes with its unit.
+///
+/// # Errors
+/// When it is none.
+pub fn size(text: &str) -> Result<u64, String> {
     r1x_core::units::bytes_or_number(text)
         .ok_or_else(|| "a size is a number with a unit, such as 500MiB or 2GiB".to_owned())
 }

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{
-    AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or,
+    AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or, size,
 };
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
@@ -94,6 +94,9 @@ enum Command {
     Plan {
         #[command(flatten)]
         spec: SpecArgs,
+        /// The memory of one device, such as 80GiB: how many of them the model needs
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        device_memory: Option<u64>,
         /// Print the resolved plan as JSON
         #[arg(long)]
         json: bool,
@@ -311,7 +314,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
-        Command::Plan { spec, json } => command::plan::plan(&spec.source(), json),
+        Command::Plan { spec, device_memory, json } => {
+            command::plan::plan(&spec.source(), json, device_memory)
+        }
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use r1x_core::plan::{PlanError, RunPlan, TokenizerPlan};
 use r1x_model::tokenizer::Tokenizer;
-use r1x_spec::{Class, Resolved, Style, render_warnings, resolve};
+use r1x_spec::{Class, Described, Report, Resolved, Style, describe, render_warnings, resolve};
 use r1x_store::Store;
 
 use crate::display::Ink;
@@ -22,23 +22,40 @@ pub struct SpecSource {
     pub overrides: Vec<String>,
 }
 
-/// Reads and checks a spec; diagnostics are printed.
+/// Reads and checks a spec that is to run; diagnostics are printed.
 ///
 /// # Errors
 /// When anything is wrong with it.
 pub fn resolved(spec: &SpecSource, world: &World) -> Result<Resolved, Failure> {
-    let color = output::view(Stream::Err).color == Ink::Colored;
-    let style = Style { unicode: true, color };
-    let resolved = resolve(&spec.path, &spec.overrides, world).map_err(|report| {
-        output::drawn(Stream::Err, &report.render(style));
-        let code = match report.class() {
-            Class::Spec => code::SPEC,
-            Class::Input => code::INPUT,
-        };
-        Failure { code, told: Told::Already }
-    })?;
-    output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style));
+    let resolved = resolve(&spec.path, &spec.overrides, world).map_err(|report| told(&report))?;
+    output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style()));
     Ok(resolved)
+}
+
+/// Reads and checks a spec that may be only the shape of a model; diagnostics are printed.
+///
+/// # Errors
+/// When anything is wrong with it.
+pub fn described(spec: &SpecSource, world: &World) -> Result<Described, Failure> {
+    let described = describe(&spec.path, &spec.overrides, world).map_err(|report| told(&report))?;
+    if let Described::Run(resolved) = &described {
+        output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style()));
+    }
+    Ok(described)
+}
+
+fn style() -> Style {
+    Style { unicode: true, color: output::view(Stream::Err).color == Ink::Colored }
+}
+
+/// Prints what is wrong with a spec.
+fn told(report: &Report) -> Failure {
+    output::drawn(Stream::Err, &report.render(style()));
+    let code = match report.class() {
+        Class::Spec => code::SPEC,
+        Class::Input => code::INPUT,
+    };
+    Failure { code, told: Told::Already }
 }
 
 /// The plan as canonical JSON and its sha256.

@@ -5,6 +5,7 @@
 mod chat;
 mod checkpoint;
 mod component;
+mod published;
 mod rows;
 mod spec;
 mod sql;
@@ -44,6 +45,7 @@ pub const ALL: &[Target] = &[
     sql::TARGET,
     store::TARGET,
     weights::TARGET,
+    published::TARGET,
 ];
 
 /// An error of setting a target up.
@@ -132,6 +134,11 @@ mod tests {
     #[test]
     fn stores() {
         check(&store::TARGET, 60);
+    }
+
+    #[test]
+    fn published_models() {
+        check(&published::TARGET, 600);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use r1x_core::Markup;
-use r1x_core::plan::{DataPlan, PromptPlan, SourcePlan};
+use r1x_core::plan::{DataPlan, PromptPlan, RowFormat, SourcePlan};
 use r1x_tasks::dataset::MOST_BYTES;
 use r1x_tasks::dataset::jsonl::parse;
 
@@ -66,12 +66,14 @@ pub const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n
 pub fn plan(prompt: &str, columns: Option<Vec<String>>) -> DataPlan {
     let source = SourcePlan::Jsonl {
         path: "rows.jsonl".to_owned(),
+        format: RowFormat::JsonLines,
         sha256: String::new(),
         heldout: 0.5,
         columns,
         renamed: BTreeMap::new(),
         solution: Some("which".to_owned()),
         answer: None,
+        answer_after: None,
     };
     DataPlan { source, prompt: PromptPlan::text(prompt) }
 }

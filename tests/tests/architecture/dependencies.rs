@@ -69,7 +69,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-tasks",
         &["r1x-core", "r1x-files"],
-        &["minijinja", "minijinja-contrib", "serde", "serde_json", "sha2", "thiserror"],
+        &["minijinja", "minijinja-contrib", "parquet", "serde", "serde_json", "sha2", "thiserror"],
     ),
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (

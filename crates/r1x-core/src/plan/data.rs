@@ -49,13 +49,15 @@ pub struct MessagesPlan {
 pub enum SourcePlan {
     /// Generated Countdown problems.
     Countdown(CountdownPlan),
-    /// A file of JSON lines.
+    /// Rows of a file, or of the files of a folder; JSON lines were the first that were read.
     Jsonl {
-        /// Where it is.
+        /// Where the file or the folder is.
         path: String,
-        /// sha256 of its bytes, hex.
+        /// How its rows are written.
+        format: RowFormat,
+        /// sha256 of its bytes, hex; of a folder the one over the names and hashes of its files.
         sha256: String,
-        /// Share of the problems held out, chosen by hash of the canonical form.
+        /// Share of the problems held out, chosen by hash of the canonical form, where no file is held out.
         heldout: f64,
         /// Columns every row must have, by the names that the template and the rewards use; every column a row has
         /// where it is `None`.
@@ -66,7 +68,37 @@ pub enum SourcePlan {
         solution: Option<String>,
         /// Column with the gold answer, where there is one.
         answer: Option<String>,
+        /// The mark in that column behind which the answer stands; the whole column is the answer where it is `None`.
+        answer_after: Option<String>,
     },
+}
+
+/// How rows are written in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowFormat {
+    /// A JSON object on each line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl RowFormat {
+    /// What the names of such files end with.
+    pub fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::JsonLines => &["jsonl", "json", "ndjson"],
+            Self::Parquet => &["parquet"],
+        }
+    }
+
+    /// The key of a spec that names such a source.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+        }
+    }
 }
 
 /// How Countdown problems are generated. A problem is a multiset of numbers and a target reachable from them.

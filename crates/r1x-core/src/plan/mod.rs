@@ -25,7 +25,7 @@ mod tests;
 mod version;
 
 pub use data::{
-    CountdownPlan, DataPlan, DataRef, MessagesPlan, PromptPlan, SourcePlan, TraceStyle,
+    CountdownPlan, DataPlan, DataRef, MessagesPlan, PromptPlan, RowFormat, SourcePlan, TraceStyle,
 };
 pub use eval::{EvalPlan, EvalWhen};
 pub use graph::WeightsError;

@@ -159,10 +159,22 @@ fn data() -> impl Strategy<Value = DataPlan> {
         number(),
         option::of(vec(text(), 0..3)),
         btree_map(text(), text(), 0..3),
-        [option::of(text()), option::of(text())],
+        [option::of(text()), option::of(text()), option::of(text())],
+        prop_oneof![Just(RowFormat::JsonLines), Just(RowFormat::Parquet)],
     )
-        .prop_map(|([path, sha256], heldout, columns, renamed, [solution, answer])| {
-            SourcePlan::Jsonl { path, sha256, heldout, columns, renamed, solution, answer }
+        .prop_map(|([path, sha256], heldout, columns, renamed, texts, format)| {
+            let [solution, answer, answer_after] = texts;
+            SourcePlan::Jsonl {
+                path,
+                format,
+                sha256,
+                heldout,
+                columns,
+                renamed,
+                solution,
+                answer,
+                answer_after,
+            }
         });
     let messages = (option::of(text()), text(), option::of(text()))
         .prop_map(|(system, user, prefill)| MessagesPlan { system, user, prefill });

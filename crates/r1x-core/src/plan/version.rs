@@ -16,8 +16,12 @@ use super::{RunPlan, TokenizerPlan};
 /// out. Version 3 keeps the word `gate` for evaluations: a reward has a `condition`, and a mixture of experts says whether
 /// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
-/// tokenizer says what begins a text and how it writes conversations.
+/// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
+/// behind which mark the answer stands.
 pub const PLAN_VERSION: u64 = 3;
+
+/// Most dense layers that a plan of version 2 had: the largest number that its spec took.
+const MOST_DENSE_LAYERS_OF_2: u64 = 4096;
 
 /// The version of a plan in memory, which is always [`PLAN_VERSION`]; a number only where it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,6 +219,7 @@ fn upgrade_from_2(
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
     plan.get_mut("stages").into_iter().flat_map(values).for_each(sft_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);
+    plan.get_mut("data").into_iter().flat_map(values).for_each(rows_from_2);
     let upgrade = |model: &mut Value| {
         model_from_2(model);
         tokenizer_from_2(model);
@@ -264,6 +269,14 @@ fn vocabulary_from_2(
         add(model, "vocabulary_size", json!(size));
     }
     Ok(())
+}
+
+/// In version 2 a file held JSON lines, and a column of it was the answer as a whole.
+fn rows_from_2(data: &mut Value) {
+    if let Some(Value::Object(file)) = data.pointer_mut("/source/jsonl") {
+        add(file, "format", json!("json_lines"));
+        add(file, "answer_after", Value::Null);
+    }
 }
 
 /// What decides whether a reward counts was its `gate`.
@@ -317,8 +330,9 @@ fn mixture_from_2(mixture: &mut Map<String, Value>) {
     let number = |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(0);
     let width = number(mixture.get("expert_intermediate_size").cloned());
     let shared = number(mixture.remove("shared_experts"));
-    // The first layers were dense, and only their number was said.
-    let dense: Vec<u64> = (0..number(mixture.remove("dense_layers"))).collect();
+    // The first layers were dense, and only their number was said; no spec could ask for more than so many.
+    let count = number(mixture.remove("dense_layers")).min(MOST_DENSE_LAYERS_OF_2);
+    let dense: Vec<u64> = (0..count).collect();
     for (key, value) in [
         ("dense_layers", json!(dense)),
         ("shared_intermediate_size", json!(width.saturating_mul(shared))),

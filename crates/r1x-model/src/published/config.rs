@@ -6,6 +6,8 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
+use super::bounds::{MOST_COUNT, MOST_ENTRIES};
+
 /// The keys of a configuration.
 #[derive(Debug)]
 pub struct Keys<'c> {
@@ -40,7 +42,12 @@ impl<'c> Keys<'c> {
     /// Says what is wrong with a key.
     pub fn problem(&self, key: &str, problem: impl Display) {
         let dot = if self.prefix.is_empty() { "" } else { "." };
-        self.problems.borrow_mut().push(format!("`{}{dot}{key}` {problem}", self.prefix));
+        let said = format!("`{}{dot}{key}` {problem}", self.prefix);
+        let mut problems = self.problems.borrow_mut();
+        // A key may be asked for by several readers.
+        if !problems.contains(&said) {
+            problems.push(said);
+        }
     }
 
     fn read<T>(&self, key: &str, kind: &str, of: impl Fn(&Value) -> Option<T>) -> Option<T> {
@@ -53,20 +60,44 @@ impl<'c> Keys<'c> {
         read
     }
 
+    /// A count that may be 0, or a problem where it is larger than any.
+    fn counted(&self, key: &str, kind: &str, most: usize) -> Option<usize> {
+        let count = self.read(key, kind, |value| usize::try_from(value.as_u64()?).ok())?;
+        if count > most {
+            self.problem(key, format_args!("is {count}; {most} is the most that is read"));
+            return None;
+        }
+        Some(count)
+    }
+
+    fn above_0(&self, key: &str, most: usize) -> Option<usize> {
+        let kind = "a count above 0";
+        let count = self.counted(key, kind, most)?;
+        if count == 0 {
+            self.problem(key, format_args!("is 0, not {kind}"));
+            return None;
+        }
+        Some(count)
+    }
+
     /// A count above 0, where it is written.
     pub fn count(&self, key: &str) -> Option<usize> {
-        let count = |value: &Value| usize::try_from(value.as_u64()?).ok().filter(|n| *n > 0);
-        self.read(key, "a count above 0", count)
+        self.above_0(key, MOST_COUNT)
     }
 
     /// A count that may be 0, where it is written.
     pub fn count_or_none(&self, key: &str) -> Option<usize> {
-        self.read(key, "a count", |value| usize::try_from(value.as_u64()?).ok())
+        self.counted(key, "a count", MOST_COUNT)
     }
 
     /// A count above 0 that must be written.
     pub fn needed(&self, key: &str) -> usize {
-        let found = self.count(key);
+        self.needed_up_to(key, MOST_COUNT)
+    }
+
+    /// A count above 0 that must be written, of which a list is made.
+    pub fn needed_up_to(&self, key: &str, most: usize) -> usize {
+        let found = self.above_0(key, most);
         if found.is_none() && self.get(key).is_none() {
             self.problem(key, "is missing");
         }
@@ -83,6 +114,12 @@ impl<'c> Keys<'c> {
     pub fn positive_or(&self, key: &str, default: f64) -> f64 {
         let positive = |value: &Value| value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
         self.read(key, "a number above 0", positive).unwrap_or(default)
+    }
+
+    /// A share of a whole, where it is written.
+    pub fn share(&self, key: &str) -> Option<f64> {
+        let share = |value: &Value| value.as_f64().filter(|n| (0.0..=1.0).contains(n));
+        self.read(key, "a number from 0 to 1", share)
     }
 
     /// Whether something is so, where it is written.
@@ -103,12 +140,17 @@ impl<'c> Keys<'c> {
     /// Counts that may be 0, where they are written.
     pub fn counts(&self, key: &str) -> Option<Vec<usize>> {
         let one = |value: &Value| usize::try_from(value.as_u64()?).ok();
-        self.read(key, "a list of counts", |value| value.as_array()?.iter().map(one).collect())
+        self.read(key, "a list of counts", |value| entries(value)?.iter().map(one).collect())
     }
 
     /// Words, where they are written.
     pub fn words(&self, key: &str) -> Option<Vec<String>> {
         let one = |value: &Value| value.as_str().map(str::to_owned);
-        self.read(key, "a list of words", |value| value.as_array()?.iter().map(one).collect())
+        self.read(key, "a list of words", |value| entries(value)?.iter().map(one).collect())
     }
+}
+
+/// The entries of a list that is not longer than any.
+fn entries(value: &Value) -> Option<&Vec<Value>> {
+    value.as_array().filter(|list| list.len() <= MOST_ENTRIES)
 }

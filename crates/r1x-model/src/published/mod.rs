@@ -4,11 +4,14 @@
 //! ([`FAMILIES`]). Weights are read from whatever files there are, and the names that differ are
 //! renamed. An unknown `model_type`, activation or kind of rotary positions is an error that lists what is known.
 
+mod bounds;
 mod config;
 mod ending;
 pub mod family;
 mod gguf;
 mod hash;
+#[cfg(test)]
+mod hostile_tests;
 mod load;
 mod names;
 mod rope;
@@ -28,6 +31,7 @@ pub use r1x_weights::SaveDtype;
 use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
 use serde_json::{Map, Value};
 
+use self::bounds::MOST_LAYERS;
 use self::config::Keys;
 pub use self::ending::eos_tokens;
 use self::family::{FAMILIES, Family, Shape};
@@ -123,14 +127,17 @@ impl Published {
             family,
             shape: (family.shape)(&keys),
             hidden_size: keys.needed("hidden_size"),
-            layers: keys.needed("num_hidden_layers"),
+            layers: keys.needed_up_to("num_hidden_layers", MOST_LAYERS),
             context_length: keys.needed("max_position_embeddings"),
             vocabulary_size: keys.needed("vocab_size"),
             tie_embeddings: keys.flag("tie_word_embeddings").unwrap_or(false),
             init_std: keys.positive_or("initializer_range", 0.02),
         });
         match read {
-            Some(published) if problems.borrow().is_empty() => Ok(published),
+            Some(published) if problems.borrow().is_empty() => {
+                let problems = bounds::problems(&published.plan_of_shape());
+                if problems.is_empty() { Ok(published) } else { Err(problems) }
+            }
             _ => Err(problems.take()),
         }
     }

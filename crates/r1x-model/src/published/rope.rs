@@ -4,7 +4,7 @@
 //! A `rope_scaling` that is not null takes the place of `rope_parameters` whole, as in transformers.
 
 use r1x_core::plan::{ModelPlan, RopePairs, RopePlan, RopeScaling, YarnPlan};
-use r1x_core::rope::yarn_temperature;
+use r1x_core::rope::{Temperatures, yarn_factors, yarn_temperature};
 use serde_json::{Map, Value, json};
 
 use super::config::Keys;
@@ -70,19 +70,13 @@ fn scaling(keys: &Keys<'_>, inner: &Keys<'_>, habits: Habits) -> RopeScaling {
 fn yarn(keys: &Keys<'_>, inner: &Keys<'_>, original_context: usize, habits: Habits) -> YarnPlan {
     let longest = keys.needed("max_position_embeddings") as f64;
     let factor = inner.positive_or("factor", longest / original_context as f64);
-    let (scale, all) = (inner.number("mscale"), inner.number("mscale_all_dim"));
-    let written = |number: Option<f64>| number.filter(|number| *number != 0.0);
-    let rotation_factor = match (inner.number("attention_factor"), written(scale), written(all)) {
-        (Some(factor), _, _) => factor,
-        (None, Some(scale), Some(all)) => {
-            yarn_temperature(factor, scale) / yarn_temperature(factor, all)
-        }
-        (None, _, _) => yarn_temperature(factor, 1.0),
+    let temperatures = Temperatures {
+        attention_factor: inner.number("attention_factor"),
+        mscale: inner.number("mscale"),
+        mscale_all_dim: inner.number("mscale_all_dim"),
+        corrects_scores: habits.corrects_scores,
     };
-    let score_factor = match written(all).filter(|_| habits.corrects_scores) {
-        Some(all) => yarn_temperature(factor, all).powi(2),
-        None => 1.0,
-    };
+    let (rotation_factor, score_factor) = yarn_factors(factor, temperatures);
     YarnPlan {
         factor,
         original_context,

@@ -4,7 +4,8 @@
 //! so the JSON Schema all come from it.
 
 /// Declares a record: `key: Type => need, range;`. Needs are `required`; `part` (required, but a mistake in it
-/// does not stop the reading of the rest); `optional`; `default(value)`; `soft(value)` (a default that also
+/// does not stop the reading of the rest); `optional`; `origin` (optional, and where it is written it takes the place of
+/// what is inherited of the whole map); `default(value)`; `soft(value)` (a default that also
 /// stands in for a mistake); `nested` (a map whose own keys have defaults); `flat` (keys of another record
 /// in the same map).
 macro_rules! record {
@@ -55,11 +56,16 @@ macro_rules! record {
 
     (@type flat $ty:ty) => { $ty };
     (@type optional $ty:ty) => { Option<crate::read::At<$ty>> };
+    (@type origin $ty:ty) => { Option<crate::read::At<$ty>> };
     (@type part $ty:ty) => { Option<crate::read::At<$ty>> };
     (@type $need:ident $ty:ty) => { crate::read::At<$ty> };
 
     (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, flat (), $range:expr) => {
         <$ty as crate::read::Record>::describe($shape)
+    };
+    (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, origin (), $range:expr) => {
+        $shape.origins.push(crate::read::plain(stringify!($field)));
+        record!(@describe $shape, $field, $ty, $doc, optional (), $range)
     };
     (@describe $shape:ident, $field:ident, $ty:ty, $doc:expr, $need:ident $default:tt, $range:expr) => {
         crate::read::describe_field::<$ty>(
@@ -85,6 +91,9 @@ macro_rules! record {
     };
     (@take $fields:ident, $reader:ident, $field:ident, optional (), $range:expr) => {
         $fields.optional($reader, crate::read::plain(stringify!($field)), $range)
+    };
+    (@take $fields:ident, $reader:ident, $field:ident, origin (), $range:expr) => {
+        record!(@take $fields, $reader, $field, optional (), $range)
     };
     (@take $fields:ident, $reader:ident, $field:ident, nested (), $range:expr) => {
         $fields.nested($reader, crate::read::plain(stringify!($field)))

@@ -29,13 +29,8 @@ stages:
         path: "model",
         text: "
 model:
-  from: ../models/smollm2      # config.json, weights and tokenizer.json
-  context_length: 512
-  tokenizer: null              # what countdown.yaml says of its own model
-  hidden_size: null
-  layers: null
-  attention: null
-  feed_forward: null",
+  from: ../models/smollm2      # takes the place of the model that countdown.yaml describes
+  context_length: 512",
     },
     Example {
         path: "model",
@@ -49,8 +44,12 @@ model:
     gqa: {heads: 6, kv_heads: 2, head_dim: 32}
   feed_forward:
     dense: {intermediate_size: 384}
+  vocabulary_size: 128         # rows for tokens that may come
   tie_embeddings: false
   rope_theta: 10000
+  rope_pairs: halves
+  rope_scaling:
+    linear: {factor: 2}
   norm_eps: 1e-6
   init_std: 0.02
   precision: f32
@@ -87,11 +86,63 @@ model:
   tokenizer: {file: tokenizer.json, eos: <|im_end|>, chat_template: chat_template.jinja}",
     },
     Example {
+        path: "model.rope_scaling.linear",
+        text: "
+model:
+  rope_scaling:
+    linear: {factor: 4}",
+    },
+    Example {
+        path: "model.rope_scaling.llama3",
+        text: "
+model:
+  rope_theta: 500000
+  rope_scaling:
+    llama3: {factor: 8, original_context: 8192, low_freq_factor: 1, high_freq_factor: 4}",
+    },
+    Example {
+        path: "model.rope_scaling.yarn",
+        text: "
+model:
+  rope_scaling:
+    yarn:                                            # DeepSeek-V3's
+      factor: 40
+      original_context: 4096
+      beta_fast: 32
+      beta_slow: 1
+      truncate: true
+      mscale: 1
+      mscale_all_dim: 1",
+    },
+    Example {
+        path: "model.rope_scaling.yarn",
+        text: "
+model:
+  rope_scaling:
+    yarn: {factor: 4, original_context: 32768, attention_factor: 1.14}",
+    },
+    Example {
         path: "model.attention.gqa",
         text: "
 model:
   attention:
-    gqa: {heads: 8, kv_heads: 2, head_dim: 16}",
+    gqa:
+      heads: 8
+      kv_heads: 2
+      head_dim: 16
+      rotary_dim: 8                                  # half of each head turns
+      qkv_bias: true
+      output_bias: false
+      qk_norm: head
+      clip_qkv: 8
+      window: {size: 32, layers: [1]}",
+    },
+    Example {
+        path: "model.attention.gqa.window",
+        text: "
+model:
+  attention:
+    gqa: {heads: 8, kv_heads: 2, head_dim: 16, window: {size: 32, layers: 1}}   # the first layer",
     },
     Example {
         path: "model.attention.mla",
@@ -104,14 +155,16 @@ model:
       kv_lora_rank: 32
       qk_nope_head_dim: 32
       qk_rope_head_dim: 16
-      v_head_dim: 32",
+      v_head_dim: 32
+      latent_norm_eps: 1e-6
+      bias: true",
     },
     Example {
         path: "model.feed_forward.dense",
         text: "
 model:
   feed_forward:
-    dense: {intermediate_size: 256}",
+    dense: {intermediate_size: 256, bias: true}",
     },
     Example {
         path: "model.feed_forward.moe",
@@ -123,13 +176,35 @@ model:
       shared_experts: 1
       experts_per_token: 4
       expert_intermediate_size: 64
+      scoring: sigmoid
+      selection_bias: true
       groups: 4
       groups_per_token: 2
+      group_score: top_two
       norm_topk_prob: true
       routed_scaling: 1.5
       bias_update_speed: 0.001
       balance_loss: 0.0001
       dense_layers: 1
+      dense_intermediate_size: 256",
+    },
+    Example {
+        path: "model.feed_forward.moe",
+        text: "
+model:
+  feed_forward:
+    moe:                                             # Qwen2-MoE's
+      routed_experts: 8
+      experts_per_token: 2
+      expert_intermediate_size: 64
+      shared_experts: null                           # countdown.yaml says how many; here it is how wide
+      shared_intermediate_size: 160
+      shared_gate: true
+      scoring: softmax
+      selection_bias: false
+      bias_update_speed: 0
+      norm_topk_prob: false
+      dense_layers: [1]
       dense_intermediate_size: 256",
     },
     Example {
@@ -194,6 +269,18 @@ data:
       solution: answer
       answer: answer
     prompt: \"{{ asked }} =\"",
+    },
+    Example {
+        path: "data.ID.jsonl",
+        text: "
+data:
+  gsm8k:
+    parquet:
+      path: gsm8k/main                               # train-….parquet and test-….parquet, as published
+      solution: answer
+      answer: answer
+      answer_after: \"####\"                          # the solution ends with #### 42
+    prompt: \"{{ question }}\"",
     },
     Example {
         path: "rewards.ID",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use r1x_core::plan::{
     CountdownPlan, DataPlan, DataRef, JudgedBy, LimitsPlan, MessagesPlan, PluginPlan, PromptPlan,
-    RewardPlan, SourcePlan,
+    RewardPlan, RowFormat, SourcePlan,
 };
 use r1x_core::problem::Split;
 
@@ -16,7 +16,7 @@ use crate::lists::Columns;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{
-    CountdownSpec, DataSpec, JsonlSpec, MessagesSpec, PromptSpec, RewardSpec, SourceSpec,
+    CountdownSpec, DataSpec, MessagesSpec, PromptSpec, RewardSpec, RowsSpec, SourceSpec,
 };
 use crate::value_types::{DataName, Name};
 
@@ -52,7 +52,7 @@ impl Resolver<'_, '_> {
             }
             Err(DataRefusal::Unreadable(message)) => {
                 let span = match &spec.source {
-                    SourceSpec::Jsonl(jsonl) => jsonl.value.path.span,
+                    SourceSpec::Jsonl(rows) | SourceSpec::Parquet(rows) => rows.value.path.span,
                     SourceSpec::Countdown(_) => id.span,
                 };
                 let help = "relative paths start at the folder of the spec that mentions them";
@@ -77,7 +77,8 @@ impl Resolver<'_, '_> {
     fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
         let source = match &spec.source {
             SourceSpec::Countdown(countdown) => countdown_plan(countdown),
-            SourceSpec::Jsonl(jsonl) => self.jsonl_plan(jsonl),
+            SourceSpec::Jsonl(rows) => self.rows_plan(rows, RowFormat::JsonLines),
+            SourceSpec::Parquet(rows) => self.rows_plan(rows, RowFormat::Parquet),
         };
         let (asked, prompt) = match &spec.prompt {
             PromptSpec::Text(prompt) => (&**prompt, PromptPlan::Text(prompt.value.clone())),
@@ -115,17 +116,27 @@ impl Resolver<'_, '_> {
         Some(MessagesPlan { system, user: spec.user.value.clone(), prefill })
     }
 
-    fn jsonl_plan(&self, spec: &JsonlSpec) -> SourcePlan {
+    fn rows_plan(&mut self, spec: &RowsSpec, format: RowFormat) -> SourcePlan {
+        if let (Some(mark), None) = (&spec.answer_after, &spec.answer) {
+            let message = "`answer_after` needs the key `answer`, in whose column the mark stands";
+            self.error(codes::MISSING_KEY, mark.span, message.to_owned());
+        }
+        if let Some(mark) = spec.answer_after.as_ref().filter(|mark| mark.trim().is_empty()) {
+            let message = "`answer_after` is empty".to_owned();
+            self.error(codes::BAD_NAME, mark.span, message);
+        }
         let path = self.reader.sources.path(spec.path.span.source, &spec.path);
         let columns = spec.columns.as_deref();
         SourcePlan::Jsonl {
             path: path.display().to_string(),
+            format,
             sha256: String::new(),
             heldout: *spec.heldout,
             columns: columns.map(Columns::names),
             renamed: columns.map(Columns::renamed).unwrap_or_default(),
             solution: spec.solution.as_deref().cloned(),
             answer: spec.answer.as_deref().cloned(),
+            answer_after: spec.answer_after.as_deref().cloned(),
         }
     }
 
@@ -347,6 +358,14 @@ fn countdown_plan(spec: &CountdownSpec) -> SourcePlan {
 }
 
 impl DataRead {
+    /// The key of the spec that its rows stand under; none for generated data.
+    pub fn key(&self) -> Option<&'static str> {
+        match &self.plan.as_ref()?.source {
+            SourcePlan::Jsonl { format, .. } => Some(format.key()),
+            SourcePlan::Countdown(_) => None,
+        }
+    }
+
     fn is_generated(&self) -> bool {
         matches!(&self.plan, Some(DataPlan { source: SourcePlan::Countdown(_), .. }))
     }

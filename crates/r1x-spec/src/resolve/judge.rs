@@ -6,6 +6,7 @@ use r1x_core::plan::JudgePlan;
 use r1x_core::plan::{InitialWeights, ModelPlan};
 
 use super::Resolver;
+use super::model::Purpose;
 use crate::read::At;
 use crate::spec::JudgeSpec;
 
@@ -20,7 +21,7 @@ impl Resolver<'_, '_> {
         policy: Option<&ModelPlan>,
     ) -> Option<JudgePlan> {
         let model = match &spec.model {
-            Some(model) => self.model(model).map(|read| read.plan),
+            Some(model) => self.model(model, Purpose::Run).map(|read| read.plan),
             None => policy.cloned(),
         };
         let written = self.reader.sources.path(spec.checkpoint.span.source, &spec.checkpoint);

@@ -4,7 +4,9 @@ mod data;
 mod evals;
 mod grant;
 mod judge;
+mod layers;
 mod model;
+mod overriding;
 mod reject;
 mod rewards;
 mod stages;
@@ -15,7 +17,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use r1x_core::Markup;
-use r1x_core::plan::{CheckpointPlan, PlanVersion, RecordPlan, RunPlan};
+use r1x_core::plan::{CheckpointPlan, ModelPlan, PlanVersion, RecordPlan, RunPlan};
 
 use crate::Setting;
 use crate::codes;
@@ -23,10 +25,10 @@ use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
 use crate::inputs::{Inputs, Refusal};
 use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
-use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, TokenizerKind};
+use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, ShapeSpec, TokenizerKind};
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
-use model::ModelRead;
+use model::{ModelRead, Purpose};
 use reject::MadeRead;
 
 /// Largest plugin or tokenizer file, bytes.
@@ -113,7 +115,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         // Prompts are written with the chat template of the model, unless the model knows only words of the data.
         let (mut model, data_first) = (None, spec.model.as_ref().is_some_and(|m| reads_data(m)));
         if !data_first {
-            model = spec.model.as_ref().and_then(|model| self.model(model));
+            model = spec.model.as_ref().and_then(|model| self.model(model, Purpose::Run));
             self.conversation = Conversation::of(model.as_ref());
         }
         self.data =
@@ -130,7 +132,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             .collect();
         self.check_conditions();
         if data_first {
-            model = spec.model.as_ref().and_then(|model| self.model(model));
+            model = spec.model.as_ref().and_then(|model| self.model(model, Purpose::Run));
         }
         let model = model.map(|read| read.plan);
         // A model with a mistake may still say how long a sequence is.
@@ -167,6 +169,12 @@ impl<'r, 'a> Resolver<'r, 'a> {
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
         Some(Outcome { plan, plugins })
+    }
+
+    /// The model of a spec that is nothing but a model, or `None` after reporting.
+    pub fn shape(mut self, spec: &ShapeSpec) -> Option<(String, ModelPlan)> {
+        let model = spec.model.as_ref().and_then(|model| self.model(model, Purpose::Shape));
+        Some((spec.name.as_ref()?.0.clone(), model?.plan))
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
@@ -210,6 +218,32 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let path = format!("{owner}.{key}");
         let setting = Setting { path, value, origin: Origin::Default };
         settings.insert(last.map_or(settings.len(), |last| last + 1), setting);
+    }
+
+    /// Whether somebody wrote a value that has a default.
+    fn is_written<T>(&self, value: &At<T>) -> bool {
+        let settings = &self.reader.settings;
+        let setting = settings.iter().find(|setting| setting.path == *value.path);
+        setting.is_some_and(|setting| setting.origin != Origin::Default)
+    }
+
+    /// Says another value for a key that nobody wrote.
+    fn assume<T>(&mut self, value: &At<T>, assumed: Json) {
+        let settings = &mut self.reader.settings;
+        if let Some(setting) = settings.iter_mut().find(|setting| setting.path == *value.path) {
+            setting.value = assumed;
+        }
+    }
+
+    /// Takes the default of a key out of what is shown, because something else decides.
+    fn forget_default<T>(&mut self, value: &At<T>) {
+        let path = value.path.clone();
+        self.forget_default_at(&path);
+    }
+
+    fn forget_default_at(&mut self, path: &str) {
+        let is_it = |setting: &Setting| setting.path == path && setting.origin == Origin::Default;
+        self.reader.settings.retain(|setting| !is_it(setting));
     }
 
     /// Reads a file the spec names, as seen from the current folder.

@@ -320,8 +320,10 @@ impl Resolver<'_, '_> {
                 all_words(lacking),
                 quoted(data)
             );
+            let read = self.data.iter().find(|read| read.id == data);
+            let key = read.and_then(DataRead::key).unwrap_or_default();
             let help = format!(
-                "its rows have it: add it to data.{data}.jsonl.columns, or leave `columns` out to take every column"
+                "its rows have it: add it to data.{data}.{key}.columns, or leave `columns` out to take every column"
             );
             self.error(codes::COLUMNS, span, message).input().help(help);
             return;

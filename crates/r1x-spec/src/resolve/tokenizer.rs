@@ -31,6 +31,12 @@ pub(crate) struct TokenizerRead {
 }
 
 impl TokenizerRead {
+    /// Stands for a tokenizer that nobody named, of which only the number of tokens is known.
+    pub fn missing(tokens: usize) -> Self {
+        let plan = TokenizerPlan::Vocabulary { pieces: Vec::new() };
+        Self { plan, tokens, reserved: Vec::new(), no_chat: None }
+    }
+
     fn of_words(pieces: Vec<String>) -> Self {
         let tokens = TokenizerPlan::listed_size(&pieces);
         let plan = TokenizerPlan::Vocabulary { pieces };

@@ -23,3 +23,13 @@ pub(super) const TEMPERATURE: Range = Range::from(0.01).to(100.0).or_zero();
 pub(super) const SHARE: Range = Range::from(0.0).to(1.0);
 /// Numbers and targets of Countdown: exact arithmetic on them stays far inside 64 bits.
 pub(super) const COUNTDOWN: Range = Range::from(1.0).to(1_000_000.0);
+/// Numbers of layers, the first of which is 0, and counts of them.
+pub(super) const LAYERS: Range = Range::from(0.0).to(4_096.0);
+/// Numbers added to mean squares.
+pub(super) const EPSILON: Range = Range::from(1e-12).to(1.0);
+/// How many times as long a context becomes.
+pub(super) const STRETCH: Range = Range::from(1.0).to(1e6);
+/// How often a frequency turns within a context, and factors of that size.
+pub(super) const TURNS: Range = Range::above(0.0).to(1e6);
+/// Scales of temperatures that grow with the logarithm of a context.
+pub(super) const SCALE: Range = Range::from(0.0).to(100.0);

@@ -51,15 +51,24 @@ pub struct Column {
     pub rows: usize,
 }
 
-/// The line of every problem, from 1, in the order of the problems.
+/// The place of every problem, in the order of the problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// The file.
-    pub path: String,
-    /// Lines of the training problems.
-    pub train: Vec<usize>,
-    /// Lines of the held-out problems.
-    pub heldout: Vec<usize>,
+    /// The files.
+    pub files: Vec<String>,
+    /// Places of the training problems.
+    pub train: Vec<Place>,
+    /// Places of the held-out problems.
+    pub heldout: Vec<Place>,
+}
+
+/// The place of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the files.
+    pub file: usize,
+    /// The line, or the row where rows have no lines, from 1.
+    pub line: usize,
 }
 
 impl DataSet {
@@ -77,8 +86,8 @@ impl DataSet {
     pub fn line_of(&self, problem: &Problem) -> Option<String> {
         let train = self.train.iter().zip(&self.lines.train);
         let mut all = train.chain(self.heldout.iter().zip(&self.lines.heldout));
-        let (_, line) = all.find(|(known, _)| *known == problem)?;
-        Some(format!("{}:{line}", self.lines.path))
+        let (_, Place { file, line }) = all.find(|(known, _)| *known == problem)?;
+        Some(format!("{}:{line}", self.lines.files.get(*file)?))
     }
 }
 

@@ -17,8 +17,8 @@ pub const GLM4_MOE: Family =
 fn shape(keys: &Keys<'_>) -> Shape {
     let heads = grouped_queries(keys);
     let inner = keys.below("rope_parameters");
-    let written = inner.as_ref().and_then(|inner| inner.number("partial_rotary_factor"));
-    let share = written.or_else(|| keys.number("partial_rotary_factor")).unwrap_or(0.5);
+    let written = inner.as_ref().and_then(|inner| inner.share("partial_rotary_factor"));
+    let share = written.or_else(|| keys.share("partial_rotary_factor")).unwrap_or(0.5);
     let is_normed = keys.flag("use_qk_norm").unwrap_or(false);
     let gqa = GqaPlan {
         rotary_dim: (heads.head_dim as f64 * share) as usize,

@@ -14,6 +14,7 @@ use r1x_core::plan::{
 
 use serde_json::{Map, Value, json};
 
+use super::bounds::{MOST_EXPERTS, MOST_LAYERS};
 use super::config::Keys;
 use super::names::Renaming;
 use super::rope::{self, Habits};
@@ -95,7 +96,7 @@ fn dense(keys: &Keys<'_>, bias: bool) -> FeedForwardPlan {
 /// A mixture of softmax affinities without shared experts, groups and dense layers.
 fn softmax_mixture(keys: &Keys<'_>, experts: &str, intermediate_size: &str) -> MoePlan {
     MoePlan {
-        routed_experts: keys.needed(experts),
+        routed_experts: keys.needed_up_to(experts, MOST_EXPERTS),
         shared_intermediate_size: 0,
         shared_gated: false,
         experts_per_token: keys.needed("num_experts_per_tok"),
@@ -123,7 +124,7 @@ fn leading(keys: &Keys<'_>) -> Vec<usize> {
 
 /// How many layers there are.
 fn all_layers(keys: &Keys<'_>) -> usize {
-    keys.needed("num_hidden_layers")
+    keys.needed_up_to("num_hidden_layers", MOST_LAYERS)
 }
 
 /// Epsilon of the norms.

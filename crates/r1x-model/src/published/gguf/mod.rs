@@ -6,7 +6,7 @@
 pub mod names;
 mod rope;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 pub mod tokenizer;
 #[cfg(test)]
 mod tokenizer_tests;

@@ -1,20 +1,23 @@
-//! Problems from a file of JSON lines: one object per line, its columns by name.
+//! Problems from rows: of a file of JSON lines or of Parquet, or of the files of a folder, their columns by name.
 //!
 //! A problem's canonical form decides the split, so rows that ask the same are on one side of it: it is the listed
 //! columns without the worked solution, or, where the spec lists none, the columns that the template asks with;
-//! `nums` counts in ascending order. A file is read once, line by line, and hashed on the way.
+//! `nums` counts in ascending order. A file of lines is read once, line by line, and hashed on the way. Where a folder has
+//! files of its own for what is held out, they decide instead, and a row that is held out is not trained on.
 
+mod columnar;
+mod files;
 mod row;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use minijinja::value::{Serde, Value as TemplateValue};
-use r1x_core::plan::{DataPlan, SourcePlan};
+use r1x_core::plan::{DataPlan, RowFormat, SourcePlan};
 use r1x_core::{Markup, Problem};
 use serde_json::{Map, Value};
 
-use crate::dataset::{Column, DataSet, Lines, MOST_BYTES, bytes_of};
+use crate::dataset::{Column, DataSet, Lines, MOST_BYTES, Place, bytes_of};
 use crate::digest::{Hashed, key_number, problem_key};
 use crate::error::{TaskError, listed};
 use crate::prompt::Writer;
@@ -35,49 +38,78 @@ const MOST_ROW_BYTES: u64 = 64 << 20;
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// What the plan says about the file.
+/// What the plan says about the rows.
 struct Layout<'a> {
-    path: &'a str,
+    /// The file that is being read.
+    path: String,
     heldout: f64,
     columns: Option<&'a [String]>,
     renamed: &'a BTreeMap<String, String>,
     solution: Option<&'a str>,
     answer: Option<&'a str>,
+    answer_after: Option<&'a str>,
     writer: Writer<'a>,
 }
 
-/// A file of JSON lines that was read.
+/// Rows that were read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
     /// Its problems.
     pub set: DataSet,
-    /// sha256 of its bytes, hex.
+    /// sha256 of the bytes of the file, hex; of a folder the one over the names and hashes of its files.
     pub sha256: String,
 }
 
-/// Reads the planned file, whatever its hash.
+/// Which split a problem of a file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Its hash decides.
+    ByHash,
+    /// It is trained on.
+    Train,
+    /// It is held out.
+    Heldout,
+}
+
+/// Reads the planned file or folder, whatever its hash.
 ///
 /// # Errors
 /// When it cannot be read, its problems take more than `most_bytes` of memory, or [`parse`] refuses it.
 pub fn open(plan: &DataPlan, markup: &Markup, most_bytes: u64) -> Result<Opened, TaskError> {
-    let SourcePlan::Jsonl { path, .. } = &plan.source else {
+    let (SourcePlan::Jsonl { path, format, .. }, Some(layout)) =
+        (&plan.source, Layout::of(plan, markup)?)
+    else {
         let reason = "the data is generated, there is no file to read".to_owned();
         return Err(TaskError::Rules { reason, hint: "name a `jsonl` source".to_owned() });
     };
-    let told = |error| TaskError::Read { path: path.clone(), error };
-    let file = r1x_files::open(path).map_err(told)?;
-    if file.metadata().map_err(told)?.len() > MOST_FILE_BYTES {
-        return Err(TaskError::TooLarge { path: path.clone(), limit: MOST_FILE_BYTES });
+    let files = files::of(path, *format)?;
+    let mut reading = Reading::new(layout, most_bytes);
+    let mut hashes = Vec::new();
+    for file in &files {
+        let told = |error| TaskError::Read { path: file.path.clone(), error };
+        let opened = r1x_files::open(&file.path).map_err(told)?;
+        if opened.metadata().map_err(told)?.len() > MOST_FILE_BYTES {
+            return Err(TaskError::TooLarge { path: file.path.clone(), limit: MOST_FILE_BYTES });
+        }
+        reading.begin(file.path.clone());
+        let mut reader = BufReader::with_capacity(READ_BYTES, Hashed::new(opened));
+        match format {
+            RowFormat::JsonLines => reading.lines(&mut reader, file.side)?,
+            RowFormat::Parquet => {
+                // The end of the file says what is in it, so it cannot be hashed while it is read.
+                std::io::copy(&mut reader, &mut std::io::sink()).map_err(told)?;
+                columnar::read(&mut reading, file.side)?;
+            }
+        }
+        hashes.push(reader.into_inner().finish());
     }
-    let mut reader = BufReader::with_capacity(READ_BYTES, Hashed::new(file));
-    let set = parse(&mut reader, plan, markup, most_bytes)?;
-    Ok(Opened { set, sha256: reader.into_inner().finish() })
+    Ok(Opened { set: reading.finish(path)?, sha256: files::hash(&files, &hashes) })
 }
 
-/// Reads the planned file.
+/// Reads the planned file or folder.
 ///
 /// # Errors
-/// When it cannot be read, is not the file of the plan, or [`parse`] refuses it.
+/// When it cannot be read, is not the one of the plan, or [`parse`] refuses it.
 pub fn read(plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskError> {
     let opened = open(plan, markup, MOST_BYTES)?;
     match &plan.source {
@@ -89,13 +121,13 @@ pub fn read(plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskError> {
     }
 }
 
-/// Turns the bytes of a file into problems, rows in the order of the file. Blank lines are skipped.
+/// Turns JSON lines into problems, rows in the order of the file. Blank lines are skipped.
 ///
 /// # Errors
 /// When there is no row, or the first row that is not UTF-8, no JSON object, lacks a column, holds a reserved text where
 /// the model reads it, or takes the problems beyond `most_bytes` of memory, with its line.
 pub fn parse(
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     plan: &DataPlan,
     markup: &Markup,
     most_bytes: u64,
@@ -103,53 +135,123 @@ pub fn parse(
     let Some(layout) = Layout::of(plan, markup)? else {
         return Ok(DataSet::new(Vec::new(), Vec::new()));
     };
-    let (mut train, mut held) = (Vec::new(), Vec::new());
-    let mut lines = Lines { path: layout.path.to_owned(), ..Lines::default() };
-    let mut seen = Seen::default();
-    let (mut bytes, mut kept) = (Vec::new(), 0);
-    for number in 1.. {
-        bytes.clear();
-        let mut limited = (&mut reader).take(MOST_ROW_BYTES + 1);
-        let read = limited.read_until(b'\n', &mut bytes);
-        let length =
-            read.map_err(|error| TaskError::Read { path: layout.path.to_owned(), error })?;
-        if length == 0 {
-            break;
+    let path = layout.path.clone();
+    let mut reading = Reading::new(layout, most_bytes);
+    reading.begin(path.clone());
+    reading.lines(reader, Side::ByHash)?;
+    reading.finish(&path)
+}
+
+/// Problems while rows are read.
+struct Reading<'a> {
+    layout: Layout<'a>,
+    most_bytes: u64,
+    /// Bytes of memory that the problems take so far.
+    kept: u64,
+    train: Vec<Problem>,
+    heldout: Vec<Problem>,
+    lines: Lines,
+    seen: Seen,
+    /// Whether files said what is held out.
+    is_given: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(layout: Layout<'a>, most_bytes: u64) -> Self {
+        Self {
+            layout,
+            most_bytes,
+            kept: 0,
+            train: Vec::new(),
+            heldout: Vec::new(),
+            lines: Lines::default(),
+            seen: Seen::default(),
+            is_given: false,
         }
-        if length as u64 > MOST_ROW_BYTES {
-            let reason = format!("the line is longer than {MOST_ROW_BYTES} bytes");
-            return Err(layout.error(number, reason, "write one JSON object on each line"));
+    }
+
+    /// What follows is in this file.
+    fn begin(&mut self, path: String) {
+        self.layout.path.clone_from(&path);
+        self.lines.files.push(path);
+    }
+
+    /// Reads JSON lines.
+    fn lines(&mut self, mut reader: impl BufRead, side: Side) -> Result<(), TaskError> {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            let mut limited = (&mut reader).take(MOST_ROW_BYTES + 1);
+            let read = limited.read_until(b'\n', &mut bytes);
+            let length =
+                read.map_err(|error| TaskError::Read { path: self.layout.path.clone(), error })?;
+            if length == 0 {
+                break;
+            }
+            if length as u64 > MOST_ROW_BYTES {
+                let reason = format!("the line is longer than {MOST_ROW_BYTES} bytes");
+                let hint = "write one JSON object on each line";
+                return Err(self.layout.error(number, reason, hint));
+            }
+            let mark = if number == 1 { BYTE_ORDER_MARK } else { b"" };
+            let line = bytes.strip_prefix(mark).unwrap_or(&bytes).trim_ascii_end();
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let row = row::read(line)
+                .map_err(|refusal| self.layout.error(number, refusal.reason, refusal.hint))?;
+            self.add(&row, number, side)?;
         }
-        let mark = if number == 1 { BYTE_ORDER_MARK } else { b"" };
-        let line = bytes.strip_prefix(mark).unwrap_or(&bytes).trim_ascii_end();
-        if line.trim_ascii().is_empty() {
-            continue;
+        Ok(())
+    }
+
+    /// One more row of the file that was begun last; its number counts from 1.
+    fn add(&mut self, row: &Row, number: usize, side: Side) -> Result<(), TaskError> {
+        self.seen.add(&row.columns);
+        let problem = self.layout.problem(row, number)?;
+        self.kept += bytes_of(&problem) + LINE_BYTES;
+        if self.kept > self.most_bytes {
+            let (path, limit) = (self.layout.path.clone(), self.most_bytes);
+            return Err(TaskError::TooMuch { path, line: number, limit });
         }
-        let row = row::read(line)
-            .map_err(|refusal| layout.error(number, refusal.reason, refusal.hint))?;
-        seen.add(&row.columns);
-        let problem = layout.problem(&row, number)?;
-        kept += bytes_of(&problem) + LINE_BYTES;
-        if kept > most_bytes {
-            return Err(TaskError::TooMuch {
-                path: layout.path.to_owned(),
-                line: number,
-                limit: most_bytes,
-            });
-        }
-        let (problems, numbers) = match layout.is_heldout(&problem.key) {
-            true => (&mut held, &mut lines.heldout),
-            false => (&mut train, &mut lines.train),
+        let is_heldout = match side {
+            Side::ByHash => self.layout.is_heldout(&problem.key),
+            Side::Train => false,
+            Side::Heldout => true,
+        };
+        self.is_given |= side == Side::Heldout;
+        let (problems, places) = match is_heldout {
+            true => (&mut self.heldout, &mut self.lines.heldout),
+            false => (&mut self.train, &mut self.lines.train),
         };
         problems.push(problem);
-        numbers.push(number);
+        places.push(Place { file: self.lines.files.len().saturating_sub(1), line: number });
+        Ok(())
     }
-    if train.is_empty() && held.is_empty() {
-        return Err(TaskError::Empty { path: layout.path.to_owned() });
+
+    /// All of it; `path` is what the plan names.
+    fn finish(mut self, path: &str) -> Result<DataSet, TaskError> {
+        if self.train.is_empty() && self.heldout.is_empty() {
+            return Err(TaskError::Empty { path: path.to_owned() });
+        }
+        if self.is_given {
+            self.leave_out_what_is_held_out();
+        }
+        let mut set = DataSet::new(self.train, self.heldout);
+        (set.lines, set.columns) = (self.lines, self.seen.columns);
+        Ok(set)
     }
-    let mut set = DataSet::new(train, held);
-    (set.lines, set.columns) = (lines, seen.columns);
-    Ok(set)
+
+    /// Takes problems out of the training split that are held out as well.
+    fn leave_out_what_is_held_out(&mut self) {
+        let held: HashSet<&str> = self.heldout.iter().map(|problem| problem.key.as_str()).collect();
+        let keep: Vec<bool> =
+            self.train.iter().map(|problem| !held.contains(problem.key.as_str())).collect();
+        let mut kept = keep.iter();
+        self.train.retain(|_| kept.next().copied().unwrap_or_default());
+        let mut kept = keep.iter();
+        self.lines.train.retain(|_| kept.next().copied().unwrap_or_default());
+    }
 }
 
 /// The columns of a file while it is read.
@@ -175,25 +277,34 @@ impl Seen {
 impl<'a> Layout<'a> {
     /// What a plan says, when it is about a file.
     fn of(plan: &'a DataPlan, markup: &'a Markup) -> Result<Option<Self>, TaskError> {
-        let SourcePlan::Jsonl { path, heldout, columns, renamed, solution, answer, .. } =
-            &plan.source
+        let SourcePlan::Jsonl {
+            path,
+            heldout,
+            columns,
+            renamed,
+            solution,
+            answer,
+            answer_after,
+            ..
+        } = &plan.source
         else {
             return Ok(None);
         };
         let known = columns.as_deref().map_or(Columns::OfTheRow, Columns::Listed);
         Ok(Some(Self {
-            path,
+            path: path.clone(),
             heldout: *heldout,
             columns: columns.as_deref(),
             renamed,
             solution: solution.as_deref(),
             answer: answer.as_deref(),
+            answer_after: answer_after.as_deref(),
             writer: Writer::new(&plan.prompt, markup, known)?,
         }))
     }
 
     fn error(&self, line: usize, reason: String, hint: &str) -> TaskError {
-        TaskError::Row { path: self.path.to_owned(), line, reason, hint: hint.to_owned() }
+        TaskError::Row { path: self.path.clone(), line, reason, hint: hint.to_owned() }
     }
 
     /// What the file calls a column.
@@ -245,9 +356,27 @@ impl<'a> Layout<'a> {
             form: prompt.form,
             solution,
             solution_tokens: None,
-            answer: text(self.answer)?,
+            answer: self.short_answer(text(self.answer)?, line)?,
             columns,
         })
+    }
+
+    /// What stands behind the last mark in the column of the answer, or all of it where there is no mark.
+    fn short_answer(&self, text: Option<String>, line: usize) -> Result<Option<String>, TaskError> {
+        let (Some(text), Some(mark)) = (&text, self.answer_after) else { return Ok(text) };
+        match text.rsplit_once(mark) {
+            Some((_, answer)) => Ok(Some(answer.trim().to_owned())),
+            None => {
+                let name = listed([self.answer.unwrap_or_default()]);
+                let reason =
+                    format!("the column {name} has no {} before an answer", listed([mark]));
+                Err(self.error(
+                    line,
+                    reason,
+                    "write the mark before every answer, or leave `answer_after` out",
+                ))
+            }
+        }
     }
 
     /// A column that people read: text as it is, a number as it is written, nothing for `null`.
@@ -330,5 +459,7 @@ fn settle(value: &mut Value) {
     }
 }
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;

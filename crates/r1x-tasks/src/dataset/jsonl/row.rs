@@ -23,6 +23,11 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A row whose numbers are as JSON has them.
+    pub(super) fn new(columns: Map<String, Value>) -> Self {
+        Self { columns, marked: false }
+    }
+
     /// A value of the row as JSON text, long numbers as they were written.
     pub(super) fn json(&self, value: &Value) -> String {
         let text = value.to_string();

@@ -15,12 +15,14 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
     DataPlan {
         source: SourcePlan::Jsonl {
             path: "problems.jsonl".to_owned(),
+            format: RowFormat::JsonLines,
             sha256: String::new(),
             heldout,
             columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
             renamed: BTreeMap::new(),
             solution: solution.map(str::to_owned),
             answer: columns.last().map(|&name| name.to_owned()),
+            answer_after: None,
         },
         prompt: PromptPlan::Text(format!("{{{{ {} }}}} ?", columns[0])),
     }
@@ -184,7 +186,8 @@ fn a_spec_without_columns_takes_every_column_of_each_row() {
     assert_eq!(names(&set.train[1]), ["q", "s", "unit"]);
     let columns: Vec<_> = set.columns.iter().map(|c| (c.name.as_str(), c.rows)).collect();
     assert_eq!(columns, [("q", 2), ("n", 1), ("unit", 1), ("s", 1)]);
-    let lines = Lines { path: "problems.jsonl".to_owned(), train: vec![1, 2], heldout: vec![] };
+    let train = [1, 2].map(|line| Place { file: 0, line }).to_vec();
+    let lines = Lines { files: vec!["problems.jsonl".to_owned()], train, heldout: vec![] };
     assert_eq!(set.lines, lines);
     assert_eq!(set.line_of(&set.train[1]).as_deref(), Some("problems.jsonl:2"));
 }

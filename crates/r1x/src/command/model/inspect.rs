@@ -152,7 +152,8 @@ impl Facts {
     }
 }
 
-fn attention(plan: &AttentionPlan) -> String {
+/// The attention of a plan in words.
+pub(in crate::command) fn attention(plan: &AttentionPlan) -> String {
     match plan {
         AttentionPlan::Gqa(gqa) => {
             let window = gqa.window.as_ref().map_or(String::new(), |window| {
@@ -169,7 +170,8 @@ fn attention(plan: &AttentionPlan) -> String {
     }
 }
 
-fn feed_forward(plan: &FeedForwardPlan) -> String {
+/// The feed-forward of a plan in words.
+pub(in crate::command) fn feed_forward(plan: &FeedForwardPlan) -> String {
     match plan {
         FeedForwardPlan::Dense { intermediate_size, .. } => {
             format!("SwiGLU of {intermediate_size}")
@@ -192,7 +194,8 @@ fn feed_forward(plan: &FeedForwardPlan) -> String {
     }
 }
 
-fn positions(plan: &ModelPlan) -> String {
+/// The rotary positions of a plan in words.
+pub(in crate::command) fn positions(plan: &ModelPlan) -> String {
     let theta = number(plan.rope.theta);
     match &plan.rope.scaling {
         RopeScaling::None => format!("base {theta}"),

@@ -1,6 +1,9 @@
 //! `r1x plan`: what would run, where every value came from, and what it would cost.
 //!
-//! Must not run anything, but for the moment in which the speed of this machine is measured.
+//! A spec that is only the shape of a model is shown by itself. Must not run anything, but for the moment in which the
+//! speed of this machine is measured.
+
+mod model;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +11,7 @@ use r1x_core::Encoder;
 use r1x_core::plan::RunPlan;
 use r1x_core::plan::WeightsFrom;
 use r1x_model::ModelEncoder;
-use r1x_spec::{DataSize, Estimate, Resolved, estimate};
+use r1x_spec::{DataSize, Described, Estimate, ModelCost, Resolved, Setting, estimate};
 use r1x_tasks::Problems;
 
 use crate::display::{Fields, Page, Table};
@@ -20,18 +23,31 @@ use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
 use crate::{memory, plans, table};
 
-/// Prints the plan.
+/// Prints the plan, with the number of devices that the model needs where their memory is known.
 ///
 /// # Errors
 /// When the spec is wrong.
-pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
+pub fn plan(
+    spec: &SpecSource,
+    json: bool,
+    device_memory_bytes: Option<u64>,
+) -> Result<i32, Failure> {
     let world = World::with_workers(1)?;
-    let resolved = plans::resolved(spec, &world)?;
+    match plans::described(spec, &world)? {
+        Described::Run(resolved) => run(&resolved, json, device_memory_bytes)?,
+        Described::Shape(shape) => model::shape(&shape, json, device_memory_bytes),
+    }
+    Ok(0)
+}
+
+fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Result<(), Failure> {
     let sizes = data_sizes(&resolved.plan);
     let estimate = estimate(&resolved.plan, &sizes, all_cores());
     let speed = speed()?;
     let time = speed.seconds(&estimate, resolved.plan.model.precision);
     let (_, hash) = plans::plan_json(&resolved.plan)?;
+    let cost = ModelCost::new(&resolved.plan.model, &estimate.parameters);
+    let devices = device_memory_bytes.map(|bytes| cost.devices(bytes));
     if json {
         let object = serde_json::json!({
             "plan": resolved.plan,
@@ -41,17 +57,20 @@ pub fn plan(spec: &SpecSource, json: bool) -> Result<i32, Failure> {
             "estimate": estimate,
             "seconds": time,
             "speed": speed,
+            "model_cost": cost,
+            "devices": devices,
         });
         output::json(&object.to_string());
-        return Ok(0);
+        return Ok(());
     }
     let mut page = Page::default();
-    page.table(settings(&resolved)).blank();
-    costs(&mut page, &resolved, &estimate);
-    page.fields(time_fields(&estimate, &speed, time));
+    page.table(settings(&resolved.settings)).blank();
+    stages(&mut page, &estimate);
+    page.fields(model::fields(&resolved.plan.model, &estimate.parameters, &cost, devices)).blank();
+    page.fields(costs(resolved, &estimate)).fields(time_fields(&estimate, &speed, time));
     page.line(format!("plan {hash}"));
     output::page(Stream::Out, &page);
-    Ok(0)
+    Ok(())
 }
 
 /// What a plan's data says about lengths and numbers of problems; data that cannot be read says nothing.
@@ -75,9 +94,8 @@ fn speed() -> Result<Speed, Failure> {
     Ok(Speed::measure(threads)?)
 }
 
-fn settings(resolved: &Resolved) -> Table {
-    let rows: Vec<Vec<String>> = resolved
-        .settings
+fn settings(settings: &[Setting]) -> Table {
+    let rows: Vec<Vec<String>> = settings
         .iter()
         .map(|setting| {
             vec![setting.path.clone(), setting.value.to_string(), setting.origin.to_string()]
@@ -86,7 +104,7 @@ fn settings(resolved: &Resolved) -> Table {
     Table::of(&["setting", "value", "from"], &rows).whole(&["setting"])
 }
 
-fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
+fn stages(page: &mut Page, estimate: &Estimate) {
     let rows: Vec<Vec<String>> = estimate
         .stages
         .iter()
@@ -113,17 +131,12 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
         "tokens trained",
         "trained ≤",
     ];
+    page.table(Table::of(&header, &rows).whole(&["stage"])).blank();
+}
+
+fn costs(resolved: &Resolved, estimate: &Estimate) -> Fields {
     let mut fields = Fields::default();
     fields
-        .add(
-            "parameters",
-            format!(
-                "{} total, {} active per token ({} tokens in the vocabulary)",
-                table::count(estimate.parameters.total),
-                table::count(estimate.parameters.active),
-                resolved.plan.model.vocabulary_size,
-            ),
-        )
         .add(
             "memory",
             format!(
@@ -149,7 +162,7 @@ fn costs(page: &mut Page, resolved: &Resolved, estimate: &Estimate) {
             fields.add(about, format!("{}: {said}", stage.id));
         }
     }
-    page.table(Table::of(&header, &rows).whole(&["stage"])).blank().fields(fields);
+    fields
 }
 
 fn tokens(count: f64) -> String {
