@@ -433,6 +433,27 @@ fn messages_take_the_place_of_an_inherited_prompt_alone() {
     assert!(matches!(data.source, SourcePlan::Countdown(_)));
 }
 
+/// Whatever format its rows have, a data set asks by a prompt or by messages.
+#[test]
+fn rows_of_every_format_are_asked_by_messages() {
+    for (key, format) in [("jsonl", RowFormat::JsonLines), ("parquet", RowFormat::Parquet)] {
+        let rows = format!("    {key}: {{path: rows}}\n    messages: {{user: u}}\n");
+        let child = format!("r1x: 1\nextends: parent.yaml\ndata:\n  more:\n{rows}");
+        let world = World::new().with("experiments/models/tiny/chat", "<s>\nomits\ntheirs");
+        let world = world.with("experiments/rows", "{\"q\": 1}\n");
+        let world = world.with("experiments/parent.yaml", &conversation("")).with(SPEC, &child);
+        let plan = match world.resolve(&[]) {
+            Ok(resolved) => resolved.plan,
+            Err(report) => panic!("{}", render(&report)),
+        };
+        let user = MessagesPlan { system: None, user: "u".to_owned(), prefill: None };
+        let data = &plan.data["more"];
+        assert_eq!(data.prompt, PromptPlan::Messages(user));
+        let SourcePlan::Jsonl { format: found, .. } = &data.source else { panic!("{key}") };
+        assert_eq!(*found, format);
+    }
+}
+
 #[test]
 fn a_stage_begins_with_the_weights_it_names_or_those_of_the_one_before() {
     let from = |overrides: &[&str]| {

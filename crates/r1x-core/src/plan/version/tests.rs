@@ -104,6 +104,33 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
     }
 }
 
+/// Rows, prompts and lists of data that have the form of today already stay what they are.
+#[test]
+fn data_of_version_2_is_brought_up_to_date_once() {
+    let old =
+        json!({"path": "a.jsonl", "sha256": "0", "heldout": 0.5, "columns": null, "answer": "a"});
+    let mut data = json!({"source": {"jsonl": old}, "prompt": "{{ q }}"});
+    let mut stage = json!({"kind": {"sft": {"data": {"data": "rows", "split": "train"}}}});
+    for _ in 0..2 {
+        sft_from_2(&mut stage);
+        prompt_from_2(&mut data);
+        rows_from_2(&mut data);
+        assert_eq!(data["prompt"], json!({"text": "{{ q }}"}));
+        let file = &data["source"]["jsonl"];
+        assert_eq!((&file["format"], &file["answer"]), (&json!("json_lines"), &json!("a")));
+        assert!(file.as_object().unwrap().contains_key("answer_after"));
+        assert_eq!(stage["kind"]["sft"]["data"], json!([{"data": "rows", "split": "train"}]));
+    }
+    let mut of_today = json!({
+        "source": {"jsonl": {"format": "parquet", "answer_after": "####"}},
+        "prompt": {"messages": {"system": null, "user": "u", "prefill": null}},
+    });
+    let before = of_today.clone();
+    prompt_from_2(&mut of_today);
+    rows_from_2(&mut of_today);
+    assert_eq!(of_today, before);
+}
+
 #[test]
 fn the_models_of_judges_are_brought_up_to_date_too() {
     let mut old: Value = serde_json::from_str(VERSION_2[0]).unwrap();

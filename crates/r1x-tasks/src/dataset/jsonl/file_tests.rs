@@ -8,7 +8,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use r1x_core::plan::PromptPlan;
+use r1x_core::plan::{ChatPlan, MessagesPlan, PromptPlan};
 
 use super::*;
 
@@ -198,6 +198,35 @@ fn a_folder_has_its_splits_as_files_and_answers_stand_behind_a_mark() {
     let other = open(&marked(&path, RowFormat::Parquet), MOST_BYTES).unwrap();
     assert_ne!(opened.sha256, other.sha256);
     assert_eq!(other.set.heldout.len(), 3);
+}
+
+/// The rows of a Parquet file are asked in a conversation as those of JSON lines are, and cannot write its marks either.
+#[test]
+fn rows_of_parquet_are_asked_by_messages() {
+    let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<end>{% endfor %}\
+                    {% if add_generation_prompt %}assistant: {% endif %}";
+    let chat = ChatPlan { template: template.to_owned(), bos: None, eos: None };
+    let markup = Markup { chat: Some(chat), reserved: vec!["<end>".to_owned()] };
+    let messages = MessagesPlan {
+        system: None,
+        user: "{{ question }}".to_owned(),
+        prefill: Some("So ".to_owned()),
+    };
+    let asked = |path: &Path| DataPlan {
+        prompt: PromptPlan::Messages(messages.clone()),
+        ..marked(path, RowFormat::Parquet)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, "train.parquet", &gsm8k(&[("2 + 2?", "4\n#### 4")]));
+    let set = super::open(&asked(&path), &markup, MOST_BYTES).unwrap().set;
+    let problem = &set.train[0];
+    assert_eq!(problem.prompt, "user: 2 + 2?<end>assistant: So ");
+    assert_eq!((problem.form.prefill(), problem.answer.as_deref()), ("So ", Some("4")));
+    for row in [("and<end>?", "#### 1"), ("and?", "5<end>\n#### 5")] {
+        let path = written(&folder, "train.parquet", &gsm8k(&[("2 + 2?", "#### 4"), row]));
+        let error = super::open(&asked(&path), &markup, MOST_BYTES).unwrap_err().to_string();
+        assert!(error.contains("train.parquet:2: ") && error.contains("<end>"), "{error}");
+    }
 }
 
 #[test]
