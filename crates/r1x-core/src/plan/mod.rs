@@ -24,30 +24,18 @@ mod stage;
 mod tests;
 mod version;
 
-pub use data::{
-    CountdownPlan, DataPlan, DataRef, MessagesPlan, PromptPlan, RowFormat, SourcePlan, TraceStyle,
-};
-pub use eval::{EvalPlan, EvalWhen};
+// All that these files declare is of the plan, so a new noun needs no line here.
+pub use data::*;
+pub use eval::*;
 pub use graph::WeightsError;
-pub use loss::{Aggregation, ClipPlan, KlEstimator, KlPlan, LossPlan, SurrogatePlan};
-pub use model::{
-    AttentionPlan, ChatPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, JudgePlan,
-    MlaPlan, ModelPlan, MoePlan, Precision, QkNorm, RopePairs, RopePlan, RopeScaling, Scoring,
-    TokenizerPlan, WindowPlan, YarnPlan,
-};
-pub use optimizer::{OptimizerPlan, ScheduleKind, SchedulePlan};
-pub use record::{CheckpointPlan, RecordPlan};
-pub use reward::{JudgedBy, LimitsPlan, OnFailure, PluginPlan, RewardPlan};
-pub use sampling::SamplingPlan;
-pub use shaping::{
-    AppliesPlan, Bounds, ColumnPlan, CombineOrder, CombinePlan, ConditionPlan, CoursePlan,
-    Otherwise, ShapingPlan, WeightPoint,
-};
-pub use stage::{
-    AdvantageKind, AdvantagePlan, EvaluatePlan, GrpoPlan, Learning, LeastPlan, Made, Preference,
-    Prompts, Reference, RejectPlan, Rollouts, SftPlan, StageKind, StageOutline, StagePlan,
-    TextFilterPlan, Truncated, WeightsFrom, ZeroSignal, in_order,
-};
+pub use loss::*;
+pub use model::*;
+pub use optimizer::*;
+pub use record::*;
+pub use reward::*;
+pub use sampling::*;
+pub use shaping::*;
+pub use stage::*;
 pub use version::{PLAN_VERSION, PlanError, PlanVersion, VocabularySizes};
 
 /// A whole run. It has no defaults: what is read must say everything, and says of which version it is.
