@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::plan::{FeedForwardPlan, StageKind};
+use crate::plan::{FeedForwardPlan, RowFormat, SourcePlan, StageKind};
 
 /// Plans that r1x wrote before they had a version: of the main experiment, and of one with shaped rewards.
 const VERSION_1: [&str; 2] = [include_str!("1-countdown.json"), include_str!("1-shaped.json")];
@@ -129,6 +129,29 @@ fn data_of_version_2_is_brought_up_to_date_once() {
     prompt_from_2(&mut of_today);
     rows_from_2(&mut of_today);
     assert_eq!(of_today, before);
+}
+
+/// Version 2 knew one file of JSON lines, whose answers are a column as a whole; a number of dense layers that no spec
+/// could write is not made a list of.
+#[test]
+fn files_of_version_2_are_lines_and_its_dense_layers_have_an_end() {
+    let mut old: Value = serde_json::from_str(VERSION_2[0]).unwrap();
+    let file = json!({
+        "path": "rows.jsonl", "sha256": "aa", "heldout": 0.1, "columns": null, "renamed": {}, "solution": "s",
+        "answer": "a",
+    });
+    old["data"]["rows"] = json!({"source": {"jsonl": file}, "prompt": "{{ q }}"});
+    old["model"]["feed_forward"]["moe"]["dense_layers"] = json!(1_000_000_000_000_u64);
+    let plan = read(&old.to_string()).unwrap();
+    let SourcePlan::Jsonl { format, answer, answer_after, .. } = &plan.data["rows"].source else {
+        panic!("a file")
+    };
+    assert_eq!(
+        (*format, answer.as_deref(), answer_after),
+        (RowFormat::JsonLines, Some("a"), &None)
+    );
+    let FeedForwardPlan::Moe(mixture) = &plan.model.feed_forward else { panic!("a mixture") };
+    assert_eq!(mixture.dense_layers.len(), 4096);
 }
 
 #[test]

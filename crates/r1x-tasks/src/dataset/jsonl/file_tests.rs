@@ -110,7 +110,7 @@ fn the_published_layout_of_countdown_is_read_as_it_is() {
         assert_eq!(set.train[1].columns["target"], "64");
         let place = set.line_of(&set.train[1]).unwrap();
         assert!(place.ends_with("train.parquet:2"), "{place}");
-        // The same rows as JSON lines are the same problems.
+        // As JSON lines, these rows are equal problems.
         let lines = "{\"target\": 98, \"nums\": [44, 19, 35]}\n{\"target\": 64, \"nums\": [63, 95, 96, 1]}\n";
         let path = written(&folder, "train.jsonl", lines.as_bytes());
         let lines = open(&plan(&path, RowFormat::JsonLines, prompt), MOST_BYTES).unwrap().set;
