@@ -240,7 +240,7 @@ fn jsonl_data_and_tokenizer_files_resolve() {
         Err(report) => panic!("{}", render(&report)),
     };
     assert_eq!(resolved.plan.model.vocabulary_size, 1000);
-    let SourcePlan::Jsonl { path, solution, heldout, .. } = &resolved.plan.data["countdown"].source
+    let SourcePlan::Rows { path, solution, heldout, .. } = &resolved.plan.data["countdown"].source
     else {
         panic!("the data is JSONL");
     };
@@ -449,7 +449,7 @@ fn rows_of_every_format_are_asked_by_messages() {
         let user = MessagesPlan { system: None, user: "u".to_owned(), prefill: None };
         let data = &plan.data["more"];
         assert_eq!(data.prompt, PromptPlan::Messages(user));
-        let SourcePlan::Jsonl { format: found, .. } = &data.source else { panic!("{key}") };
+        let SourcePlan::Rows { format: found, .. } = &data.source else { panic!("{key}") };
         assert_eq!(*found, format);
     }
 }

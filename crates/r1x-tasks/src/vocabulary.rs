@@ -6,7 +6,7 @@ use r1x_core::Markup;
 use r1x_core::plan::{CountdownPlan, DataPlan, PromptPlan, SourcePlan};
 
 use crate::dataset::countdown::{Rules, probe_prompts, writer};
-use crate::dataset::{DataSet, jsonl};
+use crate::dataset::{DataSet, rows};
 use crate::error::TaskError;
 
 /// Words of worked solutions besides numbers.
@@ -34,7 +34,7 @@ pub fn vocabulary(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
             of_countdown(countdown, prompt)
         }
         (SourcePlan::Countdown(_), PromptPlan::Messages(_)) => Err(TaskError::NoChat),
-        (SourcePlan::Jsonl { .. }, _) => words(&jsonl::read(plan, &Markup::default())?),
+        (SourcePlan::Rows { .. }, _) => words(&rows::read(plan, &Markup::default())?),
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         let of = |text: &str| {
             fs::write(&path, text).unwrap();
             DataPlan {
-                source: SourcePlan::Jsonl {
+                source: SourcePlan::Rows {
                     path: path.display().to_string(),
                     format: RowFormat::JsonLines,
                     sha256: sha256(text.as_bytes()),
@@ -191,7 +191,7 @@ mod tests {
         let mut answers = of(
             "{\"q\": \"b\", \"s\": null, \"gold\": 7}\n{\"q\": \"b\", \"s\": \"x\", \"gold\": 8}",
         );
-        let SourcePlan::Jsonl { answer, .. } = &mut answers.source else { unreachable!() };
+        let SourcePlan::Rows { answer, .. } = &mut answers.source else { unreachable!() };
         *answer = Some("gold".to_owned());
         assert_eq!(vocabulary(&answers).unwrap(), ["7", "A:", "Q:", "b", "x"]);
         let words: Vec<String> = (0..70_000).map(|word| format!("w{word}")).collect();

@@ -21,7 +21,7 @@ use r1x_spec::{
     ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
 };
 use r1x_tasks::chat::{self, Marks};
-use r1x_tasks::dataset::{MOST_BYTES, jsonl::Opened};
+use r1x_tasks::dataset::{MOST_BYTES, rows::Opened};
 use r1x_tasks::{Problems, Survey, TaskError};
 
 use crate::failure::Failure;
@@ -73,7 +73,7 @@ impl World {
         let mut read = self.data.take();
         let set = |(id, data): (&String, &DataPlan)| {
             let of_plan = |opened: &Opened| match &data.source {
-                SourcePlan::Jsonl { sha256, .. } => opened.sha256 == *sha256,
+                SourcePlan::Rows { sha256, .. } => opened.sha256 == *sha256,
                 SourcePlan::Countdown(_) => false,
             };
             let set = match read.remove(id).filter(of_plan) {
@@ -110,7 +110,7 @@ fn refused(error: RewardError) -> Refusal {
 fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
     let (set, none) = (&opened.set, BTreeMap::new());
     let (listed, renamed) = match &plan.source {
-        SourcePlan::Jsonl { columns, renamed, .. } => (columns.clone(), renamed),
+        SourcePlan::Rows { columns, renamed, .. } => (columns.clone(), renamed),
         SourcePlan::Countdown(_) => (None, &none),
     };
     let in_file = || set.columns.iter().map(|column| column.name.clone());

@@ -25,7 +25,7 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
     let place = |path: &mut String| moved(path, folders);
     plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin_mut().path));
     for data in plan.data.values_mut() {
-        if let SourcePlan::Jsonl { path, .. } = &mut data.source {
+        if let SourcePlan::Rows { path, .. } = &mut data.source {
             place(path);
         }
     }

@@ -149,7 +149,7 @@ pub fn datasets(plan: &RunPlan, problems: &Problems) -> Vec<DatasetInput> {
     let mut inputs = Vec::new();
     for (id, set) in problems.sets() {
         let source = match plan.data.get(id).map(|data| &data.source) {
-            Some(SourcePlan::Jsonl { path, .. }) => path.clone(),
+            Some(SourcePlan::Rows { path, .. }) => path.clone(),
             _ => "generated".to_owned(),
         };
         for (split, rows) in [("train", set.train.len()), ("heldout", set.heldout.len())] {

@@ -49,8 +49,8 @@ pub struct MessagesPlan {
 pub enum SourcePlan {
     /// Generated Countdown problems.
     Countdown(CountdownPlan),
-    /// Rows of a file, or of the files of a folder; JSON lines were the first that were read.
-    Jsonl {
+    /// Rows of a file, or of the files of a folder.
+    Rows {
         /// Where the file or the folder is.
         path: String,
         /// How its rows are written.

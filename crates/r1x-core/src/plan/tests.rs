@@ -164,7 +164,7 @@ fn data() -> impl Strategy<Value = DataPlan> {
     )
         .prop_map(|([path, sha256], heldout, columns, renamed, texts, format)| {
             let [solution, answer, answer_after] = texts;
-            SourcePlan::Jsonl {
+            SourcePlan::Rows {
                 path,
                 format,
                 sha256,

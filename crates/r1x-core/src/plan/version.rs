@@ -273,7 +273,8 @@ fn vocabulary_from_2(
 
 /// In version 2 a file held JSON lines, and a column of it was the answer as a whole.
 fn rows_from_2(data: &mut Value) {
-    if let Some(Value::Object(file)) = data.pointer_mut("/source/jsonl") {
+    rename(data.get_mut("source"), "jsonl", "rows");
+    if let Some(Value::Object(file)) = data.pointer_mut("/source/rows") {
         add(file, "format", json!("json_lines"));
         add(file, "answer_after", Value::Null);
     }

@@ -43,7 +43,7 @@ impl Resolver<'_, '_> {
         let Some(mut plan) = self.data_plan(spec) else { return read };
         match self.inputs.data(&id.0, &plan, &self.conversation.markup) {
             Ok(facts) => {
-                if let (SourcePlan::Jsonl { sha256, .. }, Some(found)) =
+                if let (SourcePlan::Rows { sha256, .. }, Some(found)) =
                     (&mut plan.source, &facts.sha256)
                 {
                     sha256.clone_from(found);
@@ -127,7 +127,7 @@ impl Resolver<'_, '_> {
         }
         let path = self.reader.sources.path(spec.path.span.source, &spec.path);
         let columns = spec.columns.as_deref();
-        SourcePlan::Jsonl {
+        SourcePlan::Rows {
             path: path.display().to_string(),
             format,
             sha256: String::new(),
@@ -361,7 +361,7 @@ impl DataRead {
     /// The key of the spec that its rows stand under; none for generated data.
     pub fn key(&self) -> Option<&'static str> {
         match &self.plan.as_ref()?.source {
-            SourcePlan::Jsonl { format, .. } => Some(format.key()),
+            SourcePlan::Rows { format, .. } => Some(format.key()),
             SourcePlan::Countdown(_) => None,
         }
     }
@@ -375,7 +375,7 @@ impl DataRead {
         match (&self.plan.as_ref()?.source, split) {
             (SourcePlan::Countdown(countdown), Split::Train) => Some(countdown.train),
             (SourcePlan::Countdown(countdown), Split::Heldout) => Some(countdown.heldout),
-            (SourcePlan::Jsonl { .. }, split) => {
+            (SourcePlan::Rows { .. }, split) => {
                 let (train, heldout) = self.facts.as_ref()?.problems?;
                 Some(if split == Split::Train { train } else { heldout })
             }

@@ -107,7 +107,7 @@ impl Resolver<'_, '_> {
     fn check_solutions(&mut self, name: &At<DataName>) {
         let facts = self.data.iter().find(|facts| facts.id == name.data);
         let source = facts.and_then(|facts| facts.plan.as_ref()).map(|plan| &plan.source);
-        if let Some(SourcePlan::Jsonl { solution: None, format, .. }) = source {
+        if let Some(SourcePlan::Rows { solution: None, format, .. }) = source {
             let key = format.key();
             let message = format!("the data `{}` has no worked solutions to learn from", name.data);
             let help =

@@ -93,7 +93,7 @@ impl Inputs for World {
     fn vocabulary(&self, _: &str, data: &DataPlan) -> Result<Vec<String>, String> {
         match &data.source {
             SourcePlan::Countdown(_) => Ok((0..119).map(|n| n.to_string()).collect()),
-            SourcePlan::Jsonl { .. } => Err("its columns may hold any text".to_owned()),
+            SourcePlan::Rows { .. } => Err("its columns may hold any text".to_owned()),
         }
     }
 
@@ -141,7 +141,7 @@ impl Inputs for World {
 
     /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.
     fn data(&self, _: &str, data: &DataPlan, _: &Markup) -> Result<DataFacts, DataRefusal> {
-        let SourcePlan::Jsonl { path, columns, .. } = &data.source else {
+        let SourcePlan::Rows { path, columns, .. } = &data.source else {
             let columns = vec!["nums".to_owned(), "target".to_owned()];
             return Ok(DataFacts { columns, ..DataFacts::default() });
         };

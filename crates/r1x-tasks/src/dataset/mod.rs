@@ -4,7 +4,7 @@
 //! below.
 
 pub mod countdown;
-pub mod jsonl;
+pub mod rows;
 
 use r1x_core::plan::{DataPlan, SourcePlan};
 use r1x_core::{Markup, Problem, PromptForm};
@@ -127,7 +127,7 @@ pub fn load(id: &str, plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskE
         SourcePlan::Countdown(rules) => countdown::fits(rules, MOST_BYTES)
             .and_then(|()| countdown::writer(&plan.prompt, markup))
             .and_then(|writer| countdown::generate(rules, &writer)),
-        SourcePlan::Jsonl { .. } => jsonl::read(plan, markup),
+        SourcePlan::Rows { .. } => rows::read(plan, markup),
     };
     let set = set.map(|set| set.named(id));
     set.map_err(|error| TaskError::InData { id: id.to_owned(), error: Box::new(error) })
@@ -142,7 +142,7 @@ pub enum Survey {
         columns: Vec<String>,
     },
     /// A file, which was read whole.
-    File(jsonl::Opened),
+    File(rows::Opened),
 }
 
 /// Looks at a data set whose hash is not known yet: ranges, template and (where it is quickly counted) number of
@@ -163,8 +163,8 @@ pub fn survey(
             countdown::check(rules, &countdown::writer(&plan.prompt, markup)?)?;
             Ok(Survey::Generated { columns: countdown::columns() })
         }
-        SourcePlan::Jsonl { .. } => {
-            let mut opened = jsonl::open(plan, markup, most_bytes)?;
+        SourcePlan::Rows { .. } => {
+            let mut opened = rows::open(plan, markup, most_bytes)?;
             opened.set = opened.set.named(id);
             Ok(Survey::File(opened))
         }

@@ -116,13 +116,13 @@ fn data_of_version_2_is_brought_up_to_date_once() {
         prompt_from_2(&mut data);
         rows_from_2(&mut data);
         assert_eq!(data["prompt"], json!({"text": "{{ q }}"}));
-        let file = &data["source"]["jsonl"];
+        let file = &data["source"]["rows"];
         assert_eq!((&file["format"], &file["answer"]), (&json!("json_lines"), &json!("a")));
         assert!(file.as_object().unwrap().contains_key("answer_after"));
         assert_eq!(stage["kind"]["sft"]["data"], json!([{"data": "rows", "split": "train"}]));
     }
     let mut of_today = json!({
-        "source": {"jsonl": {"format": "parquet", "answer_after": "####"}},
+        "source": {"rows": {"format": "parquet", "answer_after": "####"}},
         "prompt": {"messages": {"system": null, "user": "u", "prefill": null}},
     });
     let before = of_today.clone();
@@ -143,7 +143,7 @@ fn files_of_version_2_are_lines_and_its_dense_layers_have_an_end() {
     old["data"]["rows"] = json!({"source": {"jsonl": file}, "prompt": "{{ q }}"});
     old["model"]["feed_forward"]["moe"]["dense_layers"] = json!(1_000_000_000_000_u64);
     let plan = read(&old.to_string()).unwrap();
-    let SourcePlan::Jsonl { format, answer, answer_after, .. } = &plan.data["rows"].source else {
+    let SourcePlan::Rows { format, answer, answer_after, .. } = &plan.data["rows"].source else {
         panic!("a file")
     };
     assert_eq!(

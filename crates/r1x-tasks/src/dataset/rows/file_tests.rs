@@ -63,7 +63,7 @@ fn file_of(schema: &str, columns: &[Column<'_>], compression: Compression) -> Ve
 
 fn plan(path: &Path, format: RowFormat, prompt: &str) -> DataPlan {
     DataPlan {
-        source: SourcePlan::Jsonl {
+        source: SourcePlan::Rows {
             path: path.display().to_string(),
             format,
             sha256: String::new(),
@@ -163,7 +163,7 @@ fn gsm8k(rows: &[(&str, &str)]) -> Vec<u8> {
 /// The plan of a folder in GSM8K's layout, whose answers stand behind a mark.
 fn marked(path: &Path, format: RowFormat) -> DataPlan {
     let mut plan = plan(path, format, "{{ question }}");
-    let SourcePlan::Jsonl { solution, answer, answer_after, .. } = &mut plan.source else {
+    let SourcePlan::Rows { solution, answer, answer_after, .. } = &mut plan.source else {
         unreachable!()
     };
     (*solution, *answer) = (Some("answer".to_owned()), Some("answer".to_owned()));
@@ -235,7 +235,7 @@ fn a_folder_of_lines_may_leave_the_split_to_hashes() {
     let lines: String = (0..200).map(|n| format!("{{\"question\": \"q{n}\"}}\n")).collect();
     written(&folder, "train.jsonl", lines.as_bytes());
     let mut by_hash = plan(folder.path(), RowFormat::JsonLines, "{{ question }}");
-    if let SourcePlan::Jsonl { heldout, .. } = &mut by_hash.source {
+    if let SourcePlan::Rows { heldout, .. } = &mut by_hash.source {
         *heldout = 0.5;
     }
     let set = open(&by_hash, MOST_BYTES).unwrap().set;

@@ -76,7 +76,7 @@ enum Side {
 /// # Errors
 /// When it cannot be read, its problems take more than `most_bytes` of memory, or [`parse`] refuses it.
 pub fn open(plan: &DataPlan, markup: &Markup, most_bytes: u64) -> Result<Opened, TaskError> {
-    let (SourcePlan::Jsonl { path, format, .. }, Some(layout)) =
+    let (SourcePlan::Rows { path, format, .. }, Some(layout)) =
         (&plan.source, Layout::of(plan, markup)?)
     else {
         let reason = "the data is generated, there is no file to read".to_owned();
@@ -113,7 +113,7 @@ pub fn open(plan: &DataPlan, markup: &Markup, most_bytes: u64) -> Result<Opened,
 pub fn read(plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskError> {
     let opened = open(plan, markup, MOST_BYTES)?;
     match &plan.source {
-        SourcePlan::Jsonl { path, sha256, .. } if opened.sha256 != *sha256 => {
+        SourcePlan::Rows { path, sha256, .. } if opened.sha256 != *sha256 => {
             let (path, planned) = (path.clone(), sha256.clone());
             Err(TaskError::Changed { path, planned, found: opened.sha256 })
         }
@@ -277,7 +277,7 @@ impl Seen {
 impl<'a> Layout<'a> {
     /// What a plan says, when it is about a file.
     fn of(plan: &'a DataPlan, markup: &'a Markup) -> Result<Option<Self>, TaskError> {
-        let SourcePlan::Jsonl {
+        let SourcePlan::Rows {
             path,
             heldout,
             columns,

@@ -13,7 +13,7 @@ fn parse(reader: &[u8], plan: &DataPlan) -> Result<DataSet, TaskError> {
 
 fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
     DataPlan {
-        source: SourcePlan::Jsonl {
+        source: SourcePlan::Rows {
             path: "problems.jsonl".to_owned(),
             format: RowFormat::JsonLines,
             sha256: String::new(),
@@ -84,7 +84,7 @@ fn other_solutions_of_one_question_are_one_problem() {
 fn objects_inside_columns_are_compared_by_content() {
     let text = "{\"q\": {\"x\": 1, \"y\": [2.0]}}\n{\"q\": {\"y\": [2], \"x\": 1}}\n{\"q\": {\"y\": [2], \"x\": 0}}";
     let mut plan = plan(&["q"], None, 0.0);
-    if let SourcePlan::Jsonl { answer, .. } = &mut plan.source {
+    if let SourcePlan::Rows { answer, .. } = &mut plan.source {
         *answer = None;
     }
     let set = parse(text.as_bytes(), &plan).unwrap();
@@ -137,7 +137,7 @@ fn a_missing_or_changed_file_is_named() {
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("rows.jsonl");
     let mut plan = countdown();
-    let SourcePlan::Jsonl { path, sha256, .. } = &mut plan.source else { unreachable!() };
+    let SourcePlan::Rows { path, sha256, .. } = &mut plan.source else { unreachable!() };
     *path = file.display().to_string();
     *sha256 = r1x_core::digest::sha256(b"{\"nums\": [1], \"target\": 1}");
     let missing = read(&plan, &Markup::default()).unwrap_err();
@@ -167,7 +167,7 @@ fn a_real_file_is_read() {
 /// A plan that names no columns.
 fn every_column(prompt: &str, solution: Option<&str>) -> DataPlan {
     let mut plan = DataPlan { prompt: PromptPlan::text(prompt), ..plan(&["q"], solution, 0.5) };
-    if let SourcePlan::Jsonl { columns, answer, .. } = &mut plan.source {
+    if let SourcePlan::Rows { columns, answer, .. } = &mut plan.source {
         (*columns, *answer) = (None, None);
     }
     plan
@@ -177,7 +177,7 @@ fn every_column(prompt: &str, solution: Option<&str>) -> DataPlan {
 fn a_spec_without_columns_takes_every_column_of_each_row() {
     let text = "{\"q\": \"a\", \"n\": 1}\n{\"q\": \"b\", \"unit\": \"m\", \"s\": \"x\"}\n";
     let mut plan = every_column("{{ q }} ?", None);
-    if let SourcePlan::Jsonl { heldout, .. } = &mut plan.source {
+    if let SourcePlan::Rows { heldout, .. } = &mut plan.source {
         *heldout = 0.0;
     }
     let set = parse(text.as_bytes(), &plan).unwrap();
@@ -214,7 +214,7 @@ fn without_columns_what_the_template_asks_decides_the_side() {
 #[test]
 fn columns_can_have_another_name_than_in_the_file() {
     let mut plan = plan(&["question", "target"], None, 0.0);
-    if let SourcePlan::Jsonl { renamed, answer, .. } = &mut plan.source {
+    if let SourcePlan::Rows { renamed, answer, .. } = &mut plan.source {
         *renamed = BTreeMap::from([
             ("question".to_owned(), "q".to_owned()),
             ("target".to_owned(), "gold answer".to_owned()),
