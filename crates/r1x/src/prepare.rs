@@ -84,7 +84,8 @@ fn opened_twice(
     let mut found = Vec::new();
     for stage in &plan.stages {
         let outline = stage.kind.outline();
-        for data in outline.data {
+        // Data that a stage makes is not there yet; its problems are those of the stage that makes it.
+        for data in outline.data.into_iter().filter(|data| plan.data.contains_key(&data.data)) {
             let first = problems.problems(&data.data, data.split)?.first();
             if !first.is_some_and(|problem| problem.form.prefill().contains(THINK)) {
                 continue;

@@ -17,7 +17,7 @@ const ORDERS: [(&str, &str); 7] = [
     ),
     (
         "r1x-core",
-        "units shown markup reward schedule port rng rope parameters loss long_number kl facts rollout estimate \
+        "units shown markup reward schedule port rng rope parameters loss long_number kl facts select rollout estimate \
          digest checkpoint advantage plan cursor capability problem",
     ),
     ("r1x-files", "folder"),
@@ -38,7 +38,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-tasks", "vocabulary source dataset prompt chat template error digest"),
     (
         "r1x-train",
-        "unseen run rehearsal check place stage rollout ports pack metrics optimize finite draw \
+        "unseen run rehearsal check made place stage rollout ports pack metrics optimize finite draw \
          credit error",
     ),
 ];
