@@ -5,7 +5,7 @@ use std::path::Path;
 use r1x_core::Markup;
 use r1x_core::plan::{ChatPlan, DataPlan, MessagesPlan, PromptPlan};
 use r1x_tasks::dataset::MOST_BYTES;
-use r1x_tasks::dataset::jsonl::parse;
+use r1x_tasks::dataset::rows::parse;
 
 use super::{Read, Target, said, template};
 

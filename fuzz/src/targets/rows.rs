@@ -5,7 +5,7 @@ use std::path::Path;
 use r1x_core::Markup;
 use r1x_core::plan::{DataPlan, RowFormat, SourcePlan};
 use r1x_tasks::dataset::MOST_BYTES;
-use r1x_tasks::dataset::jsonl::{open, parse};
+use r1x_tasks::dataset::rows::{open, parse};
 
 use super::{Read, Target, said, template};
 
@@ -35,7 +35,7 @@ pub const TARGET: Target = Target {
 /// The plan of a Parquet file with whatever columns.
 fn columnar(file: &Path) -> DataPlan {
     let mut plan = template::plan("{{ target }}", None);
-    if let SourcePlan::Jsonl { path, format, solution, .. } = &mut plan.source {
+    if let SourcePlan::Rows { path, format, solution, .. } = &mut plan.source {
         (*path, *format, *solution) = (file.display().to_string(), RowFormat::Parquet, None);
     }
     plan

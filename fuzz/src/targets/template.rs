@@ -6,7 +6,7 @@ use std::path::Path;
 use r1x_core::Markup;
 use r1x_core::plan::{DataPlan, PromptPlan, RowFormat, SourcePlan};
 use r1x_tasks::dataset::MOST_BYTES;
-use r1x_tasks::dataset::jsonl::parse;
+use r1x_tasks::dataset::rows::parse;
 
 use super::{Read, Target, said};
 
@@ -64,7 +64,7 @@ pub const ROWS: &str = r#"{"words": ["red", "blue", "red"], "which": "first", "n
 
 /// The plan of a file of rows.
 pub fn plan(prompt: &str, columns: Option<Vec<String>>) -> DataPlan {
-    let source = SourcePlan::Jsonl {
+    let source = SourcePlan::Rows {
         path: "rows.jsonl".to_owned(),
         format: RowFormat::JsonLines,
         sha256: String::new(),

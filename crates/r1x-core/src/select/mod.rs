@@ -63,7 +63,7 @@ fn reward_filter(reward: &str) -> String {
 
 /// The verdicts on a group, one per rollout. `earlier` are the texts that were kept of its prompt before.
 pub fn select(plan: &RejectPlan, group: &RewardedGroup, earlier: &[&str]) -> Vec<Verdict> {
-    let alone = |rollout| match dropped_alone(plan, rollout) {
+    let alone = |rollout| match dropped_alone(plan, &group.problem, rollout) {
         None => Verdict::Kept,
         Some(filter) => Verdict::Dropped(filter),
     };
@@ -87,12 +87,13 @@ pub fn select(plan: &RejectPlan, group: &RewardedGroup, earlier: &[&str]) -> Vec
 }
 
 /// The filter that drops a completion whatever the others are.
-fn dropped_alone(plan: &RejectPlan, rewarded: &RewardedRollout) -> Option<String> {
+fn dropped_alone(plan: &RejectPlan, asked: &Problem, rewarded: &RewardedRollout) -> Option<String> {
     let rollout = &rewarded.rollout;
     if rollout.completion.finish == FinishReason::Length {
         return Some(TRUNCATED.to_owned());
     }
-    if rollout.text.trim().is_empty() {
+    // What the prompt gives of the answer, nobody has written.
+    if asked.continued(&rollout.text).trim().is_empty() {
         return Some(EMPTY.to_owned());
     }
     for least in &plan.keep {

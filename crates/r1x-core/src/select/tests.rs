@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::{LeastPlan, Preference};
+use crate::problem::PromptForm;
 use crate::rollout::{RewardTerm, Rollout};
 use crate::testing;
 
@@ -58,6 +59,18 @@ fn the_first_filter_that_is_not_passed_is_the_verdict() {
     assert_eq!(verdicts(&plan, rollouts, &[]), expected);
     let names = ["truncated", "empty", "reward.style", "code_block", "surplus"];
     assert_eq!(filters(&plan), names);
+}
+
+#[test]
+fn the_beginning_that_a_prompt_gives_is_no_word_of_the_completion() {
+    let form = PromptForm::Messages { prefill: "<think>\n".to_owned() };
+    let problem = Problem { form, ..testing::problem("key", "prompt <think>\n") };
+    let rollouts = ["<think>\n", "<think>\n \n", "<think>\n2"];
+    let rollouts = rollouts.map(|text| rollout(text, 3, Some(1.0))).to_vec();
+    let group = RewardedGroup { problem, prompt_tokens: vec![1], rollouts };
+    let verdicts = select(&testing::reject(1), &group, &[]);
+    let dropped: Vec<Option<&str>> = verdicts.iter().map(Verdict::dropped_by).collect();
+    assert_eq!(dropped, [Some("empty"), Some("empty"), None]);
 }
 
 #[test]
