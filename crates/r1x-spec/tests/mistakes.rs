@@ -110,6 +110,10 @@ const CASES: &[Case] = &[
         &[("  - id: cold-start\n", "  - id: cold-start\n    weights: rl\n")],
     ),
     edit(
+        "more experts than can be listed",
+        &[("layers: 2", "layers: 4096"), ("routed_experts: 8", "routed_experts: 4096")],
+    ),
+    edit(
         "data of a stage below",
         &[
             ("    sft: {data: countdown.train, limit: 4000,", "    sft: {data: harvest.train,"),

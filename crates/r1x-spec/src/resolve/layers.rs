@@ -15,6 +15,9 @@ use crate::spec::{
     WindowSpec, YarnSpec,
 };
 
+/// Most routed experts of all layers together; DeepSeek-V3 has 14 848. The list of a model's tensors has three for each.
+const MOST_EXPERTS: usize = 1 << 18;
+
 /// What the layers of a model have in common with the model.
 #[derive(Clone, Copy)]
 pub(super) struct Around {
@@ -213,6 +216,7 @@ impl Resolver<'_, '_> {
 
     fn mixture(&mut self, moe: &MoeSpec, depth: usize) -> MoePlan {
         self.check_moe(moe);
+        self.check_experts(moe, depth);
         let dense_layers = self.chosen_layers(&moe.dense_layers, depth, "dense");
         let has_dense = !moe.dense_layers.is_empty();
         if has_dense && moe.dense_intermediate_size.is_none() {
@@ -275,6 +279,19 @@ impl Resolver<'_, '_> {
             self.assume(speed, json!(0.0));
         }
         0.0
+    }
+
+    /// Whether the experts of all layers can be listed. A depth that a mistake hides is not known.
+    fn check_experts(&mut self, moe: &MoeSpec, depth: usize) {
+        let experts = &moe.routed_experts;
+        let all = depth.saturating_mul(**experts);
+        if depth != usize::MAX && all > MOST_EXPERTS {
+            let message = format!(
+                "{depth} layers of {} experts are {all}, more than {MOST_EXPERTS}",
+                **experts
+            );
+            self.error(codes::SHAPE, experts.span, message);
+        }
     }
 
     fn check_moe(&mut self, moe: &MoeSpec) {
