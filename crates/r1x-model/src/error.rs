@@ -185,6 +185,10 @@ impl From<ModelError> for PortError {
                     Boundary::Device,
                     "free some disk space, then `r1x resume`; nothing recorded is lost",
                 ),
+                std::io::ErrorKind::NotFound => (
+                    Boundary::Model,
+                    "check the path; a checkpoint of a run is a folder such as runs/NAME/STAGE/final",
+                ),
                 _ => (Boundary::Model, "check that the folder exists and may be written"),
             },
             ModelError::TooLong { .. } => {

@@ -506,7 +506,7 @@ fn a_stage_that_makes_data_names_it_for_those_below() {
     assert_eq!(again.weights, WeightsFrom::Base);
     let StageKind::Sft(sft) = &again.kind else { panic!("fine-tuning") };
     let named: Vec<&str> = sft.data.iter().map(|data| data.data.as_str()).collect();
-    assert_eq!(named, ["harvest", "countdown"]);
+    assert_eq!(named, ["harvest"]);
     assert_eq!(resolved.plan.maker("harvest").map(|stage| &stage.id), Some(&harvest.id));
     assert!(resolved.plan.maker("countdown").is_none());
     // Without a number, all that pass are kept.

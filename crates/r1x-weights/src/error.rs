@@ -105,6 +105,9 @@ impl WeightsError {
                     "the file became shorter while it was read: let its download end, then try again"
                         .to_owned()
                 }
+                io::ErrorKind::NotFound => {
+                    "name what is on this machine: r1x downloads no model".to_owned()
+                }
                 _ => "check the path and its permissions".to_owned(),
             },
             Self::Malformed { .. } => {

@@ -4,9 +4,9 @@
 //! same words: problems are loaded, plugins and judges wired, every text a step will meet is turned into tokens, and
 //! every reward is asked about rows it will judge. Nothing here writes to the store.
 
-use r1x_core::plan::{RewardPlan, RunPlan};
+use r1x_core::plan::{InitialWeights, RewardPlan, RunPlan};
 use r1x_core::port::Cursor;
-use r1x_core::{PortError, ProblemSource};
+use r1x_core::{PortError, ProblemSource, PromptForm};
 use r1x_model::ModelEncoder;
 use r1x_reward::WasmRewarder;
 use r1x_store::PluginInput;
@@ -69,13 +69,17 @@ pub fn prepare<'p>(
     let mut notices: Vec<Notice> = tolerated.iter().map(Notice::from).collect();
     notices.extend(too_much);
     notices.extend(opened_twice(plan, world, &problems)?);
-    let unseen = r1x_train::unseen(plan, &encoder, &problems)?;
+    // A published model has learnt its tokens elsewhere.
+    let unseen = match plan.model.initial {
+        InitialWeights::Random => r1x_train::unseen(plan, &encoder, &problems)?,
+        InitialWeights::Published { .. } => Vec::new(),
+    };
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
     Ok(Prepared { checked, problems, rewarder, plugins, notices })
 }
 
-/// Rewards that take completions to begin inside of a thought, though the ones they get open it: each would be 0 for
-/// ever.
+/// Rewards that take completions to begin inside of a thought, though what the prompt gives of an answer is handed to
+/// them with the completion, or gives no thought: each would be 0 for ever.
 fn opened_twice(
     plan: &RunPlan,
     world: &World,
@@ -87,16 +91,19 @@ fn opened_twice(
         // Data that a stage makes is not there yet; its problems are those of the stage that makes it.
         for data in outline.data.into_iter().filter(|data| plan.data.contains_key(&data.data)) {
             let first = problems.problems(&data.data, data.split)?.first();
-            if !first.is_some_and(|problem| problem.form.prefill().contains(THINK)) {
-                continue;
-            }
+            let asked = first.map(|problem| &problem.form);
+            let Some(PromptForm::Messages { prefill }) = asked else { continue };
+            let begun = match prefill.contains(THINK) {
+                true => "begin with it",
+                false => "have to open it themselves",
+            };
             let rewards = outline.rewards.iter().filter_map(|id| plan.reward(id));
             let rewards = rewards.filter(|reward| takes_opened_thoughts(reward, world));
             found.extend(rewards.map(|reward| {
                 Notice::new(
                     format!(
                         "stage `{}`: the reward `{}` takes the prompt to end with {THINK} (`prefilled`), but the \
-                         completions for `{}` begin with it",
+                         completions for `{}` {begun}",
                         stage.id, reward.id, data.data
                     ),
                     format!("say rewards.{}.with: {{prefilled: false}}", reward.id),

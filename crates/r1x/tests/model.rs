@@ -319,6 +319,9 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     let told = |arguments: &[&str]| text(&bench.r1x(arguments).stderr);
     let warning = "the reward `format` takes the prompt to end with <think> (`prefilled`)";
     assert!(told(&check).contains(warning), "{}", told(&check));
+    let unopened = [&check[..], &["--set", "data.countdown.messages.prefill=null"]].concat();
+    let said = told(&unopened);
+    assert!(said.contains("completions for `countdown` have to open it themselves"), "{said}");
     let set = ["--set", "rewards.format.with={prefilled: false}"];
     check.extend(set);
     assert!(!told(&check).contains("prefilled"), "{}", told(&check));

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use r1x_core::PortError;
+use r1x_core::plan::{InitialWeights, ModelPlan};
 use r1x_model::Expected;
-use r1x_model::published::{SaveDtype, save};
+use r1x_model::published::{Published, SaveDtype, save};
 
 use super::tell;
 use crate::args::Global;
@@ -38,11 +39,25 @@ pub fn export(
     let beside = beside(checkpoint);
     let store = stores::reading(global.store().or(beside.as_deref()))?;
     let plan = plans::plan_of(&store, uid)?;
+    let model = with_whole_context(plan.model);
     let expected = Expected::of_run(uid);
-    let saved = save::export_checkpoint(checkpoint, &expected, &plan.model, to, dtype)
+    let saved = save::export_checkpoint(checkpoint, &expected, &model, to, dtype)
         .map_err(PortError::from)?;
     tell(to, &saved);
     Ok(0)
+}
+
+/// A model that began as a published one has the context that its folder says, of which a run may have used less. Where
+/// the folder has gone, or its positions turn otherwise, the context is that of the run.
+fn with_whole_context(mut model: ModelPlan) -> ModelPlan {
+    let InitialWeights::Published { folder, .. } = &model.initial else { return model };
+    if let Ok(published) = Published::open(Path::new(folder)) {
+        let whole = published.plan(model.tokenizer.clone(), model.precision);
+        if whole.rope == model.rope {
+            model.context_length = whole.context_length.max(model.context_length);
+        }
+    }
+    model
 }
 
 /// The store in a folder above the checkpoint, where there is one of the usual name.
