@@ -46,6 +46,15 @@ pub struct Question {
     pub form: PromptForm,
 }
 
+/// What a model said to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The tokens of the prompt.
+    pub prompt_tokens: Vec<u32>,
+    /// What was sampled after them.
+    pub completions: Vec<Completion>,
+}
+
 /// How a question is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -77,6 +86,11 @@ impl Speaker {
         checkpoint: Option<&str>,
         compute: &Compute,
     ) -> Result<Self, Failure> {
+        // The names of runs have no such letter.
+        if run.contains(std::path::MAIN_SEPARATOR) {
+            let message = format!("`{run}` is no folder of a model, and no name of a run");
+            return Err(Failure::new(code::INPUT, message, "check the path"));
+        }
         let device = wiring::device(compute)?;
         let store = stores::reading(global.store())?;
         let plan = plans::plan_of(&store, run)?;
@@ -155,7 +169,7 @@ impl Speaker {
         &self,
         questions: &[Question],
         manner: &Manner,
-    ) -> Result<Vec<Vec<Completion>>, Failure> {
+    ) -> Result<Vec<Answered>, Failure> {
         let mut requests = Vec::new();
         for (address, question) in questions.iter().enumerate() {
             let prompt = self.policy.encode_prompt(&question.prompt, &question.form)?;
@@ -182,7 +196,11 @@ impl Speaker {
         let stream = Rng::new(manner.seed).stream("generate");
         let completions = self.policy.generate(&requests, &sampling, stream)?;
         self.finite(questions, &completions)?;
-        Ok(completions)
+        let answered = requests
+            .into_iter()
+            .zip(completions)
+            .map(|(request, completions)| Answered { prompt_tokens: request.prompt, completions });
+        Ok(answered.collect())
     }
 
     /// A completion as people read it: it begins with what the prompt gave of it.
@@ -255,7 +273,14 @@ fn tokenizer(folder: &Path) -> Result<(TokenizerPlan, Vec<String>, Option<Refusa
 }
 
 /// A named checkpoint, or the newest that is still there.
-fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<CheckpointCard, Failure> {
+///
+/// # Errors
+/// When the run has none, or none of that name.
+pub fn checkpoint(
+    store: &Store,
+    run: &str,
+    wanted: Option<&str>,
+) -> Result<CheckpointCard, Failure> {
     let checkpoints = store.checkpoints(run)?;
     let kept: Vec<_> = checkpoints.iter().filter(|c| c.exists).collect();
     let found = match wanted {
@@ -265,7 +290,7 @@ fn checkpoint(store: &Store, run: &str, wanted: Option<&str>) -> Result<Checkpoi
     if let (Some(found), Some(newest), None) = (found, checkpoints.last(), wanted)
         && found.path != newest.path
     {
-        eprintln!("note: {} is gone; sampling from {}", newest.path, found.path);
+        eprintln!("note: {} is gone; taking {}", newest.path, found.path);
     }
     match found {
         Some(found) => Ok((*found).clone()),

@@ -306,7 +306,7 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     let parent = root().join("experiments/countdown.yaml").canonicalize().unwrap();
     let spec = format!(
         "r1x: 1\nextends: {}\nname: chatty\nmodel:\n  from: {folder}\n  tokenizer: {{file: {folder}/tokenizer.json, eos: <eos>, \
-         chat_template: mine.jinja}}\n  hidden_size: null\n  layers: null\n  context_length: 64\n  attention: null\n  feed_forward: null\ndata:\n  countdown:\n    \
+         chat_template: mine.jinja}}\n  hidden_size: null\n  layers: null\n  context_length: 60\n  attention: null\n  feed_forward: null\ndata:\n  countdown:\n    \
          messages:\n      user: \"{{{{ nums | join(' ') }}}} -> {{{{ target }}}}\"\n      prefill: <think>\n",
         parent.display()
     );
@@ -337,6 +337,17 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
     bench.ok(&["model", "export", &trained, &again]);
     let template = std::fs::read_to_string(Path::new(&again).join("chat_template.jinja"));
     assert_eq!(template.unwrap(), CHAT);
+    let newest = bench.path("newest");
+    bench.ok(&["model", "export", "latest", &newest]);
+    let weights =
+        |folder: &str| std::fs::read(Path::new(folder).join("model.safetensors")).unwrap();
+    assert!(weights(&newest) == weights(&again), "the newest checkpoint of the run");
+    let config = std::fs::read_to_string(Path::new(&again).join("config.json")).unwrap();
+    let before = std::fs::read_to_string(Path::new(&folder).join("config.json")).unwrap();
+    let context = |text: &str| {
+        serde_json::from_str::<Value>(text).unwrap()["max_position_embeddings"].clone()
+    };
+    assert_eq!(context(&config), context(&before), "the context is that of the folder");
     // What people read of held-out problems begins so too.
     let told = bench.ok(&["generate", "-n", "1", "--max-tokens", "5"]);
     assert!(told.contains("  <think>"), "{told}");

@@ -1,12 +1,13 @@
 //! Arguments of `r1x model` and its verbs.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use r1x_core::plan::Precision;
 use r1x_model::published::SaveDtype;
 
-use crate::args::{Global, precision};
+use crate::args::{Global, all_or, precision};
 use crate::command::model as verbs;
 use crate::failure::Failure;
 
@@ -46,7 +47,7 @@ pub enum Verb {
     },
     /// Make a folder as hubs publish it of a run's checkpoint
     Export {
-        /// The folder of the checkpoint, such as runs/NAME/rl/final
+        /// The folder of the checkpoint, such as runs/NAME/rl/final, or the name of a run for its newest one
         checkpoint: PathBuf,
         /// The folder to make, which must not be there
         to: PathBuf,
@@ -73,6 +74,9 @@ pub enum Verb {
         /// What the factors of matrix products are rounded to: f32 or bf16
         #[arg(long, default_value = "f32", value_parser = precision)]
         precision: Precision,
+        /// Threads to compute on [default: all cores]; they change nothing but the speed
+        #[arg(long, value_name = "N")]
+        threads: Option<NonZeroUsize>,
         /// Also the norm of the gradient of each parameter, for the mean negative log-prob of a line
         #[arg(long)]
         grad_norms: bool,
@@ -92,8 +96,9 @@ pub fn dispatch(global: &Global, verb: Verb) -> Result<i32, Failure> {
             verbs::export::export(global, &checkpoint, &to, dtype.into())
         }
         Verb::Inspect { model, json } => verbs::inspect::inspect(&model, json),
-        Verb::Score { model, ids, precision, grad_norms, json } => {
-            let asked = verbs::score::Request { model, ids, precision, grad_norms };
+        Verb::Score { model, ids, precision, threads, grad_norms, json } => {
+            let threads = all_or(threads);
+            let asked = verbs::score::Request { model, ids, precision, threads, grad_norms };
             verbs::score::score(&asked, json)
         }
     }

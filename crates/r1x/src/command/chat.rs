@@ -100,7 +100,7 @@ fn next() -> Option<String> {
 fn answer(speaker: &Speaker, messages: &[Message], manner: &Manner) -> Result<String, Failure> {
     let question = speaker.conversation(messages)?;
     let answers = speaker.answers(std::slice::from_ref(&question), manner)?;
-    let first = answers.first().and_then(|completions| completions.first());
+    let first = answers.first().and_then(|answered| answered.completions.first());
     Ok(first.map(|completion| speaker.text(&question, completion)).unwrap_or_default())
 }
 

@@ -64,13 +64,14 @@ pub fn generate(
     };
     let answers = speaker.answers(&questions, &manner)?;
     let mut page = Page::default();
-    for (question, completions) in questions.iter().zip(&answers) {
+    for (question, answered) in questions.iter().zip(&answers) {
         page.text("", &question.prompt);
-        for completion in completions {
+        for completion in &answered.completions {
             let logprob: f64 = completion.logprobs.iter().map(|l| f64::from(*l)).sum();
             let text = speaker.text(question, completion);
             if json {
-                output::json(&object(&question.prompt, text, completion, logprob).to_string());
+                let asked = (question.prompt.as_str(), answered.prompt_tokens.as_slice());
+                output::json(&object(asked, text, completion, logprob).to_string());
             } else {
                 page.fields(Fields::one(format!("  {:>9}", number(logprob)), text));
             }
@@ -83,9 +84,15 @@ pub fn generate(
 }
 
 /// A completion as programs read it: its text is not made visible, but is what the model said.
-fn object(prompt: &str, text: String, completion: &Completion, logprob: f64) -> serde_json::Value {
+fn object(
+    (prompt, prompt_tokens): (&str, &[u32]),
+    text: String,
+    completion: &Completion,
+    logprob: f64,
+) -> serde_json::Value {
     serde_json::json!({
         "prompt": prompt,
+        "prompt_tokens": prompt_tokens,
         "completion": text,
         "logprob": logprob,
         "tokens": completion.tokens,

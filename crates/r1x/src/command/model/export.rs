@@ -12,7 +12,7 @@ use r1x_model::published::{Published, SaveDtype, save};
 use super::tell;
 use crate::args::Global;
 use crate::failure::{Failure, code};
-use crate::{plans, stores};
+use crate::{plans, speaker, stores};
 
 /// The usual name of a store, which lies beside the folders of its runs.
 const STORE: &str = "r1x.sqlite";
@@ -28,6 +28,7 @@ pub fn export(
     to: &Path,
     dtype: SaveDtype,
 ) -> Result<i32, Failure> {
+    let checkpoint = &found(global, checkpoint)?;
     let place = r1x_model::checkpoint::place(checkpoint).map_err(PortError::from)?;
     let Some(uid) = &place.run else {
         return Err(Failure::new(
@@ -45,6 +46,18 @@ pub fn export(
         .map_err(PortError::from)?;
     tell(to, &saved);
     Ok(0)
+}
+
+/// The folder of a checkpoint; for the name of a run, the newest that it still has.
+fn found(global: &Global, checkpoint: &Path) -> Result<PathBuf, Failure> {
+    let name = checkpoint.to_str().filter(|name| !name.contains(std::path::MAIN_SEPARATOR));
+    let Some(name) = name.filter(|_| !checkpoint.exists()) else {
+        return Ok(checkpoint.to_owned());
+    };
+    let store = stores::reading(global.store())?;
+    let run = store.run(name)?.name;
+    let newest = speaker::checkpoint(&store, &run, None)?;
+    Ok(store.run_folder(&run).join(newest.path))
 }
 
 /// A model that began as a published one has the context that its folder says, of which a run may have used less. Where

@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
-use crate::speed::all_cores;
 use crate::table;
 
 /// More than any list of token ids takes, bytes.
@@ -27,6 +26,8 @@ pub struct Request {
     pub ids: PathBuf,
     /// What factors of products are rounded to.
     pub precision: Precision,
+    /// Threads of the CPU.
+    pub threads: usize,
     /// Whether norms of gradients are asked for.
     pub grad_norms: bool,
 }
@@ -40,7 +41,7 @@ pub fn score(request: &Request, json: bool) -> Result<i32, Failure> {
     let published = Published::open(&request.model).map_err(PortError::from)?;
     let scorer = PublishedScorer::load(&published, request.precision).map_err(PortError::from)?;
     let asked = if request.grad_norms { Asked::GradientNorms } else { Asked::Logprobs };
-    let scores = scorer.score(&sequences, asked, all_cores()).map_err(PortError::from)?;
+    let scores = scorer.score(&sequences, asked, request.threads).map_err(PortError::from)?;
     if json {
         scores.iter().for_each(|score| output::json(&object(score).to_string()));
     } else {
