@@ -2,7 +2,8 @@
 //!
 //! Merging goes by the shape: maps merge, lists of entries with ids merge by id, everything else is replaced, and a
 //! map that holds one of several alternatives is replaced when another alternative is given, and so is one whose keys
-//! come from somewhere else as soon as it says from where. An empty list of entries, and an empty map of entries, stand for what they are: nothing is left of those inherited.
+//! come from somewhere else as soon as it says from where. An empty list of entries, and an empty map of entries, stand
+//! for what they are: nothing is left of those inherited.
 
 use std::path::{Path, PathBuf};
 

@@ -19,8 +19,12 @@ use crate::real::Real;
 pub enum Write {
     /// The result takes their place.
     Overwrite,
-    /// The result is added to them.
+    /// The result is added to them, as one number: a sum is rounded at its own size, and not at that of what it is added
+    /// to.
     Add,
+    /// The sums of the result go on from them, as if they had been one sum: a sum over parts is that over the whole, bit
+    /// for bit.
+    Continue,
 }
 
 /// Interleaved partial sums of a sum of products.

@@ -187,7 +187,7 @@ fn transposed_product<E: Operand>(
             b: Right::panels(right, k),
             c: &mut c[first * n..],
             c_stride: n,
-            write: Write::Add,
+            write: Write::Continue,
         }
         .compute();
     }

@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
                     b: block::values(shape, cache, id, kv_head),
                     c: &mut sums[head * n..],
                     c_stride: group * n,
-                    write: if block > 0 { Write::Add } else { Write::Overwrite },
+                    write: if block > 0 { Write::Continue } else { Write::Overwrite },
                 }
                 .compute();
             }
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
                 b: block::values(shape, cache, id, kv_head),
                 c: &mut sums[row * group * n..],
                 c_stride: n,
-                write: if block > 0 { Write::Add } else { Write::Overwrite },
+                write: if block > 0 { Write::Continue } else { Write::Overwrite },
             }
             .compute();
         }

@@ -97,7 +97,7 @@ pub struct Product<'a, E: Operand> {
     pub c: &'a mut [E::Real],
     /// Distance between rows of C.
     pub c_stride: usize,
-    /// Whether the sums start from 0 or from what C holds.
+    /// What becomes of what C holds.
     pub write: Write,
 }
 
@@ -175,7 +175,7 @@ pub fn matmul_weight_gradient<E: Operand>(
                 b: Right::panels(right, k),
                 c: &mut dw[first * inp..],
                 c_stride: inp,
-                write: Write::Add,
+                write: Write::Continue,
             }
             .compute();
         }
@@ -190,7 +190,7 @@ pub fn product_portable<E: Operand>(product: Product<'_, E>) {
         let row = &mut c[i * c_stride..i * c_stride + n];
         for (block, out) in row.chunks_mut(WIDTH).enumerate() {
             let mut sums = [E::Real::default(); WIDTH];
-            if write == Write::Add {
+            if write == Write::Continue {
                 sums[..out.len()].copy_from_slice(out);
             }
             for step in 0..k.div_ceil(E::PACK) {
@@ -203,7 +203,10 @@ pub fn product_portable<E: Operand>(product: Product<'_, E>) {
                     }
                 }
             }
-            out.copy_from_slice(&sums[..out.len()]);
+            match write {
+                Write::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+                Write::Overwrite | Write::Continue => out.copy_from_slice(&sums[..out.len()]),
+            }
         }
     }
 }

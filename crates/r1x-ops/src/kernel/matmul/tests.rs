@@ -58,8 +58,10 @@ fn check<E: Operand<Real = f32>>(kernels: &[fn(Product<'_, E>)], tolerance: f32)
     for m in [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 31, 247] {
         for n in [1, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 97, 128, 200] {
             for k in [1, 19, 32] {
-                let (new, more) = (Write::Overwrite, Write::Add);
-                for (turned, write) in [(false, new), (true, more), (false, more)] {
+                let (new, more, on) = (Write::Overwrite, Write::Add, Write::Continue);
+                for (turned, write) in
+                    [(false, new), (true, more), (false, more), (true, on), (false, on)]
+                {
                     let shape = (m, n, k);
                     let expected = run(product_portable::<E>, shape, turned, write);
                     let found: Vec<_> =
@@ -102,7 +104,7 @@ fn every_level_of_bf16_agrees_bit_for_bit_at_every_tail() {
 fn a_product_is_the_plain_sum() {
     let (m, n, k) = (5, 37, 11);
     let (a, b) = (values(m * k, 7), values(k * n, 8));
-    for (write, before) in [(Write::Overwrite, 0.0), (Write::Add, 0.25)] {
+    for (write, before) in [(Write::Overwrite, 0.0), (Write::Add, 0.25), (Write::Continue, 0.25)] {
         let mut c = vec![0.25f32; m * n];
         let mut panels = vec![0.0; packed_len::<f32>(k, n)];
         pack_rows(&b, n, k, n, &mut panels);
@@ -183,5 +185,26 @@ fn a_weight_gradient_is_the_plain_sum_over_rows() {
             assert_eq!(dw[o * inp + i], 1.0 + sum);
             assert_eq!(f64::from(dw_narrow[o * inp + i]), 1.0 + sum);
         }
+    }
+}
+
+/// A result is rounded at its own size where it is added, and at that of what is there where it goes on from it.
+#[test]
+fn what_is_added_keeps_the_small_parts_of_its_sum() {
+    adds_whole::<f32>();
+    adds_whole::<bf16>();
+}
+
+fn adds_whole<E: Operand<Real = f32>>() {
+    let (k, n) = (64, 37);
+    // At 2^24 two is the next number, so each of the products vanishes where it is added alone.
+    let before = 16_777_216.0;
+    let a = vec![E::round(0.5); k];
+    let mut panels = vec![E::default(); packed_len::<E>(k, n)];
+    pack_rows(&vec![E::round(1.0); k * n], n, k, n, &mut panels);
+    for (write, expected) in [(Write::Add, before + 32.0), (Write::Continue, before)] {
+        let mut c = vec![before; n];
+        matmul(&a, Right::panels(&panels, k), &mut c, 1, k, n, write);
+        assert_eq!(c, vec![expected; n], "{write:?} in {}", E::NAME);
     }
 }

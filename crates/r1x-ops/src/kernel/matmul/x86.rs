@@ -25,7 +25,7 @@ struct Tile<E: Operand> {
     c_row: usize,
     /// Columns of C from the tile's first on; a tile writes no further.
     columns: usize,
-    accumulate: bool,
+    write: Write,
 }
 
 impl<E: Operand> Tile<E> {
@@ -44,7 +44,7 @@ impl<E: Operand> Tile<E> {
             c: product.c[i * product.c_stride + j..].as_mut_ptr(),
             c_row: product.c_stride,
             columns: product.n - j,
-            accumulate: product.write == Write::Add,
+            write: product.write,
         }
     }
 }
@@ -64,6 +64,7 @@ trait Lanes {
     /// Reads the first `columns` sums, all where there are more.
     unsafe fn load(at: *const f32, columns: usize) -> Self::Sums;
     unsafe fn store(at: *mut f32, columns: usize, sums: Self::Sums);
+    unsafe fn plus(one: Self::Sums, other: Self::Sums) -> Self::Sums;
     unsafe fn left(at: *const Self::Element) -> Self::A;
     /// A step of which only the first element exists.
     unsafe fn left_last(at: *const Self::Element) -> Self::A;
@@ -86,7 +87,7 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile<L::
     // and stores of C leave out the columns that are not there.
     unsafe {
         let mut sums = [[L::zero(); VECTORS]; ROWS];
-        if tile.accumulate {
+        if tile.write == Write::Continue {
             for (i, sums) in sums.iter_mut().enumerate() {
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = L::load(row(i, v), columns(v));
@@ -124,7 +125,12 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile<L::
         }
         for (i, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
-                L::store(row(i, v), columns(v), *sum);
+                let (to, columns) = (row(i, v), columns(v));
+                let result = match tile.write {
+                    Write::Add => L::plus(L::load(to, columns), *sum),
+                    Write::Overwrite | Write::Continue => *sum,
+                };
+                L::store(to, columns, result);
             }
         }
     }
@@ -171,6 +177,11 @@ macro_rules! sums_avx512 {
             // SAFETY: the caller promises AVX-512F and `columns` writable floats; others are masked.
             unsafe { _mm512_mask_storeu_ps(at, mask16(columns), sums) }
         }
+        #[inline(always)]
+        unsafe fn plus(one: __m512, other: __m512) -> __m512 {
+            // SAFETY: the caller promises AVX-512F.
+            unsafe { _mm512_add_ps(one, other) }
+        }
     };
 }
 
@@ -192,6 +203,11 @@ macro_rules! sums_avx2 {
         unsafe fn store(at: *mut f32, columns: usize, sums: __m256) {
             // SAFETY: the caller promises AVX2 and `columns` writable floats; others are masked.
             unsafe { _mm256_maskstore_ps(at, mask8(columns), sums) }
+        }
+        #[inline(always)]
+        unsafe fn plus(one: __m256, other: __m256) -> __m256 {
+            // SAFETY: the caller promises AVX2.
+            unsafe { _mm256_add_ps(one, other) }
         }
     };
 }
