@@ -180,17 +180,7 @@ impl From<ModelError> for PortError {
                 Boundary::Diverged,
                 "use an earlier checkpoint, and lower the learning rate before going on from it",
             ),
-            ModelError::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
-                    Boundary::Device,
-                    "free some disk space, then `r1x resume`; nothing recorded is lost",
-                ),
-                std::io::ErrorKind::NotFound => (
-                    Boundary::Model,
-                    "check the path; a checkpoint of a run is a folder such as runs/NAME/STAGE/final",
-                ),
-                _ => (Boundary::Model, "check that the folder exists and may be written"),
-            },
+            ModelError::Io { source, .. } => of_file(source.kind()),
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
             }
@@ -219,5 +209,19 @@ impl From<ModelError> for PortError {
             }
         };
         PortError::new(boundary, message, hint)
+    }
+}
+
+/// Whose error it is that a file cannot be used, and how to mend it.
+fn of_file(kind: std::io::ErrorKind) -> (Boundary, &'static str) {
+    match kind {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            (Boundary::Device, "free some disk space, then `r1x resume`; nothing recorded is lost")
+        }
+        std::io::ErrorKind::NotFound => (
+            Boundary::Model,
+            "check the path; a checkpoint of a run is a folder such as runs/NAME/STAGE/final",
+        ),
+        _ => (Boundary::Model, "check that the folder exists and may be written"),
     }
 }
