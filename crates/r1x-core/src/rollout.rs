@@ -238,7 +238,7 @@ pub struct RewardedGroup {
 pub struct CreditedGroup {
     /// The scored group.
     pub group: RewardedGroup,
-    /// One advantage per rollout; none where nobody learns from the group.
+    /// The advantage of each rollout; empty where nobody learns from the group.
     pub advantages: Vec<f64>,
     /// True when all totals (or, where rewards are compared one by one, all values of each) are equal, so the
     /// group teaches nothing.

@@ -184,6 +184,8 @@ pub enum Format {
     Csv,
     /// A list of objects.
     Json,
+    /// An object a line.
+    Jsonl,
 }
 
 /// A plugin and how it is configured.

@@ -15,14 +15,14 @@ pub use text::{longest_paragraph, repetition, similarity};
 /// What became of a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is a row of the data that the stage makes.
+    /// The completion is a row of the data that the stage makes.
     Kept,
-    /// A filter dropped it; the filter's name.
+    /// A filter dropped the completion; the filter's name.
     Dropped(String),
 }
 
 impl Verdict {
-    /// The filter that dropped it; `None` where it was kept.
+    /// The filter that dropped the completion; `None` where it was kept.
     pub fn dropped_by(&self) -> Option<&str> {
         match self {
             Verdict::Kept => None,

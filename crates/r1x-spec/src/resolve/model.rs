@@ -20,7 +20,7 @@ pub(crate) struct ModelRead {
 /// What a model is read for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// It runs, so it has a tokenizer.
+    /// The model runs, so it has a tokenizer.
     Run,
     /// Only its shape is looked at, and a tokenizer may be missing where the size of its vocabulary is written.
     Shape,

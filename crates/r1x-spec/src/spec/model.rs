@@ -225,7 +225,7 @@ record! {
 one_of! {
     /// Feed-forward of every layer.
     pub enum FeedForwardSpec {
-        /// One SwiGLU for every token (Shazeer, 2020, arXiv 2002.05202).
+        /// A single SwiGLU for every token (Shazeer, 2020, arXiv 2002.05202).
         "dense" => Dense(DenseSpec),
         /// A mixture of experts (DeepSeek-V3, 2024, arXiv 2412.19437).
         "moe" => Moe(MoeSpec),

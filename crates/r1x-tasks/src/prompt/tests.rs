@@ -7,7 +7,7 @@ use super::*;
 /// A template in the form of ChatML.
 const PLAIN: &str = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}\
                      {% if add_generation_prompt %}[assistant]{% endif %}";
-/// One that begins every answer with a thought, as reasoning models do.
+/// A chat template that begins every answer with a thought, as reasoning models do.
 const THINKING: &str = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>\
                         {% endfor %}{% if add_generation_prompt %}[assistant]<think>\n{% endif %}";
 

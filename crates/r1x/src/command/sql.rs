@@ -1,4 +1,4 @@
-//! `r1x sql`: questions to the store, read-only, as a table, CSV or JSON; a prompt when there is no question.
+//! `r1x sql`: questions to the store, read-only, as a table, CSV, JSON or JSON lines; a prompt when there is no question.
 //!
 //! Must not write to the store; the store crate makes sure.
 

@@ -26,6 +26,14 @@ fn what_was_kept_and_what_dropped_it_is_one_query_away() {
         "SELECT max(n) AS most FROM (SELECT sum(kept) AS n FROM v_selections GROUP BY prompt_key)",
     );
     assert!(most[0]["most"].as_u64().unwrap() <= 3, "{most:?}");
+    // What was kept is a file of problems, one a line.
+    let query = "SELECT prompt, completion FROM v_selections WHERE run = :run AND kept";
+    let lines = bench.ok(&["sql", query, "--format", "jsonl"]);
+    let is_row = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row["prompt"].is_string() && row["completion"].is_string()
+    };
+    assert_eq!(lines.lines().filter(|line| is_row(line)).count() as u64, number("kept"));
     // The metrics of the steps say what the rows say.
     let metric = |name: &str| {
         let sql = format!(

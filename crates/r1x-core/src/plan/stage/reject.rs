@@ -58,11 +58,11 @@ pub struct TextFilterPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preference {
-    /// In the order in which they were asked for.
+    /// The completions that were asked for first.
     First,
-    /// Those with the fewest tokens.
+    /// The completions with the fewest tokens.
     Shortest,
-    /// Those with the highest total of rewards.
+    /// The completions with the highest total of rewards.
     Best,
 }
 

@@ -65,9 +65,9 @@ pub struct Opened {
 enum Side {
     /// Its hash decides.
     ByHash,
-    /// It is trained on.
+    /// The file's rows are trained on.
     Train,
-    /// It is held out.
+    /// The file's rows are held out.
     Heldout,
 }
 
@@ -205,7 +205,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// One more row of the file that was begun last; its number counts from 1.
+    /// Reads one more row of the file that was begun last; the row's number counts from 1.
     fn add(&mut self, row: &Row, number: usize, side: Side) -> Result<(), TaskError> {
         self.seen.add(&row.columns);
         let problem = self.layout.problem(row, number)?;

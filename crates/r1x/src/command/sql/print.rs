@@ -60,7 +60,7 @@ impl Printer {
         match self.format {
             Format::Json if whole => self.text.push_str("]\n"),
             Format::Json => self.text.push('\n'),
-            Format::Table | Format::Csv => {}
+            Format::Table | Format::Csv | Format::Jsonl => {}
         }
         self.flush();
     }
@@ -77,7 +77,7 @@ impl Printer {
                 }
             }
             Format::Csv => output::data(&std::mem::take(&mut self.text)),
-            Format::Json => output::json_part(&std::mem::take(&mut self.text)),
+            Format::Json | Format::Jsonl => output::json_part(&std::mem::take(&mut self.text)),
         }
     }
 
@@ -96,6 +96,10 @@ impl Printer {
                 }
                 self.text.push_str(&object(&self.columns, values).to_string());
             }
+            Format::Jsonl => {
+                self.text.push_str(&object(&self.columns, values).to_string());
+                self.text.push('\n');
+            }
         }
         self.begun = Begun::Rows;
         self.held_bytes += self.text.len() - before;
@@ -107,7 +111,7 @@ impl RowSink for Printer {
         self.columns = names.to_vec();
         self.begun = Begun::Columns;
         match self.format {
-            Format::Table => {}
+            Format::Table | Format::Jsonl => {}
             Format::Csv => csv_line(&mut self.text, names.iter().cloned()),
             Format::Json => self.text.push('['),
         }
@@ -190,6 +194,8 @@ mod tests {
     fn csv_quotes_and_json_types() {
         assert_eq!(answer(Format::Csv).text, "a,b\n\"x,\"\"y\"\"\",0.5\n,3\n");
         assert_eq!(answer(Format::Json).text, r#"[{"a":"x,\"y\"","b":0.5},{"a":null,"b":3}"#);
+        let lines = "{\"a\":\"x,\\\"y\\\"\",\"b\":0.5}\n{\"a\":null,\"b\":3}\n";
+        assert_eq!(answer(Format::Jsonl).text, lines);
         let table = answer(Format::Table);
         let mut page = Page::default();
         page.table(as_table(&table.columns, &table.rows));

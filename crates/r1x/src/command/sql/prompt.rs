@@ -321,7 +321,7 @@ impl<'a> Prompt<'a> {
     fn set_format(&mut self, word: &str) -> Result<Flow, Failure> {
         self.asking.format = Format::from_str(word, true).map_err(|_| {
             let message = format!("there is no format `{word}`");
-            Failure::new(code::INPUT, message, "the formats are table, csv and json")
+            Failure::new(code::INPUT, message, "the formats are table, csv, json and jsonl")
         })?;
         Ok(Flow::GoesOn)
     }
