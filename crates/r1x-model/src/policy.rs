@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
@@ -26,10 +26,10 @@ use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
-use crate::initial;
+use crate::initial::First;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
-use crate::update::{Optimizer, first_not_finite};
+use crate::update::{Optimizer, bias_speed, first_not_finite};
 use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
@@ -41,9 +41,8 @@ pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) frozen: BTreeMap<String, Weights<E>>,
     pub(crate) optimizer: Optimizer,
     pub(crate) home: Home,
-    /// The weights that the policy began with, and the seed of draws.
-    initial: InitialWeights,
-    seed: u64,
+    /// The weights that the policy began with.
+    first: First,
     tokenizer: Tokenizer,
     gradient: Vec<f32>,
     loads: Vec<Vec<u64>>,
@@ -74,14 +73,11 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         let tokenizer = Tokenizer::of_model(plan)?;
         let mut decoder = Decoder::new(plan);
         decoder.tokens = tokenizer.len();
-        let weights = initial::weights(&plan.initial, &decoder.layout, seed)?;
-        let bias_speed = match &plan.feed_forward {
-            FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
-            FeedForwardPlan::Dense { .. } => 0.0,
-        };
+        let first = First::of(plan, seed);
+        let weights = first.weights(&decoder.layout)?;
         Ok(Self {
             optimizer: Optimizer::new(&decoder.layout),
-            gradient: vec![0.0; decoder.layout.len],
+            gradient: vec![0.0; decoder.layout.trained().len()],
             loads: decoder.layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
             workers: vec![Worker::default(); threads.max(1)],
             frozen: BTreeMap::new(),
@@ -89,9 +85,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             weights,
             tokenizer,
             home: Home::at(folder),
-            initial: plan.initial.clone(),
-            seed,
-            bias_speed,
+            first,
+            bias_speed: bias_speed(plan),
         })
     }
 
@@ -124,9 +119,9 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         }
     }
 
-    /// The current weights in layout order.
+    /// The current weights, in the order of what is trained.
     pub(crate) fn values(&self) -> &[f32] {
-        self.weights.values()
+        self.weights.trained()
     }
 
     /// Loads the weights of a checkpoint folder, to sample from or to start with.
@@ -139,8 +134,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights =
-            Weights::packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        self.weights.set(layout, &checkpoint::load_weights(folder, layout, expected)?);
         Ok(())
     }
 
@@ -150,7 +144,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = Weights::packed(layout, &published.numbers(layout)?);
+        self.weights = Weights::of_model(layout, &published.numbers(layout)?);
         Ok(())
     }
 
@@ -161,10 +155,9 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let layout = &self.decoder.layout;
         let loaded = checkpoint::load(folder, layout, expected)?;
-        self.weights = Weights::packed(layout, &loaded.weights);
-        let frozen = loaded.frozen.iter();
-        self.frozen =
-            frozen.map(|(name, one)| (name.clone(), Weights::packed(layout, one))).collect();
+        self.weights.set(layout, &loaded.weights);
+        let (frozen, weights) = (loaded.frozen.iter(), &self.weights);
+        self.frozen = frozen.map(|(name, one)| (name.clone(), weights.with(layout, one))).collect();
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
@@ -172,7 +165,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
 
 impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {
     fn from(weights: &'a Weights<E>) -> Self {
-        Self { values: weights.values(), biases: weights.biases() }
+        Self { values: weights.trained(), biases: weights.biases() }
     }
 }
 
@@ -364,12 +357,12 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
                 crate::update::balance(biases, loads, speed);
             });
             if left.is_some() {
-                let (values, biases) = (self.weights.values(), self.weights.biases());
-                let first = first_not_finite(layout, values, biases);
+                let (values, biases) = (self.weights.trained(), self.weights.biases());
+                let first = first_not_finite((layout, layout.trained()), values, biases);
                 facts.not_finite = first.map(|first| told("weight in", first));
             }
         } else {
-            let first = first_not_finite(layout, &self.gradient, &[]);
+            let first = first_not_finite((layout, layout.trained()), &self.gradient, &[]);
             facts.not_finite = first.map(|first| told("gradient of", first));
         }
         facts.metrics = crate::update::load_metrics(&self.loads);
@@ -393,7 +386,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         match weights {
             EarlierWeights::Initial => {
-                self.weights = initial::weights(&self.initial, &self.decoder.layout, self.seed)?;
+                self.first.reset(&self.decoder.layout, &mut self.weights)?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());

@@ -1,10 +1,12 @@
 //! One optimizer update: gradient norm, clipping, AdamW over the layout, and loss-free expert balancing.
 
-use r1x_core::plan::OptimizerPlan;
+use std::ops::Range;
+
+use r1x_core::plan::{FeedForwardPlan, ModelPlan, OptimizerPlan};
 use r1x_ops::kernel::adamw::AdamW;
 use r1x_ops::parallel;
 
-use crate::layout::{Layout, Parameter};
+use crate::layout::{Layout, Parameter, Region};
 
 /// Numbers that one thread takes at a time.
 const PART: usize = 1 << 16;
@@ -12,7 +14,7 @@ const PART: usize = 1 << 16;
 /// AdamW's state.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
-    /// First moments, in layout order.
+    /// First moments, in the order of what is trained.
     pub first: Vec<f32>,
     /// Second moments.
     pub second: Vec<f32>,
@@ -23,12 +25,13 @@ pub struct Optimizer {
 impl Optimizer {
     /// Zero moments.
     pub fn new(layout: &Layout) -> Self {
-        Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
+        let len = layout.trained().len();
+        Self { first: vec![0.0; len], second: vec![0.0; len], updates: 0 }
     }
 
     /// One step of AdamW for a gradient whose global L2 norm is `norm`. Parts of the parameters go to `threads` threads;
     /// every number is changed by itself, so results cannot tell how many there were. Returns the position of the
-    /// first parameter of the layout that is not finite after the step.
+    /// first trained parameter that is not finite after the step.
     pub fn step(
         &mut self,
         layout: &Layout,
@@ -43,8 +46,9 @@ impl Optimizer {
         let (mut values, mut first, mut second) =
             (values, &mut self.first[..], &mut self.second[..]);
         let (mut jobs, mut done) = (Vec::new(), 0);
-        for (index, parameter) in layout.parameters.iter().enumerate() {
-            let (start, end) = (parameter.offset, parameter.offset + parameter.len());
+        let trained = layout.trained();
+        for (index, parameter) in trained.parameters.iter().enumerate() {
+            let Range { start, end } = trained.place(parameter);
             let step = AdamW { weight_decay: decay(plan, parameter), ..numbers };
             for from in (start..end).step_by(PART) {
                 let range = from..(from + PART).min(end);
@@ -80,16 +84,13 @@ pub fn all_finite(values: &[f32]) -> bool {
     sums.iter().chain(rest).all(|value| value.is_finite())
 }
 
-/// The first number of some tensors that is not finite, with the name of its tensor.
+/// The first number of a region of a layout, or of its selection biases, that is not finite, with the name of its tensor.
 pub fn first_not_finite<'a>(
-    layout: &'a Layout,
-    values: &[f32],
-    biases: &[Vec<f32>],
+    (layout, region): (&'a Layout, &'a Region),
+    values: &'a [f32],
+    biases: &'a [Vec<f32>],
 ) -> Option<(&'a str, f32)> {
-    let named = layout.parameters.iter().map(|parameter| {
-        let range = parameter.offset..parameter.offset + parameter.len();
-        (parameter.name.as_str(), &values[range])
-    });
+    let named = region.split(values).map(|(parameter, values)| (parameter.name.as_str(), values));
     let biases = layout.biases.iter().zip(biases);
     let biases = biases.map(|((name, _), values)| (name.as_str(), &values[..]));
     named.chain(biases).find_map(|(name, values)| Some((name, not_finite_in(values)?)))
@@ -137,6 +138,14 @@ pub fn norm(gradient: &[f32], threads: usize) -> f64 {
         lanes.iter().sum::<f64>()
     });
     sums.iter().sum::<f64>().sqrt()
+}
+
+/// How far the bias of an expert moves at every update. Where adapters are trained, nothing of the model itself changes.
+pub fn bias_speed(plan: &ModelPlan) -> f32 {
+    match &plan.feed_forward {
+        FeedForwardPlan::Moe(moe) if plan.lora.is_none() => moe.bias_update_speed as f32,
+        FeedForwardPlan::Moe(_) | FeedForwardPlan::Dense { .. } => 0.0,
+    }
 }
 
 /// Loss-free balancing (Wang et al., 2024): an expert below the mean load becomes `speed` easier to choose,

@@ -41,31 +41,52 @@ pub struct TensorShape {
 /// The parameters of a model. A token counts the whole embedding and head as active.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Parameters {
-    /// Trained parameters.
+    /// Parameters of the model itself, without biases that load balancing changes.
     pub total: u64,
-    /// Trained parameters one token goes through.
+    /// Those of them that one token goes through.
     pub active: u64,
-    /// Numbers that are not trained by the optimizer: the selection biases of experts.
+    /// Numbers that no optimizer changes: the selection biases of experts.
     pub untrained: u64,
+    /// Parameters of adapters, which are trained in place of the others where there are any.
+    pub adapters: u64,
+    /// Those of them that one token goes through.
+    pub active_adapters: u64,
     /// What they are made of.
     pub tensors: Vec<TensorShape>,
+}
+
+impl Parameters {
+    /// Parameters that the optimizer changes.
+    pub fn trained(&self) -> u64 {
+        if self.adapters > 0 { self.adapters } else { self.total }
+    }
+
+    /// Parameters of the model itself that the optimizer never changes.
+    pub fn fixed(&self) -> u64 {
+        if self.adapters > 0 { self.total } else { 0 }
+    }
 }
 
 /// Counts the parameters of a model.
 pub fn parameters(model: &ModelPlan) -> Parameters {
     let list = ParameterList::new(model);
-    let shape = |row: Counted<'_>| TensorShape {
+    let shape = |row: Counted<'_>, trained: bool| TensorShape {
         name: row.tensor.name.clone(),
         shape: row.tensor.shape.iter().map(|side| *side as u64).collect(),
         count: row.count,
         active: row.active,
-        trained: row.tensor.role.is_trained(),
+        trained,
     };
+    let is_trained = |row: &Counted<'_>| model.lora.is_none() && row.tensor.role.is_trained();
+    let base = list.counted().map(|row| shape(row, is_trained(&row)));
+    let adapters = list.counted_adapters().map(|row| shape(row, true));
     Parameters {
         total: list.total(),
         active: list.active(),
         untrained: list.untrained(),
-        tensors: list.counted().map(shape).collect(),
+        adapters: list.adapters(),
+        active_adapters: list.active_adapters(),
+        tensors: base.chain(adapters).collect(),
     }
 }
 
@@ -172,8 +193,7 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
     }
 }
 
-/// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`. Learning from them
-/// takes three times as many.
+/// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`.
 pub fn forward_flops(model: &ModelPlan, tokens: f64, length: f64) -> f64 {
     Cost::new(model, &BTreeMap::new()).forward(tokens, length)
 }
@@ -245,12 +265,15 @@ impl<'a> Cost<'a> {
     /// for attention half of the positions on average.
     fn forward(&self, tokens: f64, length: f64) -> f64 {
         let attention = self.attended as f64 * self.layers as f64 * length / 2.0;
-        tokens * (2.0 * self.multiplied as f64 + attention)
+        let multiplied = self.multiplied.saturating_add(self.parameters.active_adapters);
+        tokens * (2.0 * multiplied as f64 + attention)
     }
 
-    /// Backward costs twice the forward.
+    /// Backward costs twice the forward, and half of its products make the gradients of weights, which those of a model
+    /// with adapters do not have.
     fn train(&self, tokens: f64, length: f64) -> f64 {
-        3.0 * self.forward(tokens, length)
+        let spared = if self.parameters.fixed() > 0 { self.multiplied as f64 } else { 0.0 };
+        3.0 * self.forward(tokens, length) - tokens * 2.0 * spared
     }
 
     /// A mean over the data sets of the references that know it; `None` when one of them does not.
@@ -363,7 +386,7 @@ impl<'a> Cost<'a> {
         let periodic =
             if plan.checkpoints.every.is_some() { plan.checkpoints.keep as u64 } else { 0 };
         // Weights and two moments.
-        let one = self.parameters.total.saturating_mul(3 * F32);
+        let one = self.parameters.trained().saturating_mul(3 * F32);
         one.saturating_mul(saving.saturating_mul(1 + periodic))
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{DataPlan, ModelPlan};
+use r1x_core::plan::{DataPlan, LoraPlan, ModelPlan};
 use r1x_core::{Capability, Markup};
 
 /// What a reward plugin says about itself.
@@ -149,6 +149,14 @@ pub trait Inputs {
     /// # Errors
     /// When it has no configuration or no weights, or its configuration says a model that is not known.
     fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
+        Err(Refusal::from(format!("{} cannot be read here", folder.display())))
+    }
+
+    /// Looks at the adapters of a model in a folder as PEFT writes one: their plan, with their numbers.
+    ///
+    /// # Errors
+    /// When it holds no adapters, or those of another model, or some that are not known.
+    fn adapters(&self, folder: &Path, _model: &ModelPlan) -> Result<LoraPlan, Refusal> {
         Err(Refusal::from(format!("{} cannot be read here", folder.display())))
     }
 

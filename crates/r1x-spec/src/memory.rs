@@ -250,15 +250,16 @@ impl Counting<'_> {
             Reference::Refreshed => 2,
         });
         let copies = copy * (1 + references.max().unwrap_or(0));
-        // The gradient and two moments.
-        times(&[of_model.total, copies + 3 * F32])
+        // The gradient and two moments. What adapters stand beside is there once, whoever refers to it.
+        let trained = times(&[of_model.trained(), copies + 3 * F32]);
+        times(&[of_model.fixed(), copy]).saturating_add(trained)
     }
 
     /// The bytes of a checkpoint and of the tensor that is being copied into it.
     fn checkpoint(&self, of_model: &Parameters) -> u64 {
         let has_reference = |learning: Learning| learning.reference != Reference::None;
         let references = u64::from(self.learning().any(has_reference));
-        times(&[of_model.total, F32, 3 + references + 1])
+        times(&[of_model.trained(), F32, 3 + references + 1])
     }
 
     /// Workspaces of learning, and the keys that decide about them.
@@ -266,8 +267,11 @@ impl Counting<'_> {
         let widths = &self.widths;
         let row = widths.token_bytes(widths.kept);
         // Gradients of the embedding, of one layer and of the head, as they are handed over.
-        let embedding = times(&[widths.vocabulary, widths.hidden]);
-        let layer = of_model.total.saturating_sub(embedding) / widths.layers.max(1);
+        let embedding = match of_model.adapters {
+            0 => times(&[widths.vocabulary, widths.hidden]),
+            _ => 0,
+        };
+        let layer = of_model.trained().saturating_sub(embedding) / widths.layers.max(1);
         let gradients = times(&[F32, embedding.saturating_mul(2).saturating_add(layer)]);
         let head = times(&[HEAD_ROWS, widths.logits]);
         let stages = self.plan.stages.iter().filter_map(|stage| {

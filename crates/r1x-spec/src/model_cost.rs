@@ -85,7 +85,8 @@ impl ModelCost {
             false => activation_token_bytes,
         };
         let all = parameters.total.saturating_add(parameters.untrained);
-        let trained = |bytes: u64| parameters.total.saturating_mul(bytes);
+        let trained = |bytes: u64| parameters.trained().saturating_mul(bytes);
+        let all = all.saturating_add(parameters.adapters);
         Self {
             context_length: context,
             cache_token_bytes: layers.saturating_mul(numbers).saturating_mul(factor),
@@ -93,7 +94,7 @@ impl ModelCost {
             token_flops,
             last_token_flops: token_flops + attended(model) as f64 * seen as f64,
             factor_bytes: all.saturating_mul(factor),
-            master_bytes: trained(F32),
+            master_bytes: parameters.total.saturating_add(parameters.adapters).saturating_mul(F32),
             gradient_bytes: trained(F32),
             moment_bytes: trained(2 * F32),
             activation_token_bytes,

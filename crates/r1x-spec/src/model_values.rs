@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use r1x_core::plan::{GroupScore, QkNorm, RopePairs, Scoring};
+use r1x_core::plan::{GroupScore, LoraScaling, LoraTarget, QkNorm, RopePairs, Scoring};
 
 use crate::codes;
 use crate::node::{Node, Value};
@@ -19,6 +19,22 @@ words!(QkNorm {
     "none" => None, "there are none";
     "head" => Head, "of every head, with one gain for all of them (Qwen3)";
     "whole" => Whole, "of all heads of a token together, before they are split (OLMoE)";
+});
+words!(LoraScaling {
+    "rank" => Rank, "the rank";
+    "root_of_rank" => RootOfRank, "the root of the rank (rsLoRA, arXiv 2312.03732)";
+});
+words!(LoraTarget {
+    "q_proj" => Query, "to queries";
+    "k_proj" => Key, "to keys (`gqa`)";
+    "v_proj" => Value, "to values (`gqa`)";
+    "q_a_proj" => QueryDown, "to the latent of the queries (`mla` with `q_lora_rank`)";
+    "q_b_proj" => QueryUp, "from the latent of the queries (`mla` with `q_lora_rank`)";
+    "kv_a_proj_with_mqa" => ContextDown, "to the latent of keys and values (`mla`)";
+    "o_proj" => Output, "from what the heads attended to";
+    "gate_proj" => Gate, "the gate of a feed-forward or of each expert";
+    "up_proj" => Up, "what that gate multiplies";
+    "down_proj" => Down, "from the inner width of a feed-forward or of each expert";
 });
 words!(Scoring {
     "sigmoid" => Sigmoid, "the sigmoid of each (DeepSeek-V3)";

@@ -32,6 +32,6 @@ pub use float8::{FLOAT8_BLOCK, e4m3_to_f32};
 pub use open::{Format, TensorInfo, WeightFiles};
 pub use read::BUFFER_BYTES;
 pub use safetensors::write::{
-    INDEX, MODEL, NewTensor, SHARD_BYTES, SaveDtype, Sink, Written, save, write,
+    INDEX, MODEL, NewTensor, SHARD_BYTES, SaveDtype, Sink, Written, save, write, write_one,
 };
 pub use value::{List, Value};

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use r1x_build::Source;
 use r1x_core::plan::{
-    DataPlan, LimitsPlan, ModelPlan, Precision, RunPlan, SourcePlan, TokenizerPlan,
+    DataPlan, LimitsPlan, LoraPlan, ModelPlan, Precision, RunPlan, SourcePlan, TokenizerPlan,
 };
 use r1x_core::{Capability, Markup, PortError, digest};
 use r1x_model::Tokenizer;
-use r1x_model::published::{Published, eos_tokens};
+use r1x_model::published::{Published, adapter, eos_tokens};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
 use r1x_spec::{
     ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
@@ -148,6 +148,12 @@ pub fn chat_facts(folder: &Path) -> Result<ChatFacts, Refusal> {
     Ok(ChatFacts { bos, eos, adds_bos, template: template.transpose() })
 }
 
+/// What a model's error says, as a spec tells it.
+fn told(error: r1x_model::ModelError) -> Refusal {
+    let PortError { message, hint, .. } = error.into();
+    Refusal { message, help: hint }
+}
+
 impl Inputs for World {
     fn read(&self, path: &Path, limit_bytes: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -176,10 +182,6 @@ impl Inputs for World {
     }
 
     fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
-        let told = |error: r1x_model::ModelError| {
-            let PortError { message, hint, .. } = error.into();
-            Refusal { message, help: hint }
-        };
         let published = Published::open(folder).map_err(told)?;
         let none = TokenizerPlan::Vocabulary { pieces: Vec::new() };
         let plan = published.plan(none, Precision::F32);
@@ -189,6 +191,10 @@ impl Inputs for World {
             tokenizer,
             eos: eos_tokens(folder),
         })
+    }
+
+    fn adapters(&self, folder: &Path, model: &ModelPlan) -> Result<LoraPlan, Refusal> {
+        adapter::open(folder, model).map_err(told)
     }
 
     fn data(&self, id: &str, data: &DataPlan, markup: &Markup) -> Result<DataFacts, DataRefusal> {

@@ -28,7 +28,7 @@ pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
 
 /// Tensors that a model or a layer has once.
 fn once(kind: ModuleKind, tensors: impl Into<Vec<Tensor>>) -> Module {
-    Module { kind, copies: 1, active: 1, tensors: tensors.into() }
+    Module { kind, copies: 1, active: 1, tensors: tensors.into(), adapters: Vec::new() }
 }
 
 /// A vector that rows are multiplied with, or that is added to them.
@@ -234,6 +234,7 @@ impl Rows {
                 copies: experts,
                 active: moe.experts_per_token,
                 tensors: self.swiglu("mlp.experts.{expert}", inner).into(),
+                adapters: Vec::new(),
             },
         ];
         if moe.shared_intermediate_size > 0 {

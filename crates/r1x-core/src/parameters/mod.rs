@@ -4,6 +4,7 @@
 //! implementations read these rows, so a new parameter is a new row. Layers that are alike share their rows, and so
 //! do the experts of a layer, which keeps the list short for models that no memory could hold.
 
+mod adapters;
 mod family;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,11 @@ pub enum Initial {
     Ones,
     /// Zeros.
     Zeros,
+    /// Draws from a uniform distribution around 0, from a stream with the tensor's name.
+    Uniform {
+        /// The largest size of a draw.
+        bound: f64,
+    },
 }
 
 /// Whether a tensor lies apart from the one of the row before.
@@ -187,6 +193,20 @@ pub struct Module {
     pub active: usize,
     /// The rows, in the order in which they lie in memory.
     pub tensors: Vec<Tensor>,
+    /// The adapters of the module, in the order of the rows that they stand beside; none where weights are trained
+    /// themselves.
+    pub adapters: Vec<Adapter>,
+}
+
+/// The two rows that are trained in place of a third (LoRA).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    /// The name of the tensor that they stand beside, with `{layer}` and `{expert}`.
+    pub beside: String,
+    /// From the input of the tensor to the rank, `[rank, in]`.
+    pub down: Tensor,
+    /// From the rank to the output of the tensor, `[out, rank]`.
+    pub up: Tensor,
 }
 
 /// Layers that have the same rows.
@@ -223,33 +243,62 @@ pub struct ParameterList {
 impl ParameterList {
     /// Lists the tensors of a planned model.
     pub fn new(plan: &ModelPlan) -> Self {
-        family::decoder(plan)
+        let mut list = family::decoder(plan);
+        if let Some(lora) = &plan.lora {
+            adapters::add(&mut list, lora);
+        }
+        list
     }
 
-    /// Every row with the number of tensors it stands for, in order.
+    /// Every row with the number of tensors it stands for, in order; adapters stand behind them.
     pub fn counted(&self) -> impl Iterator<Item = Counted<'_>> {
+        self.rows(|module| module.tensors.iter())
+    }
+
+    /// The rows of the adapters with the number of tensors they stand for, in order.
+    pub fn counted_adapters(&self) -> impl Iterator<Item = Counted<'_>> {
+        self.rows(|module| module.adapters.iter().flat_map(|adapter| [&adapter.down, &adapter.up]))
+    }
+
+    fn rows<'l, I: Iterator<Item = &'l Tensor>>(
+        &'l self,
+        of: impl Fn(&'l Module) -> I,
+    ) -> impl Iterator<Item = Counted<'l>> {
         let layers = self.layers.iter().flat_map(|layers| {
             layers.modules.iter().map(|module| (module, layers.range.len() as u64))
         });
         let modules = std::iter::once((&self.front, 1)).chain(layers).chain([(&self.back, 1)]);
-        modules.flat_map(|(module, times)| {
+        modules.flat_map(move |(module, times)| {
             let [count, active] =
                 [module.copies, module.active].map(|copies| times.saturating_mul(copies as u64));
-            module.tensors.iter().map(move |tensor| Counted { tensor, count, active })
+            of(module).map(move |tensor| Counted { tensor, count, active })
         })
     }
 
-    /// The number of trained parameters, or the largest number.
+    /// The number of parameters without those of adapters and the biases that load balancing changes, or the largest
+    /// number.
     pub fn total(&self) -> u64 {
         self.sum(Role::is_trained, |row| row.count)
     }
 
-    /// The number of trained parameters that one token goes through. Embedding and head count as a whole.
+    /// The number of [`ParameterList::total`] that one token goes through. Embedding and head count as a whole.
     pub fn active(&self) -> u64 {
         self.sum(Role::is_trained, |row| row.active)
     }
 
-    /// The number of parameters that the optimizer does not change.
+    /// The number of parameters of adapters.
+    pub fn adapters(&self) -> u64 {
+        let sizes = self.counted_adapters().map(|row| row.tensor.size().saturating_mul(row.count));
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// The number of [`ParameterList::adapters`] that one token goes through.
+    pub fn active_adapters(&self) -> u64 {
+        let sizes = self.counted_adapters().map(|row| row.tensor.size().saturating_mul(row.active));
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// The number of parameters that load balancing changes and the optimizer never does.
     pub fn untrained(&self) -> u64 {
         self.sum(|role| !role.is_trained(), |row| row.count)
     }

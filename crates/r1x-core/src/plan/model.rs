@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LoraPlan;
+
 /// The policy: a decoder-only transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelPlan {
@@ -37,6 +39,8 @@ pub struct ModelPlan {
     /// Compute a layer's activations again in the backward pass instead of keeping them. Changes memory and time,
     /// not results.
     pub recompute_activations: bool,
+    /// What is trained instead of the weights, where something is.
+    pub lora: Option<LoraPlan>,
 }
 
 /// The weights that a model begins with.

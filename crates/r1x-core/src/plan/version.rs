@@ -17,7 +17,7 @@ use super::{RunPlan, TokenizerPlan};
 /// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
-/// behind which mark the answer stands.
+/// behind which mark the answer stands. A model says which adapters are trained in place of its weights.
 pub const PLAN_VERSION: u64 = 3;
 
 /// Most dense layers that a plan of version 2 had: the largest number that its spec took.
@@ -285,12 +285,13 @@ fn condition_from_2(reward: &mut Value) {
     rename(reward.get_mut("shaping"), "gate", "condition");
 }
 
-/// Version 2 knew Llama's attention and DeepSeek-V3's, and DeepSeek-V3's mixture.
+/// Version 2 trained all weights, and knew Llama's attention and DeepSeek-V3's, and DeepSeek-V3's mixture.
 fn model_from_2(model: &mut Value) {
     affinities_from_2(model);
     rope_from_2(model);
     if let Value::Object(model) = &mut *model {
         add(model, "initial", json!("random"));
+        add(model, "lora", Value::Null);
     }
     let norm_eps = model.get("norm_eps").cloned().unwrap_or_default();
     if let Some(Value::Object(gqa)) = model.pointer_mut("/attention/gqa") {

@@ -1,4 +1,4 @@
-//! The safetensors files of a checkpoint: every number of a model by the names of its layout.
+//! The safetensors files of a checkpoint: every number of a model that is trained, by the names of its layout.
 //!
 //! What is read was perhaps written by somebody else: a tensor is taken if its name, shape and type are those of the
 //! layout, and its numbers are finite.
@@ -7,12 +7,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use r1x_ops::Operand;
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::MOST_FROZEN;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 use crate::update::first_not_finite;
+use crate::weights::Weights;
 
 /// Most bytes of the names and places of tensors before their numbers.
 const HEADER_BYTES: u64 = 64 << 20;
@@ -41,7 +43,8 @@ impl View for Tensor<'_> {
 /// Tensors to be written, with their names.
 pub(super) type Named<'a> = Vec<(String, Tensor<'a>)>;
 
-/// The numbers of a model on the host: parameters in layout order, selection biases by layer.
+/// The numbers of a model on the host: those of a region of its layout, most often of what is trained, in layout order,
+/// and selection biases by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Numbers {
     pub(crate) values: Vec<f32>,
@@ -49,6 +52,11 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
+    /// What is trained of some weights, and their selection biases.
+    pub(crate) fn of<E: Operand<Real = f32>>(weights: &Weights<E>) -> Self {
+        Self { values: weights.trained().to_vec(), biases: weights.biases().to_vec() }
+    }
+
     pub(crate) fn lend(&self) -> Lent<'_> {
         Lent { values: &self.values, biases: &self.biases }
     }
@@ -61,13 +69,14 @@ pub(crate) struct Lent<'a> {
     pub(crate) biases: &'a [Vec<f32>],
 }
 
-/// Numbers in layout order as tensors, whose names begin with a prefix.
+/// Numbers of what is trained as tensors, whose names begin with a prefix.
 pub(super) fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a> {
-    let tensor = |p: &Parameter| Tensor {
-        shape: p.shape.clone(),
-        values: &values[p.offset..p.offset + p.len()],
+    let tensor = |(p, values): (&Parameter, &'a [f32])| {
+        (format!("{prefix}{}", p.name), Tensor { shape: p.shape.clone(), values })
     };
-    layout.parameters.iter().map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect()
+    let trained = layout.trained();
+    let places = trained.parameters.iter().map(|p| (p, &values[trained.place(p)]));
+    places.map(tensor).collect()
 }
 
 /// Weights with their selection biases as tensors, whose names begin with a prefix.
@@ -91,7 +100,7 @@ pub(super) fn serialize(named: Named<'_>) -> Result<Vec<u8>, ModelError> {
 /// Most bytes of a file that holds every number of a model as often as moments and frozen copies may.
 pub(super) fn most_bytes(layout: &Layout) -> u64 {
     let biases: usize = layout.biases.iter().map(|(_, experts)| *experts).sum();
-    ((layout.len + biases) as u64)
+    ((layout.trained().len() + biases) as u64)
         .saturating_mul(4 * (2 + MOST_FROZEN as u64))
         .saturating_add(HEADER_BYTES)
 }
@@ -131,16 +140,17 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// Reads every parameter of the layout into its place; names begin with a prefix.
+    /// Reads every trained parameter into its place; names begin with a prefix.
     pub(super) fn fill_parameters(
         &self,
         layout: &Layout,
         prefix: &str,
         values: &mut [f32],
     ) -> Result<(), ModelError> {
-        for p in &layout.parameters {
-            let range = p.offset..p.offset + p.len();
-            self.fill(&format!("{prefix}{}", p.name), &p.shape, &mut values[range])?;
+        let trained = layout.trained();
+        for p in &trained.parameters {
+            let place = trained.place(p);
+            self.fill(&format!("{prefix}{}", p.name), &p.shape, &mut values[place])?;
         }
         Ok(())
     }
@@ -150,9 +160,9 @@ impl<'a> Source<'a> {
         self.tensors.names().into_iter()
     }
 
-    /// Reads every parameter and every selection bias of the layout; names begin with a prefix.
+    /// Reads every trained parameter and every selection bias of the layout; names begin with a prefix.
     pub(super) fn numbers(&self, layout: &Layout, prefix: &str) -> Result<Numbers, ModelError> {
-        let mut values = vec![0.0; layout.len];
+        let mut values = vec![0.0; layout.trained().len()];
         self.fill_parameters(layout, prefix, &mut values)?;
         let bias = |(name, experts): &(String, usize)| {
             let mut bias = vec![0.0; *experts];
@@ -171,7 +181,7 @@ pub(super) fn finite(
     biases: &[Vec<f32>],
     path: &Path,
 ) -> Result<(), ModelError> {
-    match first_not_finite(layout, values, biases) {
+    match first_not_finite((layout, layout.trained()), values, biases) {
         None => Ok(()),
         Some((name, value)) => Err(ModelError::NotFinite {
             path: path.display().to_string(),

@@ -80,6 +80,8 @@ pub struct Workspace<E: Operand> {
     d_logits: Vec<E>,
     /// Memory of the products of weight gradients.
     panels: Vec<E>,
+    /// Gradients of vectors that are not trained.
+    ignored: Vec<E::Real>,
     /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
     gradients: [Vec<E::Real>; 3],
     scratch: attention::Scratch<E>,
@@ -295,7 +297,9 @@ impl<E: Operand> Decoder<E> {
     ) -> f64 {
         let (rows, hidden, parts) = (packed.tokens.len(), self.hidden, &self.layout.parts);
         let last = parts.len() - 1;
+        let trained = self.layout.trained().range.start;
         let mut panels = std::mem::take(&mut work.panels);
+        let mut ignored = std::mem::take(&mut work.ignored);
         let mut buffers = std::mem::take(&mut work.gradients);
         let [front, part, behind] = &mut buffers;
         let front = cleared(front, parts[0].len());
@@ -303,7 +307,14 @@ impl<E: Operand> Decoder<E> {
         reserve(&mut work.dx, rows * hidden).fill(E::Real::ZERO);
         reserve(&mut work.d_normed, rows * hidden);
         let start = parts[last].start;
-        let ends = &mut Gradient { front: &mut *front, part: behind, start, panels: &mut panels };
+        let ends = &mut Gradient {
+            front: &mut *front,
+            part: behind,
+            start,
+            trained,
+            ignored: &mut ignored,
+            panels: &mut panels,
+        };
         self.head_backward(weights, packed, token_gradients, temperature, ends, work);
         deliver(last, behind);
         let balance = Balance { sequences: &packed.sequences, weight: balance_weight };
@@ -316,17 +327,20 @@ impl<E: Operand> Decoder<E> {
             let range = &parts[index + 1];
             let part = cleared(part, range.len());
             let (start, front) = (range.start, &mut [][..]);
-            let gradient = &mut Gradient { front, part, start, panels: &mut panels };
+            let (ignored, panels) = (&mut ignored, &mut panels);
+            let gradient = &mut Gradient { front, part, start, trained, ignored, panels };
             loss += self.layer_backward(index, weights, packed, &segments, balance, gradient, work);
             deliver(index + 1, part);
         }
-        for (row, token) in work.dx[..rows * hidden].chunks(hidden).zip(&packed.tokens) {
-            let to =
-                &mut front[self.layout.embedding.offset + *token as usize * hidden..][..hidden];
-            add_scaled(to, E::Real::ONE, row);
+        // The embedding is in the first part, or not trained.
+        if !front.is_empty() {
+            for (row, token) in work.dx[..rows * hidden].chunks(hidden).zip(&packed.tokens) {
+                let at = self.layout.embedding.offset + *token as usize * hidden;
+                add_scaled(&mut front[at..][..hidden], E::Real::ONE, row);
+            }
         }
         deliver(0, front);
-        (work.panels, work.gradients) = (panels, buffers);
+        (work.panels, work.ignored, work.gradients) = (panels, ignored, buffers);
         loss
     }
 
@@ -433,7 +447,7 @@ impl<E: Operand> Decoder<E> {
             let to = (&mut *d_normed, hidden);
             linear::backward(weights, self.layout.head, dy, to, count, Write::Overwrite);
             let x = Strided { data: &head_normed[..], stride: hidden };
-            linear::weight_gradient(self.layout.head, x, dy, gradient, count);
+            linear::weight_gradient(weights, self.layout.head, x, dy, gradient, count);
             let d_input = reserve(d_head_input, count * hidden);
             d_input.fill(E::Real::ZERO);
             let norm = self.layout.final_norm;

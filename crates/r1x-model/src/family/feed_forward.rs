@@ -160,6 +160,7 @@ impl<E: Operand> SwigluStash<E> {
         linear::backward(weights, block.down_proj, dy, (d_act, inner), rows, Write::Overwrite);
         let act = &self.act[range.start * inner..range.end * inner];
         linear::weight_gradient(
+            weights,
             block.down_proj,
             Strided { data: act, stride: inner },
             dy,
@@ -171,7 +172,7 @@ impl<E: Operand> SwigluStash<E> {
         swiglu_rows_backward(gate_up_proj, inner, d_act, d_gate_up_proj);
         let dy = Strided { data: &*d_gate_up_proj, stride: 2 * inner };
         linear::backward(weights, block.gate_up_proj, dy, (dx, hidden), rows, Write::Overwrite);
-        linear::weight_gradient(block.gate_up_proj, x, dy, gradient, rows);
+        linear::weight_gradient(weights, block.gate_up_proj, x, dy, gradient, rows);
     }
 }
 
@@ -424,7 +425,13 @@ pub fn backward<E: Operand>(
             let dy = Strided { data: &back.d_logits[..], stride: router.rows() };
             linear::exact_backward(weights, *router, dy, (d_normed, hidden), rows, Write::Add);
             let x = Strided { data: exact, stride: hidden };
-            linear::weight_gradient(router.0, x, dy, &mut gradient.exact(&mut back.panels), rows);
+            linear::exact_weight_gradient(
+                *router,
+                x,
+                dy,
+                &mut gradient.exact(&mut back.panels),
+                rows,
+            );
             loss
         }
     }

@@ -43,8 +43,14 @@ fn routed<E: Operand<Real = f32>>() -> Routed {
 
     let part = &layout.parts[1];
     let (mut sums, mut panels) = (vec![0.0; part.len()], Vec::new());
-    let gradient =
-        &mut Gradient { front: &mut [], part: &mut sums, start: part.start, panels: &mut panels };
+    let gradient = &mut Gradient {
+        front: &mut [],
+        part: &mut sums,
+        start: part.start,
+        trained: 0,
+        ignored: &mut Vec::new(),
+        panels: &mut panels,
+    };
     let sequences = [[0..0, 0..15], [0..0, 15..ROWS]];
     let balance = Balance { sequences: &sequences, weight: 0.5 };
     let (dx, mut d_normed) = (vec![0.0; ROWS * hidden], vec![0.0; ROWS * hidden]);

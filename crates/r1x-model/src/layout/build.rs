@@ -9,12 +9,12 @@ use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan
 use r1x_core::rope;
 
 use super::{
-    Attention, Bias, Block, Exact, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery, Layer,
-    Layout, Matrix, Mla, Parameter, Swiglu, Vector, panels_len,
+    Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery,
+    Layer, Layout, Matrix, Mla, Parameter, Region, Swiglu, Vector, adapters, panels_len,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// Lays out the list of a planned model.
 pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
@@ -35,32 +35,47 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
     let head = back.find(TensorKind::Head).unwrap_or(embedding);
     let starts = [0].into_iter().chain(ends.iter().copied());
     let parts = starts.zip(ends.iter().copied().chain([build.len])).map(|(a, b)| a..b);
-    Layout {
+    let mut layout = Layout {
         head: build.packed.push(head),
-        len: build.len,
-        panels: build.packed.len,
         exact_panels: build.exact.len,
         parts: parts.collect(),
-        parameters: build.parameters,
-        matrices: build.packed.matrices,
-        exact: build.exact.matrices,
+        base: Region { parameters: build.parameters, range: 0..build.len },
+        adapters: None,
+        adapter_places: Vec::new(),
+        factors: build.packed.factors,
+        adapter_factors: Vec::new(),
+        exact: build.exact.factors,
         vocabulary: embedding.rows,
         embedding,
         layers,
         final_norm: back.vector(TensorKind::FinalNorm),
         biases: build.biases,
         experts: build.experts,
+    };
+    if let Some(lora) = &plan.lora {
+        adapters::attach(&mut layout, list, lora.factor());
     }
+    layout
 }
 
-/// Matrices with their packed forms one after the other.
+/// Factors with their packed forms one after the other.
 #[derive(Default)]
-struct Panels {
-    matrices: Vec<Matrix>,
-    len: usize,
+pub(super) struct Panels {
+    pub(super) factors: Vec<Factor>,
+    pub(super) len: usize,
 }
 
 impl Panels {
+    /// Room for the packed forms of a block.
+    pub(super) fn factor(&mut self, block: Block) -> Factor {
+        let forward_panels = self.len;
+        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
+        let factor = Factor { block, forward_panels, backward_panels };
+        self.len = factor.panels_end();
+        self.factors.push(factor);
+        factor
+    }
+
     /// Room for the packed forms of a block to whose products nothing is added.
     fn push(&mut self, block: Block) -> Matrix {
         self.push_with(block, None)
@@ -68,12 +83,7 @@ impl Panels {
 
     /// Room for the packed forms of a block.
     fn push_with(&mut self, block: Block, bias: Option<Bias>) -> Matrix {
-        let forward_panels = self.len;
-        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
-        let matrix = Matrix { block, forward_panels, backward_panels, bias };
-        self.len = matrix.panels_end();
-        self.matrices.push(matrix);
-        matrix
+        Matrix { factor: self.factor(block), bias, adapter: None }
     }
 
     /// Neighbouring blocks as one matrix.
@@ -277,7 +287,7 @@ impl Builder {
                 self.experts.push(moe.routed_experts);
                 let shared_gate = module.find(TensorKind::SharedGate);
                 FeedForward::Moe {
-                    router: Exact(self.exact.push(router)),
+                    router: Exact(self.exact.factor(router)),
                     sparse: self.experts.len() - 1,
                     experts: placed
                         .all(ModuleKind::Expert)

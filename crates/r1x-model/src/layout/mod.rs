@@ -3,6 +3,7 @@
 //! What there is, and in which order, is said by [`r1x_core::parameters`]; `build` gives each tensor its place and
 //! finds those an implementation asks for. Matrices are `[out, in]`, row-major.
 
+mod adapters;
 mod build;
 
 use std::ops::Range;
@@ -34,6 +35,11 @@ impl Block {
         self.len() == 0
     }
 
+    /// Whether an offset is in it.
+    pub fn holds(&self, offset: usize) -> bool {
+        (self.offset..self.offset + self.len()).contains(&offset)
+    }
+
     /// Some of its rows.
     fn part(&self, first: usize, rows: usize) -> Self {
         Self { offset: self.offset + first * self.columns, rows, columns: self.columns }
@@ -42,15 +48,72 @@ impl Block {
 
 /// A block that is multiplied with, so that it is also kept packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matrix {
+pub struct Factor {
     /// Where its values are.
     pub block: Block,
     /// First element of its packed form for x·Wᵀ.
     pub forward_panels: usize,
     /// First element of its packed form for dy·W.
     pub backward_panels: usize,
+}
+
+impl Factor {
+    /// First element after its packed forms.
+    pub fn panels_end(&self) -> usize {
+        self.backward_panels + panels_len(self.block.rows, self.block.columns)
+    }
+}
+
+/// A factor with what belongs to its products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// The factor.
+    pub factor: Factor,
     /// What is added to its products, where something is.
     pub bias: Option<Bias>,
+    /// What is trained in its place, where something is.
+    pub adapter: Option<Adapter>,
+}
+
+/// Projections that are multiplied together at most.
+const MOST_JOINED: usize = 3;
+
+/// What adapters (LoRA) add to the products of a matrix: s · (x·Aᵀ)·Bᵀ, where a matrix that joins several projections has
+/// an adapter for some of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// The A of all of them, one after the other, `[ranks, in]`.
+    pub down: Factor,
+    /// The B of each.
+    pub ups: [Option<AdapterUp>; MOST_JOINED],
+    /// The factor s.
+    pub factor: f64,
+}
+
+impl Eq for Adapter {}
+
+/// Where the adapter of one projection is.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterPlaces {
+    /// The projection, `[out, in]`.
+    pub beside: Block,
+    /// A, `[rank, in]`.
+    pub down: Block,
+    /// B, `[out, rank]`.
+    pub up: Block,
+    /// The factor s.
+    pub factor: f64,
+}
+
+/// From the rank of an adapter to the outputs of its projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdapterUp {
+    /// The first column of x·Aᵀ that it multiplies.
+    pub input: usize,
+    /// The first output that it is added to.
+    pub output: usize,
+    /// B, `[out, rank]`.
+    pub factor: Factor,
 }
 
 /// A bias of some of a matrix's outputs.
@@ -63,35 +126,35 @@ pub struct Bias {
 }
 
 impl Matrix {
+    /// Where its values are.
+    pub fn block(&self) -> Block {
+        self.factor.block
+    }
+
     /// Output width.
     pub fn rows(&self) -> usize {
-        self.block.rows
+        self.factor.block.rows
     }
 
     /// Input width.
     pub fn columns(&self) -> usize {
-        self.block.columns
-    }
-
-    /// First element after its packed forms.
-    pub fn panels_end(&self) -> usize {
-        self.backward_panels + panels_len(self.block.rows, self.block.columns)
+        self.factor.block.columns
     }
 }
 
 /// A matrix whose products round neither factor: its packed forms are reals in every precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exact(pub Matrix);
+pub struct Exact(pub Factor);
 
 impl Exact {
     /// Output width.
     pub fn rows(&self) -> usize {
-        self.0.rows()
+        self.0.block.rows
     }
 
     /// Input width.
     pub fn columns(&self) -> usize {
-        self.0.columns()
+        self.0.block.columns
     }
 }
 
@@ -103,7 +166,7 @@ impl From<Exact> for Block {
 
 impl From<Matrix> for Block {
     fn from(matrix: Matrix) -> Self {
-        matrix.block
+        matrix.factor.block
     }
 }
 
@@ -143,6 +206,41 @@ impl Parameter {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Parameters that lie in one flat range.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Every parameter in order of offset.
+    pub parameters: Vec<Parameter>,
+    /// The range.
+    pub range: Range<usize>,
+}
+
+impl Region {
+    /// Elements in all, padding included.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// Where a parameter of the region lies in numbers of the region alone.
+    pub fn place(&self, parameter: &Parameter) -> Range<usize> {
+        let start = parameter.offset - self.range.start;
+        start..start + parameter.len()
+    }
+
+    /// Every parameter with its part of numbers of the region.
+    pub fn split<'a, T>(
+        &'a self,
+        numbers: &'a [T],
+    ) -> impl Iterator<Item = (&'a Parameter, &'a [T])> {
+        self.parameters.iter().map(|parameter| (parameter, &numbers[self.place(parameter)]))
     }
 }
 
@@ -303,19 +401,22 @@ pub struct Layer {
 /// The whole model.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Every parameter in order of offset.
-    pub parameters: Vec<Parameter>,
-    /// Every matrix in order of its packed forms.
-    pub matrices: Vec<Matrix>,
-    /// Every exact matrix, in the order of its packed forms.
-    pub exact: Vec<Matrix>,
-    /// Elements in all.
-    pub len: usize,
-    /// Elements of all packed forms.
-    pub panels: usize,
-    /// Elements of the packed forms that are reals.
+    /// The parameters of the model itself.
+    pub base: Region,
+    /// The parameters of its adapters, behind those; none where the model itself is trained.
+    pub adapters: Option<Region>,
+    /// Every adapter, in order of offset.
+    pub adapter_places: Vec<AdapterPlaces>,
+    /// Every factor of the model itself, in order of the packed forms.
+    pub factors: Vec<Factor>,
+    /// Every factor of the adapters, in order of the packed forms, which lie behind those of the model itself.
+    pub adapter_factors: Vec<Factor>,
+    /// Every exact factor, in the order of its packed forms.
+    pub exact: Vec<Factor>,
+    /// Elements of the packed forms of exact factors.
     pub exact_panels: usize,
-    /// What a gradient is made of, one after the other: before the layers, every layer, behind them.
+    /// What a gradient is made of, one after the other: before the layers, every layer, behind them. Together they are
+    /// the range of [`Layout::trained`].
     pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
@@ -349,8 +450,29 @@ impl Layout {
         self.layers.iter().any(experts)
     }
 
+    /// The parameters that the optimizer changes.
+    pub fn trained(&self) -> &Region {
+        self.adapters.as_ref().unwrap_or(&self.base)
+    }
+
+    /// Every parameter, those of adapters last.
+    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let adapters = self.adapters.iter().flat_map(|adapters| &adapters.parameters);
+        self.base.parameters.iter().chain(adapters)
+    }
+
+    /// Elements of the packed forms of the model itself.
+    pub fn panels(&self) -> usize {
+        self.factors.last().map_or(0, Factor::panels_end)
+    }
+
+    /// Elements of the packed forms of the adapters.
+    pub fn adapter_panels(&self) -> usize {
+        self.adapter_factors.last().map_or(0, Factor::panels_end).saturating_sub(self.panels())
+    }
+
     /// Trained numbers, padding left out.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(Parameter::len).sum()
+        self.trained().parameters.iter().map(Parameter::len).sum()
     }
 }

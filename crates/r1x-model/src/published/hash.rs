@@ -31,7 +31,8 @@ pub(super) fn sha256(path: &Path) -> Result<String, ModelError> {
     Ok(whole.finish())
 }
 
-fn of_file(path: &Path) -> Result<String, ModelError> {
+/// sha256 of the bytes of a file.
+pub(super) fn of_file(path: &Path) -> Result<String, ModelError> {
     let error = |source| ModelError::Io { path: path.display().to_string(), source };
     let mut file = r1x_files::open(path).map_err(error)?;
     let (mut hasher, mut piece) = (Hasher::default(), vec![0; PIECE_BYTES]);

@@ -19,14 +19,15 @@ const MOST_SHOWN: usize = 6;
 
 /// What a model has and the files lack, and the other way round.
 #[derive(Debug, Default)]
-struct Differences {
-    missing: Vec<String>,
-    misshapen: Vec<String>,
-    surplus: Vec<String>,
+pub(super) struct Differences {
+    pub(super) missing: Vec<String>,
+    pub(super) misshapen: Vec<String>,
+    pub(super) surplus: Vec<String>,
 }
 
 impl Differences {
-    fn error(mut self, files: &WeightFiles) -> Option<ModelError> {
+    /// The error that the tensors of some files are not those of something.
+    pub(super) fn error(mut self, files: &WeightFiles, whose: &str) -> Option<ModelError> {
         // A tensor of all experts is missed by each of them.
         for names in [&mut self.missing, &mut self.misshapen] {
             let mut seen = BTreeSet::new();
@@ -48,7 +49,7 @@ impl Differences {
         let said: Vec<String> = said.collect();
         (!said.is_empty()).then(|| ModelError::Published {
             path: files.path().display().to_string(),
-            reason: format!("its tensors are not those of its configuration: {}", said.join("; ")),
+            reason: format!("its tensors are not those of {whose}: {}", said.join("; ")),
         })
     }
 }
@@ -70,7 +71,9 @@ impl Tensors {
     pub fn find(files: WeightFiles, layout: &Layout, naming: Naming) -> Result<Self, ModelError> {
         let mut differences = Differences::default();
         let (mut all, mut used) = (Vec::new(), BTreeSet::new());
-        for parameter in layout.parameters.iter().cloned().chain(layout.biases.iter().map(bias)) {
+        for parameter in
+            layout.base.parameters.iter().cloned().chain(layout.biases.iter().map(bias))
+        {
             match naming.find(&files, &parameter) {
                 None => differences.missing.push(naming.name(&parameter.name)),
                 Some(place) => {
@@ -80,13 +83,13 @@ impl Tensors {
                 }
             }
         }
-        let is_tied = !layout.parameters.iter().any(|parameter| parameter.name == HEAD);
+        let is_tied = !layout.base.parameters.iter().any(|parameter| parameter.name == HEAD);
         let names = files.tensors().iter().map(|tensor| tensor.name());
         let is_surplus = |name: &&str| {
             !used.contains(*name) && !naming.is_beside(name, layout.layers.len(), is_tied)
         };
         differences.surplus = names.filter(is_surplus).map(str::to_owned).collect();
-        if let Some(error) = differences.error(&files) {
+        if let Some(error) = differences.error(&files, "its configuration") {
             return Err(error);
         }
         let found = Self { files, all };
@@ -127,17 +130,17 @@ impl Tensors {
     /// # Errors
     /// When a tensor cannot be read, and when a number is not finite.
     pub fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        let mut values = vec![0.0; layout.len];
-        for (index, parameter) in layout.parameters.iter().enumerate() {
+        let mut values = vec![0.0; layout.base.len()];
+        for (index, parameter) in layout.base.parameters.iter().enumerate() {
             self.read(index, &mut values[parameter.offset..parameter.offset + parameter.len()])?;
         }
         let mut biases = Vec::new();
-        for (index, (bias, _)) in self.all.iter().enumerate().skip(layout.parameters.len()) {
+        for (index, (bias, _)) in self.all.iter().enumerate().skip(layout.base.parameters.len()) {
             let mut values = vec![0.0; bias.len()];
             self.read(index, &mut values)?;
             biases.push(values);
         }
-        if let Some((name, value)) = first_not_finite(layout, &values, &biases) {
+        if let Some((name, value)) = first_not_finite((layout, &layout.base), &values, &biases) {
             return Err(self.not_finite(name, value));
         }
         Ok(Numbers { values, biases })

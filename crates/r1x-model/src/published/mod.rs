@@ -4,6 +4,7 @@
 //! ([`FAMILIES`]). Weights are read from whatever files there are, and the names that differ are
 //! renamed. An unknown `model_type`, activation or kind of rotary positions is an error that lists what is known.
 
+pub mod adapter;
 mod bounds;
 mod config;
 mod ending;
@@ -175,6 +176,7 @@ impl Published {
             init_std: self.init_std,
             precision,
             recompute_activations: false,
+            lora: None,
         }
     }
 

@@ -14,7 +14,7 @@ use r1x_weights::SaveDtype;
 use serde_json::Value;
 
 use super::family::FAMILIES;
-use super::save::{Target, export, export_checkpoint, family_of, import};
+use super::save::{Checkpoint, Target, export, export_checkpoint, family_of, import};
 use super::texts::Texts;
 use super::*;
 use crate::checkpoint::Expected;
@@ -199,7 +199,7 @@ fn what_no_family_can_say_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("to");
     let layout = Layout::new(&plan);
-    let numbers = Numbers { values: vec![0.0; layout.len], biases: Vec::new() };
+    let numbers = Numbers { values: vec![0.0; layout.base.len()], biases: Vec::new() };
     let target = Target { plan: &plan, family: &FAMILIES[0], texts: &texts, to: &to };
     let error = export(&layout, &numbers, &target, SaveDtype::F32).unwrap_err().to_string();
     assert!(
@@ -243,7 +243,8 @@ fn a_checkpoint_becomes_a_published_model() {
     let checkpoint = scratch.path().join("saved");
     let to = scratch.path().join("published");
     let dtype = SaveDtype::F32;
-    let saved = export_checkpoint(&checkpoint, &Expected::ANYTHING, &plan, &to, dtype).unwrap();
+    let of = Checkpoint { folder: &checkpoint, expected: Expected::ANYTHING, plan: &plan, seed: 3 };
+    let saved = export_checkpoint(&of, &to, dtype).unwrap();
     assert_eq!(saved.family.model_type, "llama");
     let published = Published::open(&to).unwrap();
     let numbers = published.numbers(&Layout::new(&plan)).unwrap();

@@ -83,9 +83,9 @@ impl PublishedScorer {
 impl<E: Operand<Real = f32>> Loaded<E> {
     fn new(published: &Published, plan: &ModelPlan) -> Result<Self, ModelError> {
         let decoder = Decoder::new(plan);
-        let weights = Weights::packed(&decoder.layout, &published.numbers(&decoder.layout)?);
+        let weights = Weights::of_model(&decoder.layout, &published.numbers(&decoder.layout)?);
         let renamed = published.family.renamed;
-        let parameters = decoder.layout.parameters.iter();
+        let parameters = decoder.layout.base.parameters.iter();
         let names = parameters.map(|one| published_name(&one.name, renamed)).collect();
         Ok(Self { decoder, weights, names })
     }
@@ -132,10 +132,10 @@ impl<E: Operand<Real = f32>> Loaded<E> {
         let (decoder, count) = (&self.decoder, packed.targets.len());
         let upstream = vec![E::Real::from_f64(-1.0 / count as f64); count];
         let layout = &decoder.layout;
-        let mut norms: Vec<f64> = vec![0.0; layout.parameters.len()];
+        let mut norms: Vec<f64> = vec![0.0; layout.base.parameters.len()];
         let deliver = |part: usize, values: &[f32]| {
             let range = &layout.parts[part];
-            for (norm, parameter) in norms.iter_mut().zip(&layout.parameters) {
+            for (norm, parameter) in norms.iter_mut().zip(&layout.base.parameters) {
                 if range.contains(&parameter.offset) {
                     let start = parameter.offset - range.start;
                     let squares = values[start..start + parameter.len()].iter();

@@ -129,10 +129,10 @@ impl Golden {
         let logits = logits.iter().map(|logit| logit.to_f64()).collect();
         let count = packed.targets.len();
         let upstream = vec![R::from_f64(-1.0 / count as f64); count];
-        let mut gradient = vec![R::ZERO; decoder.layout.len];
+        let mut gradient = vec![R::ZERO; decoder.layout.base.len()];
         let into = crate::tests::into(&decoder.layout, &mut gradient);
         decoder.backward(&weights, &packed, &upstream, 1.0, 0.0, into, &mut work);
-        let gradients = decoder.layout.parameters.iter().map(|parameter| {
+        let gradients = decoder.layout.base.parameters.iter().map(|parameter| {
             let part = &gradient[parameter.offset..parameter.offset + parameter.len()];
             let part = part.iter().map(|g| g.to_f64()).collect();
             (names::published_name(&parameter.name, self.published.family.renamed), part)

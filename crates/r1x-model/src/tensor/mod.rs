@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, OptimizerPlan, SamplingPlan};
+use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
@@ -27,17 +27,18 @@ use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
-use crate::initial;
+use crate::initial::First;
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
-use crate::update::{balance, first_not_finite, load_metrics};
+use crate::update::{balance, bias_speed, first_not_finite, load_metrics};
+use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on a device.
 #[derive(Debug)]
 pub struct TensorPolicy {
     model: Composed,
-    /// The model's parameters as variables, in layout order.
+    /// What is trained as variables, in layout order.
     parameters: Vec<Var>,
     biases: Vec<Vec<f32>>,
     /// Copies of earlier weights, by name.
@@ -49,9 +50,8 @@ pub struct TensorPolicy {
     bias_speed: f32,
     tokenizer: Tokenizer,
     pub(crate) home: Home,
-    /// The weights that the policy began with, and the seed of draws.
-    initial: InitialWeights,
-    seed: u64,
+    /// The weights that the policy began with.
+    first: First,
     context_length: usize,
     device: Device,
 }
@@ -70,17 +70,14 @@ impl TensorPolicy {
     ) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
         let layout = Layout::new(plan);
-        let weights = initial::weights::<f32>(&plan.initial, &layout, seed)?;
+        let first = First::of(plan, seed);
+        let weights = first.weights::<f32>(&layout)?;
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
         let mut model = Composed::new(plan, &variables, wide.collect(), device)?;
         model.set_tokens(tokenizer.len());
         let parameters = in_order(&layout, variables)?;
-        let bias_speed = match &plan.feed_forward {
-            FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
-            FeedForwardPlan::Dense { .. } => 0.0,
-        };
         Ok(Self {
             moments: Moments::new(parameters.len()),
             gradient: vec![None; parameters.len()],
@@ -91,11 +88,10 @@ impl TensorPolicy {
             model,
             parameters,
             biases,
-            bias_speed,
+            bias_speed: bias_speed(plan),
             tokenizer,
             home: Home::at(folder),
-            initial: plan.initial.clone(),
-            seed,
+            first,
         })
     }
 
@@ -122,8 +118,10 @@ impl TensorPolicy {
     /// # Errors
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
-        let numbers = published.numbers(self.model.layout())?;
-        self.set_weights(&numbers)
+        let layout = self.model.layout();
+        let weights = Weights::<f32>::of_model(layout, &published.numbers(layout)?);
+        self.model.set_base(&weights, &self.device)?;
+        self.set_weights(&Numbers::of(&weights))
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
@@ -145,8 +143,9 @@ impl TensorPolicy {
 
     pub(crate) fn set_weights(&mut self, numbers: &Numbers) -> Result<(), ModelError> {
         let layout = self.model.layout();
-        for (parameter, variable) in layout.parameters.iter().zip(&self.parameters) {
-            variable.set(&upload(parameter, &numbers.values, &self.device)?)?;
+        let trained = layout.trained().split(&numbers.values);
+        for ((parameter, values), variable) in trained.zip(&self.parameters) {
+            variable.set(&upload(parameter, values, &self.device)?)?;
         }
         self.biases.clone_from(&numbers.biases);
         self.model.set_biases(&self.biases);
@@ -156,7 +155,8 @@ impl TensorPolicy {
     /// The numbers of the current weights, or of another model of this layout.
     fn numbers(&self, model: &Composed) -> Result<Numbers, ModelError> {
         let layout = model.layout();
-        let tensors = layout.parameters.iter().map(|p| model.parameter(p.offset).map(Some));
+        let trained = layout.trained().parameters.iter();
+        let tensors = trained.map(|p| model.parameter(p.offset).map(Some));
         let values = download(layout, tensors.collect::<Result<Vec<_>, _>>()?)?;
         let narrow = |layer: &Vec<f64>| layer.iter().map(|bias| *bias as f32).collect();
         Ok(Numbers { values, biases: model.biases().iter().map(narrow).collect() })
@@ -227,7 +227,7 @@ impl TensorPolicy {
         let mut gradients = seed.backward()?;
         let layout = self.model.layout();
         let idle = idle_parameters(layout, loads);
-        let parameters = layout.parameters.iter().zip(&self.parameters);
+        let parameters = layout.trained().parameters.iter().zip(&self.parameters);
         for ((parameter, variable), sum) in parameters.zip(&mut self.gradient) {
             // Detached at once: a variable's gradient holds on to every activation otherwise.
             let Some(gradient) = gradients.remove(variable).map(|gradient| gradient.detach())
@@ -307,7 +307,7 @@ impl TensorPolicy {
     }
 }
 
-/// The variables in the order of the layout.
+/// The variables of what is trained, in the order of the layout.
 fn in_order(layout: &Layout, variables: BTreeMap<String, Var>) -> Result<Vec<Var>, ModelError> {
     let find = |parameter: &Parameter| {
         variables.get(&parameter.name).cloned().ok_or_else(|| ModelError::Parameter {
@@ -315,25 +315,25 @@ fn in_order(layout: &Layout, variables: BTreeMap<String, Var>) -> Result<Vec<Var
             problem: "is missing".to_owned(),
         })
     };
-    layout.parameters.iter().map(find).collect()
+    layout.trained().parameters.iter().map(find).collect()
 }
 
-/// A parameter's part of numbers in layout order, as a tensor on a device.
+/// The values of a parameter as a tensor on a device.
 fn upload(parameter: &Parameter, values: &[f32], device: &Device) -> Result<Tensor, ModelError> {
-    let part = &values[parameter.offset..parameter.offset + parameter.len()];
-    Ok(Tensor::from_slice(part, &parameter.shape[..], device)?)
+    Ok(Tensor::from_slice(values, &parameter.shape[..], device)?)
 }
 
-/// Tensors of every parameter as numbers in layout order; nothing is zeros.
+/// Tensors of everything that is trained as numbers in layout order; nothing is zeros.
 fn download<'a>(
     layout: &Layout,
     tensors: impl IntoIterator<Item = Option<&'a Tensor>>,
 ) -> Result<Vec<f32>, ModelError> {
-    let mut values = vec![0.0; layout.len];
-    for (parameter, tensor) in layout.parameters.iter().zip(tensors) {
+    let trained = layout.trained();
+    let mut values = vec![0.0; trained.len()];
+    for (parameter, tensor) in trained.parameters.iter().zip(tensors) {
         let Some(tensor) = tensor else { continue };
         let part = tensor.detach().flatten_all()?.to_vec1::<f32>()?;
-        values[parameter.offset..parameter.offset + parameter.len()].copy_from_slice(&part);
+        values[trained.place(parameter)].copy_from_slice(&part);
     }
     Ok(values)
 }
@@ -345,10 +345,16 @@ fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
         let FeedForward::Moe { sparse, experts, .. } = &layer.feed_forward else { continue };
         for (expert, load) in experts.iter().zip(&loads[*sparse]) {
             if *load == 0 {
-                let down_proj = expert.down_proj.block;
+                let down_proj = expert.down_proj.block();
                 idle.extend(
                     [expert.gate_proj, expert.up_proj, down_proj].map(|block| block.offset),
                 );
+                let matrices = [expert.gate_up_proj, expert.down_proj];
+                for places in layout.adapter_places.iter().filter(|places| {
+                    matrices.iter().any(|matrix| matrix.block().holds(places.beside.offset))
+                }) {
+                    idle.extend([places.down.offset, places.up.offset]);
+                }
             }
         }
     }
@@ -459,12 +465,14 @@ impl Learner for TensorPolicy {
             if !optimizer::all_finite(variables)? {
                 let numbers = self.numbers(&self.model)?;
                 let layout = self.model.layout();
-                let first = first_not_finite(layout, &numbers.values, &numbers.biases);
+                let first =
+                    first_not_finite((layout, layout.trained()), &numbers.values, &numbers.biases);
                 not_finite = first.map(|(name, value)| (format!("weight in `{name}`"), value));
             }
         } else {
             let gradient = download(self.model.layout(), self.gradient.iter().map(Option::as_ref))?;
-            let first = first_not_finite(self.model.layout(), &gradient, &[]);
+            let layout = self.model.layout();
+            let first = first_not_finite((layout, layout.trained()), &gradient, &[]);
             not_finite = first.map(|(name, value)| (format!("gradient of `{name}`"), value));
         }
         let facts = UpdateFacts {
@@ -489,10 +497,8 @@ impl Learner for TensorPolicy {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         match weights {
             EarlierWeights::Initial => {
-                let weights =
-                    initial::weights::<f32>(&self.initial, self.model.layout(), self.seed)?;
-                let (values, biases) = (weights.values().to_vec(), weights.biases().to_vec());
-                self.set_weights(&Numbers { values, biases })?;
+                let weights = self.first.weights::<f32>(self.model.layout())?;
+                self.set_weights(&Numbers::of(&weights))?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());

@@ -28,11 +28,12 @@ impl Moments {
         layout: &Layout,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let pair = |parameter| {
-            let first = upload(parameter, &saved.first, device)?;
-            Ok(Some((first, upload(parameter, &saved.second, device)?)))
+        let trained = layout.trained();
+        let pair = |((parameter, first), (_, second))| {
+            Ok(Some((upload(parameter, first, device)?, upload(parameter, second, device)?)))
         };
-        let pairs = layout.parameters.iter().map(pair).collect::<Result<_, ModelError>>()?;
+        let both = trained.split(&saved.first).zip(trained.split(&saved.second));
+        let pairs = both.map(pair).collect::<Result<_, ModelError>>()?;
         Ok(Self { pairs, updates: saved.updates })
     }
 
@@ -59,7 +60,7 @@ impl Moments {
         let mut step = numbers(plan, lr, norm, self.updates);
         let state = self.pairs.iter_mut().zip(gradient);
         for ((parameter, variable), (moments, gradient)) in
-            layout.parameters.iter().zip(parameters).zip(state)
+            layout.trained().parameters.iter().zip(parameters).zip(state)
         {
             let zeros = || variable.as_detached_tensor().zeros_like();
             if moments.is_none() {

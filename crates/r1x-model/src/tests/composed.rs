@@ -90,7 +90,7 @@ impl<R: Real> Case<R> {
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let said = self.decoder.logprobs(weights, rows, targets, TEMPERATURE, &mut work);
         let upstream: Vec<R> = self.token_gradients.iter().map(|g| R::from_f64(*g)).collect();
-        let mut gradient = vec![R::ZERO; self.decoder.layout.len];
+        let mut gradient = vec![R::ZERO; self.decoder.layout.trained().len()];
         let into = &mut gradient;
         let balance = self.decoder.backward(
             weights,
@@ -153,8 +153,8 @@ fn every_gradient_is_that_of_the_hand_written_backward_pass() {
         let (expected, expected_balance, mut composed) = case.composed_gradient();
         assert_close(&format!("{name}: log-probs"), &said, &expected, 1e-10);
         assert_close(&format!("{name}: balance"), &[balance], &[expected_balance], 1e-12);
-        for parameter in &case.decoder.layout.parameters {
-            let found = &written[parameter.offset..parameter.offset + parameter.len()];
+        for parameter in &case.decoder.layout.trained().parameters {
+            let found = &written[case.decoder.layout.trained().place(parameter)];
             let expected = composed.remove(&parameter.name).unwrap_or_default();
             let size = expected.iter().fold(0f64, |size, g| size.max(g.abs()));
             assert!(size > 0.0, "{name}: {} has no gradient", parameter.name);
@@ -178,8 +178,8 @@ fn single_precision_gradients_agree_and_experts_nobody_chose_have_none() {
         let (_, _, written) = case.written_gradient();
         let (_, _, composed) = case.composed_gradient();
         let mut left_out = 0;
-        for parameter in &case.decoder.layout.parameters {
-            let found = &written[parameter.offset..parameter.offset + parameter.len()];
+        for parameter in &case.decoder.layout.trained().parameters {
+            let found = &written[case.decoder.layout.trained().place(parameter)];
             let found: Vec<f64> = found.iter().map(|g| f64::from(*g)).collect();
             let Some(expected) = composed.get(&parameter.name) else {
                 assert!(found.iter().all(|g| *g == 0.0), "{name}: {}", parameter.name);

@@ -84,7 +84,7 @@ impl Golden {
         let decoder = Decoder::<R>::new(&self.header.plan);
         let mut weights = Weights::zeros(&decoder.layout);
         weights.edit(&decoder.layout, 1, |values, biases| {
-            for parameter in &decoder.layout.parameters {
+            for parameter in &decoder.layout.base.parameters {
                 let to = &mut values[parameter.offset..parameter.offset + parameter.len()];
                 fill(to, &self.tensors[&parameter.name]);
             }
@@ -106,7 +106,7 @@ impl Golden {
         let said = decoder.logprobs(&weights, rows, targets, self.header.temperature, &mut work);
         let upstream = &self.tensors["token_gradients"];
         let upstream: Vec<R> = upstream.iter().map(|g| R::from_f64(*g)).collect();
-        let mut gradient = vec![R::ZERO; decoder.layout.len];
+        let mut gradient = vec![R::ZERO; decoder.layout.base.len()];
         let into = &mut gradient;
         decoder.backward(
             &weights,
@@ -117,7 +117,7 @@ impl Golden {
             super::into(&decoder.layout, into),
             &mut work,
         );
-        let gradients = decoder.layout.parameters.iter().map(|parameter| {
+        let gradients = decoder.layout.base.parameters.iter().map(|parameter| {
             let part = &gradient[parameter.offset..parameter.offset + parameter.len()];
             (parameter.name.clone(), part.iter().map(|g| g.to_f64()).collect())
         });

@@ -70,7 +70,7 @@ impl Case {
     fn loss_with(&mut self, index: usize, delta: f64) -> f64 {
         let layout = self.decoder.layout.clone();
         self.weights.edit(&layout, 1, |values, _| values[index] += delta);
-        let loss = self.backward(&mut vec![0.0; layout.len]);
+        let loss = self.backward(&mut vec![0.0; layout.trained().len()]);
         self.weights.edit(&layout, 1, |values, _| values[index] -= delta);
         loss
     }
@@ -80,10 +80,10 @@ impl Case {
 fn every_parameter_of_every_shape_equals_finite_differences() {
     for (name, plan) in shapes() {
         let mut case = Case::new(&plan);
-        let mut gradient = vec![0.0; case.decoder.layout.len];
+        let mut gradient = vec![0.0; case.decoder.layout.trained().len()];
         case.backward(&mut gradient);
-        for parameter in case.decoder.layout.parameters.clone() {
-            let range = parameter.offset..parameter.offset + parameter.len();
+        for parameter in case.decoder.layout.trained().parameters.clone() {
+            let range = case.decoder.layout.trained().place(&parameter);
             let part = &gradient[range.clone()];
             assert!(part.iter().all(|g| g.is_finite()), "{name}: {} is not finite", parameter.name);
             assert!(part.iter().any(|g| *g != 0.0), "{name}: {} has no gradient", parameter.name);

@@ -29,13 +29,17 @@ fn every_shape_has_as_many_parameters_as_its_list() {
     }
     for plan in plans {
         let (list, layout) = (ParameterList::new(&plan), Layout::new(&plan));
-        assert_eq!(layout.parameter_count() as u64, list.total(), "{plan:?}");
+        let trained = if plan.lora.is_some() { list.adapters() } else { list.total() };
+        assert_eq!(layout.parameter_count() as u64, trained, "{plan:?}");
+        let own: usize = layout.base.parameters.iter().map(|parameter| parameter.len()).sum();
+        assert_eq!(own as u64, list.total(), "{plan:?}");
         let biases: usize = layout.biases.iter().map(|(_, experts)| experts).sum();
         assert_eq!(biases as u64, list.untrained(), "{plan:?}");
         assert_eq!(layout.layers.len(), plan.layers);
-        assert_eq!(layout.parts.last().map(|part| part.end), Some(layout.len));
-        let neighbours = layout.parameters.windows(2);
-        for pair in neighbours {
+        assert_eq!(layout.parts.first().map(|part| part.start), Some(layout.trained().range.start));
+        assert_eq!(layout.parts.last().map(|part| part.end), Some(layout.trained().range.end));
+        let all: Vec<_> = layout.parameters().collect();
+        for pair in all.windows(2) {
             let (end, gap) = (pair[0].offset + pair[0].len(), pair[1].offset);
             // Joined, or on the next line of 16.
             assert!(gap == end || gap == end.next_multiple_of(16), "{}", pair[1].name);
@@ -48,17 +52,17 @@ fn every_shape_has_as_many_parameters_as_its_list() {
 fn a_dense_layer_lies_where_it_always_lay() {
     let dense = FeedForwardPlan::swiglu(14);
     let layout = Layout::new(&ModelPlan { layers: 1, ..plan(gqa(), dense, false) });
-    let offsets: Vec<usize> = layout.parameters.iter().map(|p| p.offset).collect();
+    let offsets: Vec<usize> = layout.base.parameters.iter().map(|p| p.offset).collect();
     assert_eq!(offsets, [0, 144, 160, 400, 520, 640, 880, 896, 1036, 1184, 1328, 1344]);
     assert_eq!(layout.parts, [0..144, 144..1328, 1328..1474]);
     let layer = &layout.layers[0];
     let Attention::Gqa(attention) = &layer.attention else { unreachable!("the plan says so") };
     assert_eq!(attention.q, Block { offset: 160, rows: 24, columns: 10 });
-    assert_eq!(attention.qkv.block, Block { offset: 160, rows: 48, columns: 10 });
+    assert_eq!(attention.qkv.block(), Block { offset: 160, rows: 48, columns: 10 });
     assert_eq!(layer.feed_forward_norm, Vector { offset: 880, len: 10 });
     let FeedForward::Dense(swiglu) = &layer.feed_forward else { unreachable!("the plan says so") };
-    assert_eq!(swiglu.gate_up_proj.block, Block { offset: 896, rows: 28, columns: 10 });
-    assert_eq!(layout.head.block, Block { offset: 1344, rows: 13, columns: 10 });
+    assert_eq!(swiglu.gate_up_proj.block(), Block { offset: 896, rows: 28, columns: 10 });
+    assert_eq!(layout.head.block(), Block { offset: 1344, rows: 13, columns: 10 });
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_layer_with_latents_and_experts_lies_where_it_always_lay() {
     let mixture = FeedForwardPlan::Moe(MoePlan { routed_experts: 2, groups: 1, ..moe() });
     let model = ModelPlan { layers: 1, ..plan(mla(Some(8)), mixture, true) };
     let layout = Layout::new(&model);
-    let places: Vec<(&str, usize)> = layout.parameters[1..]
+    let places: Vec<(&str, usize)> = layout.base.parameters[1..]
         .iter()
         .map(|p| (p.name.rsplit("0.").next().unwrap(), p.offset))
         .collect();
@@ -100,18 +104,18 @@ fn a_layer_with_latents_and_experts_lies_where_it_always_lay() {
         attention.q,
         LatentQuery::LowRank { norm: Vector { offset: 352, len: 8 }, .. }
     ));
-    assert_eq!(attention.down.block, Block { offset: 160, rows: 19, columns: 10 });
+    assert_eq!(attention.down.block(), Block { offset: 160, rows: 19, columns: 10 });
     // The second head: after five rows of keys and six of values come its own.
     let [key, value] = [attention.expansions[1].key, attention.expansions[1].value];
-    assert_eq!(key.block, Block { offset: 608 + 11 * 7, rows: 5, columns: 7 });
-    assert_eq!(value.block, Block { offset: 608 + 16 * 7, rows: 6, columns: 7 });
+    assert_eq!(key.block(), Block { offset: 608 + 11 * 7, rows: 5, columns: 7 });
+    assert_eq!(value.block(), Block { offset: 608 + 16 * 7, rows: 6, columns: 7 });
 }
 
 #[test]
 fn matrices_start_at_random_and_gains_at_one() {
     let mixture = FeedForwardPlan::Moe(moe());
     let layout = Layout::new(&plan(mla(None), mixture, false));
-    for parameter in &layout.parameters {
+    for parameter in &layout.base.parameters {
         let expected = match parameter.shape.len() {
             2 => Initial::Normal { std: 0.3 },
             _ => Initial::Ones,

@@ -8,6 +8,7 @@ mod finite;
 mod golden;
 mod gradient;
 mod layout;
+mod lora;
 mod padding;
 mod properties;
 mod tensor;
@@ -17,9 +18,10 @@ use r1x_ops::kernel::add_assign;
 
 use crate::checkpoint::Expected;
 use crate::layout::Layout;
+use r1x_core::parameters::ParameterList;
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, MlaPlan, ModelPlan, MoePlan, QkNorm,
-    RopePlan, RopeScaling, Scoring, WindowPlan, YarnPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, LoraPlan, LoraScaling, LoraTarget,
+    MlaPlan, ModelPlan, MoePlan, QkNorm, RopePlan, RopeScaling, Scoring, WindowPlan, YarnPlan,
 };
 use r1x_core::testing;
 
@@ -141,10 +143,43 @@ pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
             plan(latent(true, None), FeedForwardPlan::Moe(softmax.clone()), true),
         ),
         ("gqa softmax moe", plan(gqa(), FeedForwardPlan::Moe(plain), false)),
+        ("gqa with adapters", with_adapters(plan(gqa(), dense(), true), LoraPlan::everywhere(3))),
+        ("biased and normed gqa with some adapters", with_adapters(some_adapters(), narrow())),
+        (
+            "mla moe with adapters",
+            with_adapters(
+                plan(mla(Some(8)), FeedForwardPlan::Moe(moe()), false),
+                LoraPlan::everywhere(2),
+            ),
+        ),
     ]
+}
+
+/// The model with adapters that are trained in place of its weights.
+pub fn with_adapters(plan: ModelPlan, lora: LoraPlan) -> ModelPlan {
+    let targets = ParameterList::possible_targets(&plan);
+    let is_there = |target: &LoraTarget| targets.contains(target);
+    let wanted = lora.targets.iter().copied().filter(is_there).collect();
+    ModelPlan { lora: Some(LoraPlan { targets: wanted, ..lora }), ..plan }
+}
+
+/// Adapters of projections that are joined with others that have none.
+fn narrow() -> LoraPlan {
+    let targets = vec![LoraTarget::Key, LoraTarget::Value, LoraTarget::Up, LoraTarget::Down];
+    LoraPlan { targets, scaling: LoraScaling::RootOfRank, ..LoraPlan::everywhere(5) }
+}
+
+fn some_adapters() -> ModelPlan {
+    let headed = GqaPlan { qk_norm: QkNorm::Head, qkv_bias: true, ..GqaPlan::llama(4, 2, 6) };
+    let dense = FeedForwardPlan::Dense { intermediate_size: 14, bias: true };
+    plan(AttentionPlan::Gqa(headed), dense, false)
 }
 
 /// Adds the parts of a gradient to one range for the whole model.
 pub fn into<R: Real>(layout: &Layout, gradient: &mut [R]) -> impl FnMut(usize, &[R]) {
-    |part, values| add_assign(&mut gradient[layout.parts[part].clone()], values)
+    let start = layout.trained().range.start;
+    move |part, values| {
+        let part = &layout.parts[part];
+        add_assign(&mut gradient[part.start - start..part.end - start], values);
+    }
 }

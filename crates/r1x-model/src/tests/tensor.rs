@@ -199,8 +199,8 @@ fn every_gradient_and_every_load_is_that_of_the_kernels(device: &Device) {
         assert!((found.loss - expected.loss).abs() < 1e-4 * expected.loss.abs().max(1.0), "{name}");
         let (found, expected) = (pair.tensors.gradient(), pair.kernels.gradient().to_vec());
         let layout = crate::layout::Layout::new(plan);
-        for parameter in &layout.parameters {
-            let range = parameter.offset..parameter.offset + parameter.len();
+        for parameter in &layout.trained().parameters {
+            let range = layout.trained().place(parameter);
             let (found, expected) = (&found[range.clone()], &expected[range]);
             let size = expected.iter().fold(0f32, |size, g| size.max(g.abs()));
             let idle = parameter.name.contains(".experts.");
@@ -229,8 +229,9 @@ fn updates_move_weights_and_biases_as_the_kernels_do(device: &Device) {
         assert_close(&format!("{name}: weights"), &found, expected, WEIGHT);
         let (found, expected) = (pair.tensors.biases(), pair.kernels.weights.biases());
         assert_eq!(found, expected, "{name}: biases");
-        let is_steered =
-            matches!(&plan.feed_forward, FeedForwardPlan::Moe(mixture) if mixture.selection_bias);
+        // Where adapters are trained, nothing of the model itself changes.
+        let is_steered = plan.lora.is_none()
+            && matches!(&plan.feed_forward, FeedForwardPlan::Moe(mixture) if mixture.selection_bias);
         assert_eq!(found.iter().flatten().any(|bias| *bias != 0.0), is_steered, "{name}");
     });
 }
@@ -357,7 +358,9 @@ fn supervised_training_learns() {
             losses.push(policy.accumulate(&batch, &loss).unwrap().loss);
             policy.update(&optimizer(), 1e-2).unwrap();
         }
-        assert!(losses[0] > 2.0 && losses[59] < 1.2, "{name}: {losses:?}");
+        // Two numbers a projection cannot say as much as all weights.
+        let reached = if plan.lora.is_some() { 1.8 } else { 1.2 };
+        assert!(losses[0] > 2.0 && losses[59] < reached, "{name}: {losses:?}");
     }
 }
 

@@ -5,6 +5,7 @@ mod evals;
 mod grant;
 mod judge;
 mod layers;
+mod lora;
 mod model;
 mod overriding;
 mod reject;

@@ -71,8 +71,9 @@ impl Resolver<'_, '_> {
             init_std: *spec.init_std,
             precision: *spec.precision,
             recompute_activations: *spec.recompute_activations,
+            lora: None,
         };
-        Some(ModelRead { plan, tokenizer })
+        Some(ModelRead { plan: self.with_adapters(spec, plan)?, tokenizer })
     }
 
     /// The tokenizer of a model that is described, and the rows of its embedding.
@@ -179,6 +180,6 @@ impl Resolver<'_, '_> {
             self.error(codes::TOKENIZER, from.span, message).input();
         }
         plan.tokenizer = tokenizer.plan.clone();
-        Some(ModelRead { plan, tokenizer })
+        Some(ModelRead { plan: self.with_adapters(spec, plan)?, tokenizer })
     }
 }

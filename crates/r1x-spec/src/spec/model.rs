@@ -1,11 +1,11 @@
 //! The model of a spec: its shape as far as a plan can say one, or the folder it comes from.
 
-use r1x_core::plan::{GroupScore, Precision, QkNorm, RopePairs, Scoring};
+use r1x_core::plan::{GroupScore, LoraScaling, LoraTarget, Precision, QkNorm, RopePairs, Scoring};
 
 use super::ranges::*;
 use crate::lists::{OneOrMore, Texts};
 use crate::model_values::LayerChoice;
-use crate::read::{one_of, record};
+use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::value_types::Name;
 
@@ -58,6 +58,29 @@ record! {
         /// Whether activations are computed again in the backward pass instead of being kept. It takes less memory
         /// and more time, and gives the same results.
         recompute_activations: bool => default(false);
+        /// Adapters that are trained in place of the weights, which stay as they are (LoRA). Left out, all weights are
+        /// trained.
+        lora: LoraSpec => optional;
+    }
+}
+
+record! {
+    /// Low-rank adapters (LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685): a projection `W` adds
+    /// `s (x Aᵀ) Bᵀ` to what it gives, and only `A` and `B` are trained. They have no dropout, because a token would have
+    /// another log-prob when it is learnt from than when it was drawn.
+    pub struct LoraSpec {
+        /// The folder of adapters as PEFT writes them, relative to this file: `adapter_config.json` and
+        /// `adapter_model.safetensors`. It says everything else, so no other key stands beside it. Left out, `A` is
+        /// random and `B` is 0, so that the adapters begin by adding nothing.
+        from: String => optional;
+        /// The inner width of an adapter. It is needed unless `from` is written.
+        rank: usize => optional, Range::from(1.0).to(65_536.0);
+        /// The numerator of the factor `s`. Left out, it is twice the rank.
+        alpha: f64 => optional, Range::above(0.0).to(1e6);
+        /// What `alpha` is divided by to give the factor `s`.
+        scaling: LoraScaling => default(LoraScaling::Rank);
+        /// The projections that have adapters. Left out, all that may have one do.
+        targets: Vec<At<LoraTarget>> => optional;
     }
 }
 

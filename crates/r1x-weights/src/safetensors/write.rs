@@ -139,6 +139,21 @@ pub fn write<E: From<WeightsError>>(
     Ok(Written { files })
 }
 
+/// Writes one file of this name into a folder, and syncs it; see [`write()`] for `fill`. Returns its bytes.
+///
+/// # Errors
+/// As those of [`write()`].
+pub fn write_one<E: From<WeightsError>>(
+    folder: &Path,
+    name: &str,
+    tensors: &[NewTensor],
+    mut fill: impl FnMut(&NewTensor, &mut Sink<'_>) -> Result<(), E>,
+) -> Result<u64, E> {
+    check(folder, tensors)?;
+    let mut only = shards(tensors, u64::MAX);
+    write_file(&folder.join(name), &only.pop().unwrap_or_default(), &mut fill)
+}
+
 const BUG: &str = "this is a bug in r1x: please report it";
 
 fn check(folder: &Path, tensors: &[NewTensor]) -> Result<(), WeightsError> {

@@ -54,6 +54,9 @@ pub enum Verb {
         /// Type of the numbers
         #[arg(long, value_enum, default_value_t = Dtype::F32)]
         dtype: Dtype,
+        /// Write the adapters (LoRA) alone, as PEFT does, instead of merging them into the model
+        #[arg(long)]
+        adapters: bool,
     },
     /// Show family, shape, parameters, types of numbers and tokenizer of a published model
     Inspect {
@@ -92,8 +95,10 @@ pub fn dispatch(global: &Global, verb: Verb) -> Result<i32, Failure> {
         Verb::Import { from, to, dtype } => {
             verbs::import::import(&from, &to, dtype.map(SaveDtype::from))
         }
-        Verb::Export { checkpoint, to, dtype } => {
-            verbs::export::export(global, &checkpoint, &to, dtype.into())
+        Verb::Export { checkpoint, to, dtype, adapters } => {
+            let what =
+                if adapters { verbs::export::What::Adapters } else { verbs::export::What::Model };
+            verbs::export::export(global, &checkpoint, &to, (what, dtype.into()))
         }
         Verb::Inspect { model, json } => verbs::inspect::inspect(&model, json),
         Verb::Score { model, ids, precision, threads, grad_norms, json } => {

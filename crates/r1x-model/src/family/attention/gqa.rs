@@ -148,7 +148,7 @@ pub(super) fn output_backward<E: Operand>(
     let dy = Strided { data: dx, stride: o.rows() };
     linear::backward(pass.weights, o, dy, (d_attended, o.columns()), rows, Write::Overwrite);
     let attended = Strided { data: attended, stride: o.columns() };
-    linear::weight_gradient(o, attended, dy, gradient, rows);
+    linear::weight_gradient(pass.weights, o, attended, dy, gradient, rows);
 }
 
 /// Buffers of [`project_backward`], which hold nothing outside of it.
@@ -189,7 +189,7 @@ pub(super) fn project_backward<E: Operand>(
     let dx = (d_normed, qkv.columns());
     linear::backward(pass.weights, qkv, dy, dx, rows, Write::Overwrite);
     let normed = Strided { data: normed, stride: qkv.columns() };
-    linear::weight_gradient(qkv, normed, dy, gradient, rows);
+    linear::weight_gradient(pass.weights, qkv, normed, dy, gradient, rows);
 }
 
 /// Writes the gradient of queries, keys and values before they turn, `[rows, queries + keys + values]`, for the gradients

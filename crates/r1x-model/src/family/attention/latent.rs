@@ -227,14 +227,14 @@ pub(super) fn output_backward<E: Operand>(
     let to = (&mut *d_head_values, width);
     linear::backward(pass.weights, mla.o, dy, to, rows, Write::Overwrite);
     let head_values = Strided { data: &stash.head_values[..], stride: width };
-    linear::weight_gradient(mla.o, head_values, dy, gradient, rows);
+    linear::weight_gradient(pass.weights, mla.o, head_values, dy, gradient, rows);
     let d_head_values = E::rounded(d_head_values, buffers.rounded);
     for (head, LatentHead { value: matrix, .. }) in mla.expansions.iter().enumerate() {
         let dy = Strided { data: &d_head_values[head * mla.value..], stride: width };
         let to = (&mut d_attended[head * mla.latent..], attended_width);
         linear::backward(pass.weights, *matrix, dy, to, rows, Write::Overwrite);
         let attended = Strided { data: &attended[head * mla.latent..], stride: attended_width };
-        linear::weight_gradient(*matrix, attended, dy, gradient, rows);
+        linear::weight_gradient(pass.weights, *matrix, attended, dy, gradient, rows);
     }
 }
 
@@ -259,7 +259,7 @@ pub(super) fn absorb_backward<E: Operand>(
         let to = (&mut d_head_queries[head * query..], width);
         linear::forward(pass.weights, *matrix, d_absorbed, to, rows, Write::Overwrite);
         let head_query = Strided { data: &stash.head_queries[head * query..], stride: width };
-        linear::weight_gradient(*matrix, d_absorbed, head_query, gradient, rows);
+        linear::weight_gradient(pass.weights, *matrix, d_absorbed, head_query, gradient, rows);
     }
     let (from, to) = (mla.rotary_in_query(), mla.rotary_in_head_queries(width));
     let (rope, positions, inverse) = (pass.rope, pass.rows.positions, Rotation::Inverse);
@@ -317,7 +317,7 @@ pub(super) fn project_backward<E: Operand>(
             let to = (&mut *d_latent_normed, rank);
             linear::backward(weights, up, dy, to, rows, Write::Overwrite);
             let clean = Strided { data: &stash.query_normed[..], stride: rank };
-            linear::weight_gradient(up, clean, dy, gradient, rows);
+            linear::weight_gradient(pass.weights, up, clean, dy, gradient, rows);
             let d_latent = reserve(d_latent, rows * rank);
             let (x, dy) = ((&stash.projected[..], all), (&*d_latent_normed, rank));
             norm_backward((pass, mla), norm, x, dy, d_latent, gradient);
@@ -347,7 +347,7 @@ pub(super) fn project_backward<E: Operand>(
     let (dy, columns) = (Strided { data: &*d_projected, stride: all }, mla.down.columns());
     linear::backward(weights, mla.down, dy, (d_normed, columns), rows, Write::Overwrite);
     let normed = Strided { data: normed, stride: columns };
-    linear::weight_gradient(mla.down, normed, dy, gradient, rows);
+    linear::weight_gradient(pass.weights, mla.down, normed, dy, gradient, rows);
 }
 
 /// Writes the gradient of a norm's input, rows contiguous, and adds the gradient of the norm's gain.

@@ -23,7 +23,7 @@ pub use self::feed_forward::Routing;
 use super::decoder::rotation;
 use super::packed::Packed;
 use crate::error::ModelError;
-use crate::layout::{Attention, Block, Layer, Layout, Vector};
+use crate::layout::{AdapterPlaces, Attention, Block, Layer, Layout, Vector};
 use crate::weights::Weights;
 
 /// A model on a device.
@@ -58,6 +58,8 @@ struct Parameters {
     by_offset: BTreeMap<usize, Tensor>,
     /// The offset of the bias of a matrix by the offset of the matrix, where its products have one.
     biases: BTreeMap<usize, usize>,
+    /// The adapter of a matrix by the offset of the matrix, where it has one.
+    adapters: BTreeMap<usize, AdapterPlaces>,
 }
 
 impl Parameters {
@@ -69,7 +71,8 @@ impl Parameters {
         (dtype, device): (DType, &Device),
     ) -> Result<Self, ModelError> {
         let mut by_offset = BTreeMap::new();
-        for parameter in &layout.parameters {
+        let trained = layout.trained().range.start;
+        for parameter in layout.parameters() {
             let tensor = named(weights, &parameter.name)?;
             let problem = if tensor.dims() != parameter.shape {
                 format!("has shape {:?}, the plan says {:?}", tensor.dims(), parameter.shape)
@@ -79,18 +82,22 @@ impl Parameters {
                 let (found, wanted) = (tensor.device().location(), device.location());
                 format!("is on {found:?}, the model on {wanted:?}")
             } else {
-                by_offset.insert(parameter.offset, tensor.clone());
+                // Of what is not trained there is no gradient, and nothing of a pass is kept for one.
+                let is_trained = parameter.offset >= trained;
+                let tensor = if is_trained { tensor.clone() } else { tensor.detach() };
+                by_offset.insert(parameter.offset, tensor);
                 continue;
             };
             return Err(ModelError::Parameter { name: parameter.name.clone(), problem });
         }
         let offsets: BTreeMap<&str, usize> =
-            layout.parameters.iter().map(|one| (one.name.as_str(), one.offset)).collect();
+            layout.parameters().map(|one| (one.name.as_str(), one.offset)).collect();
         let biases = offsets.iter().filter_map(|(name, bias)| {
             let matrix = format!("{}.weight", name.strip_suffix(".bias")?);
             Some((*offsets.get(matrix.as_str())?, *bias))
         });
-        Ok(Self { by_offset, biases: biases.collect() })
+        let adapters = layout.adapter_places.iter().map(|places| (places.beside.offset, *places));
+        Ok(Self { by_offset, biases: biases.collect(), adapters: adapters.collect() })
     }
 
     fn at(&self, offset: usize) -> Result<&Tensor, ModelError> {
@@ -100,11 +107,16 @@ impl Parameters {
         })
     }
 
-    /// x `[rows, in]` · Wᵀ, with the bias where there is one.
+    /// x `[rows, in]` · Wᵀ, with what an adapter adds and with the bias where there are any.
     fn linear(&self, block: impl Into<Block>, x: &Tensor) -> Result<Tensor, ModelError> {
         let offset = block.into().offset;
         let bias = self.biases.get(&offset).map(|bias| self.at(*bias).cloned()).transpose()?;
-        Ok(Linear::new(self.at(offset)?.clone(), bias).forward(x)?)
+        let y = Linear::new(self.at(offset)?.clone(), bias).forward(x)?;
+        let Some(adapter) = self.adapters.get(&offset) else { return Ok(y) };
+        let plain =
+            |block: Block| Ok::<_, ModelError>(Linear::new(self.at(block.offset)?.clone(), None));
+        let added = plain(adapter.up)?.forward(&plain(adapter.down)?.forward(x)?)?;
+        Ok((y + (added * adapter.factor)?)?)
     }
 
     /// RMSNorm with this gain.
@@ -131,13 +143,13 @@ pub fn variables<R: Real>(
     device: &Device,
 ) -> Result<BTreeMap<String, Var>, ModelError> {
     let variable = |parameter: &crate::layout::Parameter| {
-        let values = &weights.values()[parameter.offset..parameter.offset + parameter.len()];
-        let values: Vec<f64> = values.iter().map(|value| value.to_f64()).collect();
+        let values = weights.parameter(parameter).iter();
+        let values: Vec<f64> = values.map(|value| value.to_f64()).collect();
         let tensor = Tensor::from_vec(values, &parameter.shape[..], &Device::Cpu)?;
         let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
         Ok((parameter.name.clone(), Var::from_tensor(&tensor)?))
     };
-    layout.parameters.iter().map(variable).collect()
+    layout.parameters().map(variable).collect()
 }
 
 /// The windows that layers have, each once.
@@ -170,7 +182,7 @@ impl Composed {
             }
         }
         // The embedding is the first parameter.
-        let dtype = named(weights, &layout.parameters[0].name)?.dtype();
+        let dtype = named(weights, &layout.base.parameters[0].name)?.dtype();
         let (frequencies, pairing) = rotation(plan);
         Ok(Self {
             parameters: Parameters::new(&layout, weights, (dtype, device))?,
@@ -199,7 +211,8 @@ impl Composed {
     /// When the device's memory does not suffice.
     pub fn snapshot(&self) -> Result<Self, ModelError> {
         let mut snapshot = self.frozen();
-        for tensor in snapshot.parameters.by_offset.values_mut() {
+        let trained = snapshot.layout.trained().range.start;
+        for (_, tensor) in snapshot.parameters.by_offset.range_mut(trained..) {
             *tensor = tensor.copy()?;
         }
         Ok(snapshot)
@@ -223,6 +236,26 @@ impl Composed {
     /// Longest sequence.
     pub fn context_length(&self) -> usize {
         self.context_length
+    }
+
+    /// Replaces what is not trained by the values of hand-written weights.
+    ///
+    /// # Errors
+    /// When the device refuses them.
+    pub(crate) fn set_base(
+        &mut self,
+        weights: &Weights<f32>,
+        device: &Device,
+    ) -> Result<(), ModelError> {
+        if self.layout.adapters.is_none() {
+            return Ok(());
+        }
+        for parameter in &self.layout.base.parameters {
+            let values = weights.parameter(parameter);
+            let tensor = Tensor::from_slice(values, &parameter.shape[..], device)?;
+            self.parameters.by_offset.insert(parameter.offset, tensor.to_dtype(self.dtype)?);
+        }
+        Ok(())
     }
 
     /// A parameter by its place in the layout.

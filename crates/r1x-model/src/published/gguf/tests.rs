@@ -187,7 +187,7 @@ fn described(config: &serde_json::Value, architecture: &str) -> File {
 /// are given.
 fn put_tensors(file: &mut File, layout: &Layout, values: &[f32], paired: Option<[usize; 2]>) {
     let mut stacks: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
-    for parameter in &layout.parameters {
+    for parameter in &layout.base.parameters {
         let values = &values[parameter.offset..parameter.offset + parameter.len()];
         let heads = match &parameter.name {
             name if name.contains("q_proj") => paired.map(|[queries, _]| queries),
@@ -261,14 +261,14 @@ fn a_file_of_qwen2_moe_has_shared_experts_with_a_gate() {
     config["mlp_only_layers"] = serde_json::json!([]);
     let changed = Published::of_config(Path::new("m"), config.as_object().unwrap()).unwrap();
     let layout = Layout::new(&plan(&changed));
-    let values: Vec<f32> = (0..layout.len).map(|index| index as f32).collect();
+    let values: Vec<f32> = (0..layout.base.len()).map(|index| index as f32).collect();
     let mut file = described(&config, "qwen2moe");
     put_tensors(&mut file, &layout, &values, None);
     let (_folder, path) = file.write();
     let found = Published::open(&path).unwrap();
     assert_eq!((&found.shape, found.family.model_type), (&changed.shape, "qwen2_moe"));
     let numbers = found.numbers(&layout).unwrap();
-    for parameter in &layout.parameters {
+    for parameter in &layout.base.parameters {
         let place = parameter.offset..parameter.offset + parameter.len();
         assert_eq!(numbers.values[place.clone()], values[place], "{}", parameter.name);
     }
@@ -373,7 +373,7 @@ fn smollm2_has_the_shape_and_the_numbers_that_transformers_reads() {
     let numbers = found.numbers(&layout).unwrap();
     assert_eq!(numbers.values.len(), 134_515_008);
     let files = WeightFiles::open(folder).unwrap();
-    let query = &layout.parameters[2];
+    let query = &layout.base.parameters[2];
     let mut rows = vec![0.0; query.len()];
     files.read("blk.0.attn_q.weight", &mut rows).unwrap();
     assert_eq!(query.name, "model.layers.0.self_attn.q_proj.weight");

@@ -17,6 +17,15 @@ use crate::{plans, speaker, stores};
 /// The usual name of a store, which lies beside the folders of its runs.
 const STORE: &str = "r1x.sqlite";
 
+/// What of a checkpoint is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The whole model, adapters merged into it.
+    Model,
+    /// Its adapters alone, as PEFT writes them.
+    Adapters,
+}
+
 /// Writes the folder.
 ///
 /// # Errors
@@ -26,7 +35,7 @@ pub fn export(
     global: &Global,
     checkpoint: &Path,
     to: &Path,
-    dtype: SaveDtype,
+    (what, dtype): (What, SaveDtype),
 ) -> Result<i32, Failure> {
     let checkpoint = &found(global, checkpoint)?;
     let place = r1x_model::checkpoint::place(checkpoint).map_err(PortError::from)?;
@@ -40,10 +49,17 @@ pub fn export(
     let beside = beside(checkpoint);
     let store = stores::reading(global.store().or(beside.as_deref()))?;
     let plan = plans::plan_of(&store, uid)?;
-    let model = with_whole_context(plan.model);
-    let expected = Expected::of_run(uid);
-    let saved = save::export_checkpoint(checkpoint, &expected, &model, to, dtype)
-        .map_err(PortError::from)?;
+    let checkpoint = &save::Checkpoint {
+        folder: checkpoint,
+        expected: Expected::of_run(uid),
+        plan: &with_whole_context(plan.model),
+        seed: plan.seed,
+    };
+    let saved = match what {
+        What::Model => save::export_checkpoint(checkpoint, to, dtype),
+        What::Adapters => save::export_adapters(checkpoint, to, dtype),
+    };
+    let saved = saved.map_err(PortError::from)?;
     tell(to, &saved);
     Ok(0)
 }
