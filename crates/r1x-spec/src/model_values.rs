@@ -32,9 +32,12 @@ words!(LoraTarget {
     "q_b_proj" => QueryUp, "from the latent of the queries (`mla` with `q_lora_rank`)";
     "kv_a_proj_with_mqa" => ContextDown, "to the latent of keys and values (`mla`)";
     "o_proj" => Output, "from what the heads attended to";
-    "gate_proj" => Gate, "the gate of a feed-forward or of each expert";
+    "gate_proj" => Gate, "the gate of a dense feed-forward or of the shared experts";
     "up_proj" => Up, "what that gate multiplies";
-    "down_proj" => Down, "from the inner width of a feed-forward or of each expert";
+    "down_proj" => Down, "from the inner width of a dense feed-forward or of the shared experts";
+    "experts.gate_proj" => ExpertGate, "the gate of every routed expert";
+    "experts.up_proj" => ExpertUp, "what the gate of every routed expert multiplies";
+    "experts.down_proj" => ExpertDown, "from the inner width of every routed expert";
 });
 words!(Scoring {
     "sigmoid" => Sigmoid, "the sigmoid of each (DeepSeek-V3)";

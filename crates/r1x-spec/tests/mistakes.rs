@@ -160,6 +160,21 @@ const CASES: &[Case] = &[
         &[(MODEL, "  from: models/tiny\n  rope_pairs: neighbours\n  vocabulary_size: 999\n")],
     ),
     edit(
+        "adapters of projections that the model lacks",
+        &[(
+            "  layers: 2\n",
+            "  layers: 2\n  lora: {rank: 8, targets: [q_proj, q_a_proj, k_proj, q_proj]}\n",
+        )],
+    ),
+    edit(
+        "adapters without a rank or a projection",
+        &[("  layers: 2\n", "  layers: 2\n  lora: {alpha: 8, targets: []}\n")],
+    ),
+    edit(
+        "adapters that a folder says, and another one that is not there",
+        &[("  layers: 2\n", "  layers: 2\n  lora: {from: models/none, rank: 8, scaling: rank}\n")],
+    ),
+    edit(
         "a vocabulary without a tokenizer",
         &[("tokenizer: {data: countdown}", "vocabulary_size: 32000")],
     ),

@@ -233,3 +233,29 @@ fn a_spec_that_is_only_a_model_is_a_shape_and_cannot_run() {
     let found = shape("r1x: 1\nname: other\nmodel: {from: models/wordless}\n");
     assert_eq!(found.model.vocabulary_size, 1000);
 }
+
+#[test]
+fn adapters_are_those_that_are_written_or_every_one_that_the_model_may_have() {
+    use LoraTarget::*;
+    let lora = |set: &str| model(&[set]).lora;
+    assert_eq!(lora("model.precision=f32"), None);
+    // Countdown's model has latent attention without a latent of queries.
+    let everywhere = lora("model.lora={rank: 8}").unwrap();
+    let experts = [ExpertGate, ExpertUp, ExpertDown];
+    let mut targets = vec![Query, ContextDown, Output, Gate, Up, Down];
+    targets.extend(experts);
+    assert_eq!(everywhere, LoraPlan { targets, ..LoraPlan::everywhere(8) });
+    let some =
+        "model.lora={rank: 8, alpha: 4, scaling: root_of_rank, targets: [down_proj, q_proj]}";
+    let expected = LoraPlan {
+        rank: 8,
+        alpha: 4.0,
+        scaling: LoraScaling::RootOfRank,
+        targets: vec![Query, Down],
+        initial: InitialWeights::Random,
+    };
+    assert_eq!(lora(some), Some(expected));
+    let from = lora("model.lora={from: experiments/../models/smollm2-lora}").unwrap();
+    assert_eq!(from.rank, 24);
+    assert!(matches!(from.initial, InitialWeights::Published { .. }), "{from:?}");
+}

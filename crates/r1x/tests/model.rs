@@ -363,6 +363,53 @@ fn a_run_asks_by_messages_and_no_row_can_speak_for_the_model() {
 }
 
 #[test]
+fn adapters_are_trained_written_as_elsewhere_and_gone_on_from() {
+    let bench = Bench::new();
+    let mut arguments = vec!["run", "experiments/countdown.yaml", "--json"];
+    SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
+    arguments.extend(["--set", "model.lora={rank: 4}", "--set", "model.precision=f32"]);
+    let run: Value = serde_json::from_str(&bench.ok(&arguments)).unwrap();
+    let name = run["run"].as_str().unwrap();
+    let (whole, adapters) = (bench.path("whole"), bench.path("adapters"));
+    bench.ok(&["model", "export", name, &whole]);
+    let told = bench.ok(&["model", "export", name, &adapters, "--adapters"]);
+    assert!(
+        told.contains("adapter_config.json\n") || told.contains("adapter_config.json"),
+        "{told}"
+    );
+    let config = std::fs::read_to_string(Path::new(&adapters).join("adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!((&config["peft_type"], &config["r"]), (&json!("LORA"), &json!(4)));
+    let checkpoint = bench.path(&format!("runs/{name}/rl/final/model.safetensors"));
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(Path::new(&checkpoint)) < size(&Path::new(&whole).join("model.safetensors")));
+
+    // The merged model answers as the run does.
+    let ask = |model: &str| {
+        let prompt = ["--prompt", "3 5 7 -> 22 <think>", "--precision", "f32", "--json"];
+        let mut arguments = vec!["generate", model, "--temperature", "0", "--max-tokens", "9"];
+        arguments.extend(["-n", "1"].iter().chain(&prompt));
+        serde_json::from_str::<Value>(&bench.ok(&arguments)).unwrap()["tokens"].clone()
+    };
+    assert_eq!(ask(&whole), ask(name));
+
+    // A stage goes on from the folder of adapters, and a model that they do not fit is told what is wrong.
+    let from = format!("model.lora={{from: {adapters}}}");
+    let mut again = arguments.clone();
+    let place = again.iter().position(|word| word.starts_with("model.lora")).unwrap();
+    again[place] = &from;
+    bench.ok(&again);
+    let plan = ["plan", "experiments/countdown.yaml", "--set", "model.lora={rank: 4}"];
+    assert!(bench.ok(&plan).contains("rank 4, factor 2 (q_proj, kv_a_proj_with_mqa, o_proj"));
+    let wrong = ["check", "experiments/countdown.yaml", "--set", &from];
+    let told = bench.fails(4, &wrong);
+    assert!(told.contains("its tensors are not those of the adapters of the model"), "{told}");
+    let full = published_run(&bench).0;
+    let told = bench.fails(4, &["model", "export", &full, &bench.path("none"), "--adapters"]);
+    assert!(told.contains("the model of its run has no adapters"), "{told}");
+}
+
+#[test]
 #[ignore = "needs models/smollm2"]
 fn smollm2_answers_in_its_own_words_and_can_be_trained() {
     let bench = Bench::new();
@@ -377,5 +424,7 @@ fn smollm2_answers_in_its_own_words_and_can_be_trained() {
     assert_eq!(said["finish"], "stop");
     let from = format!("model.from={folder}");
     let told = bench.ok(&["check", "experiments/smollm2-sums.yaml", "--set", &from]);
+    assert!(told.starts_with("ok "), "{told}");
+    let told = bench.ok(&["check", "experiments/smollm2-sums-lora.yaml", "--set", &from]);
     assert!(told.starts_with("ok "), "{told}");
 }

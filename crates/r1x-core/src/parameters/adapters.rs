@@ -18,9 +18,17 @@ pub(super) fn add(list: &mut ParameterList, plan: &LoraPlan) {
 impl Adapter {
     /// What it stands beside, as a plan calls it.
     pub fn target(&self) -> Option<LoraTarget> {
-        let name = self.beside.strip_suffix(WEIGHT)?.rsplit('.').next()?;
-        LoraTarget::ALL.into_iter().find(|target| target.name() == name)
+        target_of(self.beside.strip_suffix(WEIGHT)?)
     }
+}
+
+/// The kind of a projection of this name.
+fn target_of(projection: &str) -> Option<LoraTarget> {
+    let (module, name) = projection.rsplit_once('.')?;
+    let experts = if module.ends_with(".experts.{expert}") { "experts." } else { "" };
+    let is_named =
+        |target: &LoraTarget| target.name().strip_prefix(experts).is_some_and(|rest| rest == name);
+    LoraTarget::ALL.into_iter().find(is_named)
 }
 
 impl ParameterList {
@@ -38,9 +46,8 @@ impl ParameterList {
 fn beside(module: &Module, plan: &LoraPlan) -> Vec<Adapter> {
     let adapter = |tensor: &Tensor| {
         let projection = tensor.name.strip_suffix(WEIGHT)?;
-        let (_, name) = projection.rsplit_once('.')?;
-        let is_target = plan.targets.iter().any(|target| target.name() == name);
-        let (&[out, input], true) = (&tensor.shape[..], is_target) else { return None };
+        target_of(projection).filter(|target| plan.targets.contains(target))?;
+        let &[out, input] = &tensor.shape[..] else { return None };
         let row = |part: &str, shape: [usize; 2], initial| Tensor {
             name: format!("{projection}.{part}{WEIGHT}"),
             shape: shape.into(),

@@ -57,7 +57,9 @@ pub enum LoraScaling {
     RootOfRank,
 }
 
-/// A kind of projection that may have an adapter, in every layer and every expert that has one of the kind.
+/// A kind of projection that may have an adapter, in every layer that has one of the kind.
+///
+/// Routed experts are kinds of their own: a library that keeps them in one tensor has no adapters there.
 ///
 /// The expansion of the latent of keys and values (`kv_b_proj`) is none: latent attention is computed in absorbed form,
 /// in which it is part of two other products.
@@ -84,20 +86,29 @@ pub enum LoraTarget {
     /// From what the heads attended to.
     #[serde(rename = "o_proj")]
     Output,
-    /// The gate of a feed-forward or of an expert.
+    /// The gate of a dense feed-forward or of the shared experts.
     #[serde(rename = "gate_proj")]
     Gate,
     /// What the gate multiplies.
     #[serde(rename = "up_proj")]
     Up,
-    /// Back from the inner width of a feed-forward or of an expert.
+    /// Back from the inner width of a dense feed-forward or of the shared experts.
     #[serde(rename = "down_proj")]
     Down,
+    /// The gate of every routed expert.
+    #[serde(rename = "experts.gate_proj")]
+    ExpertGate,
+    /// What that gate multiplies.
+    #[serde(rename = "experts.up_proj")]
+    ExpertUp,
+    /// Back from the inner width of every routed expert.
+    #[serde(rename = "experts.down_proj")]
+    ExpertDown,
 }
 
 impl LoraTarget {
     /// Every one, in the order of a layer.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Query,
         Self::Key,
         Self::Value,
@@ -108,9 +119,12 @@ impl LoraTarget {
         Self::Gate,
         Self::Up,
         Self::Down,
+        Self::ExpertGate,
+        Self::ExpertUp,
+        Self::ExpertDown,
     ];
 
-    /// The name of the projection in checkpoints, as Hugging Face gives it.
+    /// The name of the projection in checkpoints, as Hugging Face gives it, with `experts` before it in a routed expert.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "q_proj",
@@ -123,6 +137,9 @@ impl LoraTarget {
             Self::Gate => "gate_proj",
             Self::Up => "up_proj",
             Self::Down => "down_proj",
+            Self::ExpertGate => "experts.gate_proj",
+            Self::ExpertUp => "experts.up_proj",
+            Self::ExpertDown => "experts.down_proj",
         }
     }
 }

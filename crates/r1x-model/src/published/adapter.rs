@@ -36,17 +36,23 @@ const WEIGHT: &str = ".weight";
 const PARTS: [&str; 2] = [".lora_A.weight", ".lora_B.weight"];
 
 /// Keys that change what an adapter computes, and that are refused where they say something.
-const UNKNOWN: [&str; 9] = [
+const UNKNOWN: [&str; 13] = [
     "use_dora",
+    "use_qalora",
+    "use_bdlora",
     "fan_in_fan_out",
     "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
     "layers_to_transform",
+    "layer_replication",
     "lora_bias",
     "target_parameters",
     "trainable_token_indices",
+    "alora_invocation_tokens",
 ];
+/// Ways to begin that leave the weights of the model as they are; others change them, and need a base of their own.
+const BEGINNINGS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
 
 /// Reads what a folder says about the adapters of a model: their plan, whose numbers are those of the folder.
 ///
@@ -96,6 +102,13 @@ fn check(keys: &Keys<'_>) {
     }
     if keys.word("bias").is_some_and(|word| word != "none") {
         keys.problem("bias", "is not \"none\": an adapter here has no bias");
+    }
+    let beginning = keys.get("init_lora_weights").and_then(Value::as_str);
+    if let Some(word) = beginning.filter(|word| !BEGINNINGS.contains(word)) {
+        let message = format!(
+            "is `{word}`, which changes the weights of the model: convert it to plain LoRA"
+        );
+        keys.problem("init_lora_weights", message);
     }
     for key in UNKNOWN {
         let says_nothing = |value: &Value| match value {

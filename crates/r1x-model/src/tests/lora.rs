@@ -1,10 +1,14 @@
 //! Adapters: what they leave as it is, what a checkpoint of them holds, and the folders that they are written to and read
 //! from. That their gradients are right, and that they are sampled as they are trained, is tested with every other shape.
 
+use std::sync::Arc;
+
 use half::bf16;
-use r1x_core::plan::{FeedForwardPlan, InitialWeights, LoraPlan, LoraTarget, ModelPlan, Precision};
+use r1x_core::plan::{
+    FeedForwardPlan, InitialWeights, LoraPlan, LoraTarget, ModelPlan, Precision, TokenizerPlan,
+};
 use r1x_core::port::{Cursor, EarlierWeights, REFERENCE, WeightChoice};
-use r1x_core::{Learner, Policy, Sampler, Scorer};
+use r1x_core::{Learner, Policy, Sampler, Scorer, TrainingBatch, TrainingSequence};
 use r1x_ops::Operand;
 use r1x_ops::device::Device;
 use r1x_weights::SaveDtype;
@@ -216,13 +220,92 @@ fn a_list_of_adapters_has_a_pair_beside_every_target() {
     let list = ParameterList::new(&plan);
     let named = |target: LoraTarget| format!(".{}.lora_", target.name());
     let rows: Vec<_> = list.counted_adapters().collect();
-    for target in ParameterList::possible_targets(&plan) {
-        let pairs = rows.iter().filter(|row| row.tensor.name.contains(&named(target)));
+    let targets = ParameterList::possible_targets(&plan);
+    assert_eq!(targets.len(), 4 + 3 + 3);
+    for target in targets {
+        let spelt =
+            |name: &str| name.replace("experts.{expert}", "experts").contains(&named(target));
+        let pairs = rows.iter().filter(|row| spelt(&row.tensor.name));
         assert!(pairs.count() >= 2, "{}", target.name());
     }
+    // The shared experts alone: every other feed-forward of this model is a routed expert.
+    let lora = LoraPlan { targets: vec![LoraTarget::Down], ..LoraPlan::everywhere(2) };
+    let shared = ParameterList::new(&ModelPlan { lora: Some(lora), ..plan.clone() });
+    let names: Vec<_> = shared.counted_adapters().map(|row| row.tensor.name.clone()).collect();
+    let name = |part| format!("model.layers.{{layer}}.mlp.shared_experts.down_proj.{part}.weight");
+    assert_eq!(names, [name("lora_A"), name("lora_B")]);
     // Two layers of: q_a and kv_a with 10 inputs, q_b with 8, o with 18; the four experts and the shared one.
     let attention = 2 * (10 + 8) + 2 * (10 + 11) + 2 * (8 + 27) + 2 * (18 + 10);
     let swiglu = |inner: u64| 3 * 2 * (10 + inner);
     assert_eq!(list.adapters(), 2 * (attention + 4 * swiglu(9) + swiglu(9)));
     assert_eq!(list.active_adapters(), 2 * (attention + 2 * swiglu(9) + swiglu(9)));
+}
+
+/// The log-probs and gradients of PEFT, whose numbers are in the folder `adapters` of the golden files.
+#[test]
+fn adapters_of_peft_compute_what_they_compute_there() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for name in ["llama", "qwen2", "deepseek-v3"] {
+        let published = Published::open(&golden.join("families").join(name)).unwrap();
+        let initial = published.begin_with().unwrap();
+        let pieces = (1..published.vocabulary_size).map(|piece| piece.to_string()).collect();
+        let bare = published.plan(TokenizerPlan::Vocabulary { pieces }, Precision::F32);
+        let folder = golden.join("adapters").join(name);
+        let lora = adapter::open(&folder, &bare).unwrap();
+        let plan = ModelPlan { initial, lora: Some(lora), ..bare };
+        let mut policy = DecoderPolicy::<f32>::new(&plan, 1, 2, std::path::PathBuf::new()).unwrap();
+        let file = std::fs::read(folder.join("golden.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let numbers = |name: &str| -> Vec<f32> {
+            let bytes = file.tensor(name).unwrap().data().chunks_exact(4);
+            bytes.map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+        };
+        let tokens = |n: usize| -> Option<Vec<u32>> {
+            let tensor = file.tensor(&format!("tokens.{n}")).ok()?;
+            Some(
+                tensor
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| u32::from_le_bytes(b.try_into().unwrap()))
+                    .collect(),
+            )
+        };
+        let all: Vec<Vec<u32>> = (0..).map_while(tokens).collect();
+        assert!(all.len() > 2, "{name}");
+        let count: usize = all.iter().map(|tokens| tokens.len() - 1).sum();
+        let sequence = |tokens: &Vec<u32>| {
+            let mut one = TrainingSequence::new(&tokens[..1], &tokens[1..]);
+            one.advantages = vec![1.0 / count as f64; tokens.len() - 1];
+            Arc::new(one)
+        };
+        let sequences = all.iter().map(sequence).collect();
+        let batch = TrainingBatch {
+            sequences,
+            micro_batch_size: 1,
+            temperature: 1.0,
+            share_prompts: false,
+        };
+        let said = policy.score(WeightChoice::Current, &batch).unwrap();
+        for (n, said) in said.iter().enumerate() {
+            for which in ["logprobs", "merged"] {
+                for (found, expected) in said.iter().zip(&numbers(&format!("{which}.{n}"))) {
+                    assert!(
+                        (found - expected).abs() < 2e-5,
+                        "{name} {which}.{n}: {found} {expected}"
+                    );
+                }
+            }
+        }
+        policy.accumulate(&batch, &Weighted).unwrap();
+        let layout = Layout::new(&plan);
+        for (parameter, found) in layout.trained().split(policy.gradient()) {
+            let expected = numbers(&format!("grad.base_model.model.{}", parameter.name));
+            let size = expected.iter().fold(0.0_f32, |size, g| size.max(g.abs()));
+            assert!(size > 0.0, "{name}: {}", parameter.name);
+            for (found, expected) in found.iter().zip(&expected) {
+                let distance = (found - expected).abs();
+                assert!(distance < 1e-4 * size, "{name}: {}: {found} {expected}", parameter.name);
+            }
+        }
+    }
 }

@@ -56,6 +56,30 @@ model:
   recompute_activations: true",
     },
     Example {
+        path: "model.lora",
+        text: "
+model:
+  lora: {rank: 16}                                   # alpha 32, at every projection",
+    },
+    Example {
+        path: "model.lora",
+        text: "
+model:
+  from: ../models/smollm2
+  lora:
+    rank: 8
+    alpha: 16
+    scaling: root_of_rank
+    targets: [q_proj, v_proj]",
+    },
+    Example {
+        path: "model.lora",
+        text: "
+model:
+  from: ../models/smollm2
+  lora: {from: ../models/smollm2-lora}               # as PEFT writes them",
+    },
+    Example {
         path: "model.tokenizer",
         text: "
 model:

@@ -73,13 +73,14 @@ record! {
         /// `adapter_model.safetensors`. It says everything else, so no other key stands beside it. Left out, `A` is
         /// random and `B` is 0, so that the adapters begin by adding nothing.
         from: String => optional;
-        /// The inner width of an adapter. It is needed unless `from` is written.
+        /// The inner width of an adapter. Left out, it is the one of `from`; without `from` it is needed.
         rank: usize => optional, Range::from(1.0).to(65_536.0);
-        /// The numerator of the factor `s`. Left out, it is twice the rank.
+        /// The numerator of the factor `s`. Left out, it is the one of `from`, or twice the rank.
         alpha: f64 => optional, Range::above(0.0).to(1e6);
-        /// What `alpha` is divided by to give the factor `s`.
+        /// What `alpha` is divided by to give the factor `s`. `from` says it itself.
         scaling: LoraScaling => default(LoraScaling::Rank);
-        /// The projections that have adapters. Left out, all that may have one do.
+        /// The projections that have adapters, in every layer that has one of the name. Left out, they are those of `from`,
+        /// or all that the model has; `kv_b_proj` of `mla` can have none.
         targets: Vec<At<LoraTarget>> => optional;
     }
 }

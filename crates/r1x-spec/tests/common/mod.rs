@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{DataPlan, InitialWeights, ModelPlan, SourcePlan};
+use r1x_core::plan::{DataPlan, InitialWeights, LoraPlan, ModelPlan, SourcePlan};
 use r1x_core::testing::tiny_model;
 use r1x_core::{Capability, Markup};
 use r1x_spec::{
@@ -52,6 +52,7 @@ impl World {
         for folder in ["models/tiny", "models/endless", "models/broken", "../models/smollm2"] {
             world.add(&format!("experiments/{folder}/tokenizer.json"), "... <end> ...");
         }
+        world.add("experiments/../models/smollm2-lora/adapter_config.json", "24");
         world.add("experiments/models/broken/chat", "<begin>\nadds\nbroken");
         world
     }
@@ -137,6 +138,16 @@ impl Inputs for World {
             tokenizer: self.files.contains_key(&tokenizer).then_some(tokenizer),
             eos: String::from_utf8_lossy(eos).split_whitespace().map(str::to_owned).collect(),
         })
+    }
+
+    /// Adapters are a folder with a configuration; its text is their rank.
+    fn adapters(&self, folder: &Path, _: &ModelPlan) -> Result<LoraPlan, Refusal> {
+        let config = folder.join("adapter_config.json");
+        let missing = || Refusal::new(format!("{} is not there", config.display()), "look again");
+        let rank = String::from_utf8_lossy(self.files.get(&config).ok_or_else(missing)?).parse();
+        let (folder, sha256) = (folder.display().to_string(), "0".repeat(64));
+        let initial = InitialWeights::Published { folder, sha256 };
+        Ok(LoraPlan { initial, ..LoraPlan::everywhere(rank.unwrap_or(1)) })
     }
 
     /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.

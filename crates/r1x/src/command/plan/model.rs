@@ -1,6 +1,6 @@
 //! What `r1x plan` says of a model: what it consists of, what it takes, and how many devices hold it.
 
-use r1x_core::plan::{ModelPlan, Precision};
+use r1x_core::plan::{LoraPlan, ModelPlan, Precision};
 use r1x_spec::{Devices, ModelCost, Parameters, ResolvedShape, parameters};
 
 use super::settings;
@@ -56,7 +56,11 @@ pub(super) fn fields(
                 table::count(model.vocabulary_size as u64),
             ),
         )
-        .add("layers", format!("{} of width {}", model.layers, model.hidden_size))
+        .add("layers", format!("{} of width {}", model.layers, model.hidden_size));
+    if let Some(lora) = &model.lora {
+        fields.add("adapters", adapters(lora, parameters.adapters));
+    }
+    fields
         .add("attention", attention(&model.attention))
         .add("feed-forward", feed_forward(&model.feed_forward))
         .add("positions", format!("{}, up to {context} tokens", positions(model)));
@@ -76,6 +80,18 @@ pub(super) fn fields(
         );
     }
     fields
+}
+
+/// What is trained in place of the weights.
+fn adapters(lora: &LoraPlan, count: u64) -> String {
+    let targets: Vec<&str> = lora.targets.iter().map(|target| target.name()).collect();
+    format!(
+        "{} trained in place of the others: rank {}, factor {} ({})",
+        table::count(count),
+        lora.rank,
+        lora.factor(),
+        targets.join(", ")
+    )
 }
 
 /// Bytes and operations.
