@@ -6,6 +6,7 @@ mod blocks;
 pub mod checkpoint;
 pub mod device_selftest;
 pub mod error;
+pub mod export;
 pub mod family;
 mod generate;
 mod initial;

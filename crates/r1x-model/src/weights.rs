@@ -229,6 +229,11 @@ impl<E: Operand<Real = f32>> Weights<E> {
         weights
     }
 
+    /// What is trained, and the selection biases.
+    pub(crate) fn numbers(&self) -> Numbers {
+        Numbers { values: self.trained().to_vec(), biases: self.biases.clone() }
+    }
+
     /// The weights with other trained numbers and selection biases.
     pub(crate) fn with(&self, layout: &Layout, numbers: &Numbers) -> Self {
         let mut weights = self.clone();

@@ -43,13 +43,13 @@ pub struct TensorShape {
 pub struct Parameters {
     /// Parameters of the model itself, without biases that load balancing changes.
     pub total: u64,
-    /// Those of them that one token goes through.
+    /// Parameters of the model itself that one token goes through.
     pub active: u64,
     /// Numbers that no optimizer changes: the selection biases of experts.
     pub untrained: u64,
     /// Parameters of adapters, which are trained in place of the others where there are any.
     pub adapters: u64,
-    /// Those of them that one token goes through.
+    /// Parameters of adapters that one token goes through.
     pub active_adapters: u64,
     /// What they are made of.
     pub tensors: Vec<TensorShape>,

@@ -7,14 +7,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use r1x_ops::Operand;
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::MOST_FROZEN;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 use crate::update::first_not_finite;
-use crate::weights::Weights;
 
 /// Most bytes of the names and places of tensors before their numbers.
 const HEADER_BYTES: u64 = 64 << 20;
@@ -52,11 +50,6 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// What is trained of some weights, and their selection biases.
-    pub(crate) fn of<E: Operand<Real = f32>>(weights: &Weights<E>) -> Self {
-        Self { values: weights.trained().to_vec(), biases: weights.biases().to_vec() }
-    }
-
     pub(crate) fn lend(&self) -> Lent<'_> {
         Lent { values: &self.values, biases: &self.biases }
     }

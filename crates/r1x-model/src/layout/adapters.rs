@@ -20,7 +20,8 @@ pub(super) fn attach(layout: &mut Layout, list: &ParameterList, factor: f64) {
     let start = layout.base.range.end.next_multiple_of(LINE);
     let panels = Panels { factors: Vec::new(), len: layout.panels() };
     let mut places = Places { parameters: Vec::new(), places: Vec::new(), panels, len: start };
-    let mut parts = vec![start..start];
+    let mut parts = Vec::with_capacity(layout.layers.len() + 2);
+    parts.push(start..start);
     let base = &layout.base.parameters;
     for layer in &mut layout.layers {
         let first = places.len;

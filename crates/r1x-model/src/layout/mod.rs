@@ -245,6 +245,7 @@ impl Region {
 }
 
 /// The query side of latent attention.
+#[expect(clippy::large_enum_variant, reason = "there is one for each layer, and none is moved")]
 #[derive(Clone, Copy, Debug)]
 pub enum LatentQuery {
     /// One projection.
@@ -270,6 +271,7 @@ pub struct LatentHead {
 }
 
 /// Parameters of one attention.
+#[expect(clippy::large_enum_variant, reason = "there is one for each layer, and none is moved")]
 #[derive(Clone, Debug)]
 pub enum Attention {
     /// Grouped-query attention.

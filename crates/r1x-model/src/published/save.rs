@@ -13,10 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::family::{FAMILIES, Family};
 use super::texts::{GENERATION, Texts, pretty};
-use super::{CONFIG, Published, adapter};
-use crate::checkpoint::{self, Expected, Numbers};
+use super::{CONFIG, Published};
+use crate::checkpoint::Numbers;
 use crate::error::ModelError;
-use crate::initial::First;
 use crate::layout::{Layout, Parameter};
 use crate::update::not_finite_in;
 
@@ -72,103 +71,6 @@ pub fn import(from: &Published, to: &Path, dtype: Option<SaveDtype>) -> Result<S
             }
         },
     )
-}
-
-/// A checkpoint of r1x, and the model that it is of.
-#[derive(Clone, Copy, Debug)]
-pub struct Checkpoint<'a> {
-    /// Its folder.
-    pub folder: &'a Path,
-    /// What is known of it.
-    pub expected: Expected<'a>,
-    /// The model.
-    pub plan: &'a ModelPlan,
-    /// The seed of the run, from which weights are drawn that are not in the checkpoint.
-    pub seed: u64,
-}
-
-impl Checkpoint<'_> {
-    /// The numbers of the model itself, in f32. Adapters are merged into it: a projection W becomes W + s · B · A.
-    fn merged(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        let trained = checkpoint::load_weights(self.folder, layout, &self.expected)?;
-        if layout.adapters.is_none() {
-            return Ok(trained);
-        }
-        let mut weights = First::of(self.plan, self.seed).weights::<f32>(layout)?;
-        weights.set(layout, &trained);
-        let mut values = vec![0.0; layout.base.len()];
-        for parameter in &layout.base.parameters {
-            values[layout.base.place(parameter)].copy_from_slice(weights.parameter(parameter));
-        }
-        for places in &layout.adapter_places {
-            let [down, up] = [places.down, places.up].map(|block| weights.block(block));
-            let start = places.beside.offset - layout.base.range.start;
-            let beside = &mut values[start..start + places.beside.len()];
-            merge(beside, places.beside.columns, (down, up), places.factor);
-        }
-        Ok(Numbers { values, biases: trained.biases })
-    }
-}
-
-/// W `[out, in]` += s · B `[out, rank]` · A `[rank, in]`, each number summed in f64 and rounded once.
-fn merge(beside: &mut [f32], columns: usize, (down, up): (&[f32], &[f32]), factor: f64) {
-    let rank = down.len() / columns;
-    let mut sums = vec![0.0_f64; columns];
-    for (row, up) in beside.chunks_mut(columns).zip(up.chunks(rank)) {
-        sums.fill(0.0);
-        for (down, up) in down.chunks(columns).zip(up) {
-            for (sum, down) in sums.iter_mut().zip(down) {
-                *sum += f64::from(*up) * f64::from(*down);
-            }
-        }
-        for (value, sum) in row.iter_mut().zip(&sums) {
-            *value = (f64::from(*value) + factor * sum) as f32;
-        }
-    }
-}
-
-/// Writes the weights of a checkpoint of r1x as a published model, into a folder that was not there. The family is the
-/// first that can say the plan. Adapters are merged into the model.
-///
-/// # Errors
-/// When the checkpoint is not what is expected, no family can say the plan, a number is none in `dtype`, or the folder is
-/// there already or cannot be written.
-pub fn export_checkpoint(
-    checkpoint: &Checkpoint<'_>,
-    to: &Path,
-    dtype: SaveDtype,
-) -> Result<Saved, ModelError> {
-    let plan = checkpoint.plan;
-    let family = family_of(plan)?;
-    let texts = Texts::of_plan(&plan.tokenizer)?;
-    let layout = Layout::new(plan);
-    let numbers = checkpoint.merged(&layout)?;
-    export(&layout, &numbers, &Target { plan, family, texts: &texts, to }, dtype)
-}
-
-/// Writes the adapters of a checkpoint of r1x as PEFT does, into a folder that was not there.
-///
-/// # Errors
-/// When the model of the checkpoint has no adapters, and as those of [`export_checkpoint`].
-pub fn export_adapters(
-    checkpoint: &Checkpoint<'_>,
-    to: &Path,
-    dtype: SaveDtype,
-) -> Result<Saved, ModelError> {
-    let Some(lora) = &checkpoint.plan.lora else {
-        let path = checkpoint.folder.display().to_string();
-        let reason = "the model of its run has no adapters: leave `--adapters` out".to_owned();
-        return Err(ModelError::Checkpoint { path, reason });
-    };
-    let family = family_of(checkpoint.plan)?;
-    let layout = Layout::new(checkpoint.plan);
-    let numbers = checkpoint::load_weights(checkpoint.folder, &layout, &checkpoint.expected)?;
-    let base = match &checkpoint.plan.initial {
-        InitialWeights::Published { folder, .. } => Some(folder.as_str()),
-        InitialWeights::Random => None,
-    };
-    let target = adapter::Target { plan: lora, family, base, to };
-    Ok(Saved { family, files: adapter::save(&layout, &numbers.values, &target, dtype)? })
 }
 
 /// Writes numbers in layout order as a published model.

@@ -14,10 +14,11 @@ use r1x_weights::SaveDtype;
 use serde_json::Value;
 
 use super::family::FAMILIES;
-use super::save::{Checkpoint, Target, export, export_checkpoint, family_of, import};
+use super::save::{Target, export, family_of, import};
 use super::texts::Texts;
 use super::*;
 use crate::checkpoint::Expected;
+use crate::export::{self as exporting, Checkpoint};
 use crate::policy::DecoderPolicy;
 
 fn folders() -> Vec<(String, PathBuf)> {
@@ -244,7 +245,7 @@ fn a_checkpoint_becomes_a_published_model() {
     let to = scratch.path().join("published");
     let dtype = SaveDtype::F32;
     let of = Checkpoint { folder: &checkpoint, expected: Expected::ANYTHING, plan: &plan, seed: 3 };
-    let saved = export_checkpoint(&of, &to, dtype).unwrap();
+    let saved = exporting::model(&of, &to, dtype).unwrap();
     assert_eq!(saved.family.model_type, "llama");
     let published = Published::open(&to).unwrap();
     let numbers = published.numbers(&Layout::new(&plan)).unwrap();

@@ -121,7 +121,7 @@ impl TensorPolicy {
         let layout = self.model.layout();
         let weights = Weights::<f32>::of_model(layout, &published.numbers(layout)?);
         self.model.set_base(&weights, &self.device)?;
-        self.set_weights(&Numbers::of(&weights))
+        self.set_weights(&weights.numbers())
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
@@ -498,7 +498,7 @@ impl Learner for TensorPolicy {
         match weights {
             EarlierWeights::Initial => {
                 let weights = self.first.weights::<f32>(self.model.layout())?;
-                self.set_weights(&Numbers::of(&weights))?;
+                self.set_weights(&weights.numbers())?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());

@@ -17,8 +17,8 @@ use super::properties::{
     Weighted, batch, kernels, optimizer, policy, requests, sampling, stream, train,
 };
 use super::{ANY, gqa, plan, shapes, with_adapters};
+use crate::export::{self, Checkpoint};
 use crate::layout::Layout;
-use crate::published::save::{Checkpoint, export_adapters, export_checkpoint};
 use crate::published::{Published, adapter};
 use crate::{DecoderPolicy, TensorPolicy};
 
@@ -141,7 +141,7 @@ fn merged_adapters_are_a_published_model_of_equal_logprobs() {
     let saved = folder.path().join("saved");
     let of = Checkpoint { folder: &saved, expected: ANY, plan: &plan, seed: 4 };
     let to = folder.path().join("merged");
-    export_checkpoint(&of, &to, SaveDtype::F32).unwrap();
+    export::model(&of, &to, SaveDtype::F32).unwrap();
     let bare = ModelPlan { lora: None, ..plan.clone() };
     let (mut merged, _other) = kernels(&bare, 1);
     merged.load_published(&Published::open(&to).unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn adapters_that_are_written_are_read_again_to_the_bit() {
     let saved = folder.path().join("saved");
     let of = Checkpoint { folder: &saved, expected: ANY, plan: &plan, seed: 4 };
     let to = folder.path().join("adapters");
-    export_adapters(&of, &to, SaveDtype::F32).unwrap();
+    export::adapters(&of, &to, SaveDtype::F32).unwrap();
     let bare = ModelPlan { lora: None, ..plan.clone() };
     let lora = adapter::open(&to, &bare).unwrap();
     let InitialWeights::Published { folder: named, .. } = &lora.initial else { panic!("random") };
@@ -208,7 +208,7 @@ fn a_model_without_adapters_has_none_to_write() {
     policy.save("saved", &Cursor::default()).unwrap();
     let saved = folder.path().join("saved");
     let of = Checkpoint { folder: &saved, expected: ANY, plan: &plan, seed: 4 };
-    let error = export_adapters(&of, &folder.path().join("to"), SaveDtype::F32).unwrap_err();
+    let error = export::adapters(&of, &folder.path().join("to"), SaveDtype::F32).unwrap_err();
     assert!(error.to_string().contains("has no adapters"), "{error}");
     assert!(!folder.path().join("to").exists());
 }

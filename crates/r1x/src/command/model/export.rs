@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::PortError;
 use r1x_core::plan::{InitialWeights, ModelPlan};
-use r1x_model::Expected;
-use r1x_model::published::{Published, SaveDtype, save};
+use r1x_model::published::{Published, SaveDtype};
+use r1x_model::{Expected, export};
 
 use super::tell;
 use crate::args::Global;
@@ -49,15 +49,15 @@ pub fn export(
     let beside = beside(checkpoint);
     let store = stores::reading(global.store().or(beside.as_deref()))?;
     let plan = plans::plan_of(&store, uid)?;
-    let checkpoint = &save::Checkpoint {
+    let checkpoint = &export::Checkpoint {
         folder: checkpoint,
         expected: Expected::of_run(uid),
         plan: &with_whole_context(plan.model),
         seed: plan.seed,
     };
     let saved = match what {
-        What::Model => save::export_checkpoint(checkpoint, to, dtype),
-        What::Adapters => save::export_adapters(checkpoint, to, dtype),
+        What::Model => export::model(checkpoint, to, dtype),
+        What::Adapters => export::adapters(checkpoint, to, dtype),
     };
     let saved = saved.map_err(PortError::from)?;
     tell(to, &saved);
