@@ -66,6 +66,7 @@ pub fn tiny_model() -> ModelPlan {
         init_std: 0.02,
         precision: Precision::F32,
         recompute_activations: false,
+        mtp: None,
     }
 }
 

@@ -112,6 +112,7 @@ fn dense() -> ModelPlan {
         init_std: 0.1,
         precision: Precision::F32,
         recompute_activations: false,
+        mtp: None,
     }
 }
 

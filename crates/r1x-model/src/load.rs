@@ -62,6 +62,7 @@ impl Shape {
             init_std: 0.02,
             precision,
             recompute_activations: false,
+            mtp: None,
         };
         match self {
             Self::Wide => wide,

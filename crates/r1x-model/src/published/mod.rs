@@ -175,6 +175,7 @@ impl Published {
             init_std: self.init_std,
             precision,
             recompute_activations: false,
+            mtp: None,
         }
     }
 
