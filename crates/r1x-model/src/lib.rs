@@ -12,6 +12,7 @@ mod initial;
 pub mod layout;
 pub mod load;
 pub mod model;
+mod mtp;
 pub mod policy;
 pub mod published;
 pub mod sample;

@@ -26,12 +26,12 @@ impl Optimizer {
         Self { first: vec![0.0; layout.len], second: vec![0.0; layout.len], updates: 0 }
     }
 
-    /// One step of AdamW for a gradient whose global L2 norm is `norm`. Parts of the parameters go to `threads` threads;
+    /// One step of AdamW of some parameters, in the order of the layout, for a gradient whose global L2 norm is `norm`. Parts of the parameters go to `threads` threads;
     /// every number is changed by itself, so results cannot tell how many there were. Returns the position of the
     /// first parameter of the layout that is not finite after the step.
     pub fn step(
         &mut self,
-        layout: &Layout,
+        parameters: &[Parameter],
         plan: &OptimizerPlan,
         lr: f64,
         norm: f64,
@@ -43,7 +43,7 @@ impl Optimizer {
         let (mut values, mut first, mut second) =
             (values, &mut self.first[..], &mut self.second[..]);
         let (mut jobs, mut done) = (Vec::new(), 0);
-        for (index, parameter) in layout.parameters.iter().enumerate() {
+        for (index, parameter) in parameters.iter().enumerate() {
             let (start, end) = (parameter.offset, parameter.offset + parameter.len());
             let step = AdamW { weight_decay: decay(plan, parameter), ..numbers };
             for from in (start..end).step_by(PART) {

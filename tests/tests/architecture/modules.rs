@@ -23,7 +23,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-files", "folder"),
     (
         "r1x-model",
-        "load model device_selftest tensor policy initial published tokenizer generate sample family \
+        "load model device_selftest tensor policy initial published tokenizer generate sample mtp family \
          weights checkpoint update layout error blocks",
     ),
     (

@@ -89,10 +89,8 @@ impl Rows {
                     last.range.end = layer + 1;
                 }
                 _ => {
-                    layers.push(Layers {
-                        range: layer..layer + 1,
-                        modules: self.layer(plan, layer),
-                    });
+                    layers
+                        .push(Layers { range: layer..layer + 1, modules: self.layer(plan, layer) });
                 }
             }
         }

@@ -3,9 +3,7 @@
 //! Must not compute with the formulas it checks.
 
 use super::*;
-use crate::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan, MtpPlan,
-};
+use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan, MtpPlan};
 use crate::testing;
 
 const VOCABULARY: usize = 13;
@@ -189,10 +187,8 @@ fn experts_after_a_dense_layer() {
 fn modules_of_multi_token_prediction_lie_behind_the_model() {
     let mtp = Some(MtpPlan { depth: 2, weight: 0.3 });
     let plain = ModelPlan { layers: 1, ..plan(mla(None), moe(1, 0), false) };
-    let (without, with) = (
-        ParameterList::new(&plain),
-        ParameterList::new(&ModelPlan { mtp, ..plain.clone() }),
-    );
+    let (without, with) =
+        (ParameterList::new(&plain), ParameterList::new(&ModelPlan { mtp, ..plain.clone() }));
     let (before, all) = (named(&without), named(&with));
     assert_eq!(all[..before.len()], before);
     let added: Vec<(&str, &[usize])> =

@@ -300,11 +300,29 @@ pub struct Layer {
     pub feed_forward: FeedForward,
 }
 
+/// Parameters of one module of multi-token prediction.
+#[derive(Clone, Debug)]
+pub struct MtpModule {
+    /// Gain of the norm of a token's embedding.
+    pub embedding_norm: Vector,
+    /// Gain of the norm of what is handed over to the module.
+    pub hidden_norm: Vector,
+    /// From those two side by side, the embedding first, to the residual stream, `[hidden, 2 · hidden]`.
+    pub projection: Matrix,
+    /// The layer.
+    pub layer: Layer,
+    /// Gain of the norm before the output head.
+    pub norm: Vector,
+}
+
 /// The whole model.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// Every parameter in order of offset.
     pub parameters: Vec<Parameter>,
+    /// How many of the parameters are those of the model without its modules of multi-token prediction, which are behind
+    /// them.
+    pub without_mtp: usize,
     /// Every matrix in order of its packed forms.
     pub matrices: Vec<Matrix>,
     /// Every exact matrix, in the order of its packed forms.
@@ -315,7 +333,7 @@ pub struct Layout {
     pub panels: usize,
     /// Elements of the packed forms that are reals.
     pub exact_panels: usize,
-    /// What a gradient is made of, one after the other: before the layers, every layer, behind them.
+    /// What a gradient is made of, one after the other: before the layers, every layer, and all that is behind them.
     pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
@@ -327,10 +345,12 @@ pub struct Layout {
     pub final_norm: Vector,
     /// Output head `[vocabulary, hidden]`; the embedding itself when tied.
     pub head: Matrix,
+    /// The modules of multi-token prediction, in their order.
+    pub mtp: Vec<MtpModule>,
     /// The selection biases of the layers with experts, name and number of experts; none where nothing but affinities
     /// selects.
     pub biases: Vec<(String, usize)>,
-    /// How many experts each layer with experts has.
+    /// How many experts each layer with experts has, the layers of multi-token prediction last.
     pub experts: Vec<usize>,
 }
 
