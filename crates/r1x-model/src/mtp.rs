@@ -69,6 +69,11 @@ impl Mtp {
         credit
     }
 
+    /// The mean of the modules' losses from their sum; a module that was not computed has none to add.
+    pub fn mean(&self, sum: f64) -> f64 {
+        sum / self.depth as f64
+    }
+
     /// Adds the mean loss of a micro-batch to those of the update.
     pub fn add(&mut self, loss: Option<f64>) {
         if let Some(loss) = loss {

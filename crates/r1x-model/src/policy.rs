@@ -277,7 +277,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
             silent &= credit.gradients.iter().all(|g| *g == 0.0);
             decoder.mtp_credit(module, credit.gradients.into_iter(), &mut self.work);
         }
-        (sum / said.len().max(1) as f64, silent)
+        (mtp.mean(sum), silent)
     }
 }
 

@@ -108,11 +108,6 @@ fn gather<'a, R: Real>(
     to
 }
 
-/// Rows of two halves from the second half of the first row on; nothing where there are no rows.
-fn second_half<R>(rows: &[R], width: usize) -> &[R] {
-    &rows[rows.len().min(width)..]
-}
-
 impl<E: Operand> Decoder<E> {
     /// The norm behind the layers that lie before a module, and before the head that reads them.
     fn norm_before(&self, module: usize) -> Vector {
@@ -123,7 +118,8 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// The pass of every module over the sequences whose pass through the layers is in the workspace, and the log-probs
-    /// that each gives to its targets: those of [`Ahead::predicted`], sequence after sequence.
+    /// that each gives to its targets: those of [`Ahead::predicted`], sequence after sequence. The first module that no
+    /// sequence is long enough for ends the list.
     pub fn mtp_forward<'a>(
         &self,
         weights: &Weights<E>,
@@ -134,20 +130,23 @@ impl<E: Operand> Decoder<E> {
     ) -> Vec<Vec<TokenLogprob<E::Real>>> {
         let mut passes = std::mem::take(&mut work.mtp);
         passes.modules.resize_with(self.layout.mtp.len(), Pass::default);
-        passes.computed = passes.modules.len();
-        let mut said = Vec::with_capacity(passes.computed);
+        let mut said = Vec::with_capacity(passes.modules.len());
         for (index, module) in self.layout.mtp.iter().enumerate() {
             let (before, pass) = passes.modules.split_at_mut(index);
             let (pass, before) = (&mut pass[0], before.last());
             let (x, rows) =
                 before.map_or((&work.x, packed), |one| (&one.work.x, &one.ahead.packed));
             pass.ahead = Ahead::new(sequences.clone(), index + 1, rows);
+            if pass.ahead.packed.tokens.is_empty() {
+                break;
+            }
             self.module_forward(module, (x, self.norm_before(index)), weights, pass);
             work.loads.extend(pass.work.layers[0].loads(&module.layer, &pass.ahead.packed));
             let Packed { predicting, targets, .. } = &pass.ahead.packed;
             let (rows, norm) = ((&predicting[..], &targets[..]), module.norm);
             said.push(self.logprobs_after(norm, weights, rows, temperature, &mut pass.work));
         }
+        passes.computed = said.len();
         work.mtp = passes;
         said
     }
@@ -172,8 +171,7 @@ impl<E: Operand> Decoder<E> {
         let joined = reserve(joined, rows * 2 * hidden);
         let [left, right] = [module.embedding_norm, module.hidden_norm];
         rms_norm((embedded, hidden), weights.vector(left), eps, (&mut *joined, 2 * hidden), rows);
-        let half = joined.len().min(hidden);
-        let half = (&mut joined[half..], 2 * hidden);
+        let half = (&mut joined[hidden..], 2 * hidden);
         rms_norm((normed, hidden), weights.vector(right), eps, half, rows);
         let from = Strided { data: &*joined, stride: 2 * hidden };
         work.layers.resize_with(1, LayerStash::default);
@@ -277,7 +275,7 @@ impl<E: Operand> Decoder<E> {
                 let write = Write::Overwrite;
                 rms_norm_backward((x, hidden), gains, eps, dy, (dx, hidden), d_gain, rows, write);
             };
-        backward(module.hidden_norm, handed_normed, (second_half(joined, hidden), wide), d_half);
+        backward(module.hidden_norm, handed_normed, (&joined[hidden..], wide), d_half);
         backward(norm, handed, (&*d_half, hidden), d_handed);
         backward(module.embedding_norm, embedded, (joined, wide), d_half);
         for (from, row) in d_handed.chunks(hidden).zip(&ahead.origins) {

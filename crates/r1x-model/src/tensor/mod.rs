@@ -258,7 +258,7 @@ impl TensorPolicy {
             sum += credit.loss;
             further.push((pass, credit.gradients));
         }
-        Ok((further, Some(sum / self.model.layout().mtp.len() as f64)))
+        Ok((further, Some(self.mtp.mean(sum))))
     }
 
     /// Adds the gradients of a scalar. A parameter without one is an error, unless it belongs to an expert that

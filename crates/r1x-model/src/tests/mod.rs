@@ -8,6 +8,7 @@ mod finite;
 mod golden;
 mod gradient;
 mod layout;
+mod mtp;
 mod padding;
 mod properties;
 mod tensor;
