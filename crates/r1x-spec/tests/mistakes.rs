@@ -147,6 +147,10 @@ const CASES: &[Case] = &[
         &[(MODEL, "  from: models/tiny\n  context_length: 1024\n")],
     ),
     edit("published model without a tokenizer", &[(MODEL, "  from: models/wordless\n")]),
+    edit(
+        "published model that predicts fewer tokens",
+        &[(MODEL, "  from: models/tiny\n  mtp: {depth: 2}\n")],
+    ),
     edit("published model that does not end", &[(MODEL, "  from: models/endless\n")]),
     edit(
         "published model with another shape",

@@ -58,6 +58,23 @@ record! {
         /// Whether activations are computed again in the backward pass instead of being kept. It takes less memory
         /// and more time, and gives the same results.
         recompute_activations: bool => default(false);
+        /// Multi-token prediction: modules behind the layers that learn to predict tokens further on. Supervised stages
+        /// train them together with the model; what is sampled and scored does not depend on them. Left out, there are
+        /// none, and those of `from` are not read.
+        mtp: MtpSpec => optional;
+    }
+}
+
+record! {
+    /// Multi-token prediction (DeepSeek-V3, 2024, arXiv 2412.19437, section 2.2).
+    pub struct MtpSpec {
+        /// The number of modules. Each is a layer, with experts where the model has them, and predicts one token further
+        /// than the module before it, the first one the token behind the next. Beside `from` there are at most as many
+        /// as its weights have.
+        depth: usize => default(1), Range::from(1.0).to(16.0);
+        /// The factor of the mean of their losses, which is added to the loss of a supervised stage. DeepSeek-V3 had 0.3,
+        /// and 0.1 towards the end of its pre-training. 0 turns their training off.
+        weight: f64 => default(0.1), FACTOR;
     }
 }
 
