@@ -2,6 +2,7 @@
 //!
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
+mod balance;
 mod blocks;
 pub mod checkpoint;
 pub mod device_selftest;

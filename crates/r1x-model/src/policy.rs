@@ -413,7 +413,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
             let first = first_not_finite(layout, &self.gradient, &[]);
             facts.not_finite = first.map(|first| told("gradient of", first));
         }
-        facts.metrics = crate::update::load_metrics(&self.loads);
+        facts.metrics = crate::balance::metrics(layout, &self.loads);
         facts.metrics.extend(self.mtp.take());
         self.gradient.fill(0.0);
         for load in self.loads.iter_mut().flatten() {

@@ -154,24 +154,6 @@ pub fn balance(biases: &mut [Vec<f32>], loads: &[Vec<u64>], speed: f32) {
     }
 }
 
-/// Largest and smallest expert load over the mean, the worst layer of each.
-pub fn load_metrics(loads: &[Vec<u64>]) -> Vec<(String, f64)> {
-    let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
-    for loads in loads {
-        let mean = loads.iter().sum::<u64>() as f64 / loads.len() as f64;
-        if mean > 0.0 {
-            for load in loads {
-                largest = largest.max(*load as f64 / mean);
-                smallest = smallest.min(*load as f64 / mean);
-            }
-        }
-    }
-    if largest < smallest {
-        return Vec::new();
-    }
-    vec![("moe.load_max".to_owned(), largest), ("moe.load_min".to_owned(), smallest)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,8 +165,6 @@ mod tests {
         assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
         balance(&mut biases, &[vec![3, 3, 3]], 0.25);
         assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
-        assert_eq!(load_metrics(&[vec![10, 1, 4]])[0].1, 2.0);
-        assert!(load_metrics(&[vec![0, 0]]).is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ const ORDERS: [(&str, &str); 7] = [
     (
         "r1x-model",
         "load model device_selftest tensor policy initial published tokenizer generate sample mtp family \
-         weights checkpoint update layout error blocks",
+         weights checkpoint update balance layout error blocks",
     ),
     (
         "r1x-reward",

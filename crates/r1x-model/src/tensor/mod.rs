@@ -22,6 +22,7 @@ use r1x_core::{
 };
 
 use self::optimizer::Moments;
+use crate::balance::metrics;
 use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, MtpPass, Pass, variables};
@@ -32,7 +33,7 @@ use crate::layout::{FeedForward, Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
-use crate::update::{balance, first_not_finite, load_metrics};
+use crate::update::{balance, first_not_finite};
 
 /// A decoder that can sample, score and learn on a device.
 #[derive(Debug)]
@@ -521,7 +522,7 @@ impl Learner for TensorPolicy {
             let first = first_not_finite(self.model.layout(), &gradient, &[]);
             not_finite = first.map(|(name, value)| (format!("gradient of `{name}`"), value));
         }
-        let mut metrics = load_metrics(&self.loads);
+        let mut metrics = metrics(self.model.layout(), &self.loads);
         metrics.extend(self.mtp.take());
         let facts = UpdateFacts {
             grad_norm: norm,

@@ -279,9 +279,11 @@ record! {
         scoring: Scoring => default(Scoring::Sigmoid);
         /// Whether a bias steers which experts are chosen, without weighing what they say.
         selection_bias: bool => default(true);
-        /// The number of equal groups that the routed experts are split into. It divides `routed_experts`.
+        /// The number of equal groups that the routed experts are split into, one for each node in node-limited routing.
+        /// It divides `routed_experts`.
         groups: usize => default(1), PARTS;
-        /// The number of groups that a token may choose its experts from.
+        /// The number of groups that a token may choose its experts from: how many nodes it may reach in node-limited
+        /// routing.
         groups_per_token: usize => default(1), PARTS;
         /// What decides between groups.
         group_score: GroupScore => default(GroupScore::TopTwo);
