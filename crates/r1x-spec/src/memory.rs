@@ -160,6 +160,11 @@ impl Widths {
             .saturating_add(self.row)
     }
 
+    /// Bytes that are kept of a token beside those, where modules of multi-token prediction are trained.
+    pub(crate) fn module_bytes(&self) -> u64 {
+        self.further.0
+    }
+
     fn new(model: &ModelPlan) -> Self {
         let size = |count: usize| count as u64;
         let (e, hidden) = (factor(model), size(model.hidden_size));
