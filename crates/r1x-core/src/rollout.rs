@@ -275,6 +275,22 @@ impl TrainingSequence {
             ..Self::default()
         }
     }
+
+    /// The sequence with its first targets as a part of the prompt: only those from `first` on are predicted. `first` is
+    /// at most the number of targets.
+    pub fn from_target(&self, first: usize) -> Self {
+        fn rest<T: Clone>(of_targets: &[T], first: usize) -> Vec<T> {
+            of_targets.get(first..).unwrap_or_default().to_vec()
+        }
+        Self {
+            tokens: self.tokens.clone(),
+            prompt_len: self.prompt_len + first,
+            mask: rest(&self.mask, first),
+            advantages: rest(&self.advantages, first),
+            sampled_logprobs: rest(&self.sampled_logprobs, first),
+            reference_logprobs: rest(&self.reference_logprobs, first),
+        }
+    }
 }
 
 impl AsRef<TrainingSequence> for TrainingSequence {

@@ -67,6 +67,7 @@ pub fn tiny_model() -> ModelPlan {
         precision: Precision::F32,
         recompute_activations: false,
         lora: None,
+        mtp: None,
     }
 }
 

@@ -113,6 +113,7 @@ fn dense() -> ModelPlan {
         precision: Precision::F32,
         recompute_activations: false,
         lora: None,
+        mtp: None,
     }
 }
 

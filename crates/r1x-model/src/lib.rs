@@ -2,6 +2,7 @@
 //!
 //! Implements the `Policy` port. Must not know rewards, stages, stores or the command line.
 
+mod balance;
 mod blocks;
 pub mod checkpoint;
 pub mod device_selftest;
@@ -13,6 +14,7 @@ mod initial;
 pub mod layout;
 pub mod load;
 pub mod model;
+mod mtp;
 pub mod policy;
 pub mod published;
 pub mod sample;

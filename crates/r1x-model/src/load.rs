@@ -63,6 +63,7 @@ impl Shape {
             precision,
             recompute_activations: false,
             lora: None,
+            mtp: None,
         };
         match self {
             Self::Wide => wide,

@@ -27,6 +27,7 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::First;
+use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, bias_speed, first_not_finite};
@@ -47,6 +48,7 @@ pub struct DecoderPolicy<E: Operand = f32> {
     gradient: Vec<f32>,
     loads: Vec<Vec<u64>>,
     bias_speed: f32,
+    mtp: Mtp,
     workers: Vec<Worker<E>>,
 }
 
@@ -57,6 +59,8 @@ struct Worker<E: Operand> {
     totals: LossTotals,
     logprobs: Vec<Vec<f32>>,
     loads: Vec<Vec<u64>>,
+    /// The mean of the losses of multi-token prediction; `None` where it was not computed.
+    mtp_loss: Option<f64>,
 }
 
 impl<E: Operand<Real = f32>> DecoderPolicy<E> {
@@ -87,6 +91,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             home: Home::at(folder),
             first,
             bias_speed: bias_speed(plan),
+            mtp: Mtp::new(plan),
         })
     }
 
@@ -213,12 +218,11 @@ impl<E: Operand<Real = f32>> Worker<E> {
         weights: &Weights<E>,
         sequences: &[Arc<TrainingSequence>],
         batch: &TrainingBatch,
-        loss: &dyn Loss,
+        (loss, mtp): (&dyn Loss, &Mtp),
         deliver: impl FnMut(usize, &[f32]),
     ) {
         let packed = pack(sequences, batch.share_prompts);
         self.score(decoder, weights, &packed, sequences, batch.temperature);
-        self.loads = decoder.loads(&self.work).to_vec();
         self.totals = LossTotals::default();
         let mut gradients = Vec::with_capacity(packed.targets.len());
         for (sequence, logprobs) in sequences.iter().zip(&self.logprobs) {
@@ -226,8 +230,16 @@ impl<E: Operand<Real = f32>> Worker<E> {
             self.totals.add(&output.totals);
             gradients.extend(output.gradient);
         }
+        let mut silent = gradients.iter().all(|g| *g == 0.0);
+        self.mtp_loss = mtp.loss(loss).map(|further| {
+            let (mean, is_silent) =
+                self.look_ahead(decoder, weights, &packed, (sequences, batch), (further, mtp));
+            silent &= is_silent;
+            mean
+        });
+        self.totals.loss += mtp.weight * self.mtp_loss.unwrap_or(0.0);
+        self.loads = decoder.loads(&self.work).to_vec();
         // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
-        let silent = gradients.iter().all(|g| *g == 0.0);
         if packed.tokens.is_empty() || silent && !decoder.layout.has_balance_loss() {
             return;
         }
@@ -235,6 +247,30 @@ impl<E: Operand<Real = f32>> Worker<E> {
         let temperature = f64::from(batch.temperature);
         self.totals.loss +=
             decoder.backward(weights, &packed, &gradients, temperature, share, deliver, work);
+    }
+
+    /// The modules of multi-token prediction over the sequences of the last pass: the mean of their losses, and whether
+    /// none of them has a gradient.
+    fn look_ahead(
+        &mut self,
+        decoder: &Decoder<E>,
+        weights: &Weights<E>,
+        packed: &Packed,
+        (sequences, batch): (&[Arc<TrainingSequence>], &TrainingBatch),
+        (loss, mtp): (&dyn Loss, &Mtp),
+    ) -> (f64, bool) {
+        let tokens = sequences.iter().map(|one| (&one.tokens[..], one.prompt_len));
+        let (temperature, work) = (f64::from(batch.temperature), &mut self.work);
+        let said = decoder.mtp_forward(weights, tokens, packed, temperature, work);
+        let (mut sum, mut silent) = (0.0, true);
+        for (module, said) in said.iter().enumerate() {
+            let said: Vec<f32> = said.iter().map(|said| said.logprob).collect();
+            let credit = mtp.credit(loss, sequences, module, &said);
+            sum += credit.loss;
+            silent &= credit.gradients.iter().all(|g| *g == 0.0);
+            decoder.mtp_credit(module, credit.gradients.into_iter(), &mut self.work);
+        }
+        (mtp.mean(sum), silent)
     }
 }
 
@@ -313,10 +349,12 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
         let (decoder, weights) = (&self.decoder, &self.weights);
         let batches: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
         let mut totals = LossTotals::default();
-        let loads = &mut self.loads;
+        let (loads, mtp) = (&mut self.loads, &mut self.mtp);
         let parts = InOrder::new(split(&mut self.gradient, &decoder.layout.parts));
+        let planned = mtp.clone();
         let learn = |item: usize, worker: &mut Worker<E>| {
             let mut missing: Vec<bool> = vec![true; decoder.layout.parts.len()];
+            let loss = (loss, &planned);
             worker.learn(decoder, weights, batches[item], batch, loss, |part, values| {
                 missing[part] = false;
                 parts.turn(part, item, |sum| add_assign(sum, values));
@@ -331,6 +369,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
             |item, worker| parts.guard(|| learn(item, worker)),
             |_, worker| {
                 totals.add(&worker.totals);
+                mtp.add(worker.mtp_loss);
                 for (sums, counts) in loads.iter_mut().zip(&worker.loads) {
                     for (sum, count) in sums.iter_mut().zip(counts) {
                         *sum += *count;
@@ -351,9 +390,11 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
         if norm.is_finite() {
             let (state, gradient) = (&mut self.optimizer, &self.gradient);
             let (loads, speed) = (&self.loads, self.bias_speed);
+            let changed = self.mtp.changed(layout);
             let mut left = None;
             self.weights.edit(layout, threads, |values, biases| {
-                left = state.step(layout, optimizer, lr, norm, (values, gradient), threads);
+                let changed = (layout.trained(), changed);
+                left = state.step(changed, optimizer, lr, norm, (values, gradient), threads);
                 crate::update::balance(biases, loads, speed);
             });
             if left.is_some() {
@@ -365,7 +406,8 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
             let first = first_not_finite((layout, layout.trained()), &self.gradient, &[]);
             facts.not_finite = first.map(|first| told("gradient of", first));
         }
-        facts.metrics = crate::update::load_metrics(&self.loads);
+        facts.metrics = crate::balance::metrics(layout, &self.loads);
+        facts.metrics.extend(self.mtp.take());
         self.gradient.fill(0.0);
         for load in self.loads.iter_mut().flatten() {
             *load = 0;

@@ -29,12 +29,13 @@ impl Optimizer {
         Self { first: vec![0.0; len], second: vec![0.0; len], updates: 0 }
     }
 
-    /// One step of AdamW for a gradient whose global L2 norm is `norm`. Parts of the parameters go to `threads` threads;
-    /// every number is changed by itself, so results cannot tell how many there were. Returns the position of the
-    /// first trained parameter that is not finite after the step.
+    /// One step of AdamW of some parameters of a region, in its order, for a gradient whose global L2 norm is `norm`.
+    /// Values and gradient are those of the region. Parts of the parameters go to `threads` threads; every number is
+    /// changed by itself, so results cannot tell how many there were. Returns the position of the first parameter that is
+    /// not finite after the step.
     pub fn step(
         &mut self,
-        layout: &Layout,
+        (region, parameters): (&Region, &[Parameter]),
         plan: &OptimizerPlan,
         lr: f64,
         norm: f64,
@@ -46,9 +47,8 @@ impl Optimizer {
         let (mut values, mut first, mut second) =
             (values, &mut self.first[..], &mut self.second[..]);
         let (mut jobs, mut done) = (Vec::new(), 0);
-        let trained = layout.trained();
-        for (index, parameter) in trained.parameters.iter().enumerate() {
-            let Range { start, end } = trained.place(parameter);
+        for (index, parameter) in parameters.iter().enumerate() {
+            let Range { start, end } = region.place(parameter);
             let step = AdamW { weight_decay: decay(plan, parameter), ..numbers };
             for from in (start..end).step_by(PART) {
                 let range = from..(from + PART).min(end);
@@ -163,24 +163,6 @@ pub fn balance(biases: &mut [Vec<f32>], loads: &[Vec<u64>], speed: f32) {
     }
 }
 
-/// Largest and smallest expert load over the mean, the worst layer of each.
-pub fn load_metrics(loads: &[Vec<u64>]) -> Vec<(String, f64)> {
-    let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
-    for loads in loads {
-        let mean = loads.iter().sum::<u64>() as f64 / loads.len() as f64;
-        if mean > 0.0 {
-            for load in loads {
-                largest = largest.max(*load as f64 / mean);
-                smallest = smallest.min(*load as f64 / mean);
-            }
-        }
-    }
-    if largest < smallest {
-        return Vec::new();
-    }
-    vec![("moe.load_max".to_owned(), largest), ("moe.load_min".to_owned(), smallest)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,8 +174,6 @@ mod tests {
         assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
         balance(&mut biases, &[vec![3, 3, 3]], 0.25);
         assert_eq!(biases, [vec![-0.25, 0.75, 0.25]]);
-        assert_eq!(load_metrics(&[vec![10, 1, 4]])[0].1, 2.0);
-        assert!(load_metrics(&[vec![0, 0]]).is_empty());
     }
 
     #[test]

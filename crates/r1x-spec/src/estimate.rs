@@ -233,6 +233,19 @@ pub(crate) fn attended(model: &ModelPlan) -> u64 {
     2 * (heads * (query_key + value)) as u64
 }
 
+/// How many modules of multi-token prediction a supervised stage trains, and the parameters that they multiply a token
+/// with: those of a further layer, of the projection, and of the output head once more.
+fn further(model: &ModelPlan) -> (u64, u64) {
+    let Some(mtp) = model.mtp.as_ref().filter(|mtp| mtp.weight > 0.0) else { return (0, 0) };
+    let active = |layers: usize| {
+        ParameterList::new(&ModelPlan { layers, mtp: None, ..model.clone() }).active()
+    };
+    let layers = active(model.layers + mtp.depth).saturating_sub(active(model.layers));
+    let (depth, hidden) = (mtp.depth as u64, model.hidden_size as u64);
+    let around = hidden.saturating_mul(2 * hidden + model.vocabulary_size as u64);
+    (depth, layers.saturating_add(depth.saturating_mul(around)))
+}
+
 /// Costs per token of one model.
 struct Cost<'a> {
     parameters: Parameters,
@@ -243,6 +256,8 @@ struct Cost<'a> {
     attended: u64,
     /// Parameters a token is multiplied with.
     multiplied: u64,
+    /// How many modules of multi-token prediction are trained, and the parameters that they multiply a token with.
+    further: (u64, u64),
 }
 
 impl<'a> Cost<'a> {
@@ -258,6 +273,7 @@ impl<'a> Cost<'a> {
             context: model.context_length as u64,
             sizes,
             attended: attended(model),
+            further: further(model),
         }
     }
 
@@ -266,6 +282,13 @@ impl<'a> Cost<'a> {
     fn forward(&self, tokens: f64, length: f64) -> f64 {
         let attention = self.attended as f64 * self.layers as f64 * length / 2.0;
         let multiplied = self.multiplied.saturating_add(self.parameters.active_adapters);
+        tokens * (2.0 * multiplied as f64 + attention)
+    }
+
+    /// Operations of one forward pass of the modules of multi-token prediction.
+    fn further(&self, tokens: f64, length: f64) -> f64 {
+        let (modules, multiplied) = self.further;
+        let attention = self.attended as f64 * modules as f64 * length / 2.0;
         tokens * (2.0 * multiplied as f64 + attention)
     }
 
@@ -325,7 +348,8 @@ impl<'a> Cost<'a> {
         let likely = self.mean(outline.data.iter().copied(), whole).unwrap_or(context).min(context);
         let [likely, most] = [likely, context].map(|length| {
             let trained_tokens = sequences * length;
-            let training_flops = self.train(trained_tokens, length);
+            let further = 3.0 * self.further(trained_tokens, length);
+            let training_flops = self.train(trained_tokens, length) + further;
             Work { trained_tokens, training_flops, ..Work::default() }
         });
         StageEstimate { likely, most, ..empty(id) }

@@ -139,6 +139,8 @@ pub(crate) struct Widths {
     cached: u64,
     /// Of a row of logits.
     logits: u64,
+    /// Of a row in the modules of multi-token prediction, and how many of them there are.
+    further: (u64, u64),
     hidden: u64,
     layers: u64,
     kept: Kept,
@@ -156,6 +158,11 @@ impl Widths {
         times(&[layers, self.layer])
             .saturating_add(times(&[self.layers, F32, self.hidden]))
             .saturating_add(self.row)
+    }
+
+    /// Bytes that are kept of a token beside those, where modules of multi-token prediction are trained.
+    pub(crate) fn module_bytes(&self) -> u64 {
+        self.further.0
     }
 
     fn new(model: &ModelPlan) -> Self {
@@ -204,9 +211,16 @@ impl Widths {
             }
         };
         let residual = (3 * F32 + 2 * e) * hidden;
+        let layer = residual + attention + feed_forward;
+        let row = 6 * F32 * hidden + 2 * F32 * projected + (F32 + 2 * e) * inner;
+        // A module keeps its layer with its input, and the two halves that it projects before and after their norms.
+        let module = layer + row + F32 * hidden + (7 * F32 + 2 * e) * hidden;
+        let trained = model.mtp.as_ref().filter(|mtp| mtp.weight > 0.0);
+        let modules = trained.map_or(0, |mtp| size(mtp.depth));
         Self {
-            layer: residual + attention + feed_forward,
-            row: 6 * F32 * hidden + 2 * F32 * projected + (F32 + 2 * e) * inner,
+            layer,
+            row,
+            further: (times(&[modules, module]), modules),
             cached: e * cached,
             logits: (F32 + e) * model.vocabulary_size as u64,
             hidden,
@@ -271,14 +285,25 @@ impl Counting<'_> {
             0 => times(&[widths.vocabulary, widths.hidden]),
             _ => 0,
         };
-        let layer = of_model.trained().saturating_sub(embedding) / widths.layers.max(1);
-        let gradients = times(&[F32, embedding.saturating_mul(2).saturating_add(layer)]);
+        let plan = &self.plan.model;
+        let without_mtp = match plan.mtp {
+            None => of_model.trained(),
+            Some(_) => parameters(&ModelPlan { mtp: None, ..plan.clone() }).trained(),
+        };
+        let modules = of_model.trained().saturating_sub(without_mtp);
+        let layer = without_mtp.saturating_sub(embedding) / widths.layers.max(1);
+        let parts = [embedding, embedding, layer, modules].into_iter().fold(0, u64::saturating_add);
+        let gradients = times(&[F32, parts]);
         let head = times(&[HEAD_ROWS, widths.logits]);
         let stages = self.plan.stages.iter().filter_map(|stage| {
             let outline = stage.kind.outline();
             let learning = outline.learning?;
             let sequences = learning.sequences_per_update() as u64;
             let length = self.learned_length(&outline);
+            // Supervised stages train the modules of multi-token prediction as well.
+            let (further, modules) =
+                if outline.rollouts.is_none() { widths.further } else { (0, 0) };
+            let (row, head) = (row.saturating_add(further), times(&[1 + modules, head]));
             let micro_batch = (learning.micro_batch_size as u64).min(sequences).max(1);
             let busy = sequences.div_ceil(micro_batch).min(self.threads);
             let worker = times(&[micro_batch, length, row]).saturating_add(gradients);

@@ -35,7 +35,7 @@ pub struct ModelCost {
     pub gradient_bytes: u64,
     /// Bytes of the two moments of the optimizer.
     pub moment_bytes: u64,
-    /// Bytes that are kept of a token for the backward pass, in all layers.
+    /// Bytes that are kept of a token for the backward pass of supervised training, in all layers and modules.
     pub activation_token_bytes: u64,
     /// Bytes that are kept of a token where layers are computed again.
     pub recomputed_token_bytes: u64,
@@ -78,8 +78,9 @@ impl ModelCost {
             .saturating_add(windowed.saturating_mul(near));
         let token_flops = forward_flops(model, 1.0, 0.0);
         let kept = activations(model);
-        let activation_token_bytes = kept.token_bytes(Kept::InEveryLayer);
-        let recomputed_token_bytes = kept.token_bytes(Kept::InOneLayer);
+        let [activation_token_bytes, recomputed_token_bytes] =
+            [Kept::InEveryLayer, Kept::InOneLayer]
+                .map(|layers| kept.token_bytes(layers).saturating_add(kept.module_bytes()));
         let planned = match model.recompute_activations {
             true => recomputed_token_bytes,
             false => activation_token_bytes,

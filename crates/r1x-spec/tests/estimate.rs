@@ -52,6 +52,36 @@ fn query_compression_dense_layers_and_an_untied_head() {
 }
 
 #[test]
+fn modules_of_multi_token_prediction_cost_what_they_have() {
+    let mut overrides = MOE.to_vec();
+    let plain = shipped("countdown", &overrides);
+    overrides.push("model.mtp={depth: 2}");
+    let with = shipped("countdown", &overrides);
+    let (before, sum) = (parameters(&plain.plan.model), parameters(&with.plan.model));
+    // Beside a layer as above each module has three norms of 128 and the projection 128*256.
+    let layer = 256 + 24_576 + 6_144 + 32 + 8_192 + 16_384 + 1_024 + 9 * 36_864;
+    assert_eq!(sum.total, before.total + 2 * (layer + 3 * 128 + 32_768));
+    assert_eq!((sum.active, sum.untrained), (before.active, before.untrained + 16));
+    let of = |resolved: &Resolved| estimate(&resolved.plan, &BTreeMap::new(), 2);
+    let (before, after) = (of(&plain), of(&with));
+    assert_eq!(before.token_flops, after.token_flops);
+    for (before, after) in before.stages.iter().zip(&after.stages) {
+        assert_eq!(before.most.sampling_flops, after.most.sampling_flops);
+        let (a, b) = (before.most.training_flops, after.most.training_flops);
+        if before.kind == "sft" {
+            // By hand for a token: 6 operations each for the layer's share of a token, the projection and the head of
+            // 120 words, and for the attention of 4 heads of 48 and 32 over half of the context of 64.
+            let active = layer - 6 * 36_864 + 32_768 + 120 * 128;
+            let token = 2.0 * (6.0 * active as f64 + 3.0 * (2.0 * 4.0 * 80.0) * 32.0);
+            assert!((b - a - before.most.trained_tokens * token).abs() < 1e-6 * a, "{a} {b}");
+        } else {
+            assert_eq!(a, b, "{}", before.id);
+        }
+    }
+    assert!(before.memory_bytes < after.memory_bytes);
+}
+
+#[test]
 fn dense_with_grouped_queries() {
     let resolved = shipped(
         "countdown-dense",

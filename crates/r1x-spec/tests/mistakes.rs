@@ -147,6 +147,10 @@ const CASES: &[Case] = &[
         &[(MODEL, "  from: models/tiny\n  context_length: 1024\n")],
     ),
     edit("published model without a tokenizer", &[(MODEL, "  from: models/wordless\n")]),
+    edit(
+        "published model that predicts fewer tokens",
+        &[(MODEL, "  from: models/tiny\n  mtp: {depth: 2}\n")],
+    ),
     edit("published model that does not end", &[(MODEL, "  from: models/endless\n")]),
     edit(
         "published model with another shape",
@@ -168,7 +172,7 @@ const CASES: &[Case] = &[
     ),
     edit(
         "adapters without a rank or a projection",
-        &[("  layers: 2\n", "  layers: 2\n  lora: {alpha: 8, targets: []}\n")],
+        &[("  layers: 2\n", "  layers: 2\n  mtp: {depth: 1}\n  lora: {alpha: 8, targets: []}\n")],
     ),
     edit(
         "adapters that a folder says, and another one that is not there",

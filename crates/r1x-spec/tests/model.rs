@@ -195,6 +195,18 @@ fn keys_beside_a_folder_override_what_it_says() {
     assert_eq!((plain.rope.theta, plain.norm_eps, plain.init_std), (1e4, 1e-6, 0.02));
 }
 
+#[test]
+fn multi_token_prediction_is_what_is_written() {
+    assert_eq!(model(&[]).mtp, None);
+    assert_eq!(model(&["model.mtp={}"]).mtp, Some(MtpPlan { depth: 1, weight: 0.1 }));
+    let written = model(&["model.mtp.depth=2", "model.mtp.weight=0.3"]).mtp;
+    assert_eq!(written, Some(MtpPlan { depth: 2, weight: 0.3 }));
+    // The folder has one module, which is read where it is asked for.
+    assert_eq!(over("  from: models/tiny\n", &[]).mtp, None);
+    let one = over("  from: models/tiny\n  mtp: {weight: 0.3}\n", &[]).mtp;
+    assert_eq!(one, Some(MtpPlan { depth: 1, weight: 0.3 }));
+}
+
 fn shape(text: &str) -> ResolvedShape {
     let world = World::new().with(SPEC, text);
     match describe(std::path::Path::new(SPEC), &[], &world) {

@@ -37,7 +37,11 @@ const PUBLISHED: &[(&str, u64, Option<u64>)] = &[
     ("deepseek-v2-lite", 15_706_484_224, Some(2_661_150_208)),
     // Without the selection biases. "37 B activated" in its report, which leaves the embedding out.
     ("deepseek-v3", 671_026_404_352, Some(37_552_282_624)),
-    // Nobody published it: by hand from the row above, 12 dense layers, 49 with 8 + 128 experts.
+    // By hand: the row above and 11 610 067 968, which are a layer with experts of 11 507 286 016 (attention 187 107 328,
+    // router 1 835 008, 257 experts of 44 040 192, two norms of 7168), three norms, and the projection 7168 · 14 336. Its
+    // README has 11.5 B.
+    ("deepseek-v3-mtp", 682_636_472_320, Some(37_552_282_624)),
+    // Nobody published it: by hand from the row of deepseek-v3, 12 dense layers, 49 with 8 + 128 experts.
     ("deepseek-v3-8-shared", 311_552_924_672, Some(52_596_595_712)),
 ];
 

@@ -168,6 +168,11 @@ impl Loss for Watched<'_> {
         output
     }
 
+    /// Not watched: what is not finite there is in the totals of the whole loss.
+    fn further_tokens(&self) -> Option<&dyn Loss> {
+        self.loss.further_tokens()
+    }
+
     fn figures(&self) -> &'static [&'static str] {
         self.loss.figures()
     }

@@ -23,8 +23,8 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-files", "folder"),
     (
         "r1x-model",
-        "load model device_selftest tensor policy export initial published tokenizer generate sample family \
-         weights checkpoint update layout error blocks",
+        "load model device_selftest tensor policy export initial published tokenizer generate sample mtp family \
+         weights checkpoint update balance layout error blocks",
     ),
     (
         "r1x-reward",

@@ -18,6 +18,12 @@ pub trait Loss: Sync {
     /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per target.
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput;
 
+    /// What modules of multi-token prediction learn by: a loss over the log-probs that a module gives to the targets of a
+    /// sequence, with the denominators of this one. `None` where they learn nothing, and then they are not computed.
+    fn further_tokens(&self) -> Option<&dyn Loss> {
+        None
+    }
+
     /// The figures that the loss reports beside its value, in the order of [`LossTotals::figures`]. Each is a mean over
     /// the trained tokens of an update, and is recorded under its name.
     fn figures(&self) -> &'static [&'static str] {

@@ -34,6 +34,12 @@ impl Loss for Sft {
         }
         LossOutput { gradient, totals }
     }
+
+    /// A module of multi-token prediction learns by the likelihood of what it predicts (DeepSeek-V3 Technical Report,
+    /// arXiv 2412.19437, equation 24). Targets that it has no row for are not in its sum, but in its denominator.
+    fn further_tokens(&self) -> Option<&dyn Loss> {
+        Some(self)
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
         front: once(ModuleKind::Front, front),
         layers: rows.layers(plan),
         back: once(ModuleKind::Back, back),
+        mtp: plan.mtp.iter().map(|mtp| rows.mtp(plan, mtp.depth)).collect(),
     }
 }
 
@@ -53,6 +54,14 @@ fn joined(tensor: Tensor) -> Tensor {
     Tensor { neighbour: Neighbour::Joined, ..tensor }
 }
 
+/// Whether a layer has experts.
+fn is_sparse(plan: &ModelPlan, layer: usize) -> bool {
+    match &plan.feed_forward {
+        FeedForwardPlan::Dense { .. } => false,
+        FeedForwardPlan::Moe(moe) => moe.is_sparse(layer),
+    }
+}
+
 /// What the rows of a model have in common.
 struct Rows {
     hidden: usize,
@@ -73,24 +82,43 @@ impl Rows {
 
     /// The layers, those that are alike and follow each other together.
     fn layers(&self, plan: &ModelPlan) -> Vec<Layers> {
-        let is_sparse = |layer: usize| match &plan.feed_forward {
-            FeedForwardPlan::Dense { .. } => false,
-            FeedForwardPlan::Moe(moe) => moe.is_sparse(layer),
-        };
         let mut layers: Vec<Layers> = Vec::new();
         for layer in 0..plan.layers {
             match layers.last_mut() {
-                Some(last) if is_sparse(last.range.start) == is_sparse(layer) => {
+                Some(last) if is_sparse(plan, last.range.start) == is_sparse(plan, layer) => {
                     last.range.end = layer + 1;
                 }
                 _ => {
-                    let mut modules = vec![self.attention(&plan.attention)];
-                    modules.extend(self.feed_forward(&plan.feed_forward, is_sparse(layer)));
-                    layers.push(Layers { range: layer..layer + 1, modules });
+                    layers
+                        .push(Layers { range: layer..layer + 1, modules: self.layer(plan, layer) });
                 }
             }
         }
         layers
+    }
+
+    fn layer(&self, plan: &ModelPlan, layer: usize) -> Vec<Module> {
+        let mut modules = vec![self.attention(&plan.attention)];
+        modules.extend(self.feed_forward(&plan.feed_forward, is_sparse(plan, layer)));
+        modules
+    }
+
+    /// The modules of multi-token prediction: a layer each, which has experts as the layers before it have, and what puts
+    /// an embedding beside what is handed over. Embedding and output head are those of the model.
+    fn mtp(&self, plan: &ModelPlan, depth: usize) -> Layers {
+        let named = |name: &str| format!("model.layers.{{layer}}.{name}");
+        let norm = |kind, name: &str| gain(kind, &named(name), self.hidden);
+        let shape = [self.hidden, 2 * self.hidden];
+        let around = vec![
+            norm(T::MtpEmbeddingNorm, "enorm.weight"),
+            norm(T::MtpHiddenNorm, "hnorm.weight"),
+            self.factor(T::MtpProjection, &named("eh_proj.weight"), shape),
+            norm(T::MtpNorm, "shared_head.norm.weight"),
+        ];
+        let mut modules = vec![once(ModuleKind::Mtp, around)];
+        modules.extend(self.layer(plan, plan.layers));
+        modules.iter_mut().for_each(|module| module.active = 0);
+        Layers { range: plan.layers..plan.layers + depth, modules }
     }
 
     fn attention(&self, plan: &AttentionPlan) -> Module {

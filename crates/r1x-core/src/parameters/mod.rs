@@ -80,6 +80,14 @@ pub enum TensorKind {
     FinalNorm,
     /// From the residual stream to logits, `[vocabulary, hidden]`; absent where the embedding serves as head.
     Head,
+    /// The gain of the norm of a token's embedding, in a module of multi-token prediction.
+    MtpEmbeddingNorm,
+    /// The gain of the norm of what the module before hands over, in a module of multi-token prediction.
+    MtpHiddenNorm,
+    /// From those two, side by side, to the residual stream of the module, `[hidden, 2 · hidden]`.
+    MtpProjection,
+    /// The gain of the norm between the layer of a module of multi-token prediction and the output head.
+    MtpNorm,
 }
 
 /// What the numbers of a tensor are for, which says how they are kept and who changes them.
@@ -180,6 +188,8 @@ pub enum ModuleKind {
     SharedExperts,
     /// What is after the layers.
     Back,
+    /// What a module of multi-token prediction has beside its layer.
+    Mtp,
 }
 
 /// Tensors that follow each other, once or several times.
@@ -189,7 +199,7 @@ pub struct Module {
     pub kind: ModuleKind,
     /// How many modules of these rows follow each other: the number of experts, else 1.
     pub copies: usize,
-    /// How many of the copies one token goes through.
+    /// How many of the copies a token goes through that is sampled or scored: none in multi-token prediction.
     pub active: usize,
     /// The rows, in the order in which they lie in memory.
     pub tensors: Vec<Tensor>,
@@ -238,6 +248,9 @@ pub struct ParameterList {
     pub layers: Vec<Layers>,
     /// What is after the layers.
     pub back: Module,
+    /// The modules of multi-token prediction, each a layer whose number is behind those of the model; empty where there
+    /// are none. They lie behind everything else, so that the model lies as it would without them.
+    pub mtp: Vec<Layers>,
 }
 
 impl ParameterList {
@@ -264,10 +277,12 @@ impl ParameterList {
         &'l self,
         of: impl Fn(&'l Module) -> I,
     ) -> impl Iterator<Item = Counted<'l>> {
-        let layers = self.layers.iter().flat_map(|layers| {
+        fn each(layers: &Layers) -> impl Iterator<Item = (&Module, u64)> {
             layers.modules.iter().map(|module| (module, layers.range.len() as u64))
-        });
-        let modules = std::iter::once((&self.front, 1)).chain(layers).chain([(&self.back, 1)]);
+        }
+        let (front, back) = ([(&self.front, 1)], [(&self.back, 1)]);
+        let modules = front.into_iter().chain(self.layers.iter().flat_map(each)).chain(back);
+        let modules = modules.chain(self.mtp.iter().flat_map(each));
         modules.flat_map(move |(module, times)| {
             let [count, active] =
                 [module.copies, module.active].map(|copies| times.saturating_mul(copies as u64));
@@ -281,7 +296,8 @@ impl ParameterList {
         self.sum(Role::is_trained, |row| row.count)
     }
 
-    /// The number of [`ParameterList::total`] that one token goes through. Embedding and head count as a whole.
+    /// The number of [`ParameterList::total`] that a token goes through when it is sampled. Embedding and head count as a
+    /// whole, multi-token prediction does not count.
     pub fn active(&self) -> u64 {
         self.sum(Role::is_trained, |row| row.active)
     }

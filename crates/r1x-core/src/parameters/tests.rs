@@ -3,7 +3,7 @@
 //! Must not compute with the formulas it checks.
 
 use super::*;
-use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan};
+use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan, MtpPlan};
 use crate::testing;
 
 const VOCABULARY: usize = 13;
@@ -66,6 +66,11 @@ fn named(list: &ParameterList) -> Vec<(String, Vec<usize>)> {
         }
     }
     add(&list.back, 0);
+    for layers in &list.mtp {
+        for layer in layers.range.clone() {
+            layers.modules.iter().for_each(|module| add(module, layer));
+        }
+    }
     named
 }
 
@@ -175,6 +180,35 @@ fn experts_after_a_dense_layer() {
     let total = 130 + 2 * attention + 330 + 30 + 3 * 270 + 540 + 10;
     // One of the three routed experts is not used by a token.
     assert_eq!((list.total(), list.active(), list.untrained()), (total, total - 270, 3));
+}
+
+/// Two modules behind one layer, whose experts they have as well though that layer is dense.
+#[test]
+fn modules_of_multi_token_prediction_lie_behind_the_model() {
+    let mtp = Some(MtpPlan { depth: 2, weight: 0.3 });
+    let plain = ModelPlan { layers: 1, ..plan(mla(None), moe(1, 0), false) };
+    let (without, with) =
+        (ParameterList::new(&plain), ParameterList::new(&ModelPlan { mtp, ..plain.clone() }));
+    let (before, all) = (named(&without), named(&with));
+    assert_eq!(all[..before.len()], before);
+    let added: Vec<(&str, &[usize])> =
+        all[before.len()..].iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
+    assert_eq!(added.len(), 2 * (4 + 6 + 3 + 3 * 3));
+    let of_first: [(&str, &[usize]); 6] = [
+        ("model.layers.1.enorm.weight", &[10]),
+        ("model.layers.1.hnorm.weight", &[10]),
+        ("model.layers.1.eh_proj.weight", &[10, 20]),
+        ("model.layers.1.shared_head.norm.weight", &[10]),
+        ("model.layers.1.input_layernorm.weight", &[10]),
+        ("model.layers.1.self_attn.q_proj.weight", &[27, 10]),
+    ];
+    assert_eq!(added[..6], of_first);
+    assert_eq!(added[22].0, "model.layers.2.enorm.weight");
+    assert_eq!(added[43].0, "model.layers.2.mlp.experts.2.down_proj.weight");
+    let attention = 10 + 270 + 110 + 7 + 231 + 180 + 10;
+    let module = 10 + 10 + 200 + 10 + attention + 30 + 3 * 270;
+    assert_eq!(with.total(), without.total() + 2 * module);
+    assert_eq!((with.active(), with.untrained()), (without.active(), 2 * 3));
 }
 
 #[test]

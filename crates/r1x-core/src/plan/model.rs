@@ -41,6 +41,19 @@ pub struct ModelPlan {
     pub recompute_activations: bool,
     /// What is trained instead of the weights, where something is.
     pub lora: Option<LoraPlan>,
+    /// Modules that learn to predict tokens behind the next one; `None` where there are none.
+    pub mtp: Option<MtpPlan>,
+}
+
+/// Multi-token prediction (DeepSeek-V3 Technical Report, arXiv 2412.19437, section 2.2): modules in a chain, the k-th of
+/// which predicts the token k places behind the next one. Supervised stages train them together with the model, and
+/// nothing else computes them: what is sampled and scored does not depend on them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MtpPlan {
+    /// How many modules there are, at least one.
+    pub depth: usize,
+    /// Factor λ of the mean of the modules' losses; 0 turns their training off.
+    pub weight: f64,
 }
 
 /// The weights that a model begins with.

@@ -132,6 +132,8 @@ fn model() -> impl Strategy<Value = ModelPlan> {
                 [plan.rope.theta, plan.norm_eps, plan.init_std] = numbers;
                 plan.rope.scaling = scaling;
                 plan.precision = precision;
+                let (depth, weight) = (plan.layers, plan.norm_eps);
+                plan.mtp = (depth % 3 == 0).then_some(MtpPlan { depth, weight });
                 if plan.layers.is_multiple_of(2) {
                     let (folder, sha256) = ("a".to_owned(), "00".to_owned());
                     plan.initial = InitialWeights::Published { folder, sha256 };

@@ -292,6 +292,7 @@ fn model_from_2(model: &mut Value) {
     if let Value::Object(model) = &mut *model {
         add(model, "initial", json!("random"));
         add(model, "lora", Value::Null);
+        add(model, "mtp", Value::Null);
     }
     let norm_eps = model.get("norm_eps").cloned().unwrap_or_default();
     if let Some(Value::Object(gqa)) = model.pointer_mut("/attention/gqa") {

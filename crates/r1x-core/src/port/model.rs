@@ -179,7 +179,7 @@ impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
 pub struct UpdateFacts {
     /// Global gradient norm before clipping.
     pub grad_norm: f64,
-    /// Further named numbers, e.g. `moe.load_max` (largest expert load over the mean).
+    /// Further named numbers, e.g. `moe.max_vio.max` (largest expert load over the mean, less 1).
     pub metrics: Vec<(String, f64)>,
     /// A number of the first tensor that has left the finite ones, and its name in words: "gradient of
     /// `model.norm.weight`". The weights were not changed when it is a gradient.

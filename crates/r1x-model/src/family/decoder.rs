@@ -15,8 +15,9 @@ use super::Rows;
 use super::attention::{self, AttentionPass};
 use super::feed_forward::{self, BackwardScratch, Balance, Normed};
 use super::linear::{self, Gradient, Strided, reserve};
+use super::mtp;
 use super::packed::Packed;
-use crate::layout::{Layer, Layout, Vector};
+use crate::layout::{FeedForward, Layer, Layout, Vector};
 use crate::weights::Weights;
 
 /// Rows of logits held at a time: `[rows, vocabulary]` never exists for a whole batch.
@@ -36,13 +37,13 @@ pub struct Decoder<E: Operand> {
     pub context_length: usize,
     /// Whether the backward pass computes activations again instead of keeping them. Its results are the same.
     pub recompute: bool,
-    eps: f64,
+    pub(super) eps: f64,
     rope: Rope<E::Real>,
 }
 
 /// What one layer leaves for its backward pass.
 #[derive(Clone, Debug, Default)]
-struct LayerStash<E: Operand> {
+pub(super) struct LayerStash<E: Operand> {
     normed: Vec<E>,
     attention: attention::Stash<E>,
     middle: Vec<E::Real>,
@@ -54,20 +55,22 @@ struct LayerStash<E: Operand> {
 /// Buffers of one thread, reused from pass to pass.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace<E: Operand> {
-    layers: Vec<LayerStash<E>>,
+    pub(super) layers: Vec<LayerStash<E>>,
     /// Input of every layer.
-    inputs: Vec<Vec<E::Real>>,
+    pub(super) inputs: Vec<Vec<E::Real>>,
     /// The residual stream `[rows, hidden]`.
-    x: Vec<E::Real>,
+    pub(super) x: Vec<E::Real>,
+    /// What modules of multi-token prediction make of it.
+    pub(super) mtp: mtp::Passes<E>,
     /// Keys and values of the layer that is being computed, in a pass over whole sequences.
-    blocks: Vec<E>,
-    loads: Vec<Vec<u64>>,
+    pub(super) blocks: Vec<E>,
+    pub(super) loads: Vec<Vec<u64>>,
     /// The gradient of the residual stream `[rows, hidden]`, at the place that the backward pass has reached.
-    dx: Vec<E::Real>,
+    pub(super) dx: Vec<E::Real>,
     /// `dx` as operands, for the half of a layer that the backward pass goes through.
-    dx_rounded: Vec<E>,
+    pub(super) dx_rounded: Vec<E>,
     /// The gradient of the normed rows of the head, then of each half of a layer, `[rows, hidden]`.
-    d_normed: Vec<E::Real>,
+    pub(super) d_normed: Vec<E::Real>,
     /// The rows of the residual stream that the head is computed for, `[HEAD_ROWS, hidden]`.
     head_input: Vec<E::Real>,
     /// The gradient of `head_input`.
@@ -84,12 +87,22 @@ pub struct Workspace<E: Operand> {
     ignored: Vec<E::Real>,
     /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
     gradients: [Vec<E::Real>; 3],
-    scratch: attention::Scratch<E>,
+    pub(super) scratch: attention::Scratch<E>,
     back: BackwardScratch<E>,
 }
 
+impl<E: Operand> LayerStash<E> {
+    /// How often each expert was chosen in the layer's last pass; `None` where it has none.
+    pub(super) fn loads(&self, layer: &Layer, packed: &Packed) -> Option<Vec<u64>> {
+        let FeedForward::Moe { plan, .. } = &layer.feed_forward else { return None };
+        let mut chosen = vec![0; plan.routed_experts];
+        self.feed_forward.add_loads(&packed.shares, &mut chosen);
+        Some(chosen)
+    }
+}
+
 /// The beginning of a buffer, all 0.
-fn cleared<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
+pub(super) fn cleared<R: Real>(buffer: &mut Vec<R>, len: usize) -> &mut [R] {
     let part = reserve(buffer, len);
     part.fill(R::ZERO);
     part
@@ -186,19 +199,29 @@ impl<E: Operand> Decoder<E> {
         work.layers.resize_with(kept.max(work.layers.len()), LayerStash::default);
         work.inputs.resize_with(depth, Vec::new);
         work.loads.clear();
+        work.mtp.forget();
         let Workspace { x, layers, inputs, blocks, loads, scratch, .. } = work;
         let x = self.embed(weights, &packed.tokens, x);
         for (index, layer) in self.layout.layers.iter().enumerate() {
             reserve(&mut inputs[index], x.len()).copy_from_slice(x);
             let stash = &mut layers[if self.recompute { 0 } else { index }];
-            let cache = self.empty_blocks(layer, packed, blocks);
-            self.layer_forward(layer, weights, packed.rows(), x, cache, stash, scratch);
-            if let crate::layout::FeedForward::Moe { plan, .. } = &layer.feed_forward {
-                let mut chosen = vec![0; plan.routed_experts];
-                stash.feed_forward.add_loads(&packed.shares, &mut chosen);
-                loads.push(chosen);
-            }
+            self.whole_layer_forward(layer, weights, packed, x, stash, (blocks, scratch));
+            loads.extend(stash.loads(layer, packed));
         }
+    }
+
+    /// One layer in a pass over whole sequences.
+    pub(super) fn whole_layer_forward(
+        &self,
+        layer: &Layer,
+        weights: &Weights<E>,
+        packed: &Packed,
+        x: &mut [E::Real],
+        stash: &mut LayerStash<E>,
+        (blocks, scratch): (&mut Vec<E>, &mut attention::Scratch<E>),
+    ) {
+        let cache = self.empty_blocks(layer, packed, blocks);
+        self.layer_forward(layer, weights, packed.rows(), x, cache, stash, scratch);
     }
 
     /// Empty blocks for a pass: what lies behind the end of a sequence must be finite.
@@ -249,9 +272,22 @@ impl<E: Operand> Decoder<E> {
         temperature: f64,
         work: &mut Workspace<E>,
     ) -> Vec<TokenLogprob<E::Real>> {
+        let norm = self.layout.final_norm;
+        self.logprobs_after(norm, weights, (predicting, targets), temperature, work)
+    }
+
+    /// [`Decoder::logprobs`] with another norm before the head than the last one of the model.
+    pub(super) fn logprobs_after(
+        &self,
+        norm: Vector,
+        weights: &Weights<E>,
+        (predicting, targets): (&[usize], &[u32]),
+        temperature: f64,
+        work: &mut Workspace<E>,
+    ) -> Vec<TokenLogprob<E::Real>> {
         let mut result = Vec::with_capacity(targets.len());
         for (rows, targets) in predicting.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {
-            let logits = self.logits(weights, rows, work);
+            let logits = self.logits_after(norm, weights, rows, work);
             for (row, target) in logits.chunks(self.layout.vocabulary).zip(targets) {
                 result.push(token_logprob(&row[..self.tokens], *target as usize, temperature));
             }
@@ -266,13 +302,23 @@ impl<E: Operand> Decoder<E> {
         rows: &[usize],
         work: &'a mut Workspace<E>,
     ) -> &'a mut [E::Real] {
+        self.logits_after(self.layout.final_norm, weights, rows, work)
+    }
+
+    fn logits_after<'a>(
+        &self,
+        norm: Vector,
+        weights: &Weights<E>,
+        rows: &[usize],
+        work: &'a mut Workspace<E>,
+    ) -> &'a mut [E::Real] {
         let (hidden, count) = (self.hidden, rows.len());
         let input = reserve(&mut work.head_input, count * hidden);
         for (to, row) in input.chunks_mut(hidden).zip(rows) {
             to.copy_from_slice(&work.x[row * hidden..(row + 1) * hidden]);
         }
         let normed = reserve(&mut work.head_normed, count * hidden);
-        let gain = weights.vector(self.layout.final_norm);
+        let gain = weights.vector(norm);
         rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
         let vocabulary = self.layout.vocabulary;
         let logits = reserve(&mut work.logits, count * vocabulary);
@@ -282,9 +328,10 @@ impl<E: Operand> Decoder<E> {
         logits
     }
 
-    /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Every part of the
-    /// layout is handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of
-    /// the same rows in the same workspace.
+    /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Where modules of multi-token
+    /// prediction were computed too ([`Decoder::mtp_forward`]), what they were given is added. Every part of the layout is
+    /// handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of the same rows in
+    /// the same workspace.
     pub fn backward(
         &self,
         weights: &Weights<E>,
@@ -315,11 +362,12 @@ impl<E: Operand> Decoder<E> {
             ignored: &mut ignored,
             panels: &mut panels,
         };
-        self.head_backward(weights, packed, token_gradients, temperature, ends, work);
+        let mut loss = self.mtp_backward(weights, temperature, balance_weight, ends, work);
+        let norm = self.layout.final_norm;
+        self.head_backward(norm, weights, packed, token_gradients, temperature, ends, work);
         deliver(last, behind);
         let balance = Balance { sequences: &packed.sequences, weight: balance_weight };
         let segments = packed.segments();
-        let mut loss = 0.0;
         for index in (0..self.layout.layers.len()).rev() {
             if self.recompute {
                 self.compute_again(index, weights, packed, work);
@@ -329,7 +377,8 @@ impl<E: Operand> Decoder<E> {
             let (start, front) = (range.start, &mut [][..]);
             let (ignored, panels) = (&mut ignored, &mut panels);
             let gradient = &mut Gradient { front, part, start, trained, ignored, panels };
-            loss += self.layer_backward(index, weights, packed, &segments, balance, gradient, work);
+            let place = (&self.layout.layers[index], index);
+            loss += self.layer_backward(place, weights, packed, &segments, balance, gradient, work);
             deliver(index + 1, part);
         }
         // The embedding is in the first part, or not trained.
@@ -357,14 +406,14 @@ impl<E: Operand> Decoder<E> {
         let len = packed.tokens.len() * self.hidden;
         let x = reserve(x, len);
         x.copy_from_slice(&inputs[index][..len]);
-        let cache = self.empty_blocks(layer, packed, blocks);
-        self.layer_forward(layer, weights, packed.rows(), x, cache, &mut layers[0], scratch);
+        self.whole_layer_forward(layer, weights, packed, x, &mut layers[0], (blocks, scratch));
     }
 
-    /// One layer: `work.dx` holds the gradient of its output before, of its input after.
-    fn layer_backward(
+    /// One layer, and the number of its input in the workspace: `work.dx` holds the gradient of its output before, of its
+    /// input after.
+    pub(super) fn layer_backward(
         &self,
-        index: usize,
+        (layer, index): (&Layer, usize),
         weights: &Weights<E>,
         packed: &Packed,
         segments: &[Segment<'_>],
@@ -372,7 +421,7 @@ impl<E: Operand> Decoder<E> {
         gradient: &mut Gradient<'_, E>,
         work: &mut Workspace<E>,
     ) -> f64 {
-        let (layer, len) = (&self.layout.layers[index], packed.tokens.len() * self.hidden);
+        let len = packed.tokens.len() * self.hidden;
         let Workspace { layers, inputs, dx, dx_rounded, d_normed, scratch, back, .. } = work;
         let stash = &mut layers[if self.recompute { 0 } else { index }];
         let (dx, d_normed) = (&mut dx[..len], &mut d_normed[..len]);
@@ -400,7 +449,7 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// dx += norm's backward of dy at x.
-    fn norm_backward(
+    pub(super) fn norm_backward(
         &self,
         weights: &Weights<E>,
         norm: Vector,
@@ -416,8 +465,9 @@ impl<E: Operand> Decoder<E> {
         rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, Write::Add);
     }
 
-    fn head_backward(
+    pub(super) fn head_backward(
         &self,
+        norm: Vector,
         weights: &Weights<E>,
         packed: &Packed,
         token_gradients: &[E::Real],
@@ -433,7 +483,7 @@ impl<E: Operand> Decoder<E> {
                 continue;
             }
             let count = rows.len();
-            let logits = self.logits(weights, rows, work);
+            let logits = self.logits_after(norm, weights, rows, work);
             for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
                 let (row, padding) = row.split_at_mut(self.tokens);
                 token_logprob_backward(row, *target as usize, temperature, *weight);
@@ -450,7 +500,6 @@ impl<E: Operand> Decoder<E> {
             linear::weight_gradient(weights, self.layout.head, x, dy, gradient, count);
             let d_input = reserve(d_head_input, count * hidden);
             d_input.fill(E::Real::ZERO);
-            let norm = self.layout.final_norm;
             self.norm_backward(weights, norm, head_input, d_normed, d_input, gradient);
             for (from, row) in d_input.chunks(hidden).zip(rows) {
                 add_scaled(&mut dx[row * hidden..(row + 1) * hidden], E::Real::ONE, from);
@@ -459,7 +508,7 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// Expert loads of the last pass over whole sequences: per layer with experts, how often each expert was
-    /// chosen.
+    /// chosen. Those of multi-token prediction come last, where it was computed.
     pub fn loads<'a>(&self, work: &'a Workspace<E>) -> &'a [Vec<u64>] {
         &work.loads
     }

@@ -8,6 +8,7 @@ pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
 pub mod linear;
+pub mod mtp;
 pub mod packed;
 
 use r1x_ops::kernel::attention::Context;

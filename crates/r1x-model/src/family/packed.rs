@@ -122,6 +122,15 @@ impl Packed {
         start
     }
 
+    /// The row of a position of a sequence.
+    pub fn row(&self, sequence: usize, position: usize) -> usize {
+        let [shared, own] = &self.sequences[sequence];
+        match position.checked_sub(shared.len()) {
+            None => shared.start + position,
+            Some(position) => own.start + position,
+        }
+    }
+
     /// The rows as a pass sees them.
     pub fn rows(&self) -> Rows<'_> {
         Rows {

@@ -10,7 +10,7 @@ use r1x_core::rope;
 
 use super::{
     Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery,
-    Layer, Layout, Matrix, Mla, Parameter, Region, Swiglu, Vector, adapters, panels_len,
+    Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector, adapters, panels_len,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.
@@ -32,11 +32,18 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
         }
     }
     let back = build.place(&list.back, 0, 0);
-    let head = back.find(TensorKind::Head).unwrap_or(embedding);
+    let head = build.packed.push(back.find(TensorKind::Head).unwrap_or(embedding));
+    let without_mtp = build.parameters.len();
+    let mut mtp = Vec::new();
+    for alike in &list.mtp {
+        mtp.extend(alike.range.clone().map(|layer| build.mtp(plan, layer, &alike.modules)));
+    }
     let starts = [0].into_iter().chain(ends.iter().copied());
     let parts = starts.zip(ends.iter().copied().chain([build.len])).map(|(a, b)| a..b);
     let mut layout = Layout {
-        head: build.packed.push(head),
+        head,
+        mtp,
+        without_mtp,
         exact_panels: build.exact.len,
         parts: parts.collect(),
         base: Region { parameters: build.parameters, range: 0..build.len },
@@ -180,19 +187,40 @@ impl Builder {
         Block { offset, rows, columns: tensor.shape.get(1).copied().unwrap_or(1) }
     }
 
-    fn layer(&mut self, plan: &ModelPlan, layer: usize, modules: &[Module]) -> Layer {
+    fn placed(&mut self, layer: usize, modules: &[Module]) -> Placed {
         let mut placed = Placed(Vec::new());
         for module in modules {
             let copies = (0..module.copies).map(|copy| self.place(module, layer, copy));
             placed.0.extend(copies.map(|places| (module.kind, places)));
         }
+        placed
+    }
+
+    fn layer(&mut self, plan: &ModelPlan, layer: usize, modules: &[Module]) -> Layer {
+        let placed = self.placed(layer, modules);
+        self.layer_of(&placed, plan, layer)
+    }
+
+    fn mtp(&mut self, plan: &ModelPlan, layer: usize, modules: &[Module]) -> MtpModule {
+        let placed = self.placed(layer, modules);
+        let around = placed.module(ModuleKind::Mtp);
+        MtpModule {
+            embedding_norm: around.vector(TensorKind::MtpEmbeddingNorm),
+            hidden_norm: around.vector(TensorKind::MtpHiddenNorm),
+            projection: self.packed.push(around.block(TensorKind::MtpProjection)),
+            layer: self.layer_of(&placed, plan, layer),
+            norm: around.vector(TensorKind::MtpNorm),
+        }
+    }
+
+    fn layer_of(&mut self, placed: &Placed, plan: &ModelPlan, layer: usize) -> Layer {
         let (attention, feed_forward) =
             (placed.module(ModuleKind::Attention), placed.module(ModuleKind::FeedForward));
         Layer {
             attention_norm: attention.vector(TensorKind::AttentionNorm),
             attention: self.attention(attention, plan, layer),
             feed_forward_norm: feed_forward.vector(TensorKind::FeedForwardNorm),
-            feed_forward: self.feed_forward(&placed, &plan.feed_forward),
+            feed_forward: self.feed_forward(placed, &plan.feed_forward),
         }
     }
 

@@ -400,12 +400,30 @@ pub struct Layer {
     pub feed_forward: FeedForward,
 }
 
+/// Parameters of one module of multi-token prediction.
+#[derive(Clone, Debug)]
+pub struct MtpModule {
+    /// Gain of the norm of a token's embedding.
+    pub embedding_norm: Vector,
+    /// Gain of the norm of what is handed over to the module.
+    pub hidden_norm: Vector,
+    /// From those two side by side, the embedding first, to the residual stream, `[hidden, 2 · hidden]`.
+    pub projection: Matrix,
+    /// The layer.
+    pub layer: Layer,
+    /// Gain of the norm before the output head.
+    pub norm: Vector,
+}
+
 /// The whole model.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// The parameters of the model itself.
     pub base: Region,
-    /// The parameters of its adapters, behind those; none where the model itself is trained.
+    /// How many parameters of the model itself are those without its modules of multi-token prediction, which are behind
+    /// them.
+    pub without_mtp: usize,
+    /// The parameters of its adapters, behind those of the model itself; none where the model itself is trained.
     pub adapters: Option<Region>,
     /// Every adapter, in order of offset.
     pub adapter_places: Vec<AdapterPlaces>,
@@ -417,8 +435,8 @@ pub struct Layout {
     pub exact: Vec<Factor>,
     /// Elements of the packed forms of exact factors.
     pub exact_panels: usize,
-    /// What a gradient is made of, one after the other: before the layers, every layer, behind them. Together they are
-    /// the range of [`Layout::trained`].
+    /// What a gradient is made of, one after the other: before the layers, every layer, and all that is behind them.
+    /// Together they are the range of [`Layout::trained`].
     pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
     pub vocabulary: usize,
@@ -430,10 +448,12 @@ pub struct Layout {
     pub final_norm: Vector,
     /// Output head `[vocabulary, hidden]`; the embedding itself when tied.
     pub head: Matrix,
+    /// The modules of multi-token prediction, in their order.
+    pub mtp: Vec<MtpModule>,
     /// The selection biases of the layers with experts, name and number of experts; none where nothing but affinities
     /// selects.
     pub biases: Vec<(String, usize)>,
-    /// How many experts each layer with experts has.
+    /// How many experts each layer with experts has, the layers of multi-token prediction last.
     pub experts: Vec<usize>,
 }
 

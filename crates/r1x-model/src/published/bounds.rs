@@ -8,6 +8,8 @@ use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, MoePlan};
 
 /// Most decoder layers; DeepSeek-V3 has 61, Llama 3.1 405B 126.
 pub const MOST_LAYERS: usize = 4096;
+/// Most modules of multi-token prediction; DeepSeek-V3 has 1.
+pub const MOST_MTP_LAYERS: usize = 16;
 /// Most routed experts of a layer; DeepSeek-V3 has 256.
 pub const MOST_EXPERTS: usize = 4096;
 /// Largest width, vocabulary or context: a product of two is far inside 64 bits.

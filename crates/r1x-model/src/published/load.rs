@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use r1x_weights::WeightFiles;
 
 use super::gguf::names::into_halves;
-use super::names::{EMBEDDING, HEAD, Naming, Place};
+use super::names::{EMBEDDING, HEAD, Naming, Place, mtp_copies};
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
@@ -66,8 +66,8 @@ impl Tensors {
     /// Finds every tensor of a layout in weight files.
     ///
     /// # Errors
-    /// When tensors are missing, surplus or misshapen, all of which are named, or when an output head lies beside an
-    /// embedding that serves as head, and differs from it.
+    /// When tensors are missing, surplus or misshapen, all of which are named, or when a matrix that repeats another one
+    /// differs from it.
     pub fn find(files: WeightFiles, layout: &Layout, naming: Naming) -> Result<Self, ModelError> {
         let mut differences = Differences::default();
         let (mut all, mut used) = (Vec::new(), BTreeSet::new());
@@ -94,7 +94,14 @@ impl Tensors {
         }
         let found = Self { files, all };
         if is_tied {
-            found.check_tied()?;
+            found.check_equal(HEAD, EMBEDDING, "`tie_word_embeddings` is true")?;
+        }
+        let first = layout.layers.len();
+        for layer in first..first + layout.mtp.len() {
+            let [embedding, head] = mtp_copies(layer);
+            let shared = "the modules of multi-token prediction share both with the model";
+            found.check_equal(&embedding, EMBEDDING, shared)?;
+            found.check_equal(&head, if is_tied { EMBEDDING } else { HEAD }, shared)?;
         }
         Ok(found)
     }
@@ -152,25 +159,23 @@ impl Tensors {
         ModelError::NotFinite { path, name: name.to_owned(), value }
     }
 
-    /// An output head beside an embedding that serves as head must be equal to it: whoever wrote another one meant it.
-    fn check_tied(&self) -> Result<(), ModelError> {
-        let Some((_, embedding)) = self.all.iter().find(|(one, _)| one.name == EMBEDDING) else {
+    /// A matrix in the files that repeats one of the model must be equal to it: whoever wrote another one meant it.
+    fn check_equal(&self, copy: &str, original: &str, why: &str) -> Result<(), ModelError> {
+        let Some((_, place)) = self.all.iter().find(|(one, _)| one.name == original) else {
             return Ok(());
         };
-        let shape = self.files.get(&embedding.name).map(|tensor| tensor.shape());
-        let Some(head) = self.files.get(HEAD).filter(|head| Some(head.shape()) == shape) else {
+        let shape = self.files.get(&place.name).map(|tensor| tensor.shape());
+        let Some(found) = self.files.get(copy).filter(|found| Some(found.shape()) == shape) else {
             return Ok(());
         };
-        let mut rows = [vec![0.0; head.columns()], vec![0.0; head.columns()]];
-        for row in 0..head.rows() {
-            let names = [HEAD, &embedding.name];
+        let mut rows = [vec![0.0; found.columns()], vec![0.0; found.columns()]];
+        for row in 0..found.rows() {
+            let names = [copy, &place.name];
             for (values, name) in rows.iter_mut().zip(names) {
                 self.files.read_rows(name, row..row + 1, values)?;
             }
             if rows[0] != rows[1] {
-                let reason = format!(
-                    "`tie_word_embeddings` is true, but {HEAD} and {EMBEDDING} differ in row {row}"
-                );
+                let reason = format!("{why}, but {copy} and {original} differ in row {row}");
                 let path = self.files.path().display().to_string();
                 return Err(ModelError::Published { path, reason });
             }

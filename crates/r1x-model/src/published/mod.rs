@@ -27,12 +27,12 @@ pub mod texts;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{InitialWeights, ModelPlan, Precision, TokenizerPlan};
+use r1x_core::plan::{InitialWeights, ModelPlan, MtpPlan, Precision, TokenizerPlan};
 pub use r1x_weights::SaveDtype;
 use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
 use serde_json::{Map, Value};
 
-use self::bounds::MOST_LAYERS;
+use self::bounds::{MOST_LAYERS, MOST_MTP_LAYERS};
 use self::config::Keys;
 pub use self::ending::eos_tokens;
 use self::family::{FAMILIES, Family, Shape};
@@ -70,6 +70,9 @@ pub struct Published {
     pub tie_embeddings: bool,
     /// Standard deviation of fresh weights.
     pub init_std: f64,
+    /// Modules of multi-token prediction behind the layers, as the configuration says: their weights may be in the files
+    /// or not, and nothing but training reads them.
+    pub mtp_layers: usize,
 }
 
 impl Published {
@@ -133,6 +136,7 @@ impl Published {
             vocabulary_size: keys.needed("vocab_size"),
             tie_embeddings: keys.flag("tie_word_embeddings").unwrap_or(false),
             init_std: keys.positive_or("initializer_range", 0.02),
+            mtp_layers: mtp_layers(&keys),
         });
         match read {
             Some(published) if problems.borrow().is_empty() => {
@@ -157,8 +161,22 @@ impl Published {
         self.plan(TokenizerPlan::Vocabulary { pieces: Vec::new() }, Precision::F32)
     }
 
+    /// [`Published::plan_of_shape`], with modules of multi-token prediction where their weights are in the files.
+    ///
+    /// # Errors
+    /// When the weights cannot be opened.
+    fn stored_plan(&self) -> Result<ModelPlan, ModelError> {
+        let (files, plan) = (WeightFiles::open(&self.path)?, self.plan_of_shape());
+        let layers = self.layers..self.layers + self.mtp_layers;
+        let is_there =
+            |layer: &usize| files.get(&format!("model.layers.{layer}.eh_proj.weight")).is_some();
+        let depth = layers.take_while(is_there).count();
+        let mtp = (depth > 0).then_some(MtpPlan { depth, weight: 0.0 });
+        Ok(ModelPlan { mtp, ..plan })
+    }
+
     /// The plan of the model with a tokenizer, whose products have factors of this precision, and whose weights are
-    /// random.
+    /// random. Modules of multi-token prediction are not part of it: who trains them says so.
     pub fn plan(&self, tokenizer: TokenizerPlan, precision: Precision) -> ModelPlan {
         let Shape { attention, feed_forward, rope, norm_eps } = self.shape.clone();
         ModelPlan {
@@ -177,6 +195,7 @@ impl Published {
             precision,
             recompute_activations: false,
             lora: None,
+            mtp: None,
         }
     }
 
@@ -301,6 +320,17 @@ pub struct StoredType {
     pub numbers: u64,
     /// Bytes that they take.
     pub bytes: u64,
+}
+
+/// How many modules of multi-token prediction a configuration has, under its older name or the newer one.
+fn mtp_layers(keys: &Keys<'_>) -> usize {
+    let named = ["num_nextn_predict_layers", "num_mtp_layers"];
+    let found = named.into_iter().find(|key| keys.get(key).is_some());
+    let depth = found.and_then(|key| keys.count_or_none(key)).unwrap_or(0);
+    if let Some(key) = found.filter(|_| depth > MOST_MTP_LAYERS) {
+        keys.problem(key, format_args!("is {depth}; {MOST_MTP_LAYERS} is the most that is read"));
+    }
+    depth
 }
 
 /// Whether a folder holds a `.gguf` file.

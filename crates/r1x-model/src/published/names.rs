@@ -12,6 +12,12 @@ pub const HEAD: &str = "lm_head.weight";
 /// The name of the embedding.
 pub const EMBEDDING: &str = "model.embed_tokens.weight";
 
+/// The tensors of a layer of multi-token prediction that repeat others: the embedding and the output head. They are written
+/// as published models have them, and must be equal where they are read.
+pub fn mtp_copies(layer: usize) -> [String; 2] {
+    ["embed_tokens", "shared_head.head"].map(|name| format!("model.layers.{layer}.{name}.weight"))
+}
+
 /// What published files may hold beside the weights of a model: constants that are computed here.
 const IGNORED: &str = ".rotary_emb.inv_freq";
 

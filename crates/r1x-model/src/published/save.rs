@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan};
+use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, MtpPlan};
 use r1x_weights::{NewTensor, SHARD_BYTES, SaveDtype, Sink};
 use serde_json::{Map, Value, json};
 
 use super::family::{FAMILIES, Family};
+use super::names::{EMBEDDING, HEAD, mtp_copies};
 use super::texts::{GENERATION, Texts, pretty};
 use super::{CONFIG, Published};
 use crate::checkpoint::Numbers;
@@ -44,7 +45,7 @@ pub struct Saved {
 pub fn import(from: &Published, to: &Path, dtype: Option<SaveDtype>) -> Result<Saved, ModelError> {
     let texts = from.texts()?;
     // Nothing that is written depends on the tokenizer or the precision of the plan.
-    let plan = from.plan_of_shape();
+    let plan = from.stored_plan()?;
     let layout = Layout::new(&plan);
     let tensors = from.tensors(&layout)?;
     let stored = |index: usize| {
@@ -134,10 +135,11 @@ impl Target<'_> {
                 dtype: if index < count { dtype(index) } else { SaveDtype::F32 },
             })
             .collect();
-        let word = tensors.first().map_or("float32", |tensor| torch_word(tensor.dtype));
-        let config = self.config(word)?;
         let places: BTreeMap<String, usize> =
             tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
+        let (tensors, places) = with_copies(layout, tensors, places);
+        let word = tensors.first().map_or("float32", |tensor| torch_word(tensor.dtype));
+        let config = self.config(word)?;
         let fill = |tensor: &NewTensor, sink: &mut Sink<'_>| {
             let numbers = numbers(places[&tensor.name])?;
             Ok::<_, ModelError>(sink.put(&numbers)?)
@@ -181,6 +183,26 @@ impl Target<'_> {
         config.insert("torch_dtype".to_owned(), json!(torch_dtype));
         Ok(config)
     }
+}
+
+/// Tensors with those that repeat them in modules of multi-token prediction, and of each of all where its numbers are.
+fn with_copies(
+    layout: &Layout,
+    mut tensors: Vec<NewTensor>,
+    mut places: BTreeMap<String, usize>,
+) -> (Vec<NewTensor>, BTreeMap<String, usize>) {
+    let first = layout.layers.len();
+    for layer in first..first + layout.mtp.len() {
+        let embedding = places.get(EMBEDDING).copied();
+        let head = places.get(HEAD).copied().or(embedding);
+        for (name, original) in mtp_copies(layer).into_iter().zip([embedding, head]) {
+            let Some(original) = original else { continue };
+            let NewTensor { shape, dtype, .. } = tensors[original].clone();
+            tensors.push(NewTensor { name: name.clone(), shape, dtype });
+            places.insert(name, original);
+        }
+    }
+    (tensors, places)
 }
 
 fn torch_word(dtype: SaveDtype) -> &'static str {
@@ -246,8 +268,10 @@ fn unsaid(plan: &ModelPlan, family: &Family) -> Vec<String> {
         Ok(read) => read,
         Err(problems) => return problems,
     };
+    let depth = read.mtp_layers;
     let read = ModelPlan {
         recompute_activations: plan.recompute_activations,
+        mtp: (depth > 0).then_some(MtpPlan { depth, weight: 0.0 }),
         ..read.plan(plan.tokenizer.clone(), plan.precision)
     };
     let values = [plan, &read].map(|plan| serde_json::to_value(published_part(plan)));
@@ -263,13 +287,15 @@ fn unsaid(plan: &ModelPlan, family: &Family) -> Vec<String> {
 /// layers are dense.
 fn published_part(plan: &ModelPlan) -> ModelPlan {
     let mut plan = ModelPlan { initial: InitialWeights::Random, lora: None, ..plan.clone() };
+    plan.mtp = plan.mtp.map(|mtp| MtpPlan { weight: 0.0, ..mtp });
     if let FeedForwardPlan::Moe(moe) = &mut plan.feed_forward {
         (moe.bias_update_speed, moe.balance_loss) = (0.0, 0.0);
         moe.dense_layers.retain(|layer| *layer < plan.layers);
         if moe.dense_layers.is_empty() {
             moe.dense_intermediate_size = 0;
         }
-        if moe.dense_layers.len() == plan.layers {
+        // Modules of multi-token prediction have experts wherever a family has keys for experts.
+        if moe.dense_layers.len() == plan.layers && plan.mtp.is_none() {
             plan.feed_forward = FeedForwardPlan::swiglu(moe.dense_intermediate_size);
         }
     }

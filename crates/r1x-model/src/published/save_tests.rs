@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::Learner;
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, Precision, QkNorm, RopeScaling,
+    AttentionPlan, FeedForwardPlan, GqaPlan, ModelPlan, MtpPlan, Precision, QkNorm, RopeScaling,
     TokenizerPlan,
 };
 use r1x_core::port::Cursor;
@@ -179,6 +179,79 @@ fn the_first_family_that_can_say_a_shape_is_taken() {
     (moe.bias_update_speed, moe.balance_loss) = (0.001, 1e-4);
     trained.recompute_activations = true;
     assert_eq!(word(&trained), "deepseek_v3");
+}
+
+/// A checkpoint with modules of multi-token prediction is written with them and with the matrices that they share, read
+/// again with and without them, and written again byte for byte.
+#[test]
+fn modules_of_multi_token_prediction_go_out_and_in() {
+    let (_, folder) = folders().into_iter().find(|(name, _)| name == "deepseek-v3").unwrap();
+    let golden = Published::open(&folder).unwrap().plan_of_shape();
+    let pieces = (1..50).map(|piece| piece.to_string()).collect();
+    let plan = ModelPlan {
+        mtp: Some(MtpPlan { depth: 2, weight: 0.3 }),
+        tokenizer: TokenizerPlan::Vocabulary { pieces },
+        ..golden
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let policy = DecoderPolicy::<f32>::new(&plan, 3, 1, scratch.path().to_owned()).unwrap();
+    let mut policy = policy;
+    policy.save("saved", &Cursor::default()).unwrap();
+    let [to, again] = ["to", "again"].map(|name| scratch.path().join(name));
+    let (saved, dtype) = (scratch.path().join("saved"), SaveDtype::F32);
+    let of = Checkpoint { folder: &saved, expected: Expected::ANYTHING, plan: &plan, seed: 3 };
+    let family = exporting::model(&of, &to, dtype).unwrap().family;
+    assert_eq!(family.model_type, "deepseek_v3");
+    assert_eq!(config(&to)["num_nextn_predict_layers"], 2);
+    let published = Published::open(&to).unwrap();
+    assert_eq!((published.mtp_layers, published.plan_of_shape().mtp), (2, None));
+    let layout = Layout::new(&plan);
+    assert_eq!(published.numbers(&layout).unwrap().values, policy.values());
+    let without = Layout::new(&ModelPlan { mtp: None, ..plan.clone() });
+    let numbers = published.numbers(&without).unwrap();
+    assert_eq!(numbers.values, policy.values()[..without.base.len()]);
+    let files = WeightFiles::open(&to).unwrap();
+    let read = |name: &str| {
+        let mut values = vec![0.0; files.get(name).unwrap_or_else(|| panic!("{name}")).elements()];
+        files.read(name, &mut values).unwrap();
+        values
+    };
+    let layers = plan.layers..plan.layers + 2;
+    for layer in layers.clone() {
+        let named = |name: &str| format!("model.layers.{layer}.{name}.weight");
+        assert_eq!(read(&named("embed_tokens")), read("model.embed_tokens.weight"));
+        assert_eq!(read(&named("shared_head.head")), read("lm_head.weight"));
+        for name in ["enorm", "hnorm", "eh_proj", "shared_head.norm", "mlp.gate", "input_layernorm"]
+        {
+            read(&named(name));
+        }
+    }
+    import(&published, &again, None).unwrap();
+    assert_eq!(contents(&again), contents(&to));
+    // More modules than there are, and a shared matrix that is another one.
+    let deeper = ModelPlan { mtp: Some(MtpPlan { depth: 3, weight: 0.3 }), ..plan.clone() };
+    let error = published.numbers(&Layout::new(&deeper)).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&format!("model.layers.{}.enorm.weight", layers.end)), "{error}");
+    let path = to.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let copy = format!("model.layers.{}.shared_head.head.weight", layers.end - 1);
+    let (length, rest) = bytes.split_first_chunk_mut::<8>().unwrap();
+    let (header, data) = rest.split_at_mut(u64::from_le_bytes(*length) as usize);
+    let header: Value = serde_json::from_slice(header).unwrap();
+    let end = header[&copy]["data_offsets"][1].as_u64().unwrap() as usize;
+    data[end - 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = Published::open(&to).unwrap().numbers(&layout);
+    let error = error.map(drop).unwrap_err().to_string();
+    assert!(error.contains(&format!("{copy} and lm_head.weight differ in row")), "{error}");
+    assert!(published.numbers(&without).is_ok());
+    // A family has keys for modules with experts, or for none.
+    let dense = ModelPlan { feed_forward: FeedForwardPlan::swiglu(30), ..plan };
+    assert!(family_of(&dense).is_err());
+    assert!(family_of(&ModelPlan { mtp: None, ..dense.clone() }).is_ok());
+    let llama = ModelPlan { mtp: dense.mtp, ..small() };
+    let error = family_of(&llama).unwrap_err().to_string();
+    assert!(error.contains("`mtp` is"), "{error}");
 }
 
 #[test]

@@ -425,4 +425,22 @@ fn deepseek_v3_has_the_parameters_and_the_scale_that_were_published() {
     assert!((192f64.powf(-0.5) * yarn.score_factor - 0.135_233_8).abs() < 1e-7);
     let r1x_core::plan::FeedForwardPlan::Moe(mixture) = &plan.feed_forward else { panic!("MoE") };
     assert_eq!((mixture.dense_layers.len(), mixture.groups, mixture.groups_per_token), (3, 8, 4));
+    // One module of multi-token prediction, which is said and not part of the plan.
+    assert_eq!((read.mtp_layers, &plan.mtp), (1, &None));
+}
+
+#[test]
+fn multi_token_prediction_has_two_names_and_an_end() {
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut config = deepseek_v3();
+        config.as_object_mut().unwrap().remove("num_nextn_predict_layers");
+        change(&mut config);
+        let text = config.to_string();
+        Published::read(Path::new("m"), "config.json", text.as_bytes())
+    };
+    assert_eq!(with(&|_| ()).unwrap().mtp_layers, 0);
+    assert_eq!(with(&|config| config["num_mtp_layers"] = 3.into()).unwrap().mtp_layers, 3);
+    let error = with(&|config| config["num_nextn_predict_layers"] = 17.into()).unwrap_err();
+    let expected = "`num_nextn_predict_layers` is 17; 16 is the most that is read";
+    assert!(error.to_string().contains(expected), "{error}");
 }

@@ -22,16 +22,18 @@ use r1x_core::{
 };
 
 use self::optimizer::Moments;
+use crate::balance::metrics;
 use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
 use crate::error::ModelError;
-use crate::family::composed::{Composed, Pass, variables};
+use crate::family::composed::{Composed, MtpPass, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
 use crate::initial::First;
 use crate::layout::{FeedForward, Layout, Parameter};
+use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
-use crate::update::{balance, bias_speed, first_not_finite, load_metrics};
+use crate::update::{balance, bias_speed, first_not_finite};
 use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on a device.
@@ -48,6 +50,7 @@ pub struct TensorPolicy {
     gradient: Vec<Option<Tensor>>,
     loads: Vec<Vec<u64>>,
     bias_speed: f32,
+    mtp: Mtp,
     tokenizer: Tokenizer,
     pub(crate) home: Home,
     /// The weights that the policy began with.
@@ -89,6 +92,7 @@ impl TensorPolicy {
             parameters,
             biases,
             bias_speed: bias_speed(plan),
+            mtp: Mtp::new(plan),
             tokenizer,
             home: Home::at(folder),
             first,
@@ -199,15 +203,26 @@ impl TensorPolicy {
             token_gradients.extend(output.gradient);
         }
         let Some((said, pass)) = forward else { return Ok(totals) };
-        let loads: Vec<_> = pass.routings.iter().map(|routing| routing.loads()).collect();
+        let mut loads: Vec<_> = pass.routings.iter().map(|routing| routing.loads()).collect();
+        let (further, mtp_loss) = self.look_ahead((&pass, &packed), sequences, batch, loss)?;
+        self.mtp.add(mtp_loss);
+        totals.loss += self.mtp.weight * mtp_loss.unwrap_or(0.0);
+        let routings = further.iter().flat_map(|(one, _)| &one.pass.routings);
+        loads.extend(routings.map(|routing| routing.loads()));
         for (sum, load) in self.loads.iter_mut().flatten().zip(loads.iter().flatten()) {
             *sum += load;
         }
         // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
         let layout = self.model.layout();
-        if layout.has_balance_loss() || token_gradients.iter().any(|g| *g != 0.0) {
+        let mut credited =
+            further.iter().flat_map(|(_, gradients)| gradients).chain(&token_gradients);
+        if layout.has_balance_loss() || credited.any(|g| *g != 0.0) {
             let share = 1.0 / batch.sequences.len() as f64;
-            let balance = self.model.balance_loss(&pass, &packed, share)?;
+            let mut balance = self.model.balance_loss(&pass, &packed, share)?;
+            for (one, _) in &further {
+                let rows = &one.ahead.packed;
+                balance = (balance + self.model.balance_loss(&one.pass, rows, share)?)?;
+            }
             totals.loss += f64::from(balance.to_scalar::<f32>()?);
             // The tape starts from the loss's derivative by each log-prob; which loss it was, it never learns.
             let predicted = match said {
@@ -215,18 +230,49 @@ impl TensorPolicy {
                 // A factor of 0 keeps the head on the tape where no token is predicted.
                 None => (self.model.logits(&pass.residual)?.sum_all()? * 0.0)?,
             };
-            let seed = (predicted + balance)?;
-            self.accumulate_from(&seed, &loads)?;
+            let mut seed = (predicted + balance)?;
+            for (one, gradients) in &further {
+                let gradients = Tensor::new(&gradients[..], &self.device)?;
+                seed = (seed + (&one.logprobs * gradients)?.sum_all()?)?;
+            }
+            self.accumulate_from(&seed, &loads, further.len())?;
         }
         Ok(totals)
     }
 
+    /// The passes of the modules of multi-token prediction, with the gradients of their log-probs, and the mean of their
+    /// losses; nothing where they are not trained.
+    fn look_ahead(
+        &self,
+        (pass, packed): (&Pass, &Packed),
+        sequences: &[Arc<TrainingSequence>],
+        batch: &TrainingBatch,
+        loss: &dyn Loss,
+    ) -> Result<LookedAhead, ModelError> {
+        let Some(loss) = self.mtp.loss(loss) else { return Ok((Vec::new(), None)) };
+        let tokens = sequences.iter().map(|one| (&one.tokens[..], one.prompt_len));
+        let passes = self.model.mtp(pass, tokens, packed, f64::from(batch.temperature))?;
+        let (mut further, mut sum) = (Vec::with_capacity(passes.len()), 0.0);
+        for (module, pass) in passes.into_iter().enumerate() {
+            let said = pass.logprobs.to_vec1::<f32>()?;
+            let credit = self.mtp.credit(loss, sequences, module, &said);
+            sum += credit.loss;
+            further.push((pass, credit.gradients));
+        }
+        Ok((further, Some(self.mtp.mean(sum))))
+    }
+
     /// Adds the gradients of a scalar. A parameter without one is an error, unless it belongs to an expert that
-    /// no row chose: candle drops gradients silently where an op has no backward.
-    fn accumulate_from(&mut self, seed: &Tensor, loads: &[Vec<u64>]) -> Result<(), ModelError> {
+    /// no row chose or to a module of multi-token prediction that was not computed: candle drops gradients silently where an op has no backward.
+    fn accumulate_from(
+        &mut self,
+        seed: &Tensor,
+        loads: &[Vec<u64>],
+        modules: usize,
+    ) -> Result<(), ModelError> {
         let mut gradients = seed.backward()?;
         let layout = self.model.layout();
-        let idle = idle_parameters(layout, loads);
+        let idle = idle_parameters(layout, loads, modules);
         let parameters = layout.trained().parameters.iter().zip(&self.parameters);
         for ((parameter, variable), sum) in parameters.zip(&mut self.gradient) {
             // Detached at once: a variable's gradient holds on to every activation otherwise.
@@ -295,7 +341,7 @@ impl TensorPolicy {
     #[cfg(test)]
     pub(crate) fn lose_a_gradient(&mut self) -> Result<(), ModelError> {
         let seed = self.parameters[0].as_tensor().sum_all()?;
-        self.accumulate_from(&seed, &[])
+        self.accumulate_from(&seed, &[], 0)
     }
 
     /// The current weights in layout order.
@@ -306,6 +352,9 @@ impl TensorPolicy {
         Ok(self.numbers(&self.model)?.values)
     }
 }
+
+/// Passes of modules of multi-token prediction with the gradients of their log-probs, and the mean of their losses.
+type LookedAhead = (Vec<(MtpPass, Vec<f32>)>, Option<f64>);
 
 /// The variables of what is trained, in the order of the layout.
 fn in_order(layout: &Layout, variables: BTreeMap<String, Var>) -> Result<Vec<Var>, ModelError> {
@@ -338,10 +387,14 @@ fn download<'a>(
     Ok(values)
 }
 
-/// Offsets of the parameters of experts that no row chose.
-fn idle_parameters(layout: &Layout, loads: &[Vec<u64>]) -> Vec<usize> {
-    let mut idle = Vec::new();
-    for layer in &layout.layers {
+/// Offsets of the parameters of experts that no row chose, and of all modules of multi-token prediction behind the ones
+/// that were computed.
+fn idle_parameters(layout: &Layout, loads: &[Vec<u64>], modules: usize) -> Vec<usize> {
+    let first = layout.mtp.get(modules).map_or(usize::MAX, |module| module.embedding_norm.offset);
+    let offsets = layout.base.parameters.iter().map(|parameter| parameter.offset);
+    let mut idle: Vec<usize> = offsets.filter(|offset| *offset >= first).collect();
+    let computed = layout.mtp.iter().take(modules).map(|module| &module.layer);
+    for layer in layout.layers.iter().chain(computed) {
         let FeedForward::Moe { sparse, experts, .. } = &layer.feed_forward else { continue };
         for (expert, load) in experts.iter().zip(&loads[*sparse]) {
             if *load == 0 {
@@ -455,9 +508,10 @@ impl Learner for TensorPolicy {
         let norm = optimizer::norm(&self.gradient)?;
         let mut not_finite = None;
         if norm.is_finite() {
-            let (layout, parameters) = (self.model.layout(), &self.parameters);
+            let layout = self.model.layout();
+            let (changed, parameters) = (self.mtp.changed(layout), &self.parameters);
             let gradient = (&self.gradient[..], norm);
-            self.moments.step(layout, parameters, optimizer, lr, gradient)?;
+            self.moments.step(changed, parameters, optimizer, lr, gradient)?;
             balance(&mut self.biases, &self.loads, self.bias_speed);
             self.model.set_biases(&self.biases);
             let variables = self.parameters.iter().map(Var::as_tensor);
@@ -475,9 +529,11 @@ impl Learner for TensorPolicy {
             let first = first_not_finite((layout, layout.trained()), &gradient, &[]);
             not_finite = first.map(|(name, value)| (format!("gradient of `{name}`"), value));
         }
+        let mut metrics = metrics(self.model.layout(), &self.loads);
+        metrics.extend(self.mtp.take());
         let facts = UpdateFacts {
             grad_norm: norm,
-            metrics: load_metrics(&self.loads),
+            metrics,
             not_finite: not_finite.map(|(what, value)| (what, f64::from(value))),
         };
         self.clear();

@@ -6,7 +6,7 @@ use r1x_ops::op::adamw;
 
 use super::{download, upload};
 use crate::error::ModelError;
-use crate::layout::Layout;
+use crate::layout::{Layout, Parameter};
 use crate::update::{Optimizer, decay, numbers};
 
 /// First and second moments in layout order.
@@ -46,12 +46,12 @@ impl Moments {
         })
     }
 
-    /// Updates the parameters for a gradient and its norm. A parameter without a gradient moves on by its
+    /// Updates some parameters, in the order of the layout, for a gradient and its norm. A parameter without a gradient moves on by its
     /// moments, as one whose gradient is 0 does.
     pub(super) fn step(
         &mut self,
-        layout: &Layout,
-        parameters: &[Var],
+        parameters: &[Parameter],
+        variables: &[Var],
         plan: &OptimizerPlan,
         lr: f64,
         (gradient, norm): (&[Option<Tensor>], f64),
@@ -60,7 +60,7 @@ impl Moments {
         let mut step = numbers(plan, lr, norm, self.updates);
         let state = self.pairs.iter_mut().zip(gradient);
         for ((parameter, variable), (moments, gradient)) in
-            layout.trained().parameters.iter().zip(parameters).zip(state)
+            parameters.iter().zip(variables).zip(state)
         {
             let zeros = || variable.as_detached_tensor().zeros_like();
             if moments.is_none() {

@@ -1,5 +1,5 @@
-//! The model against Hugging Face's Llama and DeepSeek-V3: logits, log-probs and every gradient, from the
-//! files that `tests/golden/make.py` wrote. They are in `f32`, which bounds how closely anything can agree.
+//! The model against Hugging Face's Llama and DeepSeek-V3, the latter also with modules of multi-token prediction: logits,
+//! log-probs and every gradient, from the files that `make.py` and `mtp.py` in `tests/golden` wrote. They are in `f32`, which bounds how closely anything can agree.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,10 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::weights::Weights;
 
-const GOLDENS: [(&str, &[u8]); 2] = [
+const GOLDENS: [(&str, &[u8]); 3] = [
     ("llama", include_bytes!("../../tests/golden/llama.safetensors")),
     ("deepseek-v3", include_bytes!("../../tests/golden/deepseek-v3.safetensors")),
+    ("multi-token prediction", include_bytes!("../../tests/golden/mtp.safetensors")),
 ];
 
 /// Largest difference allowed, relative to the largest number of the tensor.
@@ -42,6 +43,8 @@ struct Said {
     /// At every row that is computed, sequence after sequence.
     logits: Vec<f64>,
     logprobs: Vec<f64>,
+    /// Log-probs by each module of multi-token prediction.
+    further: Vec<Vec<f64>>,
     gradients: BTreeMap<String, Vec<f64>>,
 }
 
@@ -70,14 +73,22 @@ impl Golden {
         plan.insert("initial".to_owned(), "random".into());
         plan.insert("vocabulary_size".to_owned(), VOCABULARY.into());
         plan.insert("recompute_activations".to_owned(), false.into());
+        plan.entry("mtp").or_insert(serde_json::Value::Null);
         Self { header: serde_json::from_value(read).unwrap(), tensors: decoded.collect() }
     }
 
+    fn sequences(&self) -> Vec<Vec<u32>> {
+        let tokens = |n| self.tensors[&format!("tokens.{n}")].iter().map(|id| *id as u32).collect();
+        (0..2).map(tokens).collect()
+    }
+
     fn packed(&self) -> Packed {
-        let sequences: Vec<Vec<u32>> = (0..2)
-            .map(|n| self.tensors[&format!("tokens.{n}")].iter().map(|id| *id as u32).collect())
-            .collect();
-        Packed::new(sequences.iter().map(|tokens| (&tokens[..], 2)))
+        Packed::new(self.sequences().iter().map(|tokens| (&tokens[..], 2)))
+    }
+
+    /// What the log-probs of a module are multiplied with.
+    fn credit(&self, module: usize) -> &[f64] {
+        &self.tensors[&format!("mtp_gradients.{module}")]
     }
 
     fn decoder<R: Real>(&self) -> (Decoder<R>, Weights<R>) {
@@ -104,6 +115,14 @@ impl Golden {
             decoder.logits(&weights, &rows, &mut work).iter().map(|l| l.to_f64()).collect();
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let said = decoder.logprobs(&weights, rows, targets, self.header.temperature, &mut work);
+        let sequences = self.sequences();
+        let tokens = sequences.iter().map(|tokens| (&tokens[..], 2));
+        let temperature = self.header.temperature;
+        let further = decoder.mtp_forward(&weights, tokens, &packed, temperature, &mut work);
+        for module in 0..further.len() {
+            let gradients = self.credit(module).iter().map(|g| R::from_f64(*g));
+            decoder.mtp_credit(module, gradients, &mut work);
+        }
         let upstream = &self.tensors["token_gradients"];
         let upstream: Vec<R> = upstream.iter().map(|g| R::from_f64(*g)).collect();
         let mut gradient = vec![R::ZERO; decoder.layout.base.len()];
@@ -124,6 +143,10 @@ impl Golden {
         Said {
             logits,
             logprobs: said.iter().map(|s| s.logprob.to_f64()).collect(),
+            further: further
+                .iter()
+                .map(|said| said.iter().map(|s| s.logprob.to_f64()).collect())
+                .collect(),
             gradients: gradients.collect(),
         }
     }
@@ -137,13 +160,22 @@ impl Golden {
         let pass = model.pass(&packed).unwrap();
         let said = model.token_logprobs(&pass, &packed, self.header.temperature).unwrap();
         let upstream = Tensor::new(&self.tensors["token_gradients"][..], &Device::Cpu).unwrap();
-        let grads = (&said * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+        let mut total = (&said * upstream).unwrap().sum_all().unwrap();
+        let sequences = self.sequences();
+        let tokens = sequences.iter().map(|tokens| (&tokens[..], 2));
+        let further = model.mtp(&pass, tokens, &packed, self.header.temperature).unwrap();
+        for (module, one) in further.iter().enumerate() {
+            let upstream = Tensor::new(self.credit(module), &Device::Cpu).unwrap();
+            total = (total + (&one.logprobs * upstream).unwrap().sum_all().unwrap()).unwrap();
+        }
+        let grads = total.backward().unwrap();
         let gradients = variables
             .iter()
             .filter_map(|(name, variable)| Some((name.clone(), flat(grads.get(variable)?))));
         Said {
             logits: flat(&model.logits(&pass.residual).unwrap()),
             logprobs: flat(&said),
+            further: further.iter().map(|one| flat(&one.logprobs)).collect(),
             gradients: gradients.collect(),
         }
     }
@@ -162,6 +194,12 @@ impl Golden {
             &self.tensors["logprobs"],
             tolerance,
         );
+        let modules = self.header.plan.mtp.as_ref().map_or(0, |mtp| mtp.depth);
+        assert_eq!(said.further.len(), modules);
+        for (module, found) in said.further.iter().enumerate() {
+            let expected = &self.tensors[&format!("mtp_logprobs.{module}")];
+            assert_close(&format!("{name}: module {module}"), found, expected, tolerance);
+        }
         let expected: BTreeMap<&str, &Vec<f64>> = self
             .tensors
             .iter()

@@ -9,6 +9,7 @@ mod golden;
 mod gradient;
 mod layout;
 mod lora;
+mod mtp;
 mod padding;
 mod properties;
 mod tensor;

@@ -53,7 +53,14 @@ model:
   norm_eps: 1e-6
   init_std: 0.02
   precision: f32
-  recompute_activations: true",
+  recompute_activations: true
+  mtp: {depth: 1}",
+    },
+    Example {
+        path: "model.mtp",
+        text: "
+model:
+  mtp: {depth: 2, weight: 0.3}",
     },
     Example {
         path: "model.lora",

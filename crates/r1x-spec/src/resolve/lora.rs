@@ -16,6 +16,11 @@ impl Resolver<'_, '_> {
         spec: &At<ModelSpec>,
         plan: ModelPlan,
     ) -> Option<ModelPlan> {
+        if let (Some(mtp), Some(_)) = (&spec.mtp, &spec.lora) {
+            let message = "`mtp` stands beside `lora`, and adapters are all that is trained";
+            let help = "take one of the two out";
+            self.error(codes::SHAPE, mtp.span, message.to_owned()).help(help);
+        }
         let lora = match &spec.lora {
             None => None,
             Some(lora) => Some(match &lora.from {

@@ -1,6 +1,6 @@
 //! The model: its shapes must fit together.
 
-use r1x_core::plan::{InitialWeights, ModelPlan, RopePlan, RopeScaling};
+use r1x_core::plan::{InitialWeights, ModelPlan, MtpPlan, RopePlan, RopeScaling};
 
 use super::Resolver;
 use super::layers::Around;
@@ -24,6 +24,12 @@ pub(super) enum Purpose {
     Run,
     /// Only its shape is looked at, and a tokenizer may be missing where the size of its vocabulary is written.
     Shape,
+}
+
+/// Multi-token prediction as it is written.
+fn mtp(spec: &ModelSpec) -> Option<MtpPlan> {
+    let written = spec.mtp.as_ref()?;
+    Some(MtpPlan { depth: *written.depth, weight: *written.weight })
 }
 
 impl Resolver<'_, '_> {
@@ -71,9 +77,28 @@ impl Resolver<'_, '_> {
             init_std: *spec.init_std,
             precision: *spec.precision,
             recompute_activations: *spec.recompute_activations,
+            mtp: mtp(spec),
             lora: None,
         };
         Some(ModelRead { plan: self.with_adapters(spec, plan)?, tokenizer })
+    }
+
+    /// The modules of multi-token prediction that are read beside a published model: no more than it has.
+    fn published_mtp(
+        &mut self,
+        spec: &At<ModelSpec>,
+        from: &At<String>,
+        found: usize,
+    ) -> Option<MtpPlan> {
+        let written = spec.mtp.as_ref()?;
+        if *written.depth > found {
+            let (depth, from) = (*written.depth, quoted(from));
+            let message = format!("`mtp.depth` is {depth}, but the weights of {from} have {found}");
+            let help = "what a published model can predict is in its config.json, under \
+                        `num_nextn_predict_layers`; take the key out, or write that number";
+            self.error(codes::SHAPE, written.depth.span, message).help(help);
+        }
+        mtp(spec)
     }
 
     /// The tokenizer of a model that is described, and the rows of its embedding.
@@ -152,6 +177,7 @@ impl Resolver<'_, '_> {
             }
         };
         let mut plan = self.overridden(spec, from, facts.plan);
+        plan.mtp = self.published_mtp(spec, from, facts.mtp_depth);
         let tokenizer = match (&spec.tokenizer, facts.tokenizer, facts.eos) {
             (Some(written), _, _) => self.tokenizer(written, Some(&folder))?,
             (None, Some(path), eos) if !eos.is_empty() => {

@@ -61,6 +61,10 @@ record! {
         /// Adapters that are trained in place of the weights, which stay as they are (LoRA). Left out, all weights are
         /// trained.
         lora: LoraSpec => optional;
+        /// Multi-token prediction: modules behind the layers that learn to predict tokens further on. Supervised stages
+        /// train them together with the model; what is sampled and scored does not depend on them. Left out, there are
+        /// none, and those of `from` are not read.
+        mtp: MtpSpec => optional;
     }
 }
 
@@ -82,6 +86,19 @@ record! {
         /// The projections that have adapters, in every layer that has one of the name. Left out, they are those of `from`,
         /// or all that the model has; `kv_b_proj` of `mla` can have none.
         targets: Vec<At<LoraTarget>> => optional;
+    }
+}
+
+record! {
+    /// Multi-token prediction (DeepSeek-V3, 2024, arXiv 2412.19437, section 2.2).
+    pub struct MtpSpec {
+        /// The number of modules. Each is a layer, with experts where the model has them, and predicts one token further
+        /// than the module before it, the first one the token behind the next. Beside `from` there are at most as many
+        /// as its weights have.
+        depth: usize => default(1), Range::from(1.0).to(16.0);
+        /// The factor of the mean of their losses, which is added to the loss of a supervised stage. DeepSeek-V3 had 0.3,
+        /// and 0.1 towards the end of its pre-training. 0 turns their training off.
+        weight: f64 => default(0.1), FACTOR;
     }
 }
 
@@ -286,9 +303,11 @@ record! {
         scoring: Scoring => default(Scoring::Sigmoid);
         /// Whether a bias steers which experts are chosen, without weighing what they say.
         selection_bias: bool => default(true);
-        /// The number of equal groups that the routed experts are split into. It divides `routed_experts`.
+        /// The number of equal groups that the routed experts are split into, one for each node in node-limited routing.
+        /// It divides `routed_experts`.
         groups: usize => default(1), PARTS;
-        /// The number of groups that a token may choose its experts from.
+        /// The number of groups that a token may choose its experts from: how many nodes it may reach in node-limited
+        /// routing.
         groups_per_token: usize => default(1), PARTS;
         /// What decides between groups.
         group_score: GroupScore => default(GroupScore::TopTwo);

@@ -135,6 +135,7 @@ impl Inputs for World {
         let shape = ModelPlan { vocabulary_size: 1000, context_length: 512, ..tiny_model() };
         Ok(ModelFacts {
             plan: ModelPlan { initial, ..shape },
+            mtp_depth: 1,
             tokenizer: self.files.contains_key(&tokenizer).then_some(tokenizer),
             eos: String::from_utf8_lossy(eos).split_whitespace().map(str::to_owned).collect(),
         })

@@ -8,6 +8,7 @@ mod attention;
 mod blocks;
 mod decode;
 mod feed_forward;
+mod mtp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ use r1x_ops::op::{Rotary, rms_norm, token_logprob};
 use self::attention::{Projected, Segment};
 pub use self::blocks::TensorBlocks;
 pub use self::feed_forward::Routing;
+pub use self::mtp::MtpPass;
 use super::decoder::rotation;
 use super::packed::Packed;
 use crate::error::ModelError;
@@ -301,6 +303,12 @@ impl Composed {
         self.run(&packed.tokens, &packed.positions, |_, projected| projected.attend(&segments))
     }
 
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        let tokens = Tensor::new(tokens, &self.device)?;
+        let embedding = self.parameters.at(self.layout.embedding.offset)?.clone();
+        Ok(Embedding::new(embedding, self.layout.embedding.columns).forward(&tokens)?)
+    }
+
     /// Runs rows through embedding and layers; `attend` answers for a layer's attention, `[rows, heads, value]`.
     fn run(
         &self,
@@ -312,20 +320,30 @@ impl Composed {
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             return Err(ModelError::UnknownToken { token: *token, size: vocabulary });
         }
-        let tokens = Tensor::new(tokens, &self.device)?;
-        let embedding = self.parameters.at(self.layout.embedding.offset)?.clone();
-        let mut x = Embedding::new(embedding, self.layout.embedding.columns).forward(&tokens)?;
+        let mut x = self.embed(tokens)?;
         let mut routings = Vec::new();
         for (index, layer) in self.layout.layers.iter().enumerate() {
-            let normed = self.parameters.norm(layer.attention_norm, &x, self.eps)?;
-            let attended = attend(index, &self.project(&layer.attention, &normed, positions)?)?;
-            x = (x + self.unproject(&layer.attention, &attended)?)?;
-            let normed = self.parameters.norm(layer.feed_forward_norm, &x, self.eps)?;
-            let (output, routing) = self.feed_forward(&layer.feed_forward, &normed)?;
-            x = (x + output)?;
+            let routing;
+            (x, routing) = self.layer(layer, x, positions, |projected| attend(index, projected))?;
             routings.extend(routing);
         }
         Ok(Pass { residual: x, routings })
+    }
+
+    /// One layer over the residual stream of some rows, and what its router decided.
+    fn layer(
+        &self,
+        layer: &Layer,
+        x: Tensor,
+        positions: &[usize],
+        attend: impl FnOnce(&Projected) -> Result<Tensor, ModelError>,
+    ) -> Result<(Tensor, Option<Routing>), ModelError> {
+        let normed = self.parameters.norm(layer.attention_norm, &x, self.eps)?;
+        let attended = attend(&self.project(&layer.attention, &normed, positions)?)?;
+        let x = (x + self.unproject(&layer.attention, &attended)?)?;
+        let normed = self.parameters.norm(layer.feed_forward_norm, &x, self.eps)?;
+        let (output, routing) = self.feed_forward(&layer.feed_forward, &normed)?;
+        Ok(((x + output)?, routing))
     }
 
     /// Logits `[rows, vocabulary]` of rows of the residual stream `[rows, hidden]`.
@@ -348,9 +366,22 @@ impl Composed {
         packed: &Packed,
         temperature: f64,
     ) -> Result<Tensor, ModelError> {
+        self.logprobs_after(self.layout.final_norm, &pass.residual, packed, temperature)
+    }
+
+    /// Log-prob of every target, with a norm before the head that need not be the last one of the model.
+    fn logprobs_after(
+        &self,
+        norm: Vector,
+        residual: &Tensor,
+        packed: &Packed,
+        temperature: f64,
+    ) -> Result<Tensor, ModelError> {
         let rows: Vec<u32> = packed.predicting.iter().map(|row| *row as u32).collect();
         let rows = Tensor::new(rows, &self.device)?;
-        let logits = self.logits(&pass.residual.index_select(&rows, 0)?)?;
+        let rows = residual.index_select(&rows, 0)?;
+        let normed = self.parameters.norm(norm, &rows, self.eps)?;
+        let logits = self.parameters.linear(self.layout.head, &normed)?;
         let logits = logits.narrow(1, 0, self.tokens)?;
         Ok(token_logprob(&logits, &packed.targets, temperature)?)
     }

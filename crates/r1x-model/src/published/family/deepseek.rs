@@ -90,7 +90,13 @@ fn v2_config(plan: &ModelPlan) -> Map<String, Value> {
     let is_grouped = matches!(&plan.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups > 1);
     let method = if is_grouped { "group_limited_greedy" } else { "greedy" };
     // Keys of both are among the ones of the mixture, and are false and none here.
-    let rest = keys! {"topk_method": method, "scoring_func": "softmax", "norm_topk_prob": false};
+    let rest = keys! {
+        "topk_method": method,
+        "scoring_func": "softmax",
+        "norm_topk_prob": false,
+        // V2 knows no multi-token prediction.
+        "num_nextn_predict_layers": 0,
+    };
     joined([whole_keys(plan), rest, position_keys(plan, NEIGHBOURS)])
 }
 

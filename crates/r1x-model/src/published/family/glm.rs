@@ -72,6 +72,7 @@ fn config(plan: &ModelPlan) -> Map<String, Value> {
 
 /// The keys of a mixture with groups and shared experts. A model without any experts is one whose layers are all dense.
 pub(super) fn noaux_keys(plan: &ModelPlan) -> Map<String, Value> {
+    let mtp_layers = plan.mtp.as_ref().map_or(0, |mtp| mtp.depth);
     let moe = match &plan.feed_forward {
         FeedForwardPlan::Moe(moe) => moe,
         FeedForwardPlan::Dense { intermediate_size, .. } => {
@@ -86,7 +87,7 @@ pub(super) fn noaux_keys(plan: &ModelPlan) -> Map<String, Value> {
                 "topk_group": 1,
                 "norm_topk_prob": false,
                 "routed_scaling_factor": 1.0,
-                "num_nextn_predict_layers": 0,
+                "num_nextn_predict_layers": mtp_layers,
             };
         }
     };
@@ -101,7 +102,7 @@ pub(super) fn noaux_keys(plan: &ModelPlan) -> Map<String, Value> {
         "topk_group": moe.groups_per_token,
         "norm_topk_prob": moe.normalize_affinities,
         "routed_scaling_factor": moe.routed_scaling,
-        "num_nextn_predict_layers": 0,
+        "num_nextn_predict_layers": mtp_layers,
     };
     joined([mixture_keys(plan, "n_routed_experts", "moe_intermediate_size"), rest])
 }

@@ -22,7 +22,7 @@ use crate::output::{self, Stream};
 use crate::table;
 
 /// Fields of a plan that no published model has.
-const OURS: [&str; 4] = ["tokenizer", "precision", "recompute_activations", "init_std"];
+const OURS: [&str; 5] = ["tokenizer", "precision", "recompute_activations", "init_std", "mtp"];
 
 /// What is known of a model.
 struct Facts {
@@ -79,6 +79,7 @@ impl Facts {
             "family": family.model_type,
             "class": family.class,
             "shape": shape,
+            "mtp_layers": self.published.mtp_layers,
             "parameters": {
                 "total": self.parameters.total(),
                 "active": self.parameters.active(),
@@ -121,7 +122,9 @@ impl Facts {
             ("ends with", self.ends()),
         ];
         let mut fields = Fields::default();
-        for (name, value) in rows {
+        let mtp_layers = self.published.mtp_layers;
+        let mtp = ("mtp layers", mtp_layers.to_string());
+        for (name, value) in rows.into_iter().chain(Some(mtp).filter(|_| mtp_layers > 0)) {
             // A line break in a name would begin a line like those of r1x.
             fields.add(name, shown::line(&value));
         }

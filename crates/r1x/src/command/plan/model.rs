@@ -1,11 +1,12 @@
 //! What `r1x plan` says of a model: what it consists of, what it takes, and how many devices hold it.
 
-use r1x_core::plan::{LoraPlan, ModelPlan, Precision};
+use r1x_core::plan::{LoraPlan, ModelPlan, MtpPlan, Precision};
 use r1x_spec::{Devices, ModelCost, Parameters, ResolvedShape, parameters};
 
 use super::settings;
 use crate::command::model::inspect::{attention, feed_forward, positions};
 use crate::display::{Fields, Page};
+use crate::number::number;
 use crate::output::{self, Stream};
 use crate::table;
 
@@ -64,6 +65,12 @@ pub(super) fn fields(
         .add("attention", attention(&model.attention))
         .add("feed-forward", feed_forward(&model.feed_forward))
         .add("positions", format!("{}, up to {context} tokens", positions(model)));
+    if let Some(MtpPlan { depth, weight }) = &model.mtp {
+        let modules = if *depth == 1 { "module" } else { "modules" };
+        let weight = number(*weight);
+        fields
+            .add("multi-token", format!("{depth} {modules} behind the layers, of weight {weight}"));
+    }
     takes(&mut fields, model.precision, cost);
     if let Some(devices) = devices {
         let bytes = table::bytes;
