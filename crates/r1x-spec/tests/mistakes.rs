@@ -3,6 +3,8 @@
 //! Must not check anything else. `R1X_BLESS=1` rewrites the file after a change that was meant.
 
 mod common;
+#[path = "mistakes/published.rs"]
+mod published;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,15 +14,12 @@ use r1x_spec::Style;
 
 const BASE: &str = include_str!("base.yaml");
 
-/// The model of the base spec.
-const MODEL: &str = "  tokenizer: {data: countdown}\n  hidden_size: 128\n  layers: 2\n  context_length: 64\n  attention:\n    mla: {heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}\n  feed_forward:\n    moe: {routed_experts: 8, experts_per_token: 2, expert_intermediate_size: 96}\n";
-
-/// A model with a chat template of its own.
+/// A published model with a chat template of its own.
 const CHATTY: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: chat.jinja}\n";
 
 /// A model whose chat template is looked for in vain.
 const MISSPELT: &str = "  from: models/tiny\n  tokenizer: {file: models/tiny/tokenizer.json, eos: <end>, chat_template: chatt.jinja}\n";
-/// Parts of that model.
+/// Parts of the model that the base spec describes.
 const MLA: &str =
     "mla: {heads: 4, kv_lora_rank: 32, qk_nope_head_dim: 32, qk_rope_head_dim: 16, v_head_dim: 32}";
 const MOE: &str = "routed_experts: 8";
@@ -137,47 +136,6 @@ const CASES: &[Case] = &[
     ),
     edit("weights of no stage", &[("  - id: rl\n", "  - id: rl\n    weights: cold-strat\n")]),
     edit("stage with the name of the first weights", &[("- id: rl\n", "- id: base\n")]),
-    edit(
-        "shape beside a published model",
-        &[("  layers: 2\n", "  layers: 2\n  from: models/tiny\n")],
-    ),
-    edit("published model that is not there", &[(MODEL, "  from: models/none\n")]),
-    edit(
-        "published model with a longer context",
-        &[(MODEL, "  from: models/tiny\n  context_length: 1024\n")],
-    ),
-    edit("published model without a tokenizer", &[(MODEL, "  from: models/wordless\n")]),
-    edit(
-        "published model that predicts fewer tokens",
-        &[(MODEL, "  from: models/tiny\n  mtp: {depth: 2}\n")],
-    ),
-    edit("published model that does not end", &[(MODEL, "  from: models/endless\n")]),
-    edit(
-        "published model with another shape",
-        &[(
-            MODEL,
-            "  from: models/tiny\n  layers: 3\n  tie_embeddings: false\n  attention:\n    gqa: {heads: 2, kv_heads: 1, head_dim: 8, qkv_bias: true}\n  feed_forward:\n    moe: {routed_experts: 8, experts_per_token: 2, expert_intermediate_size: 96}\n",
-        )],
-    ),
-    edit(
-        "pairs and rows that the weights do not have",
-        &[(MODEL, "  from: models/tiny\n  rope_pairs: neighbours\n  vocabulary_size: 999\n")],
-    ),
-    edit(
-        "adapters of projections that the model lacks",
-        &[(
-            "  layers: 2\n",
-            "  layers: 2\n  lora: {rank: 8, targets: [q_proj, q_a_proj, k_proj, q_proj]}\n",
-        )],
-    ),
-    edit(
-        "adapters without a rank or a projection",
-        &[("  layers: 2\n", "  layers: 2\n  mtp: {depth: 1}\n  lora: {alpha: 8, targets: []}\n")],
-    ),
-    edit(
-        "adapters that a folder says, and another one that is not there",
-        &[("  layers: 2\n", "  layers: 2\n  lora: {from: models/none, rank: 8, scaling: rank}\n")],
-    ),
     edit(
         "a vocabulary without a tokenizer",
         &[("tokenizer: {data: countdown}", "vocabulary_size: 32000")],
@@ -485,17 +443,20 @@ const CASES: &[Case] = &[
     ),
     edit(
         "messages with a message that is empty",
-        &[(MODEL, CHATTY), ("    prompt: \"{{ target }}\"", "    messages: {user: \" \"}")],
+        &[
+            (published::MODEL, CHATTY),
+            ("    prompt: \"{{ target }}\"", "    messages: {user: \" \"}"),
+        ],
     ),
     edit(
         "chat template beside words",
         &[("{data: countdown}", "{data: countdown, chat_template: chat.jinja}")],
     ),
-    edit("chat template that is missing", &[(MODEL, MISSPELT)]),
+    edit("chat template that is missing", &[(published::MODEL, MISSPELT)]),
     edit(
         "published chat template that cannot be used",
         &[
-            (MODEL, "  from: models/broken\n"),
+            (published::MODEL, "  from: models/broken\n"),
             ("    prompt: \"{{ target }}\"", "    messages: {user: \"{{ target }}\"}"),
         ],
     ),
@@ -553,7 +514,7 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    for case in CASES {
+    for case in CASES.iter().chain(published::CASES) {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
             assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);
