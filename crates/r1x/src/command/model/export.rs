@@ -64,16 +64,24 @@ pub fn export(
     Ok(0)
 }
 
-/// The folder of a checkpoint; for the name of a run, the newest that it still has.
+/// The folder of a checkpoint; for the name of a run, the newest that it still has. A folder that is no checkpoint may
+/// be called as a run is: runs keep their checkpoints in folders of their names.
 fn found(global: &Global, checkpoint: &Path) -> Result<PathBuf, Failure> {
+    let is_checkpoint = r1x_model::checkpoint::place(checkpoint).is_ok();
     let name = checkpoint.to_str().filter(|name| !name.contains(std::path::MAIN_SEPARATOR));
-    let Some(name) = name.filter(|_| !checkpoint.exists()) else {
+    let Some(name) = name.filter(|_| !is_checkpoint) else {
         return Ok(checkpoint.to_owned());
     };
-    let store = stores::reading(global.store())?;
-    let run = store.run(name)?.name;
-    let newest = speaker::checkpoint(&store, &run, None)?;
-    Ok(store.run_folder(&run).join(newest.path))
+    let of_run = || {
+        let store = stores::reading(global.store())?;
+        let run = store.run(name)?.name;
+        let newest = speaker::checkpoint(&store, &run, None)?;
+        Ok(store.run_folder(&run).join(newest.path))
+    };
+    match of_run() {
+        Err(_) if checkpoint.exists() => Ok(checkpoint.to_owned()),
+        found => found,
+    }
 }
 
 /// A model that began as a published one has the context that its folder says, of which a run may have used less. Where
