@@ -203,6 +203,10 @@ fn modules_of_multi_token_prediction_go_out_and_in() {
     assert_eq!(config(&to)["num_nextn_predict_layers"], 2);
     let published = Published::open(&to).unwrap();
     assert_eq!((published.mtp_layers, published.plan_of_shape().mtp), (2, None));
+    assert_eq!(published.stored_mtp().unwrap(), 2);
+    // What a configuration says is not always in the files.
+    let said = Published::open(&folder).unwrap();
+    assert_eq!((said.mtp_layers, said.stored_mtp().unwrap()), (1, 0));
     let layout = Layout::new(&plan);
     assert_eq!(published.numbers(&layout).unwrap().values, policy.values());
     let without = Layout::new(&ModelPlan { mtp: None, ..plan.clone() });
