@@ -247,12 +247,19 @@ fn modules_of_multi_token_prediction_go_out_and_in() {
     let error = error.map(drop).unwrap_err().to_string();
     assert!(error.contains(&format!("{copy} and lm_head.weight differ in row")), "{error}");
     assert!(published.numbers(&without).is_ok());
-    // A family has keys for modules with experts, or for none.
-    let dense = ModelPlan { feed_forward: FeedForwardPlan::swiglu(30), ..plan };
-    assert!(family_of(&dense).is_err());
-    assert!(family_of(&ModelPlan { mtp: None, ..dense.clone() }).is_ok());
-    let llama = ModelPlan { mtp: dense.mtp, ..small() };
-    let error = family_of(&llama).unwrap_err().to_string();
+}
+
+/// A family has keys for modules with experts, or for none.
+#[test]
+fn modules_without_experts_are_not_published() {
+    let (_, folder) = folders().into_iter().find(|(name, _)| name == "deepseek-v3").unwrap();
+    let golden = Published::open(&folder).unwrap().plan_of_shape();
+    let mtp = Some(MtpPlan { depth: 1, weight: 0.3 });
+    assert!(family_of(&ModelPlan { mtp: mtp.clone(), ..golden.clone() }).is_ok());
+    let dense = ModelPlan { feed_forward: FeedForwardPlan::swiglu(30), ..golden };
+    assert!(family_of(&dense).is_ok());
+    assert!(family_of(&ModelPlan { mtp: mtp.clone(), ..dense }).is_err());
+    let error = family_of(&ModelPlan { mtp, ..small() }).unwrap_err().to_string();
     assert!(error.contains("`mtp` is"), "{error}");
 }
 
