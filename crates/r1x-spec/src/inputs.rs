@@ -63,7 +63,7 @@ pub struct DataFacts {
 pub struct ModelFacts {
     /// Its plan, with its weights, but for its tokenizer and its precision.
     pub plan: ModelPlan,
-    /// How many modules of multi-token prediction its configuration has; none of them is in the plan.
+    /// How many modules of multi-token prediction its weights have; none of them is in the plan.
     pub mtp_depth: usize,
     /// Its `tokenizer.json`, where it has one.
     pub tokenizer: Option<PathBuf>,

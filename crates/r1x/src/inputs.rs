@@ -188,7 +188,7 @@ impl Inputs for World {
         let tokenizer = Some(folder.join("tokenizer.json")).filter(|path| path.exists());
         Ok(ModelFacts {
             plan: ModelPlan { initial: published.begin_with().map_err(told)?, ..plan },
-            mtp_depth: published.mtp_layers,
+            mtp_depth: published.stored_mtp().map_err(told)?,
             tokenizer,
             eos: eos_tokens(folder),
         })

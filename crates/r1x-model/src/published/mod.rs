@@ -161,18 +161,29 @@ impl Published {
         self.plan(TokenizerPlan::Vocabulary { pieces: Vec::new() }, Precision::F32)
     }
 
+    /// How many modules of multi-token prediction have weights in the files. The configuration may say more of them than
+    /// there are: transformers writes 1 where nothing was said.
+    ///
+    /// # Errors
+    /// When the weights cannot be opened.
+    pub fn stored_mtp(&self) -> Result<usize, ModelError> {
+        let layers = self.layers..self.layers + self.mtp_layers;
+        if layers.is_empty() {
+            return Ok(0);
+        }
+        let files = WeightFiles::open(&self.path)?;
+        let projection = |layer| format!("model.layers.{layer}.eh_proj.weight");
+        Ok(layers.take_while(|layer| files.get(&projection(*layer)).is_some()).count())
+    }
+
     /// [`Published::plan_of_shape`], with modules of multi-token prediction where their weights are in the files.
     ///
     /// # Errors
     /// When the weights cannot be opened.
     fn stored_plan(&self) -> Result<ModelPlan, ModelError> {
-        let (files, plan) = (WeightFiles::open(&self.path)?, self.plan_of_shape());
-        let layers = self.layers..self.layers + self.mtp_layers;
-        let is_there =
-            |layer: &usize| files.get(&format!("model.layers.{layer}.eh_proj.weight")).is_some();
-        let depth = layers.take_while(is_there).count();
+        let depth = self.stored_mtp()?;
         let mtp = (depth > 0).then_some(MtpPlan { depth, weight: 0.0 });
-        Ok(ModelPlan { mtp, ..plan })
+        Ok(ModelPlan { mtp, ..self.plan_of_shape() })
     }
 
     /// The plan of the model with a tokenizer, whose products have factors of this precision, and whose weights are

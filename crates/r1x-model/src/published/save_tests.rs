@@ -205,6 +205,10 @@ fn modules_of_multi_token_prediction_go_out_and_in() {
     assert_eq!(config(&to)["num_nextn_predict_layers"], 2);
     let published = Published::open(&to).unwrap();
     assert_eq!((published.mtp_layers, published.plan_of_shape().mtp), (2, None));
+    assert_eq!(published.stored_mtp().unwrap(), 2);
+    // What a configuration says is not always in the files.
+    let said = Published::open(&folder).unwrap();
+    assert_eq!((said.mtp_layers, said.stored_mtp().unwrap()), (1, 0));
     let layout = Layout::new(&plan);
     assert_eq!(published.numbers(&layout).unwrap().values, policy.values());
     let without = Layout::new(&ModelPlan { mtp: None, ..plan.clone() });
@@ -245,12 +249,19 @@ fn modules_of_multi_token_prediction_go_out_and_in() {
     let error = error.map(drop).unwrap_err().to_string();
     assert!(error.contains(&format!("{copy} and lm_head.weight differ in row")), "{error}");
     assert!(published.numbers(&without).is_ok());
-    // A family has keys for modules with experts, or for none.
-    let dense = ModelPlan { feed_forward: FeedForwardPlan::swiglu(30), ..plan };
-    assert!(family_of(&dense).is_err());
-    assert!(family_of(&ModelPlan { mtp: None, ..dense.clone() }).is_ok());
-    let llama = ModelPlan { mtp: dense.mtp, ..small() };
-    let error = family_of(&llama).unwrap_err().to_string();
+}
+
+/// A family has keys for modules with experts, or for none.
+#[test]
+fn modules_without_experts_are_not_published() {
+    let (_, folder) = folders().into_iter().find(|(name, _)| name == "deepseek-v3").unwrap();
+    let golden = Published::open(&folder).unwrap().plan_of_shape();
+    let mtp = Some(MtpPlan { depth: 1, weight: 0.3 });
+    assert!(family_of(&ModelPlan { mtp: mtp.clone(), ..golden.clone() }).is_ok());
+    let dense = ModelPlan { feed_forward: FeedForwardPlan::swiglu(30), ..golden };
+    assert!(family_of(&dense).is_ok());
+    assert!(family_of(&ModelPlan { mtp: mtp.clone(), ..dense }).is_err());
+    let error = family_of(&ModelPlan { mtp, ..small() }).unwrap_err().to_string();
     assert!(error.contains("`mtp` is"), "{error}");
 }
 

@@ -94,8 +94,8 @@ impl Resolver<'_, '_> {
         if *written.depth > found {
             let (depth, from) = (*written.depth, quoted(from));
             let message = format!("`mtp.depth` is {depth}, but the weights of {from} have {found}");
-            let help = "what a published model can predict is in its config.json, under \
-                        `num_nextn_predict_layers`; take the key out, or write that number";
+            let help = "modules of a published model come with its weights; take the key out, or \
+                        write that number";
             self.error(codes::SHAPE, written.depth.span, message).help(help);
         }
         mtp(spec)

@@ -30,6 +30,7 @@ struct Facts {
     plan: ModelPlan,
     parameters: ParameterList,
     stored: Option<Stored>,
+    mtp_layers: usize,
     texts: Result<Texts, String>,
     tokens: Option<Tokens>,
 }
@@ -43,11 +44,14 @@ pub fn inspect(path: &Path, json: bool) -> Result<i32, Failure> {
     let tokenizer = TokenizerPlan::Vocabulary { pieces: Vec::new() };
     let plan = published.plan(tokenizer, Precision::F32);
     let stored = published.stored().map_err(PortError::from)?;
+    // Without weights it is what the configuration says.
+    let mtp_layers = stored.as_ref().map_or(Ok(published.mtp_layers), |_| published.stored_mtp());
+    let mtp_layers = mtp_layers.map_err(PortError::from)?;
     // A tokenizer that cannot be read is a fact as well.
     let texts = published.texts().map_err(|error| error.to_string());
     let tokens = texts.as_ref().ok().and_then(Texts::tokens);
     let parameters = ParameterList::new(&plan);
-    let facts = Facts { published, plan, parameters, stored, texts, tokens };
+    let facts = Facts { published, plan, parameters, stored, mtp_layers, texts, tokens };
     if json {
         output::json(&facts.object(path).to_string());
     } else {
@@ -79,7 +83,7 @@ impl Facts {
             "family": family.model_type,
             "class": family.class,
             "shape": shape,
-            "mtp_layers": self.published.mtp_layers,
+            "mtp_layers": self.mtp_layers,
             "parameters": {
                 "total": self.parameters.total(),
                 "active": self.parameters.active(),
@@ -122,9 +126,8 @@ impl Facts {
             ("ends with", self.ends()),
         ];
         let mut fields = Fields::default();
-        let mtp_layers = self.published.mtp_layers;
-        let mtp = ("mtp layers", mtp_layers.to_string());
-        for (name, value) in rows.into_iter().chain(Some(mtp).filter(|_| mtp_layers > 0)) {
+        let mtp = ("mtp layers", self.mtp_layers.to_string());
+        for (name, value) in rows.into_iter().chain(Some(mtp).filter(|_| self.mtp_layers > 0)) {
             // A line break in a name would begin a line like those of r1x.
             fields.add(name, shown::line(&value));
         }
