@@ -21,16 +21,16 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
-use crate::checkpoint::{self, Contents, Expected, Home, Lent, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Place, Values};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
-use crate::initial;
+use crate::initial::{self, Given};
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, first_not_finite};
-use crate::weights::Weights;
+use crate::weights::{Freezing, Weights};
 
 /// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
 #[derive(Debug)]
@@ -71,17 +71,17 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         threads: usize,
         folder: PathBuf,
     ) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::of_model(plan)?;
-        let mut decoder = Decoder::new(plan);
-        decoder.tokens = tokenizer.len();
-        let weights = initial::weights(&plan.initial, &decoder.layout, seed)?;
+        let (decoder, tokenizer) = structure(plan)?;
+        let weights = initial::weights(&plan.initial, &decoder.layout, seed, threads)?;
+        let (optimizer, gradient) =
+            (Optimizer::new(&decoder.layout), vec![0.0; decoder.layout.len]);
         let bias_speed = match &plan.feed_forward {
             FeedForwardPlan::Moe(moe) => moe.bias_update_speed as f32,
             FeedForwardPlan::Dense { .. } => 0.0,
         };
         Ok(Self {
-            optimizer: Optimizer::new(&decoder.layout),
-            gradient: vec![0.0; decoder.layout.len],
+            optimizer,
+            gradient,
             loads: decoder.layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
             workers: vec![Worker::default(); threads.max(1)],
             frozen: BTreeMap::new(),
@@ -93,6 +93,39 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             seed,
             bias_speed,
         })
+    }
+
+    /// A policy that samples and scores with given weights and never learns, so that it holds neither masters nor
+    /// gradients nor moments.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built, or the weights cannot be read.
+    pub fn answering(
+        plan: &ModelPlan,
+        threads: usize,
+        given: Given<'_>,
+    ) -> Result<Self, ModelError> {
+        let (decoder, tokenizer) = structure(plan)?;
+        let weights = initial::frozen(given, &decoder.layout)?;
+        Ok(Self {
+            optimizer: Optimizer { first: Vec::new(), second: Vec::new(), updates: 0 },
+            gradient: Vec::new(),
+            loads: Vec::new(),
+            workers: vec![Worker::default(); threads.max(1)],
+            frozen: BTreeMap::new(),
+            decoder,
+            weights,
+            tokenizer,
+            home: Home::default(),
+            initial: plan.initial.clone(),
+            seed: 0,
+            bias_speed: 0.0,
+        })
+    }
+
+    /// An error where the weights cannot be changed.
+    fn learns(&self) -> Result<(), ModelError> {
+        if self.weights.is_frozen() { Err(ModelError::Frozen) } else { Ok(()) }
     }
 
     /// Trained numbers in the model.
@@ -118,9 +151,13 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub(crate) fn contents(&self) -> Contents<'_> {
         Contents {
             layout: &self.decoder.layout,
-            weights: Lent::from(&self.weights),
+            weights: &self.weights,
             optimizer: &self.optimizer,
-            frozen: self.frozen.iter().map(|(name, one)| (name.as_str(), one.into())).collect(),
+            frozen: self
+                .frozen
+                .iter()
+                .map(|(name, one)| (name.as_str(), one as &dyn Values))
+                .collect(),
         }
     }
 
@@ -139,8 +176,13 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights =
-            Weights::packed(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        self.weights = match self.weights.is_frozen() {
+            true => initial::frozen(Given::Checkpoint(folder, expected), layout)?,
+            false => {
+                let numbers = checkpoint::load_weights(folder, layout, expected)?;
+                Weights::learning(layout, numbers, self.workers.len())
+            }
+        };
         Ok(())
     }
 
@@ -150,7 +192,10 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = Weights::packed(layout, &published.numbers(layout)?);
+        self.weights = match self.weights.is_frozen() {
+            true => initial::frozen(Given::Published(published), layout)?,
+            false => Weights::learning(layout, published.numbers(layout)?, self.workers.len()),
+        };
         Ok(())
     }
 
@@ -159,21 +204,23 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
+        self.learns()?;
         let layout = &self.decoder.layout;
-        let loaded = checkpoint::load(folder, layout, expected)?;
-        self.weights = Weights::packed(layout, &loaded.weights);
-        let frozen = loaded.frozen.iter();
-        self.frozen =
-            frozen.map(|(name, one)| (name.clone(), Weights::packed(layout, one))).collect();
+        let loaded = checkpoint::load(folder, layout, expected, || Freezing::new(layout))?;
+        let frozen = loaded.frozen.into_iter().map(|(name, one)| (name, one.done()));
+        self.frozen = frozen.collect();
+        self.weights = Weights::learning(layout, loaded.weights, self.workers.len());
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
 }
 
-impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {
-    fn from(weights: &'a Weights<E>) -> Self {
-        Self { values: weights.values(), biases: weights.biases() }
-    }
+/// A planned model without its weights: the decoder, which knows how many tokens there are, and the tokenizer.
+fn structure<E: Operand>(plan: &ModelPlan) -> Result<(Decoder<E>, Tokenizer), ModelError> {
+    let tokenizer = Tokenizer::of_model(plan)?;
+    let mut decoder = Decoder::new(plan);
+    decoder.tokens = tokenizer.len();
+    Ok((decoder, tokenizer))
 }
 
 /// A gradient cut into the layout's parts, which lie one after the other.
@@ -192,7 +239,7 @@ fn pack(sequences: &[Arc<TrainingSequence>], share_prompts: bool) -> Packed {
 }
 
 impl<E: Operand<Real = f32>> Worker<E> {
-    /// Forward over some sequences: log-probs by sequence.
+    /// Log-probs by sequence, of rows that went through the layers.
     fn score(
         &mut self,
         decoder: &Decoder<E>,
@@ -201,7 +248,6 @@ impl<E: Operand<Real = f32>> Worker<E> {
         sequences: &[Arc<TrainingSequence>],
         temperature: f32,
     ) {
-        decoder.forward(weights, packed, &mut self.work);
         let temperature = f64::from(temperature);
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let flat = decoder.logprobs(weights, rows, targets, temperature, &mut self.work);
@@ -224,6 +270,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
         deliver: impl FnMut(usize, &[f32]),
     ) {
         let packed = pack(sequences, batch.share_prompts);
+        decoder.forward(weights, &packed, &mut self.work);
         self.score(decoder, weights, &packed, sequences, batch.temperature);
         self.loads = decoder.loads(&self.work).to_vec();
         self.totals = LossTotals::default();
@@ -302,6 +349,7 @@ impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
             &mut self.workers,
             |part, worker| {
                 let packed = pack(parts[part], batch.share_prompts);
+                decoder.read(weights, &packed, &mut worker.work);
                 worker.score(decoder, weights, &packed, parts[part], batch.temperature);
             },
             |_, worker| scored.append(&mut worker.logprobs),
@@ -316,6 +364,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) -> Result<LossTotals, PortError> {
+        self.learns()?;
         self.check_lengths(batch)?;
         let (decoder, weights) = (&self.decoder, &self.weights);
         let batches: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
@@ -349,6 +398,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        self.learns()?;
         let layout = &self.decoder.layout;
         let threads = self.workers.len();
         let norm = crate::update::norm(&self.gradient, threads);
@@ -386,14 +436,17 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
 
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         checkpoint::check_frozen(name, self.frozen.keys())?;
-        self.frozen.insert(name.to_owned(), self.weights.clone());
+        let copy = self.weights.frozen(&self.decoder.layout);
+        self.frozen.insert(name.to_owned(), copy);
         Ok(())
     }
 
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        self.learns()?;
         match weights {
             EarlierWeights::Initial => {
-                self.weights = initial::weights(&self.initial, &self.decoder.layout, self.seed)?;
+                let (layout, threads) = (&self.decoder.layout, self.workers.len());
+                self.weights = initial::weights(&self.initial, layout, self.seed, threads)?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
@@ -408,6 +461,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        self.learns()?;
         Ok(checkpoint::save(&self.home, name, cursor, &self.contents())?)
     }
 

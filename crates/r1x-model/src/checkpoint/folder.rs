@@ -6,7 +6,6 @@ use std::path::Path;
 use r1x_files::folder;
 pub use r1x_files::folder::{PARTIAL, REPLACED, take_back};
 
-use super::sha256;
 use crate::error::ModelError;
 
 /// Writes a folder of these files, each with its name, in the place of one that may be there.
@@ -29,11 +28,18 @@ pub(super) fn read(folder: &Path, name: &str, limit_bytes: u64) -> Result<Vec<u8
     let error = |source| ModelError::Io { path: shown.clone(), source };
     let (mut bytes, file) = (Vec::new(), r1x_files::open(&path).map_err(error)?);
     file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(error)?;
-    if bytes.len() as u64 > limit_bytes {
-        let reason = format!("has more than the {limit_bytes} bytes that this model could fill");
-        return Err(ModelError::Checkpoint { path: shown, reason });
-    }
+    check_length((folder, name), bytes.len() as u64, limit_bytes)?;
     Ok(bytes)
+}
+
+/// An error when a file of a checkpoint is longer than it may be.
+pub(super) fn check_length(
+    (folder, name): (&Path, &str),
+    length: u64,
+    limit_bytes: u64,
+) -> Result<(), ModelError> {
+    let reason = || format!("has more than the {limit_bytes} bytes that this model could fill");
+    if length > limit_bytes { Err(torn(folder, name, reason())) } else { Ok(()) }
 }
 
 /// The error that a file of a checkpoint is not as it was written.
@@ -41,14 +47,13 @@ pub(super) fn torn(folder: &Path, name: &str, reason: impl Into<String>) -> Mode
     ModelError::Checkpoint { path: folder.join(name).display().to_string(), reason: reason.into() }
 }
 
-/// An error unless the bytes have the hash that the state gives.
-pub(super) fn check_hash(
-    folder: &Path,
-    name: &str,
-    bytes: &[u8],
+/// An error unless the hash that was found is the one that the state gives.
+pub(super) fn checked(
+    (folder, name): (&Path, &str),
+    found: &str,
     expected: &str,
 ) -> Result<(), ModelError> {
-    if sha256(bytes) == expected {
+    if found == expected {
         return Ok(());
     }
     let reason = "its bytes do not have the recorded sha256: it was changed or torn";

@@ -1,26 +1,29 @@
-//! The safetensors files of a checkpoint: every number of a model by the names of its layout.
-//!
-//! What is read was perhaps written by somebody else: a tensor is taken if its name, shape and type are those of the
-//! layout, and its numbers are finite.
+//! The numbers of a model on their way to safetensors files and from there: every tensor by the name its layout gives.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, View};
 
 use super::MOST_FROZEN;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
-use crate::update::first_not_finite;
 
 /// Most bytes of the names and places of tensors before their numbers.
-const HEADER_BYTES: u64 = 64 << 20;
+pub(super) const HEADER_BYTES: u64 = 64 << 20;
 
 /// A tensor to be written.
 pub(super) struct Tensor<'a> {
     shape: Vec<usize>,
-    values: &'a [f32],
+    numbers: From<'a>,
+}
+
+/// Where the numbers of a tensor are.
+enum From<'a> {
+    /// Here.
+    Slice(&'a [f32]),
+    /// In weights, which may keep them otherwise.
+    Weights(&'a dyn Values, &'a Parameter),
 }
 
 impl View for Tensor<'_> {
@@ -31,10 +34,14 @@ impl View for Tensor<'_> {
         &self.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+        let numbers = match self.numbers {
+            From::Slice(values) => Cow::Borrowed(values),
+            From::Weights(weights, parameter) => weights.of(parameter),
+        };
+        numbers.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
     }
     fn data_len(&self) -> usize {
-        self.values.len() * 4
+        self.shape.iter().product::<usize>() * 4
     }
 }
 
@@ -49,32 +56,67 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    pub(crate) fn lend(&self) -> Lent<'_> {
-        Lent { values: &self.values, biases: &self.biases }
+    /// All zero.
+    pub(crate) fn zeros(layout: &Layout) -> Self {
+        let biases = layout.biases.iter().map(|(_, experts)| vec![0.0; *experts]);
+        Self { values: vec![0.0; layout.len], biases: biases.collect() }
     }
 }
 
-/// [`Numbers`] of somebody else.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lent<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) biases: &'a [Vec<f32>],
+/// What takes the numbers of a model while they are read.
+pub(crate) trait Sink {
+    /// Takes whole rows of a parameter, or numbers of a vector, from the one of number `first` on.
+    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]);
+    /// Takes the selection biases of a layer with experts.
+    fn take_biases(&mut self, index: usize, values: &[f32]);
+}
+
+impl Sink for Numbers {
+    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]) {
+        let from = parameter.offset + first * parameter.columns();
+        self.values[from..from + values.len()].copy_from_slice(values);
+    }
+
+    fn take_biases(&mut self, index: usize, values: &[f32]) {
+        self.biases[index].copy_from_slice(values);
+    }
+}
+
+/// The numbers of a model, wherever they are.
+pub(crate) trait Values {
+    /// Those of a parameter.
+    fn of(&self, parameter: &Parameter) -> Cow<'_, [f32]>;
+    /// Selection biases by layer.
+    fn biases(&self) -> &[Vec<f32>];
+}
+
+impl Values for Numbers {
+    fn of(&self, parameter: &Parameter) -> Cow<'_, [f32]> {
+        Cow::Borrowed(&self.values[parameter.range()])
+    }
+
+    fn biases(&self) -> &[Vec<f32>] {
+        &self.biases
+    }
 }
 
 /// Numbers in layout order as tensors, whose names begin with a prefix.
 pub(super) fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a> {
-    let tensor = |p: &Parameter| Tensor {
-        shape: p.shape.clone(),
-        values: &values[p.offset..p.offset + p.len()],
-    };
+    let tensor =
+        |p: &Parameter| Tensor { shape: p.shape.clone(), numbers: From::Slice(&values[p.range()]) };
     layout.parameters.iter().map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect()
 }
 
 /// Weights with their selection biases as tensors, whose names begin with a prefix.
-pub(super) fn weights<'a>(layout: &Layout, weights: Lent<'a>, prefix: &str) -> Named<'a> {
-    let mut named = parameters(layout, weights.values, prefix);
-    for ((name, experts), values) in layout.biases.iter().zip(weights.biases) {
-        named.push((format!("{prefix}{name}"), Tensor { shape: vec![*experts], values }));
+pub(super) fn weights<'a>(layout: &'a Layout, weights: &'a dyn Values, prefix: &str) -> Named<'a> {
+    let tensor =
+        |p: &'a Parameter| Tensor { shape: p.shape.clone(), numbers: From::Weights(weights, p) };
+    let parameters = layout.parameters.iter();
+    let mut named: Named<'a> =
+        parameters.map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect();
+    for ((name, experts), values) in layout.biases.iter().zip(weights.biases()) {
+        let numbers = From::Slice(values);
+        named.push((format!("{prefix}{name}"), Tensor { shape: vec![*experts], numbers }));
     }
     named
 }
@@ -94,89 +136,4 @@ pub(super) fn most_bytes(layout: &Layout) -> u64 {
     ((layout.len + biases) as u64)
         .saturating_mul(4 * (2 + MOST_FROZEN as u64))
         .saturating_add(HEADER_BYTES)
-}
-
-/// A safetensors file that is being read.
-pub(super) struct Source<'a> {
-    tensors: SafeTensors<'a>,
-    path: String,
-}
-
-impl<'a> Source<'a> {
-    /// The tensors in the bytes of the file at a path.
-    pub(super) fn new(bytes: &'a [u8], path: &Path) -> Result<Self, ModelError> {
-        let path = path.display().to_string();
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| ModelError::Checkpoint {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(Self { tensors, path })
-    }
-
-    /// Reads one tensor.
-    fn fill(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), ModelError> {
-        let error = |reason: String| ModelError::Checkpoint { path: self.path.clone(), reason };
-        let tensor =
-            self.tensors.tensor(name).map_err(|_| error(format!("has no tensor `{name}`")))?;
-        if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
-            return Err(error(format!(
-                "`{name}` is {:?} {:?}, the model wants F32 {shape:?}",
-                tensor.dtype(),
-                tensor.shape()
-            )));
-        }
-        for (value, bytes) in values.iter_mut().zip(tensor.data().chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        Ok(())
-    }
-
-    /// Reads every parameter of the layout into its place; names begin with a prefix.
-    pub(super) fn fill_parameters(
-        &self,
-        layout: &Layout,
-        prefix: &str,
-        values: &mut [f32],
-    ) -> Result<(), ModelError> {
-        for p in &layout.parameters {
-            let range = p.offset..p.offset + p.len();
-            self.fill(&format!("{prefix}{}", p.name), &p.shape, &mut values[range])?;
-        }
-        Ok(())
-    }
-
-    /// The names of all tensors.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.names().into_iter()
-    }
-
-    /// Reads every parameter and every selection bias of the layout; names begin with a prefix.
-    pub(super) fn numbers(&self, layout: &Layout, prefix: &str) -> Result<Numbers, ModelError> {
-        let mut values = vec![0.0; layout.len];
-        self.fill_parameters(layout, prefix, &mut values)?;
-        let bias = |(name, experts): &(String, usize)| {
-            let mut bias = vec![0.0; *experts];
-            self.fill(&format!("{prefix}{name}"), &[*experts], &mut bias)?;
-            Ok(bias)
-        };
-        let biases = layout.biases.iter().map(bias).collect::<Result<_, ModelError>>()?;
-        Ok(Numbers { values, biases })
-    }
-}
-
-/// An error that names the first tensor with a number that is not finite.
-pub(super) fn finite(
-    layout: &Layout,
-    values: &[f32],
-    biases: &[Vec<f32>],
-    path: &Path,
-) -> Result<(), ModelError> {
-    match first_not_finite(layout, values, biases) {
-        None => Ok(()),
-        Some((name, value)) => Err(ModelError::NotFinite {
-            path: path.display().to_string(),
-            name: name.to_owned(),
-            value,
-        }),
-    }
 }

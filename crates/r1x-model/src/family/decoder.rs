@@ -149,12 +149,8 @@ impl<E: Operand> Decoder<E> {
         tokens: &[u32],
         x: &'a mut Vec<E::Real>,
     ) -> &'a mut [E::Real] {
-        let hidden = self.hidden;
-        let x = reserve(x, tokens.len() * hidden);
-        let embedding = weights.block(self.layout.embedding);
-        for (row, token) in x.chunks_mut(hidden).zip(tokens) {
-            row.copy_from_slice(&embedding[*token as usize * hidden..][..hidden]);
-        }
+        let x = reserve(x, tokens.len() * self.hidden);
+        weights.embed(&self.layout, tokens, x);
         x
     }
 
@@ -196,6 +192,17 @@ impl<E: Operand> Decoder<E> {
                 stash.feed_forward.add_loads(&packed.shares, &mut chosen);
                 loads.push(chosen);
             }
+        }
+    }
+
+    /// [`Decoder::forward`] where no backward pass follows, so that nothing is kept for one.
+    pub fn read(&self, weights: &Weights<E>, packed: &Packed, work: &mut Workspace<E>) {
+        work.layers.resize_with(work.layers.len().max(1), LayerStash::default);
+        let Workspace { x, layers, blocks, scratch, .. } = work;
+        let x = self.embed(weights, &packed.tokens, x);
+        for layer in &self.layout.layers {
+            let cache = self.empty_blocks(layer, packed, blocks);
+            self.layer_forward(layer, weights, packed.rows(), x, cache, &mut layers[0], scratch);
         }
     }
 

@@ -10,7 +10,7 @@ use r1x_core::rope;
 
 use super::{
     Attention, Bias, Block, Exact, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery, Layer,
-    Layout, Matrix, Mla, Parameter, Swiglu, Vector, panels_len,
+    Layout, Matrix, Mla, Parameter, Swiglu, Vector,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.
@@ -38,8 +38,6 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
     Layout {
         head: build.packed.push(head),
         len: build.len,
-        panels: build.packed.len,
-        exact_panels: build.exact.len,
         parts: parts.collect(),
         parameters: build.parameters,
         matrices: build.packed.matrices,
@@ -57,7 +55,6 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
 #[derive(Default)]
 struct Panels {
     matrices: Vec<Matrix>,
-    len: usize,
 }
 
 impl Panels {
@@ -68,10 +65,10 @@ impl Panels {
 
     /// Room for the packed forms of a block.
     fn push_with(&mut self, block: Block, bias: Option<Bias>) -> Matrix {
-        let forward_panels = self.len;
-        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
+        let before = self.matrices.last();
+        let forward_panels = before.map_or(0, Matrix::forward_end);
+        let backward_panels = before.map_or(0, Matrix::backward_end);
         let matrix = Matrix { block, forward_panels, backward_panels, bias };
-        self.len = matrix.panels_end();
         self.matrices.push(matrix);
         matrix
     }

@@ -45,9 +45,9 @@ impl Block {
 pub struct Matrix {
     /// Where its values are.
     pub block: Block,
-    /// First element of its packed form for x·Wᵀ.
+    /// First element of its packed form among those for x·Wᵀ.
     pub forward_panels: usize,
-    /// First element of its packed form for dy·W.
+    /// First element of its packed form among those for dy·W.
     pub backward_panels: usize,
     /// What is added to its products, where something is.
     pub bias: Option<Bias>,
@@ -73,8 +73,13 @@ impl Matrix {
         self.block.columns
     }
 
-    /// First element after its packed forms.
-    pub fn panels_end(&self) -> usize {
+    /// First element after its packed form for x·Wᵀ.
+    pub fn forward_end(&self) -> usize {
+        self.forward_panels + panels_len(self.block.columns, self.block.rows)
+    }
+
+    /// First element after its packed form for dy·W.
+    pub fn backward_end(&self) -> usize {
         self.backward_panels + panels_len(self.block.rows, self.block.columns)
     }
 }
@@ -143,6 +148,16 @@ impl Parameter {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where its elements are.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+
+    /// Elements of a row; a vector has rows of one.
+    pub fn columns(&self) -> usize {
+        self.shape.get(1).copied().unwrap_or(1)
     }
 }
 
@@ -311,10 +326,6 @@ pub struct Layout {
     pub exact: Vec<Matrix>,
     /// Elements in all.
     pub len: usize,
-    /// Elements of all packed forms.
-    pub panels: usize,
-    /// Elements of the packed forms that are reals.
-    pub exact_panels: usize,
     /// What a gradient is made of, one after the other: before the layers, every layer, behind them.
     pub parts: Vec<Range<usize>>,
     /// Tokens in the vocabulary.
@@ -347,6 +358,18 @@ impl Layout {
             FeedForward::Moe { plan, .. } => plan.balance_loss > 0.0,
         };
         self.layers.iter().any(experts)
+    }
+
+    /// The matrices whose form for dy·W is needed in the forward pass as well: latent attention multiplies queries with
+    /// them on the way to the latent space.
+    pub fn absorbed(&self) -> impl Iterator<Item = Matrix> {
+        self.layers
+            .iter()
+            .flat_map(|layer| match &layer.attention {
+                Attention::Gqa(_) => &[][..],
+                Attention::Mla(mla) => &mla.expansions,
+            })
+            .map(|expansion| expansion.key)
     }
 
     /// Trained numbers, padding left out.

@@ -38,7 +38,7 @@ use self::family::{FAMILIES, Family, Shape};
 use self::load::Tensors;
 use self::names::Naming;
 use self::texts::{TOKENIZER, Texts};
-use crate::checkpoint::{Numbers, STATE};
+use crate::checkpoint::{Numbers, STATE, Sink};
 use crate::error::ModelError;
 use crate::layout::Layout;
 
@@ -262,6 +262,11 @@ impl Published {
     /// not finite.
     pub(crate) fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
         self.tensors(layout)?.numbers(layout)
+    }
+
+    /// Hands the numbers of the model to something that forgets them where this fails; see [`Published::numbers`].
+    pub(crate) fn hand_to(&self, layout: &Layout, sink: &mut dyn Sink) -> Result<(), ModelError> {
+        self.tensors(layout)?.hand_to(layout, sink)
     }
 
     /// Where each tensor of the model lies in its files.

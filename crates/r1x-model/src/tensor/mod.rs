@@ -22,7 +22,7 @@ use r1x_core::{
 };
 
 use self::optimizer::Moments;
-use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Values};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, Pass, variables};
 use crate::family::packed::Packed;
@@ -70,7 +70,7 @@ impl TensorPolicy {
     ) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::of_model(plan)?;
         let layout = Layout::new(plan);
-        let weights = initial::weights::<f32>(&plan.initial, &layout, seed)?;
+        let weights = initial::weights::<f32>(&plan.initial, &layout, seed, 1)?;
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
@@ -131,7 +131,8 @@ impl TensorPolicy {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
-        let loaded = checkpoint::load(folder, self.model.layout(), expected)?;
+        let layout = self.model.layout();
+        let loaded = checkpoint::load(folder, layout, expected, || Numbers::zeros(layout))?;
         self.frozen.clear();
         for (name, numbers) in &loaded.frozen {
             // A frozen copy is a snapshot of the model while it holds the copy's numbers.
@@ -490,7 +491,7 @@ impl Learner for TensorPolicy {
         match weights {
             EarlierWeights::Initial => {
                 let weights =
-                    initial::weights::<f32>(&self.initial, self.model.layout(), self.seed)?;
+                    initial::weights::<f32>(&self.initial, self.model.layout(), self.seed, 1)?;
                 let (values, biases) = (weights.values().to_vec(), weights.biases().to_vec());
                 self.set_weights(&Numbers { values, biases })?;
             }
@@ -514,15 +515,15 @@ impl Learner for TensorPolicy {
         let frozen: Vec<_> = frozen.collect::<Result<_, ModelError>>()?;
         let contents = Contents {
             layout,
-            weights: weights.lend(),
+            weights: &weights,
             optimizer: &optimizer,
-            frozen: frozen.iter().map(|(name, one)| (*name, one.lend())).collect(),
+            frozen: frozen.iter().map(|(name, one)| (*name, one as &dyn Values)).collect(),
         };
         Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {
         let numbers = self.numbers(&self.model)?;
-        Ok(checkpoint::weights_sha256(self.model.layout(), numbers.lend())?)
+        Ok(checkpoint::weights_sha256(self.model.layout(), &numbers)?)
     }
 }

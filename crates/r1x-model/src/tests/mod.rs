@@ -5,6 +5,7 @@ mod balance;
 mod checkpoint;
 mod composed;
 mod finite;
+mod frozen;
 mod golden;
 mod gradient;
 mod layout;

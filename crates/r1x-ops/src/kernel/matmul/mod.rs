@@ -13,7 +13,7 @@ use half::bf16;
 
 use super::Write;
 use crate::operand::Operand;
-pub use pack::{pack_columns, pack_rows, packed_len};
+pub use pack::{pack_columns, pack_columns_from, pack_rows, packed_len, unpack_column};
 
 /// Columns of a panel.
 pub const PANEL: usize = 32;
