@@ -349,7 +349,7 @@ impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
             &mut self.workers,
             |part, worker| {
                 let packed = pack(parts[part], batch.share_prompts);
-                decoder.read(weights, &packed, &mut worker.work);
+                decoder.read(weights, &packed, std::slice::from_mut(&mut worker.work));
                 worker.score(decoder, weights, &packed, parts[part], batch.temperature);
             },
             |_, worker| scored.append(&mut worker.logprobs),

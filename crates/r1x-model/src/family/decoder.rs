@@ -42,9 +42,9 @@ pub struct Decoder<E: Operand> {
 
 /// What one layer leaves for its backward pass.
 #[derive(Clone, Debug, Default)]
-struct LayerStash<E: Operand> {
+pub(super) struct LayerStash<E: Operand> {
     normed: Vec<E>,
-    attention: attention::Stash<E>,
+    pub(super) attention: attention::Stash<E>,
     middle: Vec<E::Real>,
     middle_exact: Vec<E::Real>,
     middle_normed: Vec<E>,
@@ -54,11 +54,11 @@ struct LayerStash<E: Operand> {
 /// Buffers of one thread, reused from pass to pass.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace<E: Operand> {
-    layers: Vec<LayerStash<E>>,
+    pub(super) layers: Vec<LayerStash<E>>,
     /// Input of every layer.
     inputs: Vec<Vec<E::Real>>,
     /// The residual stream `[rows, hidden]`.
-    x: Vec<E::Real>,
+    pub(super) x: Vec<E::Real>,
     /// Keys and values of the layer that is being computed, in a pass over whole sequences.
     blocks: Vec<E>,
     loads: Vec<Vec<u64>>,
@@ -82,7 +82,7 @@ pub struct Workspace<E: Operand> {
     panels: Vec<E>,
     /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
     gradients: [Vec<E::Real>; 3],
-    scratch: attention::Scratch<E>,
+    pub(super) scratch: attention::Scratch<E>,
     back: BackwardScratch<E>,
 }
 
@@ -128,7 +128,7 @@ impl<E: Operand> Decoder<E> {
         layers.map(|layer| block_len::<E>(&attention::heads(&layer.attention)))
     }
 
-    fn attention<'a>(
+    pub(super) fn attention<'a>(
         &'a self,
         layer: &'a Layer,
         weights: &'a Weights<E>,
@@ -143,7 +143,7 @@ impl<E: Operand> Decoder<E> {
         }
     }
 
-    fn embed<'a>(
+    pub(super) fn embed<'a>(
         &self,
         weights: &Weights<E>,
         tokens: &[u32],
@@ -155,21 +155,19 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// One pass of decoding: tokens through embedding and layers, their keys and values into `caches`, one per
-    /// layer. The residual stream is left in the workspace; nothing is kept for a backward pass.
+    /// layer. The residual stream is left in the first workspace; nothing is kept for a backward pass. Each workspace
+    /// is a thread, which computes some of the rows.
     pub fn decode(
         &self,
         weights: &Weights<E>,
         tokens: &[u32],
         rows: Rows<'_>,
         caches: &mut [Vec<E>],
-        work: &mut Workspace<E>,
+        works: &mut [Workspace<E>],
     ) {
-        work.layers.resize_with(work.layers.len().max(1), LayerStash::default);
-        let Workspace { x, layers, scratch, .. } = work;
-        let x = self.embed(weights, tokens, x);
-        for (layer, cache) in self.layout.layers.iter().zip(caches) {
-            self.layer_forward(layer, weights, rows, x, cache, &mut layers[0], scratch);
-        }
+        self.together(weights, tokens, rows, works, |layer, _, compute| {
+            compute(&mut caches[layer]);
+        });
     }
 
     /// A pass over whole sequences; the residual stream is left in the workspace, with what the backward pass
@@ -195,15 +193,15 @@ impl<E: Operand> Decoder<E> {
         }
     }
 
-    /// [`Decoder::forward`] where no backward pass follows, so that nothing is kept for one.
-    pub fn read(&self, weights: &Weights<E>, packed: &Packed, work: &mut Workspace<E>) {
-        work.layers.resize_with(work.layers.len().max(1), LayerStash::default);
-        let Workspace { x, layers, blocks, scratch, .. } = work;
-        let x = self.embed(weights, &packed.tokens, x);
-        for layer in &self.layout.layers {
-            let cache = self.empty_blocks(layer, packed, blocks);
-            self.layer_forward(layer, weights, packed.rows(), x, cache, &mut layers[0], scratch);
-        }
+    /// [`Decoder::forward`] where no backward pass follows, so that nothing is kept for one; the residual stream is left
+    /// in the first workspace. Each workspace is a thread, which computes some of the rows.
+    pub fn read(&self, weights: &Weights<E>, packed: &Packed, works: &mut [Workspace<E>]) {
+        let Some(first) = works.first_mut() else { return };
+        let mut blocks = std::mem::take(&mut first.blocks);
+        self.together(weights, &packed.tokens, packed.rows(), works, |layer, _, compute| {
+            compute(self.empty_blocks(&self.layout.layers[layer], packed, &mut blocks));
+        });
+        works[0].blocks = blocks;
     }
 
     /// Empty blocks for a pass: what lies behind the end of a sequence must be finite.
@@ -229,12 +227,41 @@ impl<E: Operand> Decoder<E> {
         stash: &mut LayerStash<E>,
         scratch: &mut attention::Scratch<E>,
     ) {
-        let (count, hidden, len) = (rows.len(), self.hidden, x.len());
-        let normed = reserve(&mut stash.normed, len);
+        self.layer_project(layer, weights, rows, x, stash, scratch);
+        self.attention(layer, weights, rows).write(rows.writes, 0, &stash.attention, cache);
+        self.layer_attend(layer, weights, rows, x, cache, stash, scratch);
+    }
+
+    /// The beginning of a layer, up to the context rows that are to be written to a cache.
+    pub(super) fn layer_project(
+        &self,
+        layer: &Layer,
+        weights: &Weights<E>,
+        rows: Rows<'_>,
+        x: &[E::Real],
+        stash: &mut LayerStash<E>,
+        scratch: &mut attention::Scratch<E>,
+    ) {
+        let hidden = self.hidden;
+        let normed = reserve(&mut stash.normed, x.len());
         let gain = weights.vector(layer.attention_norm);
-        rms_norm((x, hidden), gain, self.eps, (normed, hidden), count);
-        let attention = self.attention(layer, weights, rows);
-        attention.forward(normed, x, cache, &mut stash.attention, scratch);
+        rms_norm((x, hidden), gain, self.eps, (normed, hidden), rows.len());
+        self.attention(layer, weights, rows).project(normed, &mut stash.attention, scratch);
+    }
+
+    /// The rest of a layer, with the context rows of all rows in the cache.
+    pub(super) fn layer_attend(
+        &self,
+        layer: &Layer,
+        weights: &Weights<E>,
+        rows: Rows<'_>,
+        x: &mut [E::Real],
+        cache: &[E],
+        stash: &mut LayerStash<E>,
+        scratch: &mut attention::Scratch<E>,
+    ) {
+        let (count, hidden, len) = (rows.len(), self.hidden, x.len());
+        self.attention(layer, weights, rows).attend(x, cache, &mut stash.attention, scratch);
         reserve(&mut stash.middle, len).copy_from_slice(x);
         let exact = reserve(&mut stash.middle_exact, len);
         let gain = weights.vector(layer.feed_forward_norm);

@@ -9,6 +9,9 @@ pub mod decoder;
 pub mod feed_forward;
 pub mod linear;
 pub mod packed;
+mod together;
+
+use std::ops::Range;
 
 use r1x_ops::kernel::attention::Context;
 
@@ -45,5 +48,13 @@ impl Rows<'_> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Some of the rows, whose keys and values somebody else writes.
+    pub fn part(&self, rows: Range<usize>) -> Rows<'a> {
+        let (positions, contexts) = (&self.positions[rows.clone()], &self.contexts[rows]);
+        Rows { positions, contexts, tables: self.tables, writes: &[] }
     }
 }

@@ -109,26 +109,30 @@ impl<E: Operand<Real = f32>> Loaded<E> {
                 return Err(ModelError::TooLong { length: tokens.len(), limit });
             }
         }
+        // A sequence alone is computed by all threads.
+        let each = threads / sequences.len().clamp(1, threads.max(1));
         Ok(parallel::map(sequences.iter().collect(), threads, |tokens: &Vec<u32>| {
-            self.score(tokens)
+            self.score(tokens, each)
         }))
     }
 
-    fn score(&self, tokens: &[u32]) -> Score {
+    fn score(&self, tokens: &[u32], threads: usize) -> Score {
         if tokens.len() < 2 {
             return Score { logprobs: Vec::new(), gradient_norms: Vec::new() };
         }
-        let (decoder, weights, mut work) = (&self.decoder, &self.weights, Workspace::default());
+        let (decoder, weights) = (&self.decoder, &self.weights);
+        let mut works = vec![Workspace::default(); threads.max(1)];
         let packed = Packed::new([(tokens, 1)]);
         match self.asked {
-            Asked::Logprobs => decoder.read(weights, &packed, &mut work),
-            Asked::GradientNorms => decoder.forward(weights, &packed, &mut work),
+            Asked::Logprobs => decoder.read(weights, &packed, &mut works),
+            Asked::GradientNorms => decoder.forward(weights, &packed, &mut works[0]),
         }
-        let said = decoder.logprobs(weights, &packed.predicting, &packed.targets, 1.0, &mut work);
+        let work = &mut works[0];
+        let said = decoder.logprobs(weights, &packed.predicting, &packed.targets, 1.0, work);
         let logprobs: Vec<f32> = said.iter().map(|token| token.logprob).collect();
         let gradient_norms = match self.asked {
             Asked::Logprobs => Vec::new(),
-            Asked::GradientNorms => self.norms(&packed, &mut work),
+            Asked::GradientNorms => self.norms(&packed, work),
         };
         Score { logprobs, gradient_norms }
     }

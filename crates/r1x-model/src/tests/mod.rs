@@ -12,6 +12,7 @@ mod layout;
 mod padding;
 mod properties;
 mod tensor;
+mod together;
 
 use r1x_ops::Real;
 use r1x_ops::kernel::add_assign;
