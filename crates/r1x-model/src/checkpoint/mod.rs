@@ -23,7 +23,7 @@ pub(crate) use self::state::STATE;
 pub use self::state::SavedCursor;
 use self::state::{FORMAT, State};
 pub(crate) use self::tensors::{Numbers, Sink, Values};
-use self::tensors::{parameters, serialize, weights};
+use self::tensors::{parameters, weights};
 use crate::error::ModelError;
 use crate::layout::Layout;
 use crate::update::Optimizer;
@@ -105,7 +105,8 @@ pub(crate) struct Loaded<F> {
 
 /// sha256 of the weights as they would be saved.
 pub(crate) fn weights_sha256(layout: &Layout, values: &dyn Values) -> Result<String, ModelError> {
-    Ok(sha256(&serialize(weights(layout, values, ""))?))
+    let hashed = folder::hash(|to| tensors::write(weights(layout, values, ""), to));
+    hashed.map_err(|source| ModelError::Io { path: "(in memory)".to_owned(), source })
 }
 
 /// Frozen copies that a model keeps at most.
@@ -150,33 +151,34 @@ pub(crate) fn save(
     contents: &Contents<'_>,
 ) -> Result<SavedCheckpoint, ModelError> {
     let Contents { layout, optimizer, .. } = contents;
-    let model = serialize(weights(layout, contents.weights, ""))?;
-    let mut state = parameters(layout, &optimizer.first, "first.");
-    state.extend(parameters(layout, &optimizer.second, "second."));
-    for (name, frozen) in &contents.frozen {
-        state.extend(weights(layout, *frozen, &prefix(name)));
-    }
-    let moments = serialize(state)?;
-    let model_sha256 = sha256(&model);
-    let state = State {
-        format: FORMAT,
-        run: home.run.clone(),
-        cursor: cursor.into(),
-        updates: optimizer.updates,
-        model_sha256: model_sha256.clone(),
-        optimizer_sha256: sha256(&moments),
-        seal: String::new(),
-    };
-    let json = state.sealed().and_then(|state| serde_json::to_vec_pretty(&state));
-    let json = json.map_err(|error| ModelError::Checkpoint {
-        path: name.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let state_sha256 = sha256(&json);
-    let files = [(MODEL, model), (OPTIMIZER, moments), (STATE, json)];
-    let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    folder::write(&home.folder.join(name), &files)?;
-    Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, state_sha256, bytes })
+    folder::write(&home.folder.join(name), |partial| {
+        let model = folder::file(partial, MODEL, |to| {
+            tensors::write(weights(layout, contents.weights, ""), to)
+        })?;
+        let mut state = parameters(layout, &optimizer.first, "first.");
+        state.extend(parameters(layout, &optimizer.second, "second."));
+        for (name, frozen) in &contents.frozen {
+            state.extend(weights(layout, *frozen, &prefix(name)));
+        }
+        let moments = folder::file(partial, OPTIMIZER, |to| tensors::write(state, to))?;
+        let state = State {
+            format: FORMAT,
+            run: home.run.clone(),
+            cursor: cursor.into(),
+            updates: optimizer.updates,
+            model_sha256: model.sha256.clone(),
+            optimizer_sha256: moments.sha256,
+            seal: String::new(),
+        };
+        let json = serde_json::to_vec_pretty(&state.sealed()?)?;
+        let state = folder::file(partial, STATE, |to| to.write_all(&json))?;
+        Ok(SavedCheckpoint {
+            path: name.to_owned(),
+            sha256: model.sha256,
+            state_sha256: state.sha256,
+            bytes: model.bytes + moments.bytes + state.bytes,
+        })
+    })
 }
 
 /// The weights of a checkpoint folder.

@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::{self, Write};
 
-use safetensors::{Dtype, View};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::MOST_FROZEN;
-use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 
 /// Most bytes of the names and places of tensors before their numbers.
 pub(super) const HEADER_BYTES: u64 = 64 << 20;
+
+/// Numbers that are written at a time.
+const PIECE: usize = 1 << 16;
 
 /// A tensor to be written.
 pub(super) struct Tensor<'a> {
@@ -26,22 +30,23 @@ enum From<'a> {
     Weights(&'a dyn Values, &'a Parameter),
 }
 
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
+impl Tensor<'_> {
+    fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * 4
     }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
+
+    /// Hands the bytes on, some at a time.
+    fn write(&self, piece: &mut Vec<u8>, to: &mut dyn Write) -> io::Result<()> {
         let numbers = match self.numbers {
             From::Slice(values) => Cow::Borrowed(values),
             From::Weights(weights, parameter) => weights.of(parameter),
         };
-        numbers.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
-    }
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * 4
+        for values in numbers.chunks(PIECE) {
+            piece.clear();
+            values.iter().for_each(|value| piece.extend_from_slice(&value.to_le_bytes()));
+            to.write_all(piece)?;
+        }
+        Ok(())
     }
 }
 
@@ -121,13 +126,27 @@ pub(super) fn weights<'a>(layout: &'a Layout, weights: &'a dyn Values, prefix: &
     named
 }
 
-/// The bytes of a safetensors file.
-pub(super) fn serialize(named: Named<'_>) -> Result<Vec<u8>, ModelError> {
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(named, Some(metadata)).map_err(|error| ModelError::Checkpoint {
-        path: "(in memory)".to_owned(),
-        reason: error.to_string(),
-    })
+/// Writes the bytes of a safetensors file one piece after the other, so that no more than a tensor is held beside the
+/// numbers themselves.
+pub(super) fn write(mut named: Named<'_>, to: &mut dyn Write) -> io::Result<()> {
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut end = 0;
+    let info = |(name, tensor): &(String, Tensor<'_>)| {
+        let start = end;
+        end += tensor.bytes();
+        let shape = tensor.shape.clone();
+        (name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
+    };
+    let infos = named.iter().map(info).collect();
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(format), infos).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    // Numbers begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(&header)?;
+    let mut piece = Vec::new();
+    named.iter().try_for_each(|(_, tensor)| tensor.write(&mut piece, to))
 }
 
 /// Most bytes of a file that holds every number of a model as often as moments and frozen copies may.
@@ -136,4 +155,46 @@ pub(super) fn most_bytes(layout: &Layout) -> u64 {
     ((layout.len + biases) as u64)
         .saturating_mul(4 * (2 + MOST_FROZEN as u64))
         .saturating_add(HEADER_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use r1x_core::testing;
+
+    use super::*;
+
+    struct Whole<'a>(&'a Tensor<'a>);
+
+    impl safetensors::View for Whole<'_> {
+        fn dtype(&self) -> Dtype {
+            Dtype::F32
+        }
+        fn shape(&self) -> &[usize] {
+            &self.0.shape
+        }
+        fn data(&self) -> Cow<'_, [u8]> {
+            let mut bytes = Vec::new();
+            self.0.write(&mut Vec::new(), &mut bytes).unwrap();
+            bytes.into()
+        }
+        fn data_len(&self) -> usize {
+            self.0.bytes()
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_what_the_library_writes_at_once() {
+        let layout = Layout::new(&testing::tiny_model());
+        let mut numbers = Numbers::zeros(&layout);
+        numbers.values.iter_mut().enumerate().for_each(|(at, value)| *value = at as f32 * 0.37);
+        let mut named = weights(&layout, &numbers, "");
+        named.extend(parameters(&layout, &numbers.values, "first."));
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let views = named.iter().map(|(name, tensor)| (name.clone(), Whole(tensor)));
+        let expected = safetensors::serialize(views, Some(metadata)).unwrap();
+        let mut found = Vec::new();
+        write(named, &mut found).unwrap();
+        assert!(found == expected, "{} and {} bytes", found.len(), expected.len());
+        assert!(found.len() > 4 * numbers.values.len() * 2);
+    }
 }

@@ -7,20 +7,16 @@ use r1x_core::rope;
 use r1x_ops::kernel::attention::{Segment, block_len};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
 use r1x_ops::kernel::rope::{Frequencies, Pairing, Rope};
-use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backward};
 use r1x_ops::kernel::{Write, add_scaled};
 use r1x_ops::{Operand, Real};
 
 use super::Rows;
 use super::attention::{self, AttentionPass};
 use super::feed_forward::{self, BackwardScratch, Balance, Normed};
-use super::linear::{self, Gradient, Strided, reserve};
+use super::linear::{Gradient, reserve};
 use super::packed::Packed;
 use crate::layout::{Layer, Layout, Vector};
 use crate::weights::Weights;
-
-/// Rows of logits held at a time: `[rows, vocabulary]` never exists for a whole batch.
-const HEAD_ROWS: usize = 64;
 
 /// A model's structure, without its weights.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ pub struct Decoder<E: Operand> {
     pub context_length: usize,
     /// Whether the backward pass computes activations again instead of keeping them. Its results are the same.
     pub recompute: bool,
-    eps: f64,
+    pub(super) eps: f64,
     rope: Rope<E::Real>,
 }
 
@@ -63,21 +59,12 @@ pub struct Workspace<E: Operand> {
     blocks: Vec<E>,
     loads: Vec<Vec<u64>>,
     /// The gradient of the residual stream `[rows, hidden]`, at the place that the backward pass has reached.
-    dx: Vec<E::Real>,
+    pub(super) dx: Vec<E::Real>,
     /// `dx` as operands, for the half of a layer that the backward pass goes through.
     dx_rounded: Vec<E>,
     /// The gradient of the normed rows of the head, then of each half of a layer, `[rows, hidden]`.
-    d_normed: Vec<E::Real>,
-    /// The rows of the residual stream that the head is computed for, `[HEAD_ROWS, hidden]`.
-    head_input: Vec<E::Real>,
-    /// The gradient of `head_input`.
-    d_head_input: Vec<E::Real>,
-    /// `head_input` after the last norm, `[HEAD_ROWS, hidden]`.
-    head_normed: Vec<E>,
-    /// The logits of `head_normed`, then their gradient, `[HEAD_ROWS, vocabulary]`.
-    logits: Vec<E::Real>,
-    /// The gradient of the logits as operands.
-    d_logits: Vec<E>,
+    pub(super) d_normed: Vec<E::Real>,
+    pub(super) head: super::head::Buffers<E>,
     /// Memory of the products of weight gradients.
     panels: Vec<E>,
     /// Gradients of the layout's first part, of the layer that is being computed, and of the last part.
@@ -272,51 +259,9 @@ impl<E: Operand> Decoder<E> {
         feed_forward::forward(block, weights, normed, x, count, &mut stash.feed_forward);
     }
 
-    /// Log-prob and entropy of each target at its predicting row, from the residual stream in the workspace.
-    pub fn logprobs(
-        &self,
-        weights: &Weights<E>,
-        predicting: &[usize],
-        targets: &[u32],
-        temperature: f64,
-        work: &mut Workspace<E>,
-    ) -> Vec<TokenLogprob<E::Real>> {
-        let mut result = Vec::with_capacity(targets.len());
-        for (rows, targets) in predicting.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {
-            let logits = self.logits(weights, rows, work);
-            for (row, target) in logits.chunks(self.layout.vocabulary).zip(targets) {
-                result.push(token_logprob(&row[..self.tokens], *target as usize, temperature));
-            }
-        }
-        result
-    }
-
-    /// Logits `[rows, vocabulary]` at some rows of the residual stream.
-    pub fn logits<'a>(
-        &self,
-        weights: &Weights<E>,
-        rows: &[usize],
-        work: &'a mut Workspace<E>,
-    ) -> &'a mut [E::Real] {
-        let (hidden, count) = (self.hidden, rows.len());
-        let input = reserve(&mut work.head_input, count * hidden);
-        for (to, row) in input.chunks_mut(hidden).zip(rows) {
-            to.copy_from_slice(&work.x[row * hidden..(row + 1) * hidden]);
-        }
-        let normed = reserve(&mut work.head_normed, count * hidden);
-        let gain = weights.vector(self.layout.final_norm);
-        rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
-        let vocabulary = self.layout.vocabulary;
-        let logits = reserve(&mut work.logits, count * vocabulary);
-        let x = Strided { data: &*normed, stride: hidden };
-        let to = (&mut *logits, vocabulary);
-        linear::forward(weights, self.layout.head, x, to, count, Write::Overwrite);
-        logits
-    }
-
     /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Every part of the
-    /// layout is handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of
-    /// the same rows in the same workspace.
+    /// layout is handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of these
+    /// rows in this workspace, and [`Decoder::logprobs`] of all their targets at this temperature.
     pub fn backward(
         &self,
         weights: &Weights<E>,
@@ -420,7 +365,7 @@ impl<E: Operand> Decoder<E> {
     }
 
     /// dx += norm's backward of dy at x.
-    fn norm_backward(
+    pub(super) fn norm_backward(
         &self,
         weights: &Weights<E>,
         norm: Vector,
@@ -434,48 +379,6 @@ impl<E: Operand> Decoder<E> {
         let d_gain = gradient.at(norm.offset, norm.len);
         let (x, dy, dx) = ((x, hidden), (dy, hidden), (dx, hidden));
         rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, Write::Add);
-    }
-
-    fn head_backward(
-        &self,
-        weights: &Weights<E>,
-        packed: &Packed,
-        token_gradients: &[E::Real],
-        temperature: f64,
-        gradient: &mut Gradient<'_, E>,
-        work: &mut Workspace<E>,
-    ) {
-        let (hidden, vocabulary) = (self.hidden, self.layout.vocabulary);
-        let chunks = packed.predicting.chunks(HEAD_ROWS).zip(packed.targets.chunks(HEAD_ROWS));
-        for ((rows, targets), weight) in chunks.zip(token_gradients.chunks(HEAD_ROWS)) {
-            // A row whose gradient is 0 everywhere (a group without signal) costs nothing.
-            if weight.iter().all(|g| *g == E::Real::ZERO) {
-                continue;
-            }
-            let count = rows.len();
-            let logits = self.logits(weights, rows, work);
-            for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
-                let (row, padding) = row.split_at_mut(self.tokens);
-                token_logprob_backward(row, *target as usize, temperature, *weight);
-                padding.fill(E::Real::ZERO);
-            }
-            let Workspace { logits, d_logits, head_normed, head_input, .. } = work;
-            let Workspace { d_normed, d_head_input, dx, .. } = work;
-            let d_logits = E::rounded(&logits[..count * vocabulary], d_logits);
-            let dy = Strided { data: d_logits, stride: vocabulary };
-            let d_normed = reserve(d_normed, count * hidden);
-            let to = (&mut *d_normed, hidden);
-            linear::backward(weights, self.layout.head, dy, to, count, Write::Overwrite);
-            let x = Strided { data: &head_normed[..], stride: hidden };
-            linear::weight_gradient(self.layout.head, x, dy, gradient, count);
-            let d_input = reserve(d_head_input, count * hidden);
-            d_input.fill(E::Real::ZERO);
-            let norm = self.layout.final_norm;
-            self.norm_backward(weights, norm, head_input, d_normed, d_input, gradient);
-            for (from, row) in d_input.chunks(hidden).zip(rows) {
-                add_scaled(&mut dx[row * hidden..(row + 1) * hidden], E::Real::ONE, from);
-            }
-        }
     }
 
     /// Expert loads of the last pass over whole sequences: per layer with experts, how often each expert was

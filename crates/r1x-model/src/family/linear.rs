@@ -132,6 +132,22 @@ pub fn weight_gradient<E: Operand>(
     *gradient.panels = panels;
 }
 
+/// dW += dyᵀ · x for as many rows of W, from `first` on, as dy has columns; rows of dy are contiguous.
+pub fn rows_gradient<E: Operand>(
+    block: Block,
+    first: usize,
+    x: Strided<'_, E>,
+    (dy, width): (&[E], usize),
+    gradient: &mut Gradient<'_, E>,
+    rows: usize,
+) {
+    let Block { offset, columns, .. } = block;
+    let mut panels = std::mem::take(gradient.panels);
+    let dw = gradient.at(offset + first * columns, width * columns);
+    matmul_weight_gradient((dy, width), (x.data, x.stride), dw, rows, columns, width, &mut panels);
+    *gradient.panels = panels;
+}
+
 /// Makes a buffer at least `len` long; its contents are whatever was there.
 pub fn reserve<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {

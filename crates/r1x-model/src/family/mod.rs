@@ -7,6 +7,7 @@ pub mod attention;
 pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
+mod head;
 pub mod linear;
 pub mod packed;
 mod together;
