@@ -105,15 +105,38 @@ fn panel_columns<S: Source<E>, E: Operand>(
     columns: Range<usize>,
     panel: &mut [E],
 ) {
-    // A few steps at a time, so that both sides of the transposition stay in cache.
-    const BLOCK: usize = 16;
-    for first in (0..k).step_by(BLOCK) {
-        let count = (k - first).min(BLOCK);
-        for (row, j) in columns.clone().enumerate() {
-            let column = &rows[row * row_stride + first..][..count];
-            for (offset, value) in column.iter().enumerate() {
-                let p = first + offset;
-                panel[p / E::PACK * PANEL * E::PACK + j * E::PACK + p % E::PACK] = value.operand();
+    let whole = if columns.len() == PANEL { k / BLOCK * BLOCK } else { 0 };
+    vectorize(|| {
+        for first in (0..whole).step_by(BLOCK) {
+            let out = &mut panel[first * PANEL..][..BLOCK * PANEL];
+            block_columns(&rows[first..], row_stride, out);
+        }
+    });
+    for (row, j) in columns.enumerate() {
+        let column = &rows[row * row_stride..][..k];
+        for (p, value) in column.iter().enumerate().skip(whole) {
+            panel[p / E::PACK * PANEL * E::PACK + j * E::PACK + p % E::PACK] = value.operand();
+        }
+    }
+}
+
+/// Elements of each column that are packed at a time, so that both sides of the transposition stay in cache.
+const BLOCK: usize = 16;
+
+/// Packs the first elements of as many columns as a panel has.
+#[inline(always)]
+fn block_columns<S: Source<E>, E: Operand>(rows: &[S], row_stride: usize, out: &mut [E]) {
+    let mut tile = [[E::default(); BLOCK]; PANEL];
+    for (j, column) in tile.iter_mut().enumerate() {
+        let row = &rows[j * row_stride..][..BLOCK];
+        for (to, value) in column.iter_mut().zip(row) {
+            *to = value.operand();
+        }
+    }
+    for (step, out) in out.chunks_exact_mut(PANEL * E::PACK).enumerate() {
+        for (to, column) in out.chunks_exact_mut(E::PACK).zip(&tile) {
+            for (q, to) in to.iter_mut().enumerate() {
+                *to = column[step * E::PACK + q];
             }
         }
     }
