@@ -31,7 +31,7 @@ const WORKLOADS: [(Shape, usize, usize, usize); 13] = [
     (SMALL_MOE, 1, 8, 8192),
 ];
 
-/// Those of published shapes, in bf16 only.
+/// Workloads of published shapes, in bf16 only.
 const OF_PUBLISHED: [(Shape, usize, usize, usize); 3] =
     [(SMOLLM2, 1, 1, 32), (SMOLLM2, 16, 8, 32), (QWEN, 1, 1, 32)];
 

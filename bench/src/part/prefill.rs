@@ -22,7 +22,7 @@ const WORKLOADS: [(Shape, usize, usize); 8] = [
     (SMALL_MOE, 1, 8192),
 ];
 
-/// Those of published shapes, in bf16 only.
+/// Workloads of published shapes, in bf16 only.
 const OF_PUBLISHED: [(Shape, usize, usize); 2] = [(SMOLLM2, 1, 1024), (QWEN, 1, 1024)];
 
 /// The workloads.

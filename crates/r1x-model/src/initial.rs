@@ -35,9 +35,9 @@ pub fn weights<E: Operand<Real = f32>>(
 /// Whose weights a model that never learns has.
 #[derive(Clone, Copy, Debug)]
 pub enum Given<'a> {
-    /// Those of a published model.
+    /// The weights of a published model.
     Published(&'a Published),
-    /// Those of a checkpoint folder, which is what is expected.
+    /// The weights of a checkpoint folder, which is what is expected.
     Checkpoint(&'a Path, &'a Expected<'a>),
 }
 

@@ -89,7 +89,7 @@ impl Sink for Numbers {
 
 /// The numbers of a model, wherever they are.
 pub(crate) trait Values {
-    /// Those of a parameter.
+    /// The numbers of a parameter.
     fn of(&self, parameter: &Parameter) -> Cow<'_, [f32]>;
     /// Selection biases by layer.
     fn biases(&self) -> &[Vec<f32>];

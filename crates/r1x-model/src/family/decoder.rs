@@ -152,7 +152,7 @@ impl<E: Operand> Decoder<E> {
         caches: &mut [Vec<E>],
         works: &mut [Workspace<E>],
     ) {
-        self.together(weights, tokens, rows, works, |layer, _, compute| {
+        self.together(weights, tokens, rows, works, |layer, compute| {
             compute(&mut caches[layer]);
         });
     }
@@ -185,7 +185,7 @@ impl<E: Operand> Decoder<E> {
     pub fn read(&self, weights: &Weights<E>, packed: &Packed, works: &mut [Workspace<E>]) {
         let Some(first) = works.first_mut() else { return };
         let mut blocks = std::mem::take(&mut first.blocks);
-        self.together(weights, &packed.tokens, packed.rows(), works, |layer, _, compute| {
+        self.together(weights, &packed.tokens, packed.rows(), works, |layer, compute| {
             compute(self.empty_blocks(&self.layout.layers[layer], packed, &mut blocks));
         });
         works[0].blocks = blocks;

@@ -27,15 +27,15 @@ struct Part<'a, E: Operand> {
 }
 
 impl<E: Operand> Decoder<E> {
-    /// Tokens through embedding and layers. `each` is called with every layer and must call what it is given with the
-    /// cache of the layer. The residual stream is left in the first workspace.
+    /// Tokens through embedding and layers. `each` is called with the number of every layer and must call what it is given with
+    /// the cache of the layer. The residual stream is left in the first workspace.
     pub(super) fn together(
         &self,
         weights: &Weights<E>,
         tokens: &[u32],
         rows: Rows<'_>,
         works: &mut [Workspace<E>],
-        mut each: impl FnMut(usize, &Layer, &mut dyn FnMut(&mut [E])),
+        mut each: impl FnMut(usize, &mut dyn FnMut(&mut [E])),
     ) {
         let Some(first) = works.first_mut() else { return };
         let mut x = std::mem::take(&mut first.x);
@@ -50,7 +50,7 @@ impl<E: Operand> Decoder<E> {
             parts.push(Part { range, x, stash: &mut layers[0], scratch });
         }
         for (index, layer) in self.layout.layers.iter().enumerate() {
-            each(index, layer, &mut |cache| self.layer(layer, weights, rows, &mut parts, cache));
+            each(index, &mut |cache| self.layer(layer, weights, rows, &mut parts, cache));
         }
         works[0].x = x;
     }
@@ -85,7 +85,7 @@ impl<E: Operand> Decoder<E> {
     fn shares(&self, rows: Rows<'_>, most: usize) -> Vec<Range<usize>> {
         let count = (rows.len() / LEAST_ROWS).clamp(1, most.max(1));
         let Some(layer) = self.layout.layers.first().filter(|_| count > 1) else {
-            return vec![0..rows.len()];
+            return std::iter::once(0..rows.len()).collect();
         };
         let shape = heads(&layer.attention);
         let position = shape.heads * (shape.key_width + shape.value_width);
