@@ -67,6 +67,8 @@ pub struct Shape {
     pub layers: usize,
     /// Query heads of width 64.
     pub heads: usize,
+    /// Key and value heads of width 64; of no account in latent attention.
+    pub kv_heads: usize,
     /// Tokens, the end of sequence among them.
     pub vocabulary: usize,
     /// Inner width a token goes through.
@@ -81,6 +83,7 @@ pub const SMALL: Shape = Shape {
     hidden_size: 256,
     layers: 4,
     heads: 4,
+    kv_heads: 2,
     vocabulary: 512,
     intermediate_size: 768,
     routed_experts: None,
@@ -92,6 +95,7 @@ pub const BIG: Shape = Shape {
     hidden_size: 512,
     layers: 8,
     heads: 8,
+    kv_heads: 4,
     vocabulary: 8192,
     intermediate_size: 1536,
     routed_experts: None,
@@ -103,8 +107,41 @@ pub const SMALL_MOE: Shape = Shape { name: "small-moe", routed_experts: Some(8),
 /// `big` as a mixture of experts with latent attention.
 pub const BIG_MOE: Shape = Shape { name: "big-moe", routed_experts: Some(8), ..BIG };
 
-/// All of them.
+/// Models that are measured in every part and precision.
 pub const SHAPES: [Shape; 4] = [SMALL, BIG, SMALL_MOE, BIG_MOE];
+
+/// SmolLM2-135M.
+pub const SMOLLM2: Shape = Shape {
+    name: "smollm2",
+    hidden_size: 576,
+    layers: 30,
+    heads: 9,
+    kv_heads: 3,
+    vocabulary: 49_152,
+    intermediate_size: 1536,
+    routed_experts: None,
+};
+
+/// Qwen2.5-0.5B, but for the biases of queries, keys and values.
+pub const QWEN: Shape = Shape {
+    name: "qwen2.5-0.5b",
+    hidden_size: 896,
+    layers: 24,
+    heads: 14,
+    kv_heads: 2,
+    vocabulary: 151_936,
+    intermediate_size: 4864,
+    routed_experts: None,
+};
+
+/// The shapes of published models, which take minutes and are measured in bf16 where it tells most.
+pub const PUBLISHED: [Shape; 2] = [SMOLLM2, QWEN];
+
+/// Every shape of a list in every precision, then the published ones in bf16.
+pub fn measured(shapes: &[Shape], published: &[Shape]) -> Vec<(Shape, Precision)> {
+    let all = PRECISIONS.iter().flat_map(|precision| shapes.iter().map(|one| (*one, *precision)));
+    all.chain(published.iter().map(|one| (*one, Precision::Bf16))).collect()
+}
 
 /// The plan of a model. The precision enters here and nowhere else.
 pub fn plan(shape: &Shape, context_length: usize, precision: Precision) -> ModelPlan {
@@ -132,7 +169,7 @@ pub fn piece(token: usize) -> String {
 fn attention(shape: &Shape) -> AttentionPlan {
     let heads = shape.heads;
     match shape.routed_experts {
-        None => AttentionPlan::Gqa(GqaPlan::llama(heads, heads / 2, 64)),
+        None => AttentionPlan::Gqa(GqaPlan::llama(heads, shape.kv_heads, 64)),
         Some(_) => AttentionPlan::Mla(MlaPlan {
             heads,
             q_lora_rank: None,

@@ -125,7 +125,7 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::{BIG, BIG_MOE, SMALL, SMALL_MOE, Shape, plan};
+    use crate::shape::{BIG, BIG_MOE, QWEN, SMALL, SMALL_MOE, SMOLLM2, Shape, plan};
 
     fn cost(shape: &Shape) -> Cost {
         Cost::new(&plan(shape, 256, Precision::F32), Precision::F32)
@@ -155,6 +155,16 @@ mod tests {
         assert_eq!(big.layers, 8.0 * 3_145_728.0);
         assert_eq!(millions(big.decode(32, 128), 127), 60.3);
         assert_eq!(millions(big.train(1, 161), 160), 180.1);
+    }
+
+    /// `smollm2` has the 134 515 008 parameters of the published model but for its 61 gains of 576.
+    #[test]
+    fn published_shapes_are_those_that_were_published() {
+        let smollm2 = cost(&SMOLLM2);
+        assert_eq!(smollm2.stored, 134_515_008.0 - 61.0 * 576.0);
+        // Qwen2.5-0.5B has 494 032 768, of which 49 gains of 896 and 24 times 896 + 2 * 128 biases.
+        let qwen = cost(&QWEN);
+        assert_eq!(qwen.stored, 494_032_768.0 - 49.0 * 896.0 - 24.0 * 1152.0);
     }
 
     /// `small-moe`: q 256·256, to latents 256·80, from latents 64·4·112, out 256·256; the router 8·256, and

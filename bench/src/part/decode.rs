@@ -7,7 +7,7 @@ use super::sampling::{generate, policy, requests};
 use crate::failure::Failure;
 use crate::measure::{Options, limit_seconds_reading, rate_row, repeat};
 use crate::row::Row;
-use crate::shape::{BIG, PRECISIONS, Precision, SMALL, SMALL_MOE, Shape};
+use crate::shape::{BIG, PRECISIONS, Precision, QWEN, SMALL, SMALL_MOE, SMOLLM2, Shape};
 use crate::work::Work;
 
 /// Tokens of each sample.
@@ -31,11 +31,17 @@ const WORKLOADS: [(Shape, usize, usize, usize); 13] = [
     (SMALL_MOE, 1, 8, 8192),
 ];
 
+/// Workloads of published shapes, in bf16 only.
+const OF_PUBLISHED: [(Shape, usize, usize, usize); 3] =
+    [(SMOLLM2, 1, 1, 32), (SMOLLM2, 16, 8, 32), (QWEN, 1, 1, 32)];
+
 /// The workloads.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for precision in PRECISIONS {
-        for (shape, prompts, samples, context) in WORKLOADS {
+        // Published shapes take minutes, and most in f32.
+        let published = if *precision == Precision::Bf16 { &OF_PUBLISHED[..] } else { &[] };
+        for (shape, prompts, samples, context) in WORKLOADS.iter().chain(published).copied() {
             let name = precision.name();
             let id = format!("decode/{}/{prompts}x{samples}-after-{context}/{name}", shape.name);
             let workload = (prompts, samples, context);

@@ -6,7 +6,7 @@ use crate::ALLOCATOR;
 use crate::failure::Failure;
 use crate::measure::{Options, allocations, limit_seconds, rate_row, repeat, since};
 use crate::row::Row;
-use crate::shape::{PRECISIONS, Precision, SHAPES, Shape};
+use crate::shape::{Precision, SHAPES, SMOLLM2, Shape, measured};
 use crate::work::{Cost, Work};
 
 /// Tokens of a prompt.
@@ -17,14 +17,12 @@ pub const LONGEST: usize = 128;
 /// The workloads.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for precision in PRECISIONS {
-        for shape in SHAPES {
-            for lengths in Lengths::ALL {
-                let id = format!("generate/{}/{}/{}", shape.name, lengths.name(), precision.name());
-                cases.push(Case::new(id.clone(), move |options| {
-                    Ok(vec![run(&id, &shape, lengths, *precision, options)?])
-                }));
-            }
+    for (shape, precision) in measured(&SHAPES, &[SMOLLM2]) {
+        for lengths in Lengths::ALL {
+            let id = format!("generate/{}/{}/{}", shape.name, lengths.name(), precision.name());
+            cases.push(Case::new(id.clone(), move |options| {
+                Ok(vec![run(&id, &shape, lengths, precision, options)?])
+            }));
         }
     }
     cases

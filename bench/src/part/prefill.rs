@@ -7,7 +7,7 @@ use super::sampling::{generate, policy, requests};
 use crate::failure::Failure;
 use crate::measure::{Options, limit_seconds, rate_row, repeat};
 use crate::row::Row;
-use crate::shape::{BIG, PRECISIONS, Precision, SMALL, SMALL_MOE, Shape};
+use crate::shape::{BIG, PRECISIONS, Precision, QWEN, SMALL, SMALL_MOE, SMOLLM2, Shape};
 use crate::work::Work;
 
 /// Model, prompts, tokens of each.
@@ -22,11 +22,16 @@ const WORKLOADS: [(Shape, usize, usize); 8] = [
     (SMALL_MOE, 1, 8192),
 ];
 
+/// Workloads of published shapes, in bf16 only.
+const OF_PUBLISHED: [(Shape, usize, usize); 2] = [(SMOLLM2, 1, 1024), (QWEN, 1, 1024)];
+
 /// The workloads.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for precision in PRECISIONS {
-        for (shape, prompts, length) in WORKLOADS {
+        // Published shapes take minutes, and most in f32.
+        let published = if *precision == Precision::Bf16 { &OF_PUBLISHED[..] } else { &[] };
+        for (shape, prompts, length) in WORKLOADS.iter().chain(published).copied() {
             let name = precision.name();
             let id = format!("prefill/{}/{prompts}x{length}/{name}", shape.name);
             cases.push(Case::new(id.clone(), move |options| {

@@ -11,7 +11,7 @@ use super::sampling::{policy, tokens};
 use crate::failure::Failure;
 use crate::measure::{Options, allocations, limit_seconds, rate_row, repeat};
 use crate::row::Row;
-use crate::shape::{PRECISIONS, Precision, SHAPES, Shape};
+use crate::shape::{PUBLISHED, Precision, SHAPES, Shape, measured};
 use crate::work::Work;
 
 const SEQUENCES: usize = 16;
@@ -23,13 +23,11 @@ pub const MICRO_BATCH: usize = 8;
 /// The workloads.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for precision in PRECISIONS {
-        for shape in SHAPES {
-            let id = format!("train/{}/{}", shape.name, precision.name());
-            cases.push(Case::new(id.clone(), move |options| {
-                Ok(vec![run(&id, &shape, *precision, options)?])
-            }));
-        }
+    for (shape, precision) in measured(&SHAPES, &PUBLISHED) {
+        let id = format!("train/{}/{}", shape.name, precision.name());
+        cases.push(Case::new(id.clone(), move |options| {
+            Ok(vec![run(&id, &shape, precision, options)?])
+        }));
     }
     cases
 }

@@ -134,6 +134,9 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// Learning with weights that were loaded to answer with.
+    #[error("the weights of this model are frozen, so it cannot learn")]
+    Frozen,
     /// Something candle could not compute.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -195,7 +198,7 @@ impl From<ModelError> for PortError {
                 Boundary::Model,
                 "go on from another checkpoint of the run: its stage compares with weights that this one lacks",
             ),
-            ModelError::Freeze { .. } => {
+            ModelError::Freeze { .. } | ModelError::Frozen => {
                 (Boundary::Internal, "this is a bug in r1x: please report it")
             }
             ModelError::Parameter { .. } => {

@@ -5,10 +5,10 @@ use std::path::Path;
 use r1x_core::plan::{InitialWeights, ModelPlan};
 use r1x_weights::SaveDtype;
 
-use crate::checkpoint::{self, Expected, Numbers};
+use crate::checkpoint::{self, Expected, Numbers, Sink};
 use crate::error::ModelError;
 use crate::initial::First;
-use crate::layout::Layout;
+use crate::layout::{Block, Layout};
 use crate::published::adapter;
 use crate::published::save::{Saved, Target, export, family_of};
 use crate::published::texts::Texts;
@@ -33,19 +33,20 @@ impl Checkpoint<'_> {
         if layout.adapters.is_none() {
             return Ok(trained);
         }
-        let mut weights = First::of(self.plan, self.seed).weights::<f32>(layout)?;
-        weights.set(layout, &trained);
-        let mut values = vec![0.0; layout.base.len()];
+        // In f32 nothing of the model is rounded.
+        let weights = First::of(self.plan, self.seed).weights::<f32>(layout, 1)?;
+        let mut merged = Numbers::zeros(layout, &layout.base);
         for parameter in &layout.base.parameters {
-            values[layout.base.place(parameter)].copy_from_slice(weights.parameter(parameter));
+            merged.take(parameter, 0, &weights.parameter(parameter));
         }
         for places in &layout.adapter_places {
-            let [down, up] = [places.down, places.up].map(|block| weights.block(block));
-            let start = places.beside.offset - layout.base.range.start;
-            let beside = &mut values[start..start + places.beside.len()];
+            let numbers =
+                |block: Block| &trained.values[block.offset - trained.start..][..block.len()];
+            let [down, up] = [places.down, places.up].map(numbers);
+            let beside = &mut merged.values[places.beside.offset..][..places.beside.len()];
             merge(beside, places.beside.columns, (down, up), places.factor);
         }
-        Ok(Numbers { values, biases: trained.biases })
+        Ok(Numbers { biases: trained.biases, ..merged })
     }
 }
 

@@ -1,5 +1,5 @@
 //! The weights that a planned model begins with: draws from the seed, or those of a published model and of published
-//! adapters.
+//! adapters; and those of a model that never learns.
 
 use std::path::Path;
 
@@ -7,10 +7,11 @@ use r1x_core::Rng;
 use r1x_core::plan::{InitialWeights, ModelPlan};
 use r1x_ops::Operand;
 
+use crate::checkpoint::{self, Expected};
 use crate::error::ModelError;
 use crate::layout::Layout;
 use crate::published::{Published, adapter};
-use crate::weights::Weights;
+use crate::weights::{Freezing, Passes, Weights};
 
 /// Where the first weights of a model come from.
 #[derive(Clone, Debug)]
@@ -30,18 +31,19 @@ impl First {
         Self { model: plan.initial.clone(), adapters, seed }
     }
 
-    /// The weights.
+    /// The weights, packed on some threads.
     ///
     /// # Errors
     /// When published weights cannot be read, are others than the plan says, or do not fit the plan.
     pub fn weights<E: Operand<Real = f32>>(
         &self,
         layout: &Layout,
+        threads: usize,
     ) -> Result<Weights<E>, ModelError> {
         let mut weights = match &self.model {
             InitialWeights::Random => Weights::random(layout, &Rng::new(self.seed)),
             InitialWeights::Published { folder, sha256 } => {
-                Weights::of_model(layout, &Published::planned(folder, sha256, layout)?)
+                learning(&Published::planned(folder, sha256)?, layout, threads)?
             }
         };
         self.set_adapters(layout, &mut weights)?;
@@ -56,9 +58,10 @@ impl First {
         &self,
         layout: &Layout,
         weights: &mut Weights<E>,
+        threads: usize,
     ) -> Result<(), ModelError> {
         match &layout.adapters {
-            None => *weights = self.weights(layout)?,
+            None => *weights = self.weights(layout, threads)?,
             Some(_) => self.set_adapters(layout, weights)?,
         }
         Ok(())
@@ -74,9 +77,81 @@ impl First {
             Some(InitialWeights::Random) => weights.draw_adapters(layout, &Rng::new(self.seed)),
             Some(InitialWeights::Published { folder, sha256 }) => {
                 let numbers = adapter::planned(Path::new(folder), sha256, layout)?;
+                weights.draw_adapters(layout, &Rng::new(self.seed));
                 weights.edit(layout, 1, |values, _| values.copy_from_slice(&numbers));
             }
         }
         Ok(())
     }
+}
+
+/// The weights of a published model, to learn from them; those of its adapters, where the layout has any, are zeros.
+///
+/// # Errors
+/// When files are missing, or their tensors are not those of the configuration.
+pub fn learning<E: Operand<Real = f32>>(
+    published: &Published,
+    layout: &Layout,
+    threads: usize,
+) -> Result<Weights<E>, ModelError> {
+    if layout.adapters.is_none() {
+        return Ok(Weights::learning(layout, published.numbers(layout)?, threads));
+    }
+    let mut freezing = Freezing::new(layout);
+    published.hand_to(layout, &mut freezing)?;
+    Ok(freezing.done(Passes::Both).with_zero_adapters(layout))
+}
+
+/// Whose weights a model that never learns has.
+#[derive(Clone, Copy, Debug)]
+pub enum Given<'a> {
+    /// The weights of a published model.
+    Published(&'a Published),
+    /// The weights of a checkpoint.
+    Checkpoint {
+        /// Its folder.
+        folder: &'a Path,
+        /// What is known of it.
+        expected: &'a Expected<'a>,
+        /// The seed of its run, from which weights are drawn that are not in it.
+        seed: u64,
+    },
+}
+
+/// Weights of a planned model that never learns.
+///
+/// # Errors
+/// When files are missing, changed, of another shape, or not what is expected.
+pub fn answering<E: Operand<Real = f32>>(
+    plan: &ModelPlan,
+    given: Given<'_>,
+    layout: &Layout,
+) -> Result<Weights<E>, ModelError> {
+    match given {
+        // A checkpoint of adapters has no more than those.
+        Given::Checkpoint { folder, expected, seed } if layout.adapters.is_some() => {
+            let mut weights = First::of(plan, seed).weights(layout, 1)?;
+            weights.set(layout, &checkpoint::load_weights(folder, layout, expected)?, 1);
+            Ok(weights)
+        }
+        Given::Published(_) | Given::Checkpoint { .. } => frozen(given, layout),
+    }
+}
+
+/// Weights that never learn, of a model without adapters.
+///
+/// # Errors
+/// When files are missing, changed, of another shape, or not what is expected.
+pub fn frozen<E: Operand<Real = f32>>(
+    given: Given<'_>,
+    layout: &Layout,
+) -> Result<Weights<E>, ModelError> {
+    let mut freezing = Freezing::new(layout);
+    match given {
+        Given::Published(published) => published.hand_to(layout, &mut freezing)?,
+        Given::Checkpoint { folder, expected, .. } => {
+            checkpoint::take_weights(folder, layout, expected, &mut freezing)?;
+        }
+    }
+    Ok(freezing.done(Passes::Forward))
 }

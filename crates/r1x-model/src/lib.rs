@@ -25,6 +25,7 @@ pub mod weights;
 
 pub use checkpoint::{Expected, Home, Place};
 pub use error::ModelError;
+pub use initial::Given;
 pub use model::Model;
 pub use policy::DecoderPolicy;
 pub use published::Published;

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use half::bf16;
-use r1x_core::plan::{ModelPlan, Precision};
+use r1x_core::plan::{InitialWeights, ModelPlan, Precision};
 use r1x_core::{Policy, PortError};
 use r1x_ops::Operand;
 use r1x_ops::device::Device;
 
 use crate::checkpoint::{Expected, Home, Place};
 use crate::error::ModelError;
+use crate::initial::Given;
 use crate::policy::DecoderPolicy;
 use crate::published::Published;
 use crate::tensor::TensorPolicy;
@@ -113,5 +114,48 @@ pub fn on_cpu(
     Ok(match plan.precision {
         Precision::F32 => Box::new(DecoderPolicy::<f32>::new(plan, seed, threads, folder)?),
         Precision::Bf16 => Box::new(DecoderPolicy::<bf16>::new(plan, seed, threads, folder)?),
+    })
+}
+
+/// A model on a device that samples and scores with given weights; see [`answering_on_cpu`].
+///
+/// # Errors
+/// When the tokenizer cannot be built, the weights cannot be read, or the device's memory does not suffice.
+pub fn answering(
+    plan: &ModelPlan,
+    threads: usize,
+    device: &Device,
+    given: Given<'_>,
+) -> Result<Box<dyn Model>, ModelError> {
+    if device.is_cpu() {
+        return Ok(answering_on_cpu(plan, threads, given)?);
+    }
+    let random = ModelPlan { initial: InitialWeights::Random, ..plan.clone() };
+    // What adapters stand beside is not in their checkpoint.
+    let (plan, seed) = match given {
+        Given::Checkpoint { seed, .. } if plan.lora.is_some() => (plan, seed),
+        Given::Checkpoint { .. } | Given::Published(_) => (&random, 0),
+    };
+    let mut policy = TensorPolicy::new(plan, seed, PathBuf::new(), device)?;
+    match given {
+        Given::Published(published) => policy.load_published(published)?,
+        Given::Checkpoint { folder, expected, .. } => policy.load_weights(folder, expected)?,
+    }
+    Ok(Box::new(policy))
+}
+
+/// A model on the CPU that samples and scores with given weights, on this many threads. It never learns, and takes the
+/// memory of its weights once.
+///
+/// # Errors
+/// When the tokenizer cannot be built, or the weights cannot be read.
+pub fn answering_on_cpu(
+    plan: &ModelPlan,
+    threads: usize,
+    given: Given<'_>,
+) -> Result<Box<dyn Model + Send>, ModelError> {
+    Ok(match plan.precision {
+        Precision::F32 => Box::new(DecoderPolicy::<f32>::answering(plan, threads, given)?),
+        Precision::Bf16 => Box::new(DecoderPolicy::<bf16>::answering(plan, threads, given)?),
     })
 }

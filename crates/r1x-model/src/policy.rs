@@ -21,17 +21,18 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
-use crate::checkpoint::{self, Contents, Expected, Home, Lent, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Sink, Values};
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
-use crate::initial::First;
+use crate::initial::{self, First, Given};
+use crate::layout::{Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, bias_speed, first_not_finite};
-use crate::weights::Weights;
+use crate::weights::{Freezing, Passes, Weights};
 
 /// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
 #[derive(Debug)]
@@ -74,11 +75,9 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         threads: usize,
         folder: PathBuf,
     ) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::of_model(plan)?;
-        let mut decoder = Decoder::new(plan);
-        decoder.tokens = tokenizer.len();
+        let (decoder, tokenizer) = structure(plan)?;
         let first = First::of(plan, seed);
-        let weights = first.weights(&decoder.layout)?;
+        let weights = first.weights(&decoder.layout, threads)?;
         Ok(Self {
             optimizer: Optimizer::new(&decoder.layout),
             gradient: vec![0.0; decoder.layout.trained().len()],
@@ -93,6 +92,40 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             bias_speed: bias_speed(plan),
             mtp: Mtp::new(plan),
         })
+    }
+
+    /// A policy that samples and scores with given weights and never learns, so that it holds neither masters nor
+    /// gradients nor moments.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be built, or the weights cannot be read.
+    pub fn answering(
+        plan: &ModelPlan,
+        threads: usize,
+        given: Given<'_>,
+    ) -> Result<Self, ModelError> {
+        let (decoder, tokenizer) = structure(plan)?;
+        let weights = initial::answering(plan, given, &decoder.layout)?;
+        Ok(Self {
+            optimizer: Optimizer { first: Vec::new(), second: Vec::new(), updates: 0 },
+            gradient: Vec::new(),
+            loads: Vec::new(),
+            workers: vec![Worker::default(); threads.max(1)],
+            frozen: BTreeMap::new(),
+            decoder,
+            weights,
+            tokenizer,
+            home: Home::default(),
+            first: First::of(plan, 0),
+            bias_speed: 0.0,
+            mtp: Mtp::default(),
+        })
+    }
+
+    /// An error where the weights cannot be changed.
+    fn learns(&self) -> Result<(), ModelError> {
+        // Policies that only answer have no moments.
+        if self.optimizer.first.is_empty() { Err(ModelError::Frozen) } else { Ok(()) }
     }
 
     /// Trained numbers in the model.
@@ -118,9 +151,13 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub(crate) fn contents(&self) -> Contents<'_> {
         Contents {
             layout: &self.decoder.layout,
-            weights: Lent::from(&self.weights),
+            weights: &self.weights,
             optimizer: &self.optimizer,
-            frozen: self.frozen.iter().map(|(name, one)| (name.as_str(), one.into())).collect(),
+            frozen: self
+                .frozen
+                .iter()
+                .map(|(name, one)| (name.as_str(), one as &dyn Values))
+                .collect(),
         }
     }
 
@@ -139,7 +176,14 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         expected: &Expected<'_>,
     ) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights.set(layout, &checkpoint::load_weights(folder, layout, expected)?);
+        self.weights = match self.weights.is_frozen() {
+            true => initial::frozen(Given::Checkpoint { folder, expected, seed: 0 }, layout)?,
+            false => {
+                let numbers = checkpoint::load_weights(folder, layout, expected)?;
+                self.weights.set(layout, &numbers, self.workers.len());
+                return Ok(());
+            }
+        };
         Ok(())
     }
 
@@ -149,7 +193,10 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = &self.decoder.layout;
-        self.weights = Weights::of_model(layout, &published.numbers(layout)?);
+        self.weights = match self.weights.is_frozen() {
+            true => initial::frozen(Given::Published(published), layout)?,
+            false => initial::learning(published, layout, self.workers.len())?,
+        };
         Ok(())
     }
 
@@ -158,20 +205,64 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
+        self.learns()?;
         let layout = &self.decoder.layout;
-        let loaded = checkpoint::load(folder, layout, expected)?;
-        self.weights.set(layout, &loaded.weights);
-        let (frozen, weights) = (loaded.frozen.iter(), &self.weights);
-        self.frozen = frozen.map(|(name, one)| (name.clone(), weights.with(layout, one))).collect();
+        let loaded = checkpoint::load(folder, layout, expected, || Copy::new(layout))?;
+        self.weights.set(layout, &loaded.weights, self.workers.len());
+        let (frozen, weights) = (loaded.frozen.into_iter(), &self.weights);
+        self.frozen = frozen.map(|(name, one)| (name, one.done(layout, weights))).collect();
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
     }
 }
 
-impl<'a, E: Operand<Real = f32>> From<&'a Weights<E>> for Lent<'a> {
-    fn from(weights: &'a Weights<E>) -> Self {
-        Self { values: weights.trained(), biases: weights.biases() }
+/// A frozen copy while it is being read.
+enum Copy<'a, E: Operand> {
+    /// Of a model that learns itself.
+    Whole(Freezing<'a, E>),
+    /// Of adapters alone.
+    Adapters(Numbers),
+}
+
+impl<'a, E: Operand<Real = f32>> Copy<'a, E> {
+    fn new(layout: &'a Layout) -> Self {
+        match &layout.adapters {
+            None => Self::Whole(Freezing::new(layout)),
+            Some(adapters) => Self::Adapters(Numbers::zeros(layout, adapters)),
+        }
     }
+
+    /// The copy, which shares the model itself with the current weights where those have adapters.
+    fn done(self, layout: &Layout, current: &Weights<E>) -> Weights<E> {
+        match self {
+            Self::Whole(freezing) => freezing.done(Passes::Forward),
+            Self::Adapters(numbers) => current.with(layout, &numbers),
+        }
+    }
+}
+
+impl<E: Operand<Real = f32>> Sink for Copy<'_, E> {
+    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]) {
+        match self {
+            Self::Whole(freezing) => Sink::take(freezing, parameter, first, values),
+            Self::Adapters(numbers) => numbers.take(parameter, first, values),
+        }
+    }
+
+    fn take_biases(&mut self, index: usize, values: &[f32]) {
+        match self {
+            Self::Whole(freezing) => Sink::take_biases(freezing, index, values),
+            Self::Adapters(numbers) => numbers.take_biases(index, values),
+        }
+    }
+}
+
+/// A planned model without its weights: the decoder, which knows how many tokens there are, and the tokenizer.
+fn structure<E: Operand>(plan: &ModelPlan) -> Result<(Decoder<E>, Tokenizer), ModelError> {
+    let tokenizer = Tokenizer::of_model(plan)?;
+    let mut decoder = Decoder::new(plan);
+    decoder.tokens = tokenizer.len();
+    Ok((decoder, tokenizer))
 }
 
 /// A gradient cut into the layout's parts, which lie one after the other.
@@ -190,7 +281,7 @@ fn pack(sequences: &[Arc<TrainingSequence>], share_prompts: bool) -> Packed {
 }
 
 impl<E: Operand<Real = f32>> Worker<E> {
-    /// Forward over some sequences: log-probs by sequence.
+    /// Log-probs by sequence, of rows that went through the layers.
     fn score(
         &mut self,
         decoder: &Decoder<E>,
@@ -199,7 +290,6 @@ impl<E: Operand<Real = f32>> Worker<E> {
         sequences: &[Arc<TrainingSequence>],
         temperature: f32,
     ) {
-        decoder.forward(weights, packed, &mut self.work);
         let temperature = f64::from(temperature);
         let (rows, targets) = (&packed.predicting, &packed.targets);
         let flat = decoder.logprobs(weights, rows, targets, temperature, &mut self.work);
@@ -222,6 +312,7 @@ impl<E: Operand<Real = f32>> Worker<E> {
         deliver: impl FnMut(usize, &[f32]),
     ) {
         let packed = pack(sequences, batch.share_prompts);
+        decoder.forward(weights, &packed, &mut self.work);
         self.score(decoder, weights, &packed, sequences, batch.temperature);
         self.totals = LossTotals::default();
         let mut gradients = Vec::with_capacity(packed.targets.len());
@@ -331,6 +422,7 @@ impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
             &mut self.workers,
             |part, worker| {
                 let packed = pack(parts[part], batch.share_prompts);
+                decoder.read(weights, &packed, std::slice::from_mut(&mut worker.work));
                 worker.score(decoder, weights, &packed, parts[part], batch.temperature);
             },
             |_, worker| scored.append(&mut worker.logprobs),
@@ -345,6 +437,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) -> Result<LossTotals, PortError> {
+        self.learns()?;
         self.check_lengths(batch)?;
         let (decoder, weights) = (&self.decoder, &self.weights);
         let batches: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
@@ -381,6 +474,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn update(&mut self, optimizer: &OptimizerPlan, lr: f64) -> Result<UpdateFacts, PortError> {
+        self.learns()?;
         let layout = &self.decoder.layout;
         let threads = self.workers.len();
         let norm = crate::update::norm(&self.gradient, threads);
@@ -421,14 +515,17 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
 
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         checkpoint::check_frozen(name, self.frozen.keys())?;
-        self.frozen.insert(name.to_owned(), self.weights.clone());
+        let copy = self.weights.frozen(&self.decoder.layout);
+        self.frozen.insert(name.to_owned(), copy);
         Ok(())
     }
 
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
+        self.learns()?;
         match weights {
             EarlierWeights::Initial => {
-                self.first.reset(&self.decoder.layout, &mut self.weights)?;
+                let threads = self.workers.len();
+                self.first.reset(&self.decoder.layout, &mut self.weights, threads)?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
@@ -443,6 +540,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        self.learns()?;
         Ok(checkpoint::save(&self.home, name, cursor, &self.contents())?)
     }
 

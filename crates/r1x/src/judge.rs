@@ -13,7 +13,7 @@ use r1x_core::port::{GenerateRequest, WeightChoice};
 use r1x_core::{
     Boundary, Judge, JudgeRequest, PortError, PromptForm, Rng, TrainingBatch, TrainingSequence,
 };
-use r1x_model::{Expected, Model};
+use r1x_model::{Expected, Given, Model};
 
 /// Sequences scored together; changes speed only.
 const SCORED_TOGETHER: usize = 16;
@@ -64,10 +64,9 @@ impl Judges {
 fn served(plan: &JudgePlan, threads: usize) -> Result<Served, PortError> {
     let folder = PathBuf::from(&plan.checkpoint);
     check(&folder, &plan.sha256)?;
-    // Its weights come from the checkpoint, so no seed matters.
-    let mut model = r1x_model::model::on_cpu(&plan.model, 0, threads, folder.clone())?;
-    model.load_weights(&folder, &Expected::ANYTHING)?;
-    Ok(model)
+    // A judge draws no weights: its adapters, where it has any, stand beside a published model.
+    let given = Given::Checkpoint { folder: &folder, expected: &Expected::ANYTHING, seed: 0 };
+    Ok(r1x_model::model::answering_on_cpu(&plan.model, threads, given)?)
 }
 
 /// Whether the weights are those that the plan names.

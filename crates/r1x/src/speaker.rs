@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use r1x_core::plan::{ChatPlan, ModelPlan, Precision, RunPlan, SamplingPlan, TokenizerPlan};
+use r1x_core::plan::{ChatPlan, Precision, RunPlan, SamplingPlan, TokenizerPlan};
 use r1x_core::port::GenerateRequest;
 use r1x_core::{Completion, Markup, PortError, PromptForm, Rng};
 use r1x_model::published::{Published, eos_tokens};
-use r1x_model::{Expected, Model, ModelEncoder};
+use r1x_model::{Expected, Given, Model, ModelEncoder};
 use r1x_spec::Refusal;
 use r1x_store::{CheckpointCard, Store, checkpoints_on_disk};
 use r1x_tasks::{ChatTemplate, Message, unreserved};
@@ -97,13 +97,13 @@ impl Speaker {
         let summary = store.run(run)?;
         let checkpoint = self::checkpoint(&store, &summary.name, checkpoint)?;
         let folder = store.run_folder(&summary.name).join(&checkpoint.path);
-        let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
         let expected = Expected {
             weights_sha256: Some(&checkpoint.sha256),
             state_sha256: checkpoint.state_sha256.as_deref(),
             run: Some(&summary.uid),
         };
-        policy.load_weights(&folder, &expected)?;
+        let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
+        let policy = wiring::answering(&plan.model, compute, &device, given)?;
         let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
         let markup = encoder.markup().clone();
         Ok(Self { policy, markup, plan: Some(plan), no_chat: None })
@@ -122,9 +122,8 @@ impl Speaker {
         let published = Published::open(folder).map_err(PortError::from)?;
         let (tokenizer, reserved, no_chat) = tokenizer(folder)?;
         let markup = Markup::new(&tokenizer, reserved);
-        let initial = published.begin_with().map_err(PortError::from)?;
-        let plan = ModelPlan { initial, ..published.plan(tokenizer, precision) };
-        let policy = wiring::model(&plan, 0, compute, &device, Path::new(""))?;
+        let plan = published.plan(tokenizer, precision);
+        let policy = wiring::answering(&plan, compute, &device, Given::Published(&published))?;
         Ok(Self { policy, markup, plan: None, no_chat })
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use r1x_core::Markup;
 use r1x_core::plan::{ModelPlan, Precision, RewardPlan, RunPlan, SourcePlan};
-use r1x_model::Model;
+use r1x_model::{Given, Model};
 use r1x_ops::device::Device;
 use r1x_reward::WasmRewarder;
 use r1x_store::{DatasetInput, PluginInput, Store};
@@ -50,26 +50,30 @@ pub fn policy(
     device: &Device,
     folder: &Path,
 ) -> Result<Box<dyn Model>, Failure> {
-    model(&plan.model, plan.seed, compute, device, folder)
+    note_precision(&plan.model, compute, device);
+    r1x_model::model::fresh(&plan.model, plan.seed, compute.threads, folder.to_owned(), device)
+        .map_err(|error| r1x_core::PortError::from(error).into())
 }
 
-/// Builds a model with the weights that it begins with on a device; checkpoints go under `folder`.
+/// Builds a model that samples and scores with given weights on a device, and never learns.
 ///
 /// # Errors
-/// When the tokenizer cannot be built, weights cannot be read, or the device's memory does not suffice.
-pub fn model(
+/// When the tokenizer cannot be built, the weights cannot be read, or the device's memory does not suffice.
+pub fn answering(
     plan: &ModelPlan,
-    seed: u64,
     compute: &Compute,
     device: &Device,
-    folder: &Path,
+    given: Given<'_>,
 ) -> Result<Box<dyn Model>, Failure> {
-    let threads = compute.threads;
+    note_precision(plan, compute, device);
+    r1x_model::model::answering(plan, compute.threads, device, given)
+        .map_err(|error| r1x_core::PortError::from(error).into())
+}
+
+fn note_precision(plan: &ModelPlan, compute: &Compute, device: &Device) {
     if !device.is_cpu() && plan.precision != Precision::F32 {
         eprintln!("note: {} computes in f32, not in the plan's precision", compute.device);
     }
-    r1x_model::model::fresh(plan, seed, threads, folder.to_owned(), device)
-        .map_err(|error| r1x_core::PortError::from(error).into())
 }
 
 /// Wires the plan's plugins, loaded before or from their files, whose hashes must be the plan's. A run that was

@@ -26,6 +26,16 @@ impl<E: Operand> HostBlocks<E> {
         &mut self.layers
     }
 
+    /// Copies blocks of another storage to these, one for each of them, until either list ends.
+    pub fn copy_from(&mut self, other: &Self, from: &[u32], to: &[u32]) {
+        for ((layer, other), len) in self.layers.iter_mut().zip(&other.layers).zip(&self.lens) {
+            for (from, to) in from.iter().zip(to) {
+                let from = &other[*from as usize * len..][..*len];
+                layer[*to as usize * len..][..*len].copy_from_slice(from);
+            }
+        }
+    }
+
     /// Does what a pool asks for.
     pub fn change(&mut self, changes: &BlockChanges) {
         for (layer, len) in self.layers.iter_mut().zip(&self.lens) {

@@ -6,6 +6,7 @@
 //! taken before it was compared. A checkpoint holds numbers in the order of a layout.
 
 mod folder;
+mod read;
 mod state;
 mod tensors;
 
@@ -15,13 +16,14 @@ use std::path::{Path, PathBuf};
 pub(crate) use r1x_core::digest::sha256;
 use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
+use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
-use self::folder::{check_hash, read, torn};
+use self::read::{Moments, Shelf};
 pub(crate) use self::state::STATE;
 pub use self::state::SavedCursor;
 use self::state::{FORMAT, State};
-pub(crate) use self::tensors::{Lent, Numbers};
-use self::tensors::{Source, finite, most_bytes, parameters, serialize, weights};
+pub(crate) use self::tensors::{Numbers, Sink, Values};
+use self::tensors::{parameters, weights};
 use crate::error::ModelError;
 use crate::layout::Layout;
 use crate::update::Optimizer;
@@ -83,27 +85,28 @@ pub struct Place {
 }
 
 /// Everything a checkpoint holds besides the place in the run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Contents<'a> {
     pub(crate) layout: &'a Layout,
-    pub(crate) weights: Lent<'a>,
+    pub(crate) weights: &'a dyn Values,
     pub(crate) optimizer: &'a Optimizer,
     /// Frozen copies of earlier weights, by name.
-    pub(crate) frozen: Vec<(&'a str, Lent<'a>)>,
+    pub(crate) frozen: Vec<(&'a str, &'a dyn Values)>,
 }
 
-/// A checkpoint as read.
+/// A checkpoint as read, its frozen copies as whatever takes them.
 #[derive(Clone, Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct Loaded<F> {
     pub(crate) weights: Numbers,
     pub(crate) optimizer: Optimizer,
-    pub(crate) frozen: BTreeMap<String, Numbers>,
+    pub(crate) frozen: BTreeMap<String, F>,
     pub(crate) place: Place,
 }
 
 /// sha256 of the weights as they would be saved.
-pub(crate) fn weights_sha256(layout: &Layout, lent: Lent<'_>) -> Result<String, ModelError> {
-    Ok(sha256(&serialize(weights(layout, lent, ""))?))
+pub(crate) fn weights_sha256(layout: &Layout, values: &dyn Values) -> Result<String, ModelError> {
+    let hashed = folder::hash(|to| tensors::write(weights(layout, values, ""), to));
+    hashed.map_err(|source| ModelError::Io { path: "(in memory)".to_owned(), source })
 }
 
 /// Frozen copies that a model keeps at most.
@@ -148,33 +151,34 @@ pub(crate) fn save(
     contents: &Contents<'_>,
 ) -> Result<SavedCheckpoint, ModelError> {
     let Contents { layout, optimizer, .. } = contents;
-    let model = serialize(weights(layout, contents.weights, ""))?;
-    let mut state = parameters(layout, &optimizer.first, "first.");
-    state.extend(parameters(layout, &optimizer.second, "second."));
-    for (name, frozen) in &contents.frozen {
-        state.extend(weights(layout, *frozen, &prefix(name)));
-    }
-    let moments = serialize(state)?;
-    let model_sha256 = sha256(&model);
-    let state = State {
-        format: FORMAT,
-        run: home.run.clone(),
-        cursor: cursor.into(),
-        updates: optimizer.updates,
-        model_sha256: model_sha256.clone(),
-        optimizer_sha256: sha256(&moments),
-        seal: String::new(),
-    };
-    let json = state.sealed().and_then(|state| serde_json::to_vec_pretty(&state));
-    let json = json.map_err(|error| ModelError::Checkpoint {
-        path: name.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let state_sha256 = sha256(&json);
-    let files = [(MODEL, model), (OPTIMIZER, moments), (STATE, json)];
-    let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    folder::write(&home.folder.join(name), &files)?;
-    Ok(SavedCheckpoint { path: name.to_owned(), sha256: model_sha256, state_sha256, bytes })
+    folder::write(&home.folder.join(name), |partial| {
+        let model = folder::file(partial, MODEL, |to| {
+            tensors::write(weights(layout, contents.weights, ""), to)
+        })?;
+        let mut state = parameters(layout, &optimizer.first, "first.");
+        state.extend(parameters(layout, &optimizer.second, "second."));
+        for (name, frozen) in &contents.frozen {
+            state.extend(weights(layout, *frozen, &prefix(name)));
+        }
+        let moments = folder::file(partial, OPTIMIZER, |to| tensors::write(state, to))?;
+        let state = State {
+            format: FORMAT,
+            run: home.run.clone(),
+            cursor: cursor.into(),
+            updates: optimizer.updates,
+            model_sha256: model.sha256.clone(),
+            optimizer_sha256: moments.sha256,
+            seal: String::new(),
+        };
+        let json = serde_json::to_vec_pretty(&state.sealed()?)?;
+        let state = folder::file(partial, STATE, |to| to.write_all(&json))?;
+        Ok(SavedCheckpoint {
+            path: name.to_owned(),
+            sha256: model.sha256,
+            state_sha256: state.sha256,
+            bytes: model.bytes + moments.bytes + state.bytes,
+        })
+    })
 }
 
 /// The weights of a checkpoint folder.
@@ -183,47 +187,63 @@ pub(crate) fn load_weights(
     layout: &Layout,
     expected: &Expected<'_>,
 ) -> Result<Numbers, ModelError> {
-    let (state, _) = State::read(folder, expected)?;
-    weights_of(folder, layout, &state)
-}
-
-fn weights_of(folder: &Path, layout: &Layout, state: &State) -> Result<Numbers, ModelError> {
-    let bytes = read(folder, MODEL, most_bytes(layout))?;
-    check_hash(folder, MODEL, &bytes, &state.model_sha256)?;
-    let path = folder.join(MODEL);
-    let numbers = Source::new(&bytes, &path)?.numbers(layout, "")?;
-    finite(layout, &numbers.values, &numbers.biases, &path)?;
+    let mut numbers = Numbers::zeros(layout, layout.trained());
+    take_weights(folder, layout, expected, &mut numbers)?;
     Ok(numbers)
 }
 
-/// Everything of a checkpoint folder.
-pub(crate) fn load(
+/// Hands the weights of a checkpoint folder to something that forgets them where this fails.
+pub(crate) fn take_weights(
     folder: &Path,
     layout: &Layout,
     expected: &Expected<'_>,
-) -> Result<Loaded, ModelError> {
+    sink: &mut dyn Sink,
+) -> Result<(), ModelError> {
+    let (state, _) = State::read(folder, expected)?;
+    weights_of(folder, layout, &state, sink)
+}
+
+fn weights_of(
+    folder: &Path,
+    layout: &Layout,
+    state: &State,
+    sink: &mut dyn Sink,
+) -> Result<(), ModelError> {
+    read::read((folder, MODEL), layout, &state.model_sha256, |_| {
+        vec![Shelf::weights(layout, "", sink)]
+    })
+}
+
+/// Everything of a checkpoint folder; `frozen` makes what takes a frozen copy.
+pub(crate) fn load<F: Sink>(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+    frozen: impl Fn() -> F,
+) -> Result<Loaded<F>, ModelError> {
     let (state, state_sha256) = State::read(folder, expected)?;
-    let weights = weights_of(folder, layout, &state)?;
-    let bytes = read(folder, OPTIMIZER, most_bytes(layout))?;
-    check_hash(folder, OPTIMIZER, &bytes, &state.optimizer_sha256)?;
-    let path = folder.join(OPTIMIZER);
-    let source = Source::new(&bytes, &path)?;
+    let mut weights = Numbers::zeros(layout, layout.trained());
+    weights_of(folder, layout, &state, &mut weights)?;
     let mut optimizer = Optimizer::new(layout);
-    source.fill_parameters(layout, "first.", &mut optimizer.first)?;
-    source.fill_parameters(layout, "second.", &mut optimizer.second)?;
-    finite(layout, &optimizer.first, &[], &path)?;
-    finite(layout, &optimizer.second, &[], &path)?;
+    let (mut copies, start) = (BTreeMap::new(), layout.trained().range.start);
+    let [mut first, mut second] =
+        [&mut optimizer.first, &mut optimizer.second].map(|moments| Moments(moments, start));
+    read::read((folder, OPTIMIZER), layout, &state.optimizer_sha256, |names| {
+        let names = frozen_names(names.iter().map(String::as_str));
+        copies.extend(names.into_iter().map(|name| (name, frozen())));
+        let mut shelves = vec![
+            Shelf::parameters(layout, "first.", &mut first),
+            Shelf::parameters(layout, "second.", &mut second),
+        ];
+        let copies = copies.iter_mut();
+        shelves.extend(copies.map(|(name, one)| Shelf::weights(layout, &prefix(name), one)));
+        shelves
+    })?;
     if optimizer.second.iter().any(|value| *value < 0.0) {
         return Err(torn(folder, OPTIMIZER, "a mean of squares is below zero"));
     }
     optimizer.updates = state.updates;
-    let mut frozen = BTreeMap::new();
-    for name in frozen_names(source.names()) {
-        let numbers = source.numbers(layout, &prefix(&name))?;
-        finite(layout, &numbers.values, &numbers.biases, &path)?;
-        frozen.insert(name, numbers);
-    }
-    Ok(Loaded { weights, optimizer, frozen, place: state.place(state_sha256) })
+    Ok(Loaded { weights, optimizer, frozen: copies, place: state.place(state_sha256) })
 }
 
 /// What a checkpoint folder says about itself; its numbers are not looked at.

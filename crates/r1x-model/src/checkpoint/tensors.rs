@@ -1,93 +1,158 @@
-//! The safetensors files of a checkpoint: every number of a model that is trained, by the names of its layout.
-//!
-//! What is read was perhaps written by somebody else: a tensor is taken if its name, shape and type are those of the
-//! layout, and its numbers are finite.
+//! The numbers of a model on their way to safetensors files and from there: every tensor by the name its layout gives.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
+use std::io::{self, Write};
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::MOST_FROZEN;
-use crate::error::ModelError;
-use crate::layout::{Layout, Parameter};
-use crate::update::first_not_finite;
+use crate::layout::{Layout, Parameter, Region};
 
 /// Most bytes of the names and places of tensors before their numbers.
-const HEADER_BYTES: u64 = 64 << 20;
+pub(super) const HEADER_BYTES: u64 = 64 << 20;
+
+/// Numbers that are written at a time.
+const PIECE: usize = 1 << 16;
 
 /// A tensor to be written.
 pub(super) struct Tensor<'a> {
     shape: Vec<usize>,
-    values: &'a [f32],
+    numbers: From<'a>,
 }
 
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
+/// Where the numbers of a tensor are.
+enum From<'a> {
+    /// Here.
+    Slice(&'a [f32]),
+    /// In weights, which may keep them otherwise.
+    Weights(&'a dyn Values, &'a Parameter),
+}
+
+impl Tensor<'_> {
+    fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * 4
     }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
-    }
-    fn data_len(&self) -> usize {
-        self.values.len() * 4
+
+    /// Hands the bytes on, some at a time.
+    fn write(&self, piece: &mut Vec<u8>, to: &mut dyn Write) -> io::Result<()> {
+        let numbers = match self.numbers {
+            From::Slice(values) => Cow::Borrowed(values),
+            From::Weights(weights, parameter) => weights.of(parameter),
+        };
+        for values in numbers.chunks(PIECE) {
+            piece.clear();
+            values.iter().for_each(|value| piece.extend_from_slice(&value.to_le_bytes()));
+            to.write_all(piece)?;
+        }
+        Ok(())
     }
 }
 
 /// Tensors to be written, with their names.
 pub(super) type Named<'a> = Vec<(String, Tensor<'a>)>;
 
-/// The numbers of a model on the host: those of a region of its layout, most often of what is trained, in layout order,
-/// and selection biases by layer.
+/// The numbers of a model on the host: those of a region of its layout, in layout order, and selection biases by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Numbers {
+    /// Where the region begins.
+    pub(crate) start: usize,
     pub(crate) values: Vec<f32>,
     pub(crate) biases: Vec<Vec<f32>>,
 }
 
 impl Numbers {
-    pub(crate) fn lend(&self) -> Lent<'_> {
-        Lent { values: &self.values, biases: &self.biases }
+    /// All zero, for a region of a layout.
+    pub(crate) fn zeros(layout: &Layout, region: &Region) -> Self {
+        let biases = layout.biases.iter().map(|(_, experts)| vec![0.0; *experts]);
+        let values = vec![0.0; region.len()];
+        Self { start: region.range.start, values, biases: biases.collect() }
     }
 }
 
-/// [`Numbers`] of somebody else.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lent<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) biases: &'a [Vec<f32>],
+/// What takes the numbers of a model while they are read.
+pub(crate) trait Sink {
+    /// Takes whole rows of a parameter, or numbers of a vector, from the one of number `first` on.
+    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]);
+    /// Takes the selection biases of a layer with experts.
+    fn take_biases(&mut self, index: usize, values: &[f32]);
+}
+
+impl Sink for Numbers {
+    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]) {
+        let from = parameter.offset - self.start + first * parameter.columns();
+        self.values[from..from + values.len()].copy_from_slice(values);
+    }
+
+    fn take_biases(&mut self, index: usize, values: &[f32]) {
+        self.biases[index].copy_from_slice(values);
+    }
+}
+
+/// The numbers of a model, wherever they are.
+pub(crate) trait Values {
+    /// The numbers of a parameter.
+    fn of(&self, parameter: &Parameter) -> Cow<'_, [f32]>;
+    /// Selection biases by layer.
+    fn biases(&self) -> &[Vec<f32>];
+}
+
+impl Values for Numbers {
+    fn of(&self, parameter: &Parameter) -> Cow<'_, [f32]> {
+        Cow::Borrowed(&self.values[parameter.offset - self.start..][..parameter.len()])
+    }
+
+    fn biases(&self) -> &[Vec<f32>] {
+        &self.biases
+    }
 }
 
 /// Numbers of what is trained as tensors, whose names begin with a prefix.
 pub(super) fn parameters<'a>(layout: &Layout, values: &'a [f32], prefix: &str) -> Named<'a> {
-    let tensor = |(p, values): (&Parameter, &'a [f32])| {
-        (format!("{prefix}{}", p.name), Tensor { shape: p.shape.clone(), values })
-    };
     let trained = layout.trained();
-    let places = trained.parameters.iter().map(|p| (p, &values[trained.place(p)]));
-    places.map(tensor).collect()
+    let tensor = |p: &Parameter| Tensor {
+        shape: p.shape.clone(),
+        numbers: From::Slice(&values[trained.place(p)]),
+    };
+    trained.parameters.iter().map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect()
 }
 
-/// Weights with their selection biases as tensors, whose names begin with a prefix.
-pub(super) fn weights<'a>(layout: &Layout, weights: Lent<'a>, prefix: &str) -> Named<'a> {
-    let mut named = parameters(layout, weights.values, prefix);
-    for ((name, experts), values) in layout.biases.iter().zip(weights.biases) {
-        named.push((format!("{prefix}{name}"), Tensor { shape: vec![*experts], values }));
+/// What is trained of some weights, with their selection biases, as tensors, whose names begin with a prefix.
+pub(super) fn weights<'a>(layout: &'a Layout, weights: &'a dyn Values, prefix: &str) -> Named<'a> {
+    let tensor =
+        |p: &'a Parameter| Tensor { shape: p.shape.clone(), numbers: From::Weights(weights, p) };
+    let parameters = layout.trained().parameters.iter();
+    let mut named: Named<'a> =
+        parameters.map(|p| (format!("{prefix}{}", p.name), tensor(p))).collect();
+    for ((name, experts), values) in layout.biases.iter().zip(weights.biases()) {
+        let numbers = From::Slice(values);
+        named.push((format!("{prefix}{name}"), Tensor { shape: vec![*experts], numbers }));
     }
     named
 }
 
-/// The bytes of a safetensors file.
-pub(super) fn serialize(named: Named<'_>) -> Result<Vec<u8>, ModelError> {
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(named, Some(metadata)).map_err(|error| ModelError::Checkpoint {
-        path: "(in memory)".to_owned(),
-        reason: error.to_string(),
-    })
+/// Writes the bytes of a safetensors file one piece after the other, so that no more than a tensor is held beside the
+/// numbers themselves.
+pub(super) fn write(mut named: Named<'_>, to: &mut dyn Write) -> io::Result<()> {
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut end = 0;
+    let info = |(name, tensor): &(String, Tensor<'_>)| {
+        let start = end;
+        end += tensor.bytes();
+        let shape = tensor.shape.clone();
+        (name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
+    };
+    let infos = named.iter().map(info).collect();
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(format), infos).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    // Numbers begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(&header)?;
+    let mut piece = Vec::new();
+    named.iter().try_for_each(|(_, tensor)| tensor.write(&mut piece, to))
 }
 
 /// Most bytes of a file that holds every number of a model as often as moments and frozen copies may.
@@ -98,88 +163,44 @@ pub(super) fn most_bytes(layout: &Layout) -> u64 {
         .saturating_add(HEADER_BYTES)
 }
 
-/// A safetensors file that is being read.
-pub(super) struct Source<'a> {
-    tensors: SafeTensors<'a>,
-    path: String,
-}
+#[cfg(test)]
+mod tests {
+    use r1x_core::testing;
 
-impl<'a> Source<'a> {
-    /// The tensors in the bytes of the file at a path.
-    pub(super) fn new(bytes: &'a [u8], path: &Path) -> Result<Self, ModelError> {
-        let path = path.display().to_string();
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| ModelError::Checkpoint {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(Self { tensors, path })
-    }
+    use super::*;
 
-    /// Reads one tensor.
-    fn fill(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), ModelError> {
-        let error = |reason: String| ModelError::Checkpoint { path: self.path.clone(), reason };
-        let tensor =
-            self.tensors.tensor(name).map_err(|_| error(format!("has no tensor `{name}`")))?;
-        if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
-            return Err(error(format!(
-                "`{name}` is {:?} {:?}, the model wants F32 {shape:?}",
-                tensor.dtype(),
-                tensor.shape()
-            )));
+    struct Whole<'a>(&'a Tensor<'a>);
+
+    impl safetensors::View for Whole<'_> {
+        fn dtype(&self) -> Dtype {
+            Dtype::F32
         }
-        for (value, bytes) in values.iter_mut().zip(tensor.data().chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        fn shape(&self) -> &[usize] {
+            &self.0.shape
         }
-        Ok(())
-    }
-
-    /// Reads every trained parameter into its place; names begin with a prefix.
-    pub(super) fn fill_parameters(
-        &self,
-        layout: &Layout,
-        prefix: &str,
-        values: &mut [f32],
-    ) -> Result<(), ModelError> {
-        let trained = layout.trained();
-        for p in &trained.parameters {
-            let place = trained.place(p);
-            self.fill(&format!("{prefix}{}", p.name), &p.shape, &mut values[place])?;
+        fn data(&self) -> Cow<'_, [u8]> {
+            let mut bytes = Vec::new();
+            self.0.write(&mut Vec::new(), &mut bytes).unwrap();
+            bytes.into()
         }
-        Ok(())
+        fn data_len(&self) -> usize {
+            self.0.bytes()
+        }
     }
 
-    /// The names of all tensors.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.names().into_iter()
-    }
-
-    /// Reads every trained parameter and every selection bias of the layout; names begin with a prefix.
-    pub(super) fn numbers(&self, layout: &Layout, prefix: &str) -> Result<Numbers, ModelError> {
-        let mut values = vec![0.0; layout.trained().len()];
-        self.fill_parameters(layout, prefix, &mut values)?;
-        let bias = |(name, experts): &(String, usize)| {
-            let mut bias = vec![0.0; *experts];
-            self.fill(&format!("{prefix}{name}"), &[*experts], &mut bias)?;
-            Ok(bias)
-        };
-        let biases = layout.biases.iter().map(bias).collect::<Result<_, ModelError>>()?;
-        Ok(Numbers { values, biases })
-    }
-}
-
-/// An error that names the first tensor with a number that is not finite.
-pub(super) fn finite(
-    layout: &Layout,
-    values: &[f32],
-    biases: &[Vec<f32>],
-    path: &Path,
-) -> Result<(), ModelError> {
-    match first_not_finite((layout, layout.trained()), values, biases) {
-        None => Ok(()),
-        Some((name, value)) => Err(ModelError::NotFinite {
-            path: path.display().to_string(),
-            name: name.to_owned(),
-            value,
-        }),
+    #[test]
+    fn what_is_written_in_pieces_is_what_the_library_writes_at_once() {
+        let layout = Layout::new(&testing::tiny_model());
+        let mut numbers = Numbers::zeros(&layout, layout.trained());
+        numbers.values.iter_mut().enumerate().for_each(|(at, value)| *value = at as f32 * 0.37);
+        let mut named = weights(&layout, &numbers, "");
+        named.extend(parameters(&layout, &numbers.values, "first."));
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let views = named.iter().map(|(name, tensor)| (name.clone(), Whole(tensor)));
+        let expected = safetensors::serialize(views, Some(metadata)).unwrap();
+        let mut found = Vec::new();
+        write(named, &mut found).unwrap();
+        assert!(found == expected, "{} and {} bytes", found.len(), expected.len());
+        assert!(found.len() > 4 * numbers.values.len() * 2);
     }
 }

@@ -7,21 +7,17 @@ use r1x_core::rope;
 use r1x_ops::kernel::attention::{Segment, block_len};
 use r1x_ops::kernel::norm::{rms_norm, rms_norm_backward};
 use r1x_ops::kernel::rope::{Frequencies, Pairing, Rope};
-use r1x_ops::kernel::softmax::{TokenLogprob, token_logprob, token_logprob_backward};
 use r1x_ops::kernel::{Write, add_scaled};
 use r1x_ops::{Operand, Real};
 
 use super::Rows;
 use super::attention::{self, AttentionPass};
 use super::feed_forward::{self, BackwardScratch, Balance, Normed};
-use super::linear::{self, Gradient, Strided, reserve};
+use super::linear::{Gradient, reserve};
 use super::mtp;
 use super::packed::Packed;
 use crate::layout::{FeedForward, Layer, Layout, Vector};
 use crate::weights::Weights;
-
-/// Rows of logits held at a time: `[rows, vocabulary]` never exists for a whole batch.
-const HEAD_ROWS: usize = 64;
 
 /// A model's structure, without its weights.
 #[derive(Clone, Debug)]
@@ -45,7 +41,7 @@ pub struct Decoder<E: Operand> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LayerStash<E: Operand> {
     normed: Vec<E>,
-    attention: attention::Stash<E>,
+    pub(super) attention: attention::Stash<E>,
     middle: Vec<E::Real>,
     middle_exact: Vec<E::Real>,
     middle_normed: Vec<E>,
@@ -71,16 +67,7 @@ pub struct Workspace<E: Operand> {
     pub(super) dx_rounded: Vec<E>,
     /// The gradient of the normed rows of the head, then of each half of a layer, `[rows, hidden]`.
     pub(super) d_normed: Vec<E::Real>,
-    /// The rows of the residual stream that the head is computed for, `[HEAD_ROWS, hidden]`.
-    head_input: Vec<E::Real>,
-    /// The gradient of `head_input`.
-    d_head_input: Vec<E::Real>,
-    /// `head_input` after the last norm, `[HEAD_ROWS, hidden]`.
-    head_normed: Vec<E>,
-    /// The logits of `head_normed`, then their gradient, `[HEAD_ROWS, vocabulary]`.
-    logits: Vec<E::Real>,
-    /// The gradient of the logits as operands.
-    d_logits: Vec<E>,
+    pub(super) head: super::head::Buffers<E>,
     /// Memory of the products of weight gradients.
     panels: Vec<E>,
     /// Gradients of vectors that are not trained.
@@ -143,7 +130,7 @@ impl<E: Operand> Decoder<E> {
         layers.map(|layer| block_len::<E>(&attention::heads(&layer.attention)))
     }
 
-    fn attention<'a>(
+    pub(super) fn attention<'a>(
         &'a self,
         layer: &'a Layer,
         weights: &'a Weights<E>,
@@ -158,37 +145,31 @@ impl<E: Operand> Decoder<E> {
         }
     }
 
-    fn embed<'a>(
+    pub(super) fn embed<'a>(
         &self,
         weights: &Weights<E>,
         tokens: &[u32],
         x: &'a mut Vec<E::Real>,
     ) -> &'a mut [E::Real] {
-        let hidden = self.hidden;
-        let x = reserve(x, tokens.len() * hidden);
-        let embedding = weights.block(self.layout.embedding);
-        for (row, token) in x.chunks_mut(hidden).zip(tokens) {
-            row.copy_from_slice(&embedding[*token as usize * hidden..][..hidden]);
-        }
+        let x = reserve(x, tokens.len() * self.hidden);
+        weights.embed(&self.layout, tokens, x);
         x
     }
 
     /// One pass of decoding: tokens through embedding and layers, their keys and values into `caches`, one per
-    /// layer. The residual stream is left in the workspace; nothing is kept for a backward pass.
+    /// layer. The residual stream is left in the first workspace; nothing is kept for a backward pass. Each workspace
+    /// is a thread, which computes some of the rows.
     pub fn decode(
         &self,
         weights: &Weights<E>,
         tokens: &[u32],
         rows: Rows<'_>,
         caches: &mut [Vec<E>],
-        work: &mut Workspace<E>,
+        works: &mut [Workspace<E>],
     ) {
-        work.layers.resize_with(work.layers.len().max(1), LayerStash::default);
-        let Workspace { x, layers, scratch, .. } = work;
-        let x = self.embed(weights, tokens, x);
-        for (layer, cache) in self.layout.layers.iter().zip(caches) {
-            self.layer_forward(layer, weights, rows, x, cache, &mut layers[0], scratch);
-        }
+        self.together(weights, tokens, rows, works, |layer, compute| {
+            compute(&mut caches[layer]);
+        });
     }
 
     /// A pass over whole sequences; the residual stream is left in the workspace, with what the backward pass
@@ -224,6 +205,17 @@ impl<E: Operand> Decoder<E> {
         self.layer_forward(layer, weights, packed.rows(), x, cache, stash, scratch);
     }
 
+    /// [`Decoder::forward`] where no backward pass follows, so that nothing is kept for one; the residual stream is left
+    /// in the first workspace. Each workspace is a thread, which computes some of the rows.
+    pub fn read(&self, weights: &Weights<E>, packed: &Packed, works: &mut [Workspace<E>]) {
+        let Some(first) = works.first_mut() else { return };
+        let mut blocks = std::mem::take(&mut first.blocks);
+        self.together(weights, &packed.tokens, packed.rows(), works, |layer, compute| {
+            compute(self.empty_blocks(&self.layout.layers[layer], packed, &mut blocks));
+        });
+        works[0].blocks = blocks;
+    }
+
     /// Empty blocks for a pass: what lies behind the end of a sequence must be finite.
     fn empty_blocks<'a>(
         &self,
@@ -247,12 +239,41 @@ impl<E: Operand> Decoder<E> {
         stash: &mut LayerStash<E>,
         scratch: &mut attention::Scratch<E>,
     ) {
-        let (count, hidden, len) = (rows.len(), self.hidden, x.len());
-        let normed = reserve(&mut stash.normed, len);
+        self.layer_project(layer, weights, rows, x, stash, scratch);
+        self.attention(layer, weights, rows).write(rows.writes, 0, &stash.attention, cache);
+        self.layer_attend(layer, weights, rows, x, cache, stash, scratch);
+    }
+
+    /// The beginning of a layer, up to the context rows that are to be written to a cache.
+    pub(super) fn layer_project(
+        &self,
+        layer: &Layer,
+        weights: &Weights<E>,
+        rows: Rows<'_>,
+        x: &[E::Real],
+        stash: &mut LayerStash<E>,
+        scratch: &mut attention::Scratch<E>,
+    ) {
+        let hidden = self.hidden;
+        let normed = reserve(&mut stash.normed, x.len());
         let gain = weights.vector(layer.attention_norm);
-        rms_norm((x, hidden), gain, self.eps, (normed, hidden), count);
-        let attention = self.attention(layer, weights, rows);
-        attention.forward(normed, x, cache, &mut stash.attention, scratch);
+        rms_norm((x, hidden), gain, self.eps, (normed, hidden), rows.len());
+        self.attention(layer, weights, rows).project(normed, &mut stash.attention, scratch);
+    }
+
+    /// The rest of a layer, with the context rows of all rows in the cache.
+    pub(super) fn layer_attend(
+        &self,
+        layer: &Layer,
+        weights: &Weights<E>,
+        rows: Rows<'_>,
+        x: &mut [E::Real],
+        cache: &[E],
+        stash: &mut LayerStash<E>,
+        scratch: &mut attention::Scratch<E>,
+    ) {
+        let (count, hidden, len) = (rows.len(), self.hidden, x.len());
+        self.attention(layer, weights, rows).attend(x, cache, &mut stash.attention, scratch);
         reserve(&mut stash.middle, len).copy_from_slice(x);
         let exact = reserve(&mut stash.middle_exact, len);
         let gain = weights.vector(layer.feed_forward_norm);
@@ -263,75 +284,10 @@ impl<E: Operand> Decoder<E> {
         feed_forward::forward(block, weights, normed, x, count, &mut stash.feed_forward);
     }
 
-    /// Log-prob and entropy of each target at its predicting row, from the residual stream in the workspace.
-    pub fn logprobs(
-        &self,
-        weights: &Weights<E>,
-        predicting: &[usize],
-        targets: &[u32],
-        temperature: f64,
-        work: &mut Workspace<E>,
-    ) -> Vec<TokenLogprob<E::Real>> {
-        let norm = self.layout.final_norm;
-        self.logprobs_after(norm, weights, (predicting, targets), temperature, work)
-    }
-
-    /// [`Decoder::logprobs`] with another norm before the head than the last one of the model.
-    pub(super) fn logprobs_after(
-        &self,
-        norm: Vector,
-        weights: &Weights<E>,
-        (predicting, targets): (&[usize], &[u32]),
-        temperature: f64,
-        work: &mut Workspace<E>,
-    ) -> Vec<TokenLogprob<E::Real>> {
-        let mut result = Vec::with_capacity(targets.len());
-        for (rows, targets) in predicting.chunks(HEAD_ROWS).zip(targets.chunks(HEAD_ROWS)) {
-            let logits = self.logits_after(norm, weights, rows, work);
-            for (row, target) in logits.chunks(self.layout.vocabulary).zip(targets) {
-                result.push(token_logprob(&row[..self.tokens], *target as usize, temperature));
-            }
-        }
-        result
-    }
-
-    /// Logits `[rows, vocabulary]` at some rows of the residual stream.
-    pub fn logits<'a>(
-        &self,
-        weights: &Weights<E>,
-        rows: &[usize],
-        work: &'a mut Workspace<E>,
-    ) -> &'a mut [E::Real] {
-        self.logits_after(self.layout.final_norm, weights, rows, work)
-    }
-
-    fn logits_after<'a>(
-        &self,
-        norm: Vector,
-        weights: &Weights<E>,
-        rows: &[usize],
-        work: &'a mut Workspace<E>,
-    ) -> &'a mut [E::Real] {
-        let (hidden, count) = (self.hidden, rows.len());
-        let input = reserve(&mut work.head_input, count * hidden);
-        for (to, row) in input.chunks_mut(hidden).zip(rows) {
-            to.copy_from_slice(&work.x[row * hidden..(row + 1) * hidden]);
-        }
-        let normed = reserve(&mut work.head_normed, count * hidden);
-        let gain = weights.vector(norm);
-        rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
-        let vocabulary = self.layout.vocabulary;
-        let logits = reserve(&mut work.logits, count * vocabulary);
-        let x = Strided { data: &*normed, stride: hidden };
-        let to = (&mut *logits, vocabulary);
-        linear::forward(weights, self.layout.head, x, to, count, Write::Overwrite);
-        logits
-    }
-
     /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Where modules of multi-token
     /// prediction were computed too ([`Decoder::mtp_forward`]), what they were given is added. Every part of the layout is
-    /// handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of the same rows in
-    /// the same workspace.
+    /// handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of these rows in this
+    /// workspace, and [`Decoder::logprobs`] of all their targets at this temperature.
     pub fn backward(
         &self,
         weights: &Weights<E>,
@@ -463,48 +419,6 @@ impl<E: Operand> Decoder<E> {
         let d_gain = gradient.at(norm.offset, norm.len);
         let (x, dy, dx) = ((x, hidden), (dy, hidden), (dx, hidden));
         rms_norm_backward(x, gain, self.eps, dy, dx, d_gain, rows, Write::Add);
-    }
-
-    pub(super) fn head_backward(
-        &self,
-        norm: Vector,
-        weights: &Weights<E>,
-        packed: &Packed,
-        token_gradients: &[E::Real],
-        temperature: f64,
-        gradient: &mut Gradient<'_, E>,
-        work: &mut Workspace<E>,
-    ) {
-        let (hidden, vocabulary) = (self.hidden, self.layout.vocabulary);
-        let chunks = packed.predicting.chunks(HEAD_ROWS).zip(packed.targets.chunks(HEAD_ROWS));
-        for ((rows, targets), weight) in chunks.zip(token_gradients.chunks(HEAD_ROWS)) {
-            // A row whose gradient is 0 everywhere (a group without signal) costs nothing.
-            if weight.iter().all(|g| *g == E::Real::ZERO) {
-                continue;
-            }
-            let count = rows.len();
-            let logits = self.logits_after(norm, weights, rows, work);
-            for ((row, target), weight) in logits.chunks_mut(vocabulary).zip(targets).zip(weight) {
-                let (row, padding) = row.split_at_mut(self.tokens);
-                token_logprob_backward(row, *target as usize, temperature, *weight);
-                padding.fill(E::Real::ZERO);
-            }
-            let Workspace { logits, d_logits, head_normed, head_input, .. } = work;
-            let Workspace { d_normed, d_head_input, dx, .. } = work;
-            let d_logits = E::rounded(&logits[..count * vocabulary], d_logits);
-            let dy = Strided { data: d_logits, stride: vocabulary };
-            let d_normed = reserve(d_normed, count * hidden);
-            let to = (&mut *d_normed, hidden);
-            linear::backward(weights, self.layout.head, dy, to, count, Write::Overwrite);
-            let x = Strided { data: &head_normed[..], stride: hidden };
-            linear::weight_gradient(weights, self.layout.head, x, dy, gradient, count);
-            let d_input = reserve(d_head_input, count * hidden);
-            d_input.fill(E::Real::ZERO);
-            self.norm_backward(weights, norm, head_input, d_normed, d_input, gradient);
-            for (from, row) in d_input.chunks(hidden).zip(rows) {
-                add_scaled(&mut dx[row * hidden..(row + 1) * hidden], E::Real::ONE, from);
-            }
-        }
     }
 
     /// Expert loads of the last pass over whole sequences: per layer with experts, how often each expert was

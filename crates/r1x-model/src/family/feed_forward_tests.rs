@@ -85,7 +85,8 @@ fn rounded_factors_would_give_other_affinities() {
         unreachable!("a mixture")
     };
     let round = |value: &f32| bf16::from_f32(*value).to_f32();
-    let factors = weights.block(Block::from(*router));
+    let block = Block::from(*router);
+    let factors = &weights.trained()[block.offset..block.offset + block.len()];
     let logit = |row: &[f32], expert: &[f32]| -> f32 {
         row.iter().zip(expert).map(|(x, w)| round(x) * round(w)).sum()
     };

@@ -54,7 +54,7 @@ fn adapter_forward<E: Operand>(
         let Block { rows: out, columns: rank, .. } = up.factor.block;
         let inner = Strided { data: &inner[up.input.min(inner.len())..], stride };
         let y = (&mut y[up.output.min(rows * y_stride)..], y_stride);
-        product([rows, out, rank], inner, weights.forward(up.factor), y, Write::Add);
+        product([rows, out, rank], inner, weights.adapter_forward(up.factor), y, Write::Add);
     }
 }
 
@@ -68,7 +68,7 @@ fn adapter_inner<E: Operand>(
     let Block { rows: ranks, columns, .. } = adapter.down.block;
     let mut inner = vec![E::Real::ZERO; rows * ranks];
     let to = (&mut inner[..], ranks);
-    product([rows, ranks, columns], x, weights.forward(adapter.down), to, Write::Overwrite);
+    product([rows, ranks, columns], x, weights.adapter_forward(adapter.down), to, Write::Overwrite);
     scaled(&mut inner, adapter.factor)
 }
 
@@ -85,7 +85,7 @@ fn adapter_inner_gradient<E: Operand>(
         let Block { rows: out, columns: rank, .. } = up.factor.block;
         let dy = Strided { data: &dy.data[up.output.min(dy.data.len())..], stride: dy.stride };
         let to = (&mut inner[up.input.min(rows * ranks)..], ranks);
-        product([rows, rank, out], dy, weights.backward(up.factor), to, Write::Overwrite);
+        product([rows, rank, out], dy, weights.adapter_backward(up.factor), to, Write::Overwrite);
     }
     scaled(&mut inner, adapter.factor)
 }
@@ -139,7 +139,7 @@ pub fn backward<E: Operand>(
         let inner = adapter_inner_gradient(weights, adapter, dy, rows);
         let ranks = adapter.down.block.rows;
         let (shape, inner) = ([rows, shape[1], ranks], Strided { data: &inner, stride: ranks });
-        product(shape, inner, weights.backward(adapter.down), (dx, dx_stride), Write::Add);
+        product(shape, inner, weights.adapter_backward(adapter.down), (dx, dx_stride), Write::Add);
     }
 }
 
@@ -271,6 +271,22 @@ fn factor_gradient<E: Operand>(
     let dw = gradient.at(offset, out * inp);
     let (dy, x) = ((dy.data, dy.stride), (x.data, x.stride));
     matmul_weight_gradient(dy, x, dw, rows, inp, out, &mut panels);
+    *gradient.panels = panels;
+}
+
+/// dW += dyᵀ · x for as many rows of W, from `first` on, as dy has columns; rows of dy are contiguous.
+pub fn rows_gradient<E: Operand>(
+    block: Block,
+    first: usize,
+    x: Strided<'_, E>,
+    (dy, width): (&[E], usize),
+    gradient: &mut Gradient<'_, E>,
+    rows: usize,
+) {
+    let Block { offset, columns, .. } = block;
+    let mut panels = std::mem::take(gradient.panels);
+    let dw = gradient.at(offset + first * columns, width * columns);
+    matmul_weight_gradient((dy, width), (x.data, x.stride), dw, rows, columns, width, &mut panels);
     *gradient.panels = panels;
 }
 

@@ -7,9 +7,13 @@ pub mod attention;
 pub mod composed;
 pub mod decoder;
 pub mod feed_forward;
+mod head;
 pub mod linear;
 pub mod mtp;
 pub mod packed;
+mod together;
+
+use std::ops::Range;
 
 use r1x_ops::kernel::attention::Context;
 
@@ -46,5 +50,13 @@ impl Rows<'_> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Some of the rows, whose keys and values somebody else writes.
+    pub fn part(&self, rows: Range<usize>) -> Rows<'a> {
+        let (positions, contexts) = (&self.positions[rows.clone()], &self.contexts[rows]);
+        Rows { positions, contexts, tables: self.tables, writes: &[] }
     }
 }

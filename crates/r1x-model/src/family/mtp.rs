@@ -161,10 +161,9 @@ impl<E: Operand> Decoder<E> {
     ) {
         let (hidden, eps) = (self.hidden, self.eps);
         let Pass { ahead, handed, handed_normed, embedded, joined, work, .. } = pass;
-        let tokens = ahead.packed.tokens.iter().map(|token| *token as usize);
-        let rows = tokens.len();
-        let embeddings = weights.block(self.layout.embedding);
-        let embedded = gather(embeddings, tokens, hidden, embedded);
+        let rows = ahead.packed.tokens.len();
+        let embedded = reserve(embedded, rows * hidden);
+        weights.embed(&self.layout, &ahead.packed.tokens, embedded);
         let handed = gather(x, ahead.origins.iter().copied(), hidden, handed);
         let normed = reserve(handed_normed, rows * hidden);
         rms_norm((handed, hidden), weights.vector(norm), eps, (&mut *normed, hidden), rows);

@@ -42,6 +42,13 @@ pub trait Engine {
     /// When a token is outside the vocabulary or the device fails.
     fn compute(&mut self, tokens: &[u32], rows: Rows<'_>) -> Result<(), Self::Error>;
 
+    /// Fills blocks with the keys and values of a request's prompt, where they were computed before, and gives the logits
+    /// of the prompt's last row; none where nothing was.
+    fn recall(&mut self, request: usize, blocks: &[u32]) -> Option<&[f32]> {
+        let _ = (request, blocks);
+        None
+    }
+
     /// Calls `each` with the index and the logits, one per token of the tokenizer, of every one of some rows of the
     /// last pass, in order.
     ///
@@ -173,9 +180,10 @@ impl<'a, G: Engine> Batch<'a, G> {
             self.pool.extend(&mut table, self.session.requests[unit.request].prompt.len());
             tables.push(table);
         }
+        let recalled = self.recall(units, &tables)?;
         let mut ends = Vec::new();
         self.pass.clear();
-        for (index, unit) in units.iter().enumerate() {
+        for (index, unit) in units.iter().enumerate().filter(|(index, _)| !recalled[*index]) {
             let mut table = self.pass.list(&tables[index]);
             let prompt = &self.session.requests[unit.request].prompt;
             for (position, token) in prompt.iter().enumerate() {
@@ -196,6 +204,24 @@ impl<'a, G: Engine> Batch<'a, G> {
         Ok(())
     }
 
+    /// Begins the samples of the units whose prompts the engine knows, and says which these are.
+    fn recall(&mut self, units: &[Unit], tables: &[BlockTable]) -> Result<Vec<bool>, G::Error> {
+        let Self { session, engine, pool, active, scratch, .. } = self;
+        pool.settle(|changes| engine.change(changes))?;
+        let mut recalled = Vec::with_capacity(units.len());
+        for (unit, table) in units.iter().zip(tables) {
+            let logits = engine.recall(unit.request, table.blocks());
+            recalled.push(logits.is_some());
+            if let Some(logits) = logits {
+                active.extend(begin(session, *unit, (&mut *pool, table), logits, scratch));
+            }
+        }
+        if recalled.contains(&true) {
+            self.retire();
+        }
+        Ok(recalled)
+    }
+
     /// Computes the rows collected so far; the units in `ends` have their last row among them.
     fn prefill_pass(
         &mut self,
@@ -209,15 +235,8 @@ impl<'a, G: Engine> Batch<'a, G> {
         self.compute()?;
         let Self { session, engine, pool, active, pass, scratch, .. } = self;
         engine.logits(&pass.wanted, &mut |end, logits| {
-            let Unit { request, first, samples } = units[ends[end]];
-            let prompt = session.requests[request].prompt.len();
-            for sample in first..first + samples {
-                let draw = session.draw(request, sample);
-                let mut completion = draw.start();
-                draw.extend(&mut completion, logits, scratch);
-                let table = pool.fork(&tables[ends[end]], prompt);
-                active.push(Active { request, sample, table, completion });
-            }
+            let (unit, table) = (units[ends[end]], &tables[ends[end]]);
+            active.extend(begin(session, unit, (&mut *pool, table), logits, scratch));
         })?;
         ends.clear();
         self.pass.clear();
@@ -264,4 +283,22 @@ impl<'a, G: Engine> Batch<'a, G> {
             ended(Ended { request, sample, completion });
         }
     }
+}
+
+/// The samples of a unit with their first tokens, which the logits of its prompt's last row give.
+fn begin(
+    session: &Session<'_>,
+    Unit { request, first, samples }: Unit,
+    (pool, table): (&mut BlockPool, &BlockTable),
+    logits: &[f32],
+    scratch: &mut Scratch,
+) -> Vec<Active> {
+    let prompt = session.requests[request].prompt.len();
+    let sample = |sample: usize| {
+        let draw = session.draw(request, sample);
+        let mut completion = draw.start();
+        draw.extend(&mut completion, logits, scratch);
+        Active { request, sample, table: pool.fork(table, prompt), completion }
+    };
+    (first..first + samples).map(sample).collect()
 }

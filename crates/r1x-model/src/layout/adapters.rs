@@ -18,7 +18,7 @@ use super::{
 pub(super) fn attach(layout: &mut Layout, list: &ParameterList, factor: f64) {
     let beside = by_name(list);
     let start = layout.base.range.end.next_multiple_of(LINE);
-    let panels = Panels { factors: Vec::new(), len: layout.panels() };
+    let panels = Panels::default();
     let mut places = Places { parameters: Vec::new(), places: Vec::new(), panels, len: start };
     let mut parts = Vec::with_capacity(layout.layers.len() + 2);
     parts.push(start..start);

@@ -10,7 +10,7 @@ use r1x_core::rope;
 
 use super::{
     Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery,
-    Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector, adapters, panels_len,
+    Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector, adapters,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.
@@ -44,7 +44,6 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
         head,
         mtp,
         without_mtp,
-        exact_panels: build.exact.len,
         parts: parts.collect(),
         base: Region { parameters: build.parameters, range: 0..build.len },
         adapters: None,
@@ -69,16 +68,15 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
 #[derive(Default)]
 pub(super) struct Panels {
     pub(super) factors: Vec<Factor>,
-    pub(super) len: usize,
 }
 
 impl Panels {
     /// Room for the packed forms of a block.
     pub(super) fn factor(&mut self, block: Block) -> Factor {
-        let forward_panels = self.len;
-        let backward_panels = forward_panels + panels_len(block.columns, block.rows);
+        let before = self.factors.last();
+        let forward_panels = before.map_or(0, Factor::forward_end);
+        let backward_panels = before.map_or(0, Factor::backward_end);
         let factor = Factor { block, forward_panels, backward_panels };
-        self.len = factor.panels_end();
         self.factors.push(factor);
         factor
     }

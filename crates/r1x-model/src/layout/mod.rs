@@ -51,15 +51,25 @@ impl Block {
 pub struct Factor {
     /// Where its values are.
     pub block: Block,
-    /// First element of its packed form for x·Wᵀ.
+    /// First element of its packed form among those for x·Wᵀ.
     pub forward_panels: usize,
-    /// First element of its packed form for dy·W.
+    /// First element of its packed form among those for dy·W.
     pub backward_panels: usize,
 }
 
 impl Factor {
-    /// First element after its packed forms.
-    pub fn panels_end(&self) -> usize {
+    /// Input width.
+    pub fn columns(&self) -> usize {
+        self.block.columns
+    }
+
+    /// First element after its packed form for x·Wᵀ.
+    pub fn forward_end(&self) -> usize {
+        self.forward_panels + panels_len(self.block.columns, self.block.rows)
+    }
+
+    /// First element after its packed form for dy·W.
+    pub fn backward_end(&self) -> usize {
         self.backward_panels + panels_len(self.block.rows, self.block.columns)
     }
 }
@@ -206,6 +216,16 @@ impl Parameter {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where its elements are.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+
+    /// Elements of a row; a vector has rows of one.
+    pub fn columns(&self) -> usize {
+        self.shape.get(1).copied().unwrap_or(1)
     }
 }
 
@@ -429,12 +449,10 @@ pub struct Layout {
     pub adapter_places: Vec<AdapterPlaces>,
     /// Every factor of the model itself, in order of the packed forms.
     pub factors: Vec<Factor>,
-    /// Every factor of the adapters, in order of the packed forms, which lie behind those of the model itself.
+    /// Every factor of the adapters, in order of the packed forms, which are apart from those of the model itself.
     pub adapter_factors: Vec<Factor>,
     /// Every exact factor, in the order of its packed forms.
     pub exact: Vec<Factor>,
-    /// Elements of the packed forms of exact factors.
-    pub exact_panels: usize,
     /// What a gradient is made of, one after the other: before the layers, every layer, and all that is behind them.
     /// Together they are the range of [`Layout::trained`].
     pub parts: Vec<Range<usize>>,
@@ -483,14 +501,16 @@ impl Layout {
         self.base.parameters.iter().chain(adapters)
     }
 
-    /// Elements of the packed forms of the model itself.
-    pub fn panels(&self) -> usize {
-        self.factors.last().map_or(0, Factor::panels_end)
-    }
-
-    /// Elements of the packed forms of the adapters.
-    pub fn adapter_panels(&self) -> usize {
-        self.adapter_factors.last().map_or(0, Factor::panels_end).saturating_sub(self.panels())
+    /// The factors whose form for dy·W is needed in the forward pass as well: latent attention multiplies queries with
+    /// them on the way to the latent space.
+    pub fn absorbed(&self) -> impl Iterator<Item = Factor> {
+        self.layers
+            .iter()
+            .flat_map(|layer| match &layer.attention {
+                Attention::Gqa(_) => &[][..],
+                Attention::Mla(mla) => &mla.expansions,
+            })
+            .map(|expansion| expansion.key.factor)
     }
 
     /// Trained numbers, padding left out.

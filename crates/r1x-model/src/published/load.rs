@@ -4,18 +4,21 @@
 //! does not fit is found before the first number is read, and said at once.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use r1x_weights::WeightFiles;
 
 use super::gguf::names::into_halves;
 use super::names::{EMBEDDING, HEAD, Naming, Place, mtp_copies};
-use crate::checkpoint::Numbers;
+use crate::checkpoint::{Numbers, Sink};
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
-use crate::update::first_not_finite;
+use crate::update::not_finite_in;
 
 /// Names of one kind that a message shows at most.
 const MOST_SHOWN: usize = 6;
+/// Numbers that are handed on at a time, unless a row has more.
+const PIECE: usize = 1 << 18;
 
 /// What a model has and the files lack, and the other way round.
 #[derive(Debug, Default)]
@@ -137,20 +140,64 @@ impl Tensors {
     /// # Errors
     /// When a tensor cannot be read, and when a number is not finite.
     pub fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        let mut values = vec![0.0; layout.base.len()];
-        for (index, parameter) in layout.base.parameters.iter().enumerate() {
-            self.read(index, &mut values[parameter.offset..parameter.offset + parameter.len()])?;
+        let mut numbers = Numbers::zeros(layout, &layout.base);
+        for (index, (parameter, _)) in self.all.iter().enumerate() {
+            let to = match index.checked_sub(layout.base.parameters.len()) {
+                None => &mut numbers.values[parameter.range()],
+                Some(layer) => &mut numbers.biases[layer][..],
+            };
+            self.read(index, to)?;
+            self.finite(index, to)?;
         }
-        let mut biases = Vec::new();
-        for (index, (bias, _)) in self.all.iter().enumerate().skip(layout.base.parameters.len()) {
-            let mut values = vec![0.0; bias.len()];
-            self.read(index, &mut values)?;
-            biases.push(values);
+        Ok(numbers)
+    }
+
+    /// Hands every number of the model to something that forgets them where this fails, some rows at a time, so that
+    /// no more than a piece of the largest tensor is held beside it.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read, and when a number is not finite.
+    pub fn hand_to(&self, layout: &Layout, sink: &mut dyn Sink) -> Result<(), ModelError> {
+        let mut piece = Vec::new();
+        for (index, (parameter, place)) in self.all.iter().enumerate() {
+            // Heads whose rows stand otherwise are read whole, and vectors are short.
+            let is_whole = place.paired_heads.is_some() || parameter.shape.len() != 2;
+            let (rows, columns) = (parameter.shape[0], parameter.columns());
+            let step = if is_whole { rows } else { PIECE / columns };
+            for first in (0..rows).step_by(step.max(1)) {
+                let rows = first..rows.min(first + step.max(1));
+                piece.resize(rows.len() * columns, 0.0);
+                match is_whole {
+                    true => self.read(index, &mut piece)?,
+                    false => self.read_rows(place, rows, &mut piece)?,
+                }
+                self.finite(index, &piece)?;
+                match index.checked_sub(layout.base.parameters.len()) {
+                    None => sink.take(parameter, first, &piece),
+                    Some(layer) => sink.take_biases(layer, &piece),
+                }
+            }
         }
-        if let Some((name, value)) = first_not_finite((layout, &layout.base), &values, &biases) {
-            return Err(self.not_finite(name, value));
+        Ok(())
+    }
+
+    fn read_rows(
+        &self,
+        place: &Place,
+        rows: Range<usize>,
+        to: &mut [f32],
+    ) -> Result<(), ModelError> {
+        let start = place.rows.as_ref().map_or(0, |rows| rows.start);
+        let rows = start + rows.start..start + rows.end;
+        Ok(self.files.read_rows(&place.name, rows, to)?)
+    }
+
+    /// An error where one of some numbers of a tensor is not finite.
+    fn finite(&self, index: usize, values: &[f32]) -> Result<(), ModelError> {
+        match not_finite_in(values) {
+            Some(value) => Err(self.not_finite(&self.all[index].0.name, value)),
+            None => Ok(()),
         }
-        Ok(Numbers { values, biases })
     }
 
     /// The error that a tensor holds a number that is not finite.

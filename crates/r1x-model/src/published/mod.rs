@@ -39,7 +39,7 @@ use self::family::{FAMILIES, Family, Shape};
 use self::load::Tensors;
 use self::names::Naming;
 use self::texts::{TOKENIZER, Texts};
-use crate::checkpoint::{Numbers, STATE};
+use crate::checkpoint::{Numbers, STATE, Sink};
 use crate::error::ModelError;
 use crate::layout::Layout;
 
@@ -210,22 +210,18 @@ impl Published {
         }
     }
 
-    /// The weights that a plan says, in the order of a layout, from a folder that must be the one of the plan.
+    /// The model of a folder that a plan names, which must be the one of the plan.
     ///
     /// # Errors
-    /// When its files are others than those of the plan, and as those of [`Published::numbers`].
-    pub(crate) fn planned(
-        folder: &str,
-        sha256: &str,
-        layout: &Layout,
-    ) -> Result<Numbers, ModelError> {
+    /// When its configuration cannot be read, or its files are others than those of the plan.
+    pub(crate) fn planned(folder: &str, sha256: &str) -> Result<Self, ModelError> {
         let published = Self::open(Path::new(folder))?;
         let found = hash::sha256(&published.path)?;
         if found != sha256 {
             let reason = format!("it has changed: its sha256 is {found}, the plan says {sha256}");
             return Err(ModelError::Published { path: folder.to_owned(), reason });
         }
-        published.numbers(layout)
+        Ok(published)
     }
 
     /// How the numbers of the model are stored; `None` where there are none beside the configuration.
@@ -294,6 +290,11 @@ impl Published {
     /// not finite.
     pub(crate) fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
         self.tensors(layout)?.numbers(layout)
+    }
+
+    /// Hands the numbers of the model to something that forgets them where this fails; see [`Published::numbers`].
+    pub(crate) fn hand_to(&self, layout: &Layout, sink: &mut dyn Sink) -> Result<(), ModelError> {
+        self.tensors(layout)?.hand_to(layout, sink)
     }
 
     /// Where each tensor of the model lies in its files.

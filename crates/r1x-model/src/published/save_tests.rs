@@ -284,7 +284,7 @@ fn what_no_family_can_say_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("to");
     let layout = Layout::new(&plan);
-    let numbers = Numbers { values: vec![0.0; layout.base.len()], biases: Vec::new() };
+    let numbers = Numbers::zeros(&layout, &layout.base);
     let target = Target { plan: &plan, family: &FAMILIES[0], texts: &texts, to: &to };
     let error = export(&layout, &numbers, &target, SaveDtype::F32).unwrap_err().to_string();
     assert!(

@@ -11,7 +11,7 @@ use super::names::published_name;
 use crate::error::ModelError;
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
-use crate::weights::Weights;
+use crate::weights::{Freezing, Passes, Weights};
 
 /// Whether gradients are asked for beside log-probs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +46,26 @@ enum Scorer {
 struct Loaded<E: Operand> {
     decoder: Decoder<E>,
     weights: Weights<E>,
+    asked: Asked,
     names: Vec<String>,
 }
 
 impl PublishedScorer {
-    /// Loads the weights of a model, with products whose factors are of a precision.
+    /// Loads the weights of a model, with products whose factors are of a precision. Gradients need more memory than
+    /// log-probs do, so what will be asked for is said here.
     ///
     /// # Errors
     /// When its weights cannot be read, or are not those of its configuration.
-    pub fn load(published: &Published, precision: Precision) -> Result<Self, ModelError> {
+    pub fn load(
+        published: &Published,
+        precision: Precision,
+        asked: Asked,
+    ) -> Result<Self, ModelError> {
         // Scores are of token ids, so no token needs a text.
         let plan = published.plan(TokenizerPlan::Vocabulary { pieces: Vec::new() }, precision);
         Ok(Self(match precision {
-            Precision::F32 => Scorer::Single(Loaded::new(published, &plan)?),
-            Precision::Bf16 => Scorer::Half(Loaded::new(published, &plan)?),
+            Precision::F32 => Scorer::Single(Loaded::new(published, &plan, asked)?),
+            Precision::Bf16 => Scorer::Half(Loaded::new(published, &plan, asked)?),
         }))
     }
 
@@ -67,35 +73,33 @@ impl PublishedScorer {
     ///
     /// # Errors
     /// When a token is outside the vocabulary, or a sequence is longer than the context.
-    pub fn score(
-        &self,
-        sequences: &[Vec<u32>],
-        asked: Asked,
-        threads: usize,
-    ) -> Result<Vec<Score>, ModelError> {
+    pub fn score(&self, sequences: &[Vec<u32>], threads: usize) -> Result<Vec<Score>, ModelError> {
         match &self.0 {
-            Scorer::Single(loaded) => loaded.score_all(sequences, asked, threads),
-            Scorer::Half(loaded) => loaded.score_all(sequences, asked, threads),
+            Scorer::Single(loaded) => loaded.score_all(sequences, threads),
+            Scorer::Half(loaded) => loaded.score_all(sequences, threads),
         }
     }
 }
 
 impl<E: Operand<Real = f32>> Loaded<E> {
-    fn new(published: &Published, plan: &ModelPlan) -> Result<Self, ModelError> {
+    fn new(published: &Published, plan: &ModelPlan, asked: Asked) -> Result<Self, ModelError> {
         let decoder = Decoder::new(plan);
-        let weights = Weights::of_model(&decoder.layout, &published.numbers(&decoder.layout)?);
+        let layout = &decoder.layout;
+        let weights = match asked {
+            Asked::Logprobs => {
+                let mut freezing = Freezing::new(layout);
+                published.hand_to(layout, &mut freezing)?;
+                freezing.done(Passes::Forward)
+            }
+            Asked::GradientNorms => Weights::learning(layout, published.numbers(layout)?, 1),
+        };
         let renamed = published.family.renamed;
         let parameters = decoder.layout.base.parameters.iter();
         let names = parameters.map(|one| published_name(&one.name, renamed)).collect();
-        Ok(Self { decoder, weights, names })
+        Ok(Self { decoder, weights, asked, names })
     }
 
-    fn score_all(
-        &self,
-        sequences: &[Vec<u32>],
-        asked: Asked,
-        threads: usize,
-    ) -> Result<Vec<Score>, ModelError> {
+    fn score_all(&self, sequences: &[Vec<u32>], threads: usize) -> Result<Vec<Score>, ModelError> {
         let (size, limit) = (self.decoder.layout.vocabulary, self.decoder.context_length);
         for tokens in sequences {
             if let Some(token) = tokens.iter().find(|token| **token as usize >= size) {
@@ -105,23 +109,30 @@ impl<E: Operand<Real = f32>> Loaded<E> {
                 return Err(ModelError::TooLong { length: tokens.len(), limit });
             }
         }
+        // A sequence alone is computed by all threads.
+        let each = threads / sequences.len().clamp(1, threads.max(1));
         Ok(parallel::map(sequences.iter().collect(), threads, |tokens: &Vec<u32>| {
-            self.score(tokens, asked)
+            self.score(tokens, each)
         }))
     }
 
-    fn score(&self, tokens: &[u32], asked: Asked) -> Score {
+    fn score(&self, tokens: &[u32], threads: usize) -> Score {
         if tokens.len() < 2 {
             return Score { logprobs: Vec::new(), gradient_norms: Vec::new() };
         }
-        let (decoder, weights, mut work) = (&self.decoder, &self.weights, Workspace::default());
+        let (decoder, weights) = (&self.decoder, &self.weights);
+        let mut works = vec![Workspace::default(); threads.max(1)];
         let packed = Packed::new([(tokens, 1)]);
-        decoder.forward(weights, &packed, &mut work);
-        let said = decoder.logprobs(weights, &packed.predicting, &packed.targets, 1.0, &mut work);
+        match self.asked {
+            Asked::Logprobs => decoder.read(weights, &packed, &mut works),
+            Asked::GradientNorms => decoder.forward(weights, &packed, &mut works[0]),
+        }
+        let work = &mut works[0];
+        let said = decoder.logprobs(weights, &packed.predicting, &packed.targets, 1.0, work);
         let logprobs: Vec<f32> = said.iter().map(|token| token.logprob).collect();
-        let gradient_norms = match asked {
+        let gradient_norms = match self.asked {
             Asked::Logprobs => Vec::new(),
-            Asked::GradientNorms => self.norms(&packed, &mut work),
+            Asked::GradientNorms => self.norms(&packed, work),
         };
         Score { logprobs, gradient_norms }
     }

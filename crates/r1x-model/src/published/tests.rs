@@ -128,6 +128,7 @@ impl Golden {
         let logits = decoder.logits(&weights, &rows, &mut work);
         let logits = logits.iter().map(|logit| logit.to_f64()).collect();
         let count = packed.targets.len();
+        decoder.logprobs(&weights, &packed.predicting, &packed.targets, 1.0, &mut work);
         let upstream = vec![R::from_f64(-1.0 / count as f64); count];
         let mut gradient = vec![R::ZERO; decoder.layout.base.len()];
         let into = crate::tests::into(&decoder.layout, &mut gradient);

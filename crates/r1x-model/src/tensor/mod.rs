@@ -23,18 +23,17 @@ use r1x_core::{
 
 use self::optimizer::Moments;
 use crate::balance::metrics;
-use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Values};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, MtpPass, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
-use crate::initial::First;
+use crate::initial::{self, First};
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, bias_speed, first_not_finite};
-use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on a device.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl TensorPolicy {
         let tokenizer = Tokenizer::of_model(plan)?;
         let layout = Layout::new(plan);
         let first = First::of(plan, seed);
-        let weights = first.weights::<f32>(&layout)?;
+        let weights = first.weights::<f32>(&layout, 1)?;
         let variables = variables(&layout, &weights, DType::F32, device)?;
         let biases = weights.biases().to_vec();
         let wide = biases.iter().map(|layer| layer.iter().map(|b| f64::from(*b)).collect());
@@ -123,9 +122,9 @@ impl TensorPolicy {
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = self.model.layout();
-        let weights = Weights::<f32>::of_model(layout, &published.numbers(layout)?);
+        let weights = initial::learning::<f32>(published, layout, 1)?;
         self.model.set_base(&weights, &self.device)?;
-        self.set_weights(&weights.numbers())
+        self.set_weights(&weights.numbers(self.model.layout()))
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
@@ -133,7 +132,10 @@ impl TensorPolicy {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
-        let loaded = checkpoint::load(folder, self.model.layout(), expected)?;
+        let layout = self.model.layout();
+        let loaded = checkpoint::load(folder, layout, expected, || {
+            Numbers::zeros(layout, layout.trained())
+        })?;
         self.frozen.clear();
         for (name, numbers) in &loaded.frozen {
             // A frozen copy is a snapshot of the model while it holds the copy's numbers.
@@ -163,7 +165,8 @@ impl TensorPolicy {
         let tensors = trained.map(|p| model.parameter(p.offset).map(Some));
         let values = download(layout, tensors.collect::<Result<Vec<_>, _>>()?)?;
         let narrow = |layer: &Vec<f64>| layer.iter().map(|bias| *bias as f32).collect();
-        Ok(Numbers { values, biases: model.biases().iter().map(narrow).collect() })
+        let start = layout.trained().range.start;
+        Ok(Numbers { start, values, biases: model.biases().iter().map(narrow).collect() })
     }
 
     /// Log-probs of the targets of some sequences, where there are targets, and the pass they came from; nothing
@@ -553,8 +556,9 @@ impl Learner for TensorPolicy {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         match weights {
             EarlierWeights::Initial => {
-                let weights = self.first.weights::<f32>(self.model.layout())?;
-                self.set_weights(&weights.numbers())?;
+                let layout = self.model.layout();
+                let weights = self.first.weights::<f32>(layout, 1)?;
+                self.set_weights(&weights.numbers(layout))?;
             }
             EarlierWeights::Saved(name) => {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
@@ -576,15 +580,15 @@ impl Learner for TensorPolicy {
         let frozen: Vec<_> = frozen.collect::<Result<_, ModelError>>()?;
         let contents = Contents {
             layout,
-            weights: weights.lend(),
+            weights: &weights,
             optimizer: &optimizer,
-            frozen: frozen.iter().map(|(name, one)| (*name, one.lend())).collect(),
+            frozen: frozen.iter().map(|(name, one)| (*name, one as &dyn Values)).collect(),
         };
         Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {
         let numbers = self.numbers(&self.model)?;
-        Ok(checkpoint::weights_sha256(self.model.layout(), numbers.lend())?)
+        Ok(checkpoint::weights_sha256(self.model.layout(), &numbers)?)
     }
 }

@@ -5,6 +5,7 @@ mod balance;
 mod checkpoint;
 mod composed;
 mod finite;
+mod frozen;
 mod golden;
 mod gradient;
 mod layout;
@@ -13,6 +14,7 @@ mod mtp;
 mod padding;
 mod properties;
 mod tensor;
+mod together;
 
 use r1x_ops::Real;
 use r1x_ops::kernel::add_assign;

@@ -106,10 +106,7 @@ fn a_device_leaves_padding_out_as_the_kernels_do() {
         let mut kernels = kernels::<f32>(&plan);
         let mut tensors =
             TensorPolicy::new(&plan, 4, std::path::PathBuf::new(), &Device::Cpu).unwrap();
-        let numbers = crate::checkpoint::Numbers {
-            values: kernels.values().to_vec(),
-            biases: kernels.weights.biases().to_vec(),
-        };
+        let numbers = kernels.weights.numbers(&kernels.decoder.layout);
         tensors.set_weights(&numbers).unwrap();
         let tokens = plan.vocabulary_size - PADDING;
         let completions = tensors.generate(&requests(), &sampling(), stream()).unwrap();

@@ -93,16 +93,35 @@ fn largest_and_sum<R: Real>(logits: &[R], inverse: R) -> (R, R, R) {
     (largest, sum, weighted)
 }
 
+/// What a row of logits at a temperature is normalised with.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spread<R> {
+    /// The largest logit over the temperature.
+    largest: R,
+    /// The sum of exponentials around it.
+    sum: R,
+}
+
+/// The log-prob of `token` and the entropy of the row at `temperature` > 0.
+pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> TokenLogprob<R> {
+    token_logprob_and_spread(logits, token, temperature).0
+}
+
 vectorized! {
-    /// The log-prob of `token` and the entropy of the row at `temperature` > 0.
-    pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> TokenLogprob<R> {
+    /// [`token_logprob`], with what [`token_logprob_backward_part`] needs.
+    pub fn token_logprob_and_spread<R: Real>(
+        logits: &[R],
+        token: usize,
+        temperature: f64,
+    ) -> (TokenLogprob<R>, Spread<R>) {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, weighted) = largest_and_sum(logits, inverse);
         let log_sum = sum.ln();
-        TokenLogprob {
+        let said = TokenLogprob {
             logprob: logits[token] * inverse - largest - log_sum,
             entropy: log_sum - weighted / sum,
-        }
+        };
+        (said, Spread { largest, sum })
     }
 }
 
@@ -192,9 +211,55 @@ vectorized! {
     }
 }
 
+/// [`token_logprob_backward`] for some of the logits of a row, whose first is that of the token of number `first`.
+pub fn token_logprob_backward_part<R: Real>(
+    logits: &mut [R],
+    first: usize,
+    (token, spread): (usize, Spread<R>),
+    temperature: f64,
+    weight: R,
+) {
+    let inverse = R::from_f64(1.0 / temperature);
+    spread_backward(logits, spread, inverse, weight);
+    if let Some(logit) = token.checked_sub(first).and_then(|at| logits.get_mut(at)) {
+        *logit += weight * inverse;
+    }
+}
+
+vectorized! {
+    fn spread_backward<R: Real>(logits: &mut [R], spread: Spread<R>, inverse: R, weight: R) {
+        let Spread { largest, sum } = spread;
+        let scale = -weight * inverse / sum;
+        for logit in logits.iter_mut() {
+            *logit = (*logit * inverse - largest).exp() * scale;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gradient_in_parts_has_the_bits_of_the_whole() {
+        for len in [1usize, 31, 64, 65, 1000] {
+            let logits: Vec<f32> = (0..len).map(|i| ((i * 7919) % 1009) as f32 / 97.0).collect();
+            for token in [0, len / 2, len - 1] {
+                let (said, spread) = token_logprob_and_spread(&logits, token, 0.7);
+                assert_eq!(said, token_logprob(&logits, token, 0.7));
+                let mut whole = logits.clone();
+                token_logprob_backward(&mut whole, token, 0.7, -0.3);
+                for width in [1, 32, 48, 1000] {
+                    let mut parts = logits.clone();
+                    for (index, part) in parts.chunks_mut(width).enumerate() {
+                        let of = (token, spread);
+                        token_logprob_backward_part(part, index * width, of, 0.7, -0.3);
+                    }
+                    assert_eq!(parts, whole, "{len} in parts of {width}, token {token}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn sampler_and_trainer_say_the_same_bits() {

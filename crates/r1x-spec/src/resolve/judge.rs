@@ -7,6 +7,7 @@ use r1x_core::plan::{InitialWeights, ModelPlan};
 
 use super::Resolver;
 use super::model::Purpose;
+use crate::codes;
 use crate::read::At;
 use crate::spec::JudgeSpec;
 
@@ -24,14 +25,26 @@ impl Resolver<'_, '_> {
             Some(model) => self.model(model, Purpose::Run).map(|read| read.plan),
             None => policy.cloned(),
         };
+        let adapts = model.as_ref().filter(|model| model.lora.is_some());
+        if adapts.is_some_and(|model| model.initial == InitialWeights::Random) {
+            let message = "a judge with adapters (`lora`) needs the weights that they stand beside";
+            let help = "give it a model with `from`, or the checkpoint of a run that trained all weights and a `model` \
+                        without `lora`";
+            self.error(codes::SHAPE, spec.span, message.to_owned()).help(help);
+        }
         let written = self.reader.sources.path(spec.checkpoint.span.source, &spec.checkpoint);
         let weights = written.join(JudgePlan::WEIGHTS);
         let (_, bytes) = self.read_path(&weights, spec.checkpoint.span, MAX_WEIGHTS_BYTES)?;
+        let model = model?;
+        // Its weights are those of its checkpoint, which has no more than adapters where there are any.
+        let initial = match &model.lora {
+            None => InitialWeights::Random,
+            Some(_) => model.initial.clone(),
+        };
         Some(JudgePlan {
             checkpoint: Path::new(&written).display().to_string(),
             sha256: self.inputs.sha256(&bytes),
-            // Its weights are those of its checkpoint.
-            model: ModelPlan { initial: InitialWeights::Random, ..model? },
+            model: ModelPlan { initial, ..model },
         })
     }
 }

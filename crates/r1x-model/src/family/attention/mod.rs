@@ -14,8 +14,8 @@ use r1x_ops::kernel::attention::{
 };
 use r1x_ops::kernel::rope::Rope;
 
-use super::Rows;
 use super::linear::{Gradient, reserve};
+use super::{CacheWrite, Rows};
 use crate::layout::{Attention, Gqa, Mla};
 use crate::weights::Weights;
 
@@ -103,21 +103,13 @@ pub struct AttentionPass<'a, E: Operand> {
 }
 
 impl<E: Operand> AttentionPass<'_, E> {
-    /// x[rows × hidden] += attention(normed[rows × hidden]). Keys and values of the rows are written to `cache`
-    /// first.
-    pub fn forward(
-        &self,
-        normed: &[E],
-        x: &mut [E::Real],
-        cache: &mut [E],
-        stash: &mut Stash<E>,
-        scratch: &mut Scratch<E>,
-    ) {
+    /// Writes queries and context rows of normed rows, `[rows, hidden]`, into the stash.
+    pub fn project(&self, normed: &[E], stash: &mut Stash<E>, scratch: &mut Scratch<E>) {
         let (rows, shape) = (self.rows.len(), heads(self.attention));
-        let Stash { query, context, attended, grouped, latent } = stash;
+        let Stash { query, context, grouped, latent, .. } = stash;
         let query = reserve(query, rows * shape.heads * shape.key_width);
         let context = reserve(context, rows * shape.row_width);
-        let Scratch { kernel, reals: [first, second], .. } = scratch;
+        let Scratch { reals: [first, second], .. } = scratch;
         match self.attention {
             Attention::Gqa(gqa) => {
                 let to = (&mut *query, &mut *context);
@@ -128,23 +120,40 @@ impl<E: Operand> AttentionPass<'_, E> {
                 latent::project_forward(self, mla, normed, (query, context), latent, buffers);
             }
         }
-        self.write(&shape, context, cache);
-        let attended = reserve(attended, rows * shape.heads * shape.value_width);
-        let Rows { contexts, tables, .. } = self.rows;
-        attention(&shape, contexts, tables, query, cache, attended, kernel);
-        match self.attention {
-            Attention::Gqa(gqa) => gqa::output_forward(self, gqa, attended, x),
-            Attention::Mla(mla) => latent::output_forward(self, mla, attended, x, latent, second),
+    }
+
+    /// Writes the context rows of the stash, whose first is the row of number `first` in `writes`, to their places in the
+    /// cache.
+    pub fn write(&self, writes: &[CacheWrite], first: usize, stash: &Stash<E>, cache: &mut [E]) {
+        let shape = heads(self.attention);
+        let (len, rows) = (block_len::<E>(&shape), first..first + self.rows.len());
+        for write in writes.iter().filter(|write| rows.contains(&(write.row as usize))) {
+            let row = (write.row as usize - first) * shape.row_width;
+            let block = &mut cache[write.block as usize * len..][..len];
+            write_row(&shape, &stash.context[row..][..shape.row_width], block, write.slot as usize);
         }
     }
 
-    /// Writes context rows to the places of the cache that the pass gives them.
-    fn write(&self, shape: &Heads, context: &[E], cache: &mut [E]) {
-        let len = block_len::<E>(shape);
-        for write in self.rows.writes {
-            let row = &context[write.row as usize * shape.row_width..][..shape.row_width];
-            let block = &mut cache[write.block as usize * len..][..len];
-            write_row(shape, row, block, write.slot as usize);
+    /// x[rows × hidden] += what the rows attend to in the cache, through the output projection. Follows
+    /// [`AttentionPass::project`], and the writing of all rows that these see.
+    pub fn attend(
+        &self,
+        x: &mut [E::Real],
+        cache: &[E],
+        stash: &mut Stash<E>,
+        scratch: &mut Scratch<E>,
+    ) {
+        let (rows, shape) = (self.rows.len(), heads(self.attention));
+        let query = &stash.query[..rows * shape.heads * shape.key_width];
+        let attended = reserve(&mut stash.attended, rows * shape.heads * shape.value_width);
+        let Rows { contexts, tables, .. } = self.rows;
+        let Scratch { kernel, reals: [_, second], .. } = scratch;
+        attention(&shape, contexts, tables, query, cache, attended, kernel);
+        match self.attention {
+            Attention::Gqa(gqa) => gqa::output_forward(self, gqa, attended, x),
+            Attention::Mla(mla) => {
+                latent::output_forward(self, mla, attended, x, &mut stash.latent, second);
+            }
         }
     }
 

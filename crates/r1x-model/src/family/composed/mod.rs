@@ -145,8 +145,8 @@ pub fn variables<R: Real>(
     device: &Device,
 ) -> Result<BTreeMap<String, Var>, ModelError> {
     let variable = |parameter: &crate::layout::Parameter| {
-        let values = weights.parameter(parameter).iter();
-        let values: Vec<f64> = values.map(|value| value.to_f64()).collect();
+        let values = weights.parameter(parameter);
+        let values: Vec<f64> = values.iter().map(|value| value.to_f64()).collect();
         let tensor = Tensor::from_vec(values, &parameter.shape[..], &Device::Cpu)?;
         let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
         Ok((parameter.name.clone(), Var::from_tensor(&tensor)?))
@@ -254,7 +254,7 @@ impl Composed {
         }
         for parameter in &self.layout.base.parameters {
             let values = weights.parameter(parameter);
-            let tensor = Tensor::from_slice(values, &parameter.shape[..], device)?;
+            let tensor = Tensor::from_slice(&values, &parameter.shape[..], device)?;
             self.parameters.by_offset.insert(parameter.offset, tensor.to_dtype(self.dtype)?);
         }
         Ok(())

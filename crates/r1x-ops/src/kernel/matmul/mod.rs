@@ -13,7 +13,7 @@ use half::bf16;
 
 use super::Write;
 use crate::operand::Operand;
-pub use pack::{pack_columns, pack_rows, packed_len};
+pub use pack::{pack_columns, pack_columns_from, pack_rows, packed_len, unpack_column};
 
 /// Columns of a panel.
 pub const PANEL: usize = 32;
@@ -66,6 +66,18 @@ impl<'a, E: Operand> Right<'a, E> {
     /// A packed matrix in one segment whose panels may be further apart than they are long.
     pub fn spaced(data: &'a [E], panel_stride: usize) -> Self {
         Self { data, panel_stride, segment: usize::MAX / E::PACK * E::PACK, segment_stride: 0 }
+    }
+
+    /// The columns from one on, which begins a panel.
+    pub fn columns_from(self, column: usize) -> Self {
+        assert!(column.is_multiple_of(PANEL), "a part of B cuts a panel");
+        Self { data: &self.data[column / PANEL * self.panel_stride..], ..self }
+    }
+
+    /// The rows from one on, which cuts no pair, of a factor in one segment.
+    pub fn rows_from(self, row: usize) -> Self {
+        assert!(row.is_multiple_of(E::PACK) && self.segment_stride == 0, "a part of B cuts a pair");
+        Self { data: &self.data[row * PANEL..], ..self }
     }
 
     /// Index of element (p, j).

@@ -1,5 +1,7 @@
 //! Packing matrices into the panels that tiles read front to back.
 
+use std::ops::Range;
+
 use super::PANEL;
 use crate::operand::{Operand, Source};
 use crate::simd::vectorize;
@@ -69,19 +71,85 @@ pub fn pack_columns<S: Source<E>, E: Operand>(
         if width < PANEL || !k.is_multiple_of(E::PACK) {
             panel.fill(E::default());
         }
-        let rows = &source[start * row_stride..];
-        // A few steps at a time, so that both sides of the transposition stay in cache.
-        const BLOCK: usize = 16;
-        for first in (0..k).step_by(BLOCK) {
-            let count = (k - first).min(BLOCK);
-            for j in 0..width {
-                let column = &rows[j * row_stride + first..][..count];
-                for (offset, value) in column.iter().enumerate() {
-                    let p = first + offset;
-                    panel[p / E::PACK * PANEL * E::PACK + j * E::PACK + p % E::PACK] =
-                        value.operand();
-                }
+        panel_columns(&source[start * row_stride..], row_stride, k, 0..width, panel);
+    }
+}
+
+/// Packs the columns from `first` on of a matrix of `k` rows, given as its transpose, whose other columns are packed
+/// before or after. What no column fills must be 0 in `panels` already.
+pub fn pack_columns_from<S: Source<E>, E: Operand>(
+    source: &[S],
+    k: usize,
+    first: usize,
+    panels: &mut [E],
+) {
+    if k == 0 {
+        return;
+    }
+    let panel_len = packed_len::<E>(k, PANEL);
+    let (mut at, end) = (first, first + source.len() / k);
+    while at < end {
+        let inside = at % PANEL..(end - at / PANEL * PANEL).min(PANEL);
+        let panel = &mut panels[at / PANEL * panel_len..][..panel_len];
+        let next = at + inside.len();
+        panel_columns(&source[(at - first) * k..], k, k, inside, panel);
+        at = next;
+    }
+}
+
+/// Packs some columns of a panel, given as contiguous rows of `k` elements.
+fn panel_columns<S: Source<E>, E: Operand>(
+    rows: &[S],
+    row_stride: usize,
+    k: usize,
+    columns: Range<usize>,
+    panel: &mut [E],
+) {
+    let whole = if columns.len() == PANEL { k / BLOCK * BLOCK } else { 0 };
+    vectorize(|| {
+        for first in (0..whole).step_by(BLOCK) {
+            let out = &mut panel[first * PANEL..][..BLOCK * PANEL];
+            block_columns(&rows[first..], row_stride, out);
+        }
+    });
+    for (row, j) in columns.enumerate() {
+        let column = &rows[row * row_stride..][..k];
+        for (p, value) in column.iter().enumerate().skip(whole) {
+            panel[p / E::PACK * PANEL * E::PACK + j * E::PACK + p % E::PACK] = value.operand();
+        }
+    }
+}
+
+/// Elements of each column that are packed at a time, so that both sides of the transposition stay in cache.
+const BLOCK: usize = 16;
+
+/// Packs the first elements of as many columns as a panel has.
+#[inline(always)]
+fn block_columns<S: Source<E>, E: Operand>(rows: &[S], row_stride: usize, out: &mut [E]) {
+    let mut tile = [[E::default(); BLOCK]; PANEL];
+    for (j, column) in tile.iter_mut().enumerate() {
+        let row = &rows[j * row_stride..][..BLOCK];
+        for (to, value) in column.iter_mut().zip(row) {
+            *to = value.operand();
+        }
+    }
+    for (step, out) in out.chunks_exact_mut(PANEL * E::PACK).enumerate() {
+        for (to, column) in out.chunks_exact_mut(E::PACK).zip(&tile) {
+            for (q, to) in to.iter_mut().enumerate() {
+                *to = column[step * E::PACK + q];
             }
+        }
+    }
+}
+
+/// Reads one column of a packed matrix of `to.len()` rows.
+pub fn unpack_column<E: Operand>(panels: &[E], column: usize, to: &mut [E::Real]) {
+    let panel_len = packed_len::<E>(to.len(), PANEL);
+    let panel = &panels[column / PANEL * panel_len..][..panel_len];
+    let steps = panel.chunks_exact(PANEL * E::PACK);
+    for (to, step) in to.chunks_mut(E::PACK).zip(steps) {
+        for (to, value) in to.iter_mut().zip(&step[column % PANEL * E::PACK..]) {
+            *to = value.widen();
         }
     }
 }

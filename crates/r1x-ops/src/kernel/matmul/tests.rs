@@ -208,3 +208,35 @@ fn adds_whole<E: Operand<Real = f32>>() {
         assert_eq!(c, vec![expected; n], "{write:?} in {}", E::NAME);
     }
 }
+
+/// Columns that come a few at a time are packed as all of them are, and every one can be read again.
+fn columns_in_pieces<E: Operand<Real = f32>>()
+where
+    f32: crate::operand::Source<E>,
+{
+    for (k, n) in [(1, 1), (7, 5), (16, 32), (33, 70), (64, 96)] {
+        let rows = values(n * k, 7);
+        let mut expected = vec![E::default(); packed_len::<E>(k, n)];
+        pack_columns(&rows, k, k, n, &mut expected);
+        for step in [1, 5, 32, 33, 1000] {
+            let mut panels = vec![E::default(); expected.len()];
+            let pieces: Vec<&[f32]> = rows.chunks(step * k).collect();
+            for (index, piece) in pieces.iter().enumerate().rev() {
+                pack_columns_from(piece, k, index * step, &mut panels);
+            }
+            assert_eq!(panels, expected, "{k} x {n} in pieces of {step}");
+        }
+        let mut column = vec![0.0; k];
+        for (j, row) in rows.chunks(k).enumerate() {
+            unpack_column(&expected, j, &mut column);
+            let rounded: Vec<f32> = row.iter().map(|value| E::round(*value).widen()).collect();
+            assert_eq!(column, rounded);
+        }
+    }
+}
+
+#[test]
+fn columns_are_packed_in_pieces_and_unpacked() {
+    columns_in_pieces::<f32>();
+    columns_in_pieces::<bf16>();
+}

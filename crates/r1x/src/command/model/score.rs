@@ -39,9 +39,10 @@ pub struct Request {
 pub fn score(request: &Request, json: bool) -> Result<i32, Failure> {
     let sequences = sequences(request)?;
     let published = Published::open(&request.model).map_err(PortError::from)?;
-    let scorer = PublishedScorer::load(&published, request.precision).map_err(PortError::from)?;
     let asked = if request.grad_norms { Asked::GradientNorms } else { Asked::Logprobs };
-    let scores = scorer.score(&sequences, asked, request.threads).map_err(PortError::from)?;
+    let scorer = PublishedScorer::load(&published, request.precision, asked);
+    let scorer = scorer.map_err(PortError::from)?;
+    let scores = scorer.score(&sequences, request.threads).map_err(PortError::from)?;
     if json {
         scores.iter().for_each(|score| output::json(&object(score).to_string()));
     } else {
