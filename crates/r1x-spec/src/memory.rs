@@ -79,8 +79,10 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
     let (activations, learner) = counting.activations(&of_model);
     let (sampled, sampler) = counting.sampling();
     let judges = plan.judges.values().map(|judge| {
-        let judged = parameters(&judge.model).total;
-        times(&[judged, F32 + 2 * factor(&judge.model)])
+        let judged = parameters(&judge.model);
+        let adapters = times(&[judged.adapters, F32 + 2 * factor(&judge.model)]);
+        let passes = if judged.adapters > 0 { 2 } else { 1 };
+        frozen(&judge.model, judged.total, passes).saturating_add(adapters)
     });
     let makers = plan.stages.iter().filter(|stage| stage.kind.outline().makes.is_some());
     let ids = plan.data.keys().chain(makers.map(|stage| &stage.id));
@@ -105,6 +107,13 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
     let largest = parts.into_iter().max_by_key(|(bytes, _)| *bytes);
     memory.lower = largest.map(|(_, keys)| keys).unwrap_or_default();
     memory
+}
+
+/// Bytes of weights that are frozen: factors for so many passes, and the rows of the embedding where they are not looked up
+/// in those.
+fn frozen(model: &ModelPlan, parameters: u64, passes: u64) -> u64 {
+    let embedding = times(&[model.vocabulary_size as u64, model.hidden_size as u64, F32]);
+    times(&[parameters, passes, factor(model)]).saturating_add(embedding)
 }
 
 /// Bytes of a factor of a product.
@@ -256,17 +265,27 @@ impl Counting<'_> {
     }
 
     fn weights(&self, of_model: &Parameters) -> u64 {
-        let copy = F32 + 2 * factor(&self.plan.model);
+        let model = &self.plan.model;
         let references = self.learning().map(|learning| match learning.reference {
             Reference::None => 0,
             Reference::Fixed => 1,
             // While a reference is made anew, the old one is still there.
             Reference::Refreshed => 2,
         });
-        let copies = copy * (1 + references.max().unwrap_or(0));
-        // The gradient and two moments. What adapters stand beside is there once, whoever refers to it.
-        let trained = times(&[of_model.trained(), copies + 3 * F32]);
-        times(&[of_model.fixed(), copy]).saturating_add(trained)
+        let references = references.max().unwrap_or(0);
+        // Masters with factors for both passes, the gradient and two moments.
+        let learns = F32 + 2 * factor(model) + 3 * F32;
+        let trained = times(&[of_model.trained(), learns]);
+        let frozen = match of_model.fixed() {
+            0 => times(&[references, frozen(model, of_model.total, 1)]),
+            // What adapters stand beside is there once, for both passes; a reference has adapters of its own.
+            fixed => frozen(model, fixed, 2).saturating_add(times(&[
+                of_model.adapters,
+                references,
+                F32 + 2 * factor(model),
+            ])),
+        };
+        trained.saturating_add(frozen)
     }
 
     /// The bytes of a checkpoint and of the tensor that is being copied into it.

@@ -176,13 +176,21 @@ fn costs_grow_with_what_causes_them() {
     let base = cost(&[]);
     let penalised = cost(&["stages.rl.grpo.kl.coef=0.01"]);
     assert!(flops(&penalised) > flops(&base), "a reference is scored");
-    // The weights in f32, and packed in bf16 for both directions.
-    let reference = (4 + 2 * 2) * base.parameters.total;
+    // Packed in bf16 for a forward pass, and the rows of the embedding.
+    let model = shipped("countdown", &[]).plan.model;
+    let embedding = (model.vocabulary_size * model.hidden_size) as u64;
+    let reference = 2 * base.parameters.total + 4 * embedding;
     assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
     assert!(cost(&["model.precision=f32"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["model.recompute_activations=true"]).memory_bytes < base.memory_bytes);
     assert!(flops(&cost(&["stages.rl.grpo.epochs=2"])) > flops(&base));
     assert!(cost(&["stages.cold-start.sft.micro_batch_size=64"]).memory_bytes > base.memory_bytes);
+    let adapted = cost(&["model.lora={rank: 4}"]);
+    assert!(adapted.memory_bytes < base.memory_bytes, "no gradient, no moments");
+    assert!(flops(&adapted) < flops(&base), "no products for gradients of weights");
+    let share = adapted.parameters.adapters as f64 / base.parameters.total as f64;
+    let saved = adapted.checkpoint_bytes as f64 / base.checkpoint_bytes as f64;
+    assert!((saved - share).abs() < 1e-9 && share < 0.2, "{saved} {share}");
     assert!(cost(&["checkpoints.every=null"]).checkpoint_bytes < base.checkpoint_bytes);
 }
 
