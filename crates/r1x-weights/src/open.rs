@@ -326,7 +326,18 @@ fn names_of(folder: &Path) -> Result<Vec<String>, WeightsError> {
     Ok(names)
 }
 
+/// Whether a name in a folder is a link to something that is not there, as in parts of a hub's cache.
+fn leads_nowhere(folder: &Path, name: &str) -> bool {
+    let path = folder.join(name);
+    path.symlink_metadata().is_ok() && !path.exists()
+}
+
 fn nothing_in(path: &Path, names: &[String]) -> WeightsError {
+    if let Some(name) = names.iter().find(|name| leads_nowhere(path, name)) {
+        let reason = format!("holds `{name}`, which is a link to a file that is not there");
+        let hint = "download the model again, or copy its folder with the files that links lead to: cp -rL";
+        return WeightsError::NoWeights { path: path.to_owned(), reason, hint: hint.to_owned() };
+    }
     let with = |endings: &[&str]| -> Vec<&str> {
         let ends = |name: &&str| endings.iter().any(|ending| name.ends_with(ending));
         names.iter().map(String::as_str).filter(ends).collect()

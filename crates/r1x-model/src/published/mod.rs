@@ -89,6 +89,10 @@ impl Published {
             let path = path.display().to_string();
             return Err(ModelError::Published { path, reason: reason.to_owned() });
         }
+        if let Some(reason) = mistaken(path) {
+            let path = path.display().to_string();
+            return Err(ModelError::Published { path, reason: reason.to_owned() });
+        }
         let has_tensors = [MODEL, INDEX].iter().any(|name| path.join(name).exists());
         if path.is_dir() && (has_tensors || (config.exists() && !has_gguf(path))) {
             let error = |source| ModelError::Io { path: config.display().to_string(), source };
@@ -343,6 +347,19 @@ fn mtp_layers(keys: &Keys<'_>) -> usize {
         keys.problem(key, format_args!("is {depth}; {MOST_MTP_LAYERS} is the most that is read"));
     }
     depth
+}
+
+/// What a path is instead of a model, where that is known.
+fn mistaken(path: &Path) -> Option<&'static str> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    if path.is_file() && name.is_some_and(|name| [CONFIG, MODEL, INDEX].contains(&name)) {
+        return Some("it is one file of a model: give the folder that it is in");
+    }
+    let is_adapter = path.join(adapter::CONFIG).exists() && !path.join(CONFIG).exists();
+    is_adapter.then_some(
+        "it holds adapters and not the model that they belong to: give the folder of that model, and this one under \
+         `lora`: {from: PATH, lora: {from: PATH}}",
+    )
 }
 
 /// Whether a folder holds a `.gguf` file.

@@ -445,3 +445,15 @@ fn multi_token_prediction_has_two_names_and_an_end() {
     let expected = "`num_nextn_predict_layers` is 17; 16 is the most that is read";
     assert!(error.to_string().contains(expected), "{error}");
 }
+
+#[test]
+fn what_is_no_model_is_told_for_what_it_is() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let told = |path: &Path| Published::open(path).unwrap_err().to_string();
+    let adapters = told(&golden.join("adapters/llama"));
+    assert!(adapters.contains("it holds adapters and not the model"), "{adapters}");
+    for name in ["config.json", "model.safetensors"] {
+        let file = told(&golden.join("families/llama").join(name));
+        assert!(file.contains("give the folder that it is in"), "{file}");
+    }
+}

@@ -92,3 +92,16 @@ fn scales_may_lie_in_another_shard_than_their_weight() {
     let files = WeightFiles::open(folder.path()).unwrap();
     assert_eq!(numbers(&files, "w"), [3.0, 6.0]);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_link_to_nothing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("../blobs/gone", folder.path().join("model.safetensors")).unwrap();
+    let error = WeightFiles::open(folder.path()).unwrap_err();
+    assert!(
+        error.to_string().contains("`model.safetensors`, which is a link to a file"),
+        "{error}"
+    );
+    assert!(error.hint().contains("cp -rL"), "{}", error.hint());
+}
