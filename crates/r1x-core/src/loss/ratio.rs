@@ -4,7 +4,7 @@
 //! exp(Σ dₜ / n). The gradient of the latter is shared by all n tokens. GSPO-token has its value, and for a gradient that
 //! of each token's own log-prob, which differs where advantages differ from token to token.
 //!
-//! Source: Zheng et al. 2025, "Group Sequence Policy Optimization", arXiv 2507.18071, equations 7 and 13.
+//! Source: Zheng et al. 2025, "Group Sequence Policy Optimization", arXiv 2507.18071, sections 4.1 and 4.3.
 
 use super::clip::{ClipTerm, Variable};
 use crate::plan::RatioLevel;

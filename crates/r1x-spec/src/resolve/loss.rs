@@ -16,7 +16,7 @@ use crate::value_types::ClipKind;
 
 /// How far above 1 a weight goes that nobody bounded: the largest is 5.
 const HIGH_OF_WEIGHT: f64 = 4.0;
-/// How steep the sigmoid is that nobody wrote, for positive advantages and for others (SAPO, section 5).
+/// How steep the sigmoid is that nobody wrote, for positive advantages and for others (SAPO).
 const TAU: (f64, f64) = (1.0, 1.05);
 
 impl Resolver<'_, '_> {

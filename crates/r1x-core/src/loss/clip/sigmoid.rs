@@ -1,7 +1,7 @@
 //! SAPO: −A·(4/τ)·σ(τ·(ρ − 1)), whose gradient is the policy gradient at ρ = 1 and fades with the distance from it, faster
 //! for a larger τ.
 //!
-//! Source: Gao et al. 2025, "Soft Adaptive Policy Optimization", arXiv 2511.20347, section 3.
+//! Source: Gao et al. 2025, "Soft Adaptive Policy Optimization", arXiv 2511.20347.
 
 use super::{ClipTerm, Token, Variable};
 use crate::plan::SigmoidGate;
