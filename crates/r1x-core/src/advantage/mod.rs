@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// Those that compare the rollouts of a group with each other.
+    /// The estimators that compare the rollouts of a group with each other.
     const KINDS: [AdvantageKind; 4] = [
         AdvantageKind::GroupNormalized,
         AdvantageKind::GroupCentered,
