@@ -16,9 +16,10 @@ use crate::plan::{
     CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
     GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan, LimitsPlan, LossPlan,
     ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, Preference,
-    RecordPlan, RejectPlan, RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind,
-    SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan,
-    TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
+    RatioBounds, RatioLevel, RecordPlan, RejectPlan, RewardPlan, RopePairs, RopePlan, RunPlan,
+    SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan,
+    SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal,
+    in_order,
 };
 use crate::problem::Split;
 
@@ -182,7 +183,8 @@ pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
 
 /// The surrogate with the mean over tokens and no penalty.
 pub fn surrogate() -> SurrogatePlan {
-    SurrogatePlan { clip: clip(), kl: kl(), aggregation: Aggregation::TokenMean }
+    let (ratio, aggregation) = (RatioLevel::Token, Aggregation::TokenMean);
+    SurrogatePlan { ratio, clip: ClipPlan::Pessimistic(clip()), kl: kl(), aggregation }
 }
 
 /// The surrogate that a stage learns with, to be changed.
@@ -197,8 +199,8 @@ pub fn surrogate_of(plan: &mut GrpoPlan) -> &mut SurrogatePlan {
 }
 
 /// Ratios from 0.8 to 1.2.
-pub fn clip() -> ClipPlan {
-    ClipPlan { low: 0.2, high: 0.2, max_ratio: None }
+pub fn clip() -> RatioBounds {
+    RatioBounds { low: 0.2, high: 0.2, max_ratio: None }
 }
 
 /// No penalty, hence no reference policy.

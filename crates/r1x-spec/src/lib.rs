@@ -4,6 +4,7 @@
 //! The format is declared once, in [`spec`]. Must not know files, data, plugins or models beyond the
 //! [`Inputs`] trait.
 
+mod algorithm;
 mod codes;
 mod diagnostic;
 mod estimate;

@@ -115,6 +115,18 @@ pub enum Origin {
     Set,
     /// The default of the schema.
     Default,
+    /// A choice of the algorithm that the stage names.
+    Algorithm {
+        /// The algorithm.
+        name: String,
+    },
+}
+
+impl Origin {
+    /// Whether somebody wrote the value itself.
+    pub fn is_written(&self) -> bool {
+        matches!(self, Origin::File { .. } | Origin::Set)
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -123,6 +135,7 @@ impl std::fmt::Display for Origin {
             Origin::File { file, line } => write!(f, "{file}:{line}"),
             Origin::Set => f.write_str(SET),
             Origin::Default => f.write_str("default"),
+            Origin::Algorithm { name } => write!(f, "algorithm: {name}"),
         }
     }
 }

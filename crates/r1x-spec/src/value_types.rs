@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, Preference, ScheduleKind,
-    TraceStyle, Truncated, ZeroSignal,
+    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, Preference, RatioLevel,
+    ScheduleKind, TraceStyle, Truncated, ZeroSignal,
 };
 use r1x_core::problem::Split;
 use r1x_core::units;
@@ -40,6 +40,13 @@ words!(AdvantageKind {
     "group_normalized" => GroupNormalized, "(r - mean) / (std + eps) in the group (GRPO)";
     "group_centered" => GroupCentered, "r - mean in the group (Dr.GRPO)";
     "leave_one_out" => LeaveOneOut, "r - mean of the others in the group (RLOO)";
+    "batch_scaled" => BatchScaled, "r - mean in the group, divided by std + eps of the step (Lite PPO)";
+    "batch_normalized" => BatchNormalized, "(r - mean) / (std + eps) over the step (REINFORCE++)";
+});
+words!(RatioLevel {
+    "token" => Token, "each token";
+    "sequence" => Sequence, "the whole sequence, as the geometric mean of the ratios of its tokens (GSPO)";
+    "sequence_token" => SequenceToken, "its value is that of the sequence, its gradient that of each token (GSPO-token)";
 });
 words!(KlEstimator {
     "k1" => K1, "-d, where d = log ref - log policy; no gradient on average";
@@ -81,6 +88,27 @@ pub enum Moment {
 words!(Moment {
     "start" => Start, "before the first stage";
     "stage_end" => StageEnd, "after every training stage";
+});
+
+/// What holds the probability ratio near 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipKind {
+    /// PPO's clipping.
+    Pessimistic,
+    /// CISPO.
+    Weight,
+    /// SAPO.
+    Sigmoid,
+    /// DPPO.
+    Probability,
+}
+
+words!(ClipKind {
+    "pessimistic" => Pessimistic, "the less favourable of the ratio and the ratio inside bounds (PPO, GRPO)";
+    "weight" => Weight, "the log-prob, weighted by the ratio inside bounds, so that no token loses its gradient (CISPO)";
+    "sigmoid" => Sigmoid, "a sigmoid of the ratio in place of bounds (SAPO)";
+    "probability" => Probability, "no gradient for a token whose probability has moved too far (DPPO)";
 });
 
 pub(crate) fn number_schema(kind: &str, range: Range) -> Json {

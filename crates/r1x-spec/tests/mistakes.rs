@@ -71,6 +71,19 @@ const CASES: &[Case] = &[
     edit("beta of one", &[("lr: 3e-4", "lr: 3e-4\n      beta2: 1.0")]),
     edit("huge size", &[("hidden_size: 128", "hidden_size: 99999999999999999999")]),
     edit("negative seed", &[("name: countdown\nmodel", "name: countdown\nseed: -1\nmodel")]),
+    edit(
+        "clipping without bounds",
+        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: sigmoid, high: 0.2, tau_positive: 2}")],
+    ),
+    edit(
+        "bounds without a sigmoid",
+        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: weight, max_ratio: 3, tau_negative: 2}")],
+    ),
+    edit(
+        "the probability of a sequence",
+        &[("lr: 3e-4", "lr: 3e-4\n      ratio: sequence\n      clip: {kind: probability}")],
+    ),
+    edit("unknown algorithm", &[("lr: 3e-4", "lr: 3e-4\n      algorithm: drgrpo")]),
     edit("unknown word", &[("lr: 3e-4", "lr: 3e-4\n      aggregation: tokenmean")]),
     edit(
         "byte size without a unit",

@@ -212,6 +212,7 @@ fn assert_stages(plan: &RunPlan, spec: &Json) {
         panic!("{:?}", plan.stages)
     };
     let LossPlan::Surrogate(loss) = &grpo.loss else { panic!("{:?}", grpo.loss) };
+    let ClipPlan::Pessimistic(bounds) = &loss.clip else { panic!("{loss:?}") };
     for (found, path) in [
         (sft.steps, "/stages/0/sft/steps"),
         (sft.batch_size as u64, "/stages/0/sft/batch_size"),
@@ -230,8 +231,8 @@ fn assert_stages(plan: &RunPlan, spec: &Json) {
         (grpo.sampling.temperature, "/stages/1/grpo/sampling/temperature"),
         (grpo.sampling.top_p, "/stages/1/grpo/sampling/top_p"),
         (grpo.sampling.min_p, "/stages/1/grpo/sampling/min_p"),
-        (loss.clip.low, "/stages/1/grpo/clip/low"),
-        (loss.clip.high, "/stages/1/grpo/clip/high"),
+        (bounds.low, "/stages/1/grpo/clip/low"),
+        (bounds.high, "/stages/1/grpo/clip/high"),
         (loss.kl.coef, "/stages/1/grpo/kl/coef"),
     ] {
         assert_eq!(found, number(spec, path), "{path}");

@@ -1,6 +1,6 @@
 //! From outcomes to totals and from totals to advantages: the mathematics of core applied to groups.
 
-use r1x_core::advantage::{advantages, decoupled, whitening};
+use r1x_core::advantage::{Spread, advantages, decoupled, whitening};
 use r1x_core::plan::{AdvantagePlan, CombineOrder, GrpoPlan, RewardPlan};
 use r1x_core::reward::{Combination, ConditionError, applies, weight};
 use r1x_core::{
@@ -74,10 +74,14 @@ pub(crate) fn assign_credit(
 ) -> Vec<CreditedGroup> {
     let mut credited: Vec<CreditedGroup> = match plan.combine.order {
         CombineOrder::SumThenNormalize => {
-            groups.into_iter().map(|group| by_total(plan, group)).collect()
+            let rollouts = groups.iter().flat_map(|group| &group.rollouts);
+            let step = Spread::of(rollouts.filter_map(|rollout| rollout.total));
+            groups.into_iter().map(|group| by_total(plan, &step, group)).collect()
         }
         CombineOrder::NormalizeThenSum => {
-            groups.into_iter().map(|group| by_reward(plan, weights, group)).collect()
+            let steps: Vec<Spread> =
+                (0..weights.len()).map(|index| spread_of_reward(&groups, index)).collect();
+            groups.into_iter().map(|group| by_reward(plan, weights, &steps, group)).collect()
         }
     };
     if plan.combine.whiten {
@@ -86,19 +90,30 @@ pub(crate) fn assign_credit(
     credited
 }
 
-fn by_total(plan: &AdvantagePlan, group: RewardedGroup) -> CreditedGroup {
+/// What the values of one reward are like over a step.
+fn spread_of_reward(groups: &[RewardedGroup], index: usize) -> Spread {
+    let rollouts = groups.iter().flat_map(|group| &group.rollouts);
+    Spread::of(rollouts.filter_map(|rollout| rollout.terms.get(index)?.counted))
+}
+
+fn by_total(plan: &AdvantagePlan, step: &Spread, group: RewardedGroup) -> CreditedGroup {
     let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
-    let credit = advantages(plan, &totals);
+    let credit = advantages(plan, &totals, step);
     CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
 }
 
-fn by_reward(plan: &AdvantagePlan, weights: &[f64], mut group: RewardedGroup) -> CreditedGroup {
+fn by_reward(
+    plan: &AdvantagePlan,
+    weights: &[f64],
+    steps: &[Spread],
+    mut group: RewardedGroup,
+) -> CreditedGroup {
     let of_reward = |index: usize| {
         let terms = group.rollouts.iter().map(|rollout| rollout.terms.get(index));
         terms.map(|term| term.and_then(|term| term.counted)).collect()
     };
     let counted: Vec<Vec<Option<f64>>> = (0..weights.len()).map(of_reward).collect();
-    let found = decoupled(plan, weights, &counted, group.rollouts.len());
+    let found = decoupled(plan, weights, &counted, steps, group.rollouts.len());
     for (index, of_reward) in found.normalized.iter().enumerate() {
         for (rollout, normalized) in group.rollouts.iter_mut().zip(of_reward) {
             if let Some(term) = rollout.terms.get_mut(index) {

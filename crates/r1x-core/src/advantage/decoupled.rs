@@ -1,7 +1,7 @@
 //! Rewards compared one by one before they are summed (GDPO, Liu et al. 2026, section 3), and the division of a
 //! step's advantages by their deviation that belongs to it.
 
-use super::{Credit, advantages, root_of_squares};
+use super::{Credit, Spread, advantages, root_of_squares};
 use crate::plan::AdvantagePlan;
 
 /// What comparing the rewards of a group one by one says.
@@ -13,7 +13,8 @@ pub struct Decoupled {
     pub normalized: Vec<Vec<Option<f64>>>,
 }
 
-/// Assigns credit inside one group of `rollouts`. `counted` is `[reward][rollout]`, with one weight per reward.
+/// Assigns credit inside one group of `rollouts`. `counted` is `[reward][rollout]`, with one weight per reward, and one
+/// spread of its values over the whole step.
 ///
 /// A reward whose values are all equal adds exactly 0, and so does one without a weight; a value that is
 /// missing is left out of its reward's mean and deviation, and adds nothing.
@@ -21,13 +22,14 @@ pub fn decoupled(
     plan: &AdvantagePlan,
     weights: &[f64],
     counted: &[Vec<Option<f64>>],
+    steps: &[Spread],
     rollouts: usize,
 ) -> Decoupled {
     let mut sums = vec![0.0; rollouts];
     let mut zero_signal = true;
     let mut normalized = Vec::with_capacity(counted.len());
-    for (&weight, values) in weights.iter().zip(counted) {
-        let credit = advantages(plan, values);
+    for ((&weight, values), step) in weights.iter().zip(counted).zip(steps) {
+        let credit = advantages(plan, values, step);
         let of_reward: Vec<Option<f64>> =
             values.iter().zip(&credit.advantages).map(|(value, z)| value.map(|_| *z)).collect();
         if weight != 0.0 && !credit.zero_signal {
@@ -44,7 +46,7 @@ pub fn decoupled(
 /// What the advantages of a step are divided by to have deviation 1: their unbiased deviation plus `eps`; 1 when
 /// they are all 0 or there are fewer than two.
 ///
-/// The advantages of a group sum to 0 under every estimator, so the mean of a step is 0 but for rounding.
+/// The advantages of a step sum to 0 under every estimator, so their mean is 0 but for rounding.
 /// It is not subtracted: groups without signal stay at exactly 0.
 pub fn whitening(advantages: impl Iterator<Item = f64> + Clone, eps: f64) -> f64 {
     let count = advantages.clone().count();
@@ -63,6 +65,17 @@ mod tests {
 
     fn plan(kind: AdvantageKind) -> AdvantagePlan {
         AdvantagePlan { eps: 0.0, ..testing::advantage(kind) }
+    }
+
+    /// Of a group that is a step of its own.
+    fn decoupled(
+        plan: &AdvantagePlan,
+        weights: &[f64],
+        counted: &[Vec<Option<f64>>],
+        rollouts: usize,
+    ) -> Decoupled {
+        let steps = counted.iter().map(|of_reward| Spread::of(of_reward.iter().flatten().copied()));
+        super::decoupled(plan, weights, counted, &steps.collect::<Vec<_>>(), rollouts)
     }
 
     fn values<const N: usize>(values: [f64; N]) -> Vec<Option<f64>> {
@@ -88,7 +101,7 @@ mod tests {
         assert_close(&two.credit.advantages, &[-2.0 * half, 2.0 * half]);
         let summed = |totals: &[f64]| {
             let totals: Vec<_> = totals.iter().copied().map(Some).collect();
-            advantages(&gdpo, &totals).advantages
+            advantages(&gdpo, &totals, &Spread::default()).advantages
         };
         assert_close(&summed(&[0.0, 1.0]), &summed(&[0.0, 2.0]));
     }

@@ -1,5 +1,7 @@
-//! Advantages: how the totals of one group become one number per rollout, one file per estimator.
+//! Advantages: how the totals of one group, in a step of several, become one number per rollout; one file per estimator.
 
+mod batch_normalized;
+mod batch_scaled;
 mod decoupled;
 mod group_centered;
 mod group_normalized;
@@ -18,17 +20,51 @@ pub struct Credit {
     pub zero_signal: bool,
 }
 
-/// Assigns credit inside one group. `totals` has one entry per rollout, in reward units.
+/// What the totals of a whole step are like, for estimators that compare with more than a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spread {
+    /// Their mean.
+    mean: f64,
+    /// Their unbiased standard deviation.
+    deviation: f64,
+    /// Whether there are two different ones.
+    differs: bool,
+}
+
+impl Spread {
+    /// Of the totals that there are; what is not finite takes no part.
+    pub fn of(totals: impl Iterator<Item = f64>) -> Self {
+        let totals: Vec<f64> = totals.filter(|total| total.is_finite()).collect();
+        if all_equal(&totals) {
+            return Self::default();
+        }
+        let mean = mean(&totals);
+        let differences = totals.iter().map(|total| total - mean);
+        let deviation = root_of_squares(differences, totals.len() as f64 - 1.0);
+        Self { mean, deviation, differs: true }
+    }
+}
+
+/// Whether fewer than two different numbers are there, exactly.
+fn all_equal(values: &[f64]) -> bool {
+    values.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Assigns credit inside one group of a step. `totals` has one entry per rollout, in reward units; `step` is of all groups.
 ///
 /// Rollouts without a total (`None`, or a value that is not finite) take no part in means and deviations and
 /// get 0. A group whose totals are all equal has no signal: this is decided by exact equality, because a
 /// mean of equal numbers need not equal them in floating point and dividing that noise by a tiny deviation
 /// would turn it into an advantage of order one. A group with a single total has nothing to be compared
-/// with and counts as one without signal.
-pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>]) -> Credit {
+/// with and counts as one without signal. An estimator that compares with the whole step finds a signal wherever the step
+/// has one.
+pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>], step: &Spread) -> Credit {
     let scored: Vec<f64> =
         totals.iter().flatten().copied().filter(|total| total.is_finite()).collect();
-    let zero_signal = scored.windows(2).all(|pair| pair[0] == pair[1]);
+    let zero_signal = match plan.kind {
+        AdvantageKind::BatchNormalized => !step.differs || scored.is_empty(),
+        _ => all_equal(&scored),
+    };
     if zero_signal {
         return Credit { advantages: vec![0.0; totals.len()], zero_signal };
     }
@@ -36,6 +72,8 @@ pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>]) -> Credit {
         AdvantageKind::GroupNormalized => group_normalized::advantages(&scored, plan.eps),
         AdvantageKind::GroupCentered => group_centered::advantages(&scored),
         AdvantageKind::LeaveOneOut => leave_one_out::advantages(&scored),
+        AdvantageKind::BatchScaled => batch_scaled::advantages(&scored, step, plan.eps),
+        AdvantageKind::BatchNormalized => batch_normalized::advantages(&scored, step, plan.eps),
     };
     let mut credited = credited.into_iter();
     let advantages = totals
@@ -72,12 +110,18 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    const KINDS: [AdvantageKind; 3] =
-        [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut];
+    /// The estimators that compare the rollouts of a group with each other.
+    const KINDS: [AdvantageKind; 4] = [
+        AdvantageKind::GroupNormalized,
+        AdvantageKind::GroupCentered,
+        AdvantageKind::LeaveOneOut,
+        AdvantageKind::BatchScaled,
+    ];
 
     fn credit(kind: AdvantageKind, totals: &[Option<f64>]) -> Credit {
         let plan = AdvantagePlan { eps: 1e-4, ..testing::advantage(kind) };
-        advantages(&plan, totals)
+        let step = Spread::of(totals.iter().flatten().copied());
+        advantages(&plan, totals, &step)
     }
 
     #[test]
@@ -137,5 +181,27 @@ mod tests {
                 assert!((one - other).abs() < 1e-12);
             }
         }
+    }
+
+    /// Groups (1, 1) and (0, _): the step has mean 2/3 and unbiased deviation √(1/3), and the silent group has a signal.
+    #[test]
+    fn a_comparison_with_the_step_finds_signal_in_groups_without_one() {
+        let plan = AdvantagePlan { eps: 0.0, ..testing::advantage(AdvantageKind::BatchNormalized) };
+        let step = Spread::of([1.0, 1.0, 0.0, f64::NAN].into_iter());
+        let root = 3.0_f64.sqrt();
+        let equal = advantages(&plan, &[Some(1.0), Some(1.0)], &step);
+        let alone = advantages(&plan, &[Some(0.0), None], &step);
+        assert!(!equal.zero_signal && !alone.zero_signal);
+        for (found, expected) in
+            equal.advantages.iter().chain(&alone.advantages).zip([1.0, 1.0, -2.0, 0.0])
+        {
+            assert!((found - expected * root / 3.0).abs() < 1e-12, "{found} {expected}");
+        }
+        let silent = advantages(&plan, &[Some(0.1); 2], &Spread::of([0.1; 7].into_iter()));
+        assert!(silent.zero_signal && silent.advantages == [0.0; 2]);
+        assert!(advantages(&plan, &[None], &step).zero_signal, "nothing was judged");
+        // A group without differences has none from a deviation of others.
+        let scaled = AdvantagePlan { kind: AdvantageKind::BatchScaled, ..plan };
+        assert!(advantages(&scaled, &[Some(1.0), Some(1.0)], &step).zero_signal);
     }
 }

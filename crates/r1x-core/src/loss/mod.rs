@@ -3,6 +3,8 @@
 //! A policy loss depends on the network only through the log-probs of the sampled tokens, so a slice function with a
 //! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob.
 
+pub mod clip;
+mod ratio;
 pub mod sft;
 pub mod surrogate;
 

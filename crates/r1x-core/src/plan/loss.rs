@@ -37,7 +37,9 @@ impl LossPlan {
 /// The clipped surrogate and its penalty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SurrogatePlan {
-    /// Bounds of the probability ratio.
+    /// What the probability ratio is taken of.
+    pub ratio: RatioLevel,
+    /// What holds the probability ratio near 1.
     pub clip: ClipPlan,
     /// Penalty towards the reference policy.
     pub kl: KlPlan,
@@ -45,15 +47,68 @@ pub struct SurrogatePlan {
     pub aggregation: Aggregation,
 }
 
-/// Bounds of the probability ratio ρ.
+/// What the probability ratio ρ is taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RatioLevel {
+    /// Each token: ρ = π / π_sampled.
+    Token,
+    /// The whole sequence: the geometric mean of the ratios of its trained tokens (GSPO).
+    Sequence,
+    /// The value of the sequence's ratio, the gradient of each token's own (GSPO-token).
+    SequenceToken,
+}
+
+/// What holds the probability ratio ρ near 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClipPlan {
+#[serde(rename_all = "snake_case")]
+pub enum ClipPlan {
+    /// The less favourable of ρ and ρ inside bounds (PPO, GRPO).
+    Pessimistic(RatioBounds),
+    /// REINFORCE, weighted by ρ inside bounds, which has no gradient (CISPO).
+    Weight(WeightBounds),
+    /// A sigmoid of ρ in place of bounds (SAPO).
+    Sigmoid(SigmoidGate),
+    /// No gradient for tokens whose probability has moved too far (DPPO).
+    Probability(ProbabilityBounds),
+}
+
+/// Bounds of ρ, of which the less favourable side counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatioBounds {
     /// Lower bound is 1 − low.
     pub low: f64,
     /// Upper bound is 1 + high.
     pub high: f64,
     /// Two-sided clipping: ρ itself is capped at this value for negative advantages too.
     pub max_ratio: Option<f64>,
+}
+
+/// Bounds of ρ as a weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightBounds {
+    /// Lower bound is 1 − low; `None` is no lower bound.
+    pub low: Option<f64>,
+    /// Upper bound is 1 + high.
+    pub high: f64,
+}
+
+/// How steep the sigmoid of ρ is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SigmoidGate {
+    /// The factor of ρ − 1 where the advantage is above 0.
+    pub tau_positive: f64,
+    /// The factor of ρ − 1 elsewhere.
+    pub tau_negative: f64,
+}
+
+/// How far the probability of a token may move from that with which it was sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbabilityBounds {
+    /// Downwards, where the advantage is below 0.
+    pub low: f64,
+    /// Upwards, where the advantage is above 0.
+    pub high: f64,
 }
 
 /// Penalty towards the reference policy.

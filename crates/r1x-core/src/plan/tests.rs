@@ -269,13 +269,30 @@ fn advantage() -> impl Strategy<Value = AdvantagePlan> {
     let kind = prop_oneof![
         Just(AdvantageKind::GroupNormalized),
         Just(AdvantageKind::GroupCentered),
-        Just(AdvantageKind::LeaveOneOut)
+        Just(AdvantageKind::LeaveOneOut),
+        Just(AdvantageKind::BatchScaled),
+        Just(AdvantageKind::BatchNormalized)
     ];
     let order =
         prop_oneof![Just(CombineOrder::SumThenNormalize), Just(CombineOrder::NormalizeThenSum)];
     let combine = (order, any::<bool>(), option::of(bounds()))
         .prop_map(|(order, whiten, clip)| CombinePlan { order, whiten, clip });
     (kind, number(), combine).prop_map(|(kind, eps, combine)| AdvantagePlan { kind, eps, combine })
+}
+
+fn clip() -> impl Strategy<Value = ClipPlan> {
+    let optional = || option::of(number());
+    prop_oneof![
+        (number(), number(), optional()).prop_map(|(low, high, max_ratio)| {
+            ClipPlan::Pessimistic(RatioBounds { low, high, max_ratio })
+        }),
+        (optional(), number()).prop_map(|(low, high)| ClipPlan::Weight(WeightBounds { low, high })),
+        (number(), number()).prop_map(|(tau_positive, tau_negative)| {
+            ClipPlan::Sigmoid(SigmoidGate { tau_positive, tau_negative })
+        }),
+        (number(), number())
+            .prop_map(|(low, high)| ClipPlan::Probability(ProbabilityBounds { low, high })),
+    ]
 }
 
 fn grpo() -> impl Strategy<Value = StageKind> {
@@ -288,13 +305,13 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         prop_oneof![Just(KlEstimator::K1), Just(KlEstimator::K2), Just(KlEstimator::K3)];
     let kl = (number(), estimator, option::of(any::<u64>()))
         .prop_map(|(coef, estimator, refresh_every)| KlPlan { coef, estimator, refresh_every });
-    let clip = ([number(), number()], option::of(number()))
-        .prop_map(|([low, high], max_ratio)| ClipPlan { low, high, max_ratio });
-    let surrogate = (clip, kl, aggregation).prop_map(|(clip, kl, aggregation)| SurrogatePlan {
-        clip,
-        kl,
-        aggregation,
-    });
+    let ratio = prop_oneof![
+        Just(RatioLevel::Token),
+        Just(RatioLevel::Sequence),
+        Just(RatioLevel::SequenceToken)
+    ];
+    let surrogate = (ratio, clip(), kl, aggregation)
+        .prop_map(|(ratio, clip, kl, aggregation)| SurrogatePlan { ratio, clip, kl, aggregation });
     let loss = prop_oneof![Just(LossPlan::Likelihood), surrogate.prop_map(LossPlan::Surrogate)];
     (
         (vec(data_ref(), 1..3), vec(text(), 0..3), any::<u64>(), any::<[usize; 5]>()),

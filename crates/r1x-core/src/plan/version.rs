@@ -17,7 +17,8 @@ use super::{RunPlan, TokenizerPlan};
 /// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
-/// behind which mark the answer stands. A model says which adapters are trained in place of its weights.
+/// behind which mark the answer stands. A model says which adapters are trained in place of its weights. A loss says of what
+/// its ratio is taken, and which kind of clipping it has.
 pub const PLAN_VERSION: u64 = 3;
 
 /// Most dense layers that a plan of version 2 had: the largest number that its spec took.
@@ -218,6 +219,7 @@ fn upgrade_from_2(
     plan.insert("version".to_owned(), json!(3));
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
     plan.get_mut("stages").into_iter().flat_map(values).for_each(sft_from_2);
+    plan.get_mut("stages").into_iter().flat_map(values).for_each(loss_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(rows_from_2);
     let upgrade = |model: &mut Value| {
@@ -236,6 +238,16 @@ fn sft_from_2(stage: &mut Value) {
     if let Some(data) = data.filter(|data| data.is_object()) {
         let only = data.take();
         *data = json!([only]);
+    }
+}
+
+/// In version 2 every ratio was that of a token, and clipped on the less favourable side.
+fn loss_from_2(stage: &mut Value) {
+    let loss = stage.pointer_mut("/kind/grpo/loss/surrogate");
+    let Some(Value::Object(surrogate)) = loss else { return };
+    add(surrogate, "ratio", json!("token"));
+    if let Some(bounds) = surrogate.get_mut("clip").filter(|clip| clip.get("low").is_some()) {
+        *bounds = json!({ "pessimistic": bounds.take() });
     }
 }
 

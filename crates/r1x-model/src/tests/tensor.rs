@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use r1x_core::advantage::advantages;
+use r1x_core::advantage::{Spread, advantages};
 use r1x_core::loss::{Sft, Surrogate, UpdateCounts};
 use r1x_core::plan::{AdvantageKind, FeedForwardPlan, ModelPlan, OptimizerPlan};
 use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, WeightChoice};
@@ -386,7 +386,7 @@ fn grpo_learns() {
             };
             let totals: Vec<_> = group.iter().map(reward).collect();
             mean += totals.iter().flatten().sum::<f64>() / (group.len() * completions.len()) as f64;
-            for advantage in advantages(&estimator, &totals).advantages {
+            for advantage in advantages(&estimator, &totals, &Spread::default()).advantages {
                 credit(sequences.next().unwrap(), advantage);
             }
         }

@@ -441,12 +441,22 @@ stages:
       weight_decay: 0.0
       grad_clip: 1.0
       advantage: {kind: group_normalized}
+      ratio: token
       clip: {low: 0.2, high: 0.28}
       kl: {coef: 0.001}
       aggregation: token_mean
       zero_signal: drop
       truncated: mask
       share_prompts: true",
+    },
+    Example {
+        path: "stages.ID.grpo",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      algorithm: dapo                        # and nothing of it is hidden: `r1x plan` shows what it stands for
+      clip: {high: 0.3}",
     },
     Example {
         path: "stages.ID.grpo.sampling",
@@ -479,6 +489,32 @@ stages:
   - id: rl
     grpo:
       clip: {low: 0.2, high: 0.28, max_ratio: 4}",
+    },
+    Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      ratio: sequence                        # GSPO
+      clip: {low: 0.0003, high: 0.0004}
+      aggregation: sequence_mean",
+    },
+    Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      clip: {kind: weight, high: 4}          # CISPO: weights up to 5",
+    },
+    Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      clip: {kind: sigmoid, tau_positive: 1.0, tau_negative: 1.05}   # SAPO",
     },
     Example {
         path: "stages.ID.grpo.kl",

@@ -1,11 +1,13 @@
 //! From a spec to a plan: references are looked up, inputs are hashed, and what does not fit is reported.
 
+mod algorithm;
 mod data;
 mod evals;
 mod grant;
 mod judge;
 mod layers;
 mod lora;
+mod loss;
 mod model;
 mod overriding;
 mod reject;
@@ -225,7 +227,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
     fn is_written<T>(&self, value: &At<T>) -> bool {
         let settings = &self.reader.settings;
         let setting = settings.iter().find(|setting| setting.path == *value.path);
-        setting.is_some_and(|setting| setting.origin != Origin::Default)
+        setting.is_some_and(|setting| setting.origin.is_written())
     }
 
     /// Says another value for a key that nobody wrote.

@@ -3,9 +3,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    ClipPlan, DataRef, EvaluatePlan, GrpoPlan, KlEstimator, KlPlan, LossPlan, OptimizerPlan,
-    SamplingPlan, SchedulePlan, SftPlan, SourcePlan, StageKind, StagePlan, SurrogatePlan,
-    WeightsFrom,
+    DataRef, EvaluatePlan, GrpoPlan, LossPlan, OptimizerPlan, SamplingPlan, SchedulePlan, SftPlan,
+    SourcePlan, StageKind, StagePlan, WeightsFrom,
 };
 
 use super::{MICRO_BATCH, Resolver};
@@ -16,7 +15,7 @@ use crate::read::At;
 use crate::shaping_values::DataNames;
 use crate::source::Span;
 use crate::spec::{
-    EvaluateSpec, GrpoSpec, KlSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
+    EvaluateSpec, GrpoSpec, OptimizerSpec, SamplingSpec, SftSpec, StageKindSpec, StageSpec,
 };
 use crate::value_types::{DataName, Name};
 
@@ -117,6 +116,7 @@ impl Resolver<'_, '_> {
     }
 
     fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
+        let spec = &self.with_algorithm(spec);
         let data = self.mixed_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_rewards(spec);
         self.check_group(spec);
@@ -132,14 +132,7 @@ impl Resolver<'_, '_> {
         let what = "an update";
         let micro_batch_size =
             self.micro_batch(spec.micro_batch_size.as_ref(), update, what, &spec.path);
-        let (low, high) = (*spec.clip.low, *spec.clip.high);
-        let max_ratio = spec.clip.max_ratio.as_ref();
-        if let Some(cap) = max_ratio.filter(|cap| ***cap < 1.0 + high) {
-            let message =
-                format!("the ratio is cut at {} before it is clipped at {}", **cap, 1.0 + high);
-            self.error(codes::COUNTS, cap.span, message).help("raise max_ratio, or lower high");
-        }
-        self.check_penalty(&spec.kl);
+        let loss = LossPlan::Surrogate(self.surrogate(spec));
         let advantage = self.advantage(&spec.advantage);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let data = data?;
@@ -156,15 +149,7 @@ impl Resolver<'_, '_> {
             micro_batch_size,
             optimizer,
             advantage,
-            loss: LossPlan::Surrogate(SurrogatePlan {
-                clip: ClipPlan { low, high, max_ratio: max_ratio.map(|cap| **cap) },
-                kl: KlPlan {
-                    coef: *spec.kl.coef,
-                    estimator: *spec.kl.estimator,
-                    refresh_every: spec.kl.refresh_every.as_deref().copied(),
-                },
-                aggregation: *spec.aggregation,
-            }),
+            loss,
             zero_signal: *spec.zero_signal,
             truncated: *spec.truncated,
             share_prompts: *spec.share_prompts,
@@ -202,15 +187,6 @@ impl Resolver<'_, '_> {
             let message = "a group of one completion has nothing to be compared with".to_owned();
             let help = "the advantage is taken relative to the group; set group_size to 2 or more";
             self.error(codes::COUNTS, spec.group_size.span, message).help(help);
-        }
-    }
-
-    fn check_penalty(&mut self, spec: &KlSpec) {
-        if *spec.coef > 0.0 && *spec.estimator == KlEstimator::K1 {
-            let message =
-                "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
-            let help = "use k2, which has the gradient of the divergence, or k3";
-            self.reader.warning(codes::KL_GRADIENT, spec.estimator.span, message).help(help);
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) const FACTOR: Range = Range::from(0.0).to(1e6);
 /// Temperatures: logits are divided by them, so those near 0 leave the finite numbers, and those far above 1 leave
 /// nothing of what was learned.
 pub(super) const TEMPERATURE: Range = Range::from(0.01).to(100.0).or_zero();
+/// Factors inside a sigmoid.
+pub(super) const STEEPNESS: Range = Range::from(1e-3).to(1e3);
 /// Shares of a whole.
 pub(super) const SHARE: Range = Range::from(0.0).to(1.0);
 /// Numbers and targets of Countdown: exact arithmetic on them stays far inside 64 bits.

@@ -1,16 +1,17 @@
 //! The keys of stages.
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, ScheduleKind, Truncated,
-    ZeroSignal,
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, RatioLevel, ScheduleKind,
+    Truncated, ZeroSignal,
 };
 
 use super::ranges::*;
+use crate::algorithm::Algorithm;
 use crate::lists::Dict;
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, DataNames};
-use crate::value_types::Name;
+use crate::value_types::{ClipKind, Name};
 
 record! {
     /// One stage.
@@ -123,9 +124,14 @@ record! {
         micro_batch_size: usize => optional, SIZE;
         /// AdamW.
         optimizer: OptimizerSpec => flat;
+        /// A published algorithm, whose choices are the defaults of `advantage.kind`, `ratio`, `clip`, `aggregation` and
+        /// `zero_signal`; each may be written all the same. Left out, the defaults are those of this page.
+        algorithm: Algorithm => optional;
         /// How totals become advantages.
         advantage: AdvantageSpec => nested;
-        /// The bounds of the probability ratio.
+        /// What the probability ratio between the policy that learns and the one that sampled is taken of.
+        ratio: RatioLevel => default(RatioLevel::Token);
+        /// What holds the probability ratio near 1.
         clip: ClipSpec => nested;
         /// The penalty on moving away from a reference policy.
         kl: KlSpec => nested;
@@ -232,14 +238,23 @@ record! {
 }
 
 record! {
-    /// Bounds of the probability ratio.
+    /// What holds the probability ratio near 1.
     pub struct ClipSpec {
-        /// The distance of the lower bound from 1, so that the ratio is held above 1 - `low`.
+        /// The kind of clipping, which decides what the other keys mean.
+        kind: ClipKind => default(ClipKind::Pessimistic);
+        /// The distance of the lower bound from 1, so that the ratio is held above 1 - `low`. A `weight` has no lower bound
+        /// unless this is written; with `probability` it is how far the probability of a token may fall.
         low: f64 => default(0.2), SHARE;
-        /// The distance of the upper bound from 1, so that the ratio is held below 1 + `high`.
+        /// The distance of the upper bound from 1, so that the ratio is held below 1 + `high`. For a `weight` it is 4 unless
+        /// it is written; with `probability` it is how far the probability of a token may rise.
         high: f64 => default(0.2), FACTOR;
-        /// The largest ratio for negative advantages too (two-sided clipping). Left out, there is none.
+        /// The largest ratio for negative advantages too (two-sided or dual clipping), `pessimistic` only. Left out, there
+        /// is none.
         max_ratio: f64 => optional, Range::above(1.0).to(1e9);
+        /// How steep the sigmoid is where the advantage is positive, `sigmoid` only. Left out, it is 1.
+        tau_positive: f64 => optional, STEEPNESS;
+        /// How steep the sigmoid is where the advantage is negative, `sigmoid` only. Left out, it is 1.05.
+        tau_negative: f64 => optional, STEEPNESS;
     }
 }
 

@@ -12,8 +12,13 @@ use crate::support::{finish, grpo_plan, grpo_stage, metric, run_plan};
 
 const AGGREGATIONS: [Aggregation; 3] =
     [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength];
-const KINDS: [AdvantageKind; 3] =
-    [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut];
+const KINDS: [AdvantageKind; 5] = [
+    AdvantageKind::GroupNormalized,
+    AdvantageKind::GroupCentered,
+    AdvantageKind::LeaveOneOut,
+    AdvantageKind::BatchScaled,
+    AdvantageKind::BatchNormalized,
+];
 const PENALTIES: [Option<KlEstimator>; 4] =
     [None, Some(KlEstimator::K1), Some(KlEstimator::K2), Some(KlEstimator::K3)];
 /// Rewards of a stage: always a value, sometimes none, never any, and none but that of a reward without a weight.
@@ -72,7 +77,7 @@ fn combinations() -> Vec<GrpoPlan> {
 #[test]
 fn every_combination_runs_and_leaves_out_what_it_says() {
     let combinations = combinations();
-    assert_eq!(combinations.len(), 2 * 2 * 4 * 3 * 3 * 2 * 4);
+    assert_eq!(combinations.len(), 2 * 2 * 4 * 3 * 5 * 2 * 4);
     for plan in combinations {
         let finished = finish(&run_of(plan.clone()));
         let mut tokens = 0;

@@ -1,6 +1,8 @@
 //! The loop learns: supervised and by reward, with every estimator and aggregation.
 
-use r1x_core::plan::{AdvantageKind, Aggregation};
+use r1x_core::plan::{
+    AdvantageKind, Aggregation, ClipPlan, ProbabilityBounds, RatioLevel, SigmoidGate, WeightBounds,
+};
 use r1x_core::testing;
 
 use crate::support::{finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
@@ -35,9 +37,13 @@ fn grpo_learns() {
 
 #[test]
 fn grpo_learns_with_every_advantage_and_aggregation() {
-    for kind in
-        [AdvantageKind::GroupNormalized, AdvantageKind::GroupCentered, AdvantageKind::LeaveOneOut]
-    {
+    for kind in [
+        AdvantageKind::GroupNormalized,
+        AdvantageKind::GroupCentered,
+        AdvantageKind::LeaveOneOut,
+        AdvantageKind::BatchScaled,
+        AdvantageKind::BatchNormalized,
+    ] {
         for aggregation in
             [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
         {
@@ -46,6 +52,27 @@ fn grpo_learns_with_every_advantage_and_aggregation() {
             testing::surrogate_of(&mut plan).aggregation = aggregation;
             let rewards = finish(&run_plan(vec![grpo_stage(plan)])).curve("reward.mean");
             assert!(mean(&rewards[50..]) > 1.0, "{kind:?} {aggregation:?}: {rewards:?}");
+        }
+    }
+}
+
+/// Every ratio and every kind of clipping, with bounds that a second update of the same rollouts reaches.
+#[test]
+fn grpo_learns_with_every_ratio_and_kind_of_clipping() {
+    let clips = [
+        ClipPlan::Pessimistic(testing::clip()),
+        ClipPlan::Weight(WeightBounds { low: None, high: 4.0 }),
+        ClipPlan::Sigmoid(SigmoidGate { tau_positive: 1.0, tau_negative: 1.05 }),
+        ClipPlan::Probability(ProbabilityBounds { low: 0.2, high: 0.2 }),
+    ];
+    for ratio in [RatioLevel::Token, RatioLevel::Sequence, RatioLevel::SequenceToken] {
+        for clip in &clips {
+            let mut plan = grpo_plan(40);
+            (plan.epochs, plan.updates_per_epoch, plan.optimizer.lr) = (2, 2, 0.1);
+            let loss = testing::surrogate_of(&mut plan);
+            (loss.ratio, loss.clip) = (ratio, clip.clone());
+            let rewards = finish(&run_plan(vec![grpo_stage(plan)])).curve("reward.mean");
+            assert!(mean(&rewards[35..]) > 1.0, "{ratio:?} {clip:?}: {rewards:?}");
         }
     }
 }

@@ -110,6 +110,10 @@ pub enum AdvantageKind {
     GroupCentered,
     /// r − mean of the other rollouts: RLOO.
     LeaveOneOut,
+    /// r − mean inside the group, divided by the std + eps of the step.
+    BatchScaled,
+    /// (r − mean) / (std + eps) over the step: REINFORCE++.
+    BatchNormalized,
 }
 
 /// What happens to groups whose totals are all equal.

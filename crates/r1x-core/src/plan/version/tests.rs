@@ -83,7 +83,8 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         assert!(mixture.normalize_affinities);
         let decided = plan.rewards.iter().filter_map(|reward| reward.shaping.condition.as_ref());
         assert_eq!(decided.filter(|condition| condition.reward == "format").count(), conditions);
-        // Nothing but the two words, the number, the words of models, the kind of prompts and one list was changed.
+        // Nothing but the two words, the number, the words of models and losses, the kind of prompts and one list was
+        // changed.
         let written = serde_json::to_string(&plan).unwrap();
         let mut new: Value = serde_json::from_str(&written).unwrap();
         let mixture = new.pointer_mut("/model/feed_forward/moe");
@@ -94,6 +95,11 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         for stage in new.get_mut("stages").into_iter().flat_map(values) {
             if let Some(data) = stage.pointer_mut("/kind/sft/data") {
                 *data = data[0].take();
+            }
+            if let Some(loss) = stage.pointer_mut("/kind/grpo/loss/surrogate") {
+                let loss = loss.as_object_mut().unwrap();
+                assert_eq!(loss.remove("ratio"), Some(json!("token")));
+                loss["clip"] = loss["clip"]["pessimistic"].take();
             }
         }
         new["version"] = json!(2);
@@ -111,7 +117,12 @@ fn data_of_version_2_is_brought_up_to_date_once() {
         json!({"path": "a.jsonl", "sha256": "0", "heldout": 0.5, "columns": null, "answer": "a"});
     let mut data = json!({"source": {"jsonl": old}, "prompt": "{{ q }}"});
     let mut stage = json!({"kind": {"sft": {"data": {"data": "rows", "split": "train"}}}});
+    let bounds = json!({"low": 0.1, "high": 0.3, "max_ratio": null});
+    let mut learns = json!({"kind": {"grpo": {"loss": {"surrogate": {"clip": bounds}}}}});
     for _ in 0..2 {
+        loss_from_2(&mut learns);
+        let loss = json!({"ratio": "token", "clip": {"pessimistic": bounds}});
+        assert_eq!(learns["kind"]["grpo"]["loss"]["surrogate"], loss);
         sft_from_2(&mut stage);
         prompt_from_2(&mut data);
         rows_from_2(&mut data);

@@ -46,7 +46,8 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
             ..testing::advantage(AdvantageKind::GroupNormalized)
         },
         loss: LossPlan::Surrogate(SurrogatePlan {
-            clip: ClipPlan { low: 0.2, high: 0.28, ..testing::clip() },
+            ratio: RatioLevel::Token,
+            clip: ClipPlan::Pessimistic(RatioBounds { high: 0.28, ..testing::clip() }),
             kl: testing::kl(),
             aggregation: Aggregation::TokenMean,
         }),

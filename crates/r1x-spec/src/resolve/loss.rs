@@ -1,0 +1,125 @@
+//! The loss of a stage that learns from rewards: its ratio, its clipping and its penalty.
+
+use serde_json::json;
+
+use r1x_core::plan::{
+    ClipPlan, KlEstimator, KlPlan, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate,
+    SurrogatePlan, WeightBounds,
+};
+
+use super::Resolver;
+use crate::codes;
+use crate::read::At;
+use crate::source::Span;
+use crate::spec::{ClipSpec, GrpoSpec, KlSpec};
+use crate::value_types::ClipKind;
+
+/// How far above 1 a weight goes that nobody bounded: the largest is 5.
+const HIGH_OF_WEIGHT: f64 = 4.0;
+/// How steep the sigmoid is that nobody wrote, for positive advantages and for others (SAPO).
+const TAU: (f64, f64) = (1.0, 1.05);
+
+impl Resolver<'_, '_> {
+    pub(super) fn surrogate(&mut self, spec: &GrpoSpec) -> SurrogatePlan {
+        let ratio = &spec.ratio;
+        if *spec.clip.kind == ClipKind::Probability && **ratio != RatioLevel::Token {
+            let message = "the probability of a token says nothing about that of its sequence";
+            let help = "use `ratio: token`, or another kind of clipping";
+            self.error(codes::COUNTS, ratio.span, message.to_owned()).help(help);
+        }
+        let clip = self.clip(&spec.clip);
+        self.check_penalty(&spec.kl);
+        let kl = KlPlan {
+            coef: *spec.kl.coef,
+            estimator: *spec.kl.estimator,
+            refresh_every: spec.kl.refresh_every.as_deref().copied(),
+        };
+        SurrogatePlan { ratio: **ratio, clip, kl, aggregation: *spec.aggregation }
+    }
+
+    fn clip(&mut self, spec: &At<ClipSpec>) -> ClipPlan {
+        self.check_clip_keys(spec);
+        match *spec.kind {
+            ClipKind::Pessimistic => self.pessimistic(spec),
+            ClipKind::Weight => self.weight(spec),
+            ClipKind::Sigmoid => self.sigmoid(spec),
+            ClipKind::Probability => {
+                let (low, high) = (*spec.low, *spec.high);
+                ClipPlan::Probability(ProbabilityBounds { low, high })
+            }
+        }
+    }
+
+    /// Reports keys that the kind of clipping has no use for.
+    fn check_clip_keys(&mut self, spec: &ClipSpec) {
+        let kind = *spec.kind;
+        let bounded = kind != ClipKind::Sigmoid;
+        let written = |one: &At<f64>| self.is_written(one).then_some(one.span);
+        let span = |one: &Option<At<f64>>| one.as_ref().map(|one| one.span);
+        let keys: [(&str, Option<Span>, bool); 5] = [
+            ("low", written(&spec.low), bounded),
+            ("high", written(&spec.high), bounded),
+            ("max_ratio", span(&spec.max_ratio), kind == ClipKind::Pessimistic),
+            ("tau_positive", span(&spec.tau_positive), !bounded),
+            ("tau_negative", span(&spec.tau_negative), !bounded),
+        ];
+        for (key, span, used) in keys {
+            if let Some(span) = span.filter(|_| !used) {
+                let kind = json!(kind);
+                let kind = kind.as_str().unwrap_or_default();
+                let message = format!("clipping of the kind `{kind}` has no `{key}`");
+                let help =
+                    format!("leave `{key}` out, or write `{key}: null` where it is inherited");
+                self.error(codes::COUNTS, span, message).help(help);
+            }
+        }
+    }
+
+    fn pessimistic(&mut self, spec: &ClipSpec) -> ClipPlan {
+        let (low, high) = (*spec.low, *spec.high);
+        let max_ratio = spec.max_ratio.as_ref();
+        if let Some(cap) = max_ratio.filter(|cap| ***cap < 1.0 + high) {
+            let message =
+                format!("the ratio is cut at {} before it is clipped at {}", **cap, 1.0 + high);
+            self.error(codes::COUNTS, cap.span, message).help("raise max_ratio, or lower high");
+        }
+        let max_ratio = max_ratio.map(|cap| **cap);
+        ClipPlan::Pessimistic(RatioBounds { low, high, max_ratio })
+    }
+
+    fn weight(&mut self, spec: &ClipSpec) -> ClipPlan {
+        let low = self.is_written(&spec.low).then_some(*spec.low);
+        if low.is_none() {
+            self.forget_default(&spec.low);
+        }
+        let written = self.is_written(&spec.high);
+        if !written {
+            self.assume(&spec.high, json!(HIGH_OF_WEIGHT));
+        }
+        let high = if written { *spec.high } else { HIGH_OF_WEIGHT };
+        ClipPlan::Weight(WeightBounds { low, high })
+    }
+
+    fn sigmoid(&mut self, spec: &At<ClipSpec>) -> ClipPlan {
+        self.forget_default(&spec.low);
+        self.forget_default(&spec.high);
+        let mut tau = |key, written: Option<&At<f64>>, default: f64| {
+            if written.is_none() {
+                self.derived(&spec.path, key, json!(default));
+            }
+            written.map_or(default, |tau| **tau)
+        };
+        let tau_positive = tau("tau_positive", spec.tau_positive.as_ref(), TAU.0);
+        let tau_negative = tau("tau_negative", spec.tau_negative.as_ref(), TAU.1);
+        ClipPlan::Sigmoid(SigmoidGate { tau_positive, tau_negative })
+    }
+
+    fn check_penalty(&mut self, spec: &KlSpec) {
+        if *spec.coef > 0.0 && *spec.estimator == KlEstimator::K1 {
+            let message =
+                "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
+            let help = "use k2, which has the gradient of the divergence, or k3";
+            self.reader.warning(codes::KL_GRADIENT, spec.estimator.span, message).help(help);
+        }
+    }
+}
