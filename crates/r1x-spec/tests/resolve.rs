@@ -371,6 +371,8 @@ fn each_choice_of_an_algorithm_can_be_written_and_is_shown() {
     assert_eq!(shown("clip.low"), said("0.2", "algorithm: dapo"));
     assert_eq!(shown("clip.high"), said("0.3", "--set"));
     assert_eq!(shown("advantage.eps"), said("0.0001", "default"));
+    // What compares with the whole step needs no group.
+    assert_eq!(grpo(&rl("reinforce_pp", &["stages.rl.grpo.group_size=1"])).group_size, 1);
     // Bounds of one kind of clipping are none of another.
     let other = rl("gspo", &["stages.rl.grpo.clip.kind=weight"]);
     let weight = ClipPlan::Weight(WeightBounds { low: None, high: 4.0 });

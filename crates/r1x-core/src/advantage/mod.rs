@@ -61,9 +61,10 @@ fn all_equal(values: &[f64]) -> bool {
 pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>], step: &Spread) -> Credit {
     let scored: Vec<f64> =
         totals.iter().flatten().copied().filter(|total| total.is_finite()).collect();
-    let zero_signal = match plan.kind {
-        AdvantageKind::BatchNormalized => !step.differs || scored.is_empty(),
-        _ => all_equal(&scored),
+    let zero_signal = if plan.kind.compares_group() {
+        all_equal(&scored)
+    } else {
+        !step.differs || scored.is_empty()
     };
     if zero_signal {
         return Credit { advantages: vec![0.0; totals.len()], zero_signal };

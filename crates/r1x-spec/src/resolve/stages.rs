@@ -183,7 +183,7 @@ impl Resolver<'_, '_> {
     }
 
     fn check_group(&mut self, spec: &GrpoSpec) {
-        if *spec.group_size < 2 {
+        if *spec.group_size < 2 && spec.advantage.kind.compares_group() {
             let message = "a group of one completion has nothing to be compared with".to_owned();
             let help = "the advantage is taken relative to the group; set group_size to 2 or more";
             self.error(codes::COUNTS, spec.group_size.span, message).help(help);

@@ -56,6 +56,22 @@ fn grpo_learns_with_every_advantage_and_aggregation() {
     }
 }
 
+/// Every digit once: nothing of a group can be compared, and the step can.
+#[test]
+fn grpo_learns_from_single_rollouts_that_are_compared_with_the_step() {
+    let mut plan = grpo_plan(240);
+    (plan.prompts_per_step, plan.group_size, plan.optimizer.lr) = (10, 1, 0.1);
+    let silent = finish(&run_plan(vec![grpo_stage(plan.clone())]));
+    assert_eq!(silent.curve("zero_signal"), vec![1.0; 240]);
+    plan.advantage.kind = AdvantageKind::BatchNormalized;
+    let finished = finish(&run_plan(vec![grpo_stage(plan)]));
+    let rewards = finished.curve("reward.mean");
+    assert!(mean(&rewards[200..]) > 1.0, "{rewards:?}");
+    let silent = finished.curve("zero_signal");
+    assert!(silent.iter().all(|share| *share == 0.0 || *share == 1.0), "a step as a whole");
+    assert!(mean(&silent[..50]) < 0.5, "{silent:?}");
+}
+
 /// Every ratio and every kind of clipping, with bounds that a second update of the same rollouts reaches.
 #[test]
 fn grpo_learns_with_every_ratio_and_kind_of_clipping() {

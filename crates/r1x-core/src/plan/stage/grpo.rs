@@ -116,6 +116,13 @@ pub enum AdvantageKind {
     BatchNormalized,
 }
 
+impl AdvantageKind {
+    /// Whether it compares the rollouts of a group with each other, so that one alone has no advantage.
+    pub fn compares_group(self) -> bool {
+        self != AdvantageKind::BatchNormalized
+    }
+}
+
 /// What happens to groups whose totals are all equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
