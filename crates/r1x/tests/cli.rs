@@ -210,11 +210,15 @@ fn interrupted_and_resumed_has_the_digest_of_uninterrupted() {
     assert_eq!(resumed["digest"], whole["digest"]);
 }
 
-/// The published model that an experiment begins with, where it does.
+/// The published model that an experiment begins with, where it or the one that it extends does.
 fn published_model(spec: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(spec).unwrap();
-    let from = text.lines().find_map(|line| line.strip_prefix("  from: "))?;
-    Some(experiments().join(from))
+    let after = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+    match (after("  from: "), after("extends: ")) {
+        (Some(from), _) => Some(experiments().join(from)),
+        (None, Some(parent)) => published_model(&experiments().join(parent)),
+        (None, None) => None,
+    }
 }
 
 #[test]
