@@ -16,7 +16,7 @@ struct Golden {
     cases: Vec<Case>,
 }
 
-/// One loss over all sequences.
+/// A loss of TRL over all sequences of a case.
 #[derive(Deserialize)]
 struct Case {
     plan: SurrogatePlan,

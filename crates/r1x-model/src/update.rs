@@ -29,8 +29,8 @@ impl Optimizer {
         Self { first: vec![0.0; len], second: vec![0.0; len], updates: 0 }
     }
 
-    /// One step of AdamW of some parameters of a region, in its order, for a gradient whose global L2 norm is `norm`.
-    /// Values and gradient are those of the region. Parts of the parameters go to `threads` threads; every number is
+    /// Updates some parameters of a region by AdamW, for a gradient whose global L2 norm is `norm`. They are given in the
+    /// order of the region. Values and gradient are those of the region. Parts of the parameters go to `threads` threads; every number is
     /// changed by itself, so results cannot tell how many there were. Returns the position of the first parameter that is
     /// not finite after the step.
     pub fn step(

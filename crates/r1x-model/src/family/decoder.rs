@@ -191,7 +191,7 @@ impl<E: Operand> Decoder<E> {
         }
     }
 
-    /// One layer in a pass over whole sequences.
+    /// Computes a layer in a pass over whole sequences, in place of the residual stream `x`.
     pub(super) fn whole_layer_forward(
         &self,
         layer: &Layer,
@@ -365,8 +365,8 @@ impl<E: Operand> Decoder<E> {
         self.whole_layer_forward(layer, weights, packed, x, &mut layers[0], (blocks, scratch));
     }
 
-    /// One layer, and the number of its input in the workspace: `work.dx` holds the gradient of its output before, of its
-    /// input after.
+    /// The backward pass of a layer, given with the number of its input in the workspace: `work.dx` holds the gradient
+    /// of the layer's output before, and of its input after.
     pub(super) fn layer_backward(
         &self,
         (layer, index): (&Layer, usize),

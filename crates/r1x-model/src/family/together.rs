@@ -55,7 +55,7 @@ impl<E: Operand> Decoder<E> {
         works[0].x = x;
     }
 
-    /// One layer.
+    /// Computes a layer for the rows that all threads share.
     fn layer(
         &self,
         layer: &Layer,

@@ -128,14 +128,20 @@ fn a_checkpoint_holds_the_adapters_alone_and_goes_on() {
     }
 }
 
-#[test]
-fn merged_adapters_are_a_published_model_of_equal_logprobs() {
-    let plan = llama();
-    let (mut policy, folder) = kernels(&plan, 1);
+/// A policy after four updates, its folder with the checkpoint `saved`, and what it learnt from.
+fn trained(plan: &ModelPlan) -> (DecoderPolicy, tempfile::TempDir, TrainingBatch) {
+    let (mut policy, folder) = kernels(plan, 1);
     let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
     let batch = batch(&requests(), &completions);
     train(&mut policy, &batch, 4);
     policy.save("saved", &Cursor::default()).unwrap();
+    (policy, folder, batch)
+}
+
+#[test]
+fn merged_adapters_are_a_published_model_of_equal_logprobs() {
+    let plan = llama();
+    let (mut policy, folder, batch) = trained(&plan);
     let saved = folder.path().join("saved");
     let of = Checkpoint { folder: &saved, expected: ANY, plan: &plan, seed: 4 };
     let to = folder.path().join("merged");
@@ -152,11 +158,7 @@ fn merged_adapters_are_a_published_model_of_equal_logprobs() {
 #[test]
 fn adapters_that_are_written_are_read_again_to_the_bit() {
     let plan = llama();
-    let (mut policy, folder) = kernels(&plan, 1);
-    let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
-    let batch = batch(&requests(), &completions);
-    train(&mut policy, &batch, 4);
-    policy.save("saved", &Cursor::default()).unwrap();
+    let (mut policy, folder, batch) = trained(&plan);
     let saved = folder.path().join("saved");
     let of = Checkpoint { folder: &saved, expected: ANY, plan: &plan, seed: 4 };
     let to = folder.path().join("adapters");

@@ -1,7 +1,7 @@
 //! Weights that nobody changes: packed for the forward pass, and beside that only what it reads otherwise.
 //!
-//! That is vectors, and the embedding, whose rows are looked up. A head that is the embedding holds those rows already,
-//! packed; where rounding them changed nothing, which is so in f32 and for files of bf16, they are read from there. So a
+//! Beside packed forms a forward pass reads vectors, and the embedding, whose rows are looked up. A head that is the
+//! embedding holds those rows already, packed; where rounding them changed nothing, which is so in f32 and for files of bf16, they are read from there. So a
 //! frozen model takes the size of its operands, and what it computes is what weights that learn compute, bit for bit.
 //!
 //! Numbers come some rows at a time, in any order, so that what they are read from needs little memory.

@@ -330,7 +330,7 @@ impl Composed {
         Ok(Pass { residual: x, routings })
     }
 
-    /// One layer over the residual stream of some rows, and what its router decided.
+    /// The residual stream of some rows behind a layer, and what the router of the layer decided.
     fn layer(
         &self,
         layer: &Layer,
