@@ -41,6 +41,9 @@ pub struct Problem {
     /// The tokens of the solution, the end-of-sequence token included, where a model of the run wrote it: they are learnt
     /// from as they were sampled. `None` where the solution is a text that has yet to be tokenised.
     pub solution_tokens: Option<Vec<u32>>,
+    /// A completion that is worse than the solution, where the data has one; stages that learn from pairs need it. It is
+    /// as the data has it, like the solution.
+    pub rejected: Option<String>,
     /// The short gold answer shown to people, where there is one (for Countdown: the target).
     pub answer: Option<String>,
     /// Column name to JSON text, what reward plugins may ask for.

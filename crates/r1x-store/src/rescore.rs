@@ -179,6 +179,7 @@ impl Store {
                         form: PromptForm::Text,
                         solution: row.solution,
                         solution_tokens: None,
+                        rejected: None,
                         answer: row.answer,
                         columns: columns(&row.columns),
                     },

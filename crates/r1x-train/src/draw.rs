@@ -122,6 +122,7 @@ mod tests {
                 form: PromptForm::Text,
                 solution: None,
                 solution_tokens: None,
+                rejected: None,
                 answer: None,
                 columns: Default::default(),
             })

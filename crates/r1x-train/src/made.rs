@@ -52,6 +52,7 @@ impl<'a> RunData<'a> {
                     data: stage.id.clone(),
                     solution: None,
                     solution_tokens: Some(Vec::new()),
+                    rejected: None,
                     ..problem.clone()
                 };
                 rows.extend(problems.iter().map(row));

@@ -61,6 +61,7 @@ mod tests {
             form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
+            rejected: None,
             answer: None,
             columns: kind.map(|kind| ("kind".to_owned(), kind.to_owned())).into_iter().collect(),
         }

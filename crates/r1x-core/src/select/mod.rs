@@ -143,6 +143,7 @@ impl Kept {
             data: stage.to_owned(),
             solution: Some(self.text),
             solution_tokens: Some(self.tokens),
+            rejected: None,
             ..asked.clone()
         }
     }

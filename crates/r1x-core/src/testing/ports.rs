@@ -20,6 +20,7 @@ pub fn problem(key: &str, prompt: &str) -> Problem {
         form: PromptForm::Text,
         solution: None,
         solution_tokens: None,
+        rejected: None,
         answer: None,
         columns: BTreeMap::new(),
     }

@@ -94,6 +94,7 @@ pub fn group<T: AsRef<str>>(columns: &[(&str, &str)], completions: &[T]) -> Roll
             form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
+            rejected: None,
             answer: None,
             columns,
         },

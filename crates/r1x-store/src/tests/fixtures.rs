@@ -105,6 +105,7 @@ pub fn problem(index: u64) -> Problem {
         form: PromptForm::Text,
         solution: index.is_multiple_of(2).then(|| format!("1 + 2 = {index}")),
         solution_tokens: None,
+        rejected: None,
         answer: Some("7".into()),
         columns: [
             ("nums".to_owned(), format!("[1,2,{index}]")),

@@ -100,6 +100,7 @@ pub fn group(completions: &[&str]) -> RolloutGroup {
             form: PromptForm::Text,
             solution: None,
             solution_tokens: None,
+            rejected: None,
             answer: None,
             columns: BTreeMap::from([("nums".to_owned(), "[1, 2]".to_owned())]),
         },

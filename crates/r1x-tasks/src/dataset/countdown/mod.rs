@@ -221,6 +221,7 @@ fn finish(
         form: prompt.form,
         solution: Some(solution),
         solution_tokens: None,
+        rejected: None,
         answer: Some(target.to_string()),
         columns: BTreeMap::from([
             ("nums".to_owned(), format!("[{}]", words(&drawn.numbers, ","))),

@@ -356,6 +356,7 @@ impl<'a> Layout<'a> {
             form: prompt.form,
             solution,
             solution_tokens: None,
+            rejected: None,
             answer: self.short_answer(text(self.answer)?, line)?,
             columns,
         })
