@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use r1x::timed::{Split as Parts, Stopwatch, TimedPolicy};
 use r1x_core::plan::{GrpoPlan, LossPlan, RunPlan, SamplingPlan};
-use r1x_core::port::{Cursor, GenerateRequest, PolicyWrapper, SavedCheckpoint};
+use r1x_core::port::{Cursor, GenerateRequest, OnlyModel, PolicyWrapper, SavedCheckpoint};
 use r1x_core::select::Kept;
 use r1x_core::testing::{self, ListedProblems, RuleRewarder, Ruled};
 use r1x_core::{
@@ -63,7 +63,7 @@ fn run(
     let laps = Laps::new(options, stopwatch.clone());
     let mut timed = TimedPolicy { inner: &mut *policy, stopwatch };
     let ports = Ports {
-        policy: &mut ExactLengths { inner: &mut timed, groups: &groups },
+        policy: &mut OnlyModel(&mut ExactLengths { inner: &mut timed, groups: &groups }),
         // Every other rollout earns 1, so that every group has a signal.
         rewarder: &mut RuleRewarder(|(_, _, at, _): Ruled<'_>| testing::outcome((at % 2) as f64)),
         problems: &problems(shape),

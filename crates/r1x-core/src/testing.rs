@@ -27,7 +27,7 @@ pub use ports::{ListedProblems, RuleRewarder, Ruled, by_rule, completion, outcom
 
 /// A stage by itself; [`run`] gives it its place behind others.
 pub fn stage(id: &str, kind: StageKind) -> StagePlan {
-    StagePlan { id: id.to_owned(), weights: WeightsFrom::Base, kind }
+    StagePlan { id: id.to_owned(), model: None, weights: WeightsFrom::Base, kind }
 }
 
 /// A run with these stages, each beginning with the weights of the one before it, the model of [`tiny_model`], and no data, rewards or suites. Everything of a rollout is
@@ -40,6 +40,7 @@ pub fn run(stages: Vec<StagePlan>) -> RunPlan {
         seed: 1,
         tags: Vec::new(),
         model: tiny_model(),
+        models: BTreeMap::new(),
         data: BTreeMap::new(),
         judges: BTreeMap::new(),
         rewards: Vec::new(),

@@ -14,6 +14,7 @@ use r1x_core::problem::Split;
 
 use crate::made_size::with_made;
 use crate::memory::{Memory, memory};
+use crate::parts::{Part, by_model};
 
 /// Bytes of a weight, a gradient, a moment or a log-prob.
 const F32: u64 = 4;
@@ -122,6 +123,18 @@ pub struct Work {
     pub training_flops: f64,
 }
 
+impl Work {
+    /// The sum of both.
+    fn with(self, more: Self) -> Self {
+        Self {
+            generated_tokens: self.generated_tokens + more.generated_tokens,
+            trained_tokens: self.trained_tokens + more.trained_tokens,
+            sampling_flops: self.sampling_flops + more.sampling_flops,
+            training_flops: self.training_flops + more.training_flops,
+        }
+    }
+}
+
 /// What one stage or suite costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageEstimate {
@@ -138,6 +151,18 @@ pub struct StageEstimate {
     pub likely: Work,
     /// When every completion is as long as it may be, and every sequence fills the context.
     pub most: Work,
+}
+
+impl StageEstimate {
+    /// The suite with what it costs for another model.
+    fn with(self, more: Self) -> Self {
+        Self {
+            completions: self.completions.saturating_add(more.completions),
+            likely: self.likely.with(more.likely),
+            most: self.most.with(more.most),
+            ..self
+        }
+    }
 }
 
 /// What a plan costs.
@@ -165,7 +190,9 @@ pub struct Estimate {
 /// data whose size is not known counts `limit` problems, or none. Memory is counted for this many threads of a CPU.
 pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Estimate {
     let sizes = &with_made(plan, sizes);
-    let cost = Cost::new(&plan.model, sizes);
+    let parts = by_model(plan);
+    let costs: Vec<Cost<'_>> =
+        parts.iter().map(|part| Cost::new(&part.plan.model, sizes)).collect();
     let mut stages: Vec<StageEstimate> = Vec::new();
     let mut sampled: Vec<&str> = Vec::new();
     for stage in &plan.stages {
@@ -173,11 +200,18 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         if outline.rollouts.is_some() {
             sampled.extend(outline.data.iter().map(|data| data.data.as_str()));
         }
+        let has_it = |(part, _): &(&Part, &Cost<'_>)| part.plan.stages.contains(stage);
+        let Some((_, cost)) = parts.iter().zip(&costs).find(has_it) else { continue };
         stages.push(StageEstimate { kind: stage.kind.as_str(), ..cost.stage(&stage.id, &outline) });
     }
     for eval in &plan.evals {
         sampled.push(&eval.data.data);
-        stages.push(cost.eval(plan, eval));
+        let of_part = |(part, cost): (&Part, &Cost<'_>)| {
+            let suite = part.plan.evals.iter().find(|suite| suite.id == eval.id)?;
+            Some(cost.eval(&part.plan, suite))
+        };
+        let each = parts.iter().zip(&costs).filter_map(of_part);
+        stages.push(each.fold(empty(&eval.id), StageEstimate::with));
     }
     let known = |id: &&str| sizes.get(*id).is_some_and(|size| size.solution.is_some());
     let memory = memory(plan, sizes, threads);
@@ -185,10 +219,14 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         memory_bytes: memory.total(),
         memory,
         store_bytes: store_bytes(plan, &stages),
-        checkpoint_bytes: cost.checkpoints(plan),
-        token_flops: cost.forward(1.0, 0.0),
+        checkpoint_bytes: parts
+            .iter()
+            .zip(&costs)
+            .map(|(part, cost)| cost.checkpoints(&part.plan))
+            .fold(0, u64::saturating_add),
+        token_flops: costs.first().map_or(0.0, |cost| cost.forward(1.0, 0.0)),
         lengths_known: sampled.iter().all(known),
-        parameters: cost.parameters,
+        parameters: parameters(&plan.model),
         stages,
     }
 }

@@ -9,6 +9,7 @@ mod codes;
 mod diagnostic;
 mod estimate;
 mod extends;
+mod further;
 mod grant;
 mod inputs;
 pub mod lists;
@@ -18,6 +19,7 @@ mod model_cost;
 pub mod model_values;
 mod node;
 mod overrides;
+mod parts;
 mod read;
 pub mod reference;
 mod resolve;
@@ -128,6 +130,8 @@ impl Layered {
             return Err(Report::new(diagnostics));
         };
         let root = overrides::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
+        let mut conflicts = extends::Conflicts { sources: &sources, diagnostics: &mut diagnostics };
+        let root = further::written_out(root, &shape, &mut conflicts);
         Ok(Self { root, sources, diagnostics })
     }
 

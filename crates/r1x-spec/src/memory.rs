@@ -15,6 +15,7 @@ use r1x_core::plan::{
 
 use crate::estimate::{DataSize, Parameters, parameters, problems};
 use crate::made_size::with_made;
+use crate::parts::{Part, by_model};
 
 /// Bytes of a weight, a gradient, a moment, a log-prob or a token.
 const F32: u64 = 4;
@@ -51,15 +52,19 @@ pub struct Memory {
     pub rollouts: u64,
     /// A checkpoint while it is written.
     pub checkpoint: u64,
+    /// The weights of another model of the run, which are there until those of the next one are.
+    pub replaced: u64,
     /// The keys that decide about the largest part.
     pub lower: String,
 }
 
 impl Memory {
-    /// The peak: rollouts are gone when a checkpoint is written.
+    /// The peak: rollouts are gone when a checkpoint is written, and nothing is computed when a model takes the place of
+    /// another one.
     pub fn total(&self) -> u64 {
-        let lasting = [self.program, self.data, self.weights, self.activations];
+        let lasting = [self.program, self.data, self.weights];
         let passing = self.caches.saturating_add(self.rollouts).max(self.checkpoint);
+        let passing = self.activations.saturating_add(passing).max(self.replaced);
         lasting.into_iter().fold(passing, u64::saturating_add)
     }
 }
@@ -73,6 +78,24 @@ fn times(factors: &[u64]) -> u64 {
 /// `sizes` has none of the data.
 pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize) -> Memory {
     let sizes = &with_made(plan, sizes);
+    let makers = plan.stages.iter().filter(|stage| stage.kind.outline().makes.is_some());
+    let ids = plan.data.keys().chain(makers.map(|stage| &stage.id));
+    let known = ids.filter_map(|id| sizes.get(id)).map(|size| size.bytes);
+    let data = known.fold(0, u64::saturating_add);
+    // One model is at work at a time. Judges are counted with each.
+    let parts = by_model(plan).into_iter().map(|part| of_model(&part, sizes, data, threads));
+    let mut parts: Vec<Memory> = parts.collect();
+    let weights: Vec<u64> = parts.iter().map(|part| part.weights).collect();
+    for (at, part) in parts.iter_mut().enumerate() {
+        let others = weights.iter().enumerate().filter(|(other, _)| *other != at);
+        part.replaced = others.map(|(_, weights)| *weights).max().unwrap_or(0);
+    }
+    parts.into_iter().max_by_key(Memory::total).unwrap_or_default()
+}
+
+/// The memory of a part that works on one model, in which the problems take `data` bytes.
+fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads: usize) -> Memory {
+    let Part { key, plan } = part;
     let of_model = parameters(&plan.model);
     let widths = Widths::new(&plan.model);
     let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
@@ -84,21 +107,19 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
         let passes = if judged.adapters > 0 { 2 } else { 1 };
         frozen(&judge.model, judged.total, passes).saturating_add(adapters)
     });
-    let makers = plan.stages.iter().filter(|stage| stage.kind.outline().makes.is_some());
-    let ids = plan.data.keys().chain(makers.map(|stage| &stage.id));
-    let known = ids.filter_map(|id| sizes.get(id)).map(|size| size.bytes);
     let mut memory = Memory {
         program: PROGRAM,
-        data: known.fold(0, u64::saturating_add),
+        data,
         weights: judges.fold(counting.weights(&of_model), u64::saturating_add),
         activations,
         caches: sampled.caches,
         rollouts: sampled.rollouts,
         checkpoint: counting.checkpoint(&of_model),
+        replaced: 0,
         lower: String::new(),
     };
     let parts = [
-        (memory.weights.max(memory.checkpoint), "`model.hidden_size` or `model.layers`".to_owned()),
+        (memory.weights.max(memory.checkpoint), format!("`{key}.hidden_size` or `{key}.layers`")),
         (memory.activations, learner),
         (memory.caches, format!("`--threads`, or `max_tokens` of {sampler}")),
         (memory.rollouts, format!("{} of {sampler}", sampled.key)),

@@ -42,6 +42,9 @@ record! {
         tags: Texts => soft(Texts::default());
         /// The policy, a decoder-only transformer, with random weights or those of a published model.
         model: ModelSpec => part;
+        /// Further models of the run, by name: stages may work on one of them in place of the policy. Each is `model` but
+        /// for the keys that are written here, as if it extended it, and has its tokenizer.
+        models: Dict<ModelSpec> => nested;
         /// The data sets, by id. An id is used as `<id>.train` and `<id>.heldout`.
         data: Dict<DataSpec> => nested;
         /// The reward plugins, by id.

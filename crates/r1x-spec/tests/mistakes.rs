@@ -3,6 +3,8 @@
 //! Must not check anything else. `R1X_BLESS=1` rewrites the file after a change that was meant.
 
 mod common;
+#[path = "mistakes/models.rs"]
+mod models;
 #[path = "mistakes/published.rs"]
 mod published;
 
@@ -527,7 +529,7 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    for case in CASES.iter().chain(published::CASES) {
+    for case in CASES.iter().chain(published::CASES).chain(models::CASES) {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
             assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);

@@ -271,3 +271,41 @@ fn adapters_are_those_that_are_written_or_every_one_that_the_model_may_have() {
     assert_eq!(from.rank, 24);
     assert!(matches!(from.initial, InitialWeights::Published { .. }), "{from:?}");
 }
+
+#[test]
+fn a_further_model_is_the_policy_but_for_what_is_written_about_it() {
+    let text = format!(
+        "r1x: 1\nextends: countdown.yaml\nmodels:\n  twin: {{}}\n  student: {{layers: 1, attention: {{gqa: \
+         {{heads: 2, kv_heads: 1, head_dim: 16}}}}}}\nstages:\n{}",
+        [
+            "  - {id: small, model: student, sft: {data: countdown.train, steps: 2, batch_size: 4, lr: 1e-3}}\n",
+            "  - {id: again, sft: {data: countdown.train, steps: 2, batch_size: 4, lr: 1e-3}}\n",
+            "  - {id: smaller, model: student, sft: {data: countdown.train, steps: 2, batch_size: 4, lr: 1e-3}}\n",
+            "  - {id: copy, model: twin, weights: again, evaluate: {evals: [heldout]}}\n",
+        ]
+        .concat()
+    );
+    let resolve = |set: &[&str]| {
+        let resolved = World::new().with(SPEC, &text).resolve(set);
+        resolved.unwrap_or_else(|report| panic!("{}", render(&report)))
+    };
+    let plan = resolve(&[]).plan;
+    let student = &plan.models["student"];
+    assert_eq!(plan.models["twin"], plan.model);
+    let AttentionPlan::Gqa(gqa) = &student.attention else { panic!("another kind of attention") };
+    assert_eq!((student.layers, gqa.heads), (1, 2));
+    let expected = ModelPlan {
+        layers: plan.model.layers,
+        attention: plan.model.attention.clone(),
+        rope: plan.model.rope.clone(),
+        ..student.clone()
+    };
+    assert_eq!(expected, plan.model);
+    let begins: Vec<_> = plan.stages[2..].iter().map(|stage| stage.weights.clone()).collect();
+    let of = |id: &str| WeightsFrom::Stage(id.to_owned());
+    assert_eq!(begins, [WeightsFrom::Base, of("rl"), of("small"), of("again")]);
+    // What is set of the policy is set of what follows it, unless it says otherwise.
+    let wider = resolve(&["model.init_std=0.5", "model.layers=3"]).plan.models;
+    assert_eq!((wider["student"].init_std, wider["student"].layers), (0.5, 1));
+    assert_eq!((wider["twin"].init_std, wider["twin"].layers), (0.5, 3));
+}

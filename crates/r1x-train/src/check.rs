@@ -62,12 +62,50 @@ pub fn check_inputs(
         Err(error) => return vec![error],
     };
     let stages = ahead(plan, from).map(|(_, stage)| match stepped(plan, stage, &data)? {
-        Some(mut stepped) => stepped.check(encoder),
+        Some(mut stepped) => stepped.check(&Reading::of(plan, stage.model.as_deref(), encoder)),
         None => Ok(()),
     });
-    let suite = |suite| evaluate::check_inputs(plan, suite, encoder, problems);
+    // A suite is asked of every model that learns; what the one with the least room reads, all of them read.
+    let models = plan.stages.iter().map(|stage| stage.model.as_deref());
+    let read = models.map(|model| Reading::of(plan, model, encoder));
+    let least = read.min_by_key(|reading| reading.context_length);
+    let least = least.unwrap_or_else(|| Reading::of(plan, None, encoder));
+    let suite = |suite| evaluate::check_inputs(plan, suite, &least, problems);
     let suites = plan.evals.iter().map(suite);
     stages.chain(suites).filter_map(Result::err).collect()
+}
+
+/// What a model of the run reads: the tokens of the policy, in a context of its own.
+struct Reading<'e> {
+    encoder: &'e dyn Encoder,
+    context_length: usize,
+}
+
+impl<'e> Reading<'e> {
+    fn of(plan: &RunPlan, model: Option<&str>, encoder: &'e dyn Encoder) -> Self {
+        let further = model.and_then(|name| plan.models.get(name));
+        let of_policy = || encoder.context_length();
+        let context_length = further.map_or_else(of_policy, |model| model.context_length);
+        Self { encoder, context_length }
+    }
+}
+
+impl Encoder for Reading<'_> {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, PortError> {
+        self.encoder.encode(text)
+    }
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.encoder.decode(tokens)
+    }
+    fn eos(&self) -> u32 {
+        self.encoder.eos()
+    }
+    fn bos(&self) -> Option<u32> {
+        self.encoder.bos()
+    }
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
 }
 
 /// The stages from a cursor on, with their positions.

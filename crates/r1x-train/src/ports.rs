@@ -1,11 +1,12 @@
 //! The outside world of a run, as the stages see it.
 
-use r1x_core::{Policy, ProblemSource, Recorder, Rewarder};
+use r1x_core::port::Models;
+use r1x_core::{ProblemSource, Recorder, Rewarder};
 
 /// The outside world of a run.
 pub struct Ports<'a> {
-    /// The model that learns.
-    pub policy: &'a mut dyn Policy,
+    /// The model that learns, which may be another one in another stage.
+    pub policy: &'a mut dyn Models,
     /// Who judges completions.
     pub rewarder: &'a mut dyn Rewarder,
     /// Where problems come from.

@@ -6,7 +6,9 @@
 //! point come after it, so a run that goes on from the checkpoint runs them first; a recorder that treats the
 //! facts of an older attempt from that point on as superseded sees each of them once.
 
-use r1x_core::plan::{EvalPlan, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom};
+use r1x_core::plan::{
+    EvalPlan, ModelWeights, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom,
+};
 use r1x_core::port::{Cursor, EarlierWeights};
 use r1x_core::select::kept;
 use r1x_core::{
@@ -63,12 +65,7 @@ impl Checked<'_> {
     pub fn run(self, ports: Ports<'_>, stop: &dyn Fn() -> bool) -> Result<RunOutcome, PortError> {
         let Cursor { stage, step, drawn } = self.from.clone();
         let (index, plan) = (self.plan.stage_index(&self.from).unwrap_or_default(), self.plan);
-        // A checkpoint before the first step of a stage has the weights that the stage before it ended with.
-        let held = match (step, index.checked_sub(1)) {
-            (0, None) => WeightsFrom::Base,
-            (0, Some(before)) => weights_after(plan, before)?,
-            _ => weights_after(plan, index)?,
-        };
+        let held = of_stage(plan, index, plan.weights_at(&self.from))?;
         let mut data = RunData::new(plan, ports.problems);
         let begun = plan.stages.iter().enumerate().take(index + 1);
         for (at, stage) in begun.filter(|(_, stage)| stage.kind.outline().makes.is_some()) {
@@ -93,8 +90,8 @@ struct RunUnderWay<'p, 'a> {
     step: u64,
     /// Problems drawn in the stage.
     drawn: u64,
-    /// Whose weights the policy has.
-    held: WeightsFrom,
+    /// Which model is at work, with whose weights.
+    held: ModelWeights,
     stop: &'p dyn Fn() -> bool,
 }
 
@@ -152,7 +149,7 @@ impl RunUnderWay<'_, '_> {
         self.ports.recorder.stage_started(&facts)?;
         let outline = stage.kind.outline();
         if self.step == 0 {
-            self.take_weights(stage)?;
+            self.take_weights()?;
         }
         if self.go_through(stage, &outline)? == Flow::Stop {
             return Ok(Flow::Stop);
@@ -166,24 +163,27 @@ impl RunUnderWay<'_, '_> {
         Ok(Flow::GoOn)
     }
 
-    /// Gives the policy the weights that the stage at hand begins with, where it has others.
-    fn take_weights(&mut self, stage: &StagePlan) -> Result<(), PortError> {
-        let wanted = self.plan.weights_before(self.index);
-        let wanted = wanted.map_err(|error| weights_error(stage, error))?;
+    /// Puts the model of the stage at hand to work, with the weights that the stage begins with.
+    fn take_weights(&mut self) -> Result<(), PortError> {
+        let wanted = of_stage(self.plan, self.index, self.plan.weights_before(self.index))?;
+        if wanted.model != self.held.model {
+            self.ports.policy.put_to_work(wanted.model.as_deref())?;
+            self.held = ModelWeights { from: WeightsFrom::Base, ..wanted.clone() };
+        }
         if wanted != self.held {
             let named = |id: &str| {
                 let made = self.plan.stages.iter().find(|stage| stage.id == id);
                 let steps = made.map_or(0, |stage| stage.kind.outline().steps);
                 CheckpointKind::Stage.path(id, steps)
             };
-            match &wanted {
+            match &wanted.from {
                 WeightsFrom::Base => self.ports.policy.take_weights(EarlierWeights::Initial)?,
                 WeightsFrom::Stage(id) => {
                     self.ports.policy.take_weights(EarlierWeights::Saved(&named(id)))?;
                 }
             }
         }
-        self.held = weights_after(self.plan, self.index)?;
+        self.held = of_stage(self.plan, self.index, self.plan.weights_after(self.index))?;
         Ok(())
     }
 
@@ -309,14 +309,14 @@ impl RunUnderWay<'_, '_> {
     }
 }
 
-/// Whose weights the policy has once the stage at a position has ended.
-fn weights_after(plan: &RunPlan, index: usize) -> Result<WeightsFrom, PortError> {
-    let stage = |error| plan.stages.get(index).map(|stage| weights_error(stage, error));
-    plan.weights_after(index).or_else(|error| stage(error).map_or(Ok(WeightsFrom::Base), Err))
-}
-
-fn weights_error(stage: &StagePlan, error: WeightsError) -> PortError {
-    TrainError::Weights { place: stage_place(&stage.id), error }.into()
+/// The answer of the plan about weights of the stage at a position, or an error that names the stage.
+fn of_stage(
+    plan: &RunPlan,
+    index: usize,
+    answer: Result<ModelWeights, WeightsError>,
+) -> Result<ModelWeights, PortError> {
+    let id = plan.stages.get(index).map_or("", |stage| stage.id.as_str());
+    answer.map_err(|error| TrainError::Weights { place: stage_place(id), error }.into())
 }
 
 /// The suites due once `step` of `steps` steps are done.

@@ -21,6 +21,7 @@ mod interrupt;
 mod judge;
 mod log;
 mod memory;
+mod models;
 mod notice;
 mod number;
 mod plans;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{InitialWeights, RunPlan, SourcePlan, TokenizerPlan};
+use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, SourcePlan, TokenizerPlan};
 
 /// Folders in which relative paths of a plan may begin, the likeliest first: where the run was started, here, and every
 /// folder above its store.
@@ -29,14 +29,23 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
             place(path);
         }
     }
-    let judged = plan.judges.values_mut().map(|judge| {
+    let judging = plan.judges.values_mut().map(|judge| {
         place(&mut judge.checkpoint);
-        &mut judge.model.tokenizer
+        &mut judge.model
     });
-    if let InitialWeights::Published { folder, .. } = &mut plan.model.initial {
-        moved(folder, folders);
+    let models = judging.chain(plan.models.values_mut()).chain([&mut plan.model]);
+    models.for_each(|planned| model(planned, folders));
+}
+
+/// Makes the paths of a model lead to its files, where one of the folders has them.
+fn model(planned: &mut ModelPlan, folders: &[PathBuf]) {
+    let adapters = planned.lora.as_mut().map(|lora| &mut lora.initial);
+    for initial in [&mut planned.initial].into_iter().chain(adapters) {
+        if let InitialWeights::Published { folder, .. } = initial {
+            moved(folder, folders);
+        }
     }
-    judged.chain([&mut plan.model.tokenizer]).for_each(|planned| tokenizer(planned, folders));
+    tokenizer(&mut planned.tokenizer, folders);
 }
 
 /// Makes the path of a tokenizer's file one that leads to it, where one of the folders has it.

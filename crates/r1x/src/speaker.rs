@@ -18,7 +18,7 @@ use crate::args::Global;
 use crate::failure::{Failure, code};
 use crate::inputs::{chat_facts, tokenizer_facts};
 use crate::wiring::Compute;
-use crate::{plans, stores, wiring};
+use crate::{models, plans, stores, wiring};
 
 /// Largest `tokenizer.json`, bytes.
 const MOST_BYTES: u64 = 64 << 20;
@@ -103,8 +103,9 @@ impl Speaker {
             run: Some(&summary.uid),
         };
         let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
-        let policy = wiring::answering(&plan.model, compute, &device, given)?;
-        let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
+        let model = models::of_checkpoint(&plan, &folder)?;
+        let policy = wiring::answering(model, compute, &device, given)?;
+        let encoder = ModelEncoder::new(model).map_err(PortError::from)?;
         let markup = encoder.markup().clone();
         Ok(Self { policy, markup, plan: Some(plan), no_chat: None })
     }

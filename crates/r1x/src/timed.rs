@@ -11,8 +11,8 @@ use std::time::Instant;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
 use r1x_core::port::{
-    GenerateRequest, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable, Scoring,
-    UpdateFacts, WeightChoice,
+    GenerateRequest, Models, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable,
+    Scoring, UpdateFacts, WeightChoice,
 };
 use r1x_core::{Completion, Policy, PortError, Rewarder, Stream, TrainingBatch};
 
@@ -176,6 +176,12 @@ impl<P: Policy + ?Sized> PolicyWrapper for TimedPolicy<'_, P> {
     ) -> Result<UpdateFacts, PortError> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.update(optimizer, lr))
+    }
+}
+
+impl<P: Models + ?Sized> Models for TimedPolicy<'_, P> {
+    fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
+        self.inner.put_to_work(model)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::Markup;
 use r1x_core::plan::{ModelPlan, Precision, RewardPlan, RunPlan, SourcePlan};
+use r1x_core::{Markup, PortError};
 use r1x_model::{Given, Model};
 use r1x_ops::device::Device;
 use r1x_reward::WasmRewarder;
@@ -37,22 +37,21 @@ pub fn device(compute: &Compute) -> Result<Device, Failure> {
 /// # Errors
 /// When a data set cannot be read or generated.
 pub fn problems(plan: &RunPlan, markup: &Markup) -> Result<Problems, Failure> {
-    Problems::load(plan, markup).map_err(|error| r1x_core::PortError::from(error).into())
+    Problems::load(plan, markup).map_err(|error| PortError::from(error).into())
 }
 
-/// Builds the policy of a plan on a device; checkpoints go under `folder`.
+/// Builds a model that learns on a device. It has no place for checkpoints yet.
 ///
 /// # Errors
 /// When the tokenizer cannot be built, or the device's memory does not suffice.
-pub fn policy(
-    plan: &RunPlan,
+pub fn model(
+    plan: &ModelPlan,
+    seed: u64,
     compute: &Compute,
     device: &Device,
-    folder: &Path,
-) -> Result<Box<dyn Model>, Failure> {
-    note_precision(&plan.model, compute, device);
-    r1x_model::model::fresh(&plan.model, plan.seed, compute.threads, folder.to_owned(), device)
-        .map_err(|error| r1x_core::PortError::from(error).into())
+) -> Result<Box<dyn Model>, PortError> {
+    note_precision(plan, compute, device);
+    Ok(r1x_model::model::fresh(plan, seed, compute.threads, PathBuf::new(), device)?)
 }
 
 /// Builds a model that samples and scores with given weights on a device, and never learns.
@@ -67,7 +66,7 @@ pub fn answering(
 ) -> Result<Box<dyn Model>, Failure> {
     note_precision(plan, compute, device);
     r1x_model::model::answering(plan, compute.threads, device, given)
-        .map_err(|error| r1x_core::PortError::from(error).into())
+        .map_err(|error| PortError::from(error).into())
 }
 
 fn note_precision(plan: &ModelPlan, compute: &Compute, device: &Device) {
@@ -96,7 +95,7 @@ pub fn rewarder(
             None => world
                 .host
                 .load_bytes(reward.plugin().path.clone(), bytes.clone())
-                .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?,
+                .map_err(|error| Failure::from(PortError::from(error)))?,
         };
         let info = plugin.info();
         inputs.push(PluginInput {
@@ -114,7 +113,7 @@ pub fn rewarder(
         wired.push((reward.clone(), plugin));
     }
     let rewarder = WasmRewarder::new(&world.host, &wired)
-        .map_err(|error| Failure::from(r1x_core::PortError::from(error)))?;
+        .map_err(|error| Failure::from(PortError::from(error)))?;
     Ok((rewarder, inputs))
 }
 

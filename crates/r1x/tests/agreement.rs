@@ -8,9 +8,10 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Every shipped experiment.
-const EXPERIMENTS: [&str; 5] = [
+const EXPERIMENTS: [&str; 6] = [
     "countdown.yaml",
     "countdown-dense.yaml",
+    "countdown-distillation.yaml",
     "countdown-rejection.yaml",
     "countdown-shaped.yaml",
     "countdown-sft-control.yaml",
@@ -46,16 +47,36 @@ const SMALL_SFT: [&str; 5] = [
     "stages.rl.sft.schedule.warmup_steps=0",
 ];
 /// Of a model that has learnt nothing, whatever ends by itself is kept.
-const SMALL_REJECT: [&str; 9] = [
+const SMALL_REJECT: [&str; 5] = [
     "stages.harvest.reject.skip=20",
     "stages.harvest.reject.steps=1",
     "stages.harvest.reject.prompts_per_step=3",
     "stages.harvest.reject.samples=16",
     "stages.harvest.reject.keep={equation: 0, format: 0}",
+];
+const SMALL_AGAIN: [&str; 4] = [
     "stages.again.sft.steps=1",
     "stages.again.sft.batch_size=4",
     "stages.again.sft.micro_batch_size=4",
     "stages.again.sft.schedule.warmup_steps=0",
+];
+const SMALL_DISTILLATION: [&str; 16] = [
+    "models.student.hidden_size=8",
+    "stages.distilled.sft.steps=1",
+    "stages.distilled.sft.batch_size=4",
+    "stages.distilled.sft.micro_batch_size=4",
+    "stages.distilled.sft.schedule.warmup_steps=0",
+    "stages.student-cold-start.sft.steps=1",
+    "stages.student-cold-start.sft.limit=20",
+    "stages.student-cold-start.sft.batch_size=4",
+    "stages.student-cold-start.sft.micro_batch_size=4",
+    "stages.student-cold-start.sft.schedule.warmup_steps=0",
+    "stages.student-rl.grpo.skip=20",
+    "stages.student-rl.grpo.steps=1",
+    "stages.student-rl.grpo.prompts_per_step=3",
+    "stages.student-rl.grpo.group_size=2",
+    "stages.student-rl.grpo.micro_batch_size=4",
+    "stages.student-rl.grpo.schedule.warmup_steps=0",
 ];
 const SHAPED: &str = "rewards.length.schedule.warmup_steps=0";
 
@@ -157,7 +178,10 @@ fn small(experiment: &str) -> Vec<String> {
         set.push(SHAPED);
     }
     if experiment == "countdown-rejection.yaml" {
-        set.extend(SMALL_REJECT);
+        set.extend(SMALL_REJECT.iter().chain(&SMALL_AGAIN));
+    }
+    if experiment == "countdown-distillation.yaml" {
+        set.extend(SMALL_REJECT.iter().chain(&SMALL_DISTILLATION));
     }
     set.into_iter().map(str::to_owned).collect()
 }

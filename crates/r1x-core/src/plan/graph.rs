@@ -1,8 +1,25 @@
-//! The graph of stages: whose weights each of them begins with.
+//! The graph of stages: which model each of them works on, and whose weights that begins with.
 //!
-//! Stages run in the order of the plan, so a stage takes the weights of one above it, or those that the run begins with.
+//! Stages run in the order of the plan, so a stage takes the weights of one above it, or those that its model begins with.
 
-use super::{RunPlan, StagePlan, WeightsFrom};
+use super::{ModelPlan, RunPlan, StagePlan, WeightsFrom};
+use crate::cursor::Cursor;
+
+/// Weights of one of the models of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelWeights {
+    /// The model, by its name among the further ones; `None` for the policy.
+    pub model: Option<String>,
+    /// Where its weights come from.
+    pub from: WeightsFrom,
+}
+
+impl ModelWeights {
+    /// The weights that the policy begins with.
+    pub fn of_policy() -> Self {
+        Self { model: None, from: WeightsFrom::Base }
+    }
+}
 
 /// Why a stage cannot begin with the weights that it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,43 +30,85 @@ pub enum WeightsError {
     /// The stage that is named stands at the place of the one that asks or below it, so its weights do not exist yet.
     #[error("it begins with the weights of stage `{0}`, which is not above it")]
     NotAbove(String),
+    /// The plan has no model of the name.
+    #[error("it works on a model `{0}`, which the plan does not have")]
+    UnknownModel(String),
+    /// The stage that is named works on a model of another shape.
+    #[error("it begins with the weights of stage `{0}`, which works on a model of another shape")]
+    OtherShape(String),
 }
 
 impl RunPlan {
-    /// The weights that the stage at a position begins with: those of the run, or those of a stage that learns. A
+    /// The model of a name; the policy without one, and `None` where the plan has no such model.
+    pub fn model_called(&self, name: Option<&str>) -> Option<&ModelPlan> {
+        match name {
+            None => Some(&self.model),
+            Some(name) => self.models.get(name),
+        }
+    }
+
+    /// The model that a stage works on.
+    ///
+    /// # Errors
+    /// When the plan has none of the name.
+    pub fn model_of(&self, stage: &StagePlan) -> Result<&ModelPlan, WeightsError> {
+        let unknown = || WeightsError::UnknownModel(stage.model.clone().unwrap_or_default());
+        self.model_called(stage.model.as_deref()).ok_or_else(unknown)
+    }
+
+    /// The weights that the stage at a position begins with: those of its model, or those of a stage that learns. A
     /// stage that leaves weights as they are stands for those that it began with.
     ///
     /// # Errors
-    /// When the stage, or one that it takes weights from, names a stage that is not above it.
-    pub fn weights_before(&self, index: usize) -> Result<WeightsFrom, WeightsError> {
-        let mut weights = self.stages.get(index).map(|stage| &stage.weights);
-        let mut below = index;
-        while let Some(WeightsFrom::Stage(id)) = weights {
-            let named = |stage: &StagePlan| stage.id == *id;
-            let Some(at) = self.stages.iter().position(named) else {
+    /// When the stage, or one that it takes weights from, names a stage that is not above it or has another shape.
+    pub fn weights_before(&self, index: usize) -> Result<ModelWeights, WeightsError> {
+        let Some(first) = self.stages.get(index) else { return Ok(ModelWeights::of_policy()) };
+        let (mut stage, mut below) = (first, index);
+        while let WeightsFrom::Stage(id) = &stage.weights {
+            let Some(at) = self.stages.iter().position(|named| named.id == *id) else {
                 return Err(WeightsError::Unknown(id.clone()));
             };
             if at >= below {
                 return Err(WeightsError::NotAbove(id.clone()));
             }
-            if self.stages[at].kind.outline().learning.is_some() {
-                return Ok(WeightsFrom::Stage(id.clone()));
+            if self.model_of(first)? != self.model_of(&self.stages[at])? {
+                return Err(WeightsError::OtherShape(id.clone()));
             }
-            (weights, below) = (Some(&self.stages[at].weights), at);
+            if self.stages[at].kind.outline().learning.is_some() {
+                let from = WeightsFrom::Stage(id.clone());
+                return Ok(ModelWeights { model: first.model.clone(), from });
+            }
+            (stage, below) = (&self.stages[at], at);
         }
-        Ok(WeightsFrom::Base)
+        self.model_of(first)?;
+        Ok(ModelWeights { model: first.model.clone(), from: WeightsFrom::Base })
     }
 
     /// The weights that there are once the stage at a position has ended.
     ///
     /// # Errors
     /// The errors of [`RunPlan::weights_before`].
-    pub fn weights_after(&self, index: usize) -> Result<WeightsFrom, WeightsError> {
-        match self.stages.get(index) {
+    pub fn weights_after(&self, index: usize) -> Result<ModelWeights, WeightsError> {
+        let before = self.weights_before(index)?;
+        Ok(match self.stages.get(index) {
             Some(stage) if stage.kind.outline().learning.is_some() => {
-                Ok(WeightsFrom::Stage(stage.id.clone()))
+                ModelWeights { from: WeightsFrom::Stage(stage.id.clone()), ..before }
             }
-            _ => self.weights_before(index),
+            _ => before,
+        })
+    }
+
+    /// The weights that there are at a place of the run: before the first step of a stage those that there are after the
+    /// stage above it.
+    ///
+    /// # Errors
+    /// The errors of [`RunPlan::weights_before`].
+    pub fn weights_at(&self, cursor: &Cursor) -> Result<ModelWeights, WeightsError> {
+        let index = self.stage_index(cursor).unwrap_or_default();
+        match (cursor.step, index.checked_sub(1)) {
+            (0, None) => Ok(ModelWeights::of_policy()),
+            (0, Some(above)) => self.weights_after(above),
+            _ => self.weights_after(index),
         }
     }
 }
@@ -64,6 +123,7 @@ mod tests {
     fn plan(stages: &[(&str, WeightsFrom)]) -> RunPlan {
         let stage = |(id, weights): &(&str, WeightsFrom)| StagePlan {
             id: (*id).to_owned(),
+            model: None,
             weights: weights.clone(),
             kind: match id.starts_with("look") {
                 true => StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }),
@@ -88,10 +148,10 @@ mod tests {
             ("look-again", WeightsFrom::Base),
         ];
         let plan = plan(&stages);
-        let before: Vec<_> = (0..6).map(|at| plan.weights_before(at).unwrap()).collect();
+        let before: Vec<_> = (0..6).map(|at| plan.weights_before(at).unwrap().from).collect();
         let base = WeightsFrom::Base;
         assert_eq!(before, [base.clone(), of("a"), of("a"), of("a"), base.clone(), base.clone()]);
-        let after: Vec<_> = (0..6).map(|at| plan.weights_after(at).unwrap()).collect();
+        let after: Vec<_> = (0..6).map(|at| plan.weights_after(at).unwrap().from).collect();
         assert_eq!(after, [of("a"), of("b"), of("a"), of("c"), of("d"), base]);
     }
 
@@ -104,5 +164,36 @@ mod tests {
         // The circle through a stage that only evaluates ends as well.
         assert_eq!(told(2), WeightsError::NotAbove("c".to_owned()));
         assert_eq!(told(3), WeightsError::Unknown("e".to_owned()));
+    }
+
+    #[test]
+    fn a_further_model_begins_with_its_own_weights_or_those_of_a_model_of_its_shape() {
+        let stages = [
+            ("a", WeightsFrom::Base),
+            ("small", WeightsFrom::Base),
+            ("look", of("small")),
+            ("smaller", of("look")),
+            ("b", of("a")),
+            ("copy", of("a")),
+        ];
+        let mut plan = plan(&stages);
+        let small = ModelPlan { layers: plan.model.layers + 1, ..plan.model.clone() };
+        plan.models.insert("small".to_owned(), small);
+        plan.models.insert("copy".to_owned(), plan.model.clone());
+        for at in 1..4 {
+            plan.stages[at].model = Some("small".to_owned());
+        }
+        plan.stages[5].model = Some("copy".to_owned());
+        let small = |from| ModelWeights { model: Some("small".to_owned()), from };
+        assert_eq!(plan.weights_before(1).unwrap(), small(WeightsFrom::Base));
+        assert_eq!(plan.weights_after(2).unwrap(), small(of("small")));
+        assert_eq!(plan.weights_before(3).unwrap(), small(of("small")));
+        assert_eq!(plan.weights_after(4).unwrap(), ModelWeights { model: None, from: of("b") });
+        let copy = ModelWeights { model: Some("copy".to_owned()), from: of("a") };
+        assert_eq!(plan.weights_before(5).unwrap(), copy);
+        plan.stages[4].weights = of("small");
+        assert_eq!(plan.weights_after(4).unwrap_err(), WeightsError::OtherShape("small".into()));
+        plan.stages[3].model = Some("large".to_owned());
+        assert_eq!(plan.weights_before(3).unwrap_err(), WeightsError::UnknownModel("large".into()));
     }
 }

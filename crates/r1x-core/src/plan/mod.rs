@@ -28,7 +28,7 @@ mod version;
 // All that these files declare is of the plan, so a new noun needs no line here.
 pub use data::*;
 pub use eval::*;
-pub use graph::WeightsError;
+pub use graph::{ModelWeights, WeightsError};
 pub use lora::*;
 pub use loss::*;
 pub use model::*;
@@ -53,6 +53,8 @@ pub struct RunPlan {
     pub tags: Vec<String>,
     /// The policy.
     pub model: ModelPlan,
+    /// Further models that stages work on, by name.
+    pub models: BTreeMap<String, ModelPlan>,
     /// Data sets by id.
     pub data: BTreeMap<String, DataPlan>,
     /// Frozen models that rewards may ask, by name.

@@ -379,8 +379,8 @@ fn stage() -> impl Strategy<Value = StagePlan> {
     );
     let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
     let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
-    (text(), weights, prop_oneof![sft, grpo(), reject(), evaluate])
-        .prop_map(|(id, weights, kind)| StagePlan { id, weights, kind })
+    (text(), option::of(text()), weights, prop_oneof![sft, grpo(), reject(), evaluate])
+        .prop_map(|(id, model, weights, kind)| StagePlan { id, model, weights, kind })
 }
 
 fn eval() -> impl Strategy<Value = EvalPlan> {

@@ -18,7 +18,8 @@ use super::{RunPlan, TokenizerPlan};
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
 /// behind which mark the answer stands. A model says which adapters are trained in place of its weights. A loss says of what
-/// its ratio is taken, and which kind of clipping it has.
+/// its ratio is taken, and which kind of clipping it has. A run may have further models, and a stage says which it works
+/// on.
 pub const PLAN_VERSION: u64 = 3;
 
 /// Most dense layers that a plan of version 2 had: the largest number that its spec took.
@@ -218,6 +219,13 @@ fn upgrade_from_2(
     let Value::Object(plan) = plan else { return Ok(()) };
     plan.insert("version".to_owned(), json!(3));
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
+    add(plan, "models", json!({}));
+    for stage in plan.get_mut("stages").into_iter().flat_map(values) {
+        // Every stage worked on the policy.
+        if let Value::Object(stage) = stage {
+            add(stage, "model", Value::Null);
+        }
+    }
     plan.get_mut("stages").into_iter().flat_map(values).for_each(sft_from_2);
     plan.get_mut("stages").into_iter().flat_map(values).for_each(loss_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);

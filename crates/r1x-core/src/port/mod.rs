@@ -5,7 +5,7 @@
 //!
 //! A model is asked through one small port for each thing that it can do: [`Encoder`] turns text into tokens,
 //! [`Sampler`] writes, [`Scorer`] says how likely given tokens are, [`Learner`] changes its weights. A [`Policy`] does
-//! all of it. Frozen weights beside those that learn have names, so a reference, a teacher and a judge differ in nothing
+//! all of it; [`Models`] are policies that take turns. Frozen weights beside those that learn have names, so a reference, a teacher and a judge differ in nothing
 //! else.
 
 mod error;
@@ -20,8 +20,8 @@ pub use crate::cursor::Cursor;
 pub use error::{Boundary, PortError};
 pub use judge::{Judge, JudgeRequest};
 pub use model::{
-    EarlierWeights, Encoder, GenerateRequest, Learner, Policy, REFERENCE, Sampler, SavedCheckpoint,
-    Scorer, UpdateFacts, WeightChoice,
+    EarlierWeights, Encoder, GenerateRequest, Learner, Models, OnlyModel, Policy, REFERENCE,
+    Sampler, SavedCheckpoint, Scorer, UpdateFacts, WeightChoice,
 };
 pub use problems::ProblemSource;
 pub use recorder::Recorder;

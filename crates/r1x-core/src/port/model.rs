@@ -1,6 +1,6 @@
 //! The ports to a model, one for each thing that it can do.
 
-use super::{Cursor, PortError};
+use super::{Boundary, Cursor, PolicyWrapper, PortError};
 use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, SamplingPlan};
 use crate::problem::PromptForm;
@@ -173,6 +173,43 @@ pub trait Learner {
 pub trait Policy: Sampler + Scorer + Learner {}
 
 impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
+
+/// A policy that may become another model of the run, so that a stage can work on a model of its own.
+pub trait Models: Policy {
+    /// Puts a model of the plan to work in place of the one at work, with the weights that it begins with: one of the
+    /// further models by its name, the policy without one. What the other one has learnt is gone unless it was saved.
+    ///
+    /// # Errors
+    /// A `Model` error when there is no such model, or it cannot be made.
+    fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError>;
+}
+
+/// The only model of a run, which cannot become another one.
+#[derive(Debug)]
+pub struct OnlyModel<'a, P: ?Sized>(pub &'a mut P);
+
+impl<P: Policy + ?Sized> PolicyWrapper for OnlyModel<'_, P> {
+    type Inner = P;
+
+    fn inner(&self) -> &P {
+        self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut P {
+        self.0
+    }
+}
+
+impl<P: Policy + ?Sized> Models for OnlyModel<'_, P> {
+    fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
+        let Some(name) = model else { return Ok(()) };
+        Err(PortError::new(
+            Boundary::Model,
+            format!("a stage works on the model `{name}`, and this run has no other model"),
+            "let the stage work on the policy",
+        ))
+    }
+}
 
 /// What one optimizer update did.
 #[derive(Clone, Debug, Default, PartialEq)]

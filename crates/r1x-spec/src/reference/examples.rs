@@ -391,10 +391,15 @@ judges:
     Example {
         path: "stages.ID",
         text: "
+models:
+  student: {layers: 1}         # `model` in all else
 stages:
   - id: look-back
     weights: cold-start        # and not those of rl, the stage before
-    evaluate: {evals: [heldout]}",
+    evaluate: {evals: [heldout]}
+  - id: small
+    model: student
+    sft: {data: countdown.train, steps: 100, batch_size: 32, lr: 3e-3}",
     },
     Example {
         path: "stages.ID.sft",

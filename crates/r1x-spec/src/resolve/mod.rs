@@ -3,6 +3,7 @@
 mod algorithm;
 mod data;
 mod evals;
+mod further;
 mod grant;
 mod judge;
 mod layers;
@@ -31,6 +32,7 @@ use crate::source::{Origin, Span};
 use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, ShapeSpec, TokenizerKind};
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
+use further::KnownModel;
 use model::{ModelRead, Purpose};
 use reject::MadeRead;
 
@@ -57,6 +59,8 @@ pub(crate) struct Resolver<'r, 'a> {
     makers: Vec<String>,
     /// The spec's rewards, with those whose reading failed.
     rewards: Vec<RewardFacts>,
+    /// The models of the spec, the policy first.
+    models: Vec<KnownModel>,
     /// Names of the spec's judges.
     judges: Vec<String>,
     /// Ids of the spec's suites.
@@ -104,6 +108,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             made: Vec::new(),
             makers: Vec::new(),
             rewards: Vec::new(),
+            models: Vec::new(),
             judges: Vec::new(),
             evals: Vec::new(),
             evaluated: Vec::new(),
@@ -142,6 +147,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
         let written = spec.model.as_ref().and_then(|model| model.context_length.as_ref());
         let known = model.as_ref().map(|model| model.context_length);
         self.context_length = known.or(written.map(|length| **length));
+        self.models = self.known_models(model.as_ref(), &spec.models);
         let judges: Vec<_> = spec
             .judges
             .0
@@ -159,6 +165,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             seed: *spec.seed,
             tags: spec.tags.texts(),
             model: model?,
+            models: self.further_plans()?,
             data: self
                 .data
                 .iter()

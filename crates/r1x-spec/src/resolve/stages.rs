@@ -7,6 +7,7 @@ use r1x_core::plan::{
     SourcePlan, StageKind, StagePlan, WeightsFrom,
 };
 
+use super::further::Placed;
 use super::{MICRO_BATCH, Resolver};
 use crate::codes;
 use crate::diagnostic::quoted;
@@ -37,55 +38,70 @@ impl Resolver<'_, '_> {
             let help = "write for example `stages: [{id: warm-up, sft: {...}}]`";
             self.error(codes::COUNTS, stages.span, message).help(help);
         }
-        let ids: Vec<String> = stages.0.iter().map(|(id, _)| id.0.clone()).collect();
+        let model = |stage: &At<StageSpec>| stage.model.as_ref().map(|name| name.0.clone());
+        let placed = stages.0.iter();
+        let placed: Vec<Placed> =
+            placed.map(|(id, stage)| (id.0.clone(), stage.as_ref().and_then(model))).collect();
         let read: Vec<Option<StagePlan>> = stages
             .0
             .iter()
             .enumerate()
-            .map(|(index, (_, stage))| self.stage(stage.as_ref()?, &ids, index))
+            .map(|(index, (_, stage))| self.stage(stage.as_ref()?, &placed, index))
             .collect();
         read.into_iter().collect()
     }
 
-    fn stage(&mut self, stage: &StageSpec, ids: &[String], index: usize) -> Option<StagePlan> {
+    fn stage(&mut self, stage: &StageSpec, placed: &[Placed], index: usize) -> Option<StagePlan> {
         if stage.id.0 == BASE {
             let message = format!("a stage cannot be called `{BASE}`");
             let help = "that is what the weights are called which a run begins with";
             self.error(codes::DUPLICATE_ID, stage.id.span, message).help(help);
         }
-        let weights = self.weights(stage.weights.as_ref(), ids, index);
-        let kind = match &stage.kind {
+        let model = self.model_of_stage(stage.model.as_ref())?;
+        let weights = self.weights(stage.weights.as_ref(), &model, placed, index);
+        // A further model may read less, or more, than the policy does.
+        let of_policy = self.context_length;
+        let known = self.models.iter().find(|known| known.name == model);
+        let known = known.and_then(|known| known.plan.as_ref());
+        self.context_length = known.map(|plan| plan.context_length).or(of_policy);
+        let kind = self.kind(stage);
+        self.context_length = of_policy;
+        Some(StagePlan { id: stage.id.0.clone(), model, weights: weights?, kind: kind? })
+    }
+
+    fn kind(&mut self, stage: &StageSpec) -> Option<StageKind> {
+        Some(match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Reject(reject) => StageKind::Reject(self.reject(&stage.id, reject)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
-        };
-        Some(StagePlan { id: stage.id.0.clone(), weights: weights?, kind })
+        })
     }
 
     /// The weights that the stage at a position begins with.
     fn weights(
         &mut self,
         written: Option<&At<Name>>,
-        ids: &[String],
+        model: &Option<String>,
+        placed: &[Placed],
         index: usize,
     ) -> Option<WeightsFrom> {
-        let above = &ids[..index];
-        let Some(name) = written else {
-            return Some(above.last().cloned().map_or(WeightsFrom::Base, WeightsFrom::Stage));
-        };
+        let above = &placed[..index];
+        let Some(name) = written else { return Some(Self::nearest_weights(model, above)) };
         if name.0 == BASE {
             return Some(WeightsFrom::Base);
         }
-        if above.contains(&name.0) {
-            return Some(WeightsFrom::Stage(name.value.0.clone()));
+        if let Some((_, other)) = above.iter().find(|(id, _)| *id == name.0) {
+            let fit = self.check_weights_fit(name, model, other);
+            return fit.then(|| WeightsFrom::Stage(name.value.0.clone()));
         }
-        if ids.contains(&name.0) {
+        if placed.iter().any(|(id, _)| *id == name.0) {
             let message = format!("the stage {} is not above this one", quoted(&name.0));
             let help = "stages run from top to bottom, so its weights do not exist yet";
             self.error(codes::UNKNOWN_NAME, name.span, message).help(help);
         } else {
-            let known: Vec<String> = [BASE.to_owned()].into_iter().chain(above.to_vec()).collect();
+            let above = above.iter().map(|(id, _)| id.clone());
+            let known: Vec<String> = [BASE.to_owned()].into_iter().chain(above).collect();
             self.unknown("stage above", &name.0, name.span, &known);
         }
         None

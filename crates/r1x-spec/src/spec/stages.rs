@@ -18,8 +18,10 @@ record! {
     pub struct StageSpec {
         /// The id of the stage.
         id: Name => required;
-        /// The weights that the stage begins with: `base`, which the run begins with, or the id of a stage above.
-        /// Left out, they are those of the stage before it, and `base` for the first.
+        /// The model that the stage works on, one of `models`. Left out, it is the policy.
+        model: Name => optional;
+        /// The weights that the stage begins with: `base`, which its model begins with, or the id of a stage above. Left
+        /// out, they are those of the nearest stage above that works on the model too, and `base` where there is none.
         weights: Name => optional;
         /// What it does.
         kind: StageKindSpec => flat;

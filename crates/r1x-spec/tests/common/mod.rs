@@ -20,9 +20,10 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 5] = [
+pub const EXPERIMENTS: [&str; 6] = [
     "countdown",
     "countdown-dense",
+    "countdown-distillation",
     "countdown-rejection",
     "countdown-sft-control",
     "countdown-shaped",

@@ -116,7 +116,7 @@ fn a_run_interrupted_at_every_step_leaves_the_same_facts() {
 fn branching_plan() -> RunPlan {
     let rl = |id: &str, from: WeightsFrom| {
         let kind = StageKind::Grpo(grpo_plan(3));
-        StagePlan { id: id.to_owned(), weights: from, kind }
+        StagePlan { id: id.to_owned(), model: None, weights: from, kind }
     };
     let of = |id: &str| WeightsFrom::Stage(id.to_owned());
     let mut plan = run_plan(vec![sft_stage(sft_plan(5))]);
@@ -176,6 +176,60 @@ fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
         }
         assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
     }
+}
+
+/// A policy that goes on after a further model had its turn, and that model again after the policy.
+fn plan_of_two_models() -> RunPlan {
+    let sft = |id: &str, model: Option<&str>, weights: WeightsFrom| {
+        let kind = StageKind::Sft(sft_plan(3));
+        StagePlan { id: id.to_owned(), model: model.map(str::to_owned), weights, kind }
+    };
+    let of = |id: &str| WeightsFrom::Stage(id.to_owned());
+    let mut plan = run_plan(vec![sft_stage(sft_plan(5))]);
+    plan.models.insert("small".to_owned(), testing::tiny_model());
+    plan.evals.push(eval_plan());
+    let rl = StageKind::Grpo(grpo_plan(2));
+    plan.stages.extend([
+        sft("small", Some("small"), WeightsFrom::Base),
+        StagePlan { id: "rl".to_owned(), model: None, weights: of("sft"), kind: rl },
+        sft("smaller", Some("small"), of("small")),
+    ]);
+    plan
+}
+
+#[test]
+fn models_take_turns_and_know_nothing_of_each_other() {
+    let plan = plan_of_two_models();
+    let finished = finish(&plan);
+    let small = Some("small".to_owned());
+    assert_eq!(finished.policy.put_to_work, [small.clone(), None, small]);
+    let whole = ends(&finished.facts);
+    for kept in [["sft", "rl"], ["small", "smaller"]] {
+        let mut part = plan.clone();
+        part.stages.retain(|stage| kept.contains(&stage.id.as_str()));
+        for end in ends(&finish(&part).facts) {
+            assert!(whole.contains(&end), "{end:?}");
+        }
+    }
+    for stop_after in 1..=13 {
+        let first = World { stop_after, ..World::default() }.run(&plan);
+        let mut facts = lasting(&first.facts);
+        if let Ok(RunOutcome::Interrupted { .. }) = first.outcome {
+            let name = last_checkpoint(&first.facts);
+            let second = resume(&plan, &first.policy.checkpoints, &name, u64::MAX);
+            assert_eq!(second.outcome, Ok(RunOutcome::Done));
+            facts.extend(lasting(&second.facts));
+        }
+        assert_eq!(facts, lasting(&finished.facts), "interrupted after {stop_after}");
+    }
+}
+
+#[test]
+fn a_stage_of_a_model_that_is_not_there_is_refused_before_the_first_step() {
+    let mut plan = plan_of_two_models();
+    plan.stages[1].model = Some("large".to_owned());
+    let error = World::default().run(&plan).outcome.unwrap_err();
+    assert!(error.message.contains("stage `small`") && error.message.contains("`large`"));
 }
 
 /// Supervised; what that model gets right; supervised from the beginning on it and reinforced on its prompts.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, RunPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, GenerateRequest, PolicyWrapper, SavedCheckpoint, UpdateFacts, WeightChoice,
+    Cursor, GenerateRequest, OnlyModel, PolicyWrapper, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
 use r1x_core::{Completion, Encoder, Learner, Policy, PortError, Sampler, Scorer, Stream};
 use r1x_core::{TrainingBatch, testing};
@@ -103,7 +103,7 @@ fn plan() -> RunPlan {
 fn facts(policy: &mut dyn Policy) -> Vec<Fact> {
     let mut recorder = MemoryRecorder::default();
     let ports = Ports {
-        policy,
+        policy: &mut OnlyModel(policy),
         rewarder: &mut Rules::default(),
         problems: &FixedProblems::digits(),
         recorder: &mut recorder,

@@ -7,8 +7,8 @@ mod choice;
 use std::io::{BufRead, IsTerminal};
 
 use r1x_core::plan::RunPlan;
-use r1x_core::port::{Cursor, PortError};
-use r1x_model::{Home, Model, ModelEncoder};
+use r1x_core::port::{Cursor, Models, PortError};
+use r1x_model::{Home, ModelEncoder};
 use r1x_store::{Level, StagePoint, StepsAfter};
 
 use crate::args::Global;
@@ -16,6 +16,7 @@ use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
+use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
@@ -84,9 +85,9 @@ pub fn resume(
     let (mut rewarder, _) = wiring::rewarder(&plan, &world, Some(&store))?;
     let folder = store.run_folder(name);
     rewarder.keep_failures(wiring::failures(&folder));
-    let mut policy = wiring::policy(&plan, compute, &device, &folder)?;
-    policy.keep_in(Home { folder, run: summary.uid.clone() });
-    let Restored { cursor, choice, unusable } = restore(&run, &choices, policy.as_mut())?;
+    let mut models = RunModels::new(&plan, compute, &device)?;
+    models.keep_in(Home { folder, run: summary.uid.clone() });
+    let Restored { cursor, choice, unusable } = restore(&run, &choices, &mut models)?;
     let point = run.point(&cursor).unwrap_or(StagePoint { stage: 0, step: cursor.step });
     let again = run.steps.after(point);
     if !unusable.is_empty() && again.steps > 0 && from.lost == Lost::Ask {
@@ -94,7 +95,7 @@ pub fn resume(
     }
     let missing = (!run.steps.covers(point)).then(|| missing(&choice.name, &plan, &cursor));
     // Before the run is taken up again: what cannot go on stays as it is.
-    let checked = r1x_train::check(&plan, &*policy, &problems, cursor.clone())
+    let checked = r1x_train::check(&plan, &encoder, &problems, cursor.clone())
         .map_err(|errors| Failure::all(errors.into_iter().map(Failure::from)))?;
     let mut writer = store.resume_run(name, point, plans::folder().as_deref())?;
     eprintln!("going on from {}: {}", choice.name, steps_done(&plan, &cursor));
@@ -105,7 +106,7 @@ pub fn resume(
         notice.say();
         writer.event(Level::Warn, "resume", &notice.message).map_err(PortError::from)?;
     }
-    let wired = Wired { plan: &plan, checked, policy, rewarder, problems, store: &store };
+    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
 
@@ -128,7 +129,7 @@ struct Restored<'a> {
 fn restore<'a>(
     run: &Run<'_>,
     choices: &'a Choices,
-    policy: &mut dyn Model,
+    models: &mut RunModels<'_>,
 ) -> Result<Restored<'a>, Failure> {
     let mut unusable = Vec::new();
     for choice in &choices.choices {
@@ -136,7 +137,10 @@ fn restore<'a>(
             unusable.push(format!("{} is gone", choice.folder.display()));
             continue;
         }
-        let loaded = policy.load(&choice.folder, &run.expected(choice));
+        let loaded = models::name_in(run.plan, &choice.folder).and_then(|model| {
+            models.put_to_work(model.as_deref())?;
+            models.at_work().load(&choice.folder, &run.expected(choice))
+        });
         let loaded = loaded.map_err(|error| error.message);
         match loaded.and_then(|place| run.check(choice, &place)) {
             Ok(cursor) => return Ok(Restored { cursor, choice, unusable }),

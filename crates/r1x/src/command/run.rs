@@ -2,7 +2,6 @@
 //!
 //! Start reading here to see how the pieces fit.
 
-use std::path::Path;
 use std::time::Instant;
 
 use r1x_core::PortError;
@@ -17,6 +16,7 @@ use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::interrupt::Interrupt;
 use crate::memory::Excess;
+use crate::models::RunModels;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
@@ -50,7 +50,7 @@ pub fn run(
         prepare(plan, &world, compute.threads, excess)?;
     notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
-    let mut policy = wiring::policy(plan, compute, &device, Path::new(""))?;
+    let mut models = RunModels::new(plan, compute, &device)?;
     let (plan_json, plan_sha256) = plans::plan_json(plan)?;
     let store = stores::store(global.store())?;
     let mut writer = store
@@ -73,8 +73,8 @@ pub fn run(
         writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
     }
     rewarder.keep_failures(wiring::failures(writer.folder()));
-    policy.keep_in(Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() });
-    let wired = Wired { plan, checked, policy, rewarder, problems, store: &store };
+    models.keep_in(Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() });
+    let wired = Wired { plan, checked, models, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
 
@@ -84,8 +84,8 @@ pub struct Wired<'a> {
     pub plan: &'a RunPlan,
     /// The checked form of `plan`, and where to begin.
     pub checked: Checked<'a>,
-    /// The model.
-    pub policy: Box<dyn r1x_model::Model>,
+    /// The models, of which the one is at work that the run goes on with.
+    pub models: RunModels<'a>,
     /// The rewards.
     pub rewarder: r1x_reward::WasmRewarder,
     /// The data.
@@ -106,11 +106,11 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         "{}  seed {}  {} parameters",
         writer.name(),
         wired.plan.seed,
-        table::count(wired.policy.parameter_count() as u64)
+        table::count(wired.models.at_work().parameter_count() as u64)
     );
     let mut progress = Progress::new(writer, wired.plan, stopwatch.clone(), interrupt.clone());
     let result = {
-        let mut policy = TimedPolicy { inner: wired.policy.as_mut(), stopwatch: stopwatch.clone() };
+        let mut policy = TimedPolicy { inner: &mut wired.models, stopwatch: stopwatch.clone() };
         let mut rewarder = TimedRewarder { inner: wired.rewarder, stopwatch };
         let ports = Ports {
             policy: &mut policy,

@@ -81,6 +81,25 @@ stages:
     sft: {data: [harvest.train, sums.train], steps: 8, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
 "#;
 
+const TURNS_SPEC: &str = r#"
+extends: small.yaml
+name: turns
+models:
+  student: {layers: 2, context_length: 40}
+stages:
+  - id: small
+    model: student
+    sft: {data: sums.train, steps: 6, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+  - id: back
+    evaluate: {evals: [heldout]}
+  - id: smaller
+    model: student
+    sft: {data: sums.train, steps: 4, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+"#;
+
+/// The file of an experiment in which two models take turns.
+pub const TURNS: &str = "turns.yaml";
+
 /// The file of an experiment in which a stage makes data.
 pub const HARVEST: &str = "harvest.yaml";
 
@@ -105,6 +124,13 @@ impl Bench {
     pub fn with_harvest() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(HARVEST), HARVEST_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`TURNS`].
+    pub fn with_turns() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(TURNS), TURNS_SPEC).unwrap();
         bench
     }
 

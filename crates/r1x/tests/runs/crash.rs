@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, HARVEST, text};
+use super::bench::{Bench, HARVEST, TURNS, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -137,5 +137,21 @@ fn a_run_killed_while_data_is_made_or_learnt_from_goes_on_to_its_digest() {
         kill(&bench, &run, When::Saving(first), 0);
         kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
         assert_eq!(finish(&bench, HARVEST), whole, "killed at {first}, then at {second}");
+    }
+}
+
+#[test]
+fn a_run_killed_while_another_model_is_at_work_goes_on_to_its_digest() {
+    let run = ["run", TURNS, "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::with_turns();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(8, 2), (10, 1), (13, 1)] {
+        let bench = Bench::with_turns();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, TURNS), whole, "killed at {first}, then at {second}");
     }
 }

@@ -12,3 +12,4 @@ mod looks;
 mod model;
 mod resume;
 mod store;
+mod turns;

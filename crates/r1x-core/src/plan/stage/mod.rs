@@ -14,11 +14,13 @@ pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline};
 pub use reject::{LeastPlan, Preference, RejectPlan, TextFilterPlan};
 pub use sft::SftPlan;
 
-/// A stage of a run: its id, its kind with that kind's numbers, and the weights it begins with.
+/// A stage of a run: its id, its kind with that kind's numbers, the model it works on and the weights it begins with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StagePlan {
     /// Its id in the spec.
     pub id: String,
+    /// The model that it works on, by its name among the further models of the run; `None` for the policy.
+    pub model: Option<String>,
     /// The weights that it begins with.
     pub weights: WeightsFrom,
     /// What it does.
@@ -29,18 +31,18 @@ pub struct StagePlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightsFrom {
-    /// The weights that the run begins with.
+    /// The ones that the model of the stage begins with.
     Base,
     /// What another stage has made of them, by its id.
     Stage(String),
 }
 
-/// Stages of which each begins with the weights of the one before it, and the first with those of the run.
+/// Stages of the policy, of which each begins with the weights of the one before it, and the first with those of the run.
 pub fn in_order(stages: impl IntoIterator<Item = (String, StageKind)>) -> Vec<StagePlan> {
     let mut weights = WeightsFrom::Base;
     let stage = |(id, kind): (String, StageKind)| {
         let next = WeightsFrom::Stage(id.clone());
-        StagePlan { id, weights: std::mem::replace(&mut weights, next), kind }
+        StagePlan { id, model: None, weights: std::mem::replace(&mut weights, next), kind }
     };
     stages.into_iter().map(stage).collect()
 }

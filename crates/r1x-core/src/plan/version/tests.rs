@@ -83,8 +83,8 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         assert!(mixture.normalize_affinities);
         let decided = plan.rewards.iter().filter_map(|reward| reward.shaping.condition.as_ref());
         assert_eq!(decided.filter(|condition| condition.reward == "format").count(), conditions);
-        // Nothing but the two words, the number, the words of models and losses, the kind of prompts and one list was
-        // changed.
+        // Nothing but the two words, the number, the words of models and losses, the kind of prompts, one list and the
+        // models of stages was changed.
         let written = serde_json::to_string(&plan).unwrap();
         let mut new: Value = serde_json::from_str(&written).unwrap();
         let mixture = new.pointer_mut("/model/feed_forward/moe");
@@ -92,7 +92,9 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         for reward in new.get_mut("rewards").into_iter().flat_map(values) {
             rename(reward.get_mut("shaping"), "condition", "gate");
         }
+        assert_eq!(new.as_object_mut().unwrap().remove("models"), Some(json!({})));
         for stage in new.get_mut("stages").into_iter().flat_map(values) {
+            assert_eq!(stage.as_object_mut().unwrap().remove("model"), Some(Value::Null));
             if let Some(data) = stage.pointer_mut("/kind/sft/data") {
                 *data = data[0].take();
             }

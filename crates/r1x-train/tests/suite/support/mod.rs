@@ -10,7 +10,7 @@ pub use plans::{
     eval_plan, evaluate_stage, grpo_plan, grpo_stage, reject_plan, reject_stage, run_plan,
     sft_plan, sft_stage,
 };
-pub use policy::{Checkpoints, TablePolicy};
+pub use policy::{Checkpoints, TablePolicy, Turns};
 pub use ports::{Fact, FixedProblems, MemoryRecorder, Rules};
 
 use r1x_core::plan::RunPlan;
@@ -86,7 +86,7 @@ impl World {
         let outcome = run(
             plan,
             Ports {
-                policy: &mut self.policy,
+                policy: &mut Turns(&mut self.policy),
                 rewarder: &mut self.rules,
                 problems: &self.problems,
                 recorder: &mut recorder,

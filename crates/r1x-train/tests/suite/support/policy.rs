@@ -10,7 +10,8 @@ use std::sync::Arc;
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, REFERENCE, SavedCheckpoint, UpdateFacts, WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, Models, PolicyWrapper, REFERENCE, SavedCheckpoint,
+    UpdateFacts, WeightChoice,
 };
 use r1x_core::{
     Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
@@ -60,6 +61,8 @@ pub struct TablePolicy {
     pub batches: Vec<Vec<Arc<TrainingSequence>>>,
     /// Context length, tokens; 8 when not given.
     pub context: Option<usize>,
+    /// The models that were put to work.
+    pub put_to_work: Vec<Option<String>>,
     /// Gradients since the last update.
     pub gradient: BTreeMap<Context, [f32; VOCABULARY]>,
 }
@@ -341,5 +344,28 @@ impl Learner for TablePolicy {
             (hash ^ weight.to_bits()).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
         });
         Ok(format!("{folded:016x}"))
+    }
+}
+
+/// The models of a run, each of which is a table that begins empty.
+pub struct Turns<'a>(pub &'a mut TablePolicy);
+
+impl PolicyWrapper for Turns<'_> {
+    type Inner = TablePolicy;
+
+    fn inner(&self) -> &TablePolicy {
+        self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut TablePolicy {
+        self.0
+    }
+}
+
+impl Models for Turns<'_> {
+    fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
+        self.0.state = State::default();
+        self.0.put_to_work.push(model.map(str::to_owned));
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use r1x_model::{Expected, export};
 use super::tell;
 use crate::args::Global;
 use crate::failure::{Failure, code};
-use crate::{plans, speaker, stores};
+use crate::{models, plans, speaker, stores};
 
 /// The usual name of a store, which lies beside the folders of its runs.
 const STORE: &str = "r1x.sqlite";
@@ -49,10 +49,11 @@ pub fn export(
     let beside = beside(checkpoint);
     let store = stores::reading(global.store().or(beside.as_deref()))?;
     let plan = plans::plan_of(&store, uid)?;
+    let model = models::of_checkpoint(&plan, checkpoint)?.clone();
     let checkpoint = &export::Checkpoint {
         folder: checkpoint,
         expected: Expected::of_run(uid),
-        plan: &with_whole_context(plan.model),
+        plan: &with_whole_context(model),
         seed: plan.seed,
     };
     let saved = match what {

@@ -66,7 +66,8 @@ fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Res
     let mut page = Page::default();
     page.table(settings(&resolved.settings)).blank();
     stages(&mut page, &estimate);
-    page.fields(model::fields(&resolved.plan.model, &estimate.parameters, &cost, devices)).blank();
+    page.fields(model::fields(&resolved.plan.model, &estimate.parameters, &cost, devices));
+    page.fields(model::further(&resolved.plan.models)).blank();
     page.fields(costs(resolved, &estimate)).fields(time_fields(&estimate, &speed, time));
     page.line(format!("plan {hash}"));
     output::page(Stream::Out, &page);
@@ -147,17 +148,20 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> Fields {
         )
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
-    let mut before = WeightsFrom::Base;
+    let mut before = BTreeMap::new();
     for stage in &resolved.plan.stages {
-        // Where every stage goes on from the one before it, nobody needs to be told.
-        if stage.weights != before {
+        if let Some(model) = &stage.model {
+            fields.add("works on", format!("{}: the model {model}", stage.id));
+        }
+        let above = before.insert(&stage.model, WeightsFrom::Stage(stage.id.clone()));
+        // Where every stage of a model goes on from the one before it, nobody needs to be told.
+        if stage.weights != above.unwrap_or(WeightsFrom::Base) {
             let origin = match &stage.weights {
                 WeightsFrom::Base => "the weights of the beginning".to_owned(),
                 WeightsFrom::Stage(id) => format!("the weights of {id}"),
             };
             fields.add("weights", format!("{}: begins with {origin}", stage.id));
         }
-        before = WeightsFrom::Stage(stage.id.clone());
         for (about, said) in stage.kind.outline().remarks {
             fields.add(about, format!("{}: {said}", stage.id));
         }

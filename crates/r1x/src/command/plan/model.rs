@@ -1,5 +1,7 @@
 //! What `r1x plan` says of a model: what it consists of, what it takes, and how many devices hold it.
 
+use std::collections::BTreeMap;
+
 use r1x_core::plan::{LoraPlan, ModelPlan, MtpPlan, Precision};
 use r1x_spec::{Devices, ModelCost, Parameters, ResolvedShape, parameters};
 
@@ -32,6 +34,17 @@ pub(super) fn shape(shape: &ResolvedShape, json: bool, device_memory_bytes: Opti
     page.fields(fields(&shape.model, &parameters, &cost, devices)).blank();
     page.line("a shape: a spec with data and stages that `extends` it can run");
     output::page(Stream::Out, &page);
+}
+
+/// The further models of a run.
+pub(super) fn further(models: &BTreeMap<String, ModelPlan>) -> Fields {
+    let mut fields = Fields::default();
+    for (name, model) in models {
+        let Parameters { total, active, .. } = parameters(model);
+        let (total, active) = (table::count(total), table::count(active));
+        fields.add("model", format!("{name}: {total} parameters, {active} active per token"));
+    }
+    fields
 }
 
 /// What a model is and takes.

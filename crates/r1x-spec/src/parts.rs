@@ -1,0 +1,33 @@
+//! A run in parts, one for each model that it works on: what is counted of a model is counted of its stages.
+
+use r1x_core::plan::{EvalPlan, ModelPlan, RunPlan, StagePlan};
+
+/// What a run does with one of its models.
+pub(crate) struct Part {
+    /// The key of the spec that describes the model.
+    pub key: String,
+    /// The run with the model as its policy, and with the stages that work on it alone.
+    pub plan: RunPlan,
+}
+
+/// The part of the policy, and that of every further model that a stage works on. Suites are in all of them, because every
+/// model that learns is evaluated; before the first step only the policy is.
+pub(crate) fn by_model(plan: &RunPlan) -> Vec<Part> {
+    let mut parts = vec![part(plan, None, &plan.model)];
+    let further = plan.models.iter().map(|(name, model)| part(plan, Some(name.as_str()), model));
+    parts.extend(further.filter(|part| !part.plan.stages.is_empty()));
+    parts
+}
+
+fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
+    let of_model = |stage: &&StagePlan| stage.model.as_deref() == name;
+    let stages = plan.stages.iter().filter(of_model).cloned().collect();
+    let suite = |eval: &EvalPlan| {
+        let mut eval = eval.clone();
+        eval.when.start &= name.is_none();
+        eval
+    };
+    let evals = plan.evals.iter().map(suite).collect();
+    let key = name.map_or("model".to_owned(), |name| format!("models.{name}"));
+    Part { key, plan: RunPlan { model: model.clone(), stages, evals, ..plan.clone() } }
+}
