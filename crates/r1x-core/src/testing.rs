@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
-    GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan, LimitsPlan, LossPlan,
+    GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan, LimitsPlan, LossPlan,
     ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, Preference,
     RatioBounds, RatioLevel, RecordPlan, RejectPlan, RewardPlan, RopePairs, RopePlan, RunPlan,
     SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan,
@@ -61,6 +61,7 @@ pub fn tiny_model() -> ModelPlan {
         context_length: 8,
         attention: AttentionPlan::Gqa(GqaPlan::llama(1, 1, 8)),
         feed_forward: FeedForwardPlan::swiglu(8),
+        head: HeadPlan::Vocabulary,
         tie_embeddings: true,
         rope: RopePlan::unscaled(1e4, RopePairs::Halves),
         norm_eps: 1e-6,
