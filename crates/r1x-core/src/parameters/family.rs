@@ -7,7 +7,9 @@
 use super::{
     Initial, Layers, Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind as T,
 };
-use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, HeadPlan, MlaPlan, ModelPlan, MoePlan, QkNorm};
+use crate::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, HeadPlan, MlaPlan, ModelPlan, MoePlan, QkNorm,
+};
 
 /// The name of a value head, as transformers' classes for sequence classification call it.
 const VALUE_HEAD: &str = "score.weight";

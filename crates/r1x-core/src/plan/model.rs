@@ -66,10 +66,11 @@ impl ModelPlan {
 /// Wherever a model says one number of each target (when it scores, in what a loss is given, and where the backward pass
 /// begins), a target is said something of at its **predicting row**, the row of the token before it: under a head over the
 /// vocabulary the log-prob of the target, under a value head the value of everything up to and including that row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadPlan {
     /// A logit for each token of the vocabulary: a model that writes.
+    #[default]
     Vocabulary,
     /// One number, w · norm(x) without a bias: a model that judges. It cannot be sampled from.
     Value,
