@@ -1,4 +1,6 @@
-//! Estimates for reports: pass@k, and a mean with its standard error over items.
+//! Estimates for reports: pass@k, a mean with its standard error over items, and how far chances may be believed.
+
+use crate::loss::sigmoid;
 
 /// The unbiased estimate of the chance that at least one of `k` draws is correct, from `correct` of
 /// `samples` draws: 1 − C(samples − correct, k) / C(samples, k) (Chen et al. 2021, section 2.1).
@@ -47,6 +49,30 @@ pub fn deviation(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (squares / (values.len() - 1) as f64).sqrt()
+}
+
+/// Bins that chances are sorted into.
+const BINS: usize = 10;
+
+/// The expected calibration error of a model that chooses between two (On Calibration of Modern Neural Networks, arXiv
+/// 1706.04599, equation 5): how far its chances σ(|lead|) are from the shares in which it was right, as a mean over ten
+/// equally wide bins from 1/2 to 1, weighted by what is in them. A lead is the number of the right choice less that of the
+/// other one, so that a lead above 0 is a hit; 0 is perfect. `None` without leads.
+///
+/// Chances begin at 1/2: every pair is told with the right choice first, and sorted by σ(lead) it would be a hit in each
+/// bin.
+pub fn calibration_error(leads: &[f64]) -> Option<f64> {
+    let mut bins = [(0_usize, 0.0, 0.0); BINS];
+    for lead in leads {
+        let chance = sigmoid(lead.abs());
+        let bin = ((chance - 0.5) * 2.0 * BINS as f64) as usize;
+        let (count, chances, hits) = &mut bins[bin.min(BINS - 1)];
+        *count += 1;
+        *chances += chance;
+        *hits += f64::from(u8::from(*lead > 0.0));
+    }
+    let off: f64 = bins.iter().map(|(_, chances, hits)| (chances - hits).abs()).sum();
+    (!leads.is_empty()).then(|| off / leads.len() as f64)
 }
 
 #[cfg(test)]
@@ -113,5 +139,19 @@ mod tests {
         assert_eq!(four.items, 4);
         let one = estimate(&[0.7]).unwrap();
         assert_eq!((one.mean, one.stderr), (0.7, 0.0));
+    }
+
+    /// σ(1) is 0.731059 and σ(3) is 0.952574: four leads of size 1, of which three are hits, and one of size 3 that is none.
+    #[test]
+    fn calibration_compares_chances_with_hits() {
+        let leads = [1.0, 1.0, -1.0, 1.0, -3.0];
+        let expected =
+            (4.0 * (0.731_058_578_630_005_f64 - 0.75).abs() + 0.952_574_126_822_433) / 5.0;
+        assert!((calibration_error(&leads).unwrap() - expected).abs() < 1e-12);
+        // Right as often as it says: a coin for leads of nothing, of which none counts as a hit.
+        assert_eq!(calibration_error(&[0.0, 0.0]), Some(0.5));
+        assert_eq!(calibration_error(&[1e9, 1e9]), Some(0.0));
+        assert_eq!(calibration_error(&[-1e9]), Some(1.0));
+        assert_eq!(calibration_error(&[]), None);
     }
 }

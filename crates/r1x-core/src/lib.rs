@@ -28,6 +28,7 @@ pub mod shown;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;
+pub mod valued;
 
 pub use capability::Capability;
 pub use checkpoint::CheckpointKind;

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
-    CombinePlan, CountdownPlan, DataRef, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
-    GrpoPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan, LimitsPlan, LossPlan,
-    ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan, Precision, Preference,
-    RatioBounds, RatioLevel, RecordPlan, RejectPlan, RewardPlan, RopePairs, RopePlan, RunPlan,
-    SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan,
-    SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal,
-    in_order,
+    CombinePlan, CountdownPlan, DataRef, DpoPlan, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan,
+    GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan,
+    LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan,
+    Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds, RatioLevel, ReadPart,
+    RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan, RopePairs, RopePlan,
+    RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind,
+    StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom,
+    ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -62,6 +63,7 @@ pub fn tiny_model() -> ModelPlan {
         context_length: 8,
         attention: AttentionPlan::Gqa(GqaPlan::llama(1, 1, 8)),
         feed_forward: FeedForwardPlan::swiglu(8),
+        head: HeadPlan::Vocabulary,
         tie_embeddings: true,
         rope: RopePlan::unscaled(1e4, RopePairs::Halves),
         norm_eps: 1e-6,
@@ -239,6 +241,46 @@ pub fn reject(steps: u64) -> RejectPlan {
         text: TextFilterPlan::default(),
         per_prompt: 4,
         prefer: Preference::First,
+    }
+}
+
+/// A stage that trains a reward model, called `judge`.
+pub fn reward_model_stage(plan: RewardModelPlan) -> StagePlan {
+    stage("judge", StageKind::RewardModel(plan))
+}
+
+/// Training of a reward model in batches of 4 pairs on a data set called `data`, without held-out figures.
+pub fn reward_model(steps: u64) -> RewardModelPlan {
+    RewardModelPlan {
+        data: vec![data_ref("data")],
+        heldout: Vec::new(),
+        heldout_every: None,
+        steps,
+        batch_size: 4,
+        micro_batch_size: 2,
+        optimizer: optimizer(1e-3),
+        loss: RewardLossPlan::Pair { margin: 0.0 },
+        reads: ReadPart::Response,
+        share_prompts: false,
+    }
+}
+
+/// A stage of direct preference optimisation, called `dpo`.
+pub fn dpo_stage(plan: DpoPlan) -> StagePlan {
+    stage("dpo", StageKind::Dpo(plan))
+}
+
+/// Direct preference optimisation in batches of 4 pairs on a data set called `data`.
+pub fn dpo(steps: u64) -> DpoPlan {
+    let kind = PreferenceKind::Sigmoid { label_smoothing: 0.0 };
+    DpoPlan {
+        data: vec![data_ref("data")],
+        steps,
+        batch_size: 4,
+        micro_batch_size: 2,
+        optimizer: optimizer(1e-3),
+        loss: PreferencePlan { kind, beta: 0.1 },
+        share_prompts: false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, InitialWeights, MlaPlan, ModelPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, InitialWeights, MlaPlan, ModelPlan,
     MoePlan, OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind,
     SchedulePlan, Scoring, TokenizerPlan,
 };
@@ -106,6 +106,7 @@ fn dense() -> ModelPlan {
         context_length: 64,
         attention: AttentionPlan::Gqa(GqaPlan::llama(4, 2, 16)),
         feed_forward: FeedForwardPlan::swiglu(96),
+        head: HeadPlan::Vocabulary,
         tie_embeddings: true,
         rope: RopePlan::unscaled(1e4, RopePairs::Halves),
         norm_eps: 1e-6,

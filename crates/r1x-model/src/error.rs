@@ -137,6 +137,15 @@ pub enum ModelError {
     /// Learning with weights that were loaded to answer with.
     #[error("the weights of this model are frozen, so it cannot learn")]
     Frozen,
+    /// Sampling from a model that says values.
+    #[error("the model has a value head: it says a number at each position and cannot write")]
+    Wordless,
+    /// A value head beside something that needs a head over the vocabulary, or adapters, which train no head.
+    #[error("a model with a value head has no `{beside}`")]
+    BesideValueHead {
+        /// The key of the plan.
+        beside: &'static str,
+    },
     /// Something candle could not compute.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -200,6 +209,13 @@ impl From<ModelError> for PortError {
             ),
             ModelError::Freeze { .. } | ModelError::Frozen => {
                 (Boundary::Internal, "this is a bug in r1x: please report it")
+            }
+            ModelError::Wordless => (
+                Boundary::Spec,
+                "sample from a model with `head: vocabulary`; one with `head: value` judges and is trained as a reward model",
+            ),
+            ModelError::BesideValueHead { .. } => {
+                (Boundary::Spec, "take that key out of the model, or write `head: vocabulary`")
             }
             ModelError::Parameter { .. } => {
                 (Boundary::Model, "use weights of the same `model` section, or mend the section")

@@ -27,7 +27,7 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::{self, First, Given};
-use crate::layout::{Layout, Parameter};
+use crate::layout::{Head, Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
@@ -58,7 +58,8 @@ pub struct DecoderPolicy<E: Operand = f32> {
 struct Worker<E: Operand> {
     work: Workspace<E>,
     totals: LossTotals,
-    logprobs: Vec<Vec<f32>>,
+    /// What the model said of targets, by sequence.
+    said: Vec<Vec<f32>>,
     loads: Vec<Vec<u64>>,
     /// The mean of the losses of multi-token prediction; `None` where it was not computed.
     mtp_loss: Option<f64>,
@@ -257,8 +258,22 @@ impl<E: Operand<Real = f32>> Sink for Copy<'_, E> {
     }
 }
 
+/// An error where a plan has a value head beside something that no such model has.
+pub(crate) fn check_head(plan: &ModelPlan) -> Result<(), ModelError> {
+    plan.beside_value_head().map_or(Ok(()), |beside| Err(ModelError::BesideValueHead { beside }))
+}
+
+/// An error where a model says values, so that it has no words to write.
+pub(crate) fn can_write(layout: &Layout) -> Result<(), ModelError> {
+    match layout.head {
+        Head::Vocabulary(_) => Ok(()),
+        Head::Value(_) => Err(ModelError::Wordless),
+    }
+}
+
 /// A planned model without its weights: the decoder, which knows how many tokens there are, and the tokenizer.
 fn structure<E: Operand>(plan: &ModelPlan) -> Result<(Decoder<E>, Tokenizer), ModelError> {
+    check_head(plan)?;
     let tokenizer = Tokenizer::of_model(plan)?;
     let mut decoder = Decoder::new(plan);
     decoder.tokens = tokenizer.len();
@@ -281,7 +296,7 @@ fn pack(sequences: &[Arc<TrainingSequence>], share_prompts: bool) -> Packed {
 }
 
 impl<E: Operand<Real = f32>> Worker<E> {
-    /// Log-probs by sequence, of rows that went through the layers.
+    /// What the model says of targets, by sequence, from rows that went through the layers.
     fn score(
         &mut self,
         decoder: &Decoder<E>,
@@ -292,9 +307,9 @@ impl<E: Operand<Real = f32>> Worker<E> {
     ) {
         let temperature = f64::from(temperature);
         let (rows, targets) = (&packed.predicting, &packed.targets);
-        let flat = decoder.logprobs(weights, rows, targets, temperature, &mut self.work);
-        let mut flat = flat.into_iter().map(|said| said.logprob);
-        self.logprobs = sequences
+        let flat = decoder.say(weights, rows, targets, temperature, &mut self.work);
+        let mut flat = flat.into_iter();
+        self.said = sequences
             .iter()
             .map(|s| flat.by_ref().take(s.tokens.len() - s.prompt_len).collect())
             .collect();
@@ -316,8 +331,8 @@ impl<E: Operand<Real = f32>> Worker<E> {
         self.score(decoder, weights, &packed, sequences, batch.temperature);
         self.totals = LossTotals::default();
         let mut gradients = Vec::with_capacity(packed.targets.len());
-        for (sequence, logprobs) in sequences.iter().zip(&self.logprobs) {
-            let output = loss.evaluate(sequence, logprobs);
+        for (sequence, said) in sequences.iter().zip(&self.said) {
+            let output = loss.evaluate(sequence, said);
             self.totals.add(&output.totals);
             gradients.extend(output.gradient);
         }
@@ -395,6 +410,7 @@ impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
+        can_write(&self.decoder.layout)?;
         let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         let model = (&self.decoder, &self.weights);
         Ok(kernels::generate(model, &session, self.workers.len(), each)?)
@@ -425,7 +441,7 @@ impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
                 decoder.read(weights, &packed, std::slice::from_mut(&mut worker.work));
                 worker.score(decoder, weights, &packed, parts[part], batch.temperature);
             },
-            |_, worker| scored.append(&mut worker.logprobs),
+            |_, worker| scored.append(&mut worker.said),
         );
         Ok(scored)
     }

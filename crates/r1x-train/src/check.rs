@@ -3,14 +3,14 @@
 //! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
 //! so a spec can be checked on a machine that could not hold its model.
 
-use r1x_core::plan::{DataRef, Rollouts, RunPlan, StagePlan};
+use r1x_core::plan::{DataRef, HeadPlan, Rollouts, RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
 use crate::error::TrainError;
 use crate::made::RunData;
 use crate::place::check_cursor;
-use crate::stage::{evaluate, reward_by_id, stage_place, stepped};
+use crate::stage::{evaluate, reward_by_id, stage_place, stepped, suite_place};
 
 /// A plan of which everything that can be known to fail was found to be right.
 #[derive(Clone, Debug)]
@@ -44,7 +44,10 @@ pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
         return vec![error];
     }
     let stages = ahead(plan, from).map(|(index, stage)| planned(plan, index, stage));
-    let suites = plan.evals.iter().map(|suite| evaluate::check_plan(plan, suite));
+    let suites = plan.evals.iter().map(|suite| {
+        check_head(plan, HeadPlan::Vocabulary, &suite_place(&suite.id))?;
+        evaluate::check_plan(plan, suite)
+    });
     stages.chain(suites).filter_map(Result::err).collect()
 }
 
@@ -124,6 +127,10 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     if outline.learning.is_some() && outline.rollouts.is_some_and(greedy) {
         return Err(TrainError::GreedyRollouts { place }.into());
     }
+    let works = outline.learning.is_some() || outline.rollouts.is_some();
+    if works || !outline.suites.is_empty() {
+        check_head(plan, outline.head, &place)?;
+    }
     for reference in &outline.data {
         check_data(plan, index, reference, &place)?;
     }
@@ -131,6 +138,16 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
         reward_by_id(plan, id, &place)?;
     }
     outline.suites.iter().try_for_each(|id| evaluate::suite_by_id(plan, id, &place).map(drop))
+}
+
+/// An error unless the model has the head that somebody works with.
+fn check_head(plan: &RunPlan, needed: HeadPlan, place: &str) -> Result<(), PortError> {
+    let found = plan.model.head;
+    if found == needed {
+        return Ok(());
+    }
+    let (place, needed, found) = (place.to_owned(), needed.as_str(), found.as_str());
+    Err(TrainError::Head { place, needed, found }.into())
 }
 
 /// An error unless the data is there when the stage at a position begins.

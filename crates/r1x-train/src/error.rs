@@ -79,6 +79,30 @@ pub enum TrainError {
         /// Where a person finds the problem: file and line, or its prompt.
         problem: String,
     },
+    /// Learning from pairs on a problem with one completion only.
+    #[error(
+        "{place}: {problem}: there is no worse response beside the solution in data set `{data}`"
+    )]
+    NoRejected {
+        /// Who asked.
+        place: String,
+        /// Data set id.
+        data: String,
+        /// Where a person finds the problem: file and line, or its prompt.
+        problem: String,
+    },
+    /// A stage or suite on a model with another head than it works with.
+    #[error(
+        "{place}: it works on a model with the head `{needed}`, and the model has the head `{found}`"
+    )]
+    Head {
+        /// Which stage or suite.
+        place: String,
+        /// The head that it needs.
+        needed: &'static str,
+        /// The head of the model.
+        found: &'static str,
+    },
     /// A reference to something the plan does not define.
     #[error("{place}: there is no {kind} called `{id}`")]
     Unknown {
@@ -252,12 +276,14 @@ impl TrainError {
             | TrainError::PromptTooLong { .. }
             | TrainError::ExampleTooLong { .. }
             | TrainError::NoSolution { .. }
+            | TrainError::NoRejected { .. }
             | TrainError::NothingMade { .. }
             | TrainError::AskedNoMore { .. }
             | TrainError::BeyondPlan { .. }
             | TrainError::UnknownStage { .. }
             | TrainError::ForeignPlace { .. } => Boundary::Data,
             TrainError::Unknown { .. }
+            | TrainError::Head { .. }
             | TrainError::Condition { .. }
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
@@ -289,6 +315,13 @@ impl TrainError {
             }
             TrainError::NoSolution { .. } => {
                 "name the column with the solutions, or train this stage on another data set"
+            }
+            TrainError::NoRejected { .. } => {
+                "name the column with the worse responses, or train this stage on another data set"
+            }
+            TrainError::Head { .. } => {
+                "reward models are trained on a model with `head: value`, and everything else works on one with \
+                 `head: vocabulary`"
             }
             TrainError::Unknown { .. } => "define it in the spec, or correct the id",
             TrainError::Condition { .. } => {

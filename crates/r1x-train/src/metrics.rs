@@ -66,6 +66,25 @@ pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String
     metrics.0
 }
 
+/// Metrics of a step that learns from pairs: their figures, the update, then those of held-out pairs where they were due.
+/// `epoch` is the number of passes over the data after it.
+pub(crate) fn of_pair_step(
+    figures: Vec<(&'static str, f64)>,
+    updates: &Updates,
+    (lr, epoch): (f64, f64),
+    heldout: Vec<(String, f64)>,
+) -> Vec<(String, f64)> {
+    let mut metrics = Metrics::default();
+    figures.into_iter().for_each(|(name, value)| metrics.put(name, value));
+    metrics.put("grad_norm", updates.grad_norm());
+    metrics.put("lr", lr);
+    metrics.put("tokens", updates.all.tokens as f64);
+    metrics.put("epoch", epoch);
+    metrics.0.extend(heldout);
+    metrics.0.extend(updates.policy_metrics());
+    metrics.0
+}
+
 #[derive(Default)]
 struct Metrics(Vec<(String, f64)>);
 

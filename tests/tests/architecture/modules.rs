@@ -17,7 +17,7 @@ const ORDERS: [(&str, &str); 7] = [
     ),
     (
         "r1x-core",
-        "units shown markup reward schedule port rng rope parameters loss long_number kl facts select rollout estimate \
+        "units shown markup reward schedule valued port rng rope parameters estimate loss long_number kl facts select rollout \
          digest checkpoint advantage plan cursor capability problem",
     ),
     ("r1x-files", "folder"),
@@ -38,7 +38,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-tasks", "vocabulary source dataset prompt chat template error digest"),
     (
         "r1x-train",
-        "unseen run rehearsal check made place stage rollout ports pack metrics optimize finite draw \
+        "unseen run rehearsal check made place stage example pairs rollout ports pack metrics optimize finite draw \
          credit error",
     ),
 ];

@@ -1,13 +1,21 @@
 //! Losses: each returns its value and its derivative with respect to every token's log-prob.
 //!
 //! A policy loss depends on the network only through the log-probs of the sampled tokens, so a slice function with a
-//! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob.
+//! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob. Under a value head
+//! a model says values in place of log-probs ([`crate::plan::HeadPlan`]), and all else is as it is. Losses over pairs of
+//! sequences are in [`pair`], those over one number of a whole sequence in [`point`].
 
 pub mod clip;
+mod linear;
+mod logistic;
+pub mod pair;
+pub mod point;
 mod ratio;
 pub mod sft;
 pub mod surrogate;
 
+pub use linear::Linear;
+pub use logistic::sigmoid;
 pub use sft::Sft;
 pub use surrogate::Surrogate;
 
@@ -17,7 +25,8 @@ use crate::rollout::TrainingSequence;
 /// A loss over one sequence at a time; everything that normalises over the batch (token counts, number of
 /// sequences) is fixed when the loss is built for an update, so micro-batches add up exactly.
 pub trait Loss: Sync {
-    /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per target.
+    /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per target. From a model with a value
+    /// head come values, of which only a loss that is made for them may be asked.
     fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput;
 
     /// What modules of multi-token prediction learn by: a loss over the log-probs that a module gives to the targets of a

@@ -7,7 +7,12 @@
 use super::{
     Initial, Layers, Module, ModuleKind, Neighbour, ParameterList, Role, Tensor, TensorKind as T,
 };
-use crate::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan, MoePlan, QkNorm};
+use crate::plan::{
+    AttentionPlan, FeedForwardPlan, GqaPlan, HeadPlan, MlaPlan, ModelPlan, MoePlan, QkNorm,
+};
+
+/// The name of a value head, as transformers' classes for sequence classification call it.
+const VALUE_HEAD: &str = "score.weight";
 
 /// The list of a planned decoder.
 pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
@@ -16,8 +21,15 @@ pub(super) fn decoder(plan: &ModelPlan) -> ParameterList {
     let embedding = rows.factor(T::Embedding, "model.embed_tokens.weight", matrix);
     let front = [Tensor { role: Role::Embedding, ..embedding }];
     let mut back = vec![gain(T::FinalNorm, "model.norm.weight", hidden)];
-    if !plan.tie_embeddings {
-        back.push(rows.factor(T::Head, "lm_head.weight", matrix));
+    match plan.head {
+        HeadPlan::Vocabulary if plan.tie_embeddings => {}
+        HeadPlan::Vocabulary => back.push(rows.factor(T::Head, "lm_head.weight", matrix)),
+        // Its products round nothing in any precision. Zeros would be a neutral beginning too, but then the body had no
+        // gradient in the first update; transformers draws it as any other matrix.
+        HeadPlan::Value => {
+            let row = rows.factor(T::ValueHead, VALUE_HEAD, [1, hidden]);
+            back.push(Tensor { role: Role::Vector, ..row });
+        }
     }
     ParameterList {
         front: once(ModuleKind::Front, front),

@@ -80,6 +80,8 @@ pub enum TensorKind {
     FinalNorm,
     /// From the residual stream to logits, `[vocabulary, hidden]`; absent where the embedding serves as head.
     Head,
+    /// From the residual stream to the value of a position, `[1, hidden]`; absent where the head is over the vocabulary.
+    ValueHead,
     /// The gain of the norm of a token's embedding, in a module of multi-token prediction.
     MtpEmbeddingNorm,
     /// The gain of the norm of what the module before hands over, in a module of multi-token prediction.

@@ -34,6 +34,51 @@ impl LossPlan {
     }
 }
 
+/// What a reward model learns from a pair of responses by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardLossPlan {
+    /// That the better one has the larger value (Bradley-Terry).
+    Pair {
+        /// How much larger it is to be, in the units of values.
+        margin: f64,
+    },
+    /// That each has the right label by itself: the better one 1, and the worse one 0.
+    Point,
+}
+
+/// What direct preference optimisation minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreferencePlan {
+    /// What becomes of a log-ratio.
+    pub kind: PreferenceKind,
+    /// The factor β: how dear it is to move away from the reference. Above 0.
+    pub beta: f64,
+}
+
+/// What becomes of a log-ratio in direct preference optimisation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreferenceKind {
+    /// The logarithm of its sigmoid (DPO).
+    Sigmoid {
+        /// The share of pairs whose members are thought to be swapped, from 0 to below 0.5.
+        label_smoothing: f64,
+    },
+    /// The square of its distance from 1/(2β) (IPO).
+    Ipo,
+    /// How far it stays below 1/β (SLiC).
+    Hinge,
+}
+
+impl PreferenceKind {
+    /// Whether the log-ratio of a completion is a mean over its tokens, where it is a sum elsewhere. In IPO it is the mean,
+    /// as TRL has it: a difference that is to be met exactly cannot grow with the length.
+    pub fn is_mean(self) -> bool {
+        matches!(self, Self::Ipo)
+    }
+}
+
 /// The clipped surrogate and its penalty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SurrogatePlan {

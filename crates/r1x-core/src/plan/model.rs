@@ -26,7 +26,10 @@ pub struct ModelPlan {
     pub attention: AttentionPlan,
     /// Feed-forward of every layer.
     pub feed_forward: FeedForwardPlan,
-    /// Whether the output head shares the embedding matrix.
+    /// What the model says at a position.
+    pub head: HeadPlan,
+    /// Whether a head over the vocabulary shares the embedding matrix. A value head has a vector of its own, and the
+    /// embedding is an embedding only.
     pub tie_embeddings: bool,
     /// How positions enter.
     pub rope: RopePlan,
@@ -43,6 +46,44 @@ pub struct ModelPlan {
     pub lora: Option<LoraPlan>,
     /// Modules that learn to predict tokens behind the next one; `None` where there are none.
     pub mtp: Option<MtpPlan>,
+}
+
+impl ModelPlan {
+    /// The key that stands beside a value head and cannot; `None` where everything fits. Modules of multi-token prediction
+    /// predict tokens, which needs a head over the vocabulary, and adapters leave every other weight as it is, the head
+    /// included, which no published model has learnt yet.
+    pub fn beside_value_head(&self) -> Option<&'static str> {
+        match (self.head, &self.mtp, &self.lora) {
+            (HeadPlan::Vocabulary, ..) | (HeadPlan::Value, None, None) => None,
+            (HeadPlan::Value, Some(_), _) => Some("mtp"),
+            (HeadPlan::Value, None, Some(_)) => Some("lora"),
+        }
+    }
+}
+
+/// What a model says at a position, behind its last norm.
+///
+/// Wherever a model says one number of each target (when it scores, in what a loss is given, and where the backward pass
+/// begins), a target is said something of at its **predicting row**, the row of the token before it: under a head over the
+/// vocabulary the log-prob of the target, under a value head the value of everything up to and including that row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadPlan {
+    /// A logit for each token of the vocabulary: a model that writes.
+    #[default]
+    Vocabulary,
+    /// One number, w · norm(x) without a bias: a model that judges. It cannot be sampled from.
+    Value,
+}
+
+impl HeadPlan {
+    /// The word used in specs and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vocabulary => "vocabulary",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// Multi-token prediction (DeepSeek-V3 Technical Report, arXiv 2412.19437, section 2.2): modules in a chain, the k-th of

@@ -132,6 +132,7 @@ fn model() -> impl Strategy<Value = ModelPlan> {
                 [plan.rope.theta, plan.norm_eps, plan.init_std] = numbers;
                 plan.rope.scaling = scaling;
                 plan.precision = precision;
+                plan.head = if flags[0] { HeadPlan::Vocabulary } else { HeadPlan::Value };
                 let (depth, weight) = (plan.layers, plan.norm_eps);
                 plan.mtp = (depth % 3 == 0).then_some(MtpPlan { depth, weight });
                 if plan.layers.is_multiple_of(2) {

@@ -311,6 +311,7 @@ fn model_from_2(model: &mut Value) {
     rope_from_2(model);
     if let Value::Object(model) = &mut *model {
         add(model, "initial", json!("random"));
+        add(model, "head", json!("vocabulary"));
         add(model, "lora", Value::Null);
         add(model, "mtp", Value::Null);
     }

@@ -284,10 +284,10 @@ impl<E: Operand> Decoder<E> {
         feed_forward::forward(block, weights, normed, x, count, &mut stash.feed_forward);
     }
 
-    /// The gradient of Σ token_gradients · logprob plus the balance loss, which is returned. Where modules of multi-token
+    /// The gradient of Σ token_gradients · what was said, plus the balance loss, which is returned. Where modules of multi-token
     /// prediction were computed too ([`Decoder::mtp_forward`]), what they were given is added. Every part of the layout is
     /// handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of these rows in this
-    /// workspace, and [`Decoder::logprobs`] of all their targets at this temperature.
+    /// workspace, and [`Decoder::say`] of all their targets at this temperature.
     pub fn backward(
         &self,
         weights: &Weights<E>,

@@ -1,4 +1,4 @@
-//! The last norm and the head: logits, log-probs, and their backward pass.
+//! The last norm and the head: logits, log-probs, and their backward pass. A head that says values is in `value.rs`.
 //!
 //! A vocabulary may have 150 000 tokens, so `[rows, vocabulary]` never exists for a whole batch. Log-probs need whole
 //! rows, which are computed a few at a time and leave two numbers each; with those the backward pass goes through the
@@ -16,7 +16,7 @@ use r1x_ops::{Operand, Real};
 use super::decoder::{Decoder, Workspace};
 use super::linear::{self, Gradient, Strided, reserve};
 use super::packed::Packed;
-use crate::layout::Vector;
+use crate::layout::{Head, Vector};
 use crate::weights::Weights;
 
 /// Rows whose logits are held whole at a time. Even, so that no pair of rows is cut.
@@ -38,9 +38,11 @@ const PIECES: Pieces = Pieces { rows: 1024, logits: 1 << 20 };
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers<E: Operand> {
     /// The rows of the residual stream that the head is computed for, `[rows, hidden]`.
-    input: Vec<E::Real>,
+    pub(super) input: Vec<E::Real>,
     /// The gradient of `input`.
-    d_input: Vec<E::Real>,
+    pub(super) d_input: Vec<E::Real>,
+    /// `input` after the last norm where the head says values, `[rows, hidden]`; not rounded.
+    pub(super) exact: Vec<E::Real>,
     /// `input` after the last norm, `[rows, hidden]`.
     normed: Vec<E>,
     /// The logits of some rows, `[rows, vocabulary]`, or of a block of the vocabulary; then their gradient.
@@ -52,6 +54,25 @@ pub(super) struct Buffers<E: Operand> {
 }
 
 impl<E: Operand> Decoder<E> {
+    /// What the model says of each target at its predicting row, from the residual stream in the workspace: the log-prob
+    /// of the target at this temperature, or the value of the row, which knows no temperature.
+    pub fn say(
+        &self,
+        weights: &Weights<E>,
+        predicting: &[usize],
+        targets: &[u32],
+        temperature: f64,
+        work: &mut Workspace<E>,
+    ) -> Vec<E::Real> {
+        match self.layout.head {
+            Head::Vocabulary(_) => {
+                let said = self.logprobs(weights, predicting, targets, temperature, work);
+                said.into_iter().map(|said| said.logprob).collect()
+            }
+            Head::Value(row) => self.values(weights, row, predicting, work),
+        }
+    }
+
     /// Log-prob and entropy of each target at its predicting row, from the residual stream in the workspace.
     pub fn logprobs(
         &self,
@@ -113,7 +134,7 @@ impl<E: Operand> Decoder<E> {
         let logits = reserve(logits, count * vocabulary);
         let x = Strided { data: &normed[..], stride: hidden };
         let to = (&mut *logits, vocabulary);
-        linear::forward(weights, self.layout.head, x, to, count, Write::Overwrite);
+        linear::forward(weights, self.layout.head.matrix(), x, to, count, Write::Overwrite);
         logits
     }
 
@@ -136,7 +157,7 @@ impl<E: Operand> Decoder<E> {
         rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
     }
 
-    /// The gradient of Σ token_gradients · logprob up to the residual stream, which is added to `work.dx`.
+    /// The gradient of Σ token_gradients · what was said, up to the residual stream, where it is added to `work.dx`.
     pub(super) fn head_backward(
         &self,
         norm: Vector,
@@ -147,6 +168,9 @@ impl<E: Operand> Decoder<E> {
         gradient: &mut Gradient<'_, E>,
         work: &mut Workspace<E>,
     ) {
+        if let Head::Value(row) = self.layout.head {
+            return self.values_backward(weights, row, packed, token_gradients, gradient, work);
+        }
         let upstream = (token_gradients, temperature);
         self.head_in_pieces((weights, norm), packed, upstream, PIECES, gradient, work);
     }
@@ -190,7 +214,7 @@ impl<E: Operand> Decoder<E> {
         for first in (0..vocabulary).step_by(width) {
             let width = width.min(vocabulary - first);
             let Buffers { normed, logits, d_logits, spreads, .. } = &mut work.head;
-            let (head, normed) = (self.layout.head, &normed[..count * hidden]);
+            let (head, normed) = (self.layout.head.matrix(), &normed[..count * hidden]);
             let logits = reserve(logits, count * width);
             Product {
                 m: count,

@@ -12,6 +12,7 @@ pub mod linear;
 pub mod mtp;
 pub mod packed;
 mod together;
+mod value;
 
 use std::ops::Range;
 

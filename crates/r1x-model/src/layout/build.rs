@@ -9,7 +9,7 @@ use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan
 use r1x_core::rope;
 
 use super::{
-    Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, HeadNorms, LatentHead, LatentQuery,
+    Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, Head, HeadNorms, LatentHead, LatentQuery,
     Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector, adapters,
 };
 
@@ -32,7 +32,13 @@ pub(super) fn layout(plan: &ModelPlan, list: &ParameterList) -> Layout {
         }
     }
     let back = build.place(&list.back, 0, 0);
-    let head = build.packed.push(back.find(TensorKind::Head).unwrap_or(embedding));
+    let head = match back.find(TensorKind::ValueHead) {
+        Some(row) => Head::Value(Vector { offset: row.offset, len: row.columns }),
+        None => {
+            let matrix = back.find(TensorKind::Head).unwrap_or(embedding);
+            Head::Vocabulary(build.packed.push(matrix))
+        }
+    };
     let without_mtp = build.parameters.len();
     let mut mtp = Vec::new();
     for alike in &list.mtp {

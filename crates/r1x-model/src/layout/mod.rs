@@ -420,6 +420,32 @@ pub struct Layer {
     pub feed_forward: FeedForward,
 }
 
+/// Where the parameters lie that say something at a position, behind the last norm.
+#[expect(clippy::large_enum_variant, reason = "there is one for each model, and none is moved")]
+#[derive(Clone, Copy, Debug)]
+pub enum Head {
+    /// To logits, `[vocabulary, hidden]`; the embedding itself when tied.
+    Vocabulary(Matrix),
+    /// To the value of a position, `[hidden]`.
+    Value(Vector),
+}
+
+impl Head {
+    /// The matrix to logits. Whoever asks for them knows that there are some: sampling from a model that says values is
+    /// refused, and so are the modules that predict tokens.
+    pub fn matrix(&self) -> Matrix {
+        match self {
+            Self::Vocabulary(matrix) => *matrix,
+            Self::Value(_) => unreachable!("a model that says values has no logits"),
+        }
+    }
+
+    /// Whether the embedding serves as head.
+    pub fn is_tied(&self, embedding: Block) -> bool {
+        matches!(self, Self::Vocabulary(matrix) if matrix.block() == embedding)
+    }
+}
+
 /// Parameters of one module of multi-token prediction.
 #[derive(Clone, Debug)]
 pub struct MtpModule {
@@ -464,8 +490,8 @@ pub struct Layout {
     pub layers: Vec<Layer>,
     /// Gain of the last norm.
     pub final_norm: Vector,
-    /// Output head `[vocabulary, hidden]`; the embedding itself when tied.
-    pub head: Matrix,
+    /// What says something at a position.
+    pub head: Head,
     /// The modules of multi-token prediction, in their order.
     pub mtp: Vec<MtpModule>,
     /// The selection biases of the layers with experts, name and number of experts; none where nothing but affinities

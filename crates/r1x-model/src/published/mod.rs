@@ -27,7 +27,7 @@ pub mod texts;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{InitialWeights, ModelPlan, MtpPlan, Precision, TokenizerPlan};
+use r1x_core::plan::{HeadPlan, InitialWeights, ModelPlan, MtpPlan, Precision, TokenizerPlan};
 pub use r1x_weights::SaveDtype;
 use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
 use serde_json::{Map, Value};
@@ -66,7 +66,9 @@ pub struct Published {
     pub context_length: usize,
     /// Rows of the embedding.
     pub vocabulary_size: usize,
-    /// Whether the embedding serves as output head.
+    /// What the model says at a position.
+    pub head: HeadPlan,
+    /// Whether the embedding serves as output head, where there is one over the vocabulary.
     pub tie_embeddings: bool,
     /// Standard deviation of fresh weights.
     pub init_std: f64,
@@ -138,6 +140,7 @@ impl Published {
             layers: keys.needed_up_to("num_hidden_layers", MOST_LAYERS),
             context_length: keys.needed("max_position_embeddings"),
             vocabulary_size: keys.needed("vocab_size"),
+            head: HeadPlan::Vocabulary,
             tie_embeddings: keys.flag("tie_word_embeddings").unwrap_or(false),
             init_std: keys.positive_or("initializer_range", 0.02),
             mtp_layers: mtp_layers(&keys),
@@ -203,6 +206,7 @@ impl Published {
             context_length: self.context_length,
             attention,
             feed_forward,
+            head: self.head,
             tie_embeddings: self.tie_embeddings,
             rope,
             norm_eps,

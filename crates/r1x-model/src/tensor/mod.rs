@@ -31,6 +31,7 @@ use crate::generate::Session;
 use crate::initial::{self, First};
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::mtp::Mtp;
+use crate::policy::{can_write, check_head};
 use crate::published::Published;
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, bias_speed, first_not_finite};
@@ -70,6 +71,7 @@ impl TensorPolicy {
         folder: PathBuf,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        check_head(plan)?;
         let tokenizer = Tokenizer::of_model(plan)?;
         let layout = Layout::new(plan);
         let first = First::of(plan, seed);
@@ -169,7 +171,7 @@ impl TensorPolicy {
         Ok(Numbers { start, values, biases: model.biases().iter().map(narrow).collect() })
     }
 
-    /// Log-probs of the targets of some sequences, where there are targets, and the pass they came from; nothing
+    /// What the model says of the targets of some sequences, where there are targets, and the pass it came from; nothing
     /// when no token has another before it.
     fn forward(
         &self,
@@ -184,7 +186,7 @@ impl TensorPolicy {
         if packed.targets.is_empty() {
             return Ok(Some((None, pass)));
         }
-        let said = model.token_logprobs(&pass, packed, f64::from(temperature))?;
+        let said = model.say(&pass, packed, f64::from(temperature))?;
         Ok(Some((Some(said), pass)))
     }
 
@@ -200,8 +202,8 @@ impl TensorPolicy {
         let said = numbers_of(forward.as_ref())?;
         let mut totals = LossTotals::default();
         let mut token_gradients = Vec::with_capacity(said.len());
-        for (sequence, logprobs) in sequences.iter().zip(by_sequence(sequences, &said)) {
-            let output = loss.evaluate(sequence, &logprobs);
+        for (sequence, said) in sequences.iter().zip(by_sequence(sequences, &said)) {
+            let output = loss.evaluate(sequence, &said);
             totals.add(&output.totals);
             token_gradients.extend(output.gradient);
         }
@@ -227,11 +229,11 @@ impl TensorPolicy {
                 balance = (balance + self.model.balance_loss(&one.pass, rows, share)?)?;
             }
             totals.loss += f64::from(balance.to_scalar::<f32>()?);
-            // The tape starts from the loss's derivative by each log-prob; which loss it was, it never learns.
+            // The tape starts from the loss's derivative by each number that was said; which loss it was, it never learns.
             let predicted = match said {
                 Some(said) => (said * Tensor::new(token_gradients, &self.device)?)?.sum_all()?,
                 // A factor of 0 keeps the head on the tape where no token is predicted.
-                None => (self.model.logits(&pass.residual)?.sum_all()? * 0.0)?,
+                None => (self.model.head(&pass.residual)?.sum_all()? * 0.0)?,
             };
             let mut seed = (predicted + balance)?;
             for (one, gradients) in &further {
@@ -421,7 +423,7 @@ fn pack(sequences: &[Arc<TrainingSequence>]) -> Packed {
     Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
 }
 
-/// The log-probs of a pass, in the order of its targets.
+/// What a pass says of its targets, in their order.
 fn numbers_of(forward: Option<&(Option<Tensor>, Pass)>) -> Result<Vec<f32>, ModelError> {
     match forward {
         Some((Some(said), _)) => Ok(said.to_vec1::<f32>()?),
@@ -429,7 +431,7 @@ fn numbers_of(forward: Option<&(Option<Tensor>, Pass)>) -> Result<Vec<f32>, Mode
     }
 }
 
-/// Log-probs of packed sequences, split again.
+/// What was said of packed sequences, split again.
 fn by_sequence(sequences: &[Arc<TrainingSequence>], said: &[f32]) -> Vec<Vec<f32>> {
     let mut said = said.iter().copied();
     let length = |sequence: &Arc<TrainingSequence>| sequence.tokens.len() - sequence.prompt_len;
@@ -466,6 +468,7 @@ impl Sampler for TensorPolicy {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
+        can_write(self.model.layout())?;
         let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         Ok(generate::generate(&self.model.frozen(), &session, each)?)
     }

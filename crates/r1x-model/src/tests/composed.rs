@@ -8,7 +8,7 @@ use r1x_core::Rng;
 use r1x_core::plan::ModelPlan;
 use r1x_ops::Real;
 
-use super::shapes;
+use super::{shapes, value_shapes};
 use crate::blocks::{BlockPool, BlockTable};
 use crate::error::ModelError;
 use crate::family::composed::{Composed, TensorBlocks, variables};
@@ -83,12 +83,12 @@ impl<R: Real> Case<R> {
         flat(&logits)
     }
 
-    /// Log-probs, balance loss, and the gradient of their weighted sum in layout order.
+    /// What is said, balance loss, and the gradient of their weighted sum in layout order.
     fn written_gradient(&self) -> (Vec<f64>, f64, Vec<R>) {
         let (mut work, packed, weights) = (Workspace::default(), &self.packed, &self.weights);
         self.decoder.forward(weights, packed, &mut work);
         let (rows, targets) = (&packed.predicting, &packed.targets);
-        let said = self.decoder.logprobs(weights, rows, targets, TEMPERATURE, &mut work);
+        let said = self.decoder.say(weights, rows, targets, TEMPERATURE, &mut work);
         let upstream: Vec<R> = self.token_gradients.iter().map(|g| R::from_f64(*g)).collect();
         let mut gradient = vec![R::ZERO; self.decoder.layout.trained().len()];
         let into = &mut gradient;
@@ -101,14 +101,14 @@ impl<R: Real> Case<R> {
             super::into(&self.decoder.layout, into),
             &mut work,
         );
-        (said.iter().map(|s| s.logprob.to_f64()).collect(), balance, gradient)
+        (said.iter().map(|s| s.to_f64()).collect(), balance, gradient)
     }
 
-    /// Log-probs, balance loss and gradients by parameter name from candle's tape; experts nobody chose are left out.
+    /// What is said, balance loss and gradients by parameter name from candle's tape; experts nobody chose are left out.
     fn composed_gradient(&self) -> (Vec<f64>, f64, BTreeMap<String, Vec<f64>>) {
         let (model, packed) = (&self.composed, &self.packed);
         let pass = model.pass(packed).unwrap();
-        let said = model.token_logprobs(&pass, packed, TEMPERATURE).unwrap();
+        let said = model.say(&pass, packed, TEMPERATURE).unwrap();
         let balance = model.balance_loss(&pass, packed, BALANCE_WEIGHT).unwrap();
         let upstream = Tensor::new(&self.token_gradients[..], &Device::Cpu).unwrap();
         let upstream = upstream.to_dtype(said.dtype()).unwrap();
@@ -147,11 +147,11 @@ fn logits_are_those_of_the_hand_written_pass() {
 
 #[test]
 fn every_gradient_is_that_of_the_hand_written_backward_pass() {
-    for (name, plan) in shapes() {
+    for (name, plan) in shapes().into_iter().chain(value_shapes()) {
         let case = Case::<f64>::new(&plan, DType::F64);
         let (said, balance, written) = case.written_gradient();
         let (expected, expected_balance, mut composed) = case.composed_gradient();
-        assert_close(&format!("{name}: log-probs"), &said, &expected, 1e-10);
+        assert_close(&format!("{name}: what is said"), &said, &expected, 1e-10);
         assert_close(&format!("{name}: balance"), &[balance], &[expected_balance], 1e-12);
         for parameter in &case.decoder.layout.trained().parameters {
             let found = &written[case.decoder.layout.trained().place(parameter)];

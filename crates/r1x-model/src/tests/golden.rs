@@ -73,6 +73,7 @@ impl Golden {
         plan.insert("initial".to_owned(), "random".into());
         plan.insert("vocabulary_size".to_owned(), VOCABULARY.into());
         plan.insert("recompute_activations".to_owned(), false.into());
+        plan.entry("head").or_insert("vocabulary".into());
         plan.entry("mtp").or_insert(serde_json::Value::Null);
         Self { header: serde_json::from_value(read).unwrap(), tensors: decoded.collect() }
     }

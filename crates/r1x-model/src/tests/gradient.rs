@@ -2,7 +2,7 @@
 
 use r1x_core::Rng;
 
-use super::shapes;
+use super::{shapes, value_shapes};
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::weights::Weights;
@@ -52,8 +52,8 @@ impl Case {
         let packed = &self.packed;
         self.decoder.forward(&self.weights, packed, &mut work);
         let (rows, targets) = (&packed.predicting, &packed.targets);
-        let said = self.decoder.logprobs(&self.weights, rows, targets, TEMPERATURE, &mut work);
-        let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s.logprob * g).sum();
+        let said = self.decoder.say(&self.weights, rows, targets, TEMPERATURE, &mut work);
+        let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s * g).sum();
         let (gradients, weights) = (&self.token_gradients, &self.weights);
         let balance = self.decoder.backward(
             weights,
@@ -78,7 +78,7 @@ impl Case {
 
 #[test]
 fn every_parameter_of_every_shape_equals_finite_differences() {
-    for (name, plan) in shapes() {
+    for (name, plan) in shapes().into_iter().chain(value_shapes()) {
         let mut case = Case::new(&plan);
         let mut gradient = vec![0.0; case.decoder.layout.trained().len()];
         case.backward(&mut gradient);

@@ -62,7 +62,7 @@ fn a_dense_layer_lies_where_it_always_lay() {
     assert_eq!(layer.feed_forward_norm, Vector { offset: 880, len: 10 });
     let FeedForward::Dense(swiglu) = &layer.feed_forward else { unreachable!("the plan says so") };
     assert_eq!(swiglu.gate_up_proj.block(), Block { offset: 896, rows: 28, columns: 10 });
-    assert_eq!(layout.head.block(), Block { offset: 1344, rows: 13, columns: 10 });
+    assert_eq!(layout.head.matrix().block(), Block { offset: 1344, rows: 13, columns: 10 });
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod padding;
 mod properties;
 mod tensor;
 mod together;
+mod value;
 
 use r1x_ops::Real;
 use r1x_ops::kernel::add_assign;
@@ -23,7 +24,7 @@ use crate::checkpoint::Expected;
 use crate::layout::Layout;
 use r1x_core::parameters::ParameterList;
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, LoraPlan, LoraScaling, LoraTarget,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, LoraPlan, LoraScaling, LoraTarget,
     MlaPlan, ModelPlan, MoePlan, QkNorm, RopePlan, RopeScaling, Scoring, WindowPlan, YarnPlan,
 };
 use r1x_core::testing;
@@ -156,6 +157,14 @@ pub fn shapes() -> Vec<(&'static str, ModelPlan)> {
             ),
         ),
     ]
+}
+
+/// Shapes whose models say values, named. The embedding of none is a head, whatever the plan says of tying.
+pub fn value_shapes() -> Vec<(&'static str, ModelPlan)> {
+    let names = ["gqa dense tied", "gqa dense untied", "gqa softmax moe", "mla low-rank moe"];
+    let valued = |(_, plan)| ModelPlan { head: HeadPlan::Value, ..plan };
+    let found = |name: &str| shapes().into_iter().find(|(known, _)| *known == name);
+    names.into_iter().filter_map(|name| Some((name, valued(found(name)?)))).collect()
 }
 
 /// The model with adapters that are trained in place of its weights.

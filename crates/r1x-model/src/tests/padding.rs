@@ -28,7 +28,7 @@ fn padded() -> Vec<(&'static str, ModelPlan)> {
 /// Weights that would have a sampler draw padding and nothing else, if it could: the rows of padding point the way of
 /// the likeliest token, and further.
 fn tempting(layout: &Layout, values: &mut [f32], tokens: usize) {
-    let head = layout.head.block();
+    let head = layout.head.matrix().block();
     let rows = &mut values[head.offset..head.offset + head.len()];
     for (index, value) in rows.iter_mut().enumerate().skip(tokens * head.columns) {
         *value = if index % 3 == 0 { 40.0 } else { -40.0 };
@@ -57,7 +57,7 @@ fn check<E: Operand<Real = f32>>(name: &str, plan: &ModelPlan) {
     policy.accumulate(&batch, &Weighted).unwrap();
     let layout = &policy.decoder.layout;
     let gradient = policy.gradient();
-    let (head, embedding) = (layout.head.block(), layout.embedding);
+    let (head, embedding) = (layout.head.matrix().block(), layout.embedding);
     for block in [head, embedding] {
         let rows = &gradient[block.offset..block.offset + block.len()];
         let (real, padding) = rows.split_at(tokens * block.columns);
@@ -124,7 +124,7 @@ fn a_device_leaves_padding_out_as_the_kernels_do() {
         }
         kernels.accumulate(&batch, &Weighted).unwrap();
         tensors.accumulate(&batch, &Weighted).unwrap();
-        let head = kernels.decoder.layout.head.block();
+        let head = kernels.decoder.layout.head.matrix().block();
         let padding = head.offset + tokens * head.columns..head.offset + head.len();
         assert!(tensors.gradient()[padding].iter().all(|g| *g == 0.0), "{name}");
         let largest = kernels.gradient().iter().fold(0.0_f32, |most, g| most.max(g.abs()));

@@ -252,7 +252,7 @@ fn training_is_bit_equal_over_threads_and_close_over_splits() {
 }
 
 /// The gradient is the same up to rounding however sequences are computed together, prompts shared or not.
-fn assert_close_over_splits<E: Operand<Real = f32>>(
+pub(super) fn assert_close_over_splits<E: Operand<Real = f32>>(
     name: &str,
     plan: &ModelPlan,
     whole: &TrainingBatch,

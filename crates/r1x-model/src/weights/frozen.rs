@@ -73,8 +73,7 @@ impl<E: Operand> Kept<E> {
         let exact = layout.exact.iter().map(|factor| Packed::new(factor, true));
         let mut packed: Vec<Packed> = inexact.chain(exact).collect();
         packed.sort_by_key(|one| one.range.start);
-        let is_tied = layout.head.block() == layout.embedding;
-        let embedding = match is_tied {
+        let embedding = match layout.head.is_tied(layout.embedding) {
             true => Embedding::Head,
             false => Embedding::Operands(vec![E::default(); layout.embedding.len()]),
         };
@@ -216,8 +215,9 @@ impl<E: Operand> Embedding<E> {
 
 /// The packed head.
 fn head<'a, E: Operand>(layout: &Layout, forward: &'a [E]) -> &'a [E] {
-    let len = packed_len::<E>(layout.head.columns(), layout.head.rows());
-    &forward[layout.head.factor.forward_panels..][..len]
+    let matrix = layout.head.matrix();
+    let len = packed_len::<E>(matrix.columns(), matrix.rows());
+    &forward[matrix.factor.forward_panels..][..len]
 }
 
 fn widen<E: Operand>(operands: &[E], to: &mut [E::Real]) {

@@ -1,11 +1,14 @@
-//! The kinds of stage: supervised fine-tuning, GRPO, rejection sampling, evaluation.
+//! The kinds of stage: supervised fine-tuning, GRPO, rejection sampling, reward models, direct preference optimisation,
+//! evaluation.
 //!
 //! A stage that goes in steps says how to begin and how to do one step; everything between steps (recording, evaluations,
 //! checkpoints, stopping) is alike for all and lives in `run.rs`.
 
+pub(crate) mod dpo;
 pub(crate) mod evaluate;
 pub(crate) mod grpo;
 pub(crate) mod reject;
+pub(crate) mod reward_model;
 pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
@@ -55,6 +58,10 @@ pub(crate) fn stepped<'a>(
         StageKind::Reject(plan) => {
             Some(Box::new(reject::RejectStage::new(run, &stage.id, plan, source)?))
         }
+        StageKind::RewardModel(plan) => {
+            Some(Box::new(reward_model::RewardModelStage::new(run, &stage.id, plan, source)?))
+        }
+        StageKind::Dpo(plan) => Some(Box::new(dpo::DpoStage::new(run, &stage.id, plan, source)?)),
         StageKind::Evaluate(_) => None,
     })
 }

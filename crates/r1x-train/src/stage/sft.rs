@@ -11,11 +11,10 @@ use r1x_core::{
 
 use super::{StepPlace, SteppedStage, check_batch, stage_place};
 use crate::draw::{ProblemStream, each, mixed};
-use crate::error::TrainError;
+use crate::example::Examples;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::ports::Ports;
-use crate::rollout::{of_problem, prompt_tokens};
 
 /// A supervised stage in progress.
 pub(crate) struct SftStage<'a> {
@@ -40,41 +39,12 @@ impl<'a> SftStage<'a> {
         Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
     }
 
-    /// A worked problem as a training sequence: the loss falls on the solution, without the beginning that the prompt
-    /// gives, and on the end-of-sequence token. What a model of the run wrote is learnt from as it was sampled.
     fn example(
         &self,
         encoder: &dyn Encoder,
         problem: &Problem,
     ) -> Result<TrainingSequence, PortError> {
-        let (place, origin) = (self.place.clone(), || self.source.origin(problem));
-        if problem.solution.is_none() && problem.solution_tokens.is_none() {
-            let data = problem.data.clone();
-            return Err(TrainError::NoSolution { place, data, problem: origin() }.into());
-        }
-        let mut tokens = prompt_tokens(encoder, self.source, problem, &place)?;
-        let prompt_len = tokens.len();
-        match (&problem.solution_tokens, &problem.solution) {
-            (Some(sampled), _) => tokens.extend(sampled),
-            (None, solution) => {
-                let solution = problem.continued(solution.as_deref().unwrap_or_default());
-                let written = encoder.encode(solution);
-                let told = |error| of_problem(error, self.source, problem, &place);
-                tokens.extend(written.map_err(told)?);
-                tokens.push(encoder.eos());
-            }
-        }
-        let context = encoder.context_length();
-        if tokens.len() > context {
-            let (problem, tokens) = (origin(), tokens.len());
-            return Err(TrainError::ExampleTooLong { place, problem, tokens, context }.into());
-        }
-        Ok(TrainingSequence {
-            mask: vec![true; tokens.len() - prompt_len],
-            tokens,
-            prompt_len,
-            ..TrainingSequence::default()
-        })
+        Examples { encoder, source: self.source, place: &self.place }.worked(problem)
     }
 }
 

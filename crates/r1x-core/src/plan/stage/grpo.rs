@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Learning, Prompts, Reference, Rollouts, StageOutline};
-use crate::plan::{CombinePlan, DataRef, LossPlan, OptimizerPlan, SamplingPlan};
+use crate::plan::{CombinePlan, DataRef, HeadPlan, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ impl GrpoPlan {
             data: self.data.iter().collect(),
             rewards: &self.rewards,
             suites: &[],
+            head: HeadPlan::Vocabulary,
             rollouts: Some(Rollouts { per_problem: self.group_size, sampling: &self.sampling }),
             learning: Some(Learning {
                 sequences_per_step: self.prompts_per_step.saturating_mul(self.group_size),

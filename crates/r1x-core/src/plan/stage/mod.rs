@@ -2,16 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+mod dpo;
 mod evaluate;
 mod grpo;
 mod outline;
 mod reject;
+mod reward_model;
 mod sft;
 
+pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
 pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline};
 pub use reject::{LeastPlan, Preference, RejectPlan, TextFilterPlan};
+pub use reward_model::{ReadPart, RewardModelPlan};
 pub use sft::SftPlan;
 
 /// A stage of a run: its id, its kind with that kind's numbers, the model it works on and the weights it begins with.
@@ -57,6 +61,10 @@ pub enum StageKind {
     Grpo(GrpoPlan),
     /// Rejection sampling.
     Reject(RejectPlan),
+    /// Training of a reward model.
+    RewardModel(RewardModelPlan),
+    /// Direct preference optimisation.
+    Dpo(DpoPlan),
     /// Evaluation only.
     Evaluate(EvaluatePlan),
 }
@@ -68,6 +76,8 @@ impl StageKind {
             StageKind::Sft(_) => "sft",
             StageKind::Grpo(_) => "grpo",
             StageKind::Reject(_) => "reject",
+            StageKind::RewardModel(_) => "reward_model",
+            StageKind::Dpo(_) => "dpo",
             StageKind::Evaluate(_) => "evaluate",
         }
     }
@@ -78,6 +88,8 @@ impl StageKind {
             StageKind::Sft(plan) => plan.outline(),
             StageKind::Grpo(plan) => plan.outline(),
             StageKind::Reject(plan) => plan.outline(),
+            StageKind::RewardModel(plan) => plan.outline(),
+            StageKind::Dpo(plan) => plan.outline(),
             StageKind::Evaluate(plan) => plan.outline(),
         }
     }

@@ -3,7 +3,7 @@
 //! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
 //! file, and is known to all of them.
 
-use crate::plan::{DataRef, SamplingPlan};
+use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 
 /// A stage from outside. The default is a stage that does nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct StageOutline<'p> {
     pub suites: &'p [String],
     /// What each step samples; `None` when it learns from texts that exist already.
     pub rollouts: Option<Rollouts<'p>>,
+    /// The head of the model that the stage works on.
+    pub head: HeadPlan,
     /// How weights change; `None` when they stay as they are.
     pub learning: Option<Learning>,
     /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems

@@ -31,6 +31,7 @@ fn assert_same_model(old: &Value, new: &Value) {
     let pieces = new["tokenizer"]["vocabulary"]["pieces"].as_array().unwrap().len();
     assert_eq!(new["vocabulary_size"], json!(pieces + 1));
     assert_eq!((&new["initial"], &new["mtp"]), (&json!("random"), &Value::Null));
+    assert_eq!(new["head"], json!("vocabulary"));
     let rope = json!({"theta": old["rope_theta"], "pairs": "neighbours", "scaling": "none"});
     assert_eq!(new["rope"], rope);
     let mut compared = 0;

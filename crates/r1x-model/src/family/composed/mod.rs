@@ -25,7 +25,7 @@ pub use self::mtp::MtpPass;
 use super::decoder::rotation;
 use super::packed::Packed;
 use crate::error::ModelError;
-use crate::layout::{AdapterPlaces, Attention, Block, Layer, Layout, Vector};
+use crate::layout::{AdapterPlaces, Attention, Block, Head, Layer, Layout, Vector};
 use crate::weights::Weights;
 
 /// A model on a device.
@@ -352,7 +352,44 @@ impl Composed {
     /// When the shape does not fit or the device fails.
     pub fn logits(&self, residual: &Tensor) -> Result<Tensor, ModelError> {
         let normed = self.parameters.norm(self.layout.final_norm, residual, self.eps)?;
-        self.parameters.linear(self.layout.head, &normed)
+        self.parameters.linear(self.layout.head.matrix(), &normed)
+    }
+
+    /// What the head says at rows of the residual stream `[rows, hidden]`: logits `[rows, vocabulary]`, or values
+    /// `[rows, 1]`.
+    ///
+    /// # Errors
+    /// As [`Composed::logits`].
+    pub(crate) fn head(&self, residual: &Tensor) -> Result<Tensor, ModelError> {
+        let Head::Value(row) = self.layout.head else { return self.logits(residual) };
+        let normed = self.parameters.norm(self.layout.final_norm, residual, self.eps)?;
+        Ok(normed.matmul(&self.parameters.at(row.offset)?.t()?)?)
+    }
+
+    /// What the model says of every target of the packed sequences, `[targets]`: its log-prob at this temperature, or the
+    /// value of its predicting row, which knows no temperature.
+    ///
+    /// # Errors
+    /// As [`Composed::token_logprobs`].
+    pub(crate) fn say(
+        &self,
+        pass: &Pass,
+        packed: &Packed,
+        temperature: f64,
+    ) -> Result<Tensor, ModelError> {
+        match self.layout.head {
+            Head::Vocabulary(_) => self.token_logprobs(pass, packed, temperature),
+            Head::Value(_) => {
+                let rows = self.predicting(&pass.residual, packed)?;
+                Ok(self.head(&rows)?.squeeze(1)?)
+            }
+        }
+    }
+
+    /// The rows of the residual stream that predict the targets, `[targets, hidden]`.
+    fn predicting(&self, residual: &Tensor, packed: &Packed) -> Result<Tensor, ModelError> {
+        let rows: Vec<u32> = packed.predicting.iter().map(|row| *row as u32).collect();
+        Ok(residual.index_select(&Tensor::new(rows, &self.device)?, 0)?)
     }
 
     /// Log-prob of every target of the packed sequences, in nats, `[targets]`. Only predicting rows meet the
@@ -377,11 +414,9 @@ impl Composed {
         packed: &Packed,
         temperature: f64,
     ) -> Result<Tensor, ModelError> {
-        let rows: Vec<u32> = packed.predicting.iter().map(|row| *row as u32).collect();
-        let rows = Tensor::new(rows, &self.device)?;
-        let rows = residual.index_select(&rows, 0)?;
+        let rows = self.predicting(residual, packed)?;
         let normed = self.parameters.norm(norm, &rows, self.eps)?;
-        let logits = self.parameters.linear(self.layout.head, &normed)?;
+        let logits = self.parameters.linear(self.layout.head.matrix(), &normed)?;
         let logits = logits.narrow(1, 0, self.tokens)?;
         Ok(token_logprob(&logits, &packed.targets, temperature)?)
     }
