@@ -4,7 +4,7 @@
 //! bad completion costs itself and nothing else. What halving would hide is no fault of a completion, and the whole
 //! batch pays for it: a wrong number of scores, and scores that depend on what else stands in the call.
 
-use r1x_core::plan::RewardPlan;
+use r1x_core::plan::{PluginPlan, RewardPlan};
 use r1x_core::{RewardOutcome, RewardStatus};
 
 use crate::contract::{Answer, CallLog, Question};
@@ -40,13 +40,14 @@ pub(crate) struct BatchResult {
 /// Scores a batch with fresh instances. `tally` is what became of the reward's rollouts in the whole step.
 pub(crate) fn score(
     plugin: &Plugin,
-    plan: &RewardPlan,
+    (plan, planned): (&RewardPlan, &PluginPlan),
     batch: &[Question<'_>],
     tally: &BatchTally<'_>,
 ) -> BatchResult {
     let mut recovery = Recovery {
         plugin,
         plan,
+        planned,
         tally,
         counted: 0,
         failed_calls: 0,
@@ -86,6 +87,8 @@ enum SecondChances {
 struct Recovery<'a> {
     plugin: &'a Plugin,
     plan: &'a RewardPlan,
+    /// What the plan says of the plugin.
+    planned: &'a PluginPlan,
     tally: &'a BatchTally<'a>,
     /// Failures of this batch that the tally knows of.
     counted: usize,
@@ -285,10 +288,10 @@ impl Recovery<'_> {
         Replay {
             r1x_replay: Replay::VERSION,
             reward: self.plan.id.clone(),
-            plugin: self.plan.plugin().path.clone(),
-            sha256: self.plan.plugin().sha256.clone(),
-            config: self.plan.plugin().config.clone(),
-            limits: self.plan.plugin().limits.clone(),
+            plugin: self.planned.path.clone(),
+            sha256: self.planned.sha256.clone(),
+            config: self.planned.config.clone(),
+            limits: self.planned.limits.clone(),
             status,
             sentence,
             rollouts: batch.iter().map(Sample::of).collect(),
@@ -326,12 +329,12 @@ impl Recovery<'_> {
         batch: &[Question<'_>],
         patience: u32,
     ) -> (CallLog, Result<Vec<Answer>, Failure>) {
-        let mut instance = match self.plugin.start(&self.plan.plugin().limits) {
+        let mut instance = match self.plugin.start(&self.planned.limits) {
             Ok(instance) => instance,
             Err(failure) => return (CallLog::default(), Err(failure)),
         };
         let scored = instance
-            .configure(&self.plan.plugin().config, patience)
+            .configure(&self.planned.config, patience)
             .and_then(|()| instance.score(&regrouped(batch), patience));
         (instance.take_log(), scored)
     }

@@ -83,6 +83,9 @@ pub enum Fault {
         /// sha256 of the file.
         found: String,
     },
+    /// The plan of the reward names no plugin.
+    #[error("is not what the plan lets judge for this reward")]
+    NotPlanned,
     /// The WebAssembly engine cannot start on this machine.
     #[error("cannot run here: {0}")]
     Engine(String),
@@ -131,6 +134,7 @@ impl Fault {
             Fault::OtherBuild { .. } => {
                 "the file changed: resolve the spec again, or restore the file"
             }
+            Fault::NotPlanned => "wire plugins with rewards that plugins judge",
             Fault::Engine(_) => "this machine may forbid executable memory or new threads",
         }
     }

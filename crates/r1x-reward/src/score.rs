@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use r1x_core::plan::{OnFailure, RewardPlan};
+use r1x_core::plan::{OnFailure, PluginPlan, RewardPlan};
 use r1x_core::port::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Scoring};
 use r1x_core::reward::applies;
 use r1x_core::rollout::FinishReason;
@@ -32,11 +32,20 @@ const BATCH_ROLLOUTS: usize = 512;
 #[derive(Debug)]
 pub struct WasmRewarder {
     host: Host,
-    /// Each reward's plan, and the plugin that judges for it.
-    rewards: Vec<(RewardPlan, Plugin)>,
+    rewards: Vec<Wired>,
     logs: Vec<PluginLog>,
     met_deadline: bool,
     failures: Option<FailureFolder>,
+}
+
+/// A reward and the plugin that judges for it.
+#[derive(Clone, Debug)]
+struct Wired {
+    /// Its id in the spec.
+    id: String,
+    /// What the plan says of its plugin.
+    planned: PluginPlan,
+    plugin: Plugin,
 }
 
 /// What one reward wrote during the last call of `score`.
@@ -54,20 +63,20 @@ impl WasmRewarder {
     /// A rewarder for these rewards. Every plugin must be the build of the plan and accept its
     /// configuration.
     pub fn new(host: &Host, rewards: &[(RewardPlan, Plugin)]) -> Result<Self, RewardError> {
-        for (plan, plugin) in rewards {
-            if plan.plugin().sha256 != plugin.sha256() {
-                let fault = Fault::OtherBuild {
-                    planned: plan.plugin().sha256.clone(),
-                    found: plugin.sha256().to_owned(),
-                };
-                return Err(RewardError::new(plugin.source(), fault));
+        let wired = rewards.iter().map(|(plan, plugin)| {
+            let refused = |fault| RewardError::new(plugin.source(), fault);
+            let planned = plan.plugin().ok_or_else(|| refused(Fault::NotPlanned))?.clone();
+            if planned.sha256 != plugin.sha256() {
+                let (planned, found) = (planned.sha256, plugin.sha256().to_owned());
+                return Err(refused(Fault::OtherBuild { planned, found }));
             }
             plugin.check_grants()?;
-            plugin.check_config(&plan.plugin().config, &plan.plugin().limits)?;
-        }
+            plugin.check_config(&planned.config, &planned.limits)?;
+            Ok(Wired { id: plan.id.clone(), planned, plugin: plugin.clone() })
+        });
         Ok(Self {
             host: host.clone(),
-            rewards: rewards.to_vec(),
+            rewards: wired.collect::<Result<_, RewardError>>()?,
             logs: Vec::new(),
             met_deadline: false,
             failures: None,
@@ -85,14 +94,14 @@ impl WasmRewarder {
         self.failures = Some(FailureFolder::new(folder));
     }
 
-    /// A reward's plan and plugin; `None` for a reward that was not loaded.
-    fn loaded(&self, id: &str) -> Option<&(RewardPlan, Plugin)> {
-        self.rewards.iter().find(|(plan, _)| plan.id == id)
+    /// A reward with its plugin; `None` for one that was not loaded.
+    fn loaded(&self, id: &str) -> Option<&Wired> {
+        self.rewards.iter().find(|wired| wired.id == id)
     }
 
-    fn plugin(&self, id: &str) -> Result<&Plugin, PortError> {
-        self.loaded(id).map(|(_, plugin)| plugin).ok_or_else(|| {
-            let known: Vec<&str> = self.rewards.iter().map(|(plan, _)| plan.id.as_str()).collect();
+    fn wired(&self, id: &str) -> Result<&Wired, PortError> {
+        self.loaded(id).ok_or_else(|| {
+            let known: Vec<&str> = self.rewards.iter().map(|wired| wired.id.as_str()).collect();
             PortError::new(
                 Boundary::Reward,
                 format!("reward `{id}` was not loaded"),
@@ -104,7 +113,7 @@ impl WasmRewarder {
 
 impl Rehearsable for WasmRewarder {
     fn columns(&self, reward: &str) -> ReadColumns<'_> {
-        self.loaded(reward).map_or_else(ReadColumns::default, |(_, plugin)| ReadColumns {
+        self.loaded(reward).map_or_else(ReadColumns::default, |Wired { plugin, .. }| ReadColumns {
             required: &plugin.info().columns,
             optional: &plugin.info().optional_columns,
         })
@@ -112,7 +121,7 @@ impl Rehearsable for WasmRewarder {
 
     /// A plugin that is granted more than text runs programs or asks models with it, as a rule.
     fn is_costly(&self, reward: &str) -> bool {
-        self.loaded(reward).is_some_and(|(plan, _)| !plan.plugin().grant.is_empty())
+        self.loaded(reward).is_some_and(|wired| !wired.planned.grant.is_empty())
     }
 
     fn met_deadline(&self) -> bool {
@@ -131,7 +140,7 @@ impl Rewarder for WasmRewarder {
         let batches = batches(&groups);
         let mut jobs = Vec::with_capacity(rewards.len() * batches.len());
         for plan in rewards {
-            let plugin = self.plugin(&plan.id)?;
+            let Wired { planned, plugin, .. } = self.wired(&plan.id)?;
             let texts = groups
                 .iter()
                 .map(|group| {
@@ -144,6 +153,7 @@ impl Rewarder for WasmRewarder {
             let reward = Arc::new(OfReward {
                 tally: Tally::new(plan, total),
                 plan: plan.clone(),
+                planned: planned.clone(),
                 plugin: plugin.clone(),
                 texts,
             });
@@ -212,6 +222,7 @@ impl Scoring for WasmScoring<'_> {
 /// What the batches of one reward share.
 struct OfReward {
     plan: RewardPlan,
+    planned: PluginPlan,
     plugin: Plugin,
     tally: Tally,
     /// `None` for groups that the reward does not judge.
@@ -312,7 +323,7 @@ fn worker(
             return BatchResult::default();
         }
         let tally = job.of.tally.of_batch(batch, questions.len());
-        bisect::score(&job.of.plugin, &job.of.plan, &questions, &tally)
+        bisect::score(&job.of.plugin, (&job.of.plan, &job.of.planned), &questions, &tally)
     }
 }
 

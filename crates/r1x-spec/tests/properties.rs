@@ -264,8 +264,8 @@ proptest! {
         let (reward, written) = (&plan.rewards[0], &spec["rewards"]["equation"]);
         prop_assert_eq!(&json!(reward.weight), &written["weight"]);
         prop_assert_eq!(&json!(reward.max_failed_share), &written["max_failed_share"]);
-        prop_assert_eq!(&json!(reward.plugin().limits.time_ms), &written["limits"]["time_ms"]);
-        let memory = json!(format!("{}MiB", reward.plugin().limits.memory_bytes >> 20));
+        prop_assert_eq!(&json!(reward.plugin().unwrap().limits.time_ms), &written["limits"]["time_ms"]);
+        let memory = json!(format!("{}MiB", reward.plugin().unwrap().limits.memory_bytes >> 20));
         prop_assert_eq!(&memory, &written["limits"]["memory_bytes"]);
         assert_model(&plan.model, &spec);
         assert_stages(&plan, &spec);

@@ -53,10 +53,10 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(resolved.plan.model.vocabulary_size, 120);
     let ids: Vec<&str> = plan.rewards.iter().map(|reward| reward.id.as_str()).collect();
     assert_eq!(ids, ["format", "equation"], "rewards keep the order of the spec");
-    assert_eq!(plan.rewards[1].plugin().path, "experiments/../plugins/countdown.wasm");
-    assert_eq!(plan.rewards[1].plugin().config, "{}");
-    assert_eq!(plan.rewards[1].plugin().limits.memory_bytes, 256 << 20);
-    assert_eq!(plan.rewards[1].plugin().sha256.len(), 64);
+    assert_eq!(plan.rewards[1].plugin().unwrap().path, "experiments/../plugins/countdown.wasm");
+    assert_eq!(plan.rewards[1].plugin().unwrap().config, "{}");
+    assert_eq!(plan.rewards[1].plugin().unwrap().limits.memory_bytes, 256 << 20);
+    assert_eq!(plan.rewards[1].plugin().unwrap().sha256.len(), 64);
     let data =
         DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 3000, limit: None };
     assert_eq!(grpo(&resolved).data, [data]);
@@ -156,7 +156,7 @@ fn empty_lists_and_maps_of_entries_drop_what_is_inherited() {
     assert!(with(text, &[]).plan.evals.is_empty());
     assert_eq!(shipped("countdown", &["evals=[]"]).plan.evals, []);
     assert_eq!(
-        shipped("countdown", &["rewards.format.with={}"]).plan.rewards[0].plugin().config,
+        shipped("countdown", &["rewards.format.with={}"]).plan.rewards[0].plugin().unwrap().config,
         "{}"
     );
     let error = World::new().resolve_file("experiments/countdown.yaml", &["stages=[]"]);
@@ -180,7 +180,8 @@ fn paths_are_relative_to_the_file_that_mentions_them() {
     world.add("here.wasm", "countdown");
     let set = ["rewards.equation.plugin=here.wasm"];
     let resolved = world.resolve_file("elsewhere/deep/spec.yaml", &set).unwrap();
-    let paths: Vec<&str> = resolved.plan.rewards.iter().map(|r| r.plugin().path.as_str()).collect();
+    let paths: Vec<&str> =
+        resolved.plan.rewards.iter().map(|r| r.plugin().unwrap().path.as_str()).collect();
     assert_eq!(paths, ["elsewhere/deep/mine.wasm", "here.wasm"]);
 }
 
@@ -205,8 +206,8 @@ fn overrides_reach_every_kind_of_place() {
     let plan = &resolved.plan;
     assert!(matches!(plan.model.attention, AttentionPlan::Gqa(GqaPlan { kv_heads: 2, .. })));
     assert!(matches!(&plan.model.feed_forward, FeedForwardPlan::Moe(moe) if moe.groups == 2));
-    assert_eq!(plan.rewards[1].plugin().config, "{\"strict\":true}");
-    assert_eq!(plan.rewards[1].plugin().limits.memory_bytes, 1 << 30);
+    assert_eq!(plan.rewards[1].plugin().unwrap().config, "{\"strict\":true}");
+    assert_eq!(plan.rewards[1].plugin().unwrap().limits.memory_bytes, 1 << 30);
     assert_eq!(plan.evals[0].gate["pass@1"], 0.4);
     assert_eq!(plan.evals[0].when.every, Some(50));
     let SourcePlan::Countdown(countdown) = &plan.data["countdown"].source else { panic!("data") };

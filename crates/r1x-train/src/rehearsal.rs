@@ -86,7 +86,9 @@ fn duties(plan: &RunPlan) -> Vec<Duty<'_>> {
     let mut duties: Vec<Duty<'_>> = Vec::new();
     let mut add = |place: &str, id: &str, data, (group, together)| {
         let known = |duty: &Duty<'_>| duty.reward.id == id && duty.data == data;
-        let reward = plan.rewards.iter().find(|reward| reward.id == id);
+        // A reward model is not there yet.
+        let judged = plan.rewards.iter().filter(|reward| reward.reward_model().is_none());
+        let reward = judged.into_iter().find(|reward| reward.id == id);
         if let Some(reward) = reward.filter(|_| !duties.iter().any(known)) {
             let place = place.to_owned();
             duties.push(Duty { place, reward, data, group, together });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use r1x_build::{Source, interpreter};
-use r1x_core::plan::RunPlan;
+use r1x_core::plan::{RewardPlan, RunPlan};
 use r1x_core::{Capability, Judge, PortError};
 use r1x_reward::{Exec, Grants, Host, Plugin};
 
@@ -60,7 +60,12 @@ pub type SharedJudge = Arc<dyn Judge>;
 /// # Errors
 /// When a checkpoint does not load.
 pub fn judges(plan: &RunPlan, threads: usize) -> Result<Option<SharedJudge>, Failure> {
-    if !plan.rewards.iter().any(|reward| reward.plugin().grant.contains(&Capability::Judge)) {
+    if !plan
+        .rewards
+        .iter()
+        .filter_map(RewardPlan::plugin)
+        .any(|plugin| plugin.grant.contains(&Capability::Judge))
+    {
         return Ok(None);
     }
     Ok(Some(Arc::new(Judges::load(&plan.judges, threads)?)))

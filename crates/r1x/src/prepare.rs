@@ -116,8 +116,9 @@ fn opened_twice(
 
 /// Whether the setting `prefilled` of a reward is on, by its configuration or else by what its plugin says of it.
 fn takes_opened_thoughts(reward: &RewardPlan, world: &World) -> bool {
-    let said: Value = serde_json::from_str(&reward.plugin().config).unwrap_or_default();
-    let plugin = world.loaded(&reward.plugin().sha256);
+    let Some(planned) = reward.plugin() else { return false };
+    let said: Value = serde_json::from_str(&planned.config).unwrap_or_default();
+    let plugin = world.loaded(&planned.sha256);
     let schema = plugin.and_then(|plugin| plugin.info().config_schema.clone());
     let schema: Value =
         schema.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();

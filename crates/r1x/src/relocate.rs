@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, SourcePlan, TokenizerPlan};
+use r1x_core::plan::{InitialWeights, ModelPlan, RewardPlan, RunPlan, SourcePlan, TokenizerPlan};
 
 /// Folders in which relative paths of a plan may begin, the likeliest first: where the run was started, here, and every
 /// folder above its store.
@@ -23,7 +23,8 @@ pub fn find(path: &str, folders: &[PathBuf]) -> Option<PathBuf> {
 /// Makes every relative path of a plan one that leads to a file, where one of the folders has it.
 pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
     let place = |path: &mut String| moved(path, folders);
-    plan.rewards.iter_mut().for_each(|reward| place(&mut reward.plugin_mut().path));
+    let plugins = plan.rewards.iter_mut().filter_map(RewardPlan::plugin_mut);
+    plugins.for_each(|plugin| place(&mut plugin.path));
     for data in plan.data.values_mut() {
         if let SourcePlan::Rows { path, .. } = &mut data.source {
             place(path);

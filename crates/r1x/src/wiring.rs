@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{ModelPlan, Precision, RewardPlan, RunPlan, SourcePlan};
+use r1x_core::plan::{ModelPlan, PluginPlan, Precision, RunPlan, SourcePlan};
 use r1x_core::{Markup, PortError};
 use r1x_model::{Given, Model};
 use r1x_ops::device::Device;
@@ -88,13 +88,14 @@ pub fn rewarder(
     let judge = crate::capability::judges(plan, world.host.workers())?;
     let mut wired = Vec::new();
     let mut inputs = Vec::new();
-    for reward in &plan.rewards {
-        let bytes = component(reward, recorded)?;
-        let plugin = match world.loaded(&reward.plugin().sha256) {
+    let planned = plan.rewards.iter().filter_map(|reward| Some((reward, reward.plugin()?)));
+    for (reward, planned) in planned {
+        let bytes = component((&reward.id, planned), recorded)?;
+        let plugin = match world.loaded(&planned.sha256) {
             Some(plugin) => plugin,
             None => world
                 .host
-                .load_bytes(reward.plugin().path.clone(), bytes.clone())
+                .load_bytes(planned.path.clone(), bytes.clone())
                 .map_err(|error| Failure::from(PortError::from(error)))?,
         };
         let info = plugin.info();
@@ -103,13 +104,13 @@ pub fn rewarder(
             name: info.name.clone(),
             version: info.version.clone(),
             wit_world: r1x_reward::WIT_WORLD.to_owned(),
-            sha256: reward.plugin().sha256.clone(),
+            sha256: planned.sha256.clone(),
             bytes,
             source_sha256: None,
-            config_json: reward.plugin().config.clone(),
+            config_json: planned.config.clone(),
             weight: reward.weight,
         });
-        let plugin = crate::capability::granted(&plugin, &reward.plugin().grant, judge.as_ref())?;
+        let plugin = crate::capability::granted(&plugin, &planned.grant, judge.as_ref())?;
         wired.push((reward.clone(), plugin));
     }
     let rewarder = WasmRewarder::new(&world.host, &wired)
@@ -118,26 +119,25 @@ pub fn rewarder(
 }
 
 /// The component of a reward.
-fn component(reward: &RewardPlan, recorded: Option<&Store>) -> Result<Vec<u8>, Failure> {
-    let path = Path::new(&reward.plugin().path);
+fn component(
+    (reward, planned): (&str, &PluginPlan),
+    recorded: Option<&Store>,
+) -> Result<Vec<u8>, Failure> {
+    let path = Path::new(&planned.path);
     let read = r1x_files::read(path, r1x_files::AMPLE);
     if let Ok(bytes) = &read
-        && r1x_core::digest::sha256(bytes) == reward.plugin().sha256
+        && r1x_core::digest::sha256(bytes) == planned.sha256
     {
         return Ok(read.unwrap_or_default());
     }
-    let kept = recorded.map(|store| store.plugin_bytes(&reward.plugin().sha256)).transpose()?;
+    let kept = recorded.map(|store| store.plugin_bytes(&planned.sha256)).transpose()?;
     if let Some(bytes) = kept.flatten() {
         return Ok(bytes);
     }
     read.map_err(|error| Failure::io(path, &error))?;
     Err(Failure::new(
         code::INPUT,
-        format!(
-            "{}: not the build that the plan names (reward `{}`)",
-            reward.plugin().path,
-            reward.id
-        ),
+        format!("{}: not the build that the plan names (reward `{reward}`)", planned.path),
         "put the recorded build back, or start a new run with this one",
     ))
 }

@@ -71,7 +71,7 @@ impl RunPlan {
             if at >= below {
                 return Err(WeightsError::NotAbove(id.clone()));
             }
-            if self.model_of(first)? != self.model_of(&self.stages[at])? {
+            if !self.model_of(first)?.takes_weights_of(self.model_of(&self.stages[at])?) {
                 return Err(WeightsError::OtherShape(id.clone()));
             }
             if self.stages[at].kind.outline().learning.is_some() {

@@ -49,6 +49,13 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
+    /// Whether it can begin with the weights of another model: that one has its shape, or its shape but for the head where
+    /// this one has a value head, which is drawn then.
+    pub fn takes_weights_of(&self, other: &ModelPlan) -> bool {
+        let with_head = |head| ModelPlan { head, ..other.clone() };
+        *self == *other || (self.head == HeadPlan::Value && *self == with_head(HeadPlan::Value))
+    }
+
     /// The key that stands beside a value head and cannot; `None` where everything fits. Modules of multi-token prediction
     /// predict tokens, which needs a head over the vocabulary, and adapters leave every other weight as it is, the head
     /// included, which no published model has learnt yet.

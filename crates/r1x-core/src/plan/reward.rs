@@ -23,16 +23,28 @@ pub struct RewardPlan {
 }
 
 impl RewardPlan {
-    /// The plugin that judges.
-    pub fn plugin(&self) -> &PluginPlan {
-        let JudgedBy::Plugin(plugin) = &self.judged_by;
-        plugin
+    /// The plugin that judges, where one does.
+    pub fn plugin(&self) -> Option<&PluginPlan> {
+        match &self.judged_by {
+            JudgedBy::Plugin(plugin) => Some(plugin),
+            JudgedBy::RewardModel { .. } => None,
+        }
     }
 
     /// The plugin that judges, to be changed.
-    pub fn plugin_mut(&mut self) -> &mut PluginPlan {
-        let JudgedBy::Plugin(plugin) = &mut self.judged_by;
-        plugin
+    pub fn plugin_mut(&mut self) -> Option<&mut PluginPlan> {
+        match &mut self.judged_by {
+            JudgedBy::Plugin(plugin) => Some(plugin),
+            JudgedBy::RewardModel { .. } => None,
+        }
+    }
+
+    /// The id of the stage whose reward model judges, where one does.
+    pub fn reward_model(&self) -> Option<&str> {
+        match &self.judged_by {
+            JudgedBy::Plugin(_) => None,
+            JudgedBy::RewardModel { stage } => Some(stage),
+        }
     }
 }
 
@@ -42,6 +54,11 @@ impl RewardPlan {
 pub enum JudgedBy {
     /// A WebAssembly component.
     Plugin(PluginPlan),
+    /// A reward model that the run trains: the value of a response is what it says of it.
+    RewardModel {
+        /// The id of the stage that trains it.
+        stage: String,
+    },
 }
 
 /// A component that judges.

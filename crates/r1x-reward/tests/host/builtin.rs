@@ -25,7 +25,7 @@ fn plugins_say_what_they_are() {
 
 #[test]
 fn a_wrong_config_is_refused_with_the_key() {
-    let limits = plan(&format()).plugin().limits.clone();
+    let limits = plan(&format()).plugin().unwrap().limits.clone();
     assert!(format().check_config(r#"{"prefilled":false}"#, &limits).is_ok());
     let error = format().check_config(r#"{"prefiled":false}"#, &limits).unwrap_err();
     assert!(error.to_string().contains("`prefiled`"), "{error}");

@@ -133,6 +133,7 @@ fn components_that_differ_in_what_they_carry_are_compiled_once() {
     assert_ne!(one.sha256(), two.sha256());
     assert_eq!(one.info(), two.info());
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
-    let error = host.prepare(&carrying(b""), &plan(&one).plugin().limits).unwrap_err().to_string();
+    let error =
+        host.prepare(&carrying(b""), &plan(&one).plugin().unwrap().limits).unwrap_err().to_string();
     assert!(error.contains("failed to find function export"), "{error}");
 }

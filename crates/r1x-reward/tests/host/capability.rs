@@ -116,7 +116,7 @@ fn nothing_that_is_asked_for_may_go_without_a_grant() {
             Capability::Judge => "complete x",
         };
         let sample = r1x_reward::Sample::new(order, "{}");
-        let mut probe = plugin.probe("{}", &plan(&plugin).plugin().limits).unwrap();
+        let mut probe = plugin.probe("{}", &plan(&plugin).plugin().unwrap().limits).unwrap();
         let error = probe.score(&[sample]).unwrap_err();
         assert!(error.sentence.contains(&format!("it used `{name}`")), "{error}");
         assert!(error.sentence.contains("not granted"), "{error}");
@@ -186,7 +186,10 @@ fn many_programs_on_many_threads_come_back_in_order() {
 fn the_guests_deadline_stands_still_while_programs_run() {
     let plugin = granted();
     let mut plan = plan(&plugin);
-    (plan.plugin_mut().limits.time_ms, plan.plugin_mut().limits.time_per_rollout_ms) = (30, 0);
+    (
+        plan.plugin_mut().unwrap().limits.time_ms,
+        plan.plugin_mut().unwrap().limits.time_per_rollout_ms,
+    ) = (30, 0);
     // Twenty cut loops of a hundred million units each are far beyond 30 ms.
     let order = format!("exec {}", vec!["loop"; 20].join("; "));
     let mut rewarder = WasmRewarder::new(host(), &[(plan.clone(), plugin)]).unwrap();

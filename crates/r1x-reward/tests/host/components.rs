@@ -55,10 +55,10 @@ fn every() -> Vec<Builtin> {
 /// A plan with the limits that a spec gives by default.
 fn roomy(plugin: &Plugin, config: &str) -> RewardPlan {
     let mut plan = plan(plugin);
-    plan.plugin_mut().config = config.to_owned();
-    plan.plugin_mut().limits.time_ms = 10_000;
-    plan.plugin_mut().limits.time_per_rollout_ms = 20;
-    plan.plugin_mut().limits.memory_bytes = 256 << 20;
+    plan.plugin_mut().unwrap().config = config.to_owned();
+    plan.plugin_mut().unwrap().limits.time_ms = 10_000;
+    plan.plugin_mut().unwrap().limits.time_per_rollout_ms = 20;
+    plan.plugin_mut().unwrap().limits.memory_bytes = 256 << 20;
     plan
 }
 

@@ -9,7 +9,7 @@ use crate::support::*;
 const COUNTDOWN: &str = include_str!("../../../../plugins/countdown/cases.jsonl");
 
 fn run(plugin: &Plugin, samples: &[Sample]) -> Vec<Finding> {
-    conformance(plugin, "{}", &plan(plugin).plugin().limits, samples)
+    conformance(plugin, "{}", &plan(plugin).plugin().unwrap().limits, samples)
 }
 
 fn orders(completions: &[&str]) -> Vec<Sample> {

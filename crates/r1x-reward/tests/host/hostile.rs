@@ -55,7 +55,7 @@ fn files_sockets_threads_and_the_environment_do_not_exist() {
 #[test]
 fn a_list_without_end_ends_at_the_limits() {
     let mut plan = plan(&hostile());
-    plan.plugin_mut().limits.time_ms = 10_000;
+    plan.plugin_mut().unwrap().limits.time_ms = 10_000;
     let outcomes = outcomes(&plan, &["give 1", "many", "give 0.5"]);
     assert_eq!(outcomes[0].value, Some(1.0), "{outcomes:?}");
     assert_eq!(outcomes[2].value, Some(0.5), "{outcomes:?}");
@@ -78,7 +78,7 @@ fn a_storm_of_host_calls_is_counted_and_survived() {
 fn fuel_cuts_at_the_same_place_whatever_the_clock_says() {
     let plugin = hostile();
     let mut plan = plan(&plugin);
-    plan.plugin_mut().limits.fuel = Some(3_000_000);
+    plan.plugin_mut().unwrap().limits.fuel = Some(3_000_000);
     let scored = outcomes(&plan, &["give 0.25", "loop", "give 0.5"]);
     assert_eq!((scored[0].value, scored[2].value), (Some(0.25), Some(0.5)));
     assert_eq!(scored[1].status, RewardStatus::Timeout);
@@ -154,7 +154,7 @@ fn no_attack_costs_the_host_much_memory() {
         "thread",
     ];
     let mut plan = hasty(&hostile());
-    plan.plugin_mut().limits.memory_bytes = 256 << 20;
+    plan.plugin_mut().unwrap().limits.memory_bytes = 256 << 20;
     for attack in attacks {
         assert_eq!(outcomes(&plan, &["give 1", attack])[0].value, Some(1.0), "{attack}");
     }
@@ -351,7 +351,7 @@ fn many_bad_completions_cost_only_themselves() {
 #[test]
 fn a_plugin_that_always_hangs_is_given_up() {
     let mut plan = hasty(&hostile());
-    plan.plugin_mut().limits.time_ms = 10;
+    plan.plugin_mut().unwrap().limits.time_ms = 10;
     let outcomes = outcomes(&plan, &vec!["loop"; 200]);
     assert!(outcomes.iter().all(|outcome| outcome.status == RewardStatus::Timeout));
     assert!(info(&outcomes[0]).starts_with("no answer in 20 ms"), "{:?}", outcomes[0]);
@@ -442,8 +442,8 @@ fn a_long_info_is_cut() {
 #[test]
 fn too_much_returned_data_is_a_trap() {
     let mut plan = plan(&hostile());
-    plan.plugin_mut().limits.memory_bytes = 512 << 20;
-    plan.plugin_mut().limits.time_ms = 10_000;
+    plan.plugin_mut().unwrap().limits.memory_bytes = 512 << 20;
+    plan.plugin_mut().unwrap().limits.time_ms = 10_000;
     let outcomes = outcomes(&plan, &["talk 40000000", "give 1"]);
     assert_eq!(outcomes[0].status, RewardStatus::Trap);
     assert_eq!(info(&outcomes[0]), "handed over more than 32 MiB in one call");
@@ -470,7 +470,7 @@ fn the_guest_sees_what_it_asked_for_and_nothing_else() {
 #[test]
 fn a_config_can_be_refused_or_hang() {
     let plugin = hostile();
-    let limits = hasty(&plugin).plugin().limits.clone();
+    let limits = hasty(&plugin).plugin().unwrap().limits.clone();
     let error = plugin.check_config(r#"{"refuse":true}"#, &limits).unwrap_err();
     assert!(error.to_string().contains("`refuse` must not be true"), "{error}");
     let error = plugin.check_config(r#"{"spin":true}"#, &limits).unwrap_err();
@@ -481,7 +481,7 @@ fn a_config_can_be_refused_or_hang() {
 fn too_little_memory_to_start_is_told() {
     let plugin = hostile();
     let mut plan = plan(&plugin);
-    plan.plugin_mut().limits.memory_bytes = 1 << 16;
+    plan.plugin_mut().unwrap().limits.memory_bytes = 1 << 16;
     let error = WasmRewarder::new(host(), &[(plan, plugin)]).unwrap_err();
     assert!(error.to_string().contains("limits.memory_bytes"), "{error}");
 }
@@ -490,7 +490,7 @@ fn too_little_memory_to_start_is_told() {
 fn another_build_than_planned_is_refused() {
     let plugin = hostile();
     let mut plan = plan(&plugin);
-    plan.plugin_mut().sha256 = "0".repeat(64);
+    plan.plugin_mut().unwrap().sha256 = "0".repeat(64);
     let error = WasmRewarder::new(host(), &[(plan, plugin.clone())]).unwrap_err();
     assert!(error.to_string().contains(plugin.sha256()), "{error}");
 }

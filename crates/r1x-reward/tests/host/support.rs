@@ -67,8 +67,8 @@ pub fn plan(plugin: &Plugin) -> RewardPlan {
 /// The plan of [`plan`] with 50 ms a call.
 pub fn hasty(plugin: &Plugin) -> RewardPlan {
     let mut plan = plan(plugin);
-    plan.plugin_mut().limits.time_ms = 50;
-    plan.plugin_mut().limits.time_per_rollout_ms = 0;
+    plan.plugin_mut().unwrap().limits.time_ms = 50;
+    plan.plugin_mut().unwrap().limits.time_per_rollout_ms = 0;
     plan
 }
 

@@ -90,7 +90,7 @@ impl Resolver<'_, '_> {
             known.and_then(|known| known.plan.as_ref())
         };
         let (Some(of_stage), Some(of_other)) = (plan(model), plan(other)) else { return true };
-        if of_stage == of_other {
+        if of_stage.takes_weights_of(of_other) {
             return true;
         }
         let called = |model: &Option<String>| match model {

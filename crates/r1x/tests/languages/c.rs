@@ -72,8 +72,8 @@ fn what_is_no_score_costs_only_itself() {
 fn what_never_ends_is_a_timeout() {
     let plugin = obedient();
     let mut plan = plan(plugin);
-    plan.plugin_mut().limits.time_ms = 150;
-    plan.plugin_mut().limits.time_per_rollout_ms = 0;
+    plan.plugin_mut().unwrap().limits.time_ms = 150;
+    plan.plugin_mut().unwrap().limits.time_per_rollout_ms = 0;
     let sentence = "no answer in 300 ms (limits.time_ms)";
     fails(&plan, plugin, &[("do loop", RewardStatus::Timeout, sentence)]);
 }
@@ -228,10 +228,11 @@ fn json_is_read_in_place() {
 fn a_config_is_read_or_refused() {
     let plugin = obedient();
     let mut plan = plan(plugin);
-    plan.plugin_mut().config = "{\"instead\": 0.75}".to_owned();
+    plan.plugin_mut().unwrap().config = "{\"instead\": 0.75}".to_owned();
     assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
-    let told =
-        |config: &str| plugin.check_config(config, &plan.plugin().limits).unwrap_err().to_string();
+    let told = |config: &str| {
+        plugin.check_config(config, &plan.plugin().unwrap().limits).unwrap_err().to_string()
+    };
     assert!(told("[1]").contains("the configuration must be an object"), "{}", told("[1]"));
 }
 
@@ -250,8 +251,10 @@ fn a_function_of_whole_calls_replaces_the_other() {
     assert!(plugin.info().needs.groups);
     let outcomes = score(&plan(&plugin), &plugin, &["a", "b"]);
     assert_eq!((outcomes[0].value, outcomes[1].value), (Some(20.0), Some(21.0)));
-    let error =
-        plugin.check_config("{\"a\":1}", &plan(&plugin).plugin().limits).unwrap_err().to_string();
+    let error = plugin
+        .check_config("{\"a\":1}", &plan(&plugin).plugin().unwrap().limits)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("takes no configuration"), "{error}");
 }
 

@@ -161,8 +161,8 @@ fn what_never_ends_is_a_timeout_and_what_takes_all_memory_fails_alone() {
     let plugin = obedient();
     let mut plan = plan(plugin);
     fails(&plan, plugin, &[("do memory", RewardStatus::Invalid, "out of memory")]);
-    plan.plugin_mut().limits.time_ms = 150;
-    plan.plugin_mut().limits.time_per_rollout_ms = 0;
+    plan.plugin_mut().unwrap().limits.time_ms = 150;
+    plan.plugin_mut().unwrap().limits.time_per_rollout_ms = 0;
     let timeout = |order| (order, RewardStatus::Timeout, "no answer in 300 ms (limits.time_ms)");
     fails(&plan, plugin, &[timeout("do loop"), timeout("do regex")]);
 }
@@ -216,9 +216,9 @@ fn the_console_is_the_log() {
 fn a_config_must_be_an_object() {
     let plugin = obedient();
     let mut plan = plan(plugin);
-    plan.plugin_mut().config = "{\"instead\": 0.75}".to_owned();
+    plan.plugin_mut().unwrap().config = "{\"instead\": 0.75}".to_owned();
     assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
-    let error = plugin.check_config("[1]", &plan.plugin().limits).unwrap_err().to_string();
+    let error = plugin.check_config("[1]", &plan.plugin().unwrap().limits).unwrap_err().to_string();
     assert!(error.contains("the configuration must be an object"), "{error}");
 }
 

@@ -160,8 +160,8 @@ fn many_exceptions_cost_little() {
 fn what_never_ends_is_a_timeout() {
     let plugin = obedient();
     let mut plan = plan(plugin);
-    plan.plugin_mut().limits.time_ms = 150;
-    plan.plugin_mut().limits.time_per_rollout_ms = 0;
+    plan.plugin_mut().unwrap().limits.time_ms = 150;
+    plan.plugin_mut().unwrap().limits.time_per_rollout_ms = 0;
     let timeout = |order| (order, RewardStatus::Timeout, "no answer in 300 ms (limits.time_ms)");
     fails(&plan, plugin, &[timeout("do loop"), timeout("do regex"), timeout("do power")]);
 }
@@ -240,9 +240,9 @@ fn printing_goes_to_the_log_within_its_limits() {
 fn a_config_needs_the_parameter_and_an_object() {
     let plugin = obedient();
     let mut plan = plan(plugin);
-    plan.plugin_mut().config = "{\"instead\": 0.75}".to_owned();
+    plan.plugin_mut().unwrap().config = "{\"instead\": 0.75}".to_owned();
     assert_eq!(score(&plan, plugin, &["give 0"])[0].value, Some(0.75));
-    let error = plugin.check_config("[1]", &plan.plugin().limits).unwrap_err().to_string();
+    let error = plugin.check_config("[1]", &plan.plugin().unwrap().limits).unwrap_err().to_string();
     assert!(error.contains("the configuration must be an object"), "{error}");
 }
 

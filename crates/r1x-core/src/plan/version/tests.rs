@@ -192,8 +192,8 @@ fn what_version_1_left_out_means_what_it_meant() {
     assert!(grpo.advantage.combine.is_plain());
     assert!(plan.judges.is_empty());
     for reward in &plan.rewards {
-        assert!(reward.shaping.is_plain() && reward.plugin().grant.is_empty());
-        assert_eq!(reward.plugin().limits.fuel, None);
+        assert!(reward.shaping.is_plain() && reward.plugin().unwrap().grant.is_empty());
+        assert_eq!(reward.plugin().unwrap().limits.fuel, None);
     }
     for reward in old["rewards"].as_array_mut().unwrap() {
         reward.as_object_mut().unwrap().remove("max_failed_share");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use r1x_build::{Limits, Source};
 use r1x_core::PortError;
-use r1x_core::plan::{LimitsPlan, RewardPlan};
+use r1x_core::plan::{LimitsPlan, PluginPlan};
 use r1x_model::ModelEncoder;
 use r1x_train::{Rehearsal, rehearse};
 
@@ -28,19 +28,21 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
     let mut rows = Vec::new();
     let mut complaints = Vec::new();
     for reward in &resolved.plan.rewards {
-        let Some(plugin) = world.loaded(&reward.plugin().sha256) else { continue };
+        let Some(planned) = reward.plugin() else { continue };
+        let Some(plugin) = world.loaded(&planned.sha256) else { continue };
         let info = plugin.info();
         let list =
             |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
         rows.push(vec![
             reward.id.clone(),
             format!("{} {}", info.name, info.version),
-            reward.plugin().sha256.chars().take(12).collect(),
+            planned.sha256.chars().take(12).collect(),
             list(&info.columns),
-            grants(reward),
-            limits(&reward.plugin().limits),
+            grants(planned),
+            limits(&planned.limits),
         ]);
-        complaints.extend(above_ceiling(reward, world.source(&reward.plugin().sha256).as_ref()));
+        complaints
+            .extend(above_ceiling((&reward.id, planned), world.source(&planned.sha256).as_ref()));
     }
     let header = ["reward", "plugin", "sha256", "columns", "grant", "limits"];
     let mut page = Page::default();
@@ -68,8 +70,8 @@ pub fn check(spec: &SpecSource) -> Result<i32, Failure> {
     ))
 }
 
-fn grants(reward: &RewardPlan) -> String {
-    let words: Vec<&str> = reward.plugin().grant.iter().map(|one| one.as_str()).collect();
+fn grants(planned: &PluginPlan) -> String {
+    let words: Vec<&str> = planned.grant.iter().map(|one| one.as_str()).collect();
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
@@ -85,10 +87,10 @@ fn limits(limits: &LimitsPlan) -> String {
 }
 
 /// Limits of the spec above those of the plugin's manifest.
-fn above_ceiling(reward: &RewardPlan, source: Option<&Source>) -> Vec<String> {
+fn above_ceiling((reward, planned): (&str, &PluginPlan), source: Option<&Source>) -> Vec<String> {
     let Some(source) = source else { return Vec::new() };
     let Limits { time_ms, time_per_rollout_ms, memory_bytes, fuel } = source.manifest.limits;
-    let asked = &reward.plugin().limits;
+    let asked = &planned.limits;
     let path = source.manifest_path.as_deref().unwrap_or(Path::new("plugin.toml"));
     [
         ("time_ms", time_ms, Some(asked.time_ms)),
@@ -103,8 +105,7 @@ fn above_ceiling(reward: &RewardPlan, source: Option<&Source>) -> Vec<String> {
         let asked_text = if asked == u64::MAX { "no limit".to_owned() } else { asked.to_string() };
         (asked > own).then(|| {
             format!(
-                "reward `{}`: limits.{name} is {asked_text}, and {} allows {own}",
-                reward.id,
+                "reward `{reward}`: limits.{name} is {asked_text}, and {} allows {own}",
                 path.display()
             )
         })

@@ -81,15 +81,22 @@ pub fn judge(
 ) -> Result<Judged, Failure> {
     let name = store.run(run)?.name;
     let original = original(store, run, opened, reward)?;
+    let Some(planned) = original.plugin() else {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("the reward `{}` of run `{name}` is judged by a reward model", original.id),
+            "name a reward that a plugin judges: `--reward ID`",
+        ));
+    };
     let config = match &arguments.with {
         Some(_) => config(arguments.with.as_deref())?,
-        None => original.plugin().config.clone(),
+        None => planned.config.clone(),
     };
     let judge = PluginPlan {
         path: opened.plugin.source().to_owned(),
         sha256: opened.plugin.sha256().to_owned(),
         config: config.clone(),
-        ..original.plugin().clone()
+        ..planned.clone()
     };
     let plan = RewardPlan {
         judged_by: JudgedBy::Plugin(judge),
