@@ -5,6 +5,8 @@
 mod common;
 #[path = "mistakes/models.rs"]
 mod models;
+#[path = "mistakes/pairs.rs"]
+mod pairs;
 #[path = "mistakes/published.rs"]
 mod published;
 
@@ -148,32 +150,6 @@ const CASES: &[Case] = &[
     edit(
         "suite over the data of a stage",
         &[("data: countdown.heldout", "data: harvest.train"), HARVEST],
-    ),
-    edit(
-        "stages that learn from pairs",
-        &[(
-            "  - id: rl\n",
-            "  - id: judge\n    reward_model: {data: [countdown.train, file.train], steps: 10, batch_size: 4, micro_batch_size: 9, \
-             lr: 1e-5, loss: point, margin: 1}\n  - id: prefer\n    dpo: {data: countdown.heldout, steps: 10, \
-             batch_size: 4, lr: 1e-6, kind: ipo, label_smoothing: 0.1}\n  - id: rl\n",
-        )],
-    ),
-    edit(
-        "numbers of a loss over pairs",
-        &[(
-            "  - id: rl\n",
-            "  - id: prefer\n    dpo: {data: countdown.train, steps: 10, batch_size: 4, lr: 1e-6, beta: 0, label_smoothing: 0.5}\n  - id: judge\n    reward_model: {data: countdown.train, steps: 10, \
-             batch_size: 4, lr: 1e-5, reads: thought}\n  \
-             - id: rl\n",
-        )],
-    ),
-    edit(
-        "a value head beside what needs another",
-        &[("  hidden_size: 128\n", "  hidden_size: 128\n  head: value\n  lora: {rank: 4}\n")],
-    ),
-    edit(
-        "a value head beside multi-token prediction",
-        &[("  hidden_size: 128\n", "  hidden_size: 128\n  head: value\n  mtp: {depth: 1}\n")],
     ),
     edit("weights of no stage", &[("  - id: rl\n", "  - id: rl\n    weights: cold-strat\n")]),
     edit("stage with the name of the first weights", &[("- id: rl\n", "- id: base\n")]),
@@ -555,7 +531,7 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    for case in CASES.iter().chain(published::CASES).chain(models::CASES) {
+    for case in CASES.iter().chain(published::CASES).chain(models::CASES).chain(pairs::CASES) {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
             assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use r1x_core::plan::{
-    DataRef, DpoPlan, FeedForwardPlan, GqaPlan, AttentionPlan, HeadPlan, ModelPlan, Precision, ReadPart,
-    RewardLossPlan, RewardModelPlan, RunPlan,
+    AttentionPlan, DataRef, DpoPlan, FeedForwardPlan, GqaPlan, HeadPlan, ModelPlan, Precision,
+    ReadPart, RewardLossPlan, RewardModelPlan, RunPlan,
 };
 use r1x_core::port::{Cursor, WeightChoice};
 use r1x_core::select::Kept;
@@ -66,7 +66,8 @@ impl Recorder for Memory {
 impl Memory {
     /// A metric over the steps that have it.
     fn curve(&self, name: &str) -> Vec<f64> {
-        let named = |step: &StepFacts| step.metrics.iter().find(|(known, _)| known == name).cloned();
+        let named =
+            |step: &StepFacts| step.metrics.iter().find(|(known, _)| known == name).cloned();
         self.steps.iter().filter_map(|step| Some(named(step)?.1)).collect()
     }
 }
@@ -313,7 +314,8 @@ fn likelier(policy: &mut dyn Model, problems: &[Problem]) -> f64 {
 #[test]
 fn preferences_raise_the_margin_and_the_likelihood_ratio() {
     let source = sums();
-    let plan = DpoPlan { batch_size: 16, micro_batch_size: 8, share_prompts: true, ..testing::dpo(60) };
+    let plan =
+        DpoPlan { batch_size: 16, micro_batch_size: 8, share_prompts: true, ..testing::dpo(60) };
     let plan = RunPlan {
         model: model(HeadPlan::Vocabulary),
         ..testing::run(vec![testing::dpo_stage(plan)])

@@ -1,7 +1,9 @@
 //! Direct preference optimisation on the table of logits: the loss by hand, what is learnt, the reference, resume, and
 //! pairs that are none. Reward models need a model that says values; they are tested where there is one.
 
-use r1x_core::plan::{DpoPlan, HeadPlan, PreferenceKind, PreferencePlan, RunPlan};
+use r1x_core::plan::{
+    DpoPlan, EvalPlan, EvalWhen, HeadPlan, PreferenceKind, PreferencePlan, RunPlan,
+};
 use r1x_core::{Boundary, Problem, testing};
 use r1x_train::RunOutcome;
 
@@ -124,7 +126,8 @@ fn a_stage_works_on_a_model_with_its_head_only() {
     assert_eq!((error.boundary, &error.message[..]), (Boundary::Spec, expected));
     let mut written = run(plan(3, SIGMOID));
     written.model.head = HeadPlan::Value;
-    written.evals.push(testing::eval("heldout"));
+    let when = EvalWhen { start: true, stage_end: false, every: None };
+    written.evals.push(EvalPlan { when, ..testing::eval("heldout") });
     let errors = r1x_train::check_plan(&written, &Default::default());
     let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
