@@ -10,7 +10,7 @@ use r1x_ops::Operand;
 use crate::checkpoint::{self, Expected};
 use crate::error::ModelError;
 use crate::layout::Layout;
-use crate::published::{Published, adapter};
+use crate::published::{MissingHead, Published, adapter};
 use crate::weights::{Freezing, Passes, Weights};
 
 /// Where the first weights of a model come from.
@@ -43,7 +43,8 @@ impl First {
         let mut weights = match &self.model {
             InitialWeights::Random => Weights::random(layout, &Rng::new(self.seed)),
             InitialWeights::Published { folder, sha256 } => {
-                learning(&Published::planned(folder, sha256)?, layout, threads)?
+                let published = Published::planned(folder, sha256)?;
+                learning(&published, layout, threads, MissingHead::Drawn(self.seed))?
             }
         };
         self.set_adapters(layout, &mut weights)?;
@@ -85,7 +86,8 @@ impl First {
     }
 }
 
-/// The weights of a published model, to learn from them; those of its adapters, where the layout has any, are zeros.
+/// The weights of a published model, to learn from them; those of its adapters, where the layout has any, are zeros. What
+/// becomes of a value head that it does not have is said.
 ///
 /// # Errors
 /// When files are missing, or their tensors are not those of the configuration.
@@ -93,9 +95,10 @@ pub fn learning<E: Operand<Real = f32>>(
     published: &Published,
     layout: &Layout,
     threads: usize,
+    missing: MissingHead,
 ) -> Result<Weights<E>, ModelError> {
     if layout.adapters.is_none() {
-        return Ok(Weights::learning(layout, published.numbers(layout)?, threads));
+        return Ok(Weights::learning(layout, published.numbers_with(layout, missing)?, threads));
     }
     let mut freezing = Freezing::new(layout);
     published.hand_to(layout, &mut freezing)?;

@@ -26,6 +26,12 @@ pub trait Model: Policy {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError>;
+    /// Loads the weights of a checkpoint folder but for the head of a model that says values, which stays as it is. So such
+    /// a model begins with the body of one that writes.
+    ///
+    /// # Errors
+    /// As [`Model::load_weights`], and when the weights cannot be changed.
+    fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError>;
     /// Loads the weights of a published model, to sample from or to start with.
     ///
     /// # Errors
@@ -51,6 +57,10 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
         Ok(self.load_weights(folder, expected)?)
     }
 
+    fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
+        Ok(self.load_body(folder, expected)?)
+    }
+
     fn load_published(&mut self, published: &Published) -> Result<(), PortError> {
         Ok(self.load_published(published)?)
     }
@@ -71,6 +81,10 @@ impl Model for TensorPolicy {
 
     fn load_weights(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
         Ok(self.load_weights(folder, expected)?)
+    }
+
+    fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), PortError> {
+        Ok(self.load_body(folder, expected)?)
     }
 
     fn load_published(&mut self, published: &Published) -> Result<(), PortError> {

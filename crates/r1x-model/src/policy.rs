@@ -27,9 +27,9 @@ use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::{self, First, Given};
-use crate::layout::{Head, Layout, Parameter};
+use crate::layout::{Layout, Parameter};
 use crate::mtp::Mtp;
-use crate::published::Published;
+use crate::published::{MissingHead, Published};
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, bias_speed, first_not_finite};
 use crate::weights::{Freezing, Passes, Weights};
@@ -188,6 +188,19 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         Ok(())
     }
 
+    /// Loads the weights of a checkpoint folder but for the head; see [`crate::Model::load_body`].
+    ///
+    /// # Errors
+    /// As [`DecoderPolicy::load_weights`].
+    pub fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), ModelError> {
+        self.learns()?;
+        let layout = &self.decoder.layout;
+        let numbers = self.weights.numbers(layout);
+        let numbers = checkpoint::load_body(folder, layout, expected, numbers)?;
+        self.weights.set(layout, &numbers, self.workers.len());
+        Ok(())
+    }
+
     /// Loads the weights of a published model, to sample from or to start with.
     ///
     /// # Errors
@@ -196,7 +209,9 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         let layout = &self.decoder.layout;
         self.weights = match self.weights.is_frozen() {
             true => initial::frozen(Given::Published(published), layout)?,
-            false => initial::learning(published, layout, self.workers.len())?,
+            false => {
+                initial::learning(published, layout, self.workers.len(), MissingHead::Refused)?
+            }
         };
         Ok(())
     }
@@ -261,14 +276,6 @@ impl<E: Operand<Real = f32>> Sink for Copy<'_, E> {
 /// An error where a plan has a value head beside something that no such model has.
 pub(crate) fn check_head(plan: &ModelPlan) -> Result<(), ModelError> {
     plan.beside_value_head().map_or(Ok(()), |beside| Err(ModelError::BesideValueHead { beside }))
-}
-
-/// An error where a model says values, so that it has no words to write.
-pub(crate) fn can_write(layout: &Layout) -> Result<(), ModelError> {
-    match layout.head {
-        Head::Vocabulary(_) => Ok(()),
-        Head::Value(_) => Err(ModelError::Wordless),
-    }
 }
 
 /// A planned model without its weights: the decoder, which knows how many tokens there are, and the tokenizer.
@@ -410,7 +417,7 @@ impl<E: Operand<Real = f32>> Sampler for DecoderPolicy<E> {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        can_write(&self.decoder.layout)?;
+        self.decoder.layout.can_write()?;
         let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         let model = (&self.decoder, &self.weights);
         Ok(kernels::generate(model, &session, self.workers.len(), each)?)

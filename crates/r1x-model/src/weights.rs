@@ -345,7 +345,7 @@ fn draw<E: Operand>(region: &Region, values: &mut [E::Real], rng: &Rng) {
 }
 
 /// Draws the first values of a parameter, from a stream with its name.
-fn draw_one<E: Operand>(parameter: &Parameter, values: &mut [E::Real], rng: &Rng) {
+pub(crate) fn draw_one<E: Operand>(parameter: &Parameter, values: &mut [E::Real], rng: &Rng) {
     use r1x_ops::Real;
     let stream = || rng.stream("init").named(&parameter.name).at(&[]);
     match parameter.initial {

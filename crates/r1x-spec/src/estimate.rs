@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use r1x_core::parameters::{Counted, ParameterList};
 use r1x_core::plan::{
-    AttentionPlan, DataRef, EvalPlan, GqaPlan, Learning, MlaPlan, ModelPlan, Prompts, Reference,
-    Rollouts, RunPlan, SourcePlan, StageOutline,
+    AttentionPlan, DataRef, EvalPlan, GqaPlan, HeadPlan, Learning, MlaPlan, ModelPlan, Prompts,
+    Reference, Rollouts, RunPlan, SourcePlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -302,8 +302,8 @@ impl<'a> Cost<'a> {
     fn new(model: &ModelPlan, sizes: &'a BTreeMap<String, DataSize>) -> Self {
         let parameters = parameters(model);
         // A look-up in the embedding multiplies nothing; a tied head multiplies with the same matrix.
-        let looked_up =
-            if model.tie_embeddings { 0 } else { model.vocabulary_size * model.hidden_size };
+        let is_head = model.tie_embeddings && model.head == HeadPlan::Vocabulary;
+        let looked_up = if is_head { 0 } else { model.vocabulary_size * model.hidden_size };
         Self {
             multiplied: parameters.active.saturating_sub(looked_up as u64),
             parameters,
@@ -387,7 +387,9 @@ impl<'a> Cost<'a> {
         let [likely, most] = [likely, context].map(|length| {
             let trained_tokens = sequences * length;
             let further = 3.0 * self.further(trained_tokens, length);
-            let training_flops = self.train(trained_tokens, length) + further;
+            // What is compared with a reference, or with the other one of a pair, is scored before it is learnt from.
+            let scored = f64::from(learning.scored_before) * self.forward(trained_tokens, length);
+            let training_flops = self.train(trained_tokens, length) + further + scored;
             Work { trained_tokens, training_flops, ..Work::default() }
         });
         StageEstimate { likely, most, ..empty(id) }

@@ -19,6 +19,7 @@ mod model_cost;
 pub mod model_values;
 mod node;
 mod overrides;
+pub mod pair_values;
 mod parts;
 mod read;
 pub mod reference;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use r1x_core::plan::{GroupScore, LoraScaling, LoraTarget, QkNorm, RopePairs, Scoring};
+use r1x_core::plan::{GroupScore, HeadPlan, LoraScaling, LoraTarget, QkNorm, RopePairs, Scoring};
 
 use crate::codes;
 use crate::node::{Node, Value};
@@ -14,6 +14,10 @@ use crate::value_types::number_schema;
 words!(RopePairs {
     "halves" => Halves, "element i and element i + width / 2, as in Llama and Qwen";
     "neighbours" => Neighbours, "elements 2i and 2i + 1, as in DeepSeek";
+});
+words!(HeadPlan {
+    "vocabulary" => Vocabulary, "a logit for each token, so that it writes";
+    "value" => Value, "one number, so that it judges and cannot write";
 });
 words!(QkNorm {
     "none" => None, "there are none";

@@ -3,6 +3,7 @@
 //! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it.
 
 mod model;
+mod pairs;
 mod ranges;
 mod stages;
 
@@ -11,6 +12,7 @@ use serde_json::json;
 use r1x_core::plan::{OnFailure, Otherwise, TraceStyle};
 
 pub use self::model::*;
+pub use self::pairs::*;
 use self::ranges::*;
 pub use self::stages::*;
 use crate::grant::Grant;

@@ -5,6 +5,8 @@
 mod common;
 #[path = "mistakes/models.rs"]
 mod models;
+#[path = "mistakes/pairs.rs"]
+mod pairs;
 #[path = "mistakes/published.rs"]
 mod published;
 
@@ -529,7 +531,7 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    for case in CASES.iter().chain(published::CASES).chain(models::CASES) {
+    for case in CASES.iter().chain(published::CASES).chain(models::CASES).chain(pairs::CASES) {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
             assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);

@@ -3,7 +3,7 @@
 //! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
 //! so a spec can be checked on a machine that could not hold its model.
 
-use r1x_core::plan::{DataRef, HeadPlan, Rollouts, RunPlan, StagePlan};
+use r1x_core::plan::{DataRef, HeadPlan, ModelPlan, Rollouts, RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
@@ -45,7 +45,10 @@ pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
     }
     let stages = ahead(plan, from).map(|(index, stage)| planned(plan, index, stage));
     let suites = plan.evals.iter().map(|suite| {
-        check_head(plan, HeadPlan::Vocabulary, &suite_place(&suite.id))?;
+        // Before the first stage it is the policy that a suite is run of.
+        if suite.when.start {
+            check_head(&plan.model, HeadPlan::Vocabulary, &suite_place(&suite.id))?;
+        }
         evaluate::check_plan(plan, suite)
     });
     stages.chain(suites).filter_map(Result::err).collect()
@@ -129,7 +132,9 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     }
     let works = outline.learning.is_some() || outline.rollouts.is_some();
     if works || !outline.suites.is_empty() {
-        check_head(plan, outline.head, &place)?;
+        let model = plan.model_of(stage);
+        let model = model.map_err(|error| TrainError::Weights { place: place.clone(), error })?;
+        check_head(model, outline.head, &place)?;
     }
     for reference in &outline.data {
         check_data(plan, index, reference, &place)?;
@@ -141,8 +146,8 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
 }
 
 /// An error unless the model has the head that somebody works with.
-fn check_head(plan: &RunPlan, needed: HeadPlan, place: &str) -> Result<(), PortError> {
-    let found = plan.model.head;
+fn check_head(model: &ModelPlan, needed: HeadPlan, place: &str) -> Result<(), PortError> {
+    let found = model.head;
     if found == needed {
         return Ok(());
     }

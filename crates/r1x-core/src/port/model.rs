@@ -107,9 +107,12 @@ pub enum EarlierWeights<'n> {
 /// The name of the frozen weights that a penalty pulls towards.
 pub const REFERENCE: &str = "reference";
 
-/// A model that says how likely tokens are.
+/// A model that says a number of each target: how likely it is, or, under a value head, what everything before it is
+/// worth.
 pub trait Scorer {
-    /// Log-probs of the targets of each sequence, at the batch's temperature.
+    /// What the model says of the targets of each sequence, one number per target: log-probs at the batch's temperature,
+    /// or values, which know none ([`crate::plan::HeadPlan`]). On the CPU they are the numbers that a loss is given in
+    /// [`Learner::accumulate`] under the same weights, bit for bit.
     ///
     /// # Errors
     /// A `Model` error when there are no frozen weights of the name; `Data` when a sequence does not fit.

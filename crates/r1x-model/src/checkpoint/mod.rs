@@ -192,6 +192,22 @@ pub(crate) fn load_weights(
     Ok(numbers)
 }
 
+/// The weights of a checkpoint folder; of a value head, the numbers that are given. They may be those of a model that
+/// writes, whose head is left where it is.
+pub(crate) fn load_body(
+    folder: &Path,
+    layout: &Layout,
+    expected: &Expected<'_>,
+    mut numbers: Numbers,
+) -> Result<Numbers, ModelError> {
+    let (state, _) = State::read(folder, expected)?;
+    read::read((folder, MODEL), layout, &state.model_sha256, |_| {
+        let shelf = Shelf::weights(layout, "", &mut numbers);
+        vec![layout.value_head().into_iter().fold(shelf, |shelf, head| shelf.without(&head.name))]
+    })?;
+    Ok(numbers)
+}
+
 /// Hands the weights of a checkpoint folder to something that forgets them where this fails.
 pub(crate) fn take_weights(
     folder: &Path,

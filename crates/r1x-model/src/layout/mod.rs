@@ -13,6 +13,8 @@ use r1x_core::parameters::{Initial, ParameterList};
 use r1x_core::plan::{ModelPlan, MoePlan};
 use r1x_ops::kernel::matmul::packed_len;
 
+use crate::error::ModelError;
+
 /// Contiguous rows `[rows, columns]` at an offset: a parameter, or several that lie one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -537,6 +539,23 @@ impl Layout {
                 Attention::Mla(mla) => &mla.expansions,
             })
             .map(|expansion| expansion.key.factor)
+    }
+
+    /// An error where the model says values, so that it has no words to write.
+    ///
+    /// # Errors
+    /// [`ModelError::Wordless`].
+    pub fn can_write(&self) -> Result<(), ModelError> {
+        match self.head {
+            Head::Vocabulary(_) => Ok(()),
+            Head::Value(_) => Err(ModelError::Wordless),
+        }
+    }
+
+    /// The parameter of a value head; `None` where the head is over the vocabulary.
+    pub fn value_head(&self) -> Option<&Parameter> {
+        let Head::Value(row) = self.head else { return None };
+        self.base.parameters.iter().find(|parameter| parameter.offset == row.offset)
     }
 
     /// Trained numbers, padding left out.

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use r1x_weights::WeightFiles;
 
+use super::MissingHead;
 use super::gguf::names::into_halves;
 use super::names::{EMBEDDING, HEAD, Naming, Place, mtp_copies};
 use crate::checkpoint::{Numbers, Sink};
@@ -63,6 +64,10 @@ pub struct Tensors {
     files: WeightFiles,
     /// The parameters of the layout in order, then its selection biases.
     all: Vec<(Parameter, Place)>,
+    /// How many of them are parameters.
+    parameters: usize,
+    /// The value head of the layout, where the files have none.
+    missing_head: Option<Parameter>,
 }
 
 impl Tensors {
@@ -71,13 +76,23 @@ impl Tensors {
     /// # Errors
     /// When tensors are missing, surplus or misshapen, all of which are named, or when a matrix that repeats another one
     /// differs from it.
-    pub fn find(files: WeightFiles, layout: &Layout, naming: Naming) -> Result<Self, ModelError> {
+    pub fn find(
+        files: WeightFiles,
+        layout: &Layout,
+        naming: Naming,
+        missing: MissingHead,
+    ) -> Result<Self, ModelError> {
         let mut differences = Differences::default();
         let (mut all, mut used) = (Vec::new(), BTreeSet::new());
+        let is_drawn = |parameter: &Parameter| {
+            missing != MissingHead::Refused && layout.value_head() == Some(parameter)
+        };
+        let mut missing_head = None;
         for parameter in
             layout.base.parameters.iter().cloned().chain(layout.biases.iter().map(bias))
         {
             match naming.find(&files, &parameter) {
+                None if is_drawn(&parameter) => missing_head = Some(parameter),
                 None => differences.missing.push(naming.name(&parameter.name)),
                 Some(place) => {
                     used.insert(place.name.clone());
@@ -86,16 +101,20 @@ impl Tensors {
                 }
             }
         }
-        let is_tied = !layout.base.parameters.iter().any(|parameter| parameter.name == HEAD);
+        let is_tied = layout.head.is_tied(layout.embedding);
+        // The head that a model writes with is beside one that says values.
+        let is_unused = |name: &str| missing_head.is_some() && name == naming.name(HEAD);
         let names = files.tensors().iter().map(|tensor| tensor.name());
         let is_surplus = |name: &&str| {
-            !used.contains(*name) && !naming.is_beside(name, layout.layers.len(), is_tied)
+            let is_beside = naming.is_beside(name, layout.layers.len(), is_tied);
+            !used.contains(*name) && !is_beside && !is_unused(name)
         };
         differences.surplus = names.filter(is_surplus).map(str::to_owned).collect();
         if let Some(error) = differences.error(&files, "its configuration") {
             return Err(error);
         }
-        let found = Self { files, all };
+        let parameters = layout.base.parameters.len() - usize::from(missing_head.is_some());
+        let found = Self { files, all, parameters, missing_head };
         if is_tied {
             found.check_equal(HEAD, EMBEDDING, "`tie_word_embeddings` is true")?;
         }
@@ -112,6 +131,11 @@ impl Tensors {
     /// The tensors with their places, those of the layout in order, then its selection biases.
     pub fn all(&self) -> &[(Parameter, Place)] {
         &self.all
+    }
+
+    /// The value head of the layout, where the files have none: its numbers are zeros in [`Tensors::numbers`].
+    pub fn missing_head(&self) -> Option<&Parameter> {
+        self.missing_head.as_ref()
     }
 
     /// The files.
@@ -142,7 +166,7 @@ impl Tensors {
     pub fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
         let mut numbers = Numbers::zeros(layout, &layout.base);
         for (index, (parameter, _)) in self.all.iter().enumerate() {
-            let to = match index.checked_sub(layout.base.parameters.len()) {
+            let to = match index.checked_sub(self.parameters) {
                 None => &mut numbers.values[parameter.range()],
                 Some(layer) => &mut numbers.biases[layer][..],
             };
@@ -157,7 +181,7 @@ impl Tensors {
     ///
     /// # Errors
     /// When a tensor cannot be read, and when a number is not finite.
-    pub fn hand_to(&self, layout: &Layout, sink: &mut dyn Sink) -> Result<(), ModelError> {
+    pub fn hand_to(&self, sink: &mut dyn Sink) -> Result<(), ModelError> {
         let mut piece = Vec::new();
         for (index, (parameter, place)) in self.all.iter().enumerate() {
             // Heads whose rows stand otherwise are read whole, and vectors are short.
@@ -172,7 +196,7 @@ impl Tensors {
                     false => self.read_rows(place, rows, &mut piece)?,
                 }
                 self.finite(index, &piece)?;
-                match index.checked_sub(layout.base.parameters.len()) {
+                match index.checked_sub(self.parameters) {
                     None => sink.take(parameter, first, &piece),
                     Some(layer) => sink.take_biases(layer, &piece),
                 }

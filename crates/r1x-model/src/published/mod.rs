@@ -23,10 +23,13 @@ pub mod score;
 #[cfg(test)]
 mod tests;
 pub mod texts;
+#[cfg(test)]
+mod value_tests;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use r1x_core::Rng;
 use r1x_core::plan::{HeadPlan, InitialWeights, ModelPlan, MtpPlan, Precision, TokenizerPlan};
 pub use r1x_weights::SaveDtype;
 use r1x_weights::{Format, INDEX, MODEL, WeightFiles, WeightsError};
@@ -42,6 +45,7 @@ use self::texts::{TOKENIZER, Texts};
 use crate::checkpoint::{Numbers, STATE, Sink};
 use crate::error::ModelError;
 use crate::layout::Layout;
+use crate::weights::draw_one;
 
 /// The name of a configuration.
 const CONFIG: &str = "config.json";
@@ -140,7 +144,7 @@ impl Published {
             layers: keys.needed_up_to("num_hidden_layers", MOST_LAYERS),
             context_length: keys.needed("max_position_embeddings"),
             vocabulary_size: keys.needed("vocab_size"),
-            head: HeadPlan::Vocabulary,
+            head: head(&keys),
             tie_embeddings: keys.flag("tie_word_embeddings").unwrap_or(false),
             init_std: keys.positive_or("initializer_range", 0.02),
             mtp_layers: mtp_layers(&keys),
@@ -242,7 +246,7 @@ impl Published {
             files => files?,
         };
         let layout = Layout::new(&self.plan_of_shape());
-        let tensors = Tensors::find(files, &layout, self.naming)?;
+        let tensors = Tensors::find(files, &layout, self.naming, MissingHead::Refused)?;
         let files = tensors.files();
         let mut types: Vec<StoredType> = Vec::new();
         for tensor in files.tensors() {
@@ -297,18 +301,42 @@ impl Published {
     /// When there are no weights or several, tensors are missing, surplus or misshapen (all are named), or a number is
     /// not finite.
     pub(crate) fn numbers(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        self.tensors(layout)?.numbers(layout)
+        self.numbers_with(layout, MissingHead::Refused)
+    }
+
+    /// [`Published::numbers`], where it is said what becomes of a value head that the files do not have.
+    pub(crate) fn numbers_with(
+        &self,
+        layout: &Layout,
+        missing: MissingHead,
+    ) -> Result<Numbers, ModelError> {
+        let tensors = Tensors::find(WeightFiles::open(&self.path)?, layout, self.naming, missing)?;
+        let mut numbers = tensors.numbers(layout)?;
+        if let (MissingHead::Drawn(seed), Some(head)) = (missing, tensors.missing_head()) {
+            draw_one::<f32>(head, &mut numbers.values[head.range()], &Rng::new(seed));
+        }
+        Ok(numbers)
     }
 
     /// Hands the numbers of the model to something that forgets them where this fails; see [`Published::numbers`].
     pub(crate) fn hand_to(&self, layout: &Layout, sink: &mut dyn Sink) -> Result<(), ModelError> {
-        self.tensors(layout)?.hand_to(layout, sink)
+        self.tensors(layout)?.hand_to(sink)
     }
 
     /// Where each tensor of the model lies in its files.
     fn tensors(&self, layout: &Layout) -> Result<Tensors, ModelError> {
-        Tensors::find(WeightFiles::open(&self.path)?, layout, self.naming)
+        Tensors::find(WeightFiles::open(&self.path)?, layout, self.naming, MissingHead::Refused)
     }
+}
+
+/// What becomes of the head of a model that says values where published files have none: those of a model that writes
+/// have another head, which is left where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingHead {
+    /// Its tensor is missing, as any other would be.
+    Refused,
+    /// It is drawn from the seed of a run, as in a random model.
+    Drawn(u64),
 }
 
 /// How the numbers of a model are stored.
@@ -351,6 +379,34 @@ fn mtp_layers(keys: &Keys<'_>) -> usize {
         keys.problem(key, format_args!("is {depth}; {MOST_MTP_LAYERS} is the most that is read"));
     }
     depth
+}
+
+/// The end of the names of classes that say a number for each label, in transformers.
+const CLASSIFIER: &str = "ForSequenceClassification";
+
+/// What a configuration says that the model says at a position: values, where its class is one for classification with
+/// one label.
+fn head(keys: &Keys<'_>) -> HeadPlan {
+    let classes = keys.words("architectures").unwrap_or_default();
+    if !classes.iter().any(|class| class.ends_with(CLASSIFIER)) {
+        return HeadPlan::Vocabulary;
+    }
+    let listed = keys.get("id2label").and_then(Value::as_object).map(Map::len);
+    // Where nothing is said, transformers means two.
+    let labels = keys.count("num_labels").or(listed).unwrap_or(2);
+    if labels != 1 {
+        let known = "what is known: 1, a number that is larger for better texts";
+        keys.problem("num_labels", format_args!("is {labels}; {known}"));
+    }
+    HeadPlan::Value
+}
+
+/// The name of the class of a family for a head.
+fn class(family: &Family, head: HeadPlan) -> String {
+    match head {
+        HeadPlan::Vocabulary => family.class.to_owned(),
+        HeadPlan::Value => family.class.replace("ForCausalLM", CLASSIFIER),
+    }
 }
 
 /// What a path is instead of a model, where that is known.

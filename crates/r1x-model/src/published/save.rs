@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{FeedForwardPlan, InitialWeights, ModelPlan, MtpPlan};
+use r1x_core::plan::{FeedForwardPlan, HeadPlan, InitialWeights, ModelPlan, MtpPlan};
 use r1x_weights::{NewTensor, SHARD_BYTES, SaveDtype, Sink};
 use serde_json::{Map, Value, json};
 
 use super::family::{FAMILIES, Family};
 use super::names::{EMBEDDING, HEAD, mtp_copies};
 use super::texts::{GENERATION, Texts, pretty};
-use super::{CONFIG, Published};
+use super::{CONFIG, Published, class};
 use crate::checkpoint::Numbers;
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
@@ -245,7 +245,7 @@ fn unpublishable(family: &Family, unsaid: &[String]) -> ModelError {
 /// The keys that say a plan in a family, as far as it can.
 fn config(plan: &ModelPlan, family: &Family) -> Map<String, Value> {
     let front = json!({
-        "architectures": [family.class],
+        "architectures": [class(family, plan.head)],
         "model_type": family.model_type,
         "hidden_act": "silu",
         "hidden_size": plan.hidden_size,
@@ -259,6 +259,11 @@ fn config(plan: &ModelPlan, family: &Family) -> Map<String, Value> {
     });
     let Value::Object(mut config) = front else { return Map::new() };
     config.extend((family.config)(plan));
+    if plan.head == HeadPlan::Value {
+        config.insert("id2label".to_owned(), json!({"0": "LABEL_0"}));
+        config.insert("label2id".to_owned(), json!({"LABEL_0": 0}));
+        config.insert("problem_type".to_owned(), json!("regression"));
+    }
     config
 }
 

@@ -55,7 +55,7 @@ impl PublishedScorer {
     /// log-probs do, so what will be asked for is said here.
     ///
     /// # Errors
-    /// When its weights cannot be read, or are not those of its configuration.
+    /// When its weights cannot be read, or are not those of its configuration, or when it says values and no log-probs.
     pub fn load(
         published: &Published,
         precision: Precision,
@@ -85,6 +85,7 @@ impl<E: Operand<Real = f32>> Loaded<E> {
     fn new(published: &Published, plan: &ModelPlan, asked: Asked) -> Result<Self, ModelError> {
         let decoder = Decoder::new(plan);
         let layout = &decoder.layout;
+        layout.can_write()?;
         let weights = match asked {
             Asked::Logprobs => {
                 let mut freezing = Freezing::new(layout);

@@ -31,8 +31,8 @@ use crate::generate::Session;
 use crate::initial::{self, First};
 use crate::layout::{FeedForward, Layout, Parameter};
 use crate::mtp::Mtp;
-use crate::policy::{can_write, check_head};
-use crate::published::Published;
+use crate::policy::check_head;
+use crate::published::{MissingHead, Published};
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, bias_speed, first_not_finite};
 
@@ -118,13 +118,23 @@ impl TensorPolicy {
         self.set_weights(&numbers)
     }
 
+    /// Loads the weights of a checkpoint folder but for the head; see [`crate::Model::load_body`].
+    ///
+    /// # Errors
+    /// As [`TensorPolicy::load_weights`].
+    pub fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), ModelError> {
+        let numbers = self.numbers(&self.model)?;
+        let numbers = checkpoint::load_body(folder, self.model.layout(), expected, numbers)?;
+        self.set_weights(&numbers)
+    }
+
     /// Loads the weights of a published model, to sample from or to start with.
     ///
     /// # Errors
     /// When files are missing, or their tensors are not those of the configuration.
     pub fn load_published(&mut self, published: &Published) -> Result<(), ModelError> {
         let layout = self.model.layout();
-        let weights = initial::learning::<f32>(published, layout, 1)?;
+        let weights = initial::learning::<f32>(published, layout, 1, MissingHead::Refused)?;
         self.model.set_base(&weights, &self.device)?;
         self.set_weights(&weights.numbers(self.model.layout()))
     }
@@ -468,7 +478,7 @@ impl Sampler for TensorPolicy {
         stream: Stream,
         each: &mut dyn FnMut(usize, Vec<Completion>),
     ) -> Result<(), PortError> {
-        can_write(self.model.layout())?;
+        self.model.layout().can_write()?;
         let session = Session { requests, sampling, stream, ends: self.tokenizer.ends() };
         Ok(generate::generate(&self.model.frozen(), &session, each)?)
     }

@@ -28,7 +28,18 @@ impl Resolver<'_, '_> {
                 None => self.fresh_adapters(lora, &plan)?,
             }),
         };
-        Some(ModelPlan { lora, ..plan })
+        let plan = ModelPlan { lora, ..plan };
+        let written = match plan.beside_value_head() {
+            Some("mtp") => spec.mtp.as_ref().map(|mtp| mtp.span),
+            Some(_) => spec.lora.as_ref().map(|lora| lora.span),
+            None => None,
+        };
+        if let (Some(key), Some(span)) = (plan.beside_value_head(), written) {
+            let message = format!("`{key}` stands beside a value head, and no such model has one");
+            let help = "take the key out, or write `head: vocabulary`";
+            self.error(codes::SHAPE, span, message).help(help);
+        }
+        Some(plan)
     }
 
     fn published_adapters(

@@ -11,6 +11,7 @@ mod lora;
 mod loss;
 mod model;
 mod overriding;
+mod pairs;
 mod reject;
 mod rewards;
 mod stages;

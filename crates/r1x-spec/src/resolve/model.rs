@@ -1,6 +1,6 @@
 //! The model: its shapes must fit together.
 
-use r1x_core::plan::{HeadPlan, InitialWeights, ModelPlan, MtpPlan, RopePlan, RopeScaling};
+use r1x_core::plan::{InitialWeights, ModelPlan, MtpPlan, RopePlan, RopeScaling};
 
 use super::Resolver;
 use super::layers::Around;
@@ -72,7 +72,7 @@ impl Resolver<'_, '_> {
             rope: RopePlan { theta: *spec.rope_theta, pairs, scaling },
             attention,
             feed_forward: feed_forward?,
-            head: HeadPlan::Vocabulary,
+            head: spec.head.as_deref().copied().unwrap_or_default(),
             tie_embeddings: *spec.tie_embeddings,
             norm_eps: *spec.norm_eps,
             init_std: *spec.init_std,

@@ -3,7 +3,7 @@
 //! What decides which tensors there are, or what they were trained to mean, is compared and may not differ. How far
 //! positions reach, what an epsilon is and how load is balanced is the spec's to say.
 
-use r1x_core::plan::{AttentionPlan, FeedForwardPlan, ModelPlan, RopeScaling};
+use r1x_core::plan::{AttentionPlan, FeedForwardPlan, HeadPlan, ModelPlan, RopeScaling};
 use serde_json::{Map, Value as Json};
 
 use super::Resolver;
@@ -44,6 +44,7 @@ impl Resolver<'_, '_> {
                 format!("the weights of {} have other pairs than `rope_pairs` says", quoted(from));
             self.error(codes::SHAPE, pairs.span, message).help("take the key out");
         }
+        self.override_head(spec, from, &mut plan);
         self.override_numbers(spec, &mut plan);
         self.override_layers(spec, from, &mut plan);
         self.override_positions(spec, &mut plan);
@@ -70,6 +71,20 @@ impl Resolver<'_, '_> {
             let help = "the shape of a published model is in its config.json; take the key out";
             self.error(codes::SHAPE, written.span, message).help(help);
         }
+    }
+
+    /// A body that was made to write may judge; one that judges has lost what it would write with.
+    fn override_head(&mut self, spec: &At<ModelSpec>, from: &At<String>, plan: &mut ModelPlan) {
+        let Some(written) = &spec.head else { return };
+        if (plan.head, **written) == (HeadPlan::Value, HeadPlan::Vocabulary) {
+            let message = format!(
+                "`head` is vocabulary, but the weights of {} have a value head",
+                quoted(from)
+            );
+            let help = "take the key out, or take the weights of a model that writes";
+            self.error(codes::SHAPE, written.span, message).help(help);
+        }
+        plan.head = **written;
     }
 
     fn override_numbers(&mut self, spec: &At<ModelSpec>, plan: &mut ModelPlan) {

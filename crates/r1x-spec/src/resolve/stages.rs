@@ -74,6 +74,8 @@ impl Resolver<'_, '_> {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Reject(reject) => StageKind::Reject(self.reject(&stage.id, reject)?),
+            StageKindSpec::RewardModel(spec) => StageKind::RewardModel(self.reward_model(spec)?),
+            StageKindSpec::Dpo(dpo) => StageKind::Dpo(self.dpo(dpo)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         })
     }
@@ -119,7 +121,7 @@ impl Resolver<'_, '_> {
         Some(SftPlan { data: data?, steps, batch_size, micro_batch_size, optimizer })
     }
 
-    fn check_solutions(&mut self, name: &At<DataName>) {
+    pub(super) fn check_solutions(&mut self, name: &At<DataName>) {
         let facts = self.data.iter().find(|facts| facts.id == name.data);
         let source = facts.and_then(|facts| facts.plan.as_ref()).map(|plan| &plan.source);
         if let Some(SourcePlan::Rows { solution: None, format, .. }) = source {
@@ -217,7 +219,7 @@ impl Resolver<'_, '_> {
         rollouts.div_ceil(updates)
     }
 
-    fn micro_batch(
+    pub(super) fn micro_batch(
         &mut self,
         written: Option<&At<usize>>,
         batch: usize,
@@ -240,7 +242,7 @@ impl Resolver<'_, '_> {
         **micro
     }
 
-    fn optimizer(&mut self, spec: &OptimizerSpec, steps: u64) -> OptimizerPlan {
+    pub(super) fn optimizer(&mut self, spec: &OptimizerSpec, steps: u64) -> OptimizerPlan {
         let schedule = &spec.schedule;
         if *schedule.warmup_steps > steps {
             let message = format!(

@@ -1,6 +1,8 @@
 //! The model of a spec: its shape as far as a plan can say one, or the folder it comes from.
 
-use r1x_core::plan::{GroupScore, LoraScaling, LoraTarget, Precision, QkNorm, RopePairs, Scoring};
+use r1x_core::plan::{
+    GroupScore, HeadPlan, LoraScaling, LoraTarget, Precision, QkNorm, RopePairs, Scoring,
+};
 
 use super::ranges::*;
 use crate::lists::{OneOrMore, Texts};
@@ -38,7 +40,10 @@ record! {
         /// The feed-forward part of every layer, which is one of two kinds. Left out, it is the one of `from`, from
         /// which it may differ in how load is balanced; without `from` it is needed.
         feed_forward: FeedForwardSpec => optional;
-        /// Whether the output head shares the matrix of the embeddings. `from` says it itself, and this may not differ.
+        /// What the model says at a position. Left out, it is what `from` says, or `vocabulary`. With `value` beside a `from`
+        /// that writes, the body comes from there and the head is random.
+        head: HeadPlan => optional;
+        /// Whether the output head shares the matrix of the embeddings, where it is one over the vocabulary. `from` says it itself, and this may not differ.
         tie_embeddings: bool => default(true);
         /// The base of the rotary frequencies: a larger one turns more slowly. `from` says it itself.
         rope_theta: f64 => default(10_000.0), Range::from(1.0).to(1e12);

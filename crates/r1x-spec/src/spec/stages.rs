@@ -5,6 +5,7 @@ use r1x_core::plan::{
     Truncated, ZeroSignal,
 };
 
+use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
 use crate::algorithm::Algorithm;
 use crate::lists::Dict;
@@ -37,6 +38,10 @@ one_of! {
         "grpo" => Grpo(GrpoSpec),
         /// Rejection sampling: completions that pass filters become data for stages below.
         "reject" => Reject(RejectSpec),
+        /// Training of a reward model: which of two responses is better.
+        "reward_model" => RewardModel(RewardModelSpec),
+        /// Direct preference optimisation: learning from pairs of completions without a reward.
+        "dpo" => Dpo(DpoSpec),
         /// Evaluation and nothing else.
         "evaluate" => Evaluate(EvaluateSpec),
     }

@@ -5,6 +5,7 @@
 mod combinations;
 mod data;
 mod divergence;
+mod dpo;
 mod evaluation;
 mod facts;
 mod learning;

@@ -4,7 +4,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use r1x_core::plan::{EvaluatePlan, GrpoPlan, RejectPlan, RunPlan, SftPlan, StageKind};
+use r1x_core::plan::{
+    DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan, StageKind,
+};
 use r1x_core::port::Cursor;
 use r1x_core::testing;
 use r1x_train::check_cursor;
@@ -19,8 +21,14 @@ fn kind() -> impl Strategy<Value = StageKind> {
     let reject = (0..4_u64, 1..5_usize).prop_map(|(steps, prompts_per_step)| {
         StageKind::Reject(RejectPlan { prompts_per_step, ..testing::reject(steps) })
     });
+    let judge = (0..4_u64, 1..5_usize).prop_map(|(steps, batch_size)| {
+        StageKind::RewardModel(RewardModelPlan { batch_size, ..testing::reward_model(steps) })
+    });
+    let dpo = (0..4_u64, 1..5_usize).prop_map(|(steps, batch_size)| {
+        StageKind::Dpo(DpoPlan { batch_size, ..testing::dpo(steps) })
+    });
     let evaluate = Just(StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }));
-    prop_oneof![sft, grpo, reject, evaluate]
+    prop_oneof![sft, grpo, reject, judge, dpo, evaluate]
 }
 
 /// A run whose stages are called `0`, `1` and so on.
@@ -39,6 +47,8 @@ fn places(plan: &RunPlan) -> Vec<Cursor> {
             StageKind::Sft(sft) => (sft.steps, sft.batch_size),
             StageKind::Grpo(grpo) => (grpo.steps, grpo.prompts_per_step),
             StageKind::Reject(reject) => (reject.steps, reject.prompts_per_step),
+            StageKind::RewardModel(judge) => (judge.steps, judge.batch_size),
+            StageKind::Dpo(dpo) => (dpo.steps, dpo.batch_size),
             StageKind::Evaluate(_) => (0, 0),
         };
         let mut cursor = Cursor::at(&stage.id, 0, 0);

@@ -63,6 +63,7 @@ impl GrpoPlan {
                 micro_batch_size: self.micro_batch_size,
                 prompts: if self.share_prompts { Prompts::Shared } else { Prompts::Repeated },
                 reference,
+                scored_before: 0,
             }),
             makes: None,
             remarks: vec![("loss", self.divisor())],

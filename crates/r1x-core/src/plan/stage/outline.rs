@@ -63,6 +63,8 @@ pub struct Learning {
     pub prompts: Prompts,
     /// Frozen weights that the policy is compared with.
     pub reference: Reference,
+    /// How often each sequence is scored before it is learnt from, in a stage that samples nothing.
+    pub scored_before: u8,
 }
 
 impl Learning {

@@ -72,5 +72,7 @@ pub(super) fn of_pairs(
         micro_batch_size,
         prompts: if share_prompts { Prompts::Shared } else { Prompts::Repeated },
         reference,
+        // By the weights that learn, and by the reference.
+        scored_before: if reference == Reference::None { 1 } else { 2 },
     }
 }

@@ -33,6 +33,7 @@ impl SftPlan {
                 micro_batch_size: self.micro_batch_size,
                 prompts: Prompts::Repeated,
                 reference: Reference::None,
+                scored_before: 0,
             }),
             ..StageOutline::default()
         }
