@@ -483,9 +483,10 @@ fn saving_stages(plan: &RunPlan) -> u64 {
 fn runs(plan: &RunPlan, eval: &EvalPlan) -> u64 {
     let mut runs = u64::from(eval.when.start);
     for stage in &plan.stages {
-        let StageOutline { steps, suites, learning, .. } = stage.kind.outline();
+        let outline = stage.kind.outline();
+        let StageOutline { steps, suites, .. } = outline;
         runs += u64::from(suites.contains(&eval.id));
-        if learning.is_none() {
+        if !outline.is_evaluated() {
             continue;
         }
         let at_end = match eval.when.every {

@@ -95,7 +95,7 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
 
 /// The memory of a part that works on one model, in which the problems take `data` bytes.
 fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads: usize) -> Memory {
-    let Part { key, plan } = part;
+    let Part { key, plan, asked } = part;
     let of_model = parameters(&plan.model);
     let widths = Widths::new(&plan.model);
     let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
@@ -107,10 +107,11 @@ fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads:
         let passes = if judged.adapters > 0 { 2 } else { 1 };
         frozen(&judge.model, judged.total, passes).saturating_add(adapters)
     });
+    let asked = asked.iter().map(|model| frozen(model, parameters(model).total, 1));
     let mut memory = Memory {
         program: PROGRAM,
         data,
-        weights: judges.fold(counting.weights(&of_model), u64::saturating_add),
+        weights: judges.chain(asked).fold(counting.weights(&of_model), u64::saturating_add),
         activations,
         caches: sampled.caches,
         rollouts: sampled.rollouts,

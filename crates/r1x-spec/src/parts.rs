@@ -1,5 +1,7 @@
 //! A run in parts, one for each model that it works on: what is counted of a model is counted of its stages.
 
+use std::collections::BTreeSet;
+
 use r1x_core::plan::{EvalPlan, ModelPlan, RunPlan, StagePlan};
 
 /// What a run does with one of its models.
@@ -8,6 +10,8 @@ pub(crate) struct Part {
     pub key: String,
     /// The run with the model as its policy, and with the stages that work on it alone.
     pub plan: RunPlan,
+    /// The reward models that its stages ask.
+    pub asked: Vec<ModelPlan>,
 }
 
 /// The part of the policy, and that of every further model that a stage works on. Suites are in all of them, because every
@@ -21,7 +25,12 @@ pub(crate) fn by_model(plan: &RunPlan) -> Vec<Part> {
 
 fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     let of_model = |stage: &&StagePlan| stage.model.as_deref() == name;
-    let stages = plan.stages.iter().filter(of_model).cloned().collect();
+    let stages: Vec<StagePlan> = plan.stages.iter().filter(of_model).cloned().collect();
+    let rewards = stages.iter().flat_map(|stage| stage.kind.outline().rewards);
+    let judging = rewards.filter_map(|id| plan.reward(id)?.reward_model());
+    let judging: BTreeSet<&str> = judging.collect();
+    let trained = plan.stages.iter().filter(|stage| judging.contains(stage.id.as_str()));
+    let asked = trained.filter_map(|stage| plan.model_of(stage).ok()).cloned().collect();
     let suite = |eval: &EvalPlan| {
         let mut eval = eval.clone();
         eval.when.start &= name.is_none();
@@ -29,5 +38,6 @@ fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     };
     let evals = plan.evals.iter().map(suite).collect();
     let key = name.map_or("model".to_owned(), |name| format!("models.{name}"));
-    Part { key, plan: RunPlan { model: model.clone(), stages, evals, ..plan.clone() } }
+    let plan = RunPlan { model: model.clone(), stages, evals, ..plan.clone() };
+    Part { key, plan, asked }
 }

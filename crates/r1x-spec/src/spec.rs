@@ -49,7 +49,7 @@ record! {
         models: Dict<ModelSpec> => nested;
         /// The data sets, by id. An id is used as `<id>.train` and `<id>.heldout`.
         data: Dict<DataSpec> => nested;
-        /// The reward plugins, by id.
+        /// The rewards, by id.
         rewards: Dict<RewardSpec> => nested;
         /// The frozen models that rewards may ask, by name.
         judges: Dict<JudgeSpec> => nested;
@@ -187,11 +187,10 @@ record! {
 }
 
 record! {
-    /// A reward plugin and its place in the total.
+    /// A reward and its place in the total. A plugin judges, or a reward model that the run has trained.
     pub struct RewardSpec {
-        /// The path of the WebAssembly component, or of a plugin's sources: a folder with a `plugin.toml`, or a
-        /// single file. It is relative to this file.
-        plugin: String => required;
+        /// Who judges.
+        judge: RewardJudgeSpec => flat;
         /// The weight of its value in the total: a number, or points `[{step, weight}, ...]` of a stage with
         /// straight lines between them. A reward of weight 0 is scored and recorded without counting.
         weight: Weight => default(Weight::Constant(1.0));
@@ -215,6 +214,18 @@ record! {
         max_failed_share: f64 => default(0.01), SHARE;
         /// What its plugin may ask for beyond text, of which it names what it needs.
         grant: Grant => default(Grant::default());
+    }
+}
+
+one_of! {
+    /// Who judges for a reward.
+    pub enum RewardJudgeSpec {
+        /// The path of the WebAssembly component, or of a plugin's sources: a folder with a `plugin.toml`, or a
+        /// single file. It is relative to this file.
+        "plugin" => Plugin(String),
+        /// The id of a `reward_model` stage: the value is what the model says of a response that the stage has ended with.
+        /// Stages below it may have such a reward, and suites may not.
+        "reward_model" => RewardModel(Name),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nobody should learn after an hour of training that the evaluation's prompts are too long. No weights are needed,
 //! so a spec can be checked on a machine that could not hold its model.
 
-use r1x_core::plan::{DataRef, HeadPlan, ModelPlan, Rollouts, RunPlan, StagePlan};
+use r1x_core::plan::{DataRef, HeadPlan, ModelPlan, RewardPlan, Rollouts, RunPlan, StagePlan};
 use r1x_core::port::Cursor;
 use r1x_core::{Encoder, PortError, ProblemSource};
 
@@ -49,6 +49,10 @@ pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
         if suite.when.start {
             check_head(&plan.model, HeadPlan::Vocabulary, &suite_place(&suite.id))?;
         }
+        // A suite is run before there is a reward model, and grades are to mean the same in all of a run.
+        let place = suite_place(&suite.id);
+        let graders = plan.graders(suite).into_iter();
+        graders.map(|reward| check_judge(plan, 0, reward, &place)).collect::<Result<(), _>>()?;
         evaluate::check_plan(plan, suite)
     });
     stages.chain(suites).filter_map(Result::err).collect()
@@ -72,7 +76,8 @@ pub fn check_inputs(
         None => Ok(()),
     });
     // A suite is asked of every model that learns; what the one with the least room reads, all of them read.
-    let models = plan.stages.iter().map(|stage| stage.model.as_deref());
+    let asked = plan.stages.iter().filter(|stage| stage.kind.outline().is_evaluated());
+    let models = asked.map(|stage| stage.model.as_deref());
     let read = models.map(|model| Reading::of(plan, model, encoder));
     let least = read.min_by_key(|reading| reading.context_length);
     let least = least.unwrap_or_else(|| Reading::of(plan, None, encoder));
@@ -140,7 +145,7 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
         check_data(plan, index, reference, &place)?;
     }
     for id in outline.rewards {
-        reward_by_id(plan, id, &place)?;
+        check_judge(plan, index, &reward_by_id(plan, id, &place)?, &place)?;
     }
     outline.suites.iter().try_for_each(|id| evaluate::suite_by_id(plan, id, &place).map(drop))
 }
@@ -153,6 +158,22 @@ fn check_head(model: &ModelPlan, needed: HeadPlan, place: &str) -> Result<(), Po
     }
     let (place, needed, found) = (place.to_owned(), needed.as_str(), found.as_str());
     Err(TrainError::Head { place, needed, found }.into())
+}
+
+/// An error unless what judges for a reward is there when the stage at a position begins.
+fn check_judge(
+    plan: &RunPlan,
+    index: usize,
+    reward: &RewardPlan,
+    place: &str,
+) -> Result<(), PortError> {
+    let Some(id) = reward.reward_model() else { return Ok(()) };
+    let trains_it = |stage: &StagePlan| stage.id == id && stage.kind.outline().values.is_some();
+    if plan.stages[..index].iter().any(trains_it) {
+        return Ok(());
+    }
+    let (place, reward, stage) = (place.to_owned(), reward.id.clone(), id.to_owned());
+    Err(TrainError::NoRewardModel { place, reward, stage }.into())
 }
 
 /// An error unless the data is there when the stage at a position begins.

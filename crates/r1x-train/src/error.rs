@@ -121,6 +121,18 @@ pub enum TrainError {
         /// Who asked.
         place: String,
     },
+    /// A reward whose reward model is not there when it is asked.
+    #[error(
+        "{place}: the reward `{reward}` is the value of the reward model of stage `{stage}`, which is not there yet"
+    )]
+    NoRewardModel {
+        /// Who asked.
+        place: String,
+        /// The reward.
+        reward: String,
+        /// The stage that is to train its model.
+        stage: String,
+    },
     /// pass@k that cannot be estimated.
     #[error(
         "{place}: pass@{k} needs between 1 and {samples} samples per problem, and there are {samples}"
@@ -288,6 +300,7 @@ impl TrainError {
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
             | TrainError::GreedyRollouts { .. }
+            | TrainError::NoRewardModel { .. }
             | TrainError::Weights { .. }
             | TrainError::NotMadeYet { .. }
             | TrainError::PassAt { .. } => Boundary::Spec,
@@ -332,6 +345,9 @@ impl TrainError {
             }
             TrainError::GreedyRollouts { .. } => {
                 "set a temperature above 0; evaluations may stay greedy"
+            }
+            TrainError::NoRewardModel { .. } => {
+                "name a `reward_model` stage above it; suites are graded by plugins, because they also run before"
             }
             TrainError::Weights { .. } => "name a stage above it, or `base`",
             TrainError::NotMadeYet { .. } => "name a stage above it, or a data set",

@@ -171,15 +171,21 @@ impl RunUnderWay<'_, '_> {
             self.held = ModelWeights { from: WeightsFrom::Base, ..wanted.clone() };
         }
         if wanted != self.held {
-            let named = |id: &str| {
-                let made = self.plan.stages.iter().find(|stage| stage.id == id);
-                let steps = made.map_or(0, |stage| stage.kind.outline().steps);
-                CheckpointKind::Stage.path(id, steps)
-            };
-            match &wanted.from {
-                WeightsFrom::Base => self.ports.policy.take_weights(EarlierWeights::Initial)?,
-                WeightsFrom::Stage(id) => {
-                    self.ports.policy.take_weights(EarlierWeights::Saved(&named(id)))?;
+            let made = self.plan.stages.iter().find(|made| match &wanted.from {
+                WeightsFrom::Base => false,
+                WeightsFrom::Stage(id) => made.id == *id,
+            });
+            match made {
+                None => self.ports.policy.take_weights(EarlierWeights::Initial)?,
+                Some(made) => {
+                    let path = CheckpointKind::Stage.path(&made.id, made.kind.outline().steps);
+                    let heads = [made.model.as_deref(), wanted.model.as_deref()]
+                        .map(|name| self.plan.model_called(name).map(|model| model.head));
+                    let weights = match heads[0] == heads[1] {
+                        true => EarlierWeights::Saved(&path),
+                        false => EarlierWeights::Body(&path),
+                    };
+                    self.ports.policy.take_weights(weights)?;
                 }
             }
         }
@@ -233,8 +239,7 @@ impl RunUnderWay<'_, '_> {
             stepped.begin(self.ports.policy)?;
         }
         loop {
-            // Where weights stay as they are, a suite would find what it found before.
-            if outline.learning.is_some() {
+            if outline.is_evaluated() {
                 for suite in due(&self.plan.evals, self.step, outline.steps) {
                     self.evaluate(suite, Some(self.index), &stage.id)?;
                 }

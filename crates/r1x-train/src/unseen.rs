@@ -53,7 +53,7 @@ pub fn unseen(
     let mut seen = HashSet::new();
     let mut trains = false;
     for stage in &plan.stages {
-        if stage.kind.outline().learning.is_none() {
+        if !stage.kind.outline().is_evaluated() {
             continue;
         }
         let Some(mut learning) = stepped(plan, stage, &data)? else { continue };

@@ -30,6 +30,7 @@ mod progress;
 mod relocate;
 mod report;
 mod retention;
+mod rewards;
 mod sandbox;
 mod sizes;
 mod speaker;

@@ -63,10 +63,9 @@ pub fn answering(
     compute: &Compute,
     device: &Device,
     given: Given<'_>,
-) -> Result<Box<dyn Model>, Failure> {
+) -> Result<Box<dyn Model>, PortError> {
     note_precision(plan, compute, device);
-    r1x_model::model::answering(plan, compute.threads, device, given)
-        .map_err(|error| PortError::from(error).into())
+    Ok(r1x_model::model::answering(plan, compute.threads, device, given)?)
 }
 
 fn note_precision(plan: &ModelPlan, compute: &Compute, device: &Device) {

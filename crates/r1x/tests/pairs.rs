@@ -8,7 +8,7 @@ use r1x_core::plan::{
     AttentionPlan, DataRef, DpoPlan, FeedForwardPlan, GqaPlan, HeadPlan, ModelPlan, Precision,
     ReadPart, RewardLossPlan, RewardModelPlan, RunPlan,
 };
-use r1x_core::port::{Cursor, WeightChoice};
+use r1x_core::port::{Cursor, OnlyModel, WeightChoice};
 use r1x_core::select::Kept;
 use r1x_core::{
     CheckpointFacts, EvalFacts, PortError, Problem, ProblemSource, Recorder, Split, StageFacts,
@@ -164,7 +164,7 @@ fn run_from(
         left.get() == 0
     };
     let ports = Ports {
-        policy: &mut *policy,
+        policy: &mut OnlyModel(&mut *policy),
         rewarder: &mut rewarder,
         problems: source,
         recorder: &mut memory,

@@ -102,6 +102,9 @@ pub enum EarlierWeights<'n> {
     Initial,
     /// The ones that [`Learner::save`] wrote under a name.
     Saved(&'n str),
+    /// All but the head of the ones that a model with another head wrote by [`Learner::save`] under a name; the head is the
+    /// one that the model began with.
+    Body(&'n str),
 }
 
 /// The name of the frozen weights that a penalty pulls towards.

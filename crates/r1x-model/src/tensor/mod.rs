@@ -577,6 +577,11 @@ impl Learner for TensorPolicy {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
                 self.load_weights(&folder, &Expected::of_run(&run))?;
             }
+            EarlierWeights::Body(name) => {
+                Learner::take_weights(self, EarlierWeights::Initial)?;
+                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
+                self.load_body(&folder, &Expected::of_run(&run))?;
+            }
         }
         Ok(())
     }

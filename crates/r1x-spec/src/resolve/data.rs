@@ -16,7 +16,8 @@ use crate::lists::Columns;
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{
-    CountdownSpec, DataSpec, MessagesSpec, PromptSpec, RewardSpec, RowsSpec, SourceSpec,
+    CountdownSpec, DataSpec, MessagesSpec, PromptSpec, RewardJudgeSpec, RewardSpec, RowsSpec,
+    SourceSpec,
 };
 use crate::value_types::{DataName, Name};
 
@@ -149,17 +150,64 @@ impl Resolver<'_, '_> {
         let Some(spec) = spec else { return reward };
         reward.decider = spec.only_if.as_ref().map(|only_if| only_if.reward.clone());
         let (weight, shaping) = self.shaping(&id.0, spec);
-        let Some((plugin, bytes)) = self.read_plugin(&spec.plugin) else { return reward };
+        let judged_by = match &spec.judge {
+            RewardJudgeSpec::Plugin(path) => {
+                let Some((plugin, facts)) = self.judging_plugin(&id.0, spec, path) else {
+                    return reward;
+                };
+                reward.facts = facts;
+                JudgedBy::Plugin(plugin)
+            }
+            RewardJudgeSpec::RewardModel(stage) => {
+                self.check_keys_of_plugins(spec);
+                JudgedBy::RewardModel { stage: stage.0.clone() }
+            }
+        };
+        reward.plan = Some(RewardPlan {
+            id: id.0.clone(),
+            judged_by,
+            weight,
+            on_failure: *spec.on_failure,
+            max_failed_share: *spec.max_failed_share,
+            shaping,
+        });
+        reward
+    }
+
+    /// Reports what is written about a plugin beside a reward model.
+    fn check_keys_of_plugins(&mut self, spec: &At<RewardSpec>) {
+        let limits = &spec.limits;
+        let written = [
+            ("with", spec.with.span, self.is_written(&spec.with)),
+            ("grant", spec.grant.span, self.is_written(&spec.grant)),
+            ("limits", limits.time_ms.span, self.is_written(&limits.time_ms)),
+            ("limits", limits.memory_bytes.span, self.is_written(&limits.memory_bytes)),
+        ];
+        for (key, span, _) in written.into_iter().filter(|(.., written)| *written) {
+            let message = format!("`{key}` stands beside `reward_model`, and is about plugins");
+            self.error(codes::ONE_OF, span, message).help("take the key out");
+        }
+    }
+
+    /// The plugin that judges, and what it says about itself; `None` after reporting that there is none.
+    fn judging_plugin(
+        &mut self,
+        id: &str,
+        spec: &At<RewardSpec>,
+        path: &At<String>,
+    ) -> Option<(PluginPlan, Option<PluginFacts>)> {
+        let (plugin, bytes) = self.read_plugin(path)?;
         let config = spec.with.0.to_string();
-        match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
-            Ok(facts) => reward.facts = Some(facts),
+        let facts = match self.inputs.plugin(Path::new(&plugin), &bytes, &config) {
+            Ok(facts) => Some(facts),
             Err(error) => {
                 let message = format!("{plugin} cannot be used as a reward: {}", error.message);
-                self.refused(spec.plugin.span, message, error.help);
+                self.refused(path.span, message, error.help);
+                None
             }
-        }
-        let asks = reward.facts.as_ref().map_or(Vec::new(), |facts| facts.asks.clone());
-        let grant = self.grant(&id.0, spec, &asks);
+        };
+        let asks = facts.as_ref().map_or(Vec::new(), |facts| facts.asks.clone());
+        let grant = self.grant(id, (spec, path.span), &asks);
         let judge = PluginPlan {
             path: plugin,
             sha256: self.inputs.sha256(&bytes),
@@ -172,15 +220,7 @@ impl Resolver<'_, '_> {
             },
             grant,
         };
-        reward.plan = Some(RewardPlan {
-            id: id.0.clone(),
-            judged_by: JudgedBy::Plugin(judge),
-            weight,
-            on_failure: *spec.on_failure,
-            max_failed_share: *spec.max_failed_share,
-            shaping,
-        });
-        reward
+        Some((judge, facts))
     }
 
     /// The component of a plugin, built from its sources where those are named.

@@ -6,6 +6,7 @@ use super::Resolver;
 use crate::codes;
 use crate::diagnostic::quoted;
 use crate::read::At;
+use crate::source::Span;
 use crate::spec::RewardSpec;
 
 impl Resolver<'_, '_> {
@@ -13,7 +14,7 @@ impl Resolver<'_, '_> {
     pub(super) fn grant(
         &mut self,
         id: &str,
-        spec: &At<RewardSpec>,
+        (spec, plugin): (&At<RewardSpec>, Span),
         asks: &[Capability],
     ) -> Vec<Capability> {
         let granted = spec.grant.capabilities();
@@ -29,7 +30,7 @@ impl Resolver<'_, '_> {
                 "if it may, add `grant: [{}]` to this reward; docs/plugins.md says what it means",
                 words.join(", ")
             );
-            self.error(codes::CAPABILITY, spec.plugin.span, message).help(help);
+            self.error(codes::CAPABILITY, plugin, message).help(help);
         }
         if granted.contains(&Capability::Judge) && self.judges.is_empty() {
             let message = "`judge` is granted, and there are no `judges` to ask".to_owned();

@@ -56,6 +56,8 @@ pub(crate) struct Resolver<'r, 'a> {
     data: Vec<DataRead>,
     /// What the stages read so far make.
     made: Vec<MadeRead>,
+    /// Ids of the stages read so far that train a reward model.
+    reward_models: Vec<String>,
     /// Ids of all stages that make data, in any order.
     makers: Vec<String>,
     /// The spec's rewards, with those whose reading failed.
@@ -107,6 +109,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             inputs,
             data: Vec::new(),
             made: Vec::new(),
+            reward_models: Vec::new(),
             makers: Vec::new(),
             rewards: Vec::new(),
             models: Vec::new(),

@@ -103,6 +103,16 @@ impl Resolver<'_, '_> {
             chain.push(decider.0.clone());
         }
         for id in chain {
+            let plan = self.reward(&id).and_then(|reward| reward.plan.as_ref());
+            if plan.is_some_and(|plan| plan.reward_model().is_some()) {
+                let message = format!(
+                    "a suite is graded by plugins, and {} is the value of a reward model",
+                    quoted(&id)
+                );
+                let help = "suites also run before there is a reward model; name another reward";
+                self.error(codes::ONE_OF, grade.span, message).help(help);
+                continue;
+            }
             self.check_reward(&id, grade.span, &[data]);
         }
     }
@@ -247,9 +257,15 @@ impl Resolver<'_, '_> {
             self.unknown("reward", id, span, &known);
             return;
         };
-        let (Some(plugin), Some(plan)) = (reward.facts.clone(), reward.plan.clone()) else {
-            return;
+        let Some(plan) = reward.plan.clone() else { return };
+        let columns = match (plan.reward_model(), &reward.facts) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(plugin)) => plugin.columns.clone(),
+            (None, None) => return,
         };
+        if let Some(stage) = plan.reward_model() {
+            self.check_reward_model(id, stage, span);
+        }
         let mut judges = false;
         for &name in data.iter().filter(|name| may_judge(&plan, name)) {
             for origin in self.origins(name) {
@@ -262,12 +278,25 @@ impl Resolver<'_, '_> {
                     continue;
                 }
                 judges = true;
-                self.check_columns(id, span, &origin, &plugin.columns, &known);
+                self.check_columns(id, span, &origin, &columns, &known);
             }
         }
         if !judges {
             self.judges_nothing(id, span, &plan, data);
         }
+    }
+
+    /// Whether the stage whose reward model judges is above the one that is read.
+    fn check_reward_model(&mut self, id: &str, stage: &str, span: Span) {
+        if self.reward_models.iter().any(|known| known == stage) {
+            return;
+        }
+        let (id, stage) = (quoted(id), quoted(stage));
+        let message = format!(
+            "the reward {id} is judged by the stage {stage}, which trains no reward model above"
+        );
+        let help = "name a `reward_model` stage above this one in `reward_model`";
+        self.error(codes::UNKNOWN_NAME, span, message).help(help);
     }
 
     fn judges_nothing(&mut self, id: &str, span: Span, plan: &RewardPlan, data: &[&str]) {

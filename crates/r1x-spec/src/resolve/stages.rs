@@ -66,6 +66,9 @@ impl Resolver<'_, '_> {
         self.context_length = known.map(|plan| plan.context_length).or(of_policy);
         let kind = self.kind(stage);
         self.context_length = of_policy;
+        if matches!(stage.kind, StageKindSpec::RewardModel(_)) {
+            self.reward_models.push(stage.id.0.clone());
+        }
         Some(StagePlan { id: stage.id.0.clone(), model, weights: weights?, kind: kind? })
     }
 

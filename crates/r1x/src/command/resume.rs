@@ -20,6 +20,7 @@ use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
+use crate::rewards::RunRewarder;
 use crate::wiring::Compute;
 use crate::{plans, stores, wiring};
 
@@ -86,7 +87,9 @@ pub fn resume(
     let folder = store.run_folder(name);
     rewarder.keep_failures(wiring::failures(&folder));
     let mut models = RunModels::new(&plan, compute, &device)?;
-    models.keep_in(Home { folder, run: summary.uid.clone() });
+    let home = Home { folder, run: summary.uid.clone() };
+    models.keep_in(home.clone());
+    let rewarder = RunRewarder::new(rewarder, &plan, (compute, &device), home);
     let Restored { cursor, choice, unusable } = restore(&run, &choices, &mut models)?;
     let point = run.point(&cursor).unwrap_or(StagePoint { stage: 0, step: cursor.step });
     let again = run.steps.after(point);

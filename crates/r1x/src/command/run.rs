@@ -23,6 +23,7 @@ use crate::plans::SpecSource;
 use crate::prepare::{Prepared, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
+use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
 use crate::{environment, plans, stores, table, wiring};
@@ -73,7 +74,9 @@ pub fn run(
         writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
     }
     rewarder.keep_failures(wiring::failures(writer.folder()));
-    models.keep_in(Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() });
+    let home = Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() };
+    models.keep_in(home.clone());
+    let rewarder = RunRewarder::new(rewarder, plan, (compute, &device), home);
     let wired = Wired { plan, checked, models, rewarder, problems, store: &store };
     drive(wired, &mut writer, json)
 }
@@ -87,7 +90,7 @@ pub struct Wired<'a> {
     /// The models, of which the one is at work that the run goes on with.
     pub models: RunModels<'a>,
     /// The rewards.
-    pub rewarder: r1x_reward::WasmRewarder,
+    pub rewarder: RunRewarder<'a>,
     /// The data.
     pub problems: r1x_tasks::Problems,
     /// Where it is recorded.

@@ -55,6 +55,7 @@ impl GrpoPlan {
             rewards: &self.rewards,
             suites: &[],
             head: HeadPlan::Vocabulary,
+            values: None,
             rollouts: Some(Rollouts { per_problem: self.group_size, sampling: &self.sampling }),
             learning: Some(Learning {
                 sequences_per_step: self.prompts_per_step.saturating_mul(self.group_size),

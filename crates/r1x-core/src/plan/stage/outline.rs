@@ -3,6 +3,7 @@
 //! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
 //! file, and is known to all of them.
 
+use super::ReadPart;
 use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 
 /// A stage from outside. The default is a stage that does nothing.
@@ -22,6 +23,8 @@ pub struct StageOutline<'p> {
     pub rollouts: Option<Rollouts<'p>>,
     /// The head of the model that the stage works on.
     pub head: HeadPlan,
+    /// What of a response the model that it trains says the value of; `None` where it trains no reward model.
+    pub values: Option<ReadPart>,
     /// How weights change; `None` when they stay as they are.
     pub learning: Option<Learning>,
     /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems
@@ -29,6 +32,14 @@ pub struct StageOutline<'p> {
     pub makes: Option<Made>,
     /// What a person should know of the stage beyond its numbers: a word for what it is about, and lines of text.
     pub remarks: Vec<(&'static str, String)>,
+}
+
+impl StageOutline<'_> {
+    /// Whether suites that are due in its course are run: where weights stay as they are, a suite would find what it found
+    /// before, and a model that judges writes nothing.
+    pub fn is_evaluated(&self) -> bool {
+        self.learning.is_some() && self.head == HeadPlan::Vocabulary
+    }
 }
 
 /// What each step of a stage samples.

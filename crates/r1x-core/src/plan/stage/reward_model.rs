@@ -49,6 +49,7 @@ impl RewardModelPlan {
             problems_per_step: self.batch_size,
             data: self.data.iter().collect(),
             head: HeadPlan::Value,
+            values: Some(self.reads),
             learning: Some(of_pairs(
                 (self.batch_size, self.micro_batch_size),
                 self.share_prompts,

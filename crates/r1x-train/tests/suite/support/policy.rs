@@ -317,7 +317,9 @@ impl Learner for TablePolicy {
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         self.state.logits = match weights {
             EarlierWeights::Initial => BTreeMap::new(),
-            EarlierWeights::Saved(name) => self.checkpoints.borrow()[name].0.logits.clone(),
+            EarlierWeights::Saved(name) | EarlierWeights::Body(name) => {
+                self.checkpoints.borrow()[name].0.logits.clone()
+            }
         };
         Ok(())
     }
