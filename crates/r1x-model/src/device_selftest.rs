@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use r1x_core::loss::{Sft, UpdateCounts};
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, InitialWeights, MlaPlan, ModelPlan,
-    MoePlan, OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, InitialWeights, MlaPlan,
+    ModelPlan, MoePlan, OptimizerPlan, Precision, RopePairs, RopePlan, SamplingPlan, ScheduleKind,
     SchedulePlan, Scoring, TokenizerPlan,
 };
 use r1x_core::port::{GenerateRequest, WeightChoice};

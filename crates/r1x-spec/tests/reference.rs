@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{World, render};
-use r1x_spec::reference::{EXAMPLES, reference, sections};
+use r1x_spec::reference::{examples, reference, sections};
 use r1x_spec::schema;
 use serde_json::Value as Json;
 
@@ -16,6 +16,10 @@ fn world() -> World {
     World::new()
         .with("experiments/sums.jsonl", "{\"question\": \"1 + 1\", \"answer\": \"2\"}\n")
         .with("experiments/chat_template.jinja", "{{ messages }}")
+        .with(
+            "experiments/pairs",
+            "{\"prompt\": \"hello\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
+        )
         .with("experiments/gsm8k/main", "{\"question\": \"1 + 1\", \"answer\": \"#### 2\"}\n")
         .with("experiments/tokenizer.json", "a tokenizer with <|im_end|> and <|endoftext|>")
         .with("experiments/../runs/critic-calm-otter/sft/final/model.safetensors", "weights")
@@ -47,7 +51,7 @@ fn the_page_is_what_the_declarations_say() {
 
 #[test]
 fn every_example_can_run() {
-    for example in EXAMPLES {
+    for example in examples() {
         let world = world().with(common::SPEC, &whole(example.text));
         if let Err(report) = world.resolve(&[]) {
             panic!("{}:{}\n{}", example.path, example.text, render(&report));
@@ -75,8 +79,7 @@ fn at<'a>(value: &'a Json, path: &str) -> Vec<&'a Json> {
 fn every_key_has_an_example() {
     let mut missing = Vec::new();
     for section in sections() {
-        let examples: Vec<Json> = EXAMPLES
-            .iter()
+        let examples: Vec<Json> = examples()
             .filter(|example| example.path == section.path)
             .map(|example| serde_yaml::from_str(example.text).expect("YAML"))
             .collect();
@@ -92,7 +95,7 @@ fn every_key_has_an_example() {
     }
     assert_eq!(missing, Vec::<String>::new());
     let paths: Vec<String> = sections().into_iter().map(|section| section.path).collect();
-    for example in EXAMPLES {
+    for example in examples() {
         assert!(paths.iter().any(|path| path == example.path), "no section {}", example.path);
     }
 }

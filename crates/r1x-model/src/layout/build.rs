@@ -9,8 +9,9 @@ use r1x_core::plan::{AttentionPlan, FeedForwardPlan, GqaPlan, MlaPlan, ModelPlan
 use r1x_core::rope;
 
 use super::{
-    Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, Head, HeadNorms, LatentHead, LatentQuery,
-    Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector, adapters,
+    Attention, Bias, Block, Exact, Factor, FeedForward, Gqa, Head, HeadNorms, LatentHead,
+    LatentQuery, Layer, Layout, Matrix, Mla, MtpModule, Parameter, Region, Swiglu, Vector,
+    adapters,
 };
 
 /// Elements of a cache line: tensors that lie apart start on a line of their own.

@@ -24,8 +24,9 @@ use crate::checkpoint::Expected;
 use crate::layout::Layout;
 use r1x_core::parameters::ParameterList;
 use r1x_core::plan::{
-    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, LoraPlan, LoraScaling, LoraTarget,
-    MlaPlan, ModelPlan, MoePlan, QkNorm, RopePlan, RopeScaling, Scoring, WindowPlan, YarnPlan,
+    AttentionPlan, FeedForwardPlan, GqaPlan, GroupScore, HeadPlan, LoraPlan, LoraScaling,
+    LoraTarget, MlaPlan, ModelPlan, MoePlan, QkNorm, RopePlan, RopeScaling, Scoring, WindowPlan,
+    YarnPlan,
 };
 use r1x_core::testing;
 

@@ -65,10 +65,8 @@ fn the_head_is_one_row_that_no_precision_rounds() {
         let list = ParameterList::new(&plan);
         let back: Vec<(TensorKind, &str)> =
             list.back.tensors.iter().map(|one| (one.kind, one.name.as_str())).collect();
-        let expected = [
-            (TensorKind::FinalNorm, "model.norm.weight"),
-            (TensorKind::ValueHead, "score.weight"),
-        ];
+        let expected =
+            [(TensorKind::FinalNorm, "model.norm.weight"), (TensorKind::ValueHead, "score.weight")];
         assert_eq!(back, expected, "{name}");
         let row = &list.back.tensors[1];
         assert_eq!((row.role, &row.shape[..]), (Role::Vector, &[1, plan.hidden_size][..]));

@@ -11,7 +11,7 @@ use crate::read::Term;
 use crate::schema_tree::{FieldShape, Need, Range, RecordShape, Shape};
 use crate::spec::RunSpec;
 
-pub use examples::{EXAMPLES, Example};
+pub use examples::{Example, examples};
 
 const INTRODUCTION: &str = "# The spec, key by key
 
@@ -99,7 +99,7 @@ pub fn reference() -> String {
             page.push_str(&row(field, section, &sections));
         }
         page.push('\n');
-        for example in EXAMPLES.iter().filter(|example| example.path == section.path) {
+        for example in examples().filter(|example| example.path == section.path) {
             let _ = writeln!(page, "```yaml\n{}\n```\n", example.text.trim());
         }
     }

@@ -14,6 +14,7 @@ mod overriding;
 mod reject;
 mod rewards;
 mod stages;
+mod tiny;
 mod tokenizer;
 
 use std::path::Path;

@@ -21,6 +21,7 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
             columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
             renamed: BTreeMap::new(),
             solution: solution.map(str::to_owned),
+            rejected: None,
             answer: columns.last().map(|&name| name.to_owned()),
             answer_after: None,
         },
