@@ -291,16 +291,16 @@ fn what_problems_take_of_memory_has_a_limit() {
 
 /// The plan of pairs: `chosen` is better than `rejected`.
 fn pairs(prompt: &str) -> DataPlan {
-    let mut plan = DataPlan { prompt: PromptPlan::text(prompt), ..plan(&[], Some("chosen"), 0.0) };
-    if let SourcePlan::Rows { rejected, columns, .. } = &mut plan.source {
-        (*rejected, *columns) = (Some("rejected".to_owned()), None);
+    let mut plan =
+        DataPlan { prompt: PromptPlan::text(prompt), ..plan(&["prompt"], Some("chosen"), 0.0) };
+    if let SourcePlan::Rows { rejected, columns, answer, .. } = &mut plan.source {
+        (*rejected, *columns, *answer) = (Some("rejected".to_owned()), None, None);
     }
     plan
 }
 
-#[track_caller]
 fn read_pairs(prompt: &str, rows: &str) -> Result<DataSet, TaskError> {
-    parse(rows.as_bytes(), &pairs(prompt), &Markup::default(), MOST_BYTES)
+    parse(rows.as_bytes(), &pairs(prompt))
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn lists_without_a_completion_are_refused_with_their_row() {
         ("[]", "there is none"),
     ] {
         let error = refused(rejected).to_string();
-        let expected = format!("rows.jsonl:1: the column `rejected` is {none}: {why}");
+        let expected = format!("problems.jsonl:1: the column `rejected` is {none}: {why}");
         assert!(error.ends_with(&expected), "{error} is not {expected}");
     }
     let error = refused("true").to_string();
