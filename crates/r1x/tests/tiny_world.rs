@@ -30,6 +30,8 @@ fn draw() -> DrawPlan {
 fn sums(mixed_thoughts: f64) -> SourcePlan {
     SourcePlan::Arithmetic(ArithmeticPlan {
         modulus: 12,
+        min_number: 1,
+        max_number: 11,
         min_steps: 1,
         max_steps: 3,
         operations: "+-*".to_owned(),

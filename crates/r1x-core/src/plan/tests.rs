@@ -204,6 +204,8 @@ fn tiny() -> impl Strategy<Value = SourcePlan> {
         move |(draw, kind, size, [low, high], operations, share)| match kind {
             0 => SourcePlan::Arithmetic(ArithmeticPlan {
                 modulus: size,
+                min_number: low.into(),
+                max_number: high.into(),
                 min_steps: low.into(),
                 max_steps: high.into(),
                 operations,

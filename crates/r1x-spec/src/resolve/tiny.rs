@@ -12,8 +12,13 @@ const TASKS: [StringTask; 4] =
     [StringTask::Reverse, StringTask::Count, StringTask::Nth, StringTask::Sort];
 
 pub(super) fn arithmetic(spec: &ArithmeticSpec) -> SourcePlan {
+    let all = (1, spec.modulus.saturating_sub(1));
+    let (min_number, max_number) =
+        spec.numbers.as_ref().map_or(all, |numbers| (numbers.value.0, numbers.value.1));
     SourcePlan::Arithmetic(ArithmeticPlan {
         modulus: *spec.modulus,
+        min_number,
+        max_number,
         min_steps: spec.steps.0 as usize,
         max_steps: spec.steps.1 as usize,
         operations: spec.operations.0.clone(),

@@ -5,7 +5,7 @@ use r1x_core::plan::{Language, StringTask};
 use super::ranges::*;
 use crate::read::{At, record};
 use crate::schema_tree::Range;
-use crate::value_types::{Counts, Operations};
+use crate::value_types::{Counts, Interval, Operations};
 
 record! {
     /// What the small tasks have in common.
@@ -29,11 +29,13 @@ record! {
     pub struct ArithmeticSpec {
         /// The number of places of the wheel.
         modulus: u32 => required, Range::from(5.0).to(1_000.0);
+        /// The smallest and the largest number that a step adds or takes off, below the modulus. Tables of small numbers
+        /// are learnt soon, those of all numbers take a small model long. Left out, from 1 to one less than the modulus.
+        numbers: Interval => optional, Range::from(1.0).to(999.0);
         /// How many steps a problem has: `2`, or `[2, 3]` for two or three. Every sequence of operations is as likely as
         /// another.
         steps: Counts => required, Range::from(1.0).to(5.0);
-        /// What a step may do, without division. Numbers are added and taken off up to the last place, and factors go
-        /// from 2 to 9 at most.
+        /// What a step may do, without division. Factors go from 2 to 9 at most.
         operations: Operations => default(Operations("+-*".to_owned()));
         /// The share of worked solutions whose thought is in another language than the problem. It needs two languages.
         mixed_thoughts: f64 => default(0.0), SHARE;

@@ -20,7 +20,7 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 6] = [
+pub const EXPERIMENTS: [&str; 7] = [
     "countdown",
     "countdown-dense",
     "countdown-distillation",

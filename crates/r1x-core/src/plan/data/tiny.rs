@@ -40,6 +40,10 @@ impl Language {
 pub struct ArithmeticPlan {
     /// Places of the wheel, numbered from 0: every result is taken modulo this.
     pub modulus: u32,
+    /// Smallest number that is added or taken off.
+    pub min_number: u32,
+    /// Largest number that is added or taken off, below the modulus.
+    pub max_number: u32,
     /// Fewest steps of a problem.
     pub min_steps: usize,
     /// Most steps of a problem.

@@ -47,6 +47,7 @@ data:
   sums:
     arithmetic:
       modulus: 20
+      numbers: [1, 5]
       steps: [2, 3]
       operations: \"+-*\"
       languages: [en, de]

@@ -1,7 +1,9 @@
 //! Sums on a wheel: something stands on one of its places, moves on and back, and is multiplied.
 //!
 //! Places are numbered from 0, and every result is taken modulo their number, so a model has as many facts to learn as
-//! the table of each operation has entries, and needs as many of them in a row as a problem has steps.
+//! the table of each operation has entries, and needs as many of them in a row as a problem has steps. Where numbers are
+//! small beside the modulus, a place tells much about the next one and the tables are learnt soon; where they may be any,
+//! neither factor tells anything by itself, and a small model guesses for a long time.
 
 use r1x_core::Position;
 use r1x_core::plan::{ArithmeticPlan, DrawPlan, Language};
@@ -65,10 +67,10 @@ impl Operation {
     }
 
     /// The smallest and the largest number of a step; one that changes nothing is left out.
-    fn operands(self, modulus: u32) -> (u32, u32) {
+    fn operands(self, plan: &ArithmeticPlan) -> (u32, u32) {
         match self {
-            Self::Add | Self::Subtract => (1, modulus - 1),
-            Self::Multiply => (2, LARGEST_FACTOR.min(modulus - 1)),
+            Self::Add | Self::Subtract => (plan.min_number, plan.max_number),
+            Self::Multiply => (2, LARGEST_FACTOR.min(plan.modulus - 1)),
         }
     }
 
@@ -107,6 +109,12 @@ impl Arithmetic {
             let hint = format!("choose a modulus from {} to {}", MODULI.0, MODULI.1);
             return refused(reason, hint);
         }
+        let (low, high) = (plan.min_number, plan.max_number);
+        if low < 1 || low > high || high >= plan.modulus {
+            let reason = format!("a step cannot go {low} to {high} places on or back");
+            let hint = "choose numbers from 1 to one less than the modulus".to_owned();
+            return refused(reason, hint);
+        }
         let (low, high) = (plan.min_steps, plan.max_steps);
         if low > high || low < STEPS.0 || high > STEPS.1 {
             let reason = format!("a problem cannot have {low} to {high} steps");
@@ -140,7 +148,7 @@ impl Arithmetic {
         };
         let start = digit(0, self.plan.modulus - 1);
         let step = |operation: &Operation| {
-            let (low, high) = operation.operands(self.plan.modulus);
+            let (low, high) = operation.operands(&self.plan);
             (*operation, digit(low, high))
         };
         Asked { start, steps: self.sorts[spot.sort].iter().map(step).collect() }
@@ -203,13 +211,12 @@ impl Task for Arithmetic {
     }
 
     fn groups(&self) -> Vec<Group> {
-        let modulus = self.plan.modulus;
         let size = |operations: &Vec<Operation>| {
             let numbers = operations.iter().map(|operation| {
-                let (low, high) = operation.operands(modulus);
+                let (low, high) = operation.operands(&self.plan);
                 u64::from(high - low) + 1
             });
-            u64::from(modulus) * numbers.product::<u64>()
+            u64::from(self.plan.modulus) * numbers.product::<u64>()
         };
         vec![Group { share: 1.0, sorts: self.sorts.iter().map(size).collect() }]
     }

@@ -20,6 +20,8 @@ fn draw(train: usize, heldout: usize) -> DrawPlan {
 fn arithmetic(draw: DrawPlan) -> ArithmeticPlan {
     ArithmeticPlan {
         modulus: 10,
+        min_number: 1,
+        max_number: 9,
         min_steps: 2,
         max_steps: 3,
         operations: "+-*".to_owned(),
@@ -179,7 +181,7 @@ fn a_survey_knows_the_columns() {
 fn a_small_space_is_used_up_and_said_to_be() {
     let small = |wanted: usize| {
         let plan = arithmetic(draw(wanted - 5, 5));
-        let plan = ArithmeticPlan { modulus: 5, min_steps: 1, max_steps: 1, ..plan };
+        let plan = ArithmeticPlan { modulus: 5, max_number: 4, min_steps: 1, max_steps: 1, ..plan };
         SourcePlan::Arithmetic(plan)
     };
     // Five places; a step adds 1 to 4, takes off 1 to 4, or multiplies by 2 to 4.
@@ -209,6 +211,9 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
     };
     assert_eq!(sums(|plan| plan.modulus = 4), "a wheel cannot have 4 places");
     assert_eq!(sums(|plan| plan.modulus = 1001), "a wheel cannot have 1001 places");
+    let numbers = sums(|plan| plan.max_number = 10);
+    assert_eq!(numbers, "a step cannot go 1 to 10 places on or back");
+    assert_eq!(sums(|plan| plan.min_number = 0), "a step cannot go 0 to 9 places on or back");
     assert_eq!(sums(|plan| plan.min_steps = 4), "a problem cannot have 4 to 3 steps");
     assert_eq!(sums(|plan| plan.max_steps = 6), "a problem cannot have 2 to 6 steps");
     for operations in ["", "+/", "++"] {
