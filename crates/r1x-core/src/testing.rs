@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
-    CombinePlan, CountdownPlan, DataRef, DpoPlan, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan,
-    GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, LeastPlan,
-    LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, PlanVersion, PluginPlan,
-    Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds, RatioLevel, ReadPart,
-    RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan, RopePairs, RopePlan,
-    RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind,
-    StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom,
-    ZeroSignal, in_order,
+    CombinePlan, CountdownPlan, DataRef, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
+    GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan,
+    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
+    PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
+    RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
+    RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
+    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle,
+    Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -117,6 +117,11 @@ pub fn countdown() -> CountdownPlan {
         trace: TraceStyle::Steps,
         seed: 0,
     }
+}
+
+/// Twenty problems of a small task in English to train on, and five held out.
+pub fn draw() -> DrawPlan {
+    DrawPlan { train: 20, heldout: 5, languages: vec![Language::En], seed: 0 }
 }
 
 /// All training problems of a data set.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use r1x_core::parameters::{Counted, ParameterList};
 use r1x_core::plan::{
     AttentionPlan, DataRef, EvalPlan, GqaPlan, HeadPlan, Learning, MlaPlan, ModelPlan, Prompts,
-    Reference, Rollouts, RunPlan, SourcePlan, StageOutline,
+    Reference, Rollouts, RunPlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -457,10 +457,7 @@ impl<'a> Cost<'a> {
 
 /// How many problems a reference means; without a size of the data, as the plan says, or none.
 pub(crate) fn problems(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, data: &DataRef) -> u64 {
-    let planned = match plan.data.get(&data.data).map(|data| &data.source) {
-        Some(SourcePlan::Countdown(countdown)) => Some((countdown.train, countdown.heldout)),
-        _ => None,
-    };
+    let planned = plan.data.get(&data.data).and_then(|data| data.source.generated());
     let size = sizes.get(&data.data).map(|size| (size.train, size.heldout)).or(planned);
     let available = size.map(|(train, heldout)| match data.split {
         Split::Train => train,

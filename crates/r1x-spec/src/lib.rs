@@ -29,6 +29,7 @@ mod schema_tree;
 mod shaping_values;
 mod source;
 pub mod spec;
+mod tiny_values;
 pub mod value_types;
 mod yaml;
 

@@ -6,6 +6,7 @@ mod model;
 mod pairs;
 mod ranges;
 mod stages;
+mod tiny;
 
 use serde_json::json;
 
@@ -15,6 +16,7 @@ pub use self::model::*;
 pub use self::pairs::*;
 use self::ranges::*;
 pub use self::stages::*;
+pub use self::tiny::*;
 use crate::grant::Grant;
 use crate::lists::{Columns, Dict, IdList, Texts};
 use crate::read::{At, one_of, record};
@@ -121,6 +123,12 @@ one_of! {
     pub enum SourceSpec {
         /// Generated problems of the Countdown numbers game.
         "countdown" => Countdown(CountdownSpec),
+        /// Generated sums on a wheel, a small verifiable task.
+        "arithmetic" => Arithmetic(ArithmeticSpec),
+        /// Generated problems about letters, a small verifiable task.
+        "strings" => Strings(StringsSpec),
+        /// Generated everyday requests, each with a better and a worse completion.
+        "requests" => Requests(RequestsSpec),
         /// A file with one JSON object on each line, or a folder of such files.
         "jsonl" => Jsonl(RowsSpec),
         /// A Parquet file, as hubs publish data sets, or a folder of such files. Lists and structs in it are the lists
@@ -165,9 +173,12 @@ record! {
         /// The columns that templates and rewards may use, which every row must have: a list, or a map
         /// `{name: column of the file}` that gives them other names. Left out, every column of each row.
         columns: Columns => optional;
-        /// The column with the worked completion, which supervised stages train on. Left out, the data has no
-        /// worked completions.
+        /// The column with the worked completion, which supervised stages train on: text, or a list of messages that
+        /// ends with one of the assistant. Left out, the data has no worked completions.
         solution: String => optional;
+        /// The column with a completion that is worse than the one under `solution`, for stages that learn from pairs:
+        /// text, or a list of messages that ends with one of the assistant. Left out, the data has none.
+        rejected: String => optional;
         /// The column with the short right answer, which is recorded and shown beside a rollout. Left out, none is.
         answer: String => optional;
         /// The mark in the column `answer` behind whose last occurrence the answer stands, such as `####` in GSM8K.

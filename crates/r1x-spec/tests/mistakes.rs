@@ -3,6 +3,8 @@
 //! Must not check anything else. `R1X_BLESS=1` rewrites the file after a change that was meant.
 
 mod common;
+#[path = "mistakes/data.rs"]
+mod data;
 #[path = "mistakes/models.rs"]
 mod models;
 #[path = "mistakes/pairs.rs"]
@@ -531,7 +533,8 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    for case in CASES.iter().chain(published::CASES).chain(models::CASES).chain(pairs::CASES) {
+    let cases = [CASES, published::CASES, models::CASES, pairs::CASES, data::CASES];
+    for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {
             assert!(spec.contains(from), "{}: the base spec has no {from:?}", case.name);

@@ -16,6 +16,10 @@ fn world() -> World {
     World::new()
         .with("experiments/sums.jsonl", "{\"question\": \"1 + 1\", \"answer\": \"2\"}\n")
         .with("experiments/chat_template.jinja", "{{ messages }}")
+        .with(
+            "experiments/pairs",
+            "{\"prompt\": \"hello\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
+        )
         .with("experiments/gsm8k/main", "{\"question\": \"1 + 1\", \"answer\": \"#### 2\"}\n")
         .with("experiments/tokenizer.json", "a tokenizer with <|im_end|> and <|endoftext|>")
         .with("experiments/../runs/critic-calm-otter/sft/final/model.safetensors", "weights")

@@ -200,7 +200,7 @@ impl TaskError {
             | TaskError::Row { hint, .. }
             | TaskError::Chat { hint, .. } => hint.clone(),
             TaskError::TooFewProblems { .. } => {
-                "lower `train` or `heldout`, or widen `numbers`, `target` or `count`".to_owned()
+                "lower `train` or `heldout`, or widen the ranges of the problems".to_owned()
             }
             TaskError::RareProblems { .. } => {
                 "widen `target`, allow more operations, or lower `train` and `heldout`".to_owned()

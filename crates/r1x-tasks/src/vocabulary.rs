@@ -6,6 +6,7 @@ use r1x_core::Markup;
 use r1x_core::plan::{CountdownPlan, DataPlan, PromptPlan, SourcePlan};
 
 use crate::dataset::countdown::{Rules, probe_prompts, writer};
+use crate::dataset::tiny::{self, Arithmetic, Requests, Strings};
 use crate::dataset::{DataSet, rows};
 use crate::error::TaskError;
 
@@ -21,7 +22,7 @@ const PROBES: u64 = 48;
 
 /// The pieces of a data set's vocabulary in a fixed order, without the end of the sequence.
 ///
-/// Of Countdown: the words of solutions, the words of the template in the order they first appear, and every
+/// Of the small tasks: every word that a problem or a completion may have, and the words of the template. Of Countdown: the words of solutions, the words of the template in the order they first appear, and every
 /// whole number from 0 to the bound of intermediate results. Of a file: its [`words`]. A template whose words depend on the problem in other ways than by its numbers is learnt from 48
 /// made-up problems.
 ///
@@ -29,16 +30,28 @@ const PROBES: u64 = 48;
 /// When the plan describes no problems, a number in the prompt is not a word of its own, or there are too
 /// many words.
 pub fn vocabulary(plan: &DataPlan) -> Result<Vec<String>, TaskError> {
-    match (&plan.source, &plan.prompt) {
-        (SourcePlan::Countdown(countdown), PromptPlan::Text(prompt)) => {
-            of_countdown(countdown, prompt)
+    let pieces = match (&plan.source, &plan.prompt) {
+        (SourcePlan::Rows { .. }, _) => {
+            return words(&rows::read(plan, &Markup::default())?);
         }
-        (SourcePlan::Countdown(_), PromptPlan::Messages(_)) => Err(TaskError::NoChat),
-        (SourcePlan::Rows { .. }, _) => words(&rows::read(plan, &Markup::default())?),
-    }
+        (_, PromptPlan::Messages(_)) => return Err(TaskError::NoChat),
+        (SourcePlan::Countdown(plan), PromptPlan::Text(prompt)) => {
+            return of_countdown(plan, prompt);
+        }
+        (SourcePlan::Arithmetic(plan), PromptPlan::Text(prompt)) => {
+            tiny::vocabulary(&Arithmetic::new(plan)?, prompt)?
+        }
+        (SourcePlan::Strings(plan), PromptPlan::Text(prompt)) => {
+            tiny::vocabulary(&Strings::new(plan)?, prompt)?
+        }
+        (SourcePlan::Requests(plan), PromptPlan::Text(prompt)) => {
+            tiny::vocabulary(&Requests::new(plan)?, prompt)?
+        }
+    };
+    bounded(pieces.into_iter().filter(|piece| piece != END).collect())
 }
 
-/// All words of a file's prompts and solutions, and of the answers of problems without a solution, sorted: what
+/// All words of a file's prompts, solutions and worse completions, and of the answers of problems without a solution, sorted: what
 /// the model reads, and what it has to write.
 ///
 /// # Errors
@@ -47,7 +60,7 @@ pub fn words(set: &DataSet) -> Result<Vec<String>, TaskError> {
     let mut words = BTreeSet::new();
     for problem in set.train.iter().chain(&set.heldout) {
         let written = problem.solution.as_ref().or(problem.answer.as_ref());
-        let texts = [Some(&problem.prompt), written];
+        let texts = [Some(&problem.prompt), written, problem.rejected.as_ref()];
         words.extend(texts.into_iter().flatten().flat_map(|text| text.split_whitespace()));
         if words.len() > MOST_WORDS {
             return Err(TaskError::VocabularyTooLarge { limit: MOST_WORDS });
@@ -180,6 +193,7 @@ mod tests {
                     columns: Some(vec!["q".to_owned()]),
                     renamed: Default::default(),
                     solution: Some("s".to_owned()),
+                    rejected: None,
                     answer: None,
                     answer_after: None,
                 },

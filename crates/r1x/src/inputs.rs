@@ -74,7 +74,7 @@ impl World {
         let set = |(id, data): (&String, &DataPlan)| {
             let of_plan = |opened: &Opened| match &data.source {
                 SourcePlan::Rows { sha256, .. } => opened.sha256 == *sha256,
-                SourcePlan::Countdown(_) => false,
+                _ => false,
             };
             let set = match read.remove(id).filter(of_plan) {
                 Some(opened) => opened.set,
@@ -111,7 +111,7 @@ fn facts(plan: &DataPlan, opened: &Opened) -> DataFacts {
     let (set, none) = (&opened.set, BTreeMap::new());
     let (listed, renamed) = match &plan.source {
         SourcePlan::Rows { columns, renamed, .. } => (columns.clone(), renamed),
-        SourcePlan::Countdown(_) => (None, &none),
+        _ => (None, &none),
     };
     let in_file = || set.columns.iter().map(|column| column.name.clone());
     let columns = listed.clone().unwrap_or_else(|| in_file().collect());

@@ -99,7 +99,7 @@ impl Inputs for World<'_> {
     fn data(&self, _: &str, data: &DataPlan, _: &Markup) -> Result<DataFacts, DataRefusal> {
         let columns = match &data.source {
             SourcePlan::Countdown(_) => vec!["nums".to_owned(), "target".to_owned()],
-            SourcePlan::Rows { .. } => vec!["question".to_owned()],
+            _ => vec!["question".to_owned()],
         };
         Ok(DataFacts { columns, problems: Some((10_000, 1_000)), ..DataFacts::default() })
     }

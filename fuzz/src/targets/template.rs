@@ -72,6 +72,7 @@ pub fn plan(prompt: &str, columns: Option<Vec<String>>) -> DataPlan {
         columns,
         renamed: BTreeMap::new(),
         solution: Some("which".to_owned()),
+        rejected: None,
         answer: None,
         answer_after: None,
     };

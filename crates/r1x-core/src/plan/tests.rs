@@ -162,11 +162,11 @@ fn data() -> impl Strategy<Value = DataPlan> {
         number(),
         option::of(vec(text(), 0..3)),
         btree_map(text(), text(), 0..3),
-        [option::of(text()), option::of(text()), option::of(text())],
+        [option::of(text()), option::of(text()), option::of(text()), option::of(text())],
         prop_oneof![Just(RowFormat::JsonLines), Just(RowFormat::Parquet)],
     )
         .prop_map(|([path, sha256], heldout, columns, renamed, texts, format)| {
-            let [solution, answer, answer_after] = texts;
+            let [solution, rejected, answer, answer_after] = texts;
             SourcePlan::Rows {
                 path,
                 format,
@@ -175,6 +175,7 @@ fn data() -> impl Strategy<Value = DataPlan> {
                 columns,
                 renamed,
                 solution,
+                rejected,
                 answer,
                 answer_after,
             }
@@ -183,7 +184,45 @@ fn data() -> impl Strategy<Value = DataPlan> {
         .prop_map(|(system, user, prefill)| MessagesPlan { system, user, prefill });
     let prompt =
         prop_oneof![text().prop_map(PromptPlan::Text), messages.prop_map(PromptPlan::Messages)];
-    (prop_oneof![countdown, file], prompt).prop_map(|(source, prompt)| DataPlan { source, prompt })
+    (prop_oneof![countdown, tiny(), file], prompt)
+        .prop_map(|(source, prompt)| DataPlan { source, prompt })
+}
+
+/// The small tasks.
+fn tiny() -> impl Strategy<Value = SourcePlan> {
+    let language = prop_oneof![Just(Language::En), Just(Language::De)];
+    let draw = (any::<[u8; 2]>(), vec(language, 0..3), any::<u64>()).prop_map(
+        |([train, heldout], languages, seed)| DrawPlan {
+            train: train.into(),
+            heldout: heldout.into(),
+            languages,
+            seed,
+        },
+    );
+    let tasks = [StringTask::Reverse, StringTask::Count, StringTask::Nth, StringTask::Sort];
+    (draw, 0..3, any::<u32>(), any::<[u8; 2]>(), text(), number()).prop_map(
+        move |(draw, kind, size, [low, high], operations, share)| match kind {
+            0 => SourcePlan::Arithmetic(ArithmeticPlan {
+                modulus: size,
+                min_number: low.into(),
+                max_number: high.into(),
+                min_steps: low.into(),
+                max_steps: high.into(),
+                operations,
+                mixed_thoughts: share,
+                draw,
+            }),
+            1 => SourcePlan::Strings(StringsPlan {
+                tasks: tasks[..usize::from(low) % 5].to_vec(),
+                letters: size,
+                min_length: low.into(),
+                max_length: high.into(),
+                mixed_thoughts: share,
+                draw,
+            }),
+            _ => SourcePlan::Requests(RequestsPlan { refuse: share, draw }),
+        },
+    )
 }
 
 fn schedule() -> impl Strategy<Value = SchedulePlan> {

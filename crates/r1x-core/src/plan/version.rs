@@ -17,9 +17,9 @@ use super::{RunPlan, TokenizerPlan};
 /// it divides affinities under `normalize_affinities`. It says how large the vocabulary of a model is, and lists the
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
-/// behind which mark the answer stands. A model says which adapters are trained in place of its weights. A loss says of what
-/// its ratio is taken, and which kind of clipping it has. A run may have further models, and a stage says which it works
-/// on.
+/// behind which mark the answer stands, and which column has a worse completion. A model says which adapters are trained
+/// in place of its weights. A loss says of what its ratio is taken, and which kind of clipping it has. A run may have
+/// further models, and a stage says which it works on.
 pub const PLAN_VERSION: u64 = 3;
 
 /// Most dense layers that a plan of version 2 had: the largest number that its spec took.
@@ -297,6 +297,7 @@ fn rows_from_2(data: &mut Value) {
     if let Some(Value::Object(file)) = data.pointer_mut("/source/rows") {
         add(file, "format", json!("json_lines"));
         add(file, "answer_after", Value::Null);
+        add(file, "rejected", Value::Null);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each is a piece of a spec that extends `countdown.yaml`, and a test resolves it there. Must not explain keys.
 
+mod data;
 mod stages;
 
 /// An example of the keys of one map.
@@ -15,10 +16,10 @@ pub struct Example {
 
 /// Every example; those of one map are in the order of the page.
 pub fn examples() -> impl Iterator<Item = &'static Example> {
-    EXAMPLES.iter().chain(stages::EXAMPLES)
+    EXAMPLES.iter().chain(data::EXAMPLES).chain(stages::EXAMPLES)
 }
 
-/// The examples of everything but stages.
+/// The examples of everything but data and stages.
 const EXAMPLES: &[Example] = &[
     Example {
         path: "",
@@ -245,81 +246,6 @@ model:
       norm_topk_prob: false
       dense_layers: [1]
       dense_intermediate_size: 256",
-    },
-    Example {
-        path: "data.ID",
-        text: "
-data:
-  sums:
-    jsonl: {path: sums.jsonl, columns: [question, answer]}
-    prompt: \"{{ question }} =\"",
-    },
-    Example {
-        path: "data.ID.messages",
-        text: "
-model:
-  tokenizer: {file: tokenizer.json, eos: <|im_end|>, chat_template: chat_template.jinja}
-data:
-  sums:
-    jsonl: {path: sums.jsonl, columns: [question, answer]}
-    messages:
-      system: Think first. Then write the number between <answer> and </answer>.
-      user: \"{{ question }}\"
-      prefill: \"<think>\\n\"             # the answer begins with it, and rewards see it",
-    },
-    Example {
-        path: "data.ID.countdown",
-        text: "
-data:
-  harder:
-    countdown:
-      count: [3, 4]
-      numbers: [1, 50]
-      target: [10, 100]
-      operations: \"+-*/\"
-      train: 20000
-      heldout: 500
-      trace: search
-      seed: 7
-    prompt: \"{{ nums | join(' ') }} -> {{ target }} <think>\"",
-    },
-    Example {
-        path: "data.ID.jsonl",
-        text: "
-data:
-  sums:
-    jsonl:
-      path: sums.jsonl
-      heldout: 0.2
-      columns: [question, answer]
-      solution: worked
-      answer: answer
-    prompt: \"{{ question }} =\"",
-    },
-    Example {
-        path: "data.ID.jsonl",
-        text: "
-data:
-  sums:
-    jsonl:
-      path: sums.jsonl
-      heldout: 0.2
-      columns: {target: answer, asked: question}       # the file's `answer` is what a reward calls `target`
-      solution: answer
-      answer: answer
-    prompt: \"{{ asked }} =\"",
-    },
-    Example {
-        path: "data.ID.jsonl",
-        text: "
-data:
-  gsm8k:
-    parquet:
-      path: gsm8k/main                               # train-….parquet and test-….parquet, as published
-      solution: answer
-      answer: answer
-      answer_after: \"####\"                          # the solution ends with #### 42
-    prompt: \"{{ question }}\"",
     },
     Example {
         path: "rewards.ID",

@@ -8,7 +8,7 @@ use r1x_core::plan::{
 };
 use r1x_core::problem::Split;
 
-use super::{MAX_INPUT_BYTES, Resolver};
+use super::{MAX_INPUT_BYTES, Resolver, tiny};
 use crate::codes;
 use crate::diagnostic::{all_words, quoted};
 use crate::inputs::{DataFacts, DataRefusal, PluginFacts};
@@ -54,7 +54,7 @@ impl Resolver<'_, '_> {
             Err(DataRefusal::Unreadable(message)) => {
                 let span = match &spec.source {
                     SourceSpec::Jsonl(rows) | SourceSpec::Parquet(rows) => rows.value.path.span,
-                    SourceSpec::Countdown(_) => id.span,
+                    _ => id.span,
                 };
                 let help = "relative paths start at the folder of the spec that mentions them";
                 self.error(codes::MISSING_FILE, span, message).input().help(help);
@@ -78,6 +78,9 @@ impl Resolver<'_, '_> {
     fn data_plan(&mut self, spec: &DataSpec) -> Option<DataPlan> {
         let source = match &spec.source {
             SourceSpec::Countdown(countdown) => countdown_plan(countdown),
+            SourceSpec::Arithmetic(task) => tiny::arithmetic(task),
+            SourceSpec::Strings(task) => tiny::strings(task),
+            SourceSpec::Requests(task) => tiny::requests(task),
             SourceSpec::Jsonl(rows) => self.rows_plan(rows, RowFormat::JsonLines),
             SourceSpec::Parquet(rows) => self.rows_plan(rows, RowFormat::Parquet),
         };
@@ -126,6 +129,11 @@ impl Resolver<'_, '_> {
             let message = "`answer_after` is empty".to_owned();
             self.error(codes::BAD_NAME, mark.span, message);
         }
+        if let (Some(rejected), None) = (&spec.rejected, &spec.solution) {
+            let message =
+                "`rejected` needs the key `solution`, whose column has the better completion";
+            self.error(codes::MISSING_KEY, rejected.span, message.to_owned());
+        }
         let path = self.reader.sources.path(spec.path.span.source, &spec.path);
         let columns = spec.columns.as_deref();
         SourcePlan::Rows {
@@ -136,6 +144,7 @@ impl Resolver<'_, '_> {
             columns: columns.map(Columns::names),
             renamed: columns.map(Columns::renamed).unwrap_or_default(),
             solution: spec.solution.as_deref().cloned(),
+            rejected: spec.rejected.as_deref().cloned(),
             answer: spec.answer.as_deref().cloned(),
             answer_after: spec.answer_after.as_deref().cloned(),
         }
@@ -264,7 +273,7 @@ impl Resolver<'_, '_> {
             self.unknown("data set", &name.data, name.span, &known);
             return None;
         };
-        let generated = facts.is_generated();
+        let generator = facts.generator();
         let all = facts.available(name.split);
         let available = all.map(|all| all.saturating_sub(skip.map_or(0, |skip| **skip)));
         if let (Some(0), Some(all), Some(skip)) = (available, all, skip)
@@ -275,14 +284,14 @@ impl Resolver<'_, '_> {
                 "skipping {} leaves nothing of the {all} problems of `{}.{split}`",
                 **skip, name.data
             );
-            let more = if generated { "generate" } else { "add" };
+            let more = if generator.is_some() { "generate" } else { "add" };
             let help = format!("skip fewer problems, or {more} more");
             self.error(codes::COUNTS, skip.span, message).help(help);
         } else if available == Some(0) {
             self.no_problems(name);
         } else if let (Some(available), Some(limit)) = (available, limit)
             // For a file, whose rows nobody counts by hand, a limit is only a most.
-            && generated
+            && let Some(key) = generator
             && **limit > available
         {
             let split = name.split.as_str();
@@ -292,7 +301,7 @@ impl Resolver<'_, '_> {
                 name.data,
                 if skip.is_some() { " after the skipped ones" } else { "" }
             );
-            let help = format!("lower the limit, or raise data.{}.countdown.{split}", name.data);
+            let help = format!("lower the limit, or raise data.{}.{key}.{split}", name.data);
             self.error(codes::COUNTS, limit.span, message).help(help);
         }
         let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
@@ -400,25 +409,21 @@ fn countdown_plan(spec: &CountdownSpec) -> SourcePlan {
 impl DataRead {
     /// The key of the spec that its rows stand under; none for generated data.
     pub fn key(&self) -> Option<&'static str> {
-        match &self.plan.as_ref()?.source {
-            SourcePlan::Rows { format, .. } => Some(format.key()),
-            SourcePlan::Countdown(_) => None,
-        }
+        let source = &self.plan.as_ref()?.source;
+        source.generated().is_none().then(|| source.key())
     }
 
-    fn is_generated(&self) -> bool {
-        matches!(&self.plan, Some(DataPlan { source: SourcePlan::Countdown(_), .. }))
+    /// The key of the spec that generated problems stand under; none for rows of files.
+    fn generator(&self) -> Option<&'static str> {
+        let source = &self.plan.as_ref()?.source;
+        source.generated().map(|_| source.key())
     }
 
     /// How many problems a split has, where that is known.
     fn available(&self, split: Split) -> Option<usize> {
-        match (&self.plan.as_ref()?.source, split) {
-            (SourcePlan::Countdown(countdown), Split::Train) => Some(countdown.train),
-            (SourcePlan::Countdown(countdown), Split::Heldout) => Some(countdown.heldout),
-            (SourcePlan::Rows { .. }, split) => {
-                let (train, heldout) = self.facts.as_ref()?.problems?;
-                Some(if split == Split::Train { train } else { heldout })
-            }
-        }
+        let generated = self.plan.as_ref()?.source.generated();
+        let (train, heldout) =
+            generated.or_else(|| self.facts.as_ref().and_then(|facts| facts.problems))?;
+        Some(if split == Split::Train { train } else { heldout })
     }
 }

@@ -15,6 +15,7 @@ mod pairs;
 mod reject;
 mod rewards;
 mod stages;
+mod tiny;
 mod tokenizer;
 
 use std::path::Path;

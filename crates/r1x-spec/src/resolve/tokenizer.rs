@@ -1,5 +1,6 @@
 //! The tokenizer: it must exist, and with its file come the tokens around texts and the chat template.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use r1x_core::plan::{ChatPlan, TokenizerPlan};
@@ -12,7 +13,6 @@ use crate::lists::{OneOrMore, Texts};
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{TokenizerKind, TokenizerSpec};
-use crate::value_types::Name;
 
 /// How the end of the sequence is shown; it is token 0 of every vocabulary.
 const EOS: &str = "<eos>";
@@ -95,24 +95,34 @@ impl Resolver<'_, '_> {
             }
         }
         match &spec.kind {
-            TokenizerKind::Data(id) => self.data_vocabulary(id),
+            TokenizerKind::Data(ids) => self.data_vocabulary(&ids.value.0.0),
             TokenizerKind::Vocabulary(pieces) => self.written_vocabulary(pieces),
             TokenizerKind::File(path) => self.tokenizer_file(path, spec, from),
         }
     }
 
-    fn data_vocabulary(&mut self, id: &At<Name>) -> Option<TokenizerRead> {
-        let Some(facts) = self.data.iter().find(|facts| facts.id == id.0) else {
+    /// The words of data sets: those of the first, then those that others add, in their orders.
+    fn data_vocabulary(&mut self, ids: &[At<String>]) -> Option<TokenizerRead> {
+        // Mistakes of all data sets are reported before the first one counts.
+        let read: Vec<Option<Vec<String>>> = ids.iter().map(|id| self.words_of(id)).collect();
+        let read: Option<Vec<Vec<String>>> = read.into_iter().collect();
+        let mut seen = HashSet::new();
+        let pieces = read?.into_iter().flatten().filter(|piece| seen.insert(piece.clone()));
+        Some(TokenizerRead::of_words(pieces.collect()))
+    }
+
+    fn words_of(&mut self, id: &At<String>) -> Option<Vec<String>> {
+        let Some(facts) = self.data.iter().find(|facts| facts.id == id.value) else {
             let known: Vec<String> = self.data.iter().map(|facts| facts.id.clone()).collect();
-            self.unknown("data set", &id.0, id.span, &known);
+            self.unknown("data set", id, id.span, &known);
             return None;
         };
         // Data that cannot be read has been reported where it is declared.
         facts.facts.as_ref()?;
-        match self.inputs.vocabulary(&id.0, facts.plan.as_ref()?) {
-            Ok(pieces) => Some(TokenizerRead::of_words(pieces)),
+        match self.inputs.vocabulary(id, facts.plan.as_ref()?) {
+            Ok(pieces) => Some(pieces),
             Err(error) => {
-                let message = format!("the data {} builds no vocabulary: {error}", quoted(&id.0));
+                let message = format!("the data {} builds no vocabulary: {error}", quoted(id));
                 let diagnostic = self.error(codes::TOKENIZER, id.span, message);
                 diagnostic.input().help("list the pieces: tokenizer: {vocabulary: [...]}");
                 None
@@ -124,7 +134,7 @@ impl Resolver<'_, '_> {
         if pieces.0.is_empty() {
             self.error(codes::TOKENIZER, pieces.span, "the vocabulary is empty".to_owned());
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for piece in &pieces.0 {
             let message = if piece.is_empty() {
                 "a piece of the vocabulary is empty".to_owned()

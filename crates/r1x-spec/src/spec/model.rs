@@ -9,7 +9,6 @@ use crate::lists::{OneOrMore, Texts};
 use crate::model_values::LayerChoice;
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
-use crate::value_types::Name;
 
 record! {
     /// A decoder-only transformer.
@@ -125,10 +124,11 @@ record! {
 one_of! {
     /// Where the vocabulary comes from.
     pub enum TokenizerKind {
-        /// The id of a data set whose words become the vocabulary: one token for each word, words being separated
-        /// by white space. Of a file these are the words of all prompts and solutions, in both splits; of Countdown
-        /// they are the numbers, the operations and the words of the template. At most 65 536 words.
-        "data" => Data(Name),
+        /// The id of a data set whose words become the vocabulary, or a list of such ids: one token for each word, words
+        /// being separated by white space. Of a file these are the words of all prompts and solutions, in both splits; of
+        /// generated data they are the words that problems and solutions may have, and those of the template. At most
+        /// 65 536 words of each data set.
+        "data" => Data(OneOrMore),
         /// The words that are tokens, besides the end of the sequence, which is always token 0. A prompt or a
         /// solution with another word is an error.
         "vocabulary" => Vocabulary(Texts),

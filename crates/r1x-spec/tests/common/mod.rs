@@ -20,13 +20,14 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 6] = [
+pub const EXPERIMENTS: [&str; 7] = [
     "countdown",
     "countdown-dense",
     "countdown-distillation",
     "countdown-rejection",
     "countdown-sft-control",
     "countdown-shaped",
+    "tiny-reasoning",
 ];
 
 /// Files in memory.
@@ -39,7 +40,7 @@ impl World {
     /// The plugins of the shipped experiments.
     pub fn new() -> Self {
         let mut world = World::default();
-        for plugin in ["format", "countdown", "length", "code"] {
+        for plugin in ["format", "countdown", "length", "code", "match", "language"] {
             world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
         }
         for name in EXPERIMENTS {
@@ -94,8 +95,9 @@ impl Inputs for World {
 
     fn vocabulary(&self, _: &str, data: &DataPlan) -> Result<Vec<String>, String> {
         match &data.source {
-            SourcePlan::Countdown(_) => Ok((0..119).map(|n| n.to_string()).collect()),
             SourcePlan::Rows { .. } => Err("its columns may hold any text".to_owned()),
+            SourcePlan::Requests(_) => Ok(["gladly", "7"].map(str::to_owned).to_vec()),
+            _ => Ok((0..119).map(|n| n.to_string()).collect()),
         }
     }
 
@@ -155,7 +157,12 @@ impl Inputs for World {
     /// A file of JSON lines is not read: each line is a problem, and the first one has the columns.
     fn data(&self, _: &str, data: &DataPlan, _: &Markup) -> Result<DataFacts, DataRefusal> {
         let SourcePlan::Rows { path, columns, .. } = &data.source else {
-            let columns = vec!["nums".to_owned(), "target".to_owned()];
+            let columns = match &data.source {
+                SourcePlan::Countdown(_) => ["nums", "target", ""],
+                _ => ["question", "language", "answer"],
+            };
+            let columns = columns.into_iter().filter(|name| !name.is_empty());
+            let columns = columns.map(str::to_owned).collect();
             return Ok(DataFacts { columns, ..DataFacts::default() });
         };
         let unreadable =
@@ -182,7 +189,7 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
-            "format" | "length" | "code" => &[],
+            "format" | "length" | "code" | "match" | "language" => &[],
             _ => return Err("it is no WebAssembly component".to_owned().into()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();

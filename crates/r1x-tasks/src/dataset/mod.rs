@@ -5,12 +5,14 @@
 
 pub mod countdown;
 pub mod rows;
+pub(crate) mod tiny;
 
 use r1x_core::plan::{DataPlan, SourcePlan};
 use r1x_core::{Markup, Problem, PromptForm};
 
 use crate::digest::Fields;
 use crate::error::TaskError;
+use tiny::{Arithmetic, Requests, Strings};
 
 /// Most bytes of memory that the problems of a data set take, where nobody says how many there are.
 pub const MOST_BYTES: u64 = 4 << 30;
@@ -18,10 +20,25 @@ pub const MOST_BYTES: u64 = 4 << 30;
 const PROBLEM_BYTES: u64 = 360;
 const COLUMN_BYTES: u64 = 96;
 
+/// An error when this many problems of `each_bytes` would take more than `most_bytes` of memory.
+pub(crate) fn fits(problems: usize, each_bytes: u64, most_bytes: u64) -> Result<(), TaskError> {
+    let bytes = (problems as u64).saturating_mul(each_bytes);
+    if bytes <= most_bytes {
+        return Ok(());
+    }
+    let reason = format!(
+        "{problems} problems take about {} MiB of memory, more than {}",
+        bytes >> 20,
+        most_bytes >> 20
+    );
+    Err(TaskError::Rules { reason, hint: "lower `train` or `heldout`".to_owned() })
+}
+
 /// Bytes of memory that a problem takes, about.
 pub fn bytes_of(problem: &Problem) -> u64 {
-    let texts = [Some(&problem.prompt), problem.solution.as_ref(), problem.answer.as_ref()];
-    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let optional = [&problem.solution, &problem.rejected, &problem.answer];
+    let texts = std::iter::once(&problem.prompt).chain(optional.into_iter().flatten());
+    let texts: usize = texts.map(String::len).sum();
     let columns = problem.columns.iter();
     let columns = columns.map(|(name, value)| COLUMN_BYTES + (name.len() + value.len()) as u64);
     PROBLEM_BYTES + texts as u64 + columns.sum::<u64>()
@@ -109,6 +126,11 @@ fn add_problem(fields: &mut Fields, problem: &Problem) {
         fields.text(prefill);
     }
     fields.optional(problem.solution.as_deref());
+    // Likewise those of problems without a worse completion.
+    if let Some(rejected) = &problem.rejected {
+        fields.text("rejected");
+        fields.text(rejected);
+    }
     fields.optional(problem.answer.as_deref());
     fields.count(problem.columns.len());
     for (name, json) in &problem.columns {
@@ -127,6 +149,12 @@ pub fn load(id: &str, plan: &DataPlan, markup: &Markup) -> Result<DataSet, TaskE
         SourcePlan::Countdown(rules) => countdown::fits(rules, MOST_BYTES)
             .and_then(|()| countdown::writer(&plan.prompt, markup))
             .and_then(|writer| countdown::generate(rules, &writer)),
+        SourcePlan::Arithmetic(task) => Arithmetic::new(task)
+            .and_then(|task| tiny::generate(&task, &plan.prompt, markup, MOST_BYTES)),
+        SourcePlan::Strings(task) => Strings::new(task)
+            .and_then(|task| tiny::generate(&task, &plan.prompt, markup, MOST_BYTES)),
+        SourcePlan::Requests(task) => Requests::new(task)
+            .and_then(|task| tiny::generate(&task, &plan.prompt, markup, MOST_BYTES)),
         SourcePlan::Rows { .. } => rows::read(plan, markup),
     };
     let set = set.map(|set| set.named(id));
@@ -157,16 +185,26 @@ pub fn survey(
     markup: &Markup,
     most_bytes: u64,
 ) -> Result<Survey, TaskError> {
-    match &plan.source {
+    let columns = match &plan.source {
         SourcePlan::Countdown(rules) => {
             countdown::fits(rules, most_bytes)?;
             countdown::check(rules, &countdown::writer(&plan.prompt, markup)?)?;
-            Ok(Survey::Generated { columns: countdown::columns() })
+            countdown::columns()
+        }
+        SourcePlan::Arithmetic(task) => {
+            tiny::check(&Arithmetic::new(task)?, &plan.prompt, markup, most_bytes)?
+        }
+        SourcePlan::Strings(task) => {
+            tiny::check(&Strings::new(task)?, &plan.prompt, markup, most_bytes)?
+        }
+        SourcePlan::Requests(task) => {
+            tiny::check(&Requests::new(task)?, &plan.prompt, markup, most_bytes)?
         }
         SourcePlan::Rows { .. } => {
             let mut opened = rows::open(plan, markup, most_bytes)?;
             opened.set = opened.set.named(id);
-            Ok(Survey::File(opened))
+            return Ok(Survey::File(opened));
         }
-    }
+    };
+    Ok(Survey::Generated { columns })
 }

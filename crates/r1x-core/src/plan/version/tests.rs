@@ -132,11 +132,13 @@ fn data_of_version_2_is_brought_up_to_date_once() {
         assert_eq!(data["prompt"], json!({"text": "{{ q }}"}));
         let file = &data["source"]["rows"];
         assert_eq!((&file["format"], &file["answer"]), (&json!("json_lines"), &json!("a")));
-        assert!(file.as_object().unwrap().contains_key("answer_after"));
+        for key in ["answer_after", "rejected"] {
+            assert_eq!(file.get(key), Some(&Value::Null), "{key}");
+        }
         assert_eq!(stage["kind"]["sft"]["data"], json!([{"data": "rows", "split": "train"}]));
     }
     let mut of_today = json!({
-        "source": {"rows": {"format": "parquet", "answer_after": "####"}},
+        "source": {"rows": {"format": "parquet", "answer_after": "####", "rejected": "worse"}},
         "prompt": {"messages": {"system": null, "user": "u", "prefill": null}},
     });
     let before = of_today.clone();
@@ -157,13 +159,12 @@ fn files_of_version_2_are_lines_and_its_dense_layers_have_an_end() {
     old["data"]["rows"] = json!({"source": {"jsonl": file}, "prompt": "{{ q }}"});
     old["model"]["feed_forward"]["moe"]["dense_layers"] = json!(1_000_000_000_000_u64);
     let plan = read(&old.to_string()).unwrap();
-    let SourcePlan::Rows { format, answer, answer_after, .. } = &plan.data["rows"].source else {
+    let SourcePlan::Rows { format, answer, answer_after, rejected, .. } = &plan.data["rows"].source
+    else {
         panic!("a file")
     };
-    assert_eq!(
-        (*format, answer.as_deref(), answer_after),
-        (RowFormat::JsonLines, Some("a"), &None)
-    );
+    assert_eq!((*format, answer.as_deref()), (RowFormat::JsonLines, Some("a")));
+    assert_eq!((answer_after, rejected), (&None, &None));
     let FeedForwardPlan::Moe(mixture) = &plan.model.feed_forward else { panic!("a mixture") };
     assert_eq!(mixture.dense_layers.len(), 4096);
 }

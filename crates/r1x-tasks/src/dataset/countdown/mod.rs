@@ -53,17 +53,7 @@ pub struct Rules {
 /// # Errors
 /// With what they would take.
 pub fn fits(plan: &CountdownPlan, most_bytes: u64) -> Result<(), TaskError> {
-    let wanted = plan.train.saturating_add(plan.heldout) as u64;
-    let bytes = wanted.saturating_mul(GENERATED_BYTES);
-    if bytes <= most_bytes {
-        return Ok(());
-    }
-    let reason = format!(
-        "{wanted} problems take about {} MiB of memory, more than {}",
-        bytes >> 20,
-        most_bytes >> 20
-    );
-    Err(TaskError::Rules { reason, hint: "lower `train` or `heldout`".to_owned() })
+    crate::dataset::fits(plan.train.saturating_add(plan.heldout), GENERATED_BYTES, most_bytes)
 }
 
 impl Rules {

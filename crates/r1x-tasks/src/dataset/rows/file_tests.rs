@@ -71,6 +71,7 @@ fn plan(path: &Path, format: RowFormat, prompt: &str) -> DataPlan {
             columns: None,
             renamed: BTreeMap::new(),
             solution: None,
+            rejected: None,
             answer: None,
             answer_after: None,
         },

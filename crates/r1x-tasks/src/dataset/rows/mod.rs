@@ -1,7 +1,7 @@
 //! Problems from rows: of a file of JSON lines or of Parquet, or of the files of a folder, their columns by name.
 //!
 //! A problem's canonical form decides the split, so rows that ask the same are on one side of it: it is the listed
-//! columns without the worked solution, or, where the spec lists none, the columns that the template asks with;
+//! columns without the worked solution and the worse completion, or, where the spec lists none, the columns that the template asks with;
 //! `nums` counts in ascending order. A file of lines is read once, line by line, and hashed on the way. Where a folder has
 //! files of its own for what is held out, they decide instead, and a row that is held out is not trained on.
 
@@ -46,6 +46,7 @@ struct Layout<'a> {
     columns: Option<&'a [String]>,
     renamed: &'a BTreeMap<String, String>,
     solution: Option<&'a str>,
+    rejected: Option<&'a str>,
     answer: Option<&'a str>,
     answer_after: Option<&'a str>,
     writer: Writer<'a>,
@@ -283,6 +284,7 @@ impl<'a> Layout<'a> {
             columns,
             renamed,
             solution,
+            rejected,
             answer,
             answer_after,
             ..
@@ -297,6 +299,7 @@ impl<'a> Layout<'a> {
             columns: columns.as_deref(),
             renamed,
             solution: solution.as_deref(),
+            rejected: rejected.as_deref(),
             answer: answer.as_deref(),
             answer_after: answer_after.as_deref(),
             writer: Writer::new(&plan.prompt, markup, known)?,
@@ -339,16 +342,18 @@ impl<'a> Layout<'a> {
         }
         let variables: BTreeMap<&str, TemplateValue> =
             readable.iter().map(|(name, value)| (*name, Serde(value.as_ref()).into())).collect();
-        let text = |name: Option<&str>| match name {
-            None => Ok(None),
-            Some(name) => self.text(row, name, line),
-        };
         let told = |error: TaskError| self.error(line, error.to_string(), &error.hint());
         let prompt = self.writer.write(&variables).map_err(told)?;
-        let solution = text(self.solution)?;
-        if let Some(solution) = &solution {
-            self.writer.check("solution", solution).map_err(told)?;
-        }
+        let completion = |what: &'static str, name: Option<&str>| {
+            let Some(name) = name else { return Ok(None) };
+            let completion = self.completion(row, name, line)?;
+            if let Some(completion) = &completion {
+                self.writer.check(what, completion).map_err(told)?;
+            }
+            Ok(completion)
+        };
+        let solution = completion("solution", self.solution)?;
+        let rejected = completion("rejected completion", self.rejected)?;
         Ok(Problem {
             data: String::new(),
             key: problem_key(&self.canonical(row)),
@@ -356,14 +361,15 @@ impl<'a> Layout<'a> {
             form: prompt.form,
             solution,
             solution_tokens: None,
-            rejected: None,
-            answer: self.short_answer(text(self.answer)?, line)?,
+            rejected,
+            answer: self.short_answer(row, line)?,
             columns,
         })
     }
 
     /// What stands behind the last mark in the column of the answer, or all of it where there is no mark.
-    fn short_answer(&self, text: Option<String>, line: usize) -> Result<Option<String>, TaskError> {
+    fn short_answer(&self, row: &Row, line: usize) -> Result<Option<String>, TaskError> {
+        let text = self.answer.map(|name| self.text(row, name, line)).transpose()?.flatten();
         let (Some(text), Some(mark)) = (&text, self.answer_after) else { return Ok(text) };
         match text.rsplit_once(mark) {
             Some((_, answer)) => Ok(Some(answer.trim().to_owned())),
@@ -376,6 +382,27 @@ impl<'a> Layout<'a> {
                     reason,
                     "write the mark before every answer, or leave `answer_after` out",
                 ))
+            }
+        }
+    }
+
+    /// A column with a completion: text, or messages of which the assistant's stands last, as hubs have them.
+    fn completion(&self, row: &Row, name: &str, line: usize) -> Result<Option<String>, TaskError> {
+        let value = row.readable(self.column(row, name, line)?);
+        let Value::Array(messages) = value.as_ref() else { return self.text(row, name, line) };
+        match messages.last().map(row::message) {
+            Some(Some((row::ASSISTANT, content))) => Ok(Some(content.to_owned())),
+            last => {
+                let name = listed([name]);
+                let why = match last {
+                    Some(Some((role, _))) => format!("the last one is by {}", listed([role])),
+                    Some(None) => "the last entry has no texts `role` and `content`".to_owned(),
+                    None => "there is none".to_owned(),
+                };
+                let reason = format!("the column {name} is a list without a completion: {why}");
+                let hint =
+                    "write the completion as text, or messages that end with one of the assistant";
+                Err(self.error(line, reason, hint))
             }
         }
     }
@@ -394,8 +421,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The columns that tell a row's problem from others. A row whose only column is its solution is identified
-    /// by that.
+    /// The columns that tell a row's problem from others. A row that has nothing but completions is identified by them.
     fn identity<'n>(&'n self, row: &'n Row) -> Vec<&'n str> {
         let mut names = self.names(row);
         if self.columns.is_none() {
@@ -405,8 +431,12 @@ impl<'a> Layout<'a> {
             // A template without a column asks every row alike, so all that the row says tells it apart.
             names = if asking.is_empty() { names } else { asking };
         }
-        if names.len() > 1 {
-            names.retain(|name| Some(self.in_file(name)) != self.solution);
+        let is_completion = |name: &&str| {
+            let in_file = Some(self.in_file(name));
+            in_file == self.solution || in_file == self.rejected
+        };
+        if !names.iter().all(|name| is_completion(name)) {
+            names.retain(|name| !is_completion(name));
         }
         names.sort_unstable();
         names.dedup();

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{display, listed};
 
+/// Who writes completions, in lists of messages.
+pub(super) const ASSISTANT: &str = "assistant";
+
 /// Why a line is no row, and how to mend it.
 pub(super) struct Refusal {
     pub reason: String,
@@ -80,6 +83,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Row, Refusal> {
             hint: "write one JSON object on each line",
         }),
     }
+}
+
+/// Who wrote a message of a conversation, and what; `None` where the value is no message.
+pub(super) fn message(value: &Value) -> Option<(&str, &str)> {
+    Some((value.get("role")?.as_str()?, value.get("content")?.as_str()?))
 }
 
 /// What a value is, in words.

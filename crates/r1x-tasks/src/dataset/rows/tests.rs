@@ -21,6 +21,7 @@ fn plan(columns: &[&str], solution: Option<&str>, heldout: f64) -> DataPlan {
             columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
             renamed: BTreeMap::new(),
             solution: solution.map(str::to_owned),
+            rejected: None,
             answer: columns.last().map(|&name| name.to_owned()),
             answer_after: None,
         },
@@ -286,4 +287,73 @@ fn what_problems_take_of_memory_has_a_limit() {
     let error = super::parse(text.as_bytes(), &long, &Markup::default(), 1 << 30).unwrap_err();
     assert!(error.to_string().contains(":1: the prompt template is too much"), "{error}");
     assert!(error.hint().contains("shorter template"), "{}", error.hint());
+}
+
+/// The plan of pairs: `chosen` is better than `rejected`.
+fn pairs(prompt: &str) -> DataPlan {
+    let mut plan =
+        DataPlan { prompt: PromptPlan::text(prompt), ..plan(&["prompt"], Some("chosen"), 0.0) };
+    if let SourcePlan::Rows { rejected, columns, answer, .. } = &mut plan.source {
+        (*rejected, *columns, *answer) = (Some("rejected".to_owned()), None, None);
+    }
+    plan
+}
+
+fn read_pairs(prompt: &str, rows: &str) -> Result<DataSet, TaskError> {
+    parse(rows.as_bytes(), &pairs(prompt))
+}
+
+#[test]
+fn pairs_are_texts_or_the_last_messages_of_conversations() {
+    let texts = "{\"prompt\": \"hi\", \"chosen\": \"hello\", \"rejected\": \"what\"}\n\
+                 {\"prompt\": \"you\", \"chosen\": \"yes\", \"rejected\": null}\n";
+    let set = read_pairs("{{ prompt }}", texts).unwrap();
+    let said = |problem: &Problem| (problem.solution.clone(), problem.rejected.clone());
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(said(&set.train[0]), (text("hello"), text("what")));
+    assert_eq!(said(&set.train[1]), (text("yes"), None));
+    let messages = "{\"chosen\": [{\"role\": \"user\", \"content\": \"hi\"}, \
+                    {\"role\": \"assistant\", \"content\": \"hello\"}], \
+                    \"rejected\": [{\"content\": \"what\", \"role\": \"assistant\"}]}\n";
+    let of_messages = read_pairs("{{ chosen[0].content }}", messages).unwrap();
+    assert_eq!(said(&of_messages.train[0]), (text("hello"), text("what")));
+    assert_eq!(of_messages.train[0].prompt, "hi");
+}
+
+/// What is worse counts in memory and in the hash of the data, and is no part of what identifies a problem.
+#[test]
+fn a_worse_completion_is_data_and_no_identity() {
+    let row = |rejected: &str| {
+        let text = format!("{{\"prompt\": \"hi\", \"chosen\": \"a\", \"rejected\": {rejected}}}\n");
+        read_pairs("{{ prompt }}", &text).unwrap()
+    };
+    let (without, short, long) = (row("null"), row("\"b\""), row("\"bbbb\""));
+    assert_eq!(short.train[0].key, long.train[0].key);
+    let hashes = [&without.sha256, &short.sha256, &long.sha256];
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+    // The column has the text as well, in quotes.
+    let bytes = |set: &DataSet| crate::dataset::bytes_of(&set.train[0]);
+    assert_eq!(bytes(&long) - bytes(&short), 6);
+}
+
+#[test]
+fn lists_without_a_completion_are_refused_with_their_row() {
+    let refused = |rejected: &str| {
+        let text = format!("{{\"prompt\": \"hi\", \"chosen\": \"a\", \"rejected\": {rejected}}}\n");
+        read_pairs("{{ prompt }}", &text).unwrap_err()
+    };
+    let error = refused("[{\"role\": \"user\", \"content\": \"x\"}]");
+    assert!(error.hint().contains("end with one of the assistant"), "{}", error.hint());
+    let none = "a list without a completion";
+    for (rejected, why) in [
+        ("[{\"role\": \"user\", \"content\": \"x\"}]", "the last one is by `user`"),
+        ("[\"x\"]", "the last entry has no texts `role` and `content`"),
+        ("[]", "there is none"),
+    ] {
+        let error = refused(rejected).to_string();
+        let expected = format!("problems.jsonl:1: the column `rejected` is {none}: {why}");
+        assert!(error.ends_with(&expected), "{error} is not {expected}");
+    }
+    let error = refused("true").to_string();
+    assert!(error.ends_with("the column `rejected` must be text, but is true or false"), "{error}");
 }

@@ -1,10 +1,14 @@
 //! Data sets, and which of their problems a stage or a suite takes.
 
+mod tiny;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Split;
+
+pub use tiny::{ArithmeticPlan, DrawPlan, Language, RequestsPlan, StringTask, StringsPlan};
 
 /// A data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,12 @@ pub struct MessagesPlan {
 pub enum SourcePlan {
     /// Generated Countdown problems.
     Countdown(CountdownPlan),
+    /// Generated sums on a wheel.
+    Arithmetic(ArithmeticPlan),
+    /// Generated problems about letters.
+    Strings(StringsPlan),
+    /// Generated everyday requests with a better and a worse completion.
+    Requests(RequestsPlan),
     /// Rows of a file, or of the files of a folder.
     Rows {
         /// Where the file or the folder is.
@@ -66,11 +76,38 @@ pub enum SourcePlan {
         renamed: BTreeMap<String, String>,
         /// Column with the worked completion, where there is one.
         solution: Option<String>,
+        /// Column with a completion that is worse than the solution, where there is one.
+        rejected: Option<String>,
         /// Column with the gold answer, where there is one.
         answer: Option<String>,
         /// The mark in that column behind which the answer stands; the whole column is the answer where it is `None`.
         answer_after: Option<String>,
     },
+}
+
+impl SourcePlan {
+    /// The key of a spec that names such a source.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Countdown(_) => "countdown",
+            Self::Arithmetic(_) => "arithmetic",
+            Self::Strings(_) => "strings",
+            Self::Requests(_) => "requests",
+            Self::Rows { format, .. } => format.key(),
+        }
+    }
+
+    /// How many problems of each split are generated, `train` first; `None` where rows are read.
+    pub fn generated(&self) -> Option<(usize, usize)> {
+        let of = |draw: &DrawPlan| Some((draw.train, draw.heldout));
+        match self {
+            Self::Countdown(plan) => Some((plan.train, plan.heldout)),
+            Self::Arithmetic(plan) => of(&plan.draw),
+            Self::Strings(plan) => of(&plan.draw),
+            Self::Requests(plan) => of(&plan.draw),
+            Self::Rows { .. } => None,
+        }
+    }
 }
 
 /// How rows are written in a file.
