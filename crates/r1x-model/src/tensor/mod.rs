@@ -4,6 +4,7 @@
 //! gradients and moments stay on the device. On the CPU it serves as the reference in tests.
 
 mod generate;
+mod idle;
 mod optimizer;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use r1x_core::{
     TrainingSequence,
 };
 
+use self::idle::idle_parameters;
 use self::optimizer::Moments;
 use crate::balance::metrics;
 use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Values};
@@ -29,7 +31,7 @@ use crate::family::composed::{Composed, MtpPass, Pass, variables};
 use crate::family::packed::Packed;
 use crate::generate::Session;
 use crate::initial::{self, First};
-use crate::layout::{FeedForward, Layout, Parameter};
+use crate::layout::{Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::policy::check_head;
 use crate::published::{MissingHead, Published};
@@ -400,33 +402,6 @@ fn download<'a>(
         values[trained.place(parameter)].copy_from_slice(&part);
     }
     Ok(values)
-}
-
-/// Offsets of the parameters of experts that no row chose, and of all modules of multi-token prediction behind the ones
-/// that were computed.
-fn idle_parameters(layout: &Layout, loads: &[Vec<u64>], modules: usize) -> Vec<usize> {
-    let first = layout.mtp.get(modules).map_or(usize::MAX, |module| module.embedding_norm.offset);
-    let offsets = layout.base.parameters.iter().map(|parameter| parameter.offset);
-    let mut idle: Vec<usize> = offsets.filter(|offset| *offset >= first).collect();
-    let computed = layout.mtp.iter().take(modules).map(|module| &module.layer);
-    for layer in layout.layers.iter().chain(computed) {
-        let FeedForward::Moe { sparse, experts, .. } = &layer.feed_forward else { continue };
-        for (expert, load) in experts.iter().zip(&loads[*sparse]) {
-            if *load == 0 {
-                let down_proj = expert.down_proj.block();
-                idle.extend(
-                    [expert.gate_proj, expert.up_proj, down_proj].map(|block| block.offset),
-                );
-                let matrices = [expert.gate_up_proj, expert.down_proj];
-                for places in layout.adapter_places.iter().filter(|places| {
-                    matrices.iter().any(|matrix| matrix.block().holds(places.beside.offset))
-                }) {
-                    idle.extend([places.down.offset, places.up.offset]);
-                }
-            }
-        }
-    }
-    idle
 }
 
 fn pack(sequences: &[Arc<TrainingSequence>]) -> Packed {
