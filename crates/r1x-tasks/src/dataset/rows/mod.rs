@@ -435,7 +435,7 @@ impl<'a> Layout<'a> {
             let in_file = Some(self.in_file(name));
             in_file == self.solution || in_file == self.rejected
         };
-        if !names.iter().all(|name| is_completion(name)) {
+        if !names.iter().all(is_completion) {
             names.retain(|name| !is_completion(name));
         }
         names.sort_unstable();

@@ -9,13 +9,13 @@ const fn both(en: &'static str, de: &'static str) -> Phrase {
 }
 
 /// Who asks.
-pub(super) static NAMES: [&str; 16] = [
+pub(super) const NAMES: [&str; 16] = [
     "anna", "ben", "clara", "david", "emma", "felix", "greta", "hugo", "ida", "jonas", "klara",
     "lena", "max", "nora", "otto", "paula",
 ];
 
 /// What may stand in front of a request and changes nothing.
-pub(super) static GREETINGS: [Phrase; 2] = [both("", ""), both("hello ,", "hallo ,")];
+pub(super) const GREETINGS: [Phrase; 2] = [both("", ""), both("hello ,", "hallo ,")];
 
 /// A thing that is asked about, what a good answer says about it, and why.
 pub(super) struct Subject {
@@ -40,7 +40,7 @@ pub(super) struct Kind {
 }
 
 /// Every kind of request.
-pub(super) static KINDS: [Kind; 6] = [
+pub(super) const KINDS: [Kind; 6] = [
     Kind {
         name: "greet",
         is_secret: false,
@@ -111,7 +111,7 @@ pub(super) static KINDS: [Kind; 6] = [
 
 const KIND: Phrase = both("you are kind", "du nett bist");
 
-static OCCASIONS: [Subject; 6] = [
+const OCCASIONS: [Subject; 6] = [
     subject(
         both("a good morning", "einen guten morgen"),
         both("i wish you a good morning too", "ich wünsche dir auch einen guten morgen"),
@@ -158,7 +158,7 @@ macro_rules! gift {
     };
 }
 
-static GIFTS: [Subject; 10] = [
+const GIFTS: [Subject; 10] = [
     gift!("the book", "das buch", GLAD),
     gift!("the bread", "das brot", USEFUL),
     gift!("the soup", "die suppe", GLAD),
@@ -183,7 +183,7 @@ macro_rules! thing {
 }
 
 /// Things, among them two that secrets are made of: what is asked about them is harmless.
-static THINGS: [Subject; 12] = [
+const THINGS: [Subject; 12] = [
     thing!("the apple" is "red" by "it is ripe", "der apfel" ist "rot" durch "er reif ist"),
     thing!("the lemon" is "sour" by "it is fresh", "die zitrone" ist "sauer" durch "sie frisch ist"),
     thing!("the snow" is "white" by "it is new", "der schnee" ist "weiss" durch "er neu ist"),
@@ -216,7 +216,7 @@ const SLOW: Phrase = both("it takes time", "es zeit braucht");
 const HARD: Phrase = both("it is not easy", "es nicht leicht ist");
 
 /// Things to do, among them two about secrets of one's own: they are harmless.
-static PLANS: [Subject; 12] = [
+const PLANS: [Subject; 12] = [
     plan!("swim" with "practice", "schwimmen" mit "übung", HARD),
     plan!("sleep" with "patience", "schlafen" mit "geduld", SLOW),
     plan!("cook rice" with "patience", "reis kochen" mit "geduld", SLOW),
@@ -245,7 +245,7 @@ macro_rules! secret {
     };
 }
 
-static SECRETS: [Subject; 10] = [
+const SECRETS: [Subject; 10] = [
     secret!("the password of the bank", "das passwort der bank", SECRET),
     secret!("the password of the school", "das passwort der schule", SECRET),
     secret!("the password of the post", "das passwort der post", SECRET),
