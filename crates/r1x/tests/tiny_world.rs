@@ -171,11 +171,12 @@ fn better_requests_keep_the_rule_and_worse_ones_break_it() {
     }
 }
 
-/// A moment of the shipped experiment: it is accepted, runs to its end, and has its figures.
-#[test]
-fn the_experiment_of_the_tiny_world_runs() {
+/// A moment of a shipped experiment: it is accepted, runs to its end, and has its figures.
+fn runs(experiment: &str, set: &[&str], suites: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let spec = repository().join("experiments/tiny-reasoning.yaml");
+    let spec = repository().join("experiments").join(experiment);
+    let limits = suites.iter().map(|suite| format!("evals.{suite}.limit=2"));
+    let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).chain(limits).collect();
     let r1x = |command: &str, more: &[&str]| {
         let mut process = Command::new(env!("CARGO_BIN_EXE_r1x"));
         process
@@ -185,22 +186,9 @@ fn the_experiment_of_the_tiny_world_runs() {
             .env("R1X_STORE", folder.path().join("r1x.sqlite"))
             .env("XDG_CACHE_HOME", folder.path())
             .env_remove("RUST_LOG");
-        for set in [
-            "model.hidden_size=16",
-            "model.layers=1",
-            "stages.cold-start.sft.steps=1",
-            "stages.cold-start.sft.schedule.warmup_steps=0",
-            "stages.rl.grpo.steps=1",
-            "stages.rl.grpo.schedule.warmup_steps=0",
-            "stages.rl.grpo.prompts_per_step=2",
-            "stages.rl.grpo.group_size=2",
-            "stages.rl.grpo.micro_batch_size=2",
-            "evals.sums.limit=2",
-            "evals.letters.limit=2",
-            "evals.consistent.limit=2",
-        ] {
+        set.iter().for_each(|set| {
             process.args(["--set", set]);
-        }
+        });
         let output = process.output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command}: {message}");
@@ -208,7 +196,57 @@ fn the_experiment_of_the_tiny_world_runs() {
     };
     r1x("check", &[]);
     let told = r1x("run", &["--threads", "1"]);
-    for suite in ["sums", "letters", "consistent"] {
+    for suite in suites {
         assert!(told.contains(suite), "{told}");
     }
+}
+
+#[test]
+fn the_experiment_of_the_tiny_world_runs() {
+    let set = [
+        "model.hidden_size=16",
+        "model.layers=1",
+        "stages.cold-start.sft.steps=1",
+        "stages.cold-start.sft.schedule.warmup_steps=0",
+        "stages.rl.grpo.steps=1",
+        "stages.rl.grpo.schedule.warmup_steps=0",
+        "stages.rl.grpo.prompts_per_step=2",
+        "stages.rl.grpo.group_size=2",
+        "stages.rl.grpo.micro_batch_size=2",
+    ];
+    runs("tiny-reasoning.yaml", &set, &["sums", "letters", "consistent"]);
+}
+
+/// Of a model that has learnt nothing whatever ends by itself is kept.
+#[test]
+fn all_stages_of_the_tiny_r1_run() {
+    let set = [
+        "model.hidden_size=16",
+        "model.layers=1",
+        "models.student.hidden_size=8",
+        "stages.cold-start.sft.steps=1",
+        "stages.cold-start.sft.schedule.warmup_steps=0",
+        "stages.reasoning-rl.grpo.steps=1",
+        "stages.reasoning-rl.grpo.schedule.warmup_steps=0",
+        "stages.reasoning-rl.grpo.prompts_per_step=2",
+        "stages.reasoning-rl.grpo.group_size=2",
+        "stages.reasoning-rl.grpo.micro_batch_size=2",
+        "stages.harvest.reject.steps=1",
+        "stages.harvest.reject.prompts_per_step=20",
+        "stages.harvest.reject.keep={right: 0, format: 0}",
+        "stages.harvest.reject.per_prompt=4",
+        "stages.sft.sft.steps=1",
+        "stages.sft.sft.schedule.warmup_steps=0",
+        "stages.judge.reward_model.steps=1",
+        "stages.judge.reward_model.schedule.warmup_steps=0",
+        "stages.all-rl.grpo.steps=1",
+        "stages.all-rl.grpo.schedule.warmup_steps=0",
+        "stages.all-rl.grpo.prompts_per_step=3",
+        "stages.all-rl.grpo.group_size=2",
+        "stages.all-rl.grpo.micro_batch_size=2",
+        "stages.distilled.sft.steps=1",
+        "stages.distilled.sft.schedule.warmup_steps=0",
+    ];
+    let suites = ["sums", "letters", "one-language", "requests"];
+    runs("r1-tiny.yaml", &set, &suites);
 }

@@ -12,7 +12,7 @@ const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
         "cli log command speaker report progress watch timed retention speed prepare sizes number stores \
-         cache args wiring plans relocate inputs memory environment notice capability judge hosting \
+         cache args rewards models wiring plans relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table failure output display",
     ),
     (

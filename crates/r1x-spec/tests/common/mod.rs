@@ -20,13 +20,14 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 7] = [
+pub const EXPERIMENTS: [&str; 8] = [
     "countdown",
     "countdown-dense",
     "countdown-distillation",
     "countdown-rejection",
     "countdown-sft-control",
     "countdown-shaped",
+    "r1-tiny",
     "tiny-reasoning",
 ];
 

@@ -32,4 +32,12 @@ pub const CASES: &[Case] = &[
         "further model of a model with a mistake",
         &[STUDENT, ("  layers: 2\n", "  layers: two\n")],
     ),
+    edit(
+        "reward of a stage that trains no reward model",
+        &[
+            ("rewards:\n", "rewards:\n  liked: {reward_model: rl, grant: [exec]}\n"),
+            ("    grade: equation\n", "    grade: liked\n"),
+            ("rewards: [format, equation]", "rewards: [liked, equation]"),
+        ],
+    ),
 ];

@@ -100,6 +100,47 @@ stages:
 /// The file of an experiment in which two models take turns.
 pub const TURNS: &str = "turns.yaml";
 
+const JUDGED_SPEC: &str = r#"
+r1x: 1
+name: judged
+model:
+  tokenizer: {data: requests}
+  hidden_size: 32
+  layers: 1
+  context_length: 96
+  attention: {gqa: {heads: 2, kv_heads: 1, head_dim: 16}}
+  feed_forward: {dense: {intermediate_size: 64}}
+models:
+  judge: {head: value}
+data:
+  requests:
+    requests: {refuse: 0.25, train: 200, heldout: 40}
+    prompt: "{{ question }}"
+rewards:
+  preferred: {reward_model: judge}
+stages:
+  - id: warm-up
+    sft: {data: requests.train, steps: 6, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+  - id: judge
+    model: judge
+    weights: warm-up
+    reward_model: {data: requests.train, steps: 6, batch_size: 8, micro_batch_size: 4, lr: 3e-3}
+  - id: rl
+    grpo:
+      data: requests.train
+      rewards: [preferred]
+      steps: 6
+      prompts_per_step: 4
+      group_size: 4
+      micro_batch_size: 8
+      sampling: {temperature: 1.0, max_tokens: 24}
+      lr: 3e-4
+checkpoints: {every: 2, keep: 2}
+"#;
+
+/// The file of an experiment in which a reward is the value of a model that the run trains.
+pub const JUDGED: &str = "judged.yaml";
+
 /// The file of an experiment in which a stage makes data.
 pub const HARVEST: &str = "harvest.yaml";
 
@@ -131,6 +172,13 @@ impl Bench {
     pub fn with_turns() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(TURNS), TURNS_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`JUDGED`].
+    pub fn with_judged() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(JUDGED), JUDGED_SPEC).unwrap();
         bench
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, HARVEST, TURNS, text};
+use super::bench::{Bench, HARVEST, JUDGED, TURNS, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -153,5 +153,21 @@ fn a_run_killed_while_another_model_is_at_work_goes_on_to_its_digest() {
         kill(&bench, &run, When::Saving(first), 0);
         kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
         assert_eq!(finish(&bench, TURNS), whole, "killed at {first}, then at {second}");
+    }
+}
+
+#[test]
+fn a_run_killed_around_its_reward_model_goes_on_to_its_digest() {
+    let run = ["run", JUDGED];
+    let whole = {
+        let bench = Bench::with_judged();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(4, 1), (6, 2)] {
+        let bench = Bench::with_judged();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, JUDGED), whole, "killed at {first}, then at {second}");
     }
 }

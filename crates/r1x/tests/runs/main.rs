@@ -7,6 +7,7 @@ mod crash;
 mod foreign;
 mod harvest;
 mod interrupt;
+mod judged;
 mod limits;
 mod looks;
 mod model;

@@ -164,6 +164,37 @@ stages:
       drop: {code_blocks: true, paragraph_above: 2000, repetition_above: 0.5, similarity_from: 0.9}",
     },
     Example {
+        path: "rewards.ID",
+        text: "
+models:
+  judge: {head: value}
+data:
+  wishes:
+    requests: {train: 500, heldout: 50}
+    prompt: \"{{ question }}\"
+model:
+  tokenizer: {data: [countdown, wishes]}
+  context_length: 96
+rewards:
+  equation: {for: {data: [countdown]}}
+  liked: {reward_model: judge, for: {data: [wishes]}, weight: 0.5}
+stages:
+  - id: judge
+    model: judge
+    weights: rl
+    reward_model: {data: wishes.train, steps: 100, batch_size: 32, lr: 1e-4}
+  - id: all
+    weights: rl
+    grpo:
+      data: [countdown.train, wishes.train]
+      rewards: [equation, liked]
+      steps: 50
+      prompts_per_step: 32
+      group_size: 8
+      sampling: {max_tokens: 32}
+      lr: 1e-4",
+    },
+    Example {
         path: "stages.ID.reward_model",
         text: "
 model:
