@@ -51,8 +51,8 @@ pub fn check_plan(plan: &RunPlan, from: &Cursor) -> Vec<PortError> {
         }
         // A suite is run before there is a reward model, and grades are to mean the same in all of a run.
         let place = suite_place(&suite.id);
-        let graders = plan.graders(suite).into_iter();
-        graders.map(|reward| check_judge(plan, 0, reward, &place)).collect::<Result<(), _>>()?;
+        let mut graders = plan.graders(suite).into_iter();
+        graders.try_for_each(|reward| check_judge(plan, 0, reward, &place))?;
         evaluate::check_plan(plan, suite)
     });
     stages.chain(suites).filter_map(Result::err).collect()
