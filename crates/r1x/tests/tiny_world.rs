@@ -2,6 +2,8 @@
 //!
 //! Every solution and every worse completion goes through the real host. Must not test how problems are generated.
 
+mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -172,7 +174,7 @@ fn better_requests_keep_the_rule_and_worse_ones_break_it() {
 }
 
 /// A moment of a shipped experiment: it is accepted, runs to its end, and has its figures.
-fn runs(experiment: &str, set: &[&str], suites: &[&str]) {
+fn runs(experiment: &str, set: &[&str], suites: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let spec = repository().join("experiments").join(experiment);
     let limits = suites.iter().map(|suite| format!("evals.{suite}.limit=2"));
@@ -199,6 +201,7 @@ fn runs(experiment: &str, set: &[&str], suites: &[&str]) {
     for suite in suites {
         assert!(told.contains(suite), "{told}");
     }
+    folder
 }
 
 #[test]
@@ -217,9 +220,10 @@ fn the_experiment_of_the_tiny_world_runs() {
     runs("tiny-reasoning.yaml", &set, &["sums", "letters", "consistent"]);
 }
 
-/// Of a model that has learnt nothing whatever ends by itself is kept.
+/// Of a model that has learnt nothing whatever ends by itself is kept. The questions of the page about stages have an
+/// answer then.
 #[test]
-fn all_stages_of_the_tiny_r1_run() {
+fn all_stages_of_the_tiny_r1_run_and_the_store_answers_questions() {
     let set = [
         "model.hidden_size=16",
         "model.layers=1",
@@ -241,12 +245,24 @@ fn all_stages_of_the_tiny_r1_run() {
         "stages.judge.reward_model.schedule.warmup_steps=0",
         "stages.all-rl.grpo.steps=1",
         "stages.all-rl.grpo.schedule.warmup_steps=0",
-        "stages.all-rl.grpo.prompts_per_step=3",
+        "stages.all-rl.grpo.prompts_per_step=12",
         "stages.all-rl.grpo.group_size=2",
         "stages.all-rl.grpo.micro_batch_size=2",
         "stages.distilled.sft.steps=1",
         "stages.distilled.sft.schedule.warmup_steps=0",
     ];
     let suites = ["sums", "letters", "one-language", "requests"];
-    runs("r1-tiny.yaml", &set, &suites);
+    let folder = runs("r1-tiny.yaml", &set, &suites);
+    let questions = page::blocks(&page::page("stages.md"), &["Ten questions to the store"]);
+    assert_eq!(questions.len(), 10);
+    for question in questions {
+        let mut ask = Command::new(env!("CARGO_BIN_EXE_r1x"));
+        ask.args(["sql", &question.text, "--format", "jsonl"]);
+        let output = ask.env("R1X_STORE", folder.path().join("r1x.sqlite")).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "line {}: {told}", question.line);
+        // Of a small harvest everything may pass; all other questions have rows.
+        let asks_for_failures = question.text.contains("HAVING");
+        assert!(asks_for_failures || !output.stdout.is_empty(), "line {}", question.line);
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    DataRef, DpoPlan, PreferenceKind, PreferencePlan, RewardLossPlan, RewardModelPlan,
+    DataRef, DpoPlan, PreferenceKind, PreferencePlan, RewardLossPlan, RewardModelPlan, SourcePlan,
 };
 use r1x_core::problem::Split;
 
@@ -14,6 +14,7 @@ use crate::read::At;
 use crate::shaping_values::DataNames;
 use crate::source::Span;
 use crate::spec::{DpoSpec, RewardModelSpec};
+use crate::value_types::DataName;
 
 impl Resolver<'_, '_> {
     /// The plan of a stage that trains a reward model.
@@ -95,9 +96,29 @@ impl Resolver<'_, '_> {
         batch_size: &At<usize>,
     ) -> Option<Vec<DataRef>> {
         let data = self.mixed_data(names, skip, limit);
-        names.0.iter().for_each(|name| self.check_solutions(name));
+        names.0.iter().for_each(|name| self.check_pairs(name));
         self.check_draws(data.as_deref().unwrap_or_default(), batch_size, "batch_size");
         data
+    }
+
+    /// Whether the problems of a data set have two completions each. What stages make has one.
+    fn check_pairs(&mut self, name: &At<DataName>) {
+        let made = self.made.iter().any(|made| made.id == name.data);
+        let read = self.data.iter().find(|read| read.id == name.data);
+        let source = read.and_then(|read| read.plan.as_ref()).map(|plan| &plan.source);
+        if source.is_none_or(SourcePlan::has_pairs) && !made {
+            return;
+        }
+        let message = format!("the data `{}` has no worse completions to learn from", name.data);
+        let help = match source {
+            Some(SourcePlan::Rows { format, .. }) => {
+                let key = format!("data.{}.{}", name.data, format.key());
+                format!("name the columns of both completions: {key}.solution and {key}.rejected")
+            }
+            _ => "rows of files may have them (`rejected`), and so have generated `requests`"
+                .to_owned(),
+        };
+        self.error(codes::NO_SOLUTIONS, name.span, message).help(help);
     }
 
     /// The sequences that are computed together, of so many pairs an update.

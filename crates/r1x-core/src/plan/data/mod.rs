@@ -97,6 +97,15 @@ impl SourcePlan {
         }
     }
 
+    /// Whether its problems have a worse completion beside their solution.
+    pub fn has_pairs(&self) -> bool {
+        match self {
+            Self::Countdown(_) | Self::Arithmetic(_) | Self::Strings(_) => false,
+            Self::Requests(_) => true,
+            Self::Rows { rejected, .. } => rejected.is_some(),
+        }
+    }
+
     /// How many problems of each split are generated, `train` first; `None` where rows are read.
     pub fn generated(&self) -> Option<(usize, usize)> {
         let of = |draw: &DrawPlan| Some((draw.train, draw.heldout));

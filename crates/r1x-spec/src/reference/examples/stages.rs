@@ -170,7 +170,7 @@ models:
   judge: {head: value}
 data:
   wishes:
-    requests: {train: 500, heldout: 50}
+    requests: {train: 5000, heldout: 50}
     prompt: \"{{ question }}\"
 model:
   tokenizer: {data: [countdown, wishes]}
@@ -197,12 +197,20 @@ stages:
     Example {
         path: "stages.ID.reward_model",
         text: "
+models:
+  judge: {head: value}                       # the model judges, and does not write
 model:
-  head: value                                # the model judges, and does not write
+  tokenizer: {data: [countdown, wishes]}
+  context_length: 96
+data:
+  wishes:
+    requests: {train: 5000, heldout: 50}
+    prompt: \"{{ question }}\"
 stages:
   - id: judge
+    model: judge
     reward_model:
-      data: countdown.train
+      data: wishes.train
       skip: 100
       limit: 4000
       steps: 300
@@ -224,10 +232,17 @@ stages:
     Example {
         path: "stages.ID.dpo",
         text: "
+model:
+  tokenizer: {data: [countdown, wishes]}
+  context_length: 96
+data:
+  wishes:
+    requests: {train: 5000, heldout: 50}
+    prompt: \"{{ question }}\"
 stages:
   - id: prefer
     dpo:
-      data: countdown.train
+      data: wishes.train
       skip: 100
       limit: 4000
       steps: 300
@@ -248,9 +263,16 @@ stages:
     Example {
         path: "stages.ID.dpo",
         text: "
+model:
+  tokenizer: {data: [countdown, wishes]}
+  context_length: 96
+data:
+  wishes:
+    requests: {train: 5000, heldout: 50}
+    prompt: \"{{ question }}\"
 stages:
   - id: prefer
-    dpo: {data: countdown.train, steps: 300, batch_size: 32, lr: 1e-6, kind: ipo, beta: 0.05}",
+    dpo: {data: wishes.train, steps: 300, batch_size: 32, lr: 1e-6, kind: ipo, beta: 0.05}",
     },
     Example {
         path: "stages.ID.evaluate",

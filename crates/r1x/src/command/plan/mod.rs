@@ -66,8 +66,9 @@ fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Res
     let mut page = Page::default();
     page.table(settings(&resolved.settings)).blank();
     stages(&mut page, &estimate);
-    page.fields(model::fields(&resolved.plan.model, &estimate.parameters, &cost, devices));
-    page.fields(model::further(&resolved.plan.models)).blank();
+    let mut of_models = model::fields(&resolved.plan.model, &estimate.parameters, &cost, devices);
+    model::add_further(&mut of_models, &resolved.plan.models);
+    page.fields(of_models).blank();
     page.fields(costs(resolved, &estimate)).fields(time_fields(&estimate, &speed, time));
     page.line(format!("plan {hash}"));
     output::page(Stream::Out, &page);

@@ -36,15 +36,13 @@ pub(super) fn shape(shape: &ResolvedShape, json: bool, device_memory_bytes: Opti
     output::page(Stream::Out, &page);
 }
 
-/// The further models of a run.
-pub(super) fn further(models: &BTreeMap<String, ModelPlan>) -> Fields {
-    let mut fields = Fields::default();
+/// Adds the further models of a run.
+pub(super) fn add_further(fields: &mut Fields, models: &BTreeMap<String, ModelPlan>) {
     for (name, model) in models {
         let Parameters { total, active, .. } = parameters(model);
         let (total, active) = (table::count(total), table::count(active));
         fields.add("model", format!("{name}: {total} parameters, {active} active per token"));
     }
-    fields
 }
 
 /// What a model is and takes.
