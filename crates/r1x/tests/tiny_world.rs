@@ -228,6 +228,8 @@ fn all_stages_of_the_tiny_r1_run_and_the_store_answers_questions() {
         "model.hidden_size=16",
         "model.layers=1",
         "models.student.hidden_size=8",
+        "data.sums.arithmetic.train=60",
+        "data.letters.strings.train=60",
         "stages.cold-start.sft.steps=1",
         "stages.cold-start.sft.schedule.warmup_steps=0",
         "stages.reasoning-rl.grpo.steps=1",
