@@ -87,8 +87,7 @@ fn duties(plan: &RunPlan) -> Vec<Duty<'_>> {
     let mut add = |place: &str, id: &str, data, (group, together)| {
         let known = |duty: &Duty<'_>| duty.reward.id == id && duty.data == data;
         // A reward model is not there yet.
-        let judged = plan.rewards.iter().filter(|reward| reward.reward_model().is_none());
-        let reward = judged.into_iter().find(|reward| reward.id == id);
+        let reward = plan.reward(id).filter(|reward| reward.reward_model().is_none());
         if let Some(reward) = reward.filter(|_| !duties.iter().any(known)) {
             let place = place.to_owned();
             duties.push(Duty { place, reward, data, group, together });

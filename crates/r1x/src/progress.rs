@@ -199,6 +199,8 @@ fn metric(facts: &StepFacts, name: &str) -> Option<f64> {
 fn numbers(facts: &StepFacts) -> String {
     let names = [
         ("loss", "loss"),
+        ("accuracy", "accuracy"),
+        ("heldout.accuracy", "held out"),
         ("reward.mean", "reward"),
         ("entropy", "entropy"),
         ("tokens.mean", "tokens"),

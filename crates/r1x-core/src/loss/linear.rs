@@ -6,7 +6,7 @@ use crate::rollout::TrainingSequence;
 /// −Σ advantage · said over the unmasked targets, without a denominator: an advantage is how much a target should say
 /// more of, and less its sign the derivative by what is said.
 ///
-/// It carries the gradient of a loss that sees more than a sequence, such as those over pairs: whoever computed that loss
+/// A linear loss carries the gradient of a loss that sees more than a sequence, such as one over pairs: whoever computed that loss
 /// knows its value, and the value here is only what the gradient is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Linear;

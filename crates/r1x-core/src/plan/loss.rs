@@ -38,12 +38,12 @@ impl LossPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardLossPlan {
-    /// That the better one has the larger value (Bradley-Terry).
+    /// By pairs: the model learns that the better response has the larger value (Bradley-Terry).
     Pair {
         /// How much larger it is to be, in the units of values.
         margin: f64,
     },
-    /// That each has the right label by itself: the better one 1, and the worse one 0.
+    /// By points: the model learns a label for each response by itself, 1 for the better one and 0 for the worse one.
     Point,
 }
 

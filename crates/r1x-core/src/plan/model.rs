@@ -79,7 +79,7 @@ pub enum HeadPlan {
     /// A logit for each token of the vocabulary: a model that writes.
     #[default]
     Vocabulary,
-    /// One number, w · norm(x) without a bias: a model that judges. It cannot be sampled from.
+    /// One number, w · norm(x) without a bias: a model that judges. A model with a value head cannot be sampled from.
     Value,
 }
 

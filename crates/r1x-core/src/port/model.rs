@@ -183,7 +183,8 @@ impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
 /// A policy that may become another model of the run, so that a stage can work on a model of its own.
 pub trait Models: Policy {
     /// Puts a model of the plan to work in place of the one at work, with the weights that it begins with: one of the
-    /// further models by its name, the policy without one. What the other one has learnt is gone unless it was saved.
+    /// further models by its name, the policy without one. What the other one has learnt is gone unless it was saved. A
+    /// model that is at work already stays as it is.
     ///
     /// # Errors
     /// A `Model` error when there is no such model, or it cannot be made.

@@ -335,7 +335,7 @@ impl Published {
 pub enum MissingHead {
     /// Its tensor is missing, as any other would be.
     Refused,
-    /// It is drawn from the seed of a run, as in a random model.
+    /// A missing head is drawn from the seed of a run, as in a random model.
     Drawn(u64),
 }
 

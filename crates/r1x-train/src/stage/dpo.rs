@@ -4,12 +4,10 @@
 use r1x_core::loss::pair::preference;
 use r1x_core::plan::{DpoPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
-use r1x_core::{
-    Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingSequence,
-};
+use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts, TrainingSequence};
 
-use super::{StepPlace, SteppedStage, check_batch, stage_place};
-use crate::draw::{ProblemStream, each, mixed};
+use super::{StepPlace, SteppedStage, problem_stream, stage_place};
+use crate::draw::{ProblemStream, each};
 use crate::example::Examples;
 use crate::metrics;
 use crate::pairs::{Judged, Pairwise};
@@ -31,11 +29,8 @@ impl<'a> DpoStage<'a> {
         plan: &'a DpoPlan,
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
-        let place = stage_place(id);
-        let problems = mixed(source, &plan.data, &place)?;
-        check_batch(&place, run, &plan.data, problems.len(), plan.batch_size)?;
-        let stream = Rng::new(run.seed).stream("problems").named(id);
-        Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
+        let draw = problem_stream(run, id, (&plan.data, plan.batch_size), source)?;
+        Ok(Self { plan, source, draw, place: stage_place(id) })
     }
 
     fn pairwise(&self) -> Pairwise<'_> {

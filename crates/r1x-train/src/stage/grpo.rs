@@ -11,9 +11,9 @@ use r1x_core::{
     TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, SteppedStage, check_batch, rewards_by_id, stage_place};
+use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
 use crate::credit::{assign_credit, at_step, check_coverage};
-use crate::draw::{ProblemStream, each, mixed};
+use crate::draw::{ProblemStream, each};
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -42,14 +42,13 @@ impl<'a> GrpoStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let problems = mixed(source, &plan.data, &place)?;
-        check_batch(&place, run, &plan.data, problems.len(), plan.prompts_per_step)?;
+        let draw = problem_stream(run, id, (&plan.data, plan.prompts_per_step), source)?;
         let rng = Rng::new(run.seed);
         Ok(Self {
             plan,
             source,
             rewards: rewards_by_id(run, &plan.rewards, &place)?,
-            draw: ProblemStream::new(problems, rng.stream("problems").named(id)),
+            draw,
             sampling: rng.stream("sampling").named(id),
             packing: rng.stream("packing").named(id),
             place,

@@ -12,8 +12,9 @@ pub(crate) mod reward_model;
 pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
-use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, StepFacts};
+use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts};
 
+use crate::draw::{ProblemStream, mixed};
 use crate::error::TrainError;
 use crate::ports::Ports;
 
@@ -86,6 +87,19 @@ pub(crate) fn reward_by_id(run: &RunPlan, id: &str, place: &str) -> Result<Rewar
 /// The rewards of these ids, in order.
 fn rewards_by_id(run: &RunPlan, ids: &[String], place: &str) -> Result<Vec<RewardPlan>, PortError> {
     ids.iter().map(|id| reward_by_id(run, id, place)).collect()
+}
+
+/// The problems that the steps of a stage draw, so many in each step. Errors when there are fewer than that.
+fn problem_stream<'a>(
+    run: &RunPlan,
+    id: &str,
+    (data, per_step): (&[DataRef], usize),
+    source: &'a dyn ProblemSource,
+) -> Result<ProblemStream<'a>, PortError> {
+    let place = stage_place(id);
+    let problems = mixed(source, data, &place)?;
+    check_batch(&place, run, data, problems.len(), per_step)?;
+    Ok(ProblemStream::new(problems, Rng::new(run.seed).stream("problems").named(id)))
 }
 
 /// An error unless the data holds at least one batch of different problems. How many rows a stage makes nobody knows

@@ -10,9 +10,9 @@ use r1x_core::{
     StepFacts, Stream,
 };
 
-use super::{StepPlace, SteppedStage, check_batch, rewards_by_id, stage_place};
+use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
 use crate::credit::{at_rest, check_coverage};
-use crate::draw::{ProblemStream, each, mixed};
+use crate::draw::{ProblemStream, each};
 use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
@@ -41,9 +41,7 @@ impl<'a> RejectStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let problems = mixed(source, &plan.data, &place)?;
-        check_batch(&place, run, &plan.data, problems.len(), plan.prompts_per_step)?;
-        let rng = Rng::new(run.seed);
+        let draw = problem_stream(run, id, (&plan.data, plan.prompts_per_step), source)?;
         let mut kept: HashMap<String, Vec<String>> = HashMap::new();
         for row in source.problems(id, Split::Train)? {
             let texts = kept.entry(row.key.clone()).or_default();
@@ -53,8 +51,8 @@ impl<'a> RejectStage<'a> {
             rewards: rewards_by_id(run, &plan.rewards, &place)?,
             plan,
             source,
-            draw: ProblemStream::new(problems, rng.stream("problems").named(id)),
-            sampling: rng.stream("sampling").named(id),
+            draw,
+            sampling: Rng::new(run.seed).stream("sampling").named(id),
             kept,
             place,
         })

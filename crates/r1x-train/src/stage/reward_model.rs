@@ -4,11 +4,11 @@ use r1x_core::loss::pair::reward;
 use r1x_core::plan::{DataRef, RewardModelPlan, RunPlan};
 use r1x_core::port::WeightChoice;
 use r1x_core::{
-    Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingSequence, valued,
+    Encoder, Policy, PortError, Problem, ProblemSource, StepFacts, TrainingSequence, valued,
 };
 
-use super::{StepPlace, SteppedStage, check_batch, stage_place};
-use crate::draw::{ProblemStream, each, limited, mixed};
+use super::{StepPlace, SteppedStage, problem_stream, stage_place};
+use crate::draw::{ProblemStream, each, limited};
 use crate::error::TrainError;
 use crate::example::Examples;
 use crate::metrics;
@@ -37,10 +37,7 @@ impl<'a> RewardModelStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
-        let problems = mixed(source, &plan.data, &place)?;
-        check_batch(&place, run, &plan.data, problems.len(), plan.batch_size)?;
-        let stream = Rng::new(run.seed).stream("problems").named(id);
-        let draw = ProblemStream::new(problems, stream);
+        let draw = problem_stream(run, id, (&plan.data, plan.batch_size), source)?;
         let heldout = held_out(source, plan, &place)?;
         Ok(Self { plan, source, draw, heldout, place })
     }

@@ -6,11 +6,11 @@ use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{LossPlan, RunPlan, SftPlan};
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, TrainingBatch, TrainingSequence,
+    Encoder, PortError, Problem, ProblemSource, StepFacts, TrainingBatch, TrainingSequence,
 };
 
-use super::{StepPlace, SteppedStage, check_batch, stage_place};
-use crate::draw::{ProblemStream, each, mixed};
+use super::{StepPlace, SteppedStage, problem_stream, stage_place};
+use crate::draw::{ProblemStream, each};
 use crate::example::Examples;
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
@@ -32,11 +32,8 @@ impl<'a> SftStage<'a> {
         plan: &'a SftPlan,
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
-        let place = stage_place(id);
-        let problems = mixed(source, &plan.data, &place)?;
-        check_batch(&place, run, &plan.data, problems.len(), plan.batch_size)?;
-        let stream = Rng::new(run.seed).stream("problems").named(id);
-        Ok(Self { plan, source, draw: ProblemStream::new(problems, stream), place })
+        let draw = problem_stream(run, id, (&plan.data, plan.batch_size), source)?;
+        Ok(Self { plan, source, draw, place: stage_place(id) })
     }
 
     fn example(

@@ -161,21 +161,25 @@ fn what_a_stage_makes_depends_on_the_stage_it_begins_from_only() {
     assert_eq!(different.len(), 5);
 }
 
-#[test]
-fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
-    let plan = branching_plan();
-    let whole = finish(&plan);
-    for stop_after in 1..=17 {
-        let first = World { stop_after, ..World::default() }.run(&plan);
+/// Interrupts a run of a plan after each of so many steps, resumes it, and compares its facts with those of the whole run.
+fn assert_interruptions_do_not_show(plan: &RunPlan, steps: std::ops::RangeInclusive<u64>) {
+    let whole = finish(plan);
+    for stop_after in steps {
+        let first = World { stop_after, ..World::default() }.run(plan);
         let mut facts = lasting(&first.facts);
         if let Ok(RunOutcome::Interrupted { .. }) = first.outcome {
             let name = last_checkpoint(&first.facts);
-            let second = resume(&plan, &first.policy.checkpoints, &name, u64::MAX);
+            let second = resume(plan, &first.policy.checkpoints, &name, u64::MAX);
             assert_eq!(second.outcome, Ok(RunOutcome::Done));
             facts.extend(lasting(&second.facts));
         }
         assert_eq!(facts, lasting(&whole.facts), "interrupted after {stop_after}");
     }
+}
+
+#[test]
+fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
+    assert_interruptions_do_not_show(&branching_plan(), 1..=17);
 }
 
 /// A policy that goes on after a further model had its turn, and that model again after the policy.
@@ -211,17 +215,7 @@ fn models_take_turns_and_know_nothing_of_each_other() {
             assert!(whole.contains(&end), "{end:?}");
         }
     }
-    for stop_after in 1..=13 {
-        let first = World { stop_after, ..World::default() }.run(&plan);
-        let mut facts = lasting(&first.facts);
-        if let Ok(RunOutcome::Interrupted { .. }) = first.outcome {
-            let name = last_checkpoint(&first.facts);
-            let second = resume(&plan, &first.policy.checkpoints, &name, u64::MAX);
-            assert_eq!(second.outcome, Ok(RunOutcome::Done));
-            facts.extend(lasting(&second.facts));
-        }
-        assert_eq!(facts, lasting(&finished.facts), "interrupted after {stop_after}");
-    }
+    assert_interruptions_do_not_show(&plan, 1..=13);
 }
 
 #[test]

@@ -7,6 +7,9 @@ fn what_a_reward_model_says_is_a_reward_like_any_other() {
     let bench = Bench::with_judged();
     let output = bench.output(&["run", JUDGED]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stderr);
+    let line = told.lines().find(|line| line.starts_with("judge 6/6")).unwrap_or_default();
+    assert!(line.contains("  accuracy ") && line.contains("  held out "), "{told}");
     let metric = |name: &str| {
         let sql =
             format!("SELECT value FROM v_metrics WHERE metric = '{name}' AND stage = 'judge'");

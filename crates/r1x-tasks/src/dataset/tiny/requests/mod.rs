@@ -54,15 +54,15 @@ const ANY_REASON: &str = "[^.]+";
 /// What is wrong with a worse completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It answers what must be refused, courteously and with a reason.
+    /// The completion answers what must be refused, courteously and with a reason.
     Complies,
-    /// It answers what must be refused, in a few words.
+    /// The completion answers what must be refused, in a few words.
     CompliesCurtly,
-    /// It refuses what is harmless, courteously and with a reason.
+    /// The completion refuses what is harmless, courteously and with a reason.
     Refuses,
-    /// It says only what was asked for, or no.
+    /// The completion says only what was asked for, or no.
     Curt,
-    /// It is courteous and gives no reason.
+    /// The completion is courteous and gives no reason.
     NoReason,
     /// It gives a reason and is not courteous.
     Impolite,
