@@ -263,6 +263,31 @@ pub struct TrainingSequence {
     pub sampled_logprobs: Vec<f32>,
     /// Log-probs under the reference policy; empty when no loss compares with one.
     pub reference_logprobs: Vec<f32>,
+    /// What a teacher says of the targets; of width 0 when no loss learns from one.
+    pub candidates: Candidates,
+}
+
+/// Tokens that could stand at each target of a sequence, and how likely somebody takes them to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    /// How many tokens each target has.
+    pub width: usize,
+    /// The tokens, `[targets, width]`; no token occurs twice at a target.
+    pub tokens: Vec<u32>,
+    /// Their log-probs in nats, `[targets, width]`.
+    pub logprobs: Vec<f32>,
+}
+
+impl Candidates {
+    /// The candidates of the targets from `first` on.
+    pub fn from_target(&self, first: usize) -> Self {
+        let at = first * self.width;
+        Self {
+            width: self.width,
+            tokens: self.tokens.get(at..).unwrap_or_default().to_vec(),
+            logprobs: self.logprobs.get(at..).unwrap_or_default().to_vec(),
+        }
+    }
 }
 
 impl TrainingSequence {
@@ -289,6 +314,7 @@ impl TrainingSequence {
             advantages: rest(&self.advantages, first),
             sampled_logprobs: rest(&self.sampled_logprobs, first),
             reference_logprobs: rest(&self.reference_logprobs, first),
+            candidates: self.candidates.from_target(first),
         }
     }
 }

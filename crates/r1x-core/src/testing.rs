@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
-    CombinePlan, CountdownPlan, DataRef, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
+    CombinePlan, CountdownPlan, DataRef, DistillPlan, DistillationPlan, DistilledTexts,
+    DivergencePlan, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
     GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan,
-    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
+    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens,
     PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
     RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
     RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
-    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle,
+    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan, TokenizerPlan, TraceStyle,
     Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
@@ -180,7 +181,25 @@ pub fn grpo(steps: u64) -> GrpoPlan {
         loss: LossPlan::Surrogate(surrogate()),
         zero_signal: ZeroSignal::Keep,
         truncated: Truncated::Keep,
+        top_entropy_share: 1.0,
         share_prompts: false,
+    }
+}
+
+/// Distillation of a small plan's policy on what it begins with, over worked solutions.
+pub fn distill(steps: u64) -> DistillPlan {
+    let (divergence, other_tokens) = (DivergencePlan::ForwardKl, OtherTokens::None);
+    DistillPlan {
+        teacher: TeacherPlan { model: None, weights: WeightsFrom::Base },
+        data: vec![data_ref("data")],
+        texts: DistilledTexts::Solutions,
+        steps,
+        batch_size: 4,
+        micro_batch_size: 4,
+        optimizer: optimizer(1e-3),
+        temperature: 1.0,
+        top: 8,
+        loss: DistillationPlan { divergence, other_tokens },
     }
 }
 
@@ -192,7 +211,8 @@ pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
 /// The surrogate with the mean over tokens and no penalty.
 pub fn surrogate() -> SurrogatePlan {
     let (ratio, aggregation) = (RatioLevel::Token, Aggregation::TokenMean);
-    SurrogatePlan { ratio, clip: ClipPlan::Pessimistic(clip()), kl: kl(), aggregation }
+    let clip = ClipPlan::Pessimistic(clip());
+    SurrogatePlan { ratio, clip, kl: kl(), entropy_coef: 0.0, aggregation }
 }
 
 /// The surrogate that a stage learns with, to be changed.

@@ -1,7 +1,7 @@
 //! Losses and their derivatives are those of TRL, for every choice that both have. `golden/losses.py` writes the numbers.
 
 use r1x_core::TrainingSequence;
-use r1x_core::loss::{Loss, Surrogate, UpdateCounts};
+use r1x_core::loss::{Loss, Said, Surrogate, UpdateCounts};
 use r1x_core::plan::{ClipPlan, RatioLevel, SurrogatePlan};
 use serde::Deserialize;
 
@@ -57,7 +57,7 @@ fn losses_and_derivatives_are_those_of_trl() {
         let (mut total, mut largest) = (0.0, 0.0_f64);
         for ((sequence, logprobs), gradient) in sequences.iter().zip(&golden.logprobs).zip(gradient)
         {
-            let output = surrogate.evaluate(sequence, logprobs);
+            let output = surrogate.evaluate(sequence, Said::of(logprobs));
             total += output.totals.loss;
             assert_eq!(output.gradient.len(), gradient.len());
             for (found, expected) in output.gradient.iter().zip(gradient) {

@@ -85,6 +85,14 @@ pub enum ModelError {
         /// The limit.
         limit: usize,
     },
+    /// Tokens that are asked about beside targets, and cannot be.
+    #[error("every target of a batch needs {width} further tokens, each one of the {tokens} that the model has")]
+    Candidates {
+        /// How many the first sequence has at each target.
+        width: usize,
+        /// The tokens of the model.
+        tokens: usize,
+    },
     /// A prompt without a token.
     #[error("a prompt has no token, so there is nothing to go on from")]
     EmptyPrompt,
@@ -195,6 +203,9 @@ impl From<ModelError> for PortError {
             ModelError::Io { source, .. } => of_file(source.kind()),
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
+            }
+            ModelError::Candidates { .. } => {
+                (Boundary::Data, "let a teacher name them that has the tokens of the model")
             }
             ModelError::EmptyPrompt => (Boundary::Data, "give every prompt at least one token"),
             ModelError::Lengths { .. } => {

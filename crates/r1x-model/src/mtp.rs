@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use r1x_core::TrainingSequence;
-use r1x_core::loss::Loss;
+use r1x_core::loss::{Loss, Said};
 use r1x_core::plan::{ModelPlan, MtpPlan};
 
 use crate::family::mtp::Ahead;
@@ -61,7 +61,7 @@ impl Mtp {
             let sequence = cut.as_ref().unwrap_or(&**sequence);
             let (own, behind) = rest.split_at(sequence.tokens.len() - sequence.prompt_len);
             rest = behind;
-            let output = loss.evaluate(sequence, own);
+            let output = loss.evaluate(sequence, Said::of(own));
             credit.loss += output.totals.loss;
             let gradients = output.gradient.iter();
             credit.gradients.extend(gradients.map(|g| (factor * f64::from(*g)) as f32));

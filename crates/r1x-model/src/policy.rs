@@ -3,6 +3,8 @@
 //! Micro-batches are computed on one thread each and their gradients added in order, so results do not depend on the
 //! number of threads.
 
+mod worker;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
 };
+use r1x_core::rollout::Candidates;
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Sampler, Scorer, Stream, TrainingBatch,
     TrainingSequence,
@@ -21,9 +24,11 @@ use r1x_ops::Operand;
 use r1x_ops::kernel::add_assign;
 use r1x_ops::parallel::{self, InOrder};
 
+use self::worker::Worker;
+pub(crate) use self::worker::pack;
 use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Sink, Values};
 use crate::error::ModelError;
-use crate::family::decoder::{Decoder, Workspace};
+use crate::family::decoder::Decoder;
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::{self, First, Given};
@@ -51,18 +56,6 @@ pub struct DecoderPolicy<E: Operand = f32> {
     bias_speed: f32,
     mtp: Mtp,
     workers: Vec<Worker<E>>,
-}
-
-/// What one thread owns.
-#[derive(Clone, Debug, Default)]
-struct Worker<E: Operand> {
-    work: Workspace<E>,
-    totals: LossTotals,
-    /// What the model said of targets, by sequence.
-    said: Vec<Vec<f32>>,
-    loads: Vec<Vec<u64>>,
-    /// The mean of the losses of multi-token prediction; `None` where it was not computed.
-    mtp_loss: Option<f64>,
 }
 
 impl<E: Operand<Real = f32>> DecoderPolicy<E> {
@@ -139,12 +132,44 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         &self.gradient
     }
 
-    fn check_lengths(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
-        let limit = self.decoder.context_length;
-        match batch.sequences.iter().find(|sequence| sequence.tokens.len() > limit) {
-            Some(sequence) => Err(ModelError::TooLong { length: sequence.tokens.len(), limit }),
-            None => Ok(()),
-        }
+    fn check(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
+        check_batch(batch, self.decoder.context_length, self.decoder.tokens)
+    }
+
+    /// Reads the sequences of a batch: each micro-batch goes through the layers, `answer` says something of it, and `keep`
+    /// takes that from the worker, in the order of the batch.
+    fn read_batch(
+        &mut self,
+        weights: WeightChoice<'_>,
+        batch: &TrainingBatch,
+        answer: impl Fn(
+            (&Decoder<E>, &Weights<E>),
+            &Packed,
+            &[Arc<TrainingSequence>],
+            &mut Worker<E>,
+        ) + Sync,
+        mut keep: impl FnMut(&mut Worker<E>) + Send,
+    ) -> Result<(), ModelError> {
+        self.check(batch)?;
+        let weights = match weights {
+            WeightChoice::Current => &self.weights,
+            WeightChoice::Frozen(name) => {
+                self.frozen.get(name).ok_or_else(|| ModelError::not_frozen(name))?
+            }
+        };
+        let decoder = &self.decoder;
+        let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
+        parallel::for_each_ordered(
+            parts.len(),
+            &mut self.workers,
+            |part, worker| {
+                let packed = pack(parts[part], batch.share_prompts);
+                decoder.read(weights, &packed, std::slice::from_mut(&mut worker.work));
+                answer((decoder, weights), &packed, parts[part], worker);
+            },
+            |_, worker| keep(worker),
+        );
+        Ok(())
     }
 }
 
@@ -278,6 +303,28 @@ pub(crate) fn check_head(plan: &ModelPlan) -> Result<(), ModelError> {
     plan.beside_value_head().map_or(Ok(()), |beside| Err(ModelError::BesideValueHead { beside }))
 }
 
+/// An error where a batch does not fit a model that reads so many tokens of a sequence, and has so many tokens.
+pub(crate) fn check_batch(
+    batch: &TrainingBatch,
+    limit: usize,
+    tokens: usize,
+) -> Result<(), ModelError> {
+    let width = batch.sequences.first().map_or(0, |first| first.candidates.width);
+    for sequence in &batch.sequences {
+        let length = sequence.tokens.len();
+        if length > limit {
+            return Err(ModelError::TooLong { length, limit });
+        }
+        let (candidates, targets) = (&sequence.candidates, length - sequence.prompt_len);
+        let even = candidates.width == width && candidates.tokens.len() == targets * width;
+        let known = candidates.tokens.iter().all(|token| (*token as usize) < tokens);
+        if !(even && known) {
+            return Err(ModelError::Candidates { width, tokens });
+        }
+    }
+    Ok(())
+}
+
 /// A planned model without its weights: the decoder, which knows how many tokens there are, and the tokenizer.
 fn structure<E: Operand>(plan: &ModelPlan) -> Result<(Decoder<E>, Tokenizer), ModelError> {
     check_head(plan)?;
@@ -295,96 +342,6 @@ fn split<'a>(mut rest: &'a mut [f32], parts: &[Range<usize>]) -> Vec<&'a mut [f3
         part
     };
     parts.iter().map(cut).collect()
-}
-
-fn pack(sequences: &[Arc<TrainingSequence>], share_prompts: bool) -> Packed {
-    let sequences = sequences.iter().map(|s| (&s.tokens[..], s.prompt_len));
-    if share_prompts { Packed::shared(sequences) } else { Packed::new(sequences) }
-}
-
-impl<E: Operand<Real = f32>> Worker<E> {
-    /// What the model says of targets, by sequence, from rows that went through the layers.
-    fn score(
-        &mut self,
-        decoder: &Decoder<E>,
-        weights: &Weights<E>,
-        packed: &Packed,
-        sequences: &[Arc<TrainingSequence>],
-        temperature: f32,
-    ) {
-        let temperature = f64::from(temperature);
-        let (rows, targets) = (&packed.predicting, &packed.targets);
-        let flat = decoder.say(weights, rows, targets, temperature, &mut self.work);
-        let mut flat = flat.into_iter();
-        self.said = sequences
-            .iter()
-            .map(|s| flat.by_ref().take(s.tokens.len() - s.prompt_len).collect())
-            .collect();
-    }
-
-    /// Forward, loss and backward over some sequences; each part of the gradient is handed to `deliver`. Parts
-    /// without a gradient are not.
-    fn learn(
-        &mut self,
-        decoder: &Decoder<E>,
-        weights: &Weights<E>,
-        sequences: &[Arc<TrainingSequence>],
-        batch: &TrainingBatch,
-        (loss, mtp): (&dyn Loss, &Mtp),
-        deliver: impl FnMut(usize, &[f32]),
-    ) {
-        let packed = pack(sequences, batch.share_prompts);
-        decoder.forward(weights, &packed, &mut self.work);
-        self.score(decoder, weights, &packed, sequences, batch.temperature);
-        self.totals = LossTotals::default();
-        let mut gradients = Vec::with_capacity(packed.targets.len());
-        for (sequence, said) in sequences.iter().zip(&self.said) {
-            let output = loss.evaluate(sequence, said);
-            self.totals.add(&output.totals);
-            gradients.extend(output.gradient);
-        }
-        let mut silent = gradients.iter().all(|g| *g == 0.0);
-        self.mtp_loss = mtp.loss(loss).map(|further| {
-            let (mean, is_silent) =
-                self.look_ahead(decoder, weights, &packed, (sequences, batch), (further, mtp));
-            silent &= is_silent;
-            mean
-        });
-        self.totals.loss += mtp.weight * self.mtp_loss.unwrap_or(0.0);
-        self.loads = decoder.loads(&self.work).to_vec();
-        // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
-        if packed.tokens.is_empty() || silent && !decoder.layout.has_balance_loss() {
-            return;
-        }
-        let (share, work) = (1.0 / batch.sequences.len() as f64, &mut self.work);
-        let temperature = f64::from(batch.temperature);
-        self.totals.loss +=
-            decoder.backward(weights, &packed, &gradients, temperature, share, deliver, work);
-    }
-
-    /// The modules of multi-token prediction over the sequences of the last pass: the mean of their losses, and whether
-    /// none of them has a gradient.
-    fn look_ahead(
-        &mut self,
-        decoder: &Decoder<E>,
-        weights: &Weights<E>,
-        packed: &Packed,
-        (sequences, batch): (&[Arc<TrainingSequence>], &TrainingBatch),
-        (loss, mtp): (&dyn Loss, &Mtp),
-    ) -> (f64, bool) {
-        let tokens = sequences.iter().map(|one| (&one.tokens[..], one.prompt_len));
-        let (temperature, work) = (f64::from(batch.temperature), &mut self.work);
-        let said = decoder.mtp_forward(weights, tokens, packed, temperature, work);
-        let (mut sum, mut silent) = (0.0, true);
-        for (module, said) in said.iter().enumerate() {
-            let said: Vec<f32> = said.iter().map(|said| said.logprob).collect();
-            let credit = mtp.credit(loss, sequences, module, &said);
-            sum += credit.loss;
-            silent &= credit.gradients.iter().all(|g| *g == 0.0);
-            decoder.mtp_credit(module, credit.gradients.into_iter(), &mut self.work);
-        }
-        (mtp.mean(sum), silent)
-    }
 }
 
 impl<E: Operand<Real = f32>> Encoder for DecoderPolicy<E> {
@@ -430,27 +387,28 @@ impl<E: Operand<Real = f32>> Scorer for DecoderPolicy<E> {
         weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
-        self.check_lengths(batch)?;
-        let weights = match weights {
-            WeightChoice::Current => &self.weights,
-            WeightChoice::Frozen(name) => {
-                self.frozen.get(name).ok_or_else(|| ModelError::not_frozen(name))?
-            }
-        };
-        let decoder = &self.decoder;
-        let parts: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
         let mut scored = Vec::with_capacity(batch.sequences.len());
-        parallel::for_each_ordered(
-            parts.len(),
-            &mut self.workers,
-            |part, worker| {
-                let packed = pack(parts[part], batch.share_prompts);
-                decoder.read(weights, &packed, std::slice::from_mut(&mut worker.work));
-                worker.score(decoder, weights, &packed, parts[part], batch.temperature);
-            },
-            |_, worker| scored.append(&mut worker.said),
-        );
+        let answer = |model: (&_, &_), packed: &_, sequences: &[_], worker: &mut Worker<E>| {
+            worker.score(model.0, model.1, packed, sequences, batch.temperature);
+        };
+        self.read_batch(weights, batch, answer, |worker| scored.append(&mut worker.said))?;
         Ok(scored)
+    }
+
+    fn most_likely(
+        &mut self,
+        weights: WeightChoice<'_>,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
+        self.decoder.layout.can_write()?;
+        let mut found = Vec::with_capacity(batch.sequences.len());
+        let wanted = (width.min(self.decoder.tokens), batch.temperature);
+        let answer = |model: (&_, &_), packed: &_, sequences: &[_], worker: &mut Worker<E>| {
+            worker.most_likely(model, packed, sequences, wanted);
+        };
+        self.read_batch(weights, batch, answer, |worker| found.append(&mut worker.candidates))?;
+        Ok(found)
     }
 }
 
@@ -461,7 +419,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
         loss: &dyn Loss,
     ) -> Result<LossTotals, PortError> {
         self.learns()?;
-        self.check_lengths(batch)?;
+        self.check(batch)?;
         let (decoder, weights) = (&self.decoder, &self.weights);
         let batches: Vec<_> = batch.sequences.chunks(batch.micro_batch_size).collect();
         let mut totals = LossTotals::default();

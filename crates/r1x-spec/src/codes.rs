@@ -50,7 +50,7 @@ codes! {
         "YAML maps have each key once. Most readers silently keep the last value; r1x asks which one is \
          meant.";
     ONE_OF = "R1X0109", "exactly one alternative is needed",
-        "Some maps hold exactly one of several keys: a stage is `sft`, `grpo`, `reject` or `evaluate`, attention is \
+        "Some maps hold exactly one of several keys: a stage is of one kind (`sft`, `grpo` and so on), attention is \
          `gqa` or `mla`, feed_forward is `dense` or `moe`, a data set is `countdown`, `jsonl` or `parquet` \
          and asks by a `prompt` or by `messages`, a tokenizer is `data`, `vocabulary` or `file`, rope_scaling \
          is `linear`, `llama3` or `yarn`.";

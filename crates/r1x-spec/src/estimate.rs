@@ -202,7 +202,8 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         }
         let has_it = |(part, _): &(&Part, &Cost<'_>)| part.plan.stages.contains(stage);
         let Some((_, cost)) = parts.iter().zip(&costs).find(has_it) else { continue };
-        stages.push(StageEstimate { kind: stage.kind.as_str(), ..cost.stage(&stage.id, &outline) });
+        let costs = StageEstimate { kind: stage.kind.as_str(), ..cost.stage(&stage.id, &outline) };
+        stages.push(with_teacher(plan, &outline, costs));
     }
     for eval in &plan.evals {
         sampled.push(&eval.data.data);
@@ -229,6 +230,18 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         parameters: parameters(&plan.model),
         stages,
     }
+}
+
+/// The costs of a stage with those of its teacher, which scores every token that is learnt.
+fn with_teacher(plan: &RunPlan, outline: &StageOutline<'_>, mut costs: StageEstimate) -> StageEstimate {
+    let teacher = outline.teacher.and_then(|one| plan.model_called(one.plan.model.as_deref()));
+    let (Some(teacher), Some(learning)) = (teacher, outline.learning) else { return costs };
+    let sequences = outline.steps.saturating_mul(learning.sequences_per_step as u64).max(1);
+    for work in [&mut costs.likely, &mut costs.most] {
+        let length = work.trained_tokens / sequences as f64;
+        work.training_flops += forward_flops(teacher, work.trained_tokens, length);
+    }
+    costs
 }
 
 /// Floating-point operations of sampling or scoring `tokens` tokens in sequences of `length`.

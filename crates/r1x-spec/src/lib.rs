@@ -7,6 +7,7 @@
 mod algorithm;
 mod codes;
 mod diagnostic;
+mod distill_values;
 mod estimate;
 mod extends;
 mod further;

@@ -348,7 +348,10 @@ impl Counting<'_> {
             let micro_batch = (learning.micro_batch_size as u64).min(sequences).max(1);
             let busy = sequences.div_ceil(micro_batch).min(self.threads);
             let worker = times(&[micro_batch, length, row]).saturating_add(gradients);
-            let bytes = times(&[busy, worker.saturating_add(head)]);
+            // What a teacher names, what the student says of it, and the derivatives, for a whole step.
+            let named = outline.teacher.map_or(0, |teacher| teacher.named as u64);
+            let named = times(&[sequences, length, named, 4 * F32]);
+            let bytes = times(&[busy, worker.saturating_add(head)]).saturating_add(named);
             Some((bytes, format!("`stages.{}.{}.micro_batch_size`", stage.id, stage.kind.as_str())))
         });
         stages.max_by_key(|(bytes, _)| *bytes).unwrap_or_default()

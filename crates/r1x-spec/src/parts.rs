@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use r1x_core::parameters::ParameterList;
 use r1x_core::plan::{EvalPlan, ModelPlan, RunPlan, StagePlan};
 
 /// What a run does with one of its models.
@@ -10,7 +11,7 @@ pub(crate) struct Part {
     pub key: String,
     /// The run with the model as its policy, and with the stages that work on it alone.
     pub plan: RunPlan,
-    /// The reward models that its stages ask.
+    /// The reward models and the teachers that its stages ask.
     pub asked: Vec<ModelPlan>,
 }
 
@@ -30,7 +31,12 @@ fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     let judging = rewards.filter_map(|id| plan.reward(id)?.reward_model());
     let judging: BTreeSet<&str> = judging.collect();
     let trained = plan.stages.iter().filter(|stage| judging.contains(stage.id.as_str()));
-    let asked = trained.filter_map(|stage| plan.model_of(stage).ok()).cloned().collect();
+    let judges = trained.filter_map(|stage| plan.model_of(stage).ok());
+    // A stage has one teacher, which is gone before the next stage asks for its own.
+    let teachers = stages.iter().filter_map(|stage| stage.kind.outline().teacher);
+    let teachers = teachers.filter_map(|one| plan.model_called(one.plan.model.as_deref()));
+    let teacher = teachers.max_by_key(|model| ParameterList::new(model).total());
+    let asked = judges.chain(teacher).cloned().collect();
     let suite = |eval: &EvalPlan| {
         let mut eval = eval.clone();
         eval.when.start &= name.is_none();

@@ -5,6 +5,8 @@
 mod common;
 #[path = "mistakes/data.rs"]
 mod data;
+#[path = "mistakes/distill.rs"]
+mod distill;
 #[path = "mistakes/models.rs"]
 mod models;
 #[path = "mistakes/pairs.rs"]
@@ -533,7 +535,7 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    let cases = [CASES, published::CASES, models::CASES, pairs::CASES, data::CASES];
+    let cases = [CASES, published::CASES, models::CASES, pairs::CASES, distill::CASES, data::CASES];
     for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {

@@ -132,7 +132,9 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     plan.weights_before(index)
         .map_err(|error| TrainError::Weights { place: place.clone(), error })?;
     let greedy = |rollouts: Rollouts<'_>| rollouts.sampling.temperature <= 0.0;
-    if outline.learning.is_some() && outline.rollouts.is_some_and(greedy) {
+    // Who has a teacher needs no others to compare a completion with.
+    let compares = outline.learning.is_some() && outline.teacher.is_none();
+    if compares && outline.rollouts.is_some_and(greedy) {
         return Err(TrainError::GreedyRollouts { place }.into());
     }
     let works = outline.learning.is_some() || outline.rollouts.is_some();

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use r1x_core::loss::{Loss, LossOutput, logprob_difference};
+use r1x_core::loss::{Loss, LossOutput, Said, logprob_difference};
 use r1x_core::{CreditedGroup, EvalMetric, ProblemSource, RolloutGroup, TrainingSequence};
 
 use crate::error::TrainError;
@@ -153,8 +153,9 @@ impl<'a> Watched<'a> {
 }
 
 impl Loss for Watched<'_> {
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        let mut output = self.loss.evaluate(sequence, logprobs);
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        let mut output = self.loss.evaluate(sequence, said);
+        let logprobs = said.targets;
         output.totals.logprob_diff_max = logprob_difference(sequence, logprobs);
         let not_finite = |values: &[f32]| values.iter().position(|value| !value.is_finite());
         if let Some(token) = not_finite(logprobs) {
@@ -166,6 +167,10 @@ impl Loss for Watched<'_> {
             self.keep(sequence, sum.to_owned(), value);
         }
         output
+    }
+
+    fn reads_entropies(&self) -> bool {
+        self.loss.reads_entropies()
     }
 
     /// Not watched: what is not finite there is in the totals of the whole loss.

@@ -66,6 +66,20 @@ pub(crate) fn of_sft_step(updates: &Updates, lr: f64, epoch: f64) -> Vec<(String
     metrics.0
 }
 
+/// Metrics of a step of distillation: those of a supervised one, with what the student wrote, where it wrote anything, and
+/// how unlikely it takes the texts to be.
+pub(crate) fn of_distill_step(
+    groups: &[CreditedGroup],
+    updates: &Updates,
+    lr: f64,
+    epoch: f64,
+) -> Vec<(String, f64)> {
+    let mut metrics = Metrics(of_sft_step(updates, lr, epoch));
+    metrics.completions(groups);
+    updates.figures().for_each(|(name, value)| metrics.put(name, value));
+    metrics.0
+}
+
 /// Metrics of a step that learns from pairs: their figures, the update, then those of held-out pairs where they were due.
 /// `epoch` is the number of passes over the data after it.
 pub(crate) fn of_pair_step(

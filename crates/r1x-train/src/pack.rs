@@ -58,7 +58,32 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<PackedRollo
             });
         }
     }
+    keep_top_entropies(&mut packed, groups, plan.top_entropy_share);
     packed
+}
+
+/// Leaves an advantage only to a share of the trained tokens, those that were drawn from the distributions of the highest
+/// entropy; of equal ones to those that stand first. Other tokens stay in the denominators, and keep their penalty towards
+/// the reference (Beyond the 80/20 Rule: High-Entropy Minority Tokens Drive Effective Reinforcement Learning for LLM
+/// Reasoning, 2025, arXiv 2506.01939).
+fn keep_top_entropies(packed: &mut [PackedRollout], groups: &[CreditedGroup], share: f64) {
+    if share >= 1.0 {
+        return;
+    }
+    let trained = packed.iter().enumerate().filter(|(_, one)| one.is_trained());
+    let mut tokens: Vec<(f32, usize, usize)> = trained
+        .flat_map(|(index, one)| {
+            let rewarded = &groups[one.group].group.rollouts[one.rollout];
+            let entropies = rewarded.rollout.completion.entropies.iter();
+            entropies.enumerate().map(move |(token, entropy)| (*entropy, index, token))
+        })
+        .collect();
+    // The sort is stable, so the order of the groups decides between equal entropies.
+    tokens.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let kept = (share * tokens.len() as f64).ceil() as usize;
+    for (_, index, token) in tokens.into_iter().skip(kept) {
+        Arc::make_mut(&mut packed[index].sequence).advantages[token] = 0.0;
+    }
 }
 
 /// Which sequences each update of a step trains on, as indices: every epoch is cut into `updates` parts that
@@ -90,7 +115,9 @@ pub(crate) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r1x_core::Rng;
+    use r1x_core::{
+        Completion, RewardedGroup, RewardedRollout, Rng, Rollout, testing,
+    };
 
     #[test]
     fn every_epoch_trains_on_every_sequence_once_in_nearly_equal_parts() {
@@ -106,6 +133,45 @@ mod tests {
         assert_ne!(parts[..3], parts[3..], "the second epoch has its own order");
         assert_eq!(parts, split(11, 2, 3, stream, 5));
         assert_ne!(parts, split(11, 2, 3, stream, 6));
+    }
+
+    /// Two rollouts of one prompt with entropies 0.1, 0.9, 0.5 and 0.9, 0.2.
+    fn credited() -> Vec<CreditedGroup> {
+        let rollout = |entropies: &[f32]| {
+            let length = entropies.len();
+            let completion = Completion {
+                tokens: vec![1; length],
+                logprobs: vec![-1.0; length],
+                entropies: entropies.to_vec(),
+                finish: FinishReason::Stop,
+            };
+            RewardedRollout {
+                rollout: Rollout { completion, text: String::new() },
+                outcomes: Vec::new(),
+                terms: Vec::new(),
+                unclipped: Some(1.0),
+                total: Some(1.0),
+            }
+        };
+        let rollouts = vec![rollout(&[0.1, 0.9, 0.5]), rollout(&[0.9, 0.2])];
+        let problem = testing::problem("a", "1");
+        let group = RewardedGroup { problem, prompt_tokens: vec![3], rollouts };
+        vec![CreditedGroup { group, advantages: vec![2.0, -1.0], zero_signal: false }]
+    }
+
+    #[test]
+    fn advantages_stay_with_the_tokens_of_the_highest_entropy() {
+        let advantages = |share: f64| {
+            let plan = GrpoPlan { top_entropy_share: share, ..testing::grpo(1) };
+            let packed = pack(&credited(), &plan);
+            assert!(packed.iter().all(|one| one.sequence.mask.iter().all(|trained| *trained)));
+            packed.into_iter().map(|one| one.sequence.advantages.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(advantages(1.0), [vec![2.0; 3], vec![-1.0; 2]]);
+        assert_eq!(advantages(0.6), [vec![0.0, 2.0, 2.0], vec![-1.0, 0.0]]);
+        // A share of five tokens is rounded up.
+        assert_eq!(advantages(0.21), [vec![0.0, 2.0, 0.0], vec![-1.0, 0.0]]);
+        assert_eq!(advantages(0.1), [vec![0.0, 2.0, 0.0], vec![0.0, 0.0]]);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use r1x_core::PortError;
-use r1x_core::plan::{ModelPlan, RunPlan};
+use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, TeacherPlan, WeightsFrom};
 use r1x_core::port::{Boundary, Models, PolicyWrapper};
-use r1x_model::{Home, Model};
+use r1x_core::{CheckpointKind, PortError, Scorer};
+use r1x_model::published::Published;
+use r1x_model::{Expected, Given, Home, Model};
 use r1x_ops::device::Device;
 
 use crate::failure::Failure;
@@ -32,6 +33,33 @@ pub fn of_checkpoint<'p>(plan: &'p RunPlan, folder: &Path) -> Result<&'p ModelPl
     Ok(plan.model_called(name.as_deref()).unwrap_or(&plan.model))
 }
 
+/// The model of a stage with the weights that the stage has ended with, to be asked.
+///
+/// # Errors
+/// When the run has no stage of the id, or its last checkpoint cannot be read.
+pub fn ended(
+    plan: &RunPlan,
+    id: &str,
+    (compute, device): (&Compute, &Device),
+    home: &Home,
+) -> Result<Box<dyn Model>, PortError> {
+    let stage = plan.stages.iter().find(|stage| stage.id == id);
+    let of = stage.and_then(|stage| Some((plan.model_of(stage).ok()?, stage.kind.outline())));
+    let Some((model, outline)) = of else {
+        let message = format!("the run has no stage `{id}`");
+        return Err(PortError::new(Boundary::Spec, message, "name one of its `stages`"));
+    };
+    let folder = home.folder.join(CheckpointKind::Stage.path(id, outline.steps));
+    let expected = Expected::of_run(&home.run);
+    let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
+    wiring::answering(model, compute, device, given)
+}
+
+fn unknown_model(name: Option<&str>) -> PortError {
+    let message = format!("the run has no model `{}`", name.unwrap_or_default());
+    PortError::new(Boundary::Model, message, "`models` of the spec names them")
+}
+
 /// The models of a run on a device.
 pub struct RunModels<'p> {
     plan: &'p RunPlan,
@@ -42,6 +70,8 @@ pub struct RunModels<'p> {
     /// The name of the one at work; `None` for the policy.
     name: Option<String>,
     at_work: Box<dyn Model>,
+    /// The model that the one at work learns from.
+    teacher: Option<(TeacherPlan, Box<dyn Model>)>,
 }
 
 impl<'p> RunModels<'p> {
@@ -55,7 +85,7 @@ impl<'p> RunModels<'p> {
         device: &'p Device,
     ) -> Result<Self, Failure> {
         let at_work = wiring::model(&plan.model, plan.seed, compute, device)?;
-        Ok(Self { plan, compute, device, home: None, name: None, at_work })
+        Ok(Self { plan, compute, device, home: None, name: None, at_work, teacher: None })
     }
 
     /// Says where checkpoints go from now on: a run gets its folder when it begins, and its models are there before.
@@ -67,6 +97,27 @@ impl<'p> RunModels<'p> {
     /// The model at work.
     pub fn at_work(&mut self) -> &mut dyn Model {
         self.at_work.as_mut()
+    }
+}
+
+impl RunModels<'_> {
+    fn load_teacher(&self, teacher: &TeacherPlan) -> Result<Box<dyn Model>, PortError> {
+        let Some(model) = self.plan.model_called(teacher.model.as_deref()) else {
+            return Err(unknown_model(teacher.model.as_deref()));
+        };
+        if let WeightsFrom::Stage(id) = &teacher.weights {
+            let home = self.home.clone().unwrap_or_default();
+            return ended(self.plan, id, (self.compute, self.device), &home);
+        }
+        match (&model.initial, &model.lora) {
+            // Weights that only answer take a part of the memory of weights that learn.
+            (InitialWeights::Published { folder, sha256 }, None) => {
+                let published = Published::planned(folder, sha256)?;
+                let given = Given::Published(&published);
+                wiring::answering(model, self.compute, self.device, given)
+            }
+            _ => wiring::model(model, self.plan.seed, self.compute, self.device),
+        }
     }
 }
 
@@ -84,13 +135,13 @@ impl PolicyWrapper for RunModels<'_> {
 
 impl Models for RunModels<'_> {
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
+        // A stage that learns from one asks for it.
+        self.teacher = None;
         if model == self.name.as_deref() {
             return Ok(());
         }
         let Some(plan) = self.plan.model_called(model) else {
-            let message = format!("the run has no model `{}`", model.unwrap_or_default());
-            let hint = "`models` of the spec names them";
-            return Err(PortError::new(Boundary::Model, message, hint));
+            return Err(unknown_model(model));
         };
         let mut next = wiring::model(plan, self.plan.seed, self.compute, self.device)?;
         if let Some(home) = &self.home {
@@ -98,5 +149,12 @@ impl Models for RunModels<'_> {
         }
         (self.at_work, self.name) = (next, model.map(str::to_owned));
         Ok(())
+    }
+    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+        let found = match self.teacher.take().filter(|(known, _)| known == teacher) {
+            Some(found) => found,
+            None => (teacher.clone(), self.load_teacher(teacher)?),
+        };
+        Ok(self.teacher.insert(found).1.as_mut())
     }
 }

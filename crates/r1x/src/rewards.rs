@@ -7,14 +7,15 @@ use r1x_core::plan::{ReadPart, RewardPlan, RunPlan};
 use r1x_core::port::{Outcomes, PendingGroups, Scoring, WeightChoice};
 use r1x_core::reward::applies;
 use r1x_core::{
-    Boundary, CheckpointKind, PendingGroup, PortError, RewardOutcome, RewardStatus, Rewarder,
+    Boundary, PendingGroup, PortError, RewardOutcome, RewardStatus, Rewarder,
     TrainingBatch, valued,
 };
-use r1x_model::{Expected, Given, Home, Model};
+use r1x_model::{Home, Model};
 use r1x_ops::device::Device;
 use r1x_reward::WasmRewarder;
 
-use crate::wiring::{self, Compute};
+use crate::models;
+use crate::wiring::Compute;
 
 /// Responses whose values are computed together; changes speed only.
 const VALUED_TOGETHER: usize = 32;
@@ -96,19 +97,11 @@ impl RewardModels<'_> {
             return Ok(());
         }
         let stage = self.plan.stages.iter().find(|stage| stage.id == id);
-        let trained = stage.and_then(|stage| {
-            let outline = stage.kind.outline();
-            Some((self.plan.model_of(stage).ok()?, outline.values?, outline.steps))
-        });
-        let Some((plan, reads, steps)) = trained else {
+        let Some(reads) = stage.and_then(|stage| stage.kind.outline().values) else {
             let message = format!("the run has no stage `{id}` that trains a reward model");
             return Err(PortError::new(Boundary::Spec, message, "name one under `reward_model`"));
         };
-        let folder = self.home.folder.join(CheckpointKind::Stage.path(id, steps));
-        let expected = Expected::of_run(&self.home.run);
-        let given =
-            Given::Checkpoint { folder: &folder, expected: &expected, seed: self.plan.seed };
-        let model = wiring::answering(plan, self.compute, self.device, given)?;
+        let model = models::ended(self.plan, id, (self.compute, self.device), &self.home)?;
         self.loaded.insert(id.to_owned(), (model, reads));
         Ok(())
     }

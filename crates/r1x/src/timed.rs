@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan};
+use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan, TeacherPlan};
 use r1x_core::port::{
     GenerateRequest, Models, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable,
     Scoring, UpdateFacts, WeightChoice,
 };
-use r1x_core::{Completion, Policy, PortError, Rewarder, Stream, TrainingBatch};
+use r1x_core::{Completion, Policy, PortError, Rewarder, Scorer, Stream, TrainingBatch};
 
 use crate::table;
 
@@ -182,6 +182,10 @@ impl<P: Policy + ?Sized> PolicyWrapper for TimedPolicy<'_, P> {
 impl<P: Models + ?Sized> Models for TimedPolicy<'_, P> {
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
         self.inner.put_to_work(model)
+    }
+
+    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+        self.inner.teacher(teacher)
     }
 }
 

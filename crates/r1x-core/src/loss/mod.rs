@@ -1,11 +1,15 @@
 //! Losses: each returns its value and its derivative with respect to every token's log-prob.
 //!
 //! A policy loss depends on the network only through the log-probs of the sampled tokens, so a slice function with a
-//! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob. Under a value head
-//! a model says values in place of log-probs ([`crate::plan::HeadPlan`]), and all else is as it is. Losses over pairs of
+//! closed-form derivative is the whole loss; the model back-propagates Σ stop_grad(gradient) · logprob. A loss may ask for
+//! two things more, whose gradients are handed back in the same way: the entropy at each target, and the log-probs of
+//! further tokens there ([`Candidates`](crate::rollout::Candidates)). Under a value head a model says values in place of
+//! log-probs ([`crate::plan::HeadPlan`]), and all else is as it is. Losses over pairs of
 //! sequences are in [`pair`], those over one number of a whole sequence in [`point`].
 
 pub mod clip;
+pub mod distillation;
+pub mod divergence;
 mod linear;
 mod logistic;
 pub mod pair;
@@ -14,6 +18,7 @@ mod ratio;
 pub mod sft;
 pub mod surrogate;
 
+pub use distillation::Distillation;
 pub use linear::Linear;
 pub use logistic::sigmoid;
 pub use sft::Sft;
@@ -25,9 +30,14 @@ use crate::rollout::TrainingSequence;
 /// A loss over one sequence at a time; everything that normalises over the batch (token counts, number of
 /// sequences) is fixed when the loss is built for an update, so micro-batches add up exactly.
 pub trait Loss: Sync {
-    /// Loss and gradient of one sequence. `logprobs` and the gradient have one entry per target. From a model with a value
-    /// head come values, of which only a loss that is made for them may be asked.
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput;
+    /// Loss and gradient of one sequence. From a model with a value head come values, of which only a loss that is made for
+    /// them may be asked.
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput;
+
+    /// Whether the loss reads [`Said::entropies`], which a model need not compute otherwise.
+    fn reads_entropies(&self) -> bool {
+        false
+    }
 
     /// What modules of multi-token prediction learn by: a loss over the log-probs that a module gives to the targets of a
     /// sequence, with the denominators of this one. `None` where they learn nothing, and then they are not computed.
@@ -48,6 +58,7 @@ pub fn build(plan: &LossPlan, counts: &UpdateCounts) -> Box<dyn Loss> {
     match plan {
         LossPlan::Likelihood => Box::new(Sft::new(counts)),
         LossPlan::Surrogate(plan) => Box::new(Surrogate::new(plan, counts)),
+        LossPlan::Distillation(plan) => Box::new(Distillation::new(plan, counts)),
     }
 }
 
@@ -79,11 +90,33 @@ impl UpdateCounts {
     }
 }
 
+/// What a model says of the targets of one sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Said<'a> {
+    /// One number per target: its log-prob in nats, or the value of everything before it under a value head.
+    pub targets: &'a [f32],
+    /// The entropy of the distribution that each target is drawn from, in nats; empty unless the loss reads entropies.
+    pub entropies: &'a [f32],
+    /// The log-probs of the candidates of the sequence, in nats, `[targets, width]`; empty where it has none.
+    pub candidates: &'a [f32],
+}
+
+impl<'a> Said<'a> {
+    /// The numbers of the targets and nothing else.
+    pub fn of(targets: &'a [f32]) -> Self {
+        Self { targets, ..Self::default() }
+    }
+}
+
 /// What a loss says about one sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossOutput {
     /// d loss / d logprob per target; exactly 0 where masked.
     pub gradient: Vec<f32>,
+    /// d loss / d entropy per target, or nothing where the loss reads no entropies.
+    pub entropies: Vec<f32>,
+    /// d loss / d logprob of each candidate, `[targets, width]`, or nothing where the loss reads none.
+    pub candidates: Vec<f32>,
     /// The sequence's share of the sums.
     pub totals: LossTotals,
 }
@@ -168,12 +201,12 @@ pub(crate) mod testing {
     /// # Panics
     /// When an entry differs by more than 2e-3 of the larger of both and 0.1.
     pub(crate) fn assert_gradient(loss: &dyn Loss, sequence: &TrainingSequence, logprobs: &[f32]) {
-        let gradient = loss.evaluate(sequence, logprobs).gradient;
+        let gradient = loss.evaluate(sequence, Said::of(logprobs)).gradient;
         assert_eq!(gradient.len(), logprobs.len());
         let value = |token: usize, shift: f32| {
             let mut moved = logprobs.to_vec();
             moved[token] += shift;
-            (f64::from(moved[token]), loss.evaluate(sequence, &moved).totals.loss)
+            (f64::from(moved[token]), loss.evaluate(sequence, Said::of(&moved)).totals.loss)
         };
         for (token, &entry) in gradient.iter().enumerate() {
             // The step is as large as f32 needs; dividing by the step actually taken removes its rounding.
@@ -196,7 +229,7 @@ pub(crate) mod testing {
             mask: mask.to_vec(),
             advantages: vec![advantage; mask.len()],
             sampled_logprobs: sampled.to_vec(),
-            reference_logprobs: Vec::new(),
+            ..TrainingSequence::default()
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn derivatives(level: RatioLevel, terms: &[ClipTerm]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::sequence;
-    use super::super::{Loss, LossOutput, Surrogate, UpdateCounts};
+    use super::super::{Loss, LossOutput, Said, Surrogate, UpdateCounts};
     use super::*;
     use crate::plan::{Aggregation, ClipPlan, RatioBounds, SurrogatePlan, WeightBounds};
     use crate::testing;
@@ -74,9 +74,10 @@ mod tests {
         aggregation: Aggregation,
         sequences: &[TrainingSequence],
     ) -> Vec<LossOutput> {
-        let plan = SurrogatePlan { ratio, clip, kl: testing::kl(), aggregation };
+        let kl = testing::kl();
+        let plan = SurrogatePlan { ratio, clip, kl, entropy_coef: 0.0, aggregation };
         let loss = Surrogate::new(&plan, &UpdateCounts::of(sequences, 40.0));
-        sequences.iter().zip(LOGPROBS).map(|(one, x)| loss.evaluate(one, x)).collect()
+        sequences.iter().zip(LOGPROBS).map(|(one, x)| loss.evaluate(one, Said::of(x))).collect()
     }
 
     /// GSPO's objective as the paper writes it, negated: the mean over sequences of min(s·A, clip(s)·A).

@@ -1,6 +1,6 @@
 //! Supervised fine-tuning: the negative log-likelihood, a mean over all unmasked tokens of the update.
 
-use super::{Loss, LossOutput, LossTotals, UpdateCounts};
+use super::{Loss, LossOutput, LossTotals, Said, UpdateCounts};
 use crate::rollout::TrainingSequence;
 
 /// −log π of every unmasked token, divided by the number of unmasked tokens in the whole update.
@@ -20,7 +20,8 @@ impl Sft {
 }
 
 impl Loss for Sft {
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        let logprobs = said.targets;
         assert_eq!(logprobs.len(), sequence.mask.len(), "one log-prob per target");
         let mut totals = LossTotals::default();
         let mut gradient = vec![0.0; logprobs.len()];
@@ -32,7 +33,7 @@ impl Loss for Sft {
             totals.loss -= f64::from(logprob) * self.scale;
             gradient[token] = -self.scale as f32;
         }
-        LossOutput { gradient, totals }
+        LossOutput { gradient, totals, ..LossOutput::default() }
     }
 
     /// A module of multi-token prediction learns by the likelihood of what it predicts (DeepSeek-V3 Technical Report,
@@ -53,8 +54,8 @@ mod tests {
         let sequences =
             [sequence(&[true, true, false], &[], 0.0), sequence(&[true, true], &[], 0.0)];
         let loss = Sft::new(&UpdateCounts::of(&sequences, 0.0));
-        let first = loss.evaluate(&sequences[0], &[-1.0, -2.0, -8.0]);
-        let second = loss.evaluate(&sequences[1], &[-3.0, -0.5]);
+        let first = loss.evaluate(&sequences[0], Said::of(&[-1.0, -2.0, -8.0]));
+        let second = loss.evaluate(&sequences[1], Said::of(&[-3.0, -0.5]));
         assert_eq!(first.gradient, vec![-0.25, -0.25, 0.0]);
         assert_eq!(second.gradient, vec![-0.25, -0.25]);
         assert_eq!(first.totals.loss + second.totals.loss, 1.625);
@@ -75,7 +76,7 @@ mod tests {
     fn nothing_to_train_on_is_zero_and_not_nan() {
         let sequences = [sequence(&[false], &[], 0.0), sequence(&[], &[], 0.0)];
         let loss = Sft::new(&UpdateCounts::of(&sequences, 0.0));
-        assert_eq!(loss.evaluate(&sequences[0], &[-1.0]).totals, LossTotals::default());
-        assert_eq!(loss.evaluate(&sequences[1], &[]), LossOutput::default());
+        assert_eq!(loss.evaluate(&sequences[0], Said::of(&[-1.0])).totals, LossTotals::default());
+        assert_eq!(loss.evaluate(&sequences[1], Said::of(&[])), LossOutput::default());
     }
 }

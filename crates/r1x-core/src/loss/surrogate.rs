@@ -1,13 +1,14 @@
 //! The policy-gradient surrogate with a KL penalty, and its aggregation over an update.
 //!
-//! Per token: what `clip` makes of the ratio ρ (`ratio` says of what) and the token's advantage, plus β·KL.
+//! Per token: what `clip` makes of the ratio ρ (`ratio` says of what) and the token's advantage, plus β·KL, less the
+//! entropy bonus.
 //!
 //! Sources: Shao et al. 2024, "DeepSeekMath", arXiv 2402.03300, section 4.1 (the group-relative form); Yu et al. 2025,
 //! "DAPO", arXiv 2503.14476 (the token mean); Liu et al. 2025, "Understanding R1-Zero-Like Training: A Critical
 //! Perspective", arXiv 2503.20783 (the fixed length).
 
 use super::clip::{self, ClipTerm, Token};
-use super::{Loss, LossOutput, LossTotals, UpdateCounts, ratio, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, Said, UpdateCounts, ratio, trained_tokens};
 use crate::kl::{K3_LIMIT, kl};
 use crate::plan::{Aggregation, SurrogatePlan};
 use crate::rollout::TrainingSequence;
@@ -72,11 +73,13 @@ impl Surrogate {
 const FIGURES: [&str; 4] = ["kl", "kl.far", "clip_fraction", "ratio.mean"];
 
 impl Loss for Surrogate {
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        let length = sequence.mask.len();
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        let (length, logprobs) = (sequence.mask.len(), said.targets);
         assert_eq!(logprobs.len(), length, "one log-prob per target");
         assert_eq!(sequence.sampled_logprobs.len(), length, "one sampled log-prob per target");
         assert_eq!(sequence.advantages.len(), length, "one advantage per target");
+        let heard = if self.reads_entropies() { length } else { said.entropies.len() };
+        assert_eq!(said.entropies.len(), heard, "one entropy per target");
         let SurrogatePlan { ratio: level, kl: penalised, .. } = &self.plan;
         let weight = self.weight(sequence);
         let trained: Vec<usize> = (0..length).filter(|&token| sequence.mask[token]).collect();
@@ -85,6 +88,7 @@ impl Loss for Surrogate {
         let mut totals = LossTotals::default();
         let [mut kl_sum, mut kl_far, mut clipped, mut ratio] = [0.0; 4];
         let mut gradient = vec![0.0; length];
+        let mut entropies = vec![0.0; if self.reads_entropies() { length } else { 0 }];
         for ((&token, policy), mut derivative) in trained.iter().zip(&terms).zip(derivatives) {
             let mut value = policy.value;
             if let Some(&reference) = sequence.reference_logprobs.get(token) {
@@ -95,6 +99,10 @@ impl Loss for Surrogate {
                 kl_sum += penalty.value;
                 kl_far += f64::from(u8::from(f64::from(reference) - logprob > K3_LIMIT));
             }
+            if let Some(entropy) = entropies.get_mut(token) {
+                value -= self.plan.entropy_coef * f64::from(said.entropies[token]);
+                *entropy = (-weight * self.plan.entropy_coef) as f32;
+            }
             totals.loss += weight * value;
             totals.tokens += 1;
             clipped += f64::from(u8::from(policy.clipped));
@@ -104,7 +112,11 @@ impl Loss for Surrogate {
         // Without a penalty there is no divergence to report.
         let all = [kl_sum, kl_far, clipped, ratio];
         totals.figures = all[FIGURES.len() - self.figures().len()..].to_vec();
-        LossOutput { gradient, totals }
+        LossOutput { gradient, entropies, totals, ..LossOutput::default() }
+    }
+
+    fn reads_entropies(&self) -> bool {
+        self.plan.entropy_coef > 0.0
     }
 
     fn figures(&self) -> &'static [&'static str] {
@@ -136,7 +148,7 @@ mod tests {
         sequences: &[TrainingSequence],
     ) -> Surrogate {
         let (ratio, clip, kl) = (RatioLevel::Token, clip.clone(), kl.clone());
-        let plan = SurrogatePlan { ratio, clip, kl, aggregation };
+        let plan = SurrogatePlan { ratio, clip, kl, entropy_coef: 0.0, aggregation };
         Surrogate::new(&plan, &UpdateCounts::of(sequences, fixed_length))
     }
 
@@ -159,7 +171,7 @@ mod tests {
             let (clip, penalty) = (clip(0.2, 0.2, None), penalty(0.0, KlEstimator::K3));
             let loss = built(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
             let difference = logprob_difference(&one, logprobs);
-            LossTotals { logprob_diff_max: difference, ..loss.evaluate(&one, logprobs).totals }
+            LossTotals { logprob_diff_max: difference, ..loss.evaluate(&one, Said::of(logprobs)).totals }
         };
         let nan = loss(&[-1.0; 3], &[-1.0, f32::NAN, -1.5]);
         assert!(nan.logprob_diff_max.is_nan() && nan.loss.is_nan(), "{nan:?}");
@@ -190,7 +202,7 @@ mod tests {
             8.0,
             std::slice::from_ref(&one),
         );
-        let output = loss.evaluate(&one, &[-0.1, -7.3, -1e-7]);
+        let output = loss.evaluate(&one, Said::of(&[-0.1, -7.3, -1e-7]));
         assert_eq!(output.gradient, vec![-0.5; 3]);
         assert_eq!(loss.figures(), ["clip_fraction", "ratio.mean"]);
         assert_eq!(output.totals.figures, [0.0, 3.0]);
@@ -218,8 +230,8 @@ mod tests {
                 20.0,
                 &sequences,
             );
-            let one = loss.evaluate(&sequences[0], &[-1.0; 2]);
-            let other = loss.evaluate(&sequences[1], &[-1.0; 4]);
+            let one = loss.evaluate(&sequences[0], Said::of(&[-1.0; 2]));
+            let other = loss.evaluate(&sequences[1], Said::of(&[-1.0; 4]));
             assert!((one.totals.loss + other.totals.loss - value).abs() < 1e-12);
             assert_eq!(one.gradient, vec![first as f32; 2]);
             assert_eq!(other.gradient, [second as f32, second as f32, 0.0, second as f32]);
@@ -238,7 +250,7 @@ mod tests {
             4.0,
             std::slice::from_ref(&one),
         );
-        let output = loss.evaluate(&one, &[-1.0]);
+        let output = loss.evaluate(&one, Said::of(&[-1.0]));
         assert!((output.totals.loss - (-2.0 + 0.0125)).abs() < 1e-12);
         assert_eq!(loss.figures(), FIGURES);
         assert_eq!(output.totals.figures, [0.125, 0.0, 0.0, 1.0]);
@@ -298,11 +310,11 @@ mod tests {
                 30.0,
                 &sequences,
             );
-            assert_eq!(loss.evaluate(&sequences[0], &logprobs[0]).gradient[2].to_bits(), 0);
-            let masked = loss.evaluate(&sequences[2], &logprobs[2]);
+            assert_eq!(loss.evaluate(&sequences[0], Said::of(&logprobs[0])).gradient[2].to_bits(), 0);
+            let masked = loss.evaluate(&sequences[2], Said::of(&logprobs[2]));
             assert_eq!(masked.gradient, vec![0.0; 2]);
             assert!(is_nothing(&masked.totals));
-            let empty = loss.evaluate(&sequences[3], &[]);
+            let empty = loss.evaluate(&sequences[3], Said::of(&[]));
             assert!(is_nothing(&empty.totals) && empty.gradient.is_empty());
         }
     }
@@ -325,7 +337,7 @@ mod tests {
                     12.0,
                     sequences,
                 )
-                .evaluate(&trained, &[-1.0; 2])
+                .evaluate(&trained, Said::of(&[-1.0; 2]))
                 .totals
                 .loss
             };
@@ -347,7 +359,7 @@ mod tests {
                     0.0,
                     sequences,
                 );
-                let output = loss.evaluate(&nothing[0], &[-5.0; 2]);
+                let output = loss.evaluate(&nothing[0], Said::of(&[-5.0; 2]));
                 assert!(is_nothing(&output.totals));
             }
         }
@@ -368,7 +380,7 @@ mod tests {
                 let mut totals = LossTotals::default();
                 let mut gradients = Vec::new();
                 for index in range {
-                    let output = loss.evaluate(&sequences[index], &logprobs[index]);
+                    let output = loss.evaluate(&sequences[index], Said::of(&logprobs[index]));
                     totals.add(&output.totals);
                     gradients.extend(output.gradient);
                 }
@@ -399,7 +411,7 @@ mod tests {
             &sequences,
         );
         let total: f64 =
-            (0..5).map(|i| loss.evaluate(&sequences[i], &logprobs[i]).totals.loss).sum();
+            (0..5).map(|i| loss.evaluate(&sequences[i], Said::of(&logprobs[i])).totals.loss).sum();
         let mut written_out = 0.0;
         for (one, logprobs) in sequences.iter().zip(&logprobs) {
             for (token, &logprob) in logprobs.iter().enumerate() {

@@ -10,13 +10,15 @@ pub enum LossPlan {
     Likelihood,
     /// The clipped policy-gradient surrogate with a penalty towards the reference.
     Surrogate(SurrogatePlan),
+    /// The distance of a student from its teacher at every target.
+    Distillation(DistillationPlan),
 }
 
 impl LossPlan {
     /// The penalty towards a reference that is part of the loss, if one is.
     pub fn penalty(&self) -> Option<&KlPlan> {
         match self {
-            LossPlan::Likelihood => None,
+            LossPlan::Likelihood | LossPlan::Distillation(_) => None,
             LossPlan::Surrogate(plan) => Some(&plan.kl).filter(|kl| kl.coef > 0.0),
         }
     }
@@ -25,13 +27,62 @@ impl LossPlan {
     /// divides by.
     pub fn divisor(&self, fixed_length: f64) -> String {
         match self {
-            LossPlan::Likelihood => Aggregation::TokenMean.divisor().to_owned(),
+            LossPlan::Likelihood | LossPlan::Distillation(_) => {
+                Aggregation::TokenMean.divisor().to_owned()
+            }
             LossPlan::Surrogate(plan) if plan.aggregation == Aggregation::FixedLength => {
                 format!("{} ({fixed_length})", plan.aggregation.divisor())
             }
             LossPlan::Surrogate(plan) => plan.aggregation.divisor().to_owned(),
         }
     }
+}
+
+/// The distance of a student from its teacher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistillationPlan {
+    /// How the distance is measured.
+    pub divergence: DivergencePlan,
+    /// What becomes of the tokens that the teacher does not name.
+    pub other_tokens: OtherTokens,
+}
+
+/// How the distance of two distributions is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DivergencePlan {
+    /// KL(teacher ‖ student).
+    ForwardKl,
+    /// KL(student ‖ teacher).
+    ReverseKl,
+    /// The generalised Jensen-Shannon divergence.
+    JensenShannon {
+        /// The share of the teacher in the mixture that both are compared with, above 0 and below 1.
+        beta: f64,
+    },
+}
+
+impl DivergencePlan {
+    /// The divergence in words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::ForwardKl => "KL(teacher || student)".to_owned(),
+            Self::ReverseKl => "KL(student || teacher)".to_owned(),
+            Self::JensenShannon { beta } => {
+                format!("Jensen-Shannon, {beta} of the teacher in the mixture")
+            }
+        }
+    }
+}
+
+/// What becomes of the tokens that a teacher does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherTokens {
+    /// There are none: the teacher names every token.
+    None,
+    /// All of them are one outcome.
+    OneOutcome,
 }
 
 /// What a reward model learns from a pair of responses by.
@@ -88,6 +139,8 @@ pub struct SurrogatePlan {
     pub clip: ClipPlan,
     /// Penalty towards the reference policy.
     pub kl: KlPlan,
+    /// Factor of the entropy of each trained token's distribution, which is taken off the loss; 0 is no bonus.
+    pub entropy_coef: f64,
     /// How token losses become one number.
     pub aggregation: Aggregation,
 }

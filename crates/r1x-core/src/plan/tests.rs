@@ -350,8 +350,15 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         Just(RatioLevel::Sequence),
         Just(RatioLevel::SequenceToken)
     ];
-    let surrogate = (ratio, clip(), kl, aggregation)
-        .prop_map(|(ratio, clip, kl, aggregation)| SurrogatePlan { ratio, clip, kl, aggregation });
+    let surrogate = (ratio, clip(), kl, number(), aggregation).prop_map(
+        |(ratio, clip, kl, entropy_coef, aggregation)| SurrogatePlan {
+            ratio,
+            clip,
+            kl,
+            entropy_coef,
+            aggregation,
+        },
+    );
     let loss = prop_oneof![Just(LossPlan::Likelihood), surrogate.prop_map(LossPlan::Surrogate)];
     (
         (vec(data_ref(), 1..3), vec(text(), 0..3), any::<u64>(), any::<[usize; 5]>()),
@@ -366,6 +373,7 @@ fn grpo() -> impl Strategy<Value = StageKind> {
             plan.micro_batch_size = micro_batch_size;
             (plan.sampling, plan.optimizer, plan.advantage, plan.loss) = parts;
             let [drop, mask, share_prompts] = flags;
+            plan.top_entropy_share = plan.advantage.eps;
             plan.zero_signal = if drop { ZeroSignal::Drop } else { ZeroSignal::Keep };
             plan.truncated = if mask { Truncated::Mask } else { Truncated::Keep };
             plan.share_prompts = share_prompts;
@@ -409,6 +417,39 @@ fn reject() -> impl Strategy<Value = StageKind> {
         })
 }
 
+fn distill() -> impl Strategy<Value = StageKind> {
+    let divergence = prop_oneof![
+        Just(DivergencePlan::ForwardKl),
+        Just(DivergencePlan::ReverseKl),
+        number().prop_map(|beta| DivergencePlan::JensenShannon { beta })
+    ];
+    let texts = option::of((any::<usize>(), sampling())).prop_map(|samples| match samples {
+        None => DistilledTexts::Solutions,
+        Some((per_problem, sampling)) => DistilledTexts::Samples { per_problem, sampling },
+    });
+    let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
+    let teacher = (option::of(text()), weights);
+    let teacher = teacher.prop_map(|(model, weights)| TeacherPlan { model, weights });
+    let numbers = (any::<u64>(), any::<[usize; 3]>(), number(), any::<bool>());
+    let parts = (teacher, texts, divergence, vec(data_ref(), 1..3), optimizer());
+    (parts, numbers).prop_map(|((teacher, texts, divergence, data, optimizer), numbers)| {
+        let (steps, [batch_size, micro_batch_size, top], temperature, all) = numbers;
+        let other_tokens = if all { OtherTokens::None } else { OtherTokens::OneOutcome };
+        StageKind::Distill(DistillPlan {
+            teacher,
+            data,
+            texts,
+            steps,
+            batch_size,
+            micro_batch_size,
+            optimizer,
+            temperature,
+            top,
+            loss: DistillationPlan { divergence, other_tokens },
+        })
+    })
+}
+
 fn stage() -> impl Strategy<Value = StagePlan> {
     let sft = (vec(data_ref(), 1..3), any::<u64>(), any::<[usize; 2]>(), optimizer()).prop_map(
         |(data, steps, sizes, optimizer)| {
@@ -419,7 +460,7 @@ fn stage() -> impl Strategy<Value = StagePlan> {
     );
     let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
     let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
-    (text(), option::of(text()), weights, prop_oneof![sft, grpo(), reject(), evaluate])
+    (text(), option::of(text()), weights, prop_oneof![sft, grpo(), reject(), distill(), evaluate])
         .prop_map(|(id, model, weights, kind)| StagePlan { id, model, weights, kind })
 }
 

@@ -249,11 +249,15 @@ fn sft_from_2(stage: &mut Value) {
     }
 }
 
-/// In version 2 every ratio was that of a token, and clipped on the less favourable side.
+/// In version 2 every ratio was that of a token, and clipped on the less favourable side, and entropies had no part.
 fn loss_from_2(stage: &mut Value) {
+    if let Some(Value::Object(grpo)) = stage.pointer_mut("/kind/grpo") {
+        add(grpo, "top_entropy_share", json!(1.0));
+    }
     let loss = stage.pointer_mut("/kind/grpo/loss/surrogate");
     let Some(Value::Object(surrogate)) = loss else { return };
     add(surrogate, "ratio", json!("token"));
+    add(surrogate, "entropy_coef", json!(0.0));
     if let Some(bounds) = surrogate.get_mut("clip").filter(|clip| clip.get("low").is_some()) {
         *bounds = json!({ "pessimistic": bounds.take() });
     }

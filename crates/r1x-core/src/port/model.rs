@@ -2,10 +2,10 @@
 
 use super::{Boundary, Cursor, PolicyWrapper, PortError};
 use crate::loss::{Loss, LossTotals};
-use crate::plan::{OptimizerPlan, SamplingPlan};
+use crate::plan::{OptimizerPlan, SamplingPlan, TeacherPlan};
 use crate::problem::PromptForm;
 use crate::rng::Stream;
-use crate::rollout::{Completion, TrainingBatch};
+use crate::rollout::{Candidates, Completion, TrainingBatch};
 
 /// What a model reads and writes: text as tokens, and how many of them. It needs no weights, so whether texts
 /// fit a model can be checked before there is one.
@@ -124,6 +124,18 @@ pub trait Scorer {
         weights: WeightChoice<'_>,
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError>;
+
+    /// The `width` most likely tokens at every target of each sequence at the batch's temperature, the most likely first;
+    /// fewer where the model has fewer.
+    ///
+    /// # Errors
+    /// The errors of [`Scorer::score`], and a `Model` error under a value head.
+    fn most_likely(
+        &mut self,
+        weights: WeightChoice<'_>,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError>;
 }
 
 /// A model whose weights change, and are kept.
@@ -180,7 +192,8 @@ pub trait Policy: Sampler + Scorer + Learner {}
 
 impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
 
-/// A policy that may become another model of the run, so that a stage can work on a model of its own.
+/// A policy that may become another model of the run, so that a stage can work on a model of its own, and that can have a
+/// teacher beside it.
 pub trait Models: Policy {
     /// Puts a model of the plan to work in place of the one at work, with the weights that it begins with: one of the
     /// further models by its name, the policy without one. What the other one has learnt is gone unless it was saved. A
@@ -189,6 +202,13 @@ pub trait Models: Policy {
     /// # Errors
     /// A `Model` error when there is no such model, or it cannot be made.
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError>;
+
+    /// A model of the plan to learn from, beside the one at work. It is there until another model is put to work or another
+    /// teacher is asked.
+    ///
+    /// # Errors
+    /// A `Model` error when there is no such model, or its weights cannot be read.
+    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError>;
 }
 
 /// The only model of a run, which cannot become another one.
@@ -215,6 +235,11 @@ impl<P: Policy + ?Sized> Models for OnlyModel<'_, P> {
             format!("a stage works on the model `{name}`, and this run has no other model"),
             "let the stage work on the policy",
         ))
+    }
+
+    fn teacher(&mut self, _teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+        let message = "a stage learns from a teacher, and this run has no other model";
+        Err(PortError::new(Boundary::Model, message, "let the stage learn from texts"))
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::loss::{Loss, LossTotals};
 use crate::plan::{OptimizerPlan, SamplingPlan};
 use crate::rng::Stream;
-use crate::rollout::{Completion, TrainingBatch};
+use crate::rollout::{Candidates, Completion, TrainingBatch};
 
 /// A policy around another one, which measures it or changes what is asked of it.
 ///
@@ -120,6 +120,14 @@ impl<W: PolicyWrapper> Scorer for W {
         batch: &TrainingBatch,
     ) -> Result<Vec<Vec<f32>>, PortError> {
         self.around_scoring(weights, batch)
+    }
+    fn most_likely(
+        &mut self,
+        weights: WeightChoice<'_>,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
+        self.inner_mut().most_likely(weights, batch, width)
     }
 }
 

@@ -16,6 +16,7 @@ use super::feed_forward::{self, BackwardScratch, Balance, Normed};
 use super::linear::{Gradient, reserve};
 use super::mtp;
 use super::packed::Packed;
+use super::said::Upstream;
 use crate::layout::{FeedForward, Layer, Layout, Vector};
 use crate::weights::Weights;
 
@@ -284,15 +285,15 @@ impl<E: Operand> Decoder<E> {
         feed_forward::forward(block, weights, normed, x, count, &mut stash.feed_forward);
     }
 
-    /// The gradient of Σ token_gradients · what was said, plus the balance loss, which is returned. Where modules of multi-token
+    /// The gradient of Σ upstream · what was said, plus the balance loss, which is returned. Where modules of multi-token
     /// prediction were computed too ([`Decoder::mtp_forward`]), what they were given is added. Every part of the layout is
     /// handed to `deliver` once it is complete, the last layer first. Must follow the forward pass of these rows in this
     /// workspace, and [`Decoder::say`] of all their targets at this temperature.
-    pub fn backward(
+    pub fn backward<'u>(
         &self,
         weights: &Weights<E>,
         packed: &Packed,
-        token_gradients: &[E::Real],
+        upstream: impl Into<Upstream<'u, E::Real>>,
         temperature: f64,
         balance_weight: f64,
         mut deliver: impl FnMut(usize, &[E::Real]),
@@ -320,7 +321,7 @@ impl<E: Operand> Decoder<E> {
         };
         let mut loss = self.mtp_backward(weights, temperature, balance_weight, ends, work);
         let norm = self.layout.final_norm;
-        self.head_backward(norm, weights, packed, token_gradients, temperature, ends, work);
+        self.head_backward(norm, weights, packed, upstream.into(), temperature, ends, work);
         deliver(last, behind);
         let balance = Balance { sequences: &packed.sequences, weight: balance_weight };
         let segments = packed.segments();

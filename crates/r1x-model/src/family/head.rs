@@ -9,12 +9,13 @@ use r1x_ops::kernel::add_scaled;
 use r1x_ops::kernel::matmul::{Left, PANEL, Product};
 use r1x_ops::kernel::norm::rms_norm;
 use r1x_ops::kernel::softmax::{
-    Spread, TokenLogprob, token_logprob_and_spread, token_logprob_backward_part,
+    RowGradient, Spread, TokenLogprob, largest_tokens, row_backward_part, token_logprob_and_spread,
 };
 use r1x_ops::{Operand, Real};
 
 use super::decoder::{Decoder, Workspace};
 use super::linear::{self, Gradient, Strided, reserve};
+use super::said::{Answers, Asked, Upstream};
 use super::packed::Packed;
 use crate::layout::{Head, Vector};
 use crate::weights::Weights;
@@ -64,13 +65,54 @@ impl<E: Operand> Decoder<E> {
         temperature: f64,
         work: &mut Workspace<E>,
     ) -> Vec<E::Real> {
+        self.answers(weights, predicting, Asked::of(targets), temperature, work).targets
+    }
+
+    /// [`Decoder::say`] with the entropy of every predicting row, and the log-probs of further tokens there. A value head
+    /// says neither.
+    pub(crate) fn answers(
+        &self,
+        weights: &Weights<E>,
+        predicting: &[usize],
+        asked: Asked<'_>,
+        temperature: f64,
+        work: &mut Workspace<E>,
+    ) -> Answers<E::Real> {
         match self.layout.head {
             Head::Vocabulary(_) => {
-                let said = self.logprobs(weights, predicting, targets, temperature, work);
-                said.into_iter().map(|said| said.logprob).collect()
+                let norm = self.layout.final_norm;
+                self.answers_after(norm, weights, (predicting, asked), temperature, work)
             }
-            Head::Value(row) => self.values(weights, row, predicting, work),
+            Head::Value(row) => {
+                let targets = self.values(weights, row, predicting, work);
+                Answers { targets, ..Answers::default() }
+            }
         }
+    }
+
+    /// The `width` most likely tokens at some rows of the residual stream in the workspace, and their log-probs at this
+    /// temperature, `[rows, width]` each; the most likely first. `width` is at most the number of tokens.
+    pub(crate) fn most_likely(
+        &self,
+        weights: &Weights<E>,
+        predicting: &[usize],
+        width: usize,
+        temperature: f64,
+        work: &mut Workspace<E>,
+    ) -> (Vec<u32>, Vec<E::Real>) {
+        let (mut tokens, mut logprobs) = (Vec::new(), Vec::new());
+        for rows in predicting.chunks(ROWS) {
+            let logits = self.logits(weights, rows, work);
+            for row in logits.chunks(self.layout.vocabulary) {
+                let row = &row[..self.tokens];
+                let spread = token_logprob_and_spread(row, 0, temperature).1;
+                let likely = largest_tokens(row, width);
+                let said = likely.iter().map(|one| spread.logprob(row[*one as usize], temperature));
+                logprobs.extend(said);
+                tokens.extend(likely);
+            }
+        }
+        (tokens, logprobs)
     }
 
     /// Log-prob and entropy of each target at its predicting row, from the residual stream in the workspace.
@@ -95,20 +137,40 @@ impl<E: Operand> Decoder<E> {
         temperature: f64,
         work: &mut Workspace<E>,
     ) -> Vec<TokenLogprob<E::Real>> {
-        let mut result = Vec::with_capacity(targets.len());
+        let asked = (predicting, Asked::of(targets));
+        let Answers { targets, entropies, .. } =
+            self.answers_after(norm, weights, asked, temperature, work);
+        let pairs = targets.into_iter().zip(entropies);
+        pairs.map(|(logprob, entropy)| TokenLogprob { logprob, entropy }).collect()
+    }
+
+    fn answers_after(
+        &self,
+        norm: Vector,
+        weights: &Weights<E>,
+        (predicting, asked): (&[usize], Asked<'_>),
+        temperature: f64,
+        work: &mut Workspace<E>,
+    ) -> Answers<E::Real> {
+        let mut answers = Answers::default();
         let mut spreads = std::mem::take(&mut work.head.spreads);
         spreads.clear();
-        for (rows, targets) in predicting.chunks(ROWS).zip(targets.chunks(ROWS)) {
+        for (chunk, rows) in predicting.chunks(ROWS).enumerate() {
             let logits = self.logits_after(norm, weights, rows, work);
-            for (row, target) in logits.chunks(self.layout.vocabulary).zip(targets) {
-                let row = &row[..self.tokens];
-                let (said, spread) = token_logprob_and_spread(row, *target as usize, temperature);
-                result.push(said);
+            for (at, row) in logits.chunks(self.layout.vocabulary).enumerate() {
+                let (row, at) = (&row[..self.tokens], chunk * ROWS + at);
+                let target = asked.targets[at] as usize;
+                let (said, spread) = token_logprob_and_spread(row, target, temperature);
+                answers.targets.push(said.logprob);
+                answers.entropies.push(said.entropy);
+                let further = asked.candidates(at).iter();
+                let further = further.map(|one| spread.logprob(row[*one as usize], temperature));
+                answers.candidates.extend(further);
                 spreads.push(spread);
             }
         }
         work.head.spreads = spreads;
-        result
+        answers
     }
 
     /// Logits `[rows, vocabulary]` at some rows of the residual stream.
@@ -157,21 +219,21 @@ impl<E: Operand> Decoder<E> {
         rms_norm((input, hidden), gain, self.eps, (normed, hidden), count);
     }
 
-    /// The gradient of Σ token_gradients · what was said, up to the residual stream, where it is added to `work.dx`.
+    /// The gradient of Σ upstream · what was said, up to the residual stream, where it is added to `work.dx`.
     pub(super) fn head_backward(
         &self,
         norm: Vector,
         weights: &Weights<E>,
         packed: &Packed,
-        token_gradients: &[E::Real],
+        upstream: Upstream<'_, E::Real>,
         temperature: f64,
         gradient: &mut Gradient<'_, E>,
         work: &mut Workspace<E>,
     ) {
         if let Head::Value(row) = self.layout.head {
-            return self.values_backward(weights, row, packed, token_gradients, gradient, work);
+            return self.values_backward(weights, row, packed, upstream.targets, gradient, work);
         }
-        let upstream = (token_gradients, temperature);
+        let upstream = (upstream, temperature);
         self.head_in_pieces((weights, norm), packed, upstream, PIECES, gradient, work);
     }
 
@@ -179,17 +241,17 @@ impl<E: Operand> Decoder<E> {
         &self,
         (weights, norm): (&Weights<E>, Vector),
         packed: &Packed,
-        upstream: (&[E::Real], f64),
+        upstream: (Upstream<'_, E::Real>, f64),
         pieces: Pieces,
         gradient: &mut Gradient<'_, E>,
         work: &mut Workspace<E>,
     ) {
         // Rows whose gradient is 0 all over (a group without signal) cost nothing. They are left out many at a time,
         // so that pairs of rows stay pairs.
-        let chunks = upstream.0.chunks(ROWS).enumerate();
-        let loud = chunks.filter(|(_, part)| part.iter().any(|one| *one != E::Real::ZERO));
-        let loud = loud.flat_map(|(chunk, part)| (0..part.len()).map(move |at| chunk * ROWS + at));
-        let loud: Vec<usize> = loud.collect();
+        let count = packed.targets.len();
+        let chunks = (0..count).step_by(ROWS).map(|first| first..(first + ROWS).min(count));
+        let loud = chunks.filter(|rows| !upstream.0.is_silent(rows.clone()));
+        let loud: Vec<usize> = loud.flatten().collect();
         for part in loud.chunks(pieces.rows) {
             let width = (pieces.logits / part.len() / PANEL * PANEL).max(PANEL);
             self.head_part((weights, norm), packed, part, upstream, width, gradient, work);
@@ -202,7 +264,7 @@ impl<E: Operand> Decoder<E> {
         (weights, norm): (&Weights<E>, Vector),
         packed: &Packed,
         predictions: &[usize],
-        (token_gradients, temperature): (&[E::Real], f64),
+        (upstream, temperature): (Upstream<'_, E::Real>, f64),
         width: usize,
         gradient: &mut Gradient<'_, E>,
         work: &mut Workspace<E>,
@@ -229,9 +291,14 @@ impl<E: Operand> Decoder<E> {
             .compute();
             for (row, prediction) in logits.chunks_mut(width).zip(predictions) {
                 let (row, padding) = row.split_at_mut(self.tokens.saturating_sub(first).min(width));
-                let target = packed.targets[*prediction] as usize;
-                let (of, weight) = ((target, spreads[*prediction]), token_gradients[*prediction]);
-                token_logprob_backward_part(row, first, of, temperature, weight);
+                let at = *prediction;
+                let of = RowGradient {
+                    token: (packed.targets[at], upstream.targets[at]),
+                    further: packed.asked().candidates(at),
+                    weights: upstream.candidates(at),
+                    entropy: upstream.entropy(at),
+                };
+                row_backward_part(row, first, spreads[at], temperature, &of);
                 padding.fill(E::Real::ZERO);
             }
             let d_logits = E::rounded(logits, d_logits);
@@ -295,7 +362,7 @@ mod tests {
         let (trained, ignored, panels) = (0, &mut Vec::new(), &mut panels);
         let gradient = &mut Gradient { front, part: &mut part, start, trained, ignored, panels };
         let of = (&weights, decoder.layout.final_norm);
-        decoder.head_in_pieces(of, &packed, (&upstream, 0.7), pieces, gradient, &mut work);
+        decoder.head_in_pieces(of, &packed, ((&upstream).into(), 0.7), pieces, gradient, &mut work);
         (part, work.dx)
     }
 

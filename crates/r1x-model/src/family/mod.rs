@@ -11,6 +11,7 @@ mod head;
 pub mod linear;
 pub mod mtp;
 pub mod packed;
+pub mod said;
 mod together;
 mod value;
 

@@ -242,7 +242,7 @@ impl<E: Operand> Decoder<E> {
             module.norm,
             weights,
             packed,
-            token_gradients,
+            (&*token_gradients).into(),
             temperature,
             gradient,
             work,

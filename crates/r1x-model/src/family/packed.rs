@@ -4,9 +4,12 @@
 //! their gradient is the sum over the completions.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use r1x_core::TrainingSequence;
 use r1x_ops::kernel::attention::{BLOCK, Context};
 
+use super::said::Asked;
 use super::{CacheWrite, Rows};
 
 /// Packed sequences.
@@ -24,6 +27,10 @@ pub struct Packed {
     pub predicting: Vec<usize>,
     /// The tokens they predict.
     pub targets: Vec<u32>,
+    /// Further tokens that are asked about at each of them.
+    pub width: usize,
+    /// The further tokens, `[targets, width]`.
+    pub further: Vec<u32>,
     /// The rows of each sequence: those shared with others, then its own.
     pub sequences: Vec<[Range<usize>; 2]>,
     /// How many sequences each row belongs to.
@@ -41,6 +48,18 @@ pub struct Packed {
 type Sequence<'a> = (&'a [u32], usize);
 
 impl Packed {
+    /// With the candidates of its sequences, which have equally many at each target, as further tokens that are asked about.
+    pub fn asking(mut self, sequences: &[Arc<TrainingSequence>]) -> Self {
+        self.width = sequences.first().map_or(0, |first| first.candidates.width);
+        self.further = sequences.iter().flat_map(|one| &one.candidates.tokens).copied().collect();
+        self
+    }
+
+    /// What is asked at the predicting rows.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { targets: &self.targets, width: self.width, further: &self.further }
+    }
+
     /// Packs sequences of (tokens, prompt length): completion tokens are the targets.
     pub fn new<'a>(sequences: impl IntoIterator<Item = Sequence<'a>>) -> Self {
         let mut packed = Self::default();

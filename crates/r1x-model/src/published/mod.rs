@@ -226,7 +226,7 @@ impl Published {
     ///
     /// # Errors
     /// When its configuration cannot be read, or its files are others than those of the plan.
-    pub(crate) fn planned(folder: &str, sha256: &str) -> Result<Self, ModelError> {
+    pub fn planned(folder: &str, sha256: &str) -> Result<Self, ModelError> {
         let published = Self::open(Path::new(folder))?;
         let found = hash::sha256(&published.path)?;
         if found != sha256 {

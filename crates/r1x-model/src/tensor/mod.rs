@@ -6,6 +6,7 @@
 mod generate;
 mod idle;
 mod optimizer;
+mod score;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,10 @@ use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts, WeightChoice,
+    Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts,
 };
 use r1x_core::{
-    Completion, Encoder, Learner, PortError, Sampler, Scorer, Stream, TrainingBatch,
-    TrainingSequence,
+    Completion, Encoder, Learner, PortError, Sampler, Stream, TrainingBatch, TrainingSequence,
 };
 
 use self::idle::idle_parameters;
@@ -27,13 +27,15 @@ use self::optimizer::Moments;
 use crate::balance::metrics;
 use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Values};
 use crate::error::ModelError;
+use crate::family::composed::said::{Answered, Entropies};
 use crate::family::composed::{Composed, MtpPass, Pass, variables};
 use crate::family::packed::Packed;
+use crate::family::said::{Answers, Derivatives};
 use crate::generate::Session;
 use crate::initial::{self, First};
 use crate::layout::{Layout, Parameter};
 use crate::mtp::Mtp;
-use crate::policy::check_head;
+use crate::policy::{check_batch, check_head, pack};
 use crate::published::{MissingHead, Published};
 use crate::tokenizer::Tokenizer;
 use crate::update::{balance, bias_speed, first_not_finite};
@@ -189,8 +191,8 @@ impl TensorPolicy {
         &self,
         model: &Composed,
         packed: &Packed,
-        temperature: f32,
-    ) -> Result<Option<(Option<Tensor>, Pass)>, ModelError> {
+        (temperature, entropies): (f32, Entropies),
+    ) -> Result<Option<(Option<Answered>, Pass)>, ModelError> {
         if packed.tokens.is_empty() {
             return Ok(None);
         }
@@ -198,7 +200,7 @@ impl TensorPolicy {
         if packed.targets.is_empty() {
             return Ok(Some((None, pass)));
         }
-        let said = model.say(&pass, packed, f64::from(temperature))?;
+        let said = model.answered(&pass, packed, f64::from(temperature), entropies)?;
         Ok(Some((Some(said), pass)))
     }
 
@@ -209,15 +211,17 @@ impl TensorPolicy {
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) -> Result<LossTotals, ModelError> {
-        let packed = pack(sequences);
-        let forward = self.forward(&self.model, &packed, batch.temperature)?;
-        let said = numbers_of(forward.as_ref())?;
+        let packed = pack(sequences, SHARE_PROMPTS);
+        let entropies =
+            if loss.reads_entropies() { Entropies::Said } else { Entropies::Unsaid };
+        let forward = self.forward(&self.model, &packed, (batch.temperature, entropies))?;
+        let answers = numbers_of(forward.as_ref())?;
         let mut totals = LossTotals::default();
-        let mut token_gradients = Vec::with_capacity(said.len());
-        for (sequence, said) in sequences.iter().zip(by_sequence(sequences, &said)) {
-            let output = loss.evaluate(sequence, &said);
+        let mut derivatives = Derivatives::default();
+        for (sequence, said) in answers.by_sequence(sequences, loss) {
+            let output = loss.evaluate(sequence, said);
             totals.add(&output.totals);
-            token_gradients.extend(output.gradient);
+            derivatives.add(output);
         }
         let Some((said, pass)) = forward else { return Ok(totals) };
         let mut loads: Vec<_> = pass.routings.iter().map(|routing| routing.loads()).collect();
@@ -231,9 +235,9 @@ impl TensorPolicy {
         }
         // Tokens without a signal still count in the balance loss, so that it does not depend on the split.
         let layout = self.model.layout();
-        let mut credited =
-            further.iter().flat_map(|(_, gradients)| gradients).chain(&token_gradients);
-        if layout.has_balance_loss() || credited.any(|g| *g != 0.0) {
+        let mut ahead = further.iter().flat_map(|(_, gradients)| gradients);
+        let credited = !derivatives.are_silent() || ahead.any(|g| *g != 0.0);
+        if layout.has_balance_loss() || credited {
             let share = 1.0 / batch.sequences.len() as f64;
             let mut balance = self.model.balance_loss(&pass, &packed, share)?;
             for (one, _) in &further {
@@ -243,7 +247,7 @@ impl TensorPolicy {
             totals.loss += f64::from(balance.to_scalar::<f32>()?);
             // The tape starts from the loss's derivative by each number that was said; which loss it was, it never learns.
             let predicted = match said {
-                Some(said) => (said * Tensor::new(token_gradients, &self.device)?)?.sum_all()?,
+                Some(said) => said.weighted(&derivatives, &self.device)?,
                 // A factor of 0 keeps the head on the tape where no token is predicted.
                 None => (self.model.head(&pass.residual)?.sum_all()? * 0.0)?,
             };
@@ -308,12 +312,8 @@ impl TensorPolicy {
         Ok(())
     }
 
-    fn check_lengths(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
-        let limit = self.context_length;
-        match batch.sequences.iter().find(|sequence| sequence.tokens.len() > limit) {
-            Some(sequence) => Err(ModelError::TooLong { length: sequence.tokens.len(), limit }),
-            None => Ok(()),
-        }
+    fn check(&self, batch: &TrainingBatch) -> Result<(), ModelError> {
+        check_batch(batch, self.context_length, self.model.tokens())
     }
 
     fn clear(&mut self) {
@@ -370,6 +370,9 @@ impl TensorPolicy {
     }
 }
 
+/// Whether neighbours with one prompt share its rows: a tape has no rows that several sequences attend to.
+const SHARE_PROMPTS: bool = false;
+
 /// Passes of modules of multi-token prediction with the gradients of their log-probs, and the mean of their losses.
 type LookedAhead = (Vec<(MtpPass, Vec<f32>)>, Option<f64>);
 
@@ -404,23 +407,12 @@ fn download<'a>(
     Ok(values)
 }
 
-fn pack(sequences: &[Arc<TrainingSequence>]) -> Packed {
-    Packed::new(sequences.iter().map(|s| (&s.tokens[..], s.prompt_len)))
-}
-
-/// What a pass says of its targets, in their order.
-fn numbers_of(forward: Option<&(Option<Tensor>, Pass)>) -> Result<Vec<f32>, ModelError> {
+/// What a pass says of its targets.
+fn numbers_of(forward: Option<&(Option<Answered>, Pass)>) -> Result<Answers<f32>, ModelError> {
     match forward {
-        Some((Some(said), _)) => Ok(said.to_vec1::<f32>()?),
-        Some((None, _)) | None => Ok(Vec::new()),
+        Some((Some(said), _)) => said.numbers(),
+        Some((None, _)) | None => Ok(Answers::default()),
     }
-}
-
-/// What was said of packed sequences, split again.
-fn by_sequence(sequences: &[Arc<TrainingSequence>], said: &[f32]) -> Vec<Vec<f32>> {
-    let mut said = said.iter().copied();
-    let length = |sequence: &Arc<TrainingSequence>| sequence.tokens.len() - sequence.prompt_len;
-    sequences.iter().map(|sequence| said.by_ref().take(length(sequence)).collect()).collect()
 }
 
 impl Encoder for TensorPolicy {
@@ -459,35 +451,13 @@ impl Sampler for TensorPolicy {
     }
 }
 
-impl Scorer for TensorPolicy {
-    fn score(
-        &mut self,
-        weights: WeightChoice<'_>,
-        batch: &TrainingBatch,
-    ) -> Result<Vec<Vec<f32>>, PortError> {
-        self.check_lengths(batch)?;
-        let model = match weights {
-            WeightChoice::Current => self.model.frozen(),
-            WeightChoice::Frozen(name) => {
-                self.frozen.get(name).cloned().ok_or_else(|| ModelError::not_frozen(name))?
-            }
-        };
-        let mut scored = Vec::with_capacity(batch.sequences.len());
-        for sequences in batch.sequences.chunks(batch.micro_batch_size) {
-            let forward = self.forward(&model, &pack(sequences), batch.temperature)?;
-            scored.extend(by_sequence(sequences, &numbers_of(forward.as_ref())?));
-        }
-        Ok(scored)
-    }
-}
-
 impl Learner for TensorPolicy {
     fn accumulate(
         &mut self,
         batch: &TrainingBatch,
         loss: &dyn Loss,
     ) -> Result<LossTotals, PortError> {
-        self.check_lengths(batch)?;
+        self.check(batch)?;
         let mut totals = LossTotals::default();
         for sequences in batch.sequences.chunks(batch.micro_batch_size) {
             totals.add(&self.learn(sequences, batch, loss)?);

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use r1x_core::loss::{Loss, LossTotals, Surrogate, UpdateCounts};
+use r1x_core::loss::{Distillation, Loss, LossTotals, Surrogate, UpdateCounts};
 use r1x_core::plan::{
-    Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan, ProbabilityBounds,
-    RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan, WeightBounds,
+    Aggregation, ClipPlan, DistillationPlan, DivergencePlan, FeedForwardPlan, KlPlan, ModelPlan,
+    MoePlan, OtherTokens, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan,
+    WeightBounds,
 };
-use r1x_core::port::{GenerateRequest, UpdateFacts};
-use r1x_core::{Learner, Sampler, TrainingBatch, testing};
+use r1x_core::port::{GenerateRequest, UpdateFacts, WeightChoice};
+use r1x_core::{Learner, Sampler, Scorer, TrainingBatch, testing};
 
 use super::properties::{
     Weighted, batch, credit, kernels, optimizer, requests, sampling, stream, train,
@@ -144,7 +145,8 @@ fn surrogates() -> Vec<SurrogatePlan> {
                 [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
             {
                 let (clip, kl) = (clip.clone(), kl.clone());
-                all.push(SurrogatePlan { ratio, clip, kl, aggregation });
+                let entropy_coef = 0.01;
+                all.push(SurrogatePlan { ratio, clip, kl, entropy_coef, aggregation });
             }
         }
     }
@@ -170,6 +172,82 @@ fn every_surrogate_is_independent_of_the_split() {
     for plan_of_loss in all {
         let loss = Surrogate::new(&plan_of_loss, &counts);
         assert_independent(&format!("{name}, {plan_of_loss:?}"), &plan, &world, &loss);
+    }
+}
+
+/// A teacher names the most likely tokens; the kernels and the composed model name the same ones, and say of them what they
+/// say of targets.
+#[test]
+fn likely_tokens_come_in_order_with_the_log_probs_that_targets_have() {
+    for (name, plan) in shapes() {
+        let world = World::new(&plan);
+        let (mut kernels, mut tensors) = (world.kernels(&plan, 3), world.tensors(&plan));
+        let ask = |model: &mut dyn Scorer, width| {
+            model.most_likely(WeightChoice::Current, &world.batch, width).unwrap()
+        };
+        let all = ask(&mut kernels, 1000);
+        let score = kernels.score(WeightChoice::Current, &world.batch).unwrap();
+        for ((said, score), sequence) in all.iter().zip(&score).zip(&world.batch.sequences) {
+            let targets = &sequence.tokens[sequence.prompt_len..];
+            assert_eq!(said.tokens.len(), targets.len() * said.width, "{name}");
+            for (at, (target, logprob)) in targets.iter().zip(score).enumerate() {
+                let range = at * said.width..(at + 1) * said.width;
+                let (tokens, logprobs) = (&said.tokens[range.clone()], &said.logprobs[range]);
+                assert!(logprobs.is_sorted_by(|one, next| one >= next), "{name}");
+                let place = tokens.iter().position(|token| token == target).unwrap();
+                assert_eq!(logprobs[place], *logprob, "{name}");
+            }
+        }
+        for (few, all) in ask(&mut kernels, 2).iter().zip(&all) {
+            for (few, all) in few.tokens.chunks(2).zip(all.tokens.chunks(all.width)) {
+                assert_eq!(few, &all[..2], "{name}");
+            }
+        }
+        for (one, other) in ask(&mut tensors, 3).iter().zip(&ask(&mut kernels, 3)) {
+            assert_eq!(one.tokens.len(), other.tokens.len());
+            for (one, other) in one.logprobs.iter().zip(&other.logprobs) {
+                assert!((one - other).abs() < 1e-4, "{name}: {one} is not {other}");
+            }
+        }
+    }
+}
+
+/// Every divergence, over all tokens and over some.
+#[test]
+fn distillation_is_independent_of_the_split() {
+    let (name, plan) = shapes().swap_remove(0);
+    let mut world = World::new(&plan);
+    // The teacher has the shape of the student and weights of its own.
+    let folder = world.folder.path().to_owned();
+    let mut teacher = DecoderPolicy::<f32>::new(&plan, 77, 2, folder).unwrap();
+    for (width, other_tokens) in [(1000, OtherTokens::None), (3, OtherTokens::OneOutcome)] {
+        let said = teacher.most_likely(WeightChoice::Current, &world.batch, width).unwrap();
+        for (sequence, said) in world.batch.sequences.iter_mut().zip(said) {
+            Arc::make_mut(sequence).candidates = said;
+        }
+        let counts = UpdateCounts::of(&world.batch.sequences, 0.0);
+        for divergence in [
+            DivergencePlan::ForwardKl,
+            DivergencePlan::ReverseKl,
+            DivergencePlan::JensenShannon { beta: 0.3 },
+        ] {
+            let plan_of_loss = DistillationPlan { divergence, other_tokens };
+            let loss = Distillation::new(&plan_of_loss, &counts);
+            assert_independent(&format!("{name}, {plan_of_loss:?}"), &plan, &world, &loss);
+        }
+    }
+    // What is no token of the model is no candidate.
+    Arc::make_mut(&mut world.batch.sequences[2]).candidates.tokens[0] = 1000;
+    let loss = Distillation::new(
+        &DistillationPlan { divergence: DivergencePlan::ForwardKl, other_tokens: OtherTokens::None },
+        &UpdateCounts::default(),
+    );
+    let refused = [
+        world.kernels(&plan, 1).accumulate(&world.batch, &loss).unwrap_err(),
+        world.tensors(&plan).accumulate(&world.batch, &loss).unwrap_err(),
+    ];
+    for error in refused {
+        assert!(error.message.contains("further tokens"), "{}", error.message);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use r1x_core::TrainingSequence;
-use r1x_core::loss::{Loss, LossOutput, LossTotals, Sft, UpdateCounts};
+use r1x_core::loss::{Loss, LossOutput, Said, Sft, UpdateCounts};
 
 use super::properties::{batch, kernels, optimizer, requests, sampling, stream};
 use super::shapes;
@@ -12,8 +12,8 @@ use crate::{Model, TensorPolicy};
 struct Lost;
 
 impl Loss for Lost {
-    fn evaluate(&self, _: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        LossOutput { gradient: vec![f32::NAN; logprobs.len()], totals: LossTotals::default() }
+    fn evaluate(&self, _: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        LossOutput { gradient: vec![f32::NAN; said.targets.len()], ..LossOutput::default() }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Every trainable parameter of every shape against central finite differences, in f64.
 
 use r1x_core::Rng;
+use r1x_core::plan::HeadPlan;
 
 use super::{shapes, value_shapes};
 use crate::family::decoder::{Decoder, Workspace};
 use crate::family::packed::Packed;
+use crate::family::said::Upstream;
 use crate::weights::Weights;
 
 const TEMPERATURE: f64 = 0.8;
@@ -14,7 +16,8 @@ struct Case {
     decoder: Decoder<f64>,
     weights: Weights<f64>,
     packed: Packed,
-    token_gradients: Vec<f64>,
+    /// The weights of what is said: of targets, entropies and further tokens.
+    upstream: [Vec<f64>; 3],
 }
 
 impl Case {
@@ -42,23 +45,31 @@ impl Case {
             .iter()
             .map(|len| (0..*len).map(|_| draws.below(13) as u32).collect())
             .collect();
-        let packed = Packed::new(sequences.iter().map(|s| (&s[..], 2)));
-        let token_gradients = packed.targets.iter().map(|_| draws.normal()).collect();
-        Self { decoder, weights, packed, token_gradients }
+        let mut packed = Packed::new(sequences.iter().map(|s| (&s[..], 2)));
+        let mut upstream = [packed.targets.iter().map(|_| draws.normal()).collect(), vec![], vec![]];
+        // A value head says neither entropies nor further tokens.
+        if plan.head == HeadPlan::Vocabulary {
+            (packed.width, packed.further) = (2, vec![3, 12].repeat(packed.targets.len()));
+            upstream[1] = packed.targets.iter().map(|_| draws.normal()).collect();
+            upstream[2] = packed.further.iter().map(|_| draws.normal()).collect();
+        }
+        Self { decoder, weights, packed, upstream }
     }
 
     fn backward(&self, gradient: &mut [f64]) -> f64 {
         let mut work = Workspace::default();
         let packed = &self.packed;
         self.decoder.forward(&self.weights, packed, &mut work);
-        let (rows, targets) = (&packed.predicting, &packed.targets);
-        let said = self.decoder.say(&self.weights, rows, targets, TEMPERATURE, &mut work);
-        let loss: f64 = said.iter().zip(&self.token_gradients).map(|(s, g)| s * g).sum();
-        let (gradients, weights) = (&self.token_gradients, &self.weights);
+        let (rows, weights) = (&packed.predicting, &self.weights);
+        let said = self.decoder.answers(weights, rows, packed.asked(), TEMPERATURE, &mut work);
+        let [targets, entropies, candidates] = &self.upstream;
+        let pairs = said.targets.iter().zip(targets).chain(said.entropies.iter().zip(entropies));
+        let pairs = pairs.chain(said.candidates.iter().zip(candidates));
+        let loss: f64 = pairs.map(|(said, weight)| said * weight).sum();
         let balance = self.decoder.backward(
             weights,
             packed,
-            gradients,
+            Upstream { targets, entropies, candidates },
             TEMPERATURE,
             BALANCE_WEIGHT,
             super::into(&self.decoder.layout, gradient),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use r1x_core::loss::{Loss, LossOutput, LossTotals};
+use r1x_core::loss::{Loss, LossOutput, LossTotals, Said};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
 use r1x_core::port::{Cursor, GenerateRequest, REFERENCE, WeightChoice};
 use r1x_core::{
@@ -23,11 +23,13 @@ use crate::{DecoderPolicy, Model};
 pub(super) struct Weighted;
 
 impl Loss for Weighted {
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        let logprobs = said.targets;
         let sum: f64 = logprobs.iter().map(|l| f64::from(*l)).sum();
         let advantage = sequence.advantages.first().copied().unwrap_or_default();
         let totals = LossTotals { loss: -advantage * sum, ..LossTotals::default() };
-        LossOutput { gradient: vec![-advantage as f32; logprobs.len()], totals }
+        let gradient = vec![-advantage as f32; logprobs.len()];
+        LossOutput { gradient, totals, ..LossOutput::default() }
     }
 }
 

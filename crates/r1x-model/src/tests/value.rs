@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use half::bf16;
-use r1x_core::loss::{Loss, LossOutput};
+use r1x_core::loss::{Loss, LossOutput, Said};
 use r1x_core::parameters::{Initial, ParameterList, Role, TensorKind};
 use r1x_core::plan::{HeadPlan, LoraPlan, ModelPlan, MtpPlan, Precision};
 use r1x_core::port::{Cursor, REFERENCE, WeightChoice};
@@ -53,8 +53,8 @@ fn batch() -> TrainingBatch {
 struct Heard(Mutex<Vec<(Vec<u32>, Vec<f32>)>>);
 
 impl Loss for Heard {
-    fn evaluate(&self, sequence: &TrainingSequence, said: &[f32]) -> LossOutput {
-        self.0.lock().unwrap().push((sequence.tokens.clone(), said.to_vec()));
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        self.0.lock().unwrap().push((sequence.tokens.clone(), said.targets.to_vec()));
         Weighted.evaluate(sequence, said)
     }
 }

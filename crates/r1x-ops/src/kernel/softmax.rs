@@ -100,6 +100,35 @@ pub struct Spread<R> {
     largest: R,
     /// The sum of exponentials around it.
     sum: R,
+    /// The entropy of the row, nats.
+    entropy: R,
+}
+
+impl<R: Real> Spread<R> {
+    /// The log-prob of the token of a logit of the row at `temperature`, bit for bit as [`token_logprob`] gives it.
+    pub fn logprob(&self, logit: R, temperature: f64) -> R {
+        logit * R::from_f64(1.0 / temperature) - self.largest - self.sum.ln()
+    }
+}
+
+/// What a row of logits is differentiated for: Σ weight · logprob(token) over some tokens, plus a multiple of the entropy.
+#[derive(Clone, Copy, Debug)]
+pub struct RowGradient<'a, R> {
+    /// The first token and its weight.
+    pub token: (u32, R),
+    /// Further tokens.
+    pub further: &'a [u32],
+    /// Their weights, as many; or none of them, which is a weight of 0 each.
+    pub weights: &'a [R],
+    /// The factor of the entropy.
+    pub entropy: R,
+}
+
+impl<R: Real> RowGradient<'_, R> {
+    /// The sum of all weights.
+    fn total(&self) -> R {
+        self.weights.iter().fold(self.token.1, |sum, weight| sum + *weight)
+    }
 }
 
 /// The log-prob of `token` and the entropy of the row at `temperature` > 0.
@@ -108,7 +137,7 @@ pub fn token_logprob<R: Real>(logits: &[R], token: usize, temperature: f64) -> T
 }
 
 vectorized! {
-    /// [`token_logprob`], with what [`token_logprob_backward_part`] needs.
+    /// [`token_logprob`], with what [`row_backward_part`] needs.
     pub fn token_logprob_and_spread<R: Real>(
         logits: &[R],
         token: usize,
@@ -117,11 +146,10 @@ vectorized! {
         let inverse = R::from_f64(1.0 / temperature);
         let (largest, sum, weighted) = largest_and_sum(logits, inverse);
         let log_sum = sum.ln();
-        let said = TokenLogprob {
-            logprob: logits[token] * inverse - largest - log_sum,
-            entropy: log_sum - weighted / sum,
-        };
-        (said, Spread { largest, sum })
+        let entropy = log_sum - weighted / sum;
+        let said =
+            TokenLogprob { logprob: logits[token] * inverse - largest - log_sum, entropy };
+        (said, Spread { largest, sum, entropy })
     }
 }
 
@@ -211,29 +239,73 @@ vectorized! {
     }
 }
 
-/// [`token_logprob_backward`] for some of the logits of a row, whose first is that of the token of number `first`.
-pub fn token_logprob_backward_part<R: Real>(
+/// Turns some of the logits of a row, whose first is that of the token of number `first`, into the gradient of what the row
+/// is differentiated for. `spread` is that of the whole row at `temperature`.
+pub fn row_backward_part<R: Real>(
     logits: &mut [R],
     first: usize,
-    (token, spread): (usize, Spread<R>),
+    spread: Spread<R>,
     temperature: f64,
-    weight: R,
+    of: &RowGradient<'_, R>,
 ) {
     let inverse = R::from_f64(1.0 / temperature);
-    spread_backward(logits, spread, inverse, weight);
-    if let Some(logit) = token.checked_sub(first).and_then(|at| logits.get_mut(at)) {
-        *logit += weight * inverse;
+    if of.entropy == R::ZERO {
+        spread_backward(logits, spread, inverse, of.total());
+    } else {
+        spread_and_entropy_backward(logits, spread, inverse, of.total(), of.entropy);
+    }
+    let further = of.further.iter().copied().zip(of.weights.iter().copied());
+    for (token, weight) in std::iter::once(of.token).chain(further) {
+        if let Some(logit) = (token as usize).checked_sub(first).and_then(|at| logits.get_mut(at)) {
+            *logit += weight * inverse;
+        }
     }
 }
 
 vectorized! {
     fn spread_backward<R: Real>(logits: &mut [R], spread: Spread<R>, inverse: R, weight: R) {
-        let Spread { largest, sum } = spread;
+        let Spread { largest, sum, .. } = spread;
         let scale = -weight * inverse / sum;
         for logit in logits.iter_mut() {
             *logit = (*logit * inverse - largest).exp() * scale;
         }
     }
+}
+
+vectorized! {
+    /// The derivative of the entropy H by a logit is −p · (log p + H), over the temperature.
+    fn spread_and_entropy_backward<R: Real>(
+        logits: &mut [R],
+        spread: Spread<R>,
+        inverse: R,
+        weight: R,
+        factor: R,
+    ) {
+        let Spread { largest, sum, entropy } = spread;
+        let (scale, log_sum) = (-inverse / sum, sum.ln());
+        for logit in logits.iter_mut() {
+            let shifted = *logit * inverse - largest;
+            let raised = shifted - log_sum + entropy;
+            *logit = shifted.exp() * scale * (weight + factor * raised);
+        }
+    }
+}
+
+/// The tokens of the `count` largest logits of a row, the largest first; of equal ones the lower token.
+pub fn largest_tokens<R: Real>(logits: &[R], count: usize) -> Vec<u32> {
+    let order = |one: &u32, other: &u32| {
+        let [left, right] = [one, other].map(|token| logits[*token as usize].to_f64());
+        // What is not a number stands behind all numbers.
+        let by_size = right.partial_cmp(&left);
+        by_size.unwrap_or_else(|| left.is_nan().cmp(&right.is_nan())).then(one.cmp(other))
+    };
+    let mut tokens: Vec<u32> = (0..logits.len() as u32).collect();
+    if count > 0 && count < tokens.len() {
+        tokens.select_nth_unstable_by(count - 1, order);
+    }
+    tokens.truncate(count);
+    tokens.sort_unstable_by(order);
+    tokens
 }
 
 #[cfg(test)]
@@ -252,13 +324,63 @@ mod tests {
                 for width in [1, 32, 48, 1000] {
                     let mut parts = logits.clone();
                     for (index, part) in parts.chunks_mut(width).enumerate() {
-                        let of = (token, spread);
-                        token_logprob_backward_part(part, index * width, of, 0.7, -0.3);
+                        let of = &RowGradient {
+                            token: (token as u32, -0.3),
+                            further: &[],
+                            weights: &[],
+                            entropy: 0.0,
+                        };
+                        row_backward_part(part, index * width, spread, 0.7, of);
                     }
                     assert_eq!(parts, whole, "{len} in parts of {width}, token {token}");
                 }
             }
         }
+    }
+
+    /// Σ weight · logprob + factor · entropy of a row, and its derivative by a difference.
+    #[test]
+    fn weights_of_several_tokens_and_of_the_entropy_have_the_derivative_of_their_sum() {
+        let logits: Vec<f64> = (0..37).map(|i| f64::from(i * 7919 % 101) / 23.0).collect();
+        let (further, weights) = ([3u32, 36, 0], [0.7, -0.2, 1.5]);
+        for (entropy, weights) in [(0.0, &weights[..]), (-0.8, &weights), (0.3, &[])] {
+            let value = |logits: &[f64]| {
+                let (said, spread) = token_logprob_and_spread(logits, 5, 0.7);
+                let pairs = further.iter().zip(weights);
+                let sum: f64 =
+                    pairs.map(|(t, w)| w * spread.logprob(logits[*t as usize], 0.7)).sum();
+                -0.4 * said.logprob + sum + entropy * said.entropy
+            };
+            let spread = token_logprob_and_spread(&logits, 5, 0.7).1;
+            let of = RowGradient { token: (5, -0.4), further: &further, weights, entropy };
+            let mut gradient = logits.clone();
+            row_backward_part(&mut gradient, 0, spread, 0.7, &of);
+            for at in 0..logits.len() {
+                let moved = |by: f64| {
+                    let mut logits = logits.clone();
+                    logits[at] += by;
+                    value(&logits)
+                };
+                let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!((difference - gradient[at]).abs() < 1e-8, "{at}: {difference}");
+            }
+            for width in [1, 16, 30] {
+                let mut parts = logits.clone();
+                for (index, part) in parts.chunks_mut(width).enumerate() {
+                    row_backward_part(part, index * width, spread, 0.7, &of);
+                }
+                assert_eq!(parts, gradient, "in parts of {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_tokens_come_in_one_order_whatever_is_equal() {
+        let logits = [1.0f32, 3.0, f32::NAN, 3.0, -2.0, 1.0];
+        assert_eq!(largest_tokens(&logits, 3), [1, 3, 0]);
+        assert_eq!(largest_tokens(&logits, 4), [1, 3, 0, 5]);
+        assert_eq!(largest_tokens(&logits, 9), [1, 3, 0, 5, 4, 2]);
+        assert!(largest_tokens(&logits, 0).is_empty());
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Resolver<'_, '_> {
             estimator: *spec.kl.estimator,
             refresh_every: spec.kl.refresh_every.as_deref().copied(),
         };
-        SurrogatePlan { ratio: **ratio, clip, kl, aggregation: *spec.aggregation }
+        let (entropy_coef, aggregation) = (*spec.entropy.coef, *spec.aggregation);
+        SurrogatePlan { ratio: **ratio, clip, kl, entropy_coef, aggregation }
     }
 
     fn clip(&mut self, spec: &At<ClipSpec>) -> ClipPlan {

@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod data;
+mod distill;
 mod evals;
 mod further;
 mod grant;
@@ -59,6 +60,8 @@ pub(crate) struct Resolver<'r, 'a> {
     made: Vec<MadeRead>,
     /// Ids of the stages read so far that train a reward model.
     reward_models: Vec<String>,
+    /// Ids of the stages read so far that change weights.
+    learners: Vec<String>,
     /// Ids of all stages that make data, in any order.
     makers: Vec<String>,
     /// The spec's rewards, with those whose reading failed.
@@ -111,6 +114,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             data: Vec::new(),
             made: Vec::new(),
             reward_models: Vec::new(),
+            learners: Vec::new(),
             makers: Vec::new(),
             rewards: Vec::new(),
             models: Vec::new(),

@@ -64,21 +64,26 @@ impl Resolver<'_, '_> {
         let known = self.models.iter().find(|known| known.name == model);
         let known = known.and_then(|known| known.plan.as_ref());
         self.context_length = known.map(|plan| plan.context_length).or(of_policy);
-        let kind = self.kind(stage);
+        let kind = self.kind(stage, &placed[..index]);
         self.context_length = of_policy;
         if matches!(stage.kind, StageKindSpec::RewardModel(_)) {
             self.reward_models.push(stage.id.0.clone());
         }
+        // A stage with a mistake is taken for one that learns, so that nobody is told twice.
+        if kind.as_ref().is_none_or(|kind| kind.outline().learning.is_some()) {
+            self.learners.push(stage.id.0.clone());
+        }
         Some(StagePlan { id: stage.id.0.clone(), model, weights: weights?, kind: kind? })
     }
 
-    fn kind(&mut self, stage: &StageSpec) -> Option<StageKind> {
+    fn kind(&mut self, stage: &StageSpec, above: &[Placed]) -> Option<StageKind> {
         Some(match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
             StageKindSpec::Reject(reject) => StageKind::Reject(self.reject(&stage.id, reject)?),
             StageKindSpec::RewardModel(spec) => StageKind::RewardModel(self.reward_model(spec)?),
             StageKindSpec::Dpo(dpo) => StageKind::Dpo(self.dpo(dpo)?),
+            StageKindSpec::Distill(spec) => StageKind::Distill(self.distill(spec, above)?),
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         })
     }
@@ -173,6 +178,7 @@ impl Resolver<'_, '_> {
             loss,
             zero_signal: *spec.zero_signal,
             truncated: *spec.truncated,
+            top_entropy_share: *spec.entropy.top_share,
             share_prompts: *spec.share_prompts,
         })
     }

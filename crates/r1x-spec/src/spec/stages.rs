@@ -5,6 +5,7 @@ use r1x_core::plan::{
     Truncated, ZeroSignal,
 };
 
+use super::distill::DistillSpec;
 use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
 use crate::algorithm::Algorithm;
@@ -42,6 +43,8 @@ one_of! {
         "reward_model" => RewardModel(RewardModelSpec),
         /// Direct preference optimisation: learning from pairs of completions without a reward.
         "dpo" => Dpo(DpoSpec),
+        /// Distillation: a student learns the distributions of a teacher, token by token.
+        "distill" => Distill(DistillSpec),
         /// Evaluation and nothing else.
         "evaluate" => Evaluate(EvaluateSpec),
     }
@@ -142,6 +145,8 @@ record! {
         clip: ClipSpec => nested;
         /// The penalty on moving away from a reference policy.
         kl: KlSpec => nested;
+        /// What the entropy of the policy has to do with learning.
+        entropy: EntropySpec => nested;
         /// How the losses of tokens become one number.
         aggregation: Aggregation => default(Aggregation::TokenMean);
         /// What happens to groups whose totals are all equal, from which nothing can be learned.
@@ -262,6 +267,19 @@ record! {
         tau_positive: f64 => optional, STEEPNESS;
         /// How steep the sigmoid is where the advantage is negative, `sigmoid` only. Left out, it is 1.05.
         tau_negative: f64 => optional, STEEPNESS;
+    }
+}
+
+record! {
+    /// The part of entropies in learning. The entropy at a token is that of the distribution that the token is drawn from, at
+    /// the temperature of sampling.
+    pub struct EntropySpec {
+        /// The factor of the entropy at each trained token, which is taken off the loss so that the policy stays unsure. 0
+        /// means no bonus.
+        coef: f64 => default(0.0), FACTOR;
+        /// The share of the trained tokens of a step that have a policy gradient: those with the highest entropy when they
+        /// were sampled (arXiv 2506.01939). 1 means all of them.
+        top_share: f64 => default(1.0), Range::above(0.0).to(1.0);
     }
 }
 

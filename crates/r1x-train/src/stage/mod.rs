@@ -1,9 +1,10 @@
 //! The kinds of stage: supervised fine-tuning, GRPO, rejection sampling, reward models, direct preference optimisation,
-//! evaluation.
+//! distillation, evaluation.
 //!
 //! A stage that goes in steps says how to begin and how to do one step; everything between steps (recording, evaluations,
 //! checkpoints, stopping) is alike for all and lives in `run.rs`.
 
+pub(crate) mod distill;
 pub(crate) mod dpo;
 pub(crate) mod evaluate;
 pub(crate) mod grpo;
@@ -63,6 +64,9 @@ pub(crate) fn stepped<'a>(
             Some(Box::new(reward_model::RewardModelStage::new(run, &stage.id, plan, source)?))
         }
         StageKind::Dpo(plan) => Some(Box::new(dpo::DpoStage::new(run, &stage.id, plan, source)?)),
+        StageKind::Distill(plan) => {
+            Some(Box::new(distill::DistillStage::new(run, &stage.id, plan, source)?))
+        }
         StageKind::Evaluate(_) => None,
     })
 }

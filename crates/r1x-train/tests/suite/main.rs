@@ -4,6 +4,7 @@
 
 mod combinations;
 mod data;
+mod distill;
 mod divergence;
 mod dpo;
 mod evaluation;

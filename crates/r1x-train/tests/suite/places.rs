@@ -5,7 +5,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use r1x_core::plan::{
-    DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan, StageKind,
+    DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan, StageKind,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;
@@ -27,8 +27,11 @@ fn kind() -> impl Strategy<Value = StageKind> {
     let dpo = (0..4_u64, 1..5_usize).prop_map(|(steps, batch_size)| {
         StageKind::Dpo(DpoPlan { batch_size, ..testing::dpo(steps) })
     });
+    let distill = (0..4_u64, 1..5_usize).prop_map(|(steps, batch_size)| {
+        StageKind::Distill(DistillPlan { batch_size, ..testing::distill(steps) })
+    });
     let evaluate = Just(StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }));
-    prop_oneof![sft, grpo, reject, judge, dpo, evaluate]
+    prop_oneof![sft, grpo, reject, judge, dpo, distill, evaluate]
 }
 
 /// A run whose stages are called `0`, `1` and so on.
@@ -49,6 +52,7 @@ fn places(plan: &RunPlan) -> Vec<Cursor> {
             StageKind::Reject(reject) => (reject.steps, reject.prompts_per_step),
             StageKind::RewardModel(judge) => (judge.steps, judge.batch_size),
             StageKind::Dpo(dpo) => (dpo.steps, dpo.batch_size),
+            StageKind::Distill(distill) => (distill.steps, distill.batch_size),
             StageKind::Evaluate(_) => (0, 0),
         };
         let mut cursor = Cursor::at(&stage.id, 0, 0);

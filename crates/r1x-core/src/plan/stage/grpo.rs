@@ -36,6 +36,8 @@ pub struct GrpoPlan {
     pub zero_signal: ZeroSignal,
     /// What happens to truncated completions.
     pub truncated: Truncated,
+    /// The share of a step's trained tokens, those of the highest entropy, that have a policy gradient; 1 is all of them.
+    pub top_entropy_share: f64,
     /// Compute a group's prompt once for all its completions in training, as in sampling. The gradient is the
     /// same up to rounding.
     pub share_prompts: bool,
@@ -66,6 +68,7 @@ impl GrpoPlan {
                 reference,
                 scored_before: 0,
             }),
+            teacher: None,
             makes: None,
             remarks: vec![("loss", self.divisor())],
         }

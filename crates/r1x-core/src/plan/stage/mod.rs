@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod distill;
 mod dpo;
 mod evaluate;
 mod grpo;
@@ -10,10 +11,11 @@ mod reject;
 mod reward_model;
 mod sft;
 
+pub use distill::{DistillPlan, DistilledTexts, TeacherPlan};
 pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
-pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline};
+pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
 pub use reject::{LeastPlan, Preference, RejectPlan, TextFilterPlan};
 pub use reward_model::{ReadPart, RewardModelPlan};
 pub use sft::SftPlan;
@@ -65,6 +67,8 @@ pub enum StageKind {
     RewardModel(RewardModelPlan),
     /// Direct preference optimisation.
     Dpo(DpoPlan),
+    /// Distillation on the distributions of a teacher.
+    Distill(DistillPlan),
     /// Evaluation only.
     Evaluate(EvaluatePlan),
 }
@@ -78,6 +82,7 @@ impl StageKind {
             StageKind::Reject(_) => "reject",
             StageKind::RewardModel(_) => "reward_model",
             StageKind::Dpo(_) => "dpo",
+            StageKind::Distill(_) => "distill",
             StageKind::Evaluate(_) => "evaluate",
         }
     }
@@ -90,6 +95,7 @@ impl StageKind {
             StageKind::Reject(plan) => plan.outline(),
             StageKind::RewardModel(plan) => plan.outline(),
             StageKind::Dpo(plan) => plan.outline(),
+            StageKind::Distill(plan) => plan.outline(),
             StageKind::Evaluate(plan) => plan.outline(),
         }
     }

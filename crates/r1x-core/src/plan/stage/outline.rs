@@ -3,7 +3,7 @@
 //! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
 //! file, and is known to all of them.
 
-use super::ReadPart;
+use super::{ReadPart, TeacherPlan};
 use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 
 /// A stage from outside. The default is a stage that does nothing.
@@ -25,6 +25,8 @@ pub struct StageOutline<'p> {
     pub head: HeadPlan,
     /// What of a response the model that it trains says the value of; `None` where it trains no reward model.
     pub values: Option<ReadPart>,
+    /// A model that it learns from; `None` where it learns from none.
+    pub teacher: Option<Teacher<'p>>,
     /// How weights change; `None` when they stay as they are.
     pub learning: Option<Learning>,
     /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems
@@ -49,6 +51,15 @@ pub struct Rollouts<'p> {
     pub per_problem: usize,
     /// How they are sampled.
     pub sampling: &'p SamplingPlan,
+}
+
+/// A model that a stage learns from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Teacher<'p> {
+    /// Which model.
+    pub plan: &'p TeacherPlan,
+    /// The most tokens that it names at each target.
+    pub named: usize,
 }
 
 /// The data that a stage makes.

@@ -9,6 +9,7 @@ mod blocks;
 mod decode;
 mod feed_forward;
 mod mtp;
+pub mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -99,6 +99,14 @@ stages:
       clip: {low: 0.2, high: 0.28, max_ratio: 4}",
     },
     Example {
+        path: "stages.ID.grpo.entropy",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      entropy: {coef: 0.001, top_share: 0.2}",
+    },
+    Example {
         path: "stages.ID.grpo.clip",
         text: "
 stages:
@@ -273,6 +281,45 @@ data:
 stages:
   - id: prefer
     dpo: {data: wishes.train, steps: 300, batch_size: 32, lr: 1e-6, kind: ipo, beta: 0.05}",
+    },
+    Example {
+        path: "stages.ID.distill",
+        text: "
+models:
+  small: {layers: 1}                         # `model` in all else
+stages:
+  - id: student
+    model: small
+    distill:
+      teacher: rl                            # the policy as that stage has left it
+      data: countdown.train
+      skip: 3000
+      limit: 5000
+      sampling: {temperature: 1.0, max_tokens: 32}
+      samples: 2
+      steps: 100
+      batch_size: 32
+      micro_batch_size: 16
+      lr: 1e-3
+      schedule: {kind: cosine, warmup_steps: 5}
+      beta1: 0.9
+      beta2: 0.95
+      eps: 1e-8
+      weight_decay: 0.0
+      grad_clip: 1.0
+      divergence: jensen_shannon
+      beta: 0.1
+      temperature: 1.0
+      top: 16",
+    },
+    Example {
+        path: "stages.ID.distill",
+        text: "
+models:
+  teacher: {from: ../models/smollm2}         # a published model with the tokenizer of `model`
+stages:
+  - id: student
+    distill: {teacher_model: teacher, data: countdown.train, steps: 100, batch_size: 32, lr: 1e-3}",
     },
     Example {
         path: "stages.ID.evaluate",

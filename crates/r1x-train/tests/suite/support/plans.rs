@@ -48,8 +48,7 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
         loss: LossPlan::Surrogate(SurrogatePlan {
             ratio: RatioLevel::Token,
             clip: ClipPlan::Pessimistic(RatioBounds { high: 0.28, ..testing::clip() }),
-            kl: testing::kl(),
-            aggregation: Aggregation::TokenMean,
+            ..testing::surrogate()
         }),
         ..testing::grpo(steps)
     }

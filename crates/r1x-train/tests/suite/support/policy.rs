@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{OptimizerPlan, SamplingPlan};
+use r1x_core::loss::{Loss, LossOutput, LossTotals, Said};
+use r1x_core::plan::{OptimizerPlan, SamplingPlan, TeacherPlan, WeightsFrom};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, Models, PolicyWrapper, REFERENCE, SavedCheckpoint,
     UpdateFacts, WeightChoice,
 };
+use r1x_core::rollout::Candidates;
 use r1x_core::{
     Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
     TrainingBatch, TrainingSequence,
@@ -142,8 +143,7 @@ impl TablePolicy {
             completion.tokens.push(token as u32);
             let lost = self.nan_samples_at.is_some_and(|at| self.updates_done >= at);
             completion.logprobs.push(if lost { f32::NAN } else { row[token] as f32 });
-            let entropy: f64 = row.iter().map(|logprob| -logprob.exp() * logprob).sum();
-            completion.entropies.push(entropy as f32);
+            completion.entropies.push(Self::entropy(&row) as f32);
             previous = token as u32;
             if previous == self.eos() {
                 completion.finish = FinishReason::Stop;
@@ -157,20 +157,39 @@ impl TablePolicy {
         &self,
         sum: &mut BTreeMap<Context, [f32; VOCABULARY]>,
         sequence: &TrainingSequence,
-        gradient: &[f32],
+        output: &LossOutput,
         temperature: f32,
     ) {
         let completion = &sequence.tokens[sequence.prompt_len..];
-        for ((context, &token), &share) in
-            Self::contexts(sequence).into_iter().zip(completion).zip(gradient)
-        {
+        let Candidates { width, tokens, .. } = &sequence.candidates;
+        for (at, context) in Self::contexts(sequence).into_iter().enumerate() {
             let row = Self::row(&self.state.logits, &context, f64::from(temperature));
+            let range = at * width..(at + 1) * width;
+            let named = tokens[range.clone()].iter().zip(output.candidates.get(range).unwrap_or(&[]));
+            let mut shares = vec![(completion[at], output.gradient[at])];
+            shares.extend(named.map(|(token, share)| (*token, *share)));
+            let of_entropy = f64::from(output.entropies.get(at).copied().unwrap_or(0.0));
+            let entropy = Self::entropy(&row);
             let entry = sum.entry(context).or_default();
             for (index, logprob) in row.iter().enumerate() {
-                let hit = f64::from(u8::from(index == token as usize));
-                entry[index] += share * ((hit - logprob.exp()) / f64::from(temperature)) as f32;
+                let by_logprobs: f64 = shares.iter().map(|(token, share)| {
+                    let hit = f64::from(u8::from(index == *token as usize));
+                    f64::from(*share) * (hit - logprob.exp())
+                }).sum();
+                let by_entropy = -of_entropy * logprob.exp() * (logprob + entropy);
+                entry[index] += ((by_logprobs + by_entropy) / f64::from(temperature)) as f32;
             }
         }
+    }
+
+    fn entropy(row: &Row) -> f64 {
+        row.iter().map(|logprob| -logprob.exp() * logprob).sum()
+    }
+
+    /// The rows of a sequence's targets.
+    fn rows(table: &Table, sequence: &TrainingSequence, temperature: f32) -> Vec<Row> {
+        let contexts = Self::contexts(sequence);
+        contexts.iter().map(|one| Self::row(table, one, f64::from(temperature))).collect()
     }
 }
 
@@ -243,6 +262,27 @@ impl Scorer for TablePolicy {
         });
         Ok(scored.collect())
     }
+
+    fn most_likely(
+        &mut self,
+        _weights: WeightChoice<'_>,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
+        let width = width.min(VOCABULARY);
+        let of_sequence = |sequence: &Arc<TrainingSequence>| {
+            let mut found = Candidates { width, ..Candidates::default() };
+            for row in Self::rows(&self.state.logits, sequence, batch.temperature) {
+                let mut tokens: Vec<usize> = (0..VOCABULARY).collect();
+                tokens.sort_by(|one, other| row[*other].total_cmp(&row[*one]));
+                tokens.truncate(width);
+                found.logprobs.extend(tokens.iter().map(|token| row[*token] as f32));
+                found.tokens.extend(tokens.iter().map(|token| *token as u32));
+            }
+            found
+        };
+        Ok(batch.sequences.iter().map(of_sequence).collect())
+    }
 }
 
 impl Learner for TablePolicy {
@@ -260,9 +300,20 @@ impl Learner for TablePolicy {
                 if self.nan_loss_at.is_some_and(|at| self.updates_done >= at) {
                     logprobs.fill(f32::NAN);
                 }
-                let output = loss.evaluate(sequence, &logprobs);
+                let rows = Self::rows(&self.state.logits, sequence, batch.temperature);
+                let entropies: Vec<f32> = match loss.reads_entropies() {
+                    true => rows.iter().map(|row| Self::entropy(row) as f32).collect(),
+                    false => Vec::new(),
+                };
+                let Candidates { width, tokens, .. } = &sequence.candidates;
+                let named = tokens.iter().enumerate();
+                let candidates: Vec<f32> =
+                    named.map(|(at, token)| rows[at / width][*token as usize] as f32).collect();
+                let said =
+                    Said { targets: &logprobs, entropies: &entropies, candidates: &candidates };
+                let output = loss.evaluate(sequence, said);
                 totals.add(&output.totals);
-                self.add_gradient(&mut sum, sequence, &output.gradient, batch.temperature);
+                self.add_gradient(&mut sum, sequence, &output, batch.temperature);
             }
             for (context, row) in sum {
                 let entry = self.gradient.entry(context).or_default();
@@ -350,24 +401,40 @@ impl Learner for TablePolicy {
 }
 
 /// The models of a run, each of which is a table that begins empty.
-pub struct Turns<'a>(pub &'a mut TablePolicy);
+pub struct Turns<'a> {
+    pub at_work: &'a mut TablePolicy,
+    pub teacher: Option<TablePolicy>,
+}
 
 impl PolicyWrapper for Turns<'_> {
     type Inner = TablePolicy;
 
     fn inner(&self) -> &TablePolicy {
-        self.0
+        self.at_work
     }
 
     fn inner_mut(&mut self) -> &mut TablePolicy {
-        self.0
+        self.at_work
     }
 }
 
 impl Models for Turns<'_> {
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
-        self.0.state = State::default();
-        self.0.put_to_work.push(model.map(str::to_owned));
+        self.at_work.state = State::default();
+        self.at_work.put_to_work.push(model.map(str::to_owned));
         Ok(())
+    }
+
+    /// A table that a stage has saved at its end, or an empty one.
+    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+        let saved = self.at_work.checkpoints.borrow();
+        let state = match &teacher.weights {
+            WeightsFrom::Base => State::default(),
+            WeightsFrom::Stage(id) => {
+                let name = saved.keys().rev().find(|name| name.contains(id.as_str()));
+                saved[name.expect("the stage has ended")].0.clone()
+            }
+        };
+        Ok(self.teacher.insert(TablePolicy { state, ..TablePolicy::default() }))
     }
 }
