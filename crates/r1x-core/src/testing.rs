@@ -16,7 +16,7 @@ use crate::plan::{
     CombinePlan, CountdownPlan, DataRef, DistillPlan, DistillationPlan, DistilledTexts,
     DivergencePlan, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
     GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan,
-    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens,
+    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens, PassRatePlan,
     PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
     RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
     RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
@@ -264,6 +264,7 @@ pub fn reject(steps: u64) -> RejectPlan {
         sampling: sampling(4),
         keep: vec![LeastPlan { reward: "reward".to_owned(), at_least: 1.0 }],
         text: TextFilterPlan::default(),
+        pass_rate: PassRatePlan::ANY,
         per_prompt: 4,
         prefer: Preference::First,
     }

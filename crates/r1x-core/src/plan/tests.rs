@@ -402,6 +402,7 @@ fn reject() -> impl Strategy<Value = StageKind> {
     )
         .prop_map(|((data, rewards, steps, sizes), (sampling, keep, text, prefer))| {
             let [prompts_per_step, samples, per_prompt] = sizes;
+            let pass_rate = PassRatePlan { at_least: sampling.min_p, at_most: sampling.top_p };
             StageKind::Reject(RejectPlan {
                 data,
                 rewards,
@@ -411,6 +412,7 @@ fn reject() -> impl Strategy<Value = StageKind> {
                 sampling,
                 keep,
                 text,
+                pass_rate,
                 per_prompt,
                 prefer,
             })

@@ -6,7 +6,7 @@
 
 mod text;
 
-use crate::plan::{Preference, RejectPlan, TextFilterPlan};
+use crate::plan::{PassRatePlan, Preference, RejectPlan, TextFilterPlan};
 use crate::problem::Problem;
 use crate::rollout::{CreditedGroup, FinishReason, RewardedGroup, RewardedRollout, Rollout};
 
@@ -35,6 +35,8 @@ impl Verdict {
 const TRUNCATED: &str = "truncated";
 /// The filter of completions without a word.
 const EMPTY: &str = "empty";
+/// The filter of completions whose prompt is too hard or too easy.
+const PASS_RATE: &str = "pass_rate";
 /// The filter of completions that are too much like another one of their prompt.
 const SIMILAR: &str = "similar";
 /// The filter of completions that pass when enough of their prompt were kept.
@@ -50,6 +52,7 @@ pub fn filters(plan: &RejectPlan) -> Vec<String> {
         (drop_code_blocks, text::CODE_BLOCK),
         (longest_paragraph.is_some(), text::PARAGRAPH),
         (most_repetition.is_some(), text::REPETITION),
+        (plan.pass_rate != PassRatePlan::ANY, PASS_RATE),
         (most_similarity.is_some(), SIMILAR),
     ];
     names.extend(optional.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned()));
@@ -68,6 +71,11 @@ pub fn select(plan: &RejectPlan, group: &RewardedGroup, earlier: &[&str]) -> Vec
         Some(filter) => Verdict::Dropped(filter),
     };
     let mut verdicts: Vec<Verdict> = group.rollouts.iter().map(alone).collect();
+    let passing = verdicts.iter().filter(|verdict| **verdict == Verdict::Kept).count();
+    if !plan.pass_rate.holds(passing as f64 / verdicts.len().max(1) as f64) {
+        let passing = verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Kept);
+        passing.for_each(|verdict| *verdict = Verdict::Dropped(PASS_RATE.to_owned()));
+    }
     let mut kept: Vec<&str> = earlier.to_vec();
     for index in preferred(plan, &group.rollouts) {
         if verdicts[index] != Verdict::Kept {

@@ -1,7 +1,7 @@
 //! Verdicts on groups, and the filters of texts by value.
 
 use super::*;
-use crate::plan::{LeastPlan, Preference};
+use crate::plan::{LeastPlan, PassRatePlan, Preference};
 use crate::problem::PromptForm;
 use crate::rollout::{RewardTerm, Rollout};
 use crate::testing;
@@ -71,6 +71,30 @@ fn the_beginning_that_a_prompt_gives_is_no_word_of_the_completion() {
     let verdicts = select(&testing::reject(1), &group, &[]);
     let dropped: Vec<Option<&str>> = verdicts.iter().map(Verdict::dropped_by).collect();
     assert_eq!(dropped, [Some("empty"), Some("empty"), None]);
+}
+
+/// Both bounds are included; what other filters dropped keeps its verdict.
+#[test]
+fn a_prompt_that_is_too_hard_or_too_easy_has_no_rows() {
+    let keep = vec![LeastPlan { reward: "reward".to_owned(), at_least: 1.0 }];
+    let with = |at_least, at_most, right: usize| {
+        let pass_rate = PassRatePlan { at_least, at_most };
+        let plan = RejectPlan { keep: keep.clone(), pass_rate, ..testing::reject(1) };
+        let texts = ["a", "b", "c", "d"].into_iter().enumerate();
+        let value = |at: usize| Some(f64::from(u8::from(at < right)));
+        let rollouts = texts.map(|(at, text)| rollout(text, 1, value(at))).collect();
+        verdicts(&plan, rollouts, &[])
+    };
+    let wrong = "reward.reward";
+    assert_eq!(with(0.25, 0.75, 1), ["kept", wrong, wrong, wrong]);
+    assert_eq!(with(0.5, 0.75, 1), ["pass_rate", wrong, wrong, wrong]);
+    assert_eq!(with(0.5, 0.75, 3), ["kept", "kept", "kept", wrong]);
+    assert_eq!(with(0.5, 0.75, 4), ["pass_rate"; 4]);
+    assert_eq!(with(0.0, 1.0, 4), ["kept"; 4]);
+    let names = |pass_rate| filters(&RejectPlan { pass_rate, ..testing::reject(1) });
+    assert_eq!(names(PassRatePlan::ANY), ["truncated", "empty", "surplus"]);
+    let bounds = PassRatePlan { at_least: 0.1, at_most: 1.0 };
+    assert_eq!(names(bounds), ["truncated", "empty", "pass_rate", "surplus"]);
 }
 
 #[test]

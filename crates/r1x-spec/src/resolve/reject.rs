@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use r1x_core::plan::{LeastPlan, RejectPlan, TextFilterPlan};
+use r1x_core::plan::{LeastPlan, PassRatePlan, RejectPlan, TextFilterPlan};
 
 use super::Resolver;
 use crate::codes;
 use crate::diagnostic::{all_words, quoted};
 use crate::read::At;
-use crate::spec::RejectSpec;
+use crate::spec::{PassRateSpec, RejectSpec};
 use crate::value_types::Name;
 
 /// Data that a stage above makes.
@@ -55,7 +55,7 @@ impl Resolver<'_, '_> {
         self.check_draws(&data, &spec.prompts_per_step, "prompts_per_step");
         let of = data.iter().map(|data| data.data.clone()).collect();
         self.made.push(MadeRead { id: id.0.clone(), of });
-        let drop = &spec.drop;
+        let (drop, pass_rate) = (&spec.drop, self.pass_rate(&spec.pass_rate));
         Some(RejectPlan {
             data,
             rewards: spec.rewards.iter().map(|id| id.0.clone()).collect(),
@@ -70,9 +70,21 @@ impl Resolver<'_, '_> {
                 most_repetition: drop.repetition_above.as_deref().copied(),
                 most_similarity: drop.similarity_from.as_deref().copied(),
             },
+            pass_rate,
             per_prompt,
             prefer: *spec.prefer,
         })
+    }
+
+    fn pass_rate(&mut self, spec: &PassRateSpec) -> PassRatePlan {
+        if *spec.at_least > *spec.at_most {
+            let message = format!(
+                "no share is at least {} and at most {}",
+                *spec.at_least, *spec.at_most
+            );
+            self.error(codes::COUNTS, spec.at_least.span, message).help("swap them");
+        }
+        PassRatePlan { at_least: *spec.at_least, at_most: *spec.at_most }
     }
 
     fn least(&mut self, reward: &At<Name>, at_least: f64, scored: &[At<Name>]) -> LeastPlan {

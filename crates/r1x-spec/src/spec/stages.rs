@@ -186,6 +186,10 @@ record! {
         /// What the text of a completion must not be like. A completion that the token limit ended, or without a word, is
         /// never kept.
         drop: DropSpec => nested;
+        /// How many completions of a prompt must pass all of that for any of them to be kept: a prompt that the model hardly
+        /// ever answers right, or nearly always, teaches it little. The rows of the stage are then prompts of a measured
+        /// difficulty, which a `grpo` stage below may learn from.
+        pass_rate: PassRateSpec => nested;
         /// The most completions that are kept of a prompt. Left out, all that pass are.
         per_prompt: usize => optional, SIZE;
         /// Which completions of a prompt are kept where more pass than may be.
@@ -205,6 +209,16 @@ record! {
         /// The similarity to a completion that is kept of the prompt already, from which on a completion is dropped: shared
         /// runs of four words over all of both. 1 drops what another one says word for word. Left out, nothing is compared.
         similarity_from: f64 => optional, Range::above(0.0).to(1.0);
+    }
+}
+
+record! {
+    /// The share of the completions of a prompt that pass.
+    pub struct PassRateSpec {
+        /// The least share.
+        at_least: f64 => default(0.0), SHARE;
+        /// The largest share.
+        at_most: f64 => default(1.0), SHARE;
     }
 }
 

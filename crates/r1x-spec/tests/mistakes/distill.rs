@@ -41,6 +41,14 @@ pub const CASES: &[Case] = &[
         )],
     ),
     edit(
+        "a pass rate that no share has",
+        &[(
+            "  - id: rl\n",
+            "  - id: harvest\n    reject: {data: countdown.train, rewards: [equation], steps: 10, prompts_per_step: 8, samples: 4, \
+             sampling: {max_tokens: 40}, pass_rate: {at_least: 0.75, at_most: 0.25}}\n  - id: rl\n",
+        )],
+    ),
+    edit(
         "shares and factors of entropies",
         &[("    grpo:\n", "    grpo:\n      entropy: {coef: -0.1, top_share: 0, bonus: 1}\n")],
     ),

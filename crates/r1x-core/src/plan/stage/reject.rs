@@ -25,6 +25,8 @@ pub struct RejectPlan {
     pub keep: Vec<LeastPlan>,
     /// What the text of a completion must not be like.
     pub text: TextFilterPlan,
+    /// How many of the completions of a prompt must pass the filters above for any of them to be kept.
+    pub pass_rate: PassRatePlan,
     /// The most completions that are kept of a prompt.
     pub per_prompt: usize,
     /// Which completions of a prompt are kept where more than `per_prompt` pass.
@@ -52,6 +54,25 @@ pub struct TextFilterPlan {
     /// The largest similarity to a completion that is kept of the prompt already, from 0 to 1; 1 drops only what
     /// says word for word what another one says.
     pub most_similarity: Option<f64>,
+}
+
+/// The shares of passing completions with which a prompt is neither too hard nor too easy, from 0 to 1 both included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassRatePlan {
+    /// The least share.
+    pub at_least: f64,
+    /// The largest share.
+    pub at_most: f64,
+}
+
+impl PassRatePlan {
+    /// Every prompt.
+    pub const ANY: Self = Self { at_least: 0.0, at_most: 1.0 };
+
+    /// Whether a share is within the bounds.
+    pub fn holds(&self, share: f64) -> bool {
+        (self.at_least..=self.at_most).contains(&share)
+    }
 }
 
 /// Which completions of a prompt are kept where more pass than may be.
@@ -97,6 +118,10 @@ impl RejectPlan {
         }
         if let Some(most) = text.most_similarity {
             filters.push(format!("similarity to others of its prompt below {most}"));
+        }
+        if self.pass_rate != PassRatePlan::ANY {
+            let PassRatePlan { at_least, at_most } = self.pass_rate;
+            filters.push(format!("from {at_least} to {at_most} of the completions of its prompt pass"));
         }
         let order = match self.prefer {
             Preference::First => "the first",

@@ -172,6 +172,33 @@ stages:
       drop: {code_blocks: true, paragraph_above: 2000, repetition_above: 0.5, similarity_from: 0.9}",
     },
     Example {
+        path: "stages.ID.reject.pass_rate",
+        text: "
+stages:
+  - id: within-reach                         # prompts that are answered right sometimes, and not always
+    weights: cold-start
+    reject:
+      data: countdown.train
+      rewards: [equation]
+      steps: 50
+      prompts_per_step: 64
+      samples: 8
+      sampling: {max_tokens: 32}
+      keep: {equation: 1.0}
+      pass_rate: {at_least: 0.125, at_most: 0.75}
+      per_prompt: 1
+  - id: rl-within-reach
+    weights: cold-start
+    grpo:
+      data: within-reach.train
+      rewards: [format, equation]
+      steps: 100
+      prompts_per_step: 16
+      group_size: 8
+      sampling: {max_tokens: 32}
+      lr: 3e-4",
+    },
+    Example {
         path: "rewards.ID",
         text: "
 models:
