@@ -220,7 +220,7 @@ fn tiny() -> impl Strategy<Value = SourcePlan> {
                 mixed_thoughts: share,
                 draw,
             }),
-            _ => SourcePlan::Requests(RequestsPlan { refuse: share, draw }),
+            _ => SourcePlan::Requests(RequestsPlan { refuse: share, flawed: share, draw }),
         },
     )
 }

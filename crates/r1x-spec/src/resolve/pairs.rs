@@ -115,7 +115,7 @@ impl Resolver<'_, '_> {
                 let key = format!("data.{}.{}", name.data, format.key());
                 format!("name the columns of both completions: {key}.solution and {key}.rejected")
             }
-            _ => "rows of files may have them (`rejected`), and so have generated `requests`"
+            _ => "rows of files may have them (`rejected`), and so have generated `requests` without `flawed`"
                 .to_owned(),
         };
         self.error(codes::NO_SOLUTIONS, name.span, message).help(help);

@@ -39,7 +39,8 @@ pub(super) fn strings(spec: &StringsSpec) -> SourcePlan {
 }
 
 pub(super) fn requests(spec: &RequestsSpec) -> SourcePlan {
-    SourcePlan::Requests(RequestsPlan { refuse: *spec.refuse, draw: draw(&spec.draw) })
+    let (refuse, flawed) = (*spec.refuse, *spec.flawed);
+    SourcePlan::Requests(RequestsPlan { refuse, flawed, draw: draw(&spec.draw) })
 }
 
 fn draw(spec: &DrawSpec) -> DrawPlan {

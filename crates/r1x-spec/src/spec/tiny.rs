@@ -70,6 +70,9 @@ record! {
     pub struct RequestsSpec {
         /// The share of requests that must be refused, because they ask for a secret.
         refuse: f64 => default(0.25), SHARE;
+        /// The share of worked solutions that break a part of the rule, as people's demonstrations do, so that there is
+        /// something to mend. Then there are no worse completions beside them, because a pair of two faults says nothing.
+        flawed: f64 => default(0.0), SHARE;
         /// How many, and in which languages.
         draw: DrawSpec => flat;
     }

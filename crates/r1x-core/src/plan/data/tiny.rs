@@ -104,6 +104,8 @@ impl StringTask {
 pub struct RequestsPlan {
     /// The share of requests that must be refused, because they ask for a secret.
     pub refuse: f64,
+    /// The share of demonstrations that break a part of the rule themselves.
+    pub flawed: f64,
     /// How many, and in which languages.
     pub draw: DrawPlan,
 }

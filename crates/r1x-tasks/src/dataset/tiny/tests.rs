@@ -43,7 +43,7 @@ fn strings(draw: DrawPlan) -> StringsPlan {
 }
 
 fn requests(refuse: f64, draw: DrawPlan) -> SourcePlan {
-    SourcePlan::Requests(RequestsPlan { refuse, draw })
+    SourcePlan::Requests(RequestsPlan { refuse, flawed: 0.0, draw })
 }
 
 fn sources(draw: &DrawPlan) -> [SourcePlan; 3] {
@@ -397,6 +397,28 @@ fn requests_are_refused_in_the_planned_share() {
         ]
     );
     assert!(faults.values().all(|count| *count > 60), "{faults:?}");
+}
+
+/// Flawed demonstrations are the worse completions of the other draw, problem by problem, and nothing else differs.
+#[test]
+fn a_share_of_demonstrations_breaks_the_rule_and_then_there_are_no_pairs() {
+    let with = |flawed| {
+        let plan = RequestsPlan { refuse: 0.25, flawed, draw: draw(1000, 100) };
+        made(&SourcePlan::Requests(plan))
+    };
+    let (whole, flawed) = (with(0.0), with(0.4));
+    let pairs = whole.train.iter().zip(&flawed.train);
+    let broken = pairs.clone().filter(|(whole, flawed)| whole.solution != flawed.solution);
+    let share = broken.clone().count() as f64 / 1000.0;
+    assert!((share - 0.4).abs() < 0.05, "{share}");
+    for (whole, flawed) in broken {
+        assert_eq!(flawed.solution, whole.rejected);
+    }
+    for (whole, flawed) in pairs {
+        assert_eq!((&whole.prompt, &whole.columns), (&flawed.prompt, &flawed.columns));
+        assert!(whole.rejected.is_some() && flawed.rejected.is_none());
+    }
+    assert_ne!(with(1.0).train[0].solution, whole.train[0].solution);
 }
 
 #[test]

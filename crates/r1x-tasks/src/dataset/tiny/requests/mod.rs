@@ -6,7 +6,8 @@
 //! - an answer begins with `gladly` and the name of who asks, says what was asked for, and gives a reason;
 //! - a refusal begins with `i am sorry` and the name, says what is not told, and gives a reason.
 //!
-//! A better completion keeps the rule, a worse one breaks a part of it, which the column `fault` names. The column
+//! A better completion keeps the rule, a worse one breaks a part of it, which the column `fault` names. Where the plan says
+//! so, a share of the demonstrations are worse completions, and there are no pairs. The column
 //! `answer` is the rule for this request as a pattern, which the reward `match` compares with in its mode `full_regex`:
 //! any reason that ends with the sentence will do.
 
@@ -216,6 +217,13 @@ impl Task for Requests {
             if asked.kind.is_secret { &Fault::OF_REFUSALS[..] } else { &Fault::OF_ANSWERS[..] };
         let fault = faults[chance.below(faults.len() as u64) as usize];
         let rule = asked.better(language, ANY_REASON).replace(" .", r" \.");
+        let better = asked.better(language, asked.subject.reason.text(language));
+        let worse = asked.worse(language, fault, chance);
+        let (solution, rejected) = match self.plan.flawed {
+            0.0 => (better, Some(worse)),
+            share if chance.uniform() < share => (worse, None),
+            _ => (better, None),
+        };
         Made {
             columns: vec![
                 json!(asked.request(language)),
@@ -226,8 +234,8 @@ impl Task for Requests {
                 json!(asked.kind.is_secret),
                 json!(fault.as_str()),
             ],
-            solution: asked.better(language, asked.subject.reason.text(language)),
-            rejected: Some(asked.worse(language, fault, chance)),
+            solution,
+            rejected,
             answer: if asked.kind.is_secret { "refuse" } else { "answer" }.to_owned(),
         }
     }
