@@ -219,10 +219,13 @@ impl Task for Requests {
         let rule = asked.better(language, ANY_REASON).replace(" .", r" \.");
         let better = asked.better(language, asked.subject.reason.text(language));
         let worse = asked.worse(language, fault, chance);
-        let (solution, rejected) = match self.plan.flawed {
-            0.0 => (better, Some(worse)),
-            share if chance.uniform() < share => (worse, None),
-            _ => (better, None),
+        let flawed = self.plan.flawed;
+        let (solution, rejected) = if flawed == 0.0 {
+            (better, Some(worse))
+        } else if chance.uniform() < flawed {
+            (worse, None)
+        } else {
+            (better, None)
         };
         Made {
             columns: vec![
