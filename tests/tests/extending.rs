@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use r1x_core::loss::{Loss, LossOutput, LossTotals, UpdateCounts};
+use r1x_core::loss::{Loss, LossOutput, LossTotals, Said, UpdateCounts};
 use r1x_core::{TrainingSequence, testing};
 
 use crate::root;
@@ -23,7 +23,8 @@ impl Gspo {
 }
 
 impl Loss for Gspo {
-    fn evaluate(&self, sequence: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
+    fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        let logprobs = said.targets;
         let mut output = LossOutput { gradient: vec![0.0; logprobs.len()], ..Default::default() };
         let trained = || (0..logprobs.len()).filter(|&target| sequence.mask[target]);
         let Some(first) = trained().next() else { return output };
@@ -73,14 +74,14 @@ fn the_loss_of_the_guide_matches_values_computed_by_hand() {
     {
         let one = sequence(&[true, true], &sampled, advantage);
         let gspo = Gspo::new(0.2, 0.3, &UpdateCounts::of([&one, &one], 0.0));
-        let output = gspo.evaluate(&one, &logprobs);
+        let output = gspo.evaluate(&one, Said::of(&logprobs));
         assert!((output.totals.loss - loss).abs() < 1e-6, "{output:?}");
         assert!(output.gradient.iter().all(|g| (f64::from(*g) - derivative).abs() < 1e-6));
         assert!((output.totals.figures[0] / 2.0 - root_2).abs() < 1e-6);
     }
     let masked = sequence(&[false; 2], &sampled, 1.0);
     let gspo = Gspo::new(0.2, 0.3, &UpdateCounts::of([&masked], 0.0));
-    assert_eq!(gspo.evaluate(&masked, &logprobs).totals, LossTotals::default());
+    assert_eq!(gspo.evaluate(&masked, Said::of(&logprobs)).totals, LossTotals::default());
 }
 
 #[test]
@@ -89,12 +90,12 @@ fn the_derivative_of_the_guide_agrees_with_central_differences() {
     for advantage in [-1.3, 0.8] {
         let one = sequence(&[true, true, false, true], &[-0.9, -2.0, -0.5, -3.0], advantage);
         let gspo = Gspo::new(0.2, 0.3, &UpdateCounts::of([&one], 0.0));
-        let gradient = gspo.evaluate(&one, &logprobs).gradient;
+        let gradient = gspo.evaluate(&one, Said::of(&logprobs)).gradient;
         for target in 0..logprobs.len() {
             let at = |shift: f32| {
                 let mut moved = logprobs;
                 moved[target] += shift;
-                (f64::from(moved[target]), gspo.evaluate(&one, &moved).totals.loss)
+                (f64::from(moved[target]), gspo.evaluate(&one, Said::of(&moved)).totals.loss)
             };
             let ((above, high), (below, low)) = (at(1e-3), at(-1e-3));
             let difference = (high - low) / (above - below);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use r1x_core::loss::{Loss, LossOutput, LossTotals};
+use r1x_core::loss::{Loss, LossOutput, Said};
 use r1x_core::plan::OptimizerPlan;
 use r1x_core::{TrainingBatch, TrainingSequence, testing};
 
@@ -36,8 +36,8 @@ pub fn cases() -> Vec<Case> {
 struct EveryToken;
 
 impl Loss for EveryToken {
-    fn evaluate(&self, _: &TrainingSequence, logprobs: &[f32]) -> LossOutput {
-        LossOutput { gradient: vec![-1e-3; logprobs.len()], totals: LossTotals::default() }
+    fn evaluate(&self, _: &TrainingSequence, said: Said<'_>) -> LossOutput {
+        LossOutput { gradient: vec![-1e-3; said.targets.len()], ..LossOutput::default() }
     }
 }
 

@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, DistillPlan, DistillationPlan, DistilledTexts,
-    DivergencePlan, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
-    GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan,
-    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens, PassRatePlan,
+    DivergencePlan, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
+    GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, Language, LeastPlan,
+    LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens, PassRatePlan,
     PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
     RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
     RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
-    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan, TokenizerPlan, TraceStyle,
-    Truncated, WeightsFrom, ZeroSignal, in_order,
+    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan, TokenizerPlan,
+    TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 

@@ -86,7 +86,9 @@ pub enum ModelError {
         limit: usize,
     },
     /// Tokens that are asked about beside targets, and cannot be.
-    #[error("every target of a batch needs {width} further tokens, each one of the {tokens} that the model has")]
+    #[error(
+        "every target of a batch needs {width} further tokens, each one of the {tokens} that the model has"
+    )]
     Candidates {
         /// How many the first sequence has at each target.
         width: usize,

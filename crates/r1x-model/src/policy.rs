@@ -142,12 +142,8 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         &mut self,
         weights: WeightChoice<'_>,
         batch: &TrainingBatch,
-        answer: impl Fn(
-            (&Decoder<E>, &Weights<E>),
-            &Packed,
-            &[Arc<TrainingSequence>],
-            &mut Worker<E>,
-        ) + Sync,
+        answer: impl Fn((&Decoder<E>, &Weights<E>), &Packed, &[Arc<TrainingSequence>], &mut Worker<E>)
+        + Sync,
         mut keep: impl FnMut(&mut Worker<E>) + Send,
     ) -> Result<(), ModelError> {
         self.check(batch)?;

@@ -233,7 +233,11 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
 }
 
 /// The costs of a stage with those of its teacher, which scores every token that is learnt.
-fn with_teacher(plan: &RunPlan, outline: &StageOutline<'_>, mut costs: StageEstimate) -> StageEstimate {
+fn with_teacher(
+    plan: &RunPlan,
+    outline: &StageOutline<'_>,
+    mut costs: StageEstimate,
+) -> StageEstimate {
     let teacher = outline.teacher.and_then(|one| plan.model_called(one.plan.model.as_deref()));
     let (Some(teacher), Some(learning)) = (teacher, outline.learning) else { return costs };
     let sequences = outline.steps.saturating_mul(learning.sequences_per_step as u64).max(1);

@@ -115,9 +115,7 @@ pub(crate) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r1x_core::{
-        Completion, RewardedGroup, RewardedRollout, Rng, Rollout, testing,
-    };
+    use r1x_core::{Completion, RewardedGroup, RewardedRollout, Rng, Rollout, testing};
 
     #[test]
     fn every_epoch_trains_on_every_sequence_once_in_nearly_equal_parts() {

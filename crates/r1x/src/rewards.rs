@@ -7,8 +7,7 @@ use r1x_core::plan::{ReadPart, RewardPlan, RunPlan};
 use r1x_core::port::{Outcomes, PendingGroups, Scoring, WeightChoice};
 use r1x_core::reward::applies;
 use r1x_core::{
-    Boundary, PendingGroup, PortError, RewardOutcome, RewardStatus, Rewarder,
-    TrainingBatch, valued,
+    Boundary, PendingGroup, PortError, RewardOutcome, RewardStatus, Rewarder, TrainingBatch, valued,
 };
 use r1x_model::{Home, Model};
 use r1x_ops::device::Device;

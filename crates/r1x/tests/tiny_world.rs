@@ -150,7 +150,8 @@ fn thoughts_in_the_other_language_earn_no_language() {
 
 #[test]
 fn better_requests_keep_the_rule_and_worse_ones_break_it() {
-    let problems = problems(SourcePlan::Requests(RequestsPlan { refuse: 0.5, flawed: 0.0, draw: draw() }));
+    let problems =
+        problems(SourcePlan::Requests(RequestsPlan { refuse: 0.5, flawed: 0.0, draw: draw() }));
     let better = solutions(&problems);
     let worse: Vec<_> = problems.iter().map(|one| (one, one.rejected.clone().unwrap())).collect();
     let rule = r#"{"mode":"full_regex","part":"whole"}"#;

@@ -56,7 +56,8 @@ impl Distillation {
 
 /// What all tokens that the teacher does not name add together.
 fn left_over(divergence: &DivergencePlan, student: &[f32], teacher: &[f32]) -> DivergenceTerm {
-    let left = |logprobs: &[f32]| 1.0 - logprobs.iter().map(|one| f64::from(*one).exp()).sum::<f64>();
+    let left =
+        |logprobs: &[f32]| 1.0 - logprobs.iter().map(|one| f64::from(*one).exp()).sum::<f64>();
     let (student, teacher) = (left(student), left(teacher).max(LEAST));
     let bounded = student.max(LEAST).max(teacher / LARGEST_RATIO);
     let term = divergence::term(divergence, bounded.ln(), teacher.ln());
@@ -161,7 +162,10 @@ mod tests {
                         output(kind.clone(), &log_softmax(&logits), &one).totals.loss
                     };
                     let difference = (value(1e-3) - value(-1e-3)) / 2e-3;
-                    assert!((difference - found).abs() < 1e-4, "{kind:?} {at}: {difference} {found}");
+                    assert!(
+                        (difference - found).abs() < 1e-4,
+                        "{kind:?} {at}: {difference} {found}"
+                    );
                 }
             }
         }
@@ -206,9 +210,11 @@ mod tests {
     #[test]
     fn certainty_on_either_side_stays_finite() {
         for divergence in KINDS {
-            for (student, teacher) in
-                [([0.0, -40.0], [-0.1, -40.0]), ([-0.1, -40.0], [0.0, -40.0]), ([0.0, -40.0], [0.0, -40.0])]
-            {
+            for (student, teacher) in [
+                ([0.0, -40.0], [-0.1, -40.0]),
+                ([-0.1, -40.0], [0.0, -40.0]),
+                ([0.0, -40.0], [0.0, -40.0]),
+            ] {
                 let kind = (divergence.clone(), OtherTokens::OneOutcome);
                 let found = output(kind, &student, &sequence(&teacher, 2));
                 let finite = found.candidates.iter().all(|derivative| derivative.is_finite());

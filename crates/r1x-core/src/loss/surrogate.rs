@@ -171,7 +171,10 @@ mod tests {
             let (clip, penalty) = (clip(0.2, 0.2, None), penalty(0.0, KlEstimator::K3));
             let loss = built(&clip, &penalty, Aggregation::TokenMean, 8.0, sequences);
             let difference = logprob_difference(&one, logprobs);
-            LossTotals { logprob_diff_max: difference, ..loss.evaluate(&one, Said::of(logprobs)).totals }
+            LossTotals {
+                logprob_diff_max: difference,
+                ..loss.evaluate(&one, Said::of(logprobs)).totals
+            }
         };
         let nan = loss(&[-1.0; 3], &[-1.0, f32::NAN, -1.5]);
         assert!(nan.logprob_diff_max.is_nan() && nan.loss.is_nan(), "{nan:?}");
@@ -310,7 +313,10 @@ mod tests {
                 30.0,
                 &sequences,
             );
-            assert_eq!(loss.evaluate(&sequences[0], Said::of(&logprobs[0])).gradient[2].to_bits(), 0);
+            assert_eq!(
+                loss.evaluate(&sequences[0], Said::of(&logprobs[0])).gradient[2].to_bits(),
+                0
+            );
             let masked = loss.evaluate(&sequences[2], Said::of(&logprobs[2]));
             assert_eq!(masked.gradient, vec![0.0; 2]);
             assert!(is_nothing(&masked.totals));

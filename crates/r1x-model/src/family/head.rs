@@ -15,8 +15,8 @@ use r1x_ops::{Operand, Real};
 
 use super::decoder::{Decoder, Workspace};
 use super::linear::{self, Gradient, Strided, reserve};
-use super::said::{Answers, Asked, Upstream};
 use super::packed::Packed;
+use super::said::{Answers, Asked, Upstream};
 use crate::layout::{Head, Vector};
 use crate::weights::Weights;
 

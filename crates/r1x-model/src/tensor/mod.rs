@@ -15,9 +15,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use r1x_core::loss::{Loss, LossTotals};
 use r1x_core::plan::{ModelPlan, OptimizerPlan, SamplingPlan};
-use r1x_core::port::{
-    Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts,
-};
+use r1x_core::port::{Cursor, EarlierWeights, GenerateRequest, SavedCheckpoint, UpdateFacts};
 use r1x_core::{
     Completion, Encoder, Learner, PortError, Sampler, Stream, TrainingBatch, TrainingSequence,
 };
@@ -212,8 +210,7 @@ impl TensorPolicy {
         loss: &dyn Loss,
     ) -> Result<LossTotals, ModelError> {
         let packed = pack(sequences, SHARE_PROMPTS);
-        let entropies =
-            if loss.reads_entropies() { Entropies::Said } else { Entropies::Unsaid };
+        let entropies = if loss.reads_entropies() { Entropies::Said } else { Entropies::Unsaid };
         let forward = self.forward(&self.model, &packed, (batch.temperature, entropies))?;
         let answers = numbers_of(forward.as_ref())?;
         let mut totals = LossTotals::default();

@@ -239,7 +239,10 @@ fn distillation_is_independent_of_the_split() {
     // What is no token of the model is no candidate.
     Arc::make_mut(&mut world.batch.sequences[2]).candidates.tokens[0] = 1000;
     let loss = Distillation::new(
-        &DistillationPlan { divergence: DivergencePlan::ForwardKl, other_tokens: OtherTokens::None },
+        &DistillationPlan {
+            divergence: DivergencePlan::ForwardKl,
+            other_tokens: OtherTokens::None,
+        },
         &UpdateCounts::default(),
     );
     let refused = [

@@ -46,7 +46,8 @@ impl Case {
             .map(|len| (0..*len).map(|_| draws.below(13) as u32).collect())
             .collect();
         let mut packed = Packed::new(sequences.iter().map(|s| (&s[..], 2)));
-        let mut upstream = [packed.targets.iter().map(|_| draws.normal()).collect(), vec![], vec![]];
+        let mut upstream =
+            [packed.targets.iter().map(|_| draws.normal()).collect(), vec![], vec![]];
         // A value head says neither entropies nor further tokens.
         if plan.head == HeadPlan::Vocabulary {
             (packed.width, packed.further) = (2, vec![3, 12].repeat(packed.targets.len()));

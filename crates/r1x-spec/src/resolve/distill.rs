@@ -64,7 +64,8 @@ impl Resolver<'_, '_> {
             (None, Some(model)) => self.teaching_model(model)?,
             (None, None) => {
                 let message = "distillation needs one of `teacher`, `teacher_model`".to_owned();
-                let help = "`teacher: ID` names a stage above, `teacher_model: NAME` one of `models`";
+                let help =
+                    "`teacher: ID` names a stage above, `teacher_model: NAME` one of `models`";
                 self.error(codes::ONE_OF, spec.span, message).help(help);
                 return None;
             }
@@ -99,7 +100,8 @@ impl Resolver<'_, '_> {
         let model = self.model_of_stage(Some(name))?;
         let plan = self.model_plan(&model);
         if plan.is_some_and(|plan| plan.initial == InitialWeights::Random) {
-            let message = format!("the model {} begins with weights that know nothing", quoted(&name.0));
+            let message =
+                format!("the model {} begins with weights that know nothing", quoted(&name.0));
             let help = "give it published weights (`from: FOLDER`), or name a stage that trains it under `teacher`";
             self.error(codes::COUNTS, name.span, message).help(help);
         }
@@ -114,7 +116,8 @@ impl Resolver<'_, '_> {
     fn check_teacher(&mut self, plan: Option<&ModelPlan>, span: Span) {
         let Some(plan) = plan else { return };
         if plan.head == HeadPlan::Value {
-            let message = "a model with a value head says no tokens, so nobody can learn them of it";
+            let message =
+                "a model with a value head says no tokens, so nobody can learn them of it";
             let help = "name a teacher with `head: vocabulary`";
             self.error(codes::SHAPE, span, message.to_owned()).help(help);
         }
@@ -142,7 +145,10 @@ impl Resolver<'_, '_> {
         if spec.samples.is_none() {
             self.derived(&spec.path, "samples", json!(1));
         }
-        DistilledTexts::Samples { per_problem: spec.samples.as_deref().copied().unwrap_or(1), sampling }
+        DistilledTexts::Samples {
+            per_problem: spec.samples.as_deref().copied().unwrap_or(1),
+            sampling,
+        }
     }
 
     fn divergence(&mut self, spec: &At<DistillSpec>) -> DivergencePlan {

@@ -78,10 +78,8 @@ impl Resolver<'_, '_> {
 
     fn pass_rate(&mut self, spec: &PassRateSpec) -> PassRatePlan {
         if *spec.at_least > *spec.at_most {
-            let message = format!(
-                "no share is at least {} and at most {}",
-                *spec.at_least, *spec.at_most
-            );
+            let message =
+                format!("no share is at least {} and at most {}", *spec.at_least, *spec.at_most);
             self.error(codes::COUNTS, spec.at_least.span, message).help("swap them");
         }
         PassRatePlan { at_least: *spec.at_least, at_most: *spec.at_most }

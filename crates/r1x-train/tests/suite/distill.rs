@@ -9,7 +9,8 @@ use r1x_core::testing;
 use r1x_train::RunOutcome;
 
 use crate::support::{
-    Fact, Finished, TablePolicy, World, finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage,
+    Fact, Finished, TablePolicy, World, finish, grpo_plan, grpo_stage, run_plan, sft_plan,
+    sft_stage,
 };
 
 const KINDS: [DivergencePlan; 3] = [
@@ -86,7 +87,10 @@ fn the_student_comes_to_its_teacher_over_what_it_writes_itself() {
 fn a_teacher_that_names_some_tokens_teaches_them_and_what_is_left_over() {
     let named = |top, other_tokens| {
         let loss = DistillationPlan { divergence: DivergencePlan::ForwardKl, other_tokens };
-        curve(&finish(&run(DistillPlan { top, loss, ..plan(60, DivergencePlan::ForwardKl) })), "loss")
+        curve(
+            &finish(&run(DistillPlan { top, loss, ..plan(60, DivergencePlan::ForwardKl) })),
+            "loss",
+        )
     };
     let (all, two) = (named(11, OtherTokens::None), named(2, OtherTokens::OneOutcome));
     assert!(two[0] > 0.0 && two[0] <= all[0], "{} {}", two[0], all[0]);

@@ -5,7 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use r1x_core::plan::{
-    DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan, StageKind,
+    DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan,
+    StageKind,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;

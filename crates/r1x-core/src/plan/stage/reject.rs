@@ -121,7 +121,9 @@ impl RejectPlan {
         }
         if self.pass_rate != PassRatePlan::ANY {
             let PassRatePlan { at_least, at_most } = self.pass_rate;
-            filters.push(format!("from {at_least} to {at_most} of the completions of its prompt pass"));
+            filters.push(format!(
+                "from {at_least} to {at_most} of the completions of its prompt pass"
+            ));
         }
         let order = match self.prefer {
             Preference::First => "the first",

@@ -120,9 +120,8 @@ impl Answered {
     /// When the device fails.
     pub fn weighted(&self, by: &Derivatives, device: &Device) -> Result<Tensor, ModelError> {
         let Upstream { targets, entropies, candidates } = by.into();
-        let with = |said: &Tensor, by: &[f32]| {
-            (said.flatten_all()? * Tensor::new(by, device)?)?.sum_all()
-        };
+        let with =
+            |said: &Tensor, by: &[f32]| (said.flatten_all()? * Tensor::new(by, device)?)?.sum_all();
         let mut sum = with(&self.targets, targets)?;
         for (said, by) in [(&self.entropies, entropies), (&self.candidates, candidates)] {
             if let Some(said) = said.as_ref().filter(|_| !by.is_empty()) {

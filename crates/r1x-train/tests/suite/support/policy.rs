@@ -165,17 +165,21 @@ impl TablePolicy {
         for (at, context) in Self::contexts(sequence).into_iter().enumerate() {
             let row = Self::row(&self.state.logits, &context, f64::from(temperature));
             let range = at * width..(at + 1) * width;
-            let named = tokens[range.clone()].iter().zip(output.candidates.get(range).unwrap_or(&[]));
+            let named =
+                tokens[range.clone()].iter().zip(output.candidates.get(range).unwrap_or(&[]));
             let mut shares = vec![(completion[at], output.gradient[at])];
             shares.extend(named.map(|(token, share)| (*token, *share)));
             let of_entropy = f64::from(output.entropies.get(at).copied().unwrap_or(0.0));
             let entropy = Self::entropy(&row);
             let entry = sum.entry(context).or_default();
             for (index, logprob) in row.iter().enumerate() {
-                let by_logprobs: f64 = shares.iter().map(|(token, share)| {
-                    let hit = f64::from(u8::from(index == *token as usize));
-                    f64::from(*share) * (hit - logprob.exp())
-                }).sum();
+                let by_logprobs: f64 = shares
+                    .iter()
+                    .map(|(token, share)| {
+                        let hit = f64::from(u8::from(index == *token as usize));
+                        f64::from(*share) * (hit - logprob.exp())
+                    })
+                    .sum();
                 let by_entropy = -of_entropy * logprob.exp() * (logprob + entropy);
                 entry[index] += ((by_logprobs + by_entropy) / f64::from(temperature)) as f32;
             }
