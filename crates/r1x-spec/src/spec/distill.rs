@@ -12,9 +12,9 @@ record! {
     /// Distillation: the model of the stage learns the distributions of a teacher, token by token. Learning the texts that a
     /// teacher has written is `sft` on the data of a `reject` stage.
     pub struct DistillSpec {
-        /// The teacher: the id of a stage above, as that stage has left its model.
+        /// The teacher: the id of a stage above, as that stage has left its model. Left out, it is `teacher_model`.
         teacher: Name => optional;
-        /// The teacher, in place of `teacher`: one of `models` with published weights, as it begins.
+        /// The teacher, in place of `teacher`: one of `models` with published weights, as it begins. Left out, it is `teacher`.
         teacher_model: Name => optional;
         /// The problems: `<data id>.train`, where the id may be that of a stage above that makes data, or a list of such,
         /// whose problems are mixed. They need worked solutions unless the student writes the texts.

@@ -215,9 +215,9 @@ record! {
 record! {
     /// The share of the completions of a prompt that pass.
     pub struct PassRateSpec {
-        /// The least share.
+        /// The least share of the completions of a prompt that pass. 0 means that no prompt is too hard.
         at_least: f64 => default(0.0), SHARE;
-        /// The largest share.
+        /// The largest share of the completions of a prompt that pass. 1 means that no prompt is too easy.
         at_most: f64 => default(1.0), SHARE;
     }
 }

@@ -99,9 +99,14 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
             if let Some(data) = stage.pointer_mut("/kind/sft/data") {
                 *data = data[0].take();
             }
+            if let Some(grpo) = stage.pointer_mut("/kind/grpo") {
+                let share = grpo.as_object_mut().unwrap().remove("top_entropy_share");
+                assert_eq!(share, Some(json!(1.0)));
+            }
             if let Some(loss) = stage.pointer_mut("/kind/grpo/loss/surrogate") {
                 let loss = loss.as_object_mut().unwrap();
                 assert_eq!(loss.remove("ratio"), Some(json!("token")));
+                assert_eq!(loss.remove("entropy_coef"), Some(json!(0.0)));
                 loss["clip"] = loss["clip"]["pessimistic"].take();
             }
         }
@@ -124,7 +129,7 @@ fn data_of_version_2_is_brought_up_to_date_once() {
     let mut learns = json!({"kind": {"grpo": {"loss": {"surrogate": {"clip": bounds}}}}});
     for _ in 0..2 {
         loss_from_2(&mut learns);
-        let loss = json!({"ratio": "token", "clip": {"pessimistic": bounds}});
+        let loss = json!({"ratio": "token", "clip": {"pessimistic": bounds}, "entropy_coef": 0.0});
         assert_eq!(learns["kind"]["grpo"]["loss"]["surrogate"], loss);
         sft_from_2(&mut stage);
         prompt_from_2(&mut data);

@@ -78,7 +78,7 @@ data:
         text: "
 data:
   requests:
-    requests: {refuse: 0.25, languages: [en, de], train: 3000, heldout: 400, seed: 7}
+    requests: {refuse: 0.25, flawed: 0.4, languages: [en, de], train: 3000, heldout: 400, seed: 7}
     prompt: \"{{ question }} ->\"",
     },
     Example {

@@ -342,8 +342,9 @@ stages:
     Example {
         path: "stages.ID.distill",
         text: "
+model: {from: ../models/smollm2}
 models:
-  teacher: {from: ../models/smollm2}         # a published model with the tokenizer of `model`
+  teacher: {from: ../models/smollm2}         # or a larger one with the tokenizer of `model`
 stages:
   - id: student
     distill: {teacher_model: teacher, data: countdown.train, steps: 100, batch_size: 32, lr: 1e-3}",
