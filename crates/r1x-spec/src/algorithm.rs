@@ -3,11 +3,11 @@
 //! A name is a set of defaults and nothing more: every choice is a key of its own, is shown by `r1x plan`, and can be
 //! written beside the name. `docs/algorithms.md` has the sources.
 
-use r1x_core::plan::{AdvantageKind, Aggregation, RatioLevel, ZeroSignal};
+use r1x_core::plan::{AdvantageKind, Aggregation, RatioLevel};
 use serde::Serialize;
 
+use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::words;
-use crate::value_types::ClipKind;
 
 /// The name of a published algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +34,7 @@ pub enum Algorithm {
 words!(Algorithm {
     "grpo" => Grpo, "DeepSeekMath";
     "dr_grpo" => DrGrpo, "no deviation and a fixed length";
-    "dapo" => Dapo, "a higher upper bound, the mean over tokens, no groups without signal";
+    "dapo" => Dapo, "a higher upper bound, the mean over tokens, others in place of groups without signal";
     "gspo" => Gspo, "the ratio of whole sequences";
     "cispo" => Cispo, "a ratio that weights and never masks";
     "sapo" => Sapo, "a sigmoid in place of bounds";
@@ -53,7 +53,7 @@ pub(crate) struct Choices {
     /// Where its kind of clipping has one.
     pub high: Option<f64>,
     pub aggregation: Aggregation,
-    pub zero_signal: ZeroSignal,
+    pub zero_signal: ZeroSignalKind,
 }
 
 /// DeepSeekMath's, which the others begin with.
@@ -64,7 +64,7 @@ const GRPO: Choices = Choices {
     low: Some(0.2),
     high: Some(0.2),
     aggregation: Aggregation::SequenceMean,
-    zero_signal: ZeroSignal::Keep,
+    zero_signal: ZeroSignalKind::Keep,
 };
 
 impl Algorithm {
@@ -79,7 +79,7 @@ impl Algorithm {
             Algorithm::Dapo => Choices {
                 high: Some(0.28),
                 aggregation: Aggregation::TokenMean,
-                zero_signal: ZeroSignal::Drop,
+                zero_signal: ZeroSignalKind::Resample,
                 ..GRPO
             },
             Algorithm::Gspo => {

@@ -392,7 +392,8 @@ impl Counting<'_> {
     }
 
     fn sampled_stage(&self, outline: &StageOutline<'_>, of: &Rollouts<'_>) -> Sampled {
-        let rollouts = times(&[outline.problems_per_step as u64, of.per_problem as u64]);
+        let of_problems = |problems: usize| times(&[problems as u64, of.per_problem as u64]);
+        let rollouts = of_problems(outline.problems_per_step);
         let length =
             self.length(outline.data.iter().map(|data| &*data.data), of.sampling.max_tokens);
         let completion = of.sampling.max_tokens as u64;
@@ -403,9 +404,12 @@ impl Counting<'_> {
         let recorded = 2 * (2 * F32 + TEXT) * completion;
         let outcomes = (OUTCOME * outline.rewards.len() as u64).saturating_add(ROLLOUT);
         let one = drawn + learned + recorded + outcomes;
+        // What is sampled in place of other rollouts is recorded beside them, and those are not learnt from.
+        let further = of_problems(outline.further_problems_per_step);
+        let further = times(&[further, drawn + recorded + outcomes]);
         Sampled {
             caches: self.caches(rollouts, length),
-            rollouts: times(&[rollouts, one]),
+            rollouts: times(&[rollouts, one]).saturating_add(further),
             key: outline.learning.map_or(
                 "`prompts_per_step` or `samples`",
                 |_| "`prompts_per_step` or `group_size`",

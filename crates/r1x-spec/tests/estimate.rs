@@ -167,6 +167,39 @@ fn tokens_are_counted_per_stage_and_suite() {
     assert!(flops(&sum) > 0.0 && sum.store_bytes > 320_000 && sum.checkpoint_bytes > 0);
 }
 
+/// Two steps of three prompts with four completions of up to 40 tokens, drawn at most five times; prompts of 24.
+#[test]
+fn resampling_is_counted_as_what_it_may_sample_and_trains_no_more() {
+    let of = |overrides: &[&str]| {
+        let all = [
+            "stages.rl.grpo.steps=2",
+            "stages.rl.grpo.prompts_per_step=3",
+            "stages.rl.grpo.group_size=4",
+            "stages.rl.grpo.schedule.warmup_steps=0",
+            "stages.rl.grpo.micro_batch_size=12",
+            "stages.rl.grpo.sampling.max_tokens=40",
+            "model.context_length=64",
+            "evals.heldout.limit=1",
+        ];
+        let all: Vec<&str> = all.iter().chain(overrides).copied().collect();
+        estimate(&shipped("countdown", &all).plan, &BTreeMap::new(), 1)
+    };
+    let dropped = of(&[]);
+    let resampled = of(&["stages.rl.grpo.zero_signal=resample", "stages.rl.grpo.max_batches=5"]);
+    let [one, five] = [&dropped, &resampled].map(|sum| &sum.stages[1]);
+    assert_eq!((one.completions, one.most_completions), (24, 24));
+    assert_eq!((five.completions, five.most_completions), (24, 120));
+    assert_eq!(
+        (five.most.generated_tokens, five.most.trained_tokens),
+        (4_800.0, 6.0 * 24.0 + 960.0)
+    );
+    assert_eq!(five.likely, one.likely, "at least as much as without");
+    assert!((five.most.sampling_flops / one.most.sampling_flops - 5.0).abs() < 1e-12);
+    assert_eq!(five.most.training_flops, one.most.training_flops);
+    assert!(resampled.store_bytes > dropped.store_bytes);
+    assert!(resampled.memory.rollouts > dropped.memory.rollouts);
+}
+
 #[test]
 fn costs_grow_with_what_causes_them() {
     let cost = |overrides: &[&str]| {

@@ -17,6 +17,7 @@ mod pairs;
 mod place;
 mod ports;
 mod rehearsal;
+mod resample;
 mod rollout;
 mod run;
 mod stage;

@@ -1,25 +1,55 @@
-//! The loss of a stage that learns from rewards: its ratio, its clipping and its penalty.
+//! The loss of a stage that learns from rewards: its ratio, its clipping, its penalty, and what it leaves out.
 
 use serde_json::json;
 
 use r1x_core::plan::{
     ClipPlan, KlEstimator, KlPlan, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate,
-    SurrogatePlan, WeightBounds,
+    SurrogatePlan, WeightBounds, ZeroSignal,
 };
 
 use super::Resolver;
 use crate::codes;
+use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::At;
 use crate::source::Span;
 use crate::spec::{ClipSpec, GrpoSpec, KlSpec};
-use crate::value_types::ClipKind;
 
 /// How far above 1 a weight goes that nobody bounded: the largest is 5.
 const HIGH_OF_WEIGHT: f64 = 4.0;
 /// How steep the sigmoid is that nobody wrote, for positive advantages and for others (SAPO).
 const TAU: (f64, f64) = (1.0, 1.05);
 
+/// How many batches of problems a step draws at most, where nobody wrote it (as NeMo RL has it).
+const MOST_BATCHES: usize = 10;
+
 impl Resolver<'_, '_> {
+    /// What becomes of groups whose totals are all equal.
+    pub(super) fn zero_signal(&mut self, spec: &At<GrpoSpec>) -> ZeroSignal {
+        let batches = spec.max_batches.as_ref();
+        if *spec.zero_signal != ZeroSignalKind::Resample {
+            if let Some(batches) = batches {
+                let message = "every step draws one batch unless groups are resampled".to_owned();
+                let help = "write `zero_signal: resample` too, or leave `max_batches` out";
+                self.error(codes::COUNTS, batches.span, message).help(help);
+            }
+        } else if !spec.advantage.kind.compares_group() {
+            let message = "a group of equal totals has a signal where it is compared with the step";
+            let help =
+                "use `zero_signal: keep`, or an advantage that compares the rollouts of a group";
+            self.error(codes::COUNTS, spec.zero_signal.span, message.to_owned()).help(help);
+        }
+        match *spec.zero_signal {
+            ZeroSignalKind::Keep => ZeroSignal::Keep,
+            ZeroSignalKind::Drop => ZeroSignal::Drop,
+            ZeroSignalKind::Resample => {
+                if batches.is_none() {
+                    self.derived(&spec.path, "max_batches", json!(MOST_BATCHES));
+                }
+                ZeroSignal::Resample { most_batches: batches.map_or(MOST_BATCHES, |one| **one) }
+            }
+        }
+    }
+
     pub(super) fn surrogate(&mut self, spec: &GrpoSpec) -> SurrogatePlan {
         let ratio = &spec.ratio;
         if *spec.clip.kind == ClipKind::Probability && **ratio != RatioLevel::Token {

@@ -155,6 +155,7 @@ impl Resolver<'_, '_> {
             self.micro_batch(spec.micro_batch_size.as_ref(), update, what, &spec.path);
         let loss = LossPlan::Surrogate(self.surrogate(spec));
         let advantage = self.advantage(&spec.advantage);
+        let zero_signal = self.zero_signal(spec);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let data = data?;
         self.check_draws(&data, &spec.prompts_per_step, "prompts_per_step");
@@ -171,7 +172,7 @@ impl Resolver<'_, '_> {
             optimizer,
             advantage,
             loss,
-            zero_signal: *spec.zero_signal,
+            zero_signal,
             truncated: *spec.truncated,
             share_prompts: *spec.share_prompts,
         })

@@ -2,17 +2,18 @@
 
 use r1x_core::plan::{
     AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, RatioLevel, ScheduleKind,
-    Truncated, ZeroSignal,
+    Truncated,
 };
 
 use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
 use crate::algorithm::Algorithm;
 use crate::lists::Dict;
+use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, DataNames};
-use crate::value_types::{ClipKind, Name};
+use crate::value_types::Name;
 
 record! {
     /// One stage.
@@ -145,7 +146,10 @@ record! {
         /// How the losses of tokens become one number.
         aggregation: Aggregation => default(Aggregation::TokenMean);
         /// What happens to groups whose totals are all equal, from which nothing can be learned.
-        zero_signal: ZeroSignal => default(ZeroSignal::Keep);
+        zero_signal: ZeroSignalKind => default(ZeroSignalKind::Keep);
+        /// The most problems that a step draws with `zero_signal: resample`, in batches of `prompts_per_step`: those that it
+        /// begins with are the first. A step that has drawn them learns from the groups that it has. Left out, it is 10.
+        max_batches: usize => optional, Range::from(2.0).to(1000.0);
         /// What happens to completions that the token limit ended.
         truncated: Truncated => default(Truncated::Keep);
         /// Whether the prompt of a group is computed once for all its completions in training, as it is in

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
+use r1x_core::reward::Combination;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
@@ -12,13 +13,14 @@ use r1x_core::{
 };
 
 use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
-use crate::credit::{assign_credit, at_step, check_coverage};
+use crate::credit::{at_step, check_coverage};
 use crate::draw::{ProblemStream, each};
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::{PackedRollout, pack, split};
 use crate::ports::Ports;
+use crate::resample::{self, Sampled};
 use crate::rollout::{Draws, check_shape, encode_prompt, rewarded_groups};
 
 /// A GRPO stage in progress.
@@ -157,6 +159,20 @@ impl<'a> GrpoStage<'a> {
         format!("rollout {} of {problem}", packed.rollout)
     }
 
+    /// Samples and rewards the groups of a step.
+    fn sample(
+        &mut self,
+        ports: &mut Ports<'_>,
+        at: StepPlace,
+        combination: &Combination<'_>,
+    ) -> Result<Sampled, PortError> {
+        resample::sample(self.plan, combination.weights(), |earlier, count| {
+            let first = at.drawn + earlier as u64;
+            let problems = self.draw.take(first, count);
+            rewarded_groups(ports, self.draws(at.step), &problems, first, combination)
+        })
+    }
+
     /// The reference becomes the current policy after every `refresh_every` steps.
     fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
         match self.plan.loss.penalty().and_then(|kl| kl.refresh_every) {
@@ -168,14 +184,14 @@ impl<'a> GrpoStage<'a> {
 
 impl SteppedStage for GrpoStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
-        self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
+        self.draw.ahead(self.plan.steps, self.plan.most_prompts_per_step())
     }
 
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError> {
         at_step(self.plan, &self.rewards, 0, &self.place)?;
         check_coverage(&self.rewards, self.draw.problems(), self.source, &self.place)?;
         let max_tokens = self.plan.sampling.max_tokens;
-        let ahead = self.draw.ahead(self.plan.steps, self.plan.prompts_per_step);
+        let ahead = self.draw.ahead(self.plan.steps, self.plan.most_prompts_per_step());
         each(ahead, |problem| {
             encode_prompt(encoder, self.source, problem, max_tokens, &self.place).map(drop)
         })
@@ -187,11 +203,11 @@ impl SteppedStage for GrpoStage<'_> {
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
-        let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
-        let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
-        let rewarded =
-            rewarded_groups(ports, self.draws(at.step), &problems, at.drawn, &combination)?;
-        let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
+        let rewards = self.rewards.clone();
+        let combination = at_step(self.plan, &rewards, at.step, &self.place)?;
+        let sampled = self.sample(ports, at, &combination)?;
+        let figures = sampled.figures();
+        let credited = sampled.credit(&self.plan.advantage, combination.weights());
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed, (&credited, at.step))?;
@@ -199,13 +215,14 @@ impl SteppedStage for GrpoStage<'_> {
         let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
         let updates = self.optimize(ports.policy, &packed, &credited, (at.step, lr))?;
         self.refresh_reference(ports.policy, at.step + 1)?;
-        let rewards = self.plan.rewards.clone();
+        let mut metrics = metrics::of_grpo_step(&rewards, &credited, &updates, lr);
+        metrics.extend(figures);
         Ok(StepFacts {
-            metrics: metrics::of_grpo_step(&self.rewards, &credited, &updates, lr),
+            metrics,
             reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
             stage: at.stage,
             step: at.step,
-            rewards,
+            rewards: self.plan.rewards.clone(),
             groups: credited,
             verdicts: Vec::new(),
         })

@@ -67,6 +67,15 @@ stages:
       clip: {high: 0.3}",
     },
     Example {
+        path: "stages.ID.grpo",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      zero_signal: resample                  # others in place of groups without signal,
+      max_batches: 4                         # until a step has drawn four times its problems",
+    },
+    Example {
         path: "stages.ID.grpo.sampling",
         text: "
 evals:

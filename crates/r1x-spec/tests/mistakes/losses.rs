@@ -1,0 +1,27 @@
+//! Mistakes in the choices that a loss is made of.
+
+use crate::{Case, edit};
+
+pub const CASES: &[Case] = &[
+    edit(
+        "clipping without bounds",
+        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: sigmoid, high: 0.2, tau_positive: 2}")],
+    ),
+    edit(
+        "bounds without a sigmoid",
+        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: weight, max_ratio: 3, tau_negative: 2}")],
+    ),
+    edit(
+        "the probability of a sequence",
+        &[("lr: 3e-4", "lr: 3e-4\n      ratio: sequence\n      clip: {kind: probability}")],
+    ),
+    edit("batches of a stage that draws one", &[("lr: 3e-4", "lr: 3e-4\n      max_batches: 4")]),
+    edit(
+        "resampling what the whole step tells apart",
+        &[(
+            "lr: 3e-4",
+            "lr: 3e-4\n      zero_signal: resample\n      advantage: {kind: batch_normalized}",
+        )],
+    ),
+    edit("unknown algorithm", &[("lr: 3e-4", "lr: 3e-4\n      algorithm: drgrpo")]),
+];
