@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan,
-    GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan,
-    Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan,
-    PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
-    RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
-    RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
-    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan, TraceStyle,
-    Truncated, WeightsFrom, ZeroSignal, in_order,
+    GqaPlan, GroupScore, GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlace,
+    KlPlan, Language, LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure,
+    OptimizerPlan, PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan,
+    RatioBounds, RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan,
+    RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring,
+    SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TextFilterPlan, TokenizerPlan,
+    TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -213,7 +213,7 @@ pub fn clip() -> RatioBounds {
 
 /// No penalty, hence no reference policy.
 pub fn kl() -> KlPlan {
-    KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None }
+    KlPlan { coef: 0.0, counted_in: KlPlace::Loss, estimator: KlEstimator::K3, refresh_every: None }
 }
 
 /// A stage of supervised fine-tuning called `sft`.

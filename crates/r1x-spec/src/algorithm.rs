@@ -3,7 +3,7 @@
 //! A name is a set of defaults and nothing more: every choice is a key of its own, is shown by `r1x plan`, and can be
 //! written beside the name. `docs/algorithms.md` has the sources.
 
-use r1x_core::plan::{AdvantageKind, Aggregation, RatioLevel};
+use r1x_core::plan::{AdvantageKind, Aggregation, KlPlace, RatioLevel};
 use serde::Serialize;
 
 use crate::loss_values::{ClipKind, ZeroSignalKind};
@@ -54,6 +54,8 @@ pub(crate) struct Choices {
     pub high: Option<f64>,
     pub aggregation: Aggregation,
     pub zero_signal: ZeroSignalKind,
+    /// Where a penalty is counted, if there is one.
+    pub penalty: KlPlace,
 }
 
 /// DeepSeekMath's, which the others begin with.
@@ -65,6 +67,7 @@ const GRPO: Choices = Choices {
     high: Some(0.2),
     aggregation: Aggregation::SequenceMean,
     zero_signal: ZeroSignalKind::Keep,
+    penalty: KlPlace::Loss,
 };
 
 impl Algorithm {
@@ -96,11 +99,13 @@ impl Algorithm {
             Algorithm::Rloo => Choices {
                 advantage: AdvantageKind::LeaveOneOut,
                 aggregation: Aggregation::FixedLength,
+                penalty: KlPlace::Reward,
                 ..GRPO
             },
             Algorithm::ReinforcePp => Choices {
                 advantage: AdvantageKind::BatchNormalized,
                 aggregation: Aggregation::TokenMean,
+                penalty: KlPlace::Reward,
                 ..GRPO
             },
         }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use r1x_core::plan::{AdvantageKind, Aggregation, KlEstimator, RatioLevel, Truncated};
+use r1x_core::plan::{AdvantageKind, Aggregation, KlEstimator, KlPlace, RatioLevel, Truncated};
 
 use crate::read::words;
 
@@ -23,6 +23,12 @@ words!(KlEstimator {
     "k1" => K1, "-d, where d = log ref - log policy; no gradient on average";
     "k2" => K2, "d squared / 2";
     "k3" => K3, "exp(d) - 1 - d; a straight line beyond 10 nats";
+    "k3_plus" => K3Plus, "the value of k3 with the derivative of k2, which is that of the divergence on the policy itself";
+    "k3_unbiased" => K3Unbiased, "k3 times the ratio of the loss, with the gradient of both, which is that of the divergence";
+});
+words!(KlPlace {
+    "loss" => Loss, "the loss of each trained token (GRPO)";
+    "reward" => Reward, "the total that a rollout is compared by, from which `coef` times the sum over its tokens is taken off (RLOO, REINFORCE++)";
 });
 words!(Aggregation {
     "sequence_mean" => SequenceMean, "mean in a sequence, then over trained sequences (GRPO)";

@@ -76,7 +76,7 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!((grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size), (1, 1, 32));
     let loss = surrogate(grpo);
     assert_eq!(loss.clip, ClipPlan::Pessimistic(testing::clip()));
-    assert_eq!(loss.kl, KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None });
+    assert_eq!(loss.kl, testing::kl());
     assert_eq!(grpo.advantage.kind, AdvantageKind::GroupNormalized);
     assert_eq!(loss.aggregation, Aggregation::TokenMean);
     assert_eq!((grpo.sampling.top_k, grpo.sampling.top_p, grpo.sampling.min_p), (0, 1.0, 0.0));

@@ -14,6 +14,7 @@ mod metrics;
 mod optimize;
 mod pack;
 mod pairs;
+mod penalty;
 mod place;
 mod ports;
 mod rehearsal;

@@ -73,6 +73,11 @@ impl Sampled {
         figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// The groups, for totals that are less by a penalty while they are compared.
+    pub(crate) fn groups_mut(&mut self) -> &mut [RewardedGroup] {
+        &mut self.groups
+    }
+
     /// Turns rewards into advantages. Groups that were set aside have advantage 0, and the step that some estimators
     /// compare with is that of the other groups.
     pub(crate) fn credit(self, plan: &AdvantagePlan, weights: &[f64]) -> Vec<CreditedGroup> {

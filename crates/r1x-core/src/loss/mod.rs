@@ -9,6 +9,7 @@ pub mod clip;
 mod linear;
 mod logistic;
 pub mod pair;
+mod penalty;
 pub mod point;
 mod ratio;
 pub mod sft;

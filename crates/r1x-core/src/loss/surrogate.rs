@@ -7,8 +7,8 @@
 //! Perspective", arXiv 2503.20783 (the fixed length).
 
 use super::clip::{self, ClipTerm, Token};
-use super::{Loss, LossOutput, LossTotals, UpdateCounts, ratio, trained_tokens};
-use crate::kl::{K3_LIMIT, kl};
+use super::{Loss, LossOutput, LossTotals, UpdateCounts, penalty, ratio, trained_tokens};
+use crate::kl::K3_LIMIT;
 use crate::plan::{Aggregation, SurrogatePlan};
 use crate::rollout::TrainingSequence;
 
@@ -82,18 +82,19 @@ impl Loss for Surrogate {
         let trained: Vec<usize> = (0..length).filter(|&token| sequence.mask[token]).collect();
         let terms = self.terms(sequence, logprobs, &trained);
         let derivatives = ratio::derivatives(*level, &terms);
+        let mut penalties = penalty::terms(&self.plan, sequence, logprobs, &trained).into_iter();
         let mut totals = LossTotals::default();
         let [mut kl_sum, mut kl_far, mut clipped, mut ratio] = [0.0; 4];
         let mut gradient = vec![0.0; length];
         for ((&token, policy), mut derivative) in trained.iter().zip(&terms).zip(derivatives) {
             let mut value = policy.value;
-            if let Some(&reference) = sequence.reference_logprobs.get(token) {
-                let logprob = f64::from(logprobs[token]);
-                let penalty = kl(penalised.estimator, logprob, f64::from(reference));
+            if let Some(penalty) = penalties.next() {
                 value += penalised.coef * penalty.value;
                 derivative += penalised.coef * penalty.derivative;
                 kl_sum += penalty.value;
-                kl_far += f64::from(u8::from(f64::from(reference) - logprob > K3_LIMIT));
+                let [reference, logprob] =
+                    [sequence.reference_logprobs[token], logprobs[token]].map(f64::from);
+                kl_far += f64::from(u8::from(reference - logprob > K3_LIMIT));
             }
             totals.loss += weight * value;
             totals.tokens += 1;
@@ -108,7 +109,7 @@ impl Loss for Surrogate {
     }
 
     fn figures(&self) -> &'static [&'static str] {
-        if self.plan.kl.coef > 0.0 { &FIGURES } else { &FIGURES[2..] }
+        if self.plan.kl.is_in_loss() { &FIGURES } else { &FIGURES[2..] }
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
     }
 
     fn penalty(coef: f64, estimator: KlEstimator) -> KlPlan {
-        KlPlan { coef, estimator, refresh_every: None }
+        KlPlan { coef, estimator, ..crate::testing::kl() }
     }
 
     /// The loss of an update of these sequences.

@@ -20,6 +20,7 @@ impl Resolver<'_, '_> {
         self.choose(&mut stage.ratio, choices.ratio, &origin);
         self.choose(&mut stage.aggregation, choices.aggregation, &origin);
         self.choose(&mut stage.zero_signal, choices.zero_signal, &origin);
+        self.choose(&mut stage.kl.value.r#in, choices.penalty, &origin);
         let clip = &mut stage.clip.value;
         self.choose(&mut clip.kind, choices.clip, &origin);
         // Bounds of another kind of clipping are no defaults of this one.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use r1x_core::plan::{
-    ClipPlan, KlEstimator, KlPlan, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate,
-    SurrogatePlan, WeightBounds, ZeroSignal,
+    AdvantageKind, ClipPlan, CombineOrder, KlEstimator, KlPlace, KlPlan, ProbabilityBounds,
+    RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan, WeightBounds, ZeroSignal,
 };
 
 use super::Resolver;
@@ -12,7 +12,7 @@ use crate::codes;
 use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::At;
 use crate::source::Span;
-use crate::spec::{ClipSpec, GrpoSpec, KlSpec};
+use crate::spec::{ClipSpec, GrpoSpec};
 
 /// How far above 1 a weight goes that nobody bounded: the largest is 5.
 const HIGH_OF_WEIGHT: f64 = 4.0;
@@ -58,12 +58,7 @@ impl Resolver<'_, '_> {
             self.error(codes::COUNTS, ratio.span, message.to_owned()).help(help);
         }
         let clip = self.clip(&spec.clip);
-        self.check_penalty(&spec.kl);
-        let kl = KlPlan {
-            coef: *spec.kl.coef,
-            estimator: *spec.kl.estimator,
-            refresh_every: spec.kl.refresh_every.as_deref().copied(),
-        };
+        let kl = self.penalty(spec);
         SurrogatePlan { ratio: **ratio, clip, kl, aggregation: *spec.aggregation }
     }
 
@@ -144,12 +139,54 @@ impl Resolver<'_, '_> {
         ClipPlan::Sigmoid(SigmoidGate { tau_positive, tau_negative })
     }
 
-    fn check_penalty(&mut self, spec: &KlSpec) {
-        if *spec.coef > 0.0 && *spec.estimator == KlEstimator::K1 {
+    fn penalty(&mut self, spec: &GrpoSpec) -> KlPlan {
+        let kl = &spec.kl;
+        let (coef, counted_in) = (*kl.coef, *kl.r#in);
+        let mut estimator = *kl.estimator;
+        if counted_in == KlPlace::Reward && !self.is_written(&kl.estimator) {
+            estimator = KlEstimator::K1;
+            self.assume(&kl.estimator, json!(estimator));
+        }
+        match counted_in {
+            _ if coef <= 0.0 => {}
+            KlPlace::Loss if estimator == KlEstimator::K1 => {
+                let message =
+                    "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
+                let help = "use k2, which has the gradient of the divergence, or k3";
+                self.reader.warning(codes::KL_GRADIENT, kl.estimator.span, message).help(help);
+            }
+            KlPlace::Loss => {}
+            KlPlace::Reward => self.check_penalty_in_reward(spec, estimator),
+        }
+        let refresh_every = kl.refresh_every.as_deref().copied();
+        KlPlan { coef, counted_in, estimator, refresh_every }
+    }
+
+    /// Reports what does not go with a penalty that is taken off totals.
+    fn check_penalty_in_reward(&mut self, spec: &GrpoSpec, estimator: KlEstimator) {
+        let (kl, advantage) = (&spec.kl, &spec.advantage);
+        if estimator != KlEstimator::K1 {
             let message =
-                "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
-            let help = "use k2, which has the gradient of the divergence, or k3";
-            self.reader.warning(codes::KL_GRADIENT, spec.estimator.span, message).help(help);
+                "what is taken off a total is the sum of log-ratios, which is k1".to_owned();
+            let help = "leave `estimator` out, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, kl.estimator.span, message).help(help);
+        }
+        if *spec.zero_signal != ZeroSignalKind::Keep {
+            let message = "the penalty tells the rollouts of every group apart".to_owned();
+            let help = "use `zero_signal: keep`, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, spec.zero_signal.span, message).help(help);
+        }
+        if *advantage.combine == CombineOrder::NormalizeThenSum {
+            let message =
+                "rewards are compared one by one, and the penalty is none of them".to_owned();
+            let help = "use `combine: sum_then_normalize`, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, advantage.combine.span, message).help(help);
+        }
+        if *advantage.kind == AdvantageKind::GroupNormalized {
+            let message = "where the rewards of a group are equal, this divides the penalty by its own deviation";
+            let help = "an advantage that does not divide by the deviation of a group keeps its size: \
+                        group_centered, leave_one_out, batch_scaled or batch_normalized";
+            self.reader.warning(codes::KL_SCALED, kl.r#in.span, message).help(help);
         }
     }
 }

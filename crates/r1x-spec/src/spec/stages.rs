@@ -1,8 +1,8 @@
 //! The keys of stages.
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, RatioLevel, ScheduleKind,
-    Truncated,
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, KlPlace, Preference, RatioLevel,
+    ScheduleKind, Truncated,
 };
 
 use super::pairs::{DpoSpec, RewardModelSpec};
@@ -274,7 +274,9 @@ record! {
     pub struct KlSpec {
         /// The factor of the penalty. 0 means that there is no reference policy at all.
         coef: f64 => default(0.0), FACTOR;
-        /// The estimator of the divergence at each token.
+        /// Where the penalty is counted.
+        r#in: KlPlace => default(KlPlace::Loss);
+        /// The estimator of the divergence at each token. With `in: reward` it is k1, and no other.
         estimator: KlEstimator => default(KlEstimator::K3);
         /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
         /// the policy that the stage began with.

@@ -23,5 +23,14 @@ pub const CASES: &[Case] = &[
             "lr: 3e-4\n      zero_signal: resample\n      advantage: {kind: batch_normalized}",
         )],
     ),
+    edit(
+        "what does not go with a penalty in the reward",
+        &[(
+            "lr: 3e-4",
+            "lr: 3e-4\n      kl: {coef: 0.01, in: reward, estimator: k3}\n      zero_signal: drop\n      \
+             advantage: {kind: group_centered, combine: normalize_then_sum}",
+        )],
+    ),
+    edit("a penalty in no place", &[("lr: 3e-4", "lr: 3e-4\n      kl: {coef: 0.01, in: rewards}")]),
     edit("unknown algorithm", &[("lr: 3e-4", "lr: 3e-4\n      algorithm: drgrpo")]),
 ];

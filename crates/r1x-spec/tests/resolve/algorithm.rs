@@ -74,6 +74,49 @@ fn each_choice_of_an_algorithm_can_be_written_and_is_shown() {
 }
 
 #[test]
+fn a_penalty_is_counted_where_its_algorithm_has_it() {
+    let path = |key: &str| format!("stages.rl.grpo.kl.{key}");
+    let keep = "stages.rl.grpo.zero_signal=keep";
+    for (name, counted_in) in [
+        ("grpo", KlPlace::Loss),
+        ("dr_grpo", KlPlace::Loss),
+        ("dapo", KlPlace::Loss),
+        ("gspo", KlPlace::Loss),
+        ("cispo", KlPlace::Loss),
+        ("sapo", KlPlace::Loss),
+        ("rloo", KlPlace::Reward),
+        ("reinforce_pp", KlPlace::Reward),
+    ] {
+        let resolved = rl(name, &[keep, "stages.rl.grpo.kl.coef=0.01"]);
+        let kl = &surrogate(grpo(&resolved)).kl;
+        assert_eq!(kl.counted_in, counted_in, "{name}");
+        let k1 = counted_in == KlPlace::Reward;
+        let estimator = if k1 { KlEstimator::K1 } else { KlEstimator::K3 };
+        assert_eq!(kl.estimator, estimator, "{name}");
+        let shown = if k1 { "\"k1\"" } else { "\"k3\"" };
+        assert_eq!(origin(&resolved, &path("estimator")).0, shown, "{name}");
+        assert_eq!(origin(&resolved, &path("in")).1, format!("algorithm: {name}"));
+    }
+    let other = rl("rloo", &[keep, "stages.rl.grpo.kl={coef: 0.01, in: loss, estimator: k3_plus}"]);
+    let kl = &surrogate(grpo(&other)).kl;
+    assert_eq!((kl.counted_in, kl.estimator), (KlPlace::Loss, KlEstimator::K3Plus));
+}
+
+/// Off the total of a group, a penalty is divided by its own deviation where rewards are equal.
+#[test]
+fn a_penalty_that_is_divided_by_itself_is_warned_of() {
+    let warned = |kind: &str| {
+        let kind = format!("stages.rl.grpo.advantage.kind={kind}");
+        let penalty = "stages.rl.grpo.kl={coef: 0.01, in: reward}";
+        let resolved = shipped("countdown", &[&kind, penalty, "stages.rl.grpo.zero_signal=keep"]);
+        resolved.warnings.iter().filter(|warning| warning.code == "R1X0142").count()
+    };
+    let found =
+        ["group_normalized", "group_centered", "leave_one_out", "batch_normalized"].map(warned);
+    assert_eq!(found, [1, 0, 0, 0]);
+}
+
+#[test]
 fn the_bound_of_resampling_can_be_written_and_is_shown() {
     let path = "stages.rl.grpo.max_batches";
     let unwritten = rl("dapo", &["stages.rl.grpo.zero_signal=null"]);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
-use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
+use r1x_core::plan::{GrpoPlan, KlPlan, RewardPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
 use r1x_core::reward::Combination;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
-    TrainingBatch, TrainingSequence,
+    CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, RewardedGroup, Rng,
+    StepFacts, Stream, TrainingBatch, TrainingSequence,
 };
 
 use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
@@ -19,6 +19,7 @@ use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::{PackedRollout, pack, split};
+use crate::penalty::{self, Penalised};
 use crate::ports::Ports;
 use crate::resample::{self, Sampled};
 use crate::rollout::{Draws, check_shape, encode_prompt, rewarded_groups};
@@ -83,42 +84,61 @@ impl<'a> GrpoStage<'a> {
         }
     }
 
-    /// Asks the reference policy about every token that is trained on.
+    /// Asks the reference policy about every target of some sequences, whose names errors ask for.
+    fn ask_reference(
+        &self,
+        policy: &mut dyn Policy,
+        sequences: Vec<Arc<TrainingSequence>>,
+        (step, name): (u64, &dyn Fn(usize) -> String),
+    ) -> Result<Vec<Vec<f32>>, PortError> {
+        if sequences.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = self.batch(sequences);
+        let logprobs = policy.score(WeightChoice::Frozen(REFERENCE), &batch)?;
+        let (place, asked) = (&self.place, &batch.sequences);
+        check_shape(place, "policy", "scored sequences", logprobs.len(), asked.len())?;
+        for (index, (logprobs, sequence)) in logprobs.iter().zip(asked).enumerate() {
+            let (got, expected) = (logprobs.len(), sequence.mask.len());
+            check_shape(place, "policy", "log-probs of a sequence", got, expected)?;
+            let name = || format!("{} under the reference", name(index));
+            self.guard(step).scored(logprobs, name)?;
+        }
+        Ok(logprobs)
+    }
+
+    /// Takes the penalty off the totals that rollouts are about to be compared by, where it is counted there.
+    fn penalise(
+        &self,
+        policy: &mut dyn Policy,
+        groups: &mut [RewardedGroup],
+        step: u64,
+    ) -> Result<Option<Penalised>, PortError> {
+        let penalty = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
+        let Some(KlPlan { coef, .. }) = penalty else { return Ok(None) };
+        let sequences = penalty::sequences(groups).into_iter().map(Arc::new).collect();
+        let name = |index: usize| format!("judged rollout {index} of the step");
+        let logprobs = self.ask_reference(policy, sequences, (step, &name))?;
+        Ok(Some(penalty::take_off(*coef, groups, logprobs)))
+    }
+
+    /// Asks the reference policy about every token that is trained on, where the loss has a penalty.
     fn score_reference(
         &self,
         policy: &mut dyn Policy,
         packed: &mut [PackedRollout],
         (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
-        if !self.has_reference() {
+        if !self.plan.loss.penalty().is_some_and(KlPlan::is_in_loss) {
             return Ok(());
         }
-        let trained = || packed.iter().filter(|packed| packed.is_trained());
-        let batch = self.batch(trained().map(|packed| Arc::clone(&packed.sequence)).collect());
-        if batch.sequences.is_empty() {
-            return Ok(());
-        }
-        let logprobs = policy.score(WeightChoice::Frozen(REFERENCE), &batch)?;
-        check_shape(
-            &self.place,
-            "policy",
-            "scored sequences",
-            logprobs.len(),
-            batch.sequences.len(),
-        )?;
-        drop(batch);
+        let trained: Vec<&PackedRollout> =
+            packed.iter().filter(|packed| packed.is_trained()).collect();
+        let sequences = trained.iter().map(|packed| Arc::clone(&packed.sequence)).collect();
+        let name = |index: usize| self.name(trained[index], credited);
+        let logprobs = self.ask_reference(policy, sequences, (step, &name))?;
         let trained = packed.iter_mut().filter(|packed| packed.is_trained());
         for (packed, logprobs) in trained.zip(logprobs) {
-            let expected = packed.sequence.mask.len();
-            check_shape(
-                &self.place,
-                "policy",
-                "log-probs of a sequence",
-                logprobs.len(),
-                expected,
-            )?;
-            let name = || format!("{} under the reference", self.name(packed, credited));
-            self.guard(step).scored(&logprobs, name)?;
             // The batch that shared it is gone, so nothing is copied.
             Arc::make_mut(&mut packed.sequence).reference_logprobs = logprobs;
         }
@@ -205,9 +225,14 @@ impl SteppedStage for GrpoStage<'_> {
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
         let rewards = self.rewards.clone();
         let combination = at_step(self.plan, &rewards, at.step, &self.place)?;
-        let sampled = self.sample(ports, at, &combination)?;
-        let figures = sampled.figures();
-        let credited = sampled.credit(&self.plan.advantage, combination.weights());
+        let mut sampled = self.sample(ports, at, &combination)?;
+        let penalised = self.penalise(ports.policy, sampled.groups_mut(), at.step)?;
+        let mut figures = sampled.figures();
+        let mut credited = sampled.credit(&self.plan.advantage, combination.weights());
+        if let Some(penalised) = &penalised {
+            penalised.give_back(&mut credited);
+            figures.extend(penalised.figures());
+        }
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed, (&credited, at.step))?;
@@ -219,7 +244,10 @@ impl SteppedStage for GrpoStage<'_> {
         metrics.extend(figures);
         Ok(StepFacts {
             metrics,
-            reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
+            reference_logprobs: match penalised {
+                Some(penalised) => penalised.logprobs,
+                None => reference_logprobs(self.has_reference(), &credited, packed),
+            },
             stage: at.stage,
             step: at.step,
             rewards: self.plan.rewards.clone(),

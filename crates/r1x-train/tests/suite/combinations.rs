@@ -22,7 +22,7 @@ const KINDS: [AdvantageKind; 5] = [
 const ZERO_SIGNALS: [ZeroSignal; 3] =
     [ZeroSignal::Keep, ZeroSignal::Drop, ZeroSignal::Resample { most_batches: 2 }];
 const PENALTIES: [Option<KlEstimator>; 4] =
-    [None, Some(KlEstimator::K1), Some(KlEstimator::K2), Some(KlEstimator::K3)];
+    [None, Some(KlEstimator::K2), Some(KlEstimator::K3Plus), Some(KlEstimator::K3Unbiased)];
 /// Rewards of a stage: always a value, sometimes none, never any, and none but that of a reward without a weight.
 const REWARDS: [&[&str]; 4] = [&["first", "stops"], &["flaky"], &["broken"], &["same", "flaky"]];
 

@@ -1,10 +1,12 @@
 //! The reference policy: when it is set, refreshed and asked, and that the penalty towards it holds.
 
-use r1x_core::FinishReason;
-use r1x_core::plan::{GrpoPlan, Truncated};
+use r1x_core::plan::{AdvantageKind, GrpoPlan, KlEstimator, KlPlace, Truncated};
 use r1x_core::testing;
+use r1x_core::{FinishReason, RewardedRollout};
 
-use crate::support::{Finished, finish, grpo_plan, grpo_stage, run_plan, sft_plan, sft_stage};
+use crate::support::{
+    Finished, finish, grpo_plan, grpo_stage, metric, run_plan, sft_plan, sft_stage,
+};
 
 /// Every step sees the same five prompts, so every step moves what the next one is compared on.
 fn with_penalty(coef: f64, refresh_every: Option<u64>) -> GrpoPlan {
@@ -84,4 +86,93 @@ fn reference_log_probs_are_recorded_for_every_trained_token() {
             }
         }
     }
+}
+
+/// The penalty off the totals, of a policy that the estimator compares in its group and leaves undivided.
+fn with_penalty_in_reward(coef: f64, steps: u64) -> GrpoPlan {
+    let mut plan = GrpoPlan { steps, ..with_penalty(coef, None) };
+    plan.advantage.kind = AdvantageKind::GroupCentered;
+    let kl = &mut testing::surrogate_of(&mut plan).kl;
+    (kl.counted_in, kl.estimator) = (KlPlace::Reward, KlEstimator::K1);
+    plan
+}
+
+/// The sum over the tokens of a rollout of log π − log ref.
+fn log_ratio(rewarded: &RewardedRollout, reference: &[f32]) -> f64 {
+    let own = &rewarded.rollout.completion.logprobs;
+    assert_eq!(own.len(), reference.len());
+    own.iter().zip(reference).map(|(own, other)| f64::from(*own) - f64::from(*other)).sum()
+}
+
+/// What is compared is the total less β times the log-ratio; what is recorded is the total.
+#[test]
+fn a_penalty_in_the_reward_is_taken_off_what_is_compared() {
+    let coef = 0.3;
+    let finished = finish_stage(with_penalty_in_reward(coef, 8));
+    let mut largest: f64 = 0.0;
+    for (step, facts) in finished.steps().iter().enumerate() {
+        let (mut penalties, mut tokens) = (Vec::new(), 0);
+        for (group, reference) in facts.groups.iter().zip(&facts.reference_logprobs) {
+            let less = |(rewarded, reference): (&RewardedRollout, &Vec<f32>)| {
+                let penalty = coef * log_ratio(rewarded, reference);
+                penalties.push(penalty);
+                tokens += reference.len();
+                let said: f64 = [1.0, 0.5]
+                    .iter()
+                    .zip(&rewarded.outcomes)
+                    .map(|(weight, one)| weight * one.value.unwrap())
+                    .sum();
+                assert_eq!(rewarded.total, Some(said), "the rewards' own");
+                said - penalty
+            };
+            let totals: Vec<f64> = group.group.rollouts.iter().zip(reference).map(less).collect();
+            let mean = totals.iter().sum::<f64>() / 8.0;
+            for (advantage, total) in group.advantages.iter().zip(&totals) {
+                assert!((advantage - (total - mean)).abs() < 1e-9, "step {step}");
+            }
+        }
+        let sum: f64 = penalties.iter().sum();
+        largest = penalties.iter().fold(largest, |most, penalty| most.max(penalty.abs()));
+        for (name, expected) in [("kl.penalty", sum / 40.0), ("kl", sum / coef / tokens as f64)] {
+            let found = metric(facts, name).unwrap();
+            assert!((found - expected).abs() < 1e-9, "step {step}: {name} {found} {expected}");
+        }
+        assert_eq!(metric(facts, "kl.far"), None);
+        assert_eq!(sum == 0.0, step == 0, "the policy that the stage begins with is the reference");
+    }
+    assert!(largest > 0.1, "{largest}");
+    let trained = finished.policy.batches.iter().flatten();
+    assert!(trained.map(|sequence| &sequence.reference_logprobs).all(Vec::is_empty));
+}
+
+/// A truncated completion is compared with the others although nothing of it is trained on; one without a total is not.
+#[test]
+fn the_reference_is_asked_about_all_that_is_compared() {
+    let mut plan = with_penalty_in_reward(0.1, 3);
+    plan.rewards = vec!["flaky".to_owned()];
+    plan.truncated = Truncated::Mask;
+    let (mut asked, mut unasked) = (0, 0);
+    for step in finish_stage(plan).steps() {
+        for (group, reference) in step.groups.iter().zip(&step.reference_logprobs) {
+            for (rewarded, reference) in group.group.rollouts.iter().zip(reference) {
+                let tokens = rewarded.rollout.completion.tokens.len();
+                let truncated = rewarded.rollout.completion.finish == FinishReason::Length;
+                asked += usize::from(rewarded.total.is_some() && truncated);
+                unasked += usize::from(rewarded.total.is_none());
+                assert_eq!(reference.len(), if rewarded.total.is_some() { tokens } else { 0 });
+            }
+        }
+    }
+    assert!(asked > 10 && unasked > 10, "{asked} {unasked}");
+}
+
+#[test]
+fn a_penalty_in_the_reward_holds_the_policy_too() {
+    let last = |coef| {
+        let mut plan = with_penalty_in_reward(coef, 30);
+        plan.rewards = vec!["first".to_owned()];
+        finish_stage(plan).curve("kl")[29]
+    };
+    let (free, held) = (last(1e-6), last(1.0));
+    assert!(held < 0.5 * free, "{held} {free}");
 }

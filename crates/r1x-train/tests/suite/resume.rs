@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use r1x_core::CheckpointKind;
 use r1x_core::plan::{
-    EvalWhen, GrpoPlan, RejectPlan, RunPlan, SftPlan, StageKind, StagePlan, WeightsFrom, ZeroSignal,
+    EvalWhen, GrpoPlan, KlPlace, RejectPlan, RunPlan, SftPlan, StageKind, StagePlan, WeightsFrom,
+    ZeroSignal,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;
@@ -202,6 +203,18 @@ fn a_run_that_resamples_interrupted_anywhere_leaves_the_same_facts() {
     assert!(further.iter().any(|groups| *groups > 0.0), "the position is no multiple: {further:?}");
     assert!(further.iter().any(|groups| *groups < 10.0), "nor always the bound: {further:?}");
     assert_interruptions_do_not_show(&plan, 1..=7);
+}
+
+#[test]
+fn a_penalty_in_the_reward_interrupted_anywhere_leaves_the_same_facts() {
+    let mut grpo = grpo_plan(5);
+    grpo.data[0].limit = Some(5);
+    let kl = &mut testing::surrogate_of(&mut grpo).kl;
+    (kl.coef, kl.counted_in, kl.refresh_every) = (0.2, KlPlace::Reward, Some(2));
+    let plan = run_plan(vec![sft_stage(sft_plan(3)), grpo_stage(grpo)]);
+    let penalties = finish(&plan).curve("kl.penalty");
+    assert!(penalties.iter().any(|penalty| *penalty != 0.0), "{penalties:?}");
+    assert_interruptions_do_not_show(&plan, 1..=8);
 }
 
 /// A policy that goes on after a further model had its turn, and that model again after the policy.

@@ -103,6 +103,8 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
                 let loss = loss.as_object_mut().unwrap();
                 assert_eq!(loss.remove("ratio"), Some(json!("token")));
                 loss["clip"] = loss["clip"]["pessimistic"].take();
+                let kl = loss["kl"].as_object_mut().unwrap();
+                assert_eq!(kl.remove("counted_in"), Some(json!("loss")));
             }
         }
         new["version"] = json!(2);

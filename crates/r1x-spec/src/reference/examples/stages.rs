@@ -142,6 +142,16 @@ stages:
       kl: {coef: 0.001, estimator: k3, refresh_every: 400}",
     },
     Example {
+        path: "stages.ID.grpo.kl",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      advantage: {kind: leave_one_out}
+      kl: {coef: 0.05, in: reward}           # off the totals, as RLOO and REINFORCE++ have it
+      zero_signal: keep",
+    },
+    Example {
         path: "stages.ID.reject",
         text: "
 stages:
