@@ -213,7 +213,13 @@ pub fn clip() -> RatioBounds {
 
 /// No penalty, hence no reference policy.
 pub fn kl() -> KlPlan {
-    KlPlan { coef: 0.0, counted_in: KlPlace::Loss, estimator: KlEstimator::K3, refresh_every: None }
+    KlPlan {
+        coef: 0.0,
+        counted_in: KlPlace::Loss,
+        estimator: KlEstimator::K3,
+        refresh_every: None,
+        refresh_mix: 1.0,
+    }
 }
 
 /// A stage of supervised fine-tuning called `sft`.

@@ -438,7 +438,9 @@ impl<'a> Cost<'a> {
             // The reference scores each batch once.
             let scored = match learning.reference {
                 Reference::None => 0.0,
-                Reference::Fixed | Reference::Refreshed => self.forward(batch, length),
+                Reference::Fixed | Reference::Refreshed | Reference::Following => {
+                    self.forward(batch, length)
+                }
             };
             let training_flops = self.train(trained_tokens, length) + scored;
             Work { generated_tokens, trained_tokens, sampling_flops, training_flops }

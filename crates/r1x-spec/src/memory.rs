@@ -292,7 +292,7 @@ impl Counting<'_> {
             Reference::None => 0,
             Reference::Fixed => 1,
             // While a reference is made anew, the old one is still there.
-            Reference::Refreshed => 2,
+            Reference::Refreshed | Reference::Following => 2,
         });
         let references = references.max().unwrap_or(0);
         // Masters with factors for both passes, the gradient and two moments.
@@ -307,7 +307,13 @@ impl Counting<'_> {
                 F32 + 2 * factor(model),
             ])),
         };
-        trained.saturating_add(frozen)
+        // The numbers of a moving average are beside what is multiplied.
+        let follows = |learning: Learning| learning.reference == Reference::Following;
+        let average = match self.learning().any(follows) {
+            true => times(&[of_model.trained(), F32]),
+            false => 0,
+        };
+        trained.saturating_add(frozen).saturating_add(average)
     }
 
     /// The bytes of a checkpoint and of the tensor that is being copied into it.

@@ -214,6 +214,11 @@ fn costs_grow_with_what_causes_them() {
     let embedding = (model.vocabulary_size * model.hidden_size) as u64;
     let reference = 2 * base.parameters.total + 4 * embedding;
     assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
+    // A copy while it is replaced, and the numbers of a moving average beside both.
+    let refreshed = cost(&["stages.rl.grpo.kl={coef: 0.01, refresh_every: 5}"]);
+    let average = cost(&["stages.rl.grpo.kl={coef: 0.01, refresh_every: 5, refresh_mix: 0.6}"]);
+    assert_eq!(refreshed.memory_bytes - base.memory_bytes, 2 * reference);
+    assert_eq!(average.memory_bytes - refreshed.memory_bytes, 4 * base.parameters.total);
     assert!(cost(&["model.precision=f32"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["model.recompute_activations=true"]).memory_bytes < base.memory_bytes);
     assert!(flops(&cost(&["stages.rl.grpo.epochs=2"])) > flops(&base));

@@ -165,14 +165,21 @@ pub struct KlPlan {
     pub counted_in: KlPlace,
     /// Estimator.
     pub estimator: KlEstimator,
-    /// The reference becomes the current policy every so many steps; `None` keeps the stage's first weights.
+    /// The reference moves towards the current policy every so many steps; `None` keeps the stage's first weights.
     pub refresh_every: Option<u64>,
+    /// The share of the way that it moves, above 0. At 1 it becomes the current policy.
+    pub refresh_mix: f64,
 }
 
 impl KlPlan {
     /// Whether there is a penalty, hence a reference.
     pub fn exists(&self) -> bool {
         self.coef > 0.0
+    }
+
+    /// Whether the reference is a moving average, which needs its numbers as exactly as those that learn.
+    pub fn is_average(&self) -> bool {
+        self.refresh_every.is_some() && self.refresh_mix < 1.0
     }
 
     /// Whether there is a penalty in the loss of each token.

@@ -349,12 +349,13 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         Just(KlEstimator::K3Unbiased)
     ];
     let counted_in = prop_oneof![Just(KlPlace::Loss), Just(KlPlace::Reward)];
-    let kl = (number(), counted_in, estimator, option::of(any::<u64>())).prop_map(
-        |(coef, counted_in, estimator, refresh_every)| KlPlan {
+    let kl = (number(), counted_in, estimator, option::of(any::<u64>()), number()).prop_map(
+        |(coef, counted_in, estimator, refresh_every, refresh_mix)| KlPlan {
             coef,
             counted_in,
             estimator,
             refresh_every,
+            refresh_mix,
         },
     );
     let ratio = prop_oneof![

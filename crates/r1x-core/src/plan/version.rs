@@ -250,13 +250,15 @@ fn sft_from_2(stage: &mut Value) {
     }
 }
 
-/// In version 2 every ratio was that of a token, and clipped on the less favourable side, and a penalty was in the loss.
+/// In version 2 every ratio was that of a token, and clipped on the less favourable side; a penalty was in the loss, and
+/// its reference was replaced as a whole.
 fn loss_from_2(stage: &mut Value) {
     let loss = stage.pointer_mut("/kind/grpo/loss/surrogate");
     let Some(Value::Object(surrogate)) = loss else { return };
     add(surrogate, "ratio", json!("token"));
     if let Some(Value::Object(kl)) = surrogate.get_mut("kl") {
         add(kl, "counted_in", json!("loss"));
+        add(kl, "refresh_mix", json!(1.0));
     }
     if let Some(bounds) = surrogate.get_mut("clip").filter(|clip| clip.get("low").is_some()) {
         *bounds = json!({ "pessimistic": bounds.take() });

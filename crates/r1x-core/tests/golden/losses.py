@@ -86,6 +86,7 @@ def case(kind, level, low=0.2, high=0.28, delta=None, beta=0.0, unbiased=False):
     value, gradient = loss(kind, level, low, high, delta, beta, unbiased)
     kl = {
         "coef": beta, "counted_in": "loss", "estimator": "k3_unbiased" if unbiased else "k3", "refresh_every": None,
+        "refresh_mix": 1.0,
     }
     plan = {"ratio": level, "clip": clip, "kl": kl, "aggregation": AGGREGATIONS[kind]}
     return {"plan": plan, "loss": value, "gradient": rows(gradient)}

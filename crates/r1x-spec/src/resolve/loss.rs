@@ -159,7 +159,14 @@ impl Resolver<'_, '_> {
             KlPlace::Reward => self.check_penalty_in_reward(spec, estimator),
         }
         let refresh_every = kl.refresh_every.as_deref().copied();
-        KlPlan { coef, counted_in, estimator, refresh_every }
+        let mix = kl.refresh_mix.as_ref();
+        if let Some(mix) = mix.filter(|_| refresh_every.is_none()) {
+            let message = "a reference that is never refreshed is mixed with nothing".to_owned();
+            let help = "write `refresh_every` too, or leave `refresh_mix` out";
+            self.error(codes::COUNTS, mix.span, message).help(help);
+        }
+        let refresh_mix = mix.map_or(1.0, |mix| **mix);
+        KlPlan { coef, counted_in, estimator, refresh_every, refresh_mix }
     }
 
     /// Reports what does not go with a penalty that is taken off totals.

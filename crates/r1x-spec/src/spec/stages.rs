@@ -281,5 +281,8 @@ record! {
         /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
         /// the policy that the stage began with.
         refresh_every: u64 => optional, COUNT;
+        /// The share of the current policy in the reference that `refresh_every` makes; the rest is the reference before it.
+        /// Left out, it is 1, and the reference is a copy.
+        refresh_mix: f64 => optional, Range::above(0.0).to(1.0);
     }
 }

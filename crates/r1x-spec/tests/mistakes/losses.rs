@@ -31,6 +31,10 @@ pub const CASES: &[Case] = &[
              advantage: {kind: group_centered, combine: normalize_then_sum}",
         )],
     ),
+    edit(
+        "a mix of a reference that stays",
+        &[("lr: 3e-4", "lr: 3e-4\n      kl: {coef: 0.01, refresh_mix: 0.6}")],
+    ),
     edit("a penalty in no place", &[("lr: 3e-4", "lr: 3e-4\n      kl: {coef: 0.01, in: rewards}")]),
     edit("unknown algorithm", &[("lr: 3e-4", "lr: 3e-4\n      algorithm: drgrpo")]),
 ];

@@ -102,6 +102,19 @@ fn a_penalty_is_counted_where_its_algorithm_has_it() {
     assert_eq!((kl.counted_in, kl.estimator), (KlPlace::Loss, KlEstimator::K3Plus));
 }
 
+#[test]
+fn a_reference_is_replaced_unless_a_mix_is_written() {
+    let mix = |kl: &str| {
+        let resolved = shipped("countdown", &[&format!("stages.rl.grpo.kl={kl}")]);
+        let kl = &surrogate(grpo(&resolved)).kl;
+        (kl.refresh_every, kl.refresh_mix, kl.is_average())
+    };
+    assert_eq!(mix("{coef: 0.1}"), (None, 1.0, false));
+    assert_eq!(mix("{coef: 0.1, refresh_every: 5}"), (Some(5), 1.0, false));
+    assert_eq!(mix("{coef: 0.1, refresh_every: 5, refresh_mix: 1}"), (Some(5), 1.0, false));
+    assert_eq!(mix("{coef: 0.1, refresh_every: 5, refresh_mix: 0.6}"), (Some(5), 0.6, true));
+}
+
 /// Off the total of a group, a penalty is divided by its own deviation where rewards are equal.
 #[test]
 fn a_penalty_that_is_divided_by_itself_is_warned_of() {

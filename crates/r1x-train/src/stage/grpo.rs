@@ -193,11 +193,16 @@ impl<'a> GrpoStage<'a> {
         })
     }
 
-    /// The reference becomes the current policy after every `refresh_every` steps.
-    fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
-        match self.plan.loss.penalty().and_then(|kl| kl.refresh_every) {
-            Some(every) if every > 0 && done.is_multiple_of(every) => policy.freeze(REFERENCE),
-            _ => Ok(()),
+    /// Sets the reference, and moves it after every `refresh_every` steps.
+    fn set_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
+        let Some(kl) = self.plan.loss.penalty() else { return Ok(()) };
+        let is_due = |every: u64| every > 0 && done.is_multiple_of(every);
+        if done > 0 && !kl.refresh_every.is_some_and(is_due) {
+            return Ok(());
+        }
+        match kl.is_average() {
+            true => policy.follow(REFERENCE, kl.refresh_mix),
+            false => policy.freeze(REFERENCE),
         }
     }
 }
@@ -218,7 +223,7 @@ impl SteppedStage for GrpoStage<'_> {
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
-        if self.has_reference() { policy.freeze(REFERENCE) } else { Ok(()) }
+        self.set_reference(policy, 0)
     }
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
@@ -239,7 +244,7 @@ impl SteppedStage for GrpoStage<'_> {
         let optimizer = &self.plan.optimizer;
         let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
         let updates = self.optimize(ports.policy, &packed, &credited, (at.step, lr))?;
-        self.refresh_reference(ports.policy, at.step + 1)?;
+        self.set_reference(ports.policy, at.step + 1)?;
         let mut metrics = metrics::of_grpo_step(&rewards, &credited, &updates, lr);
         metrics.extend(figures);
         Ok(StepFacts {

@@ -5,7 +5,7 @@ use r1x_core::testing;
 use r1x_core::{FinishReason, RewardedRollout};
 
 use crate::support::{
-    Finished, finish, grpo_plan, grpo_stage, metric, run_plan, sft_plan, sft_stage,
+    Finished, Table, finish, grpo_plan, grpo_stage, metric, run_plan, sft_plan, sft_stage,
 };
 
 /// Every step sees the same five prompts, so every step moves what the next one is compared on.
@@ -175,4 +175,48 @@ fn a_penalty_in_the_reward_holds_the_policy_too() {
     };
     let (free, held) = (last(1e-6), last(1.0));
     assert!(held < 0.5 * free, "{held} {free}");
+}
+
+/// The reference of a moving average is told from its recorded log-probs: between those of a copy that is replaced and
+/// of one that stays, and at a mix of 1 it would be the former.
+#[test]
+fn a_moving_average_is_moved_when_a_copy_would_be_replaced() {
+    let run = |mix: f64| {
+        let mut plan = with_penalty(1e-6, Some(3));
+        testing::surrogate_of(&mut plan).kl.refresh_mix = mix;
+        finish_stage(plan)
+    };
+    let average = run(0.5);
+    assert_eq!((average.policy.references_set, average.policy.references_moved), (0, 3));
+    let replaced = run(1.0);
+    assert_eq!((replaced.policy.references_set, replaced.policy.references_moved), (3, 0));
+    let fixed = finish_stage(with_penalty(1e-6, None)).curve("kl");
+    let (kl, replaced) = (average.curve("kl"), replaced.curve("kl"));
+    for step in 0..8 {
+        match step {
+            0..3 => assert_eq!(kl[step], fixed[step]),
+            _ => assert!(kl[step] > replaced[step] && kl[step] < fixed[step], "{step}: {kl:?}"),
+        }
+    }
+}
+
+/// Rows of the table after steps 3 and 6, mixed by hand: r = 0.25·w₃, then 0.75·r + 0.25·w₆.
+#[test]
+fn a_moving_average_is_the_mix_of_the_policies_that_were_there() {
+    let mut plan = with_penalty(1e-6, Some(3));
+    plan.steps = 6;
+    testing::surrogate_of(&mut plan).kl.refresh_mix = 0.25;
+    let mut run = run_plan(vec![grpo_stage(plan)]);
+    run.checkpoints.every = Some(3);
+    let finished = finish(&run);
+    let saved = |name: &str| finished.policy.checkpoints.borrow()[name].0.clone();
+    let (third, last) = (saved("rl/step-000003"), saved("rl/final"));
+    assert!(last.reference().len() > 5);
+    for (context, row) in last.reference() {
+        for (token, logit) in row.iter().enumerate() {
+            let of = |table: &Table| table.get(context).map_or(0.0, |row| row[token]);
+            let expected = 0.75 * (0.25 * of(&third.logits)) + 0.25 * of(&last.logits);
+            assert!((logit - expected).abs() < 1e-12, "{context:?} {token}");
+        }
+    }
 }

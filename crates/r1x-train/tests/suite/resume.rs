@@ -210,7 +210,8 @@ fn a_penalty_in_the_reward_interrupted_anywhere_leaves_the_same_facts() {
     let mut grpo = grpo_plan(5);
     grpo.data[0].limit = Some(5);
     let kl = &mut testing::surrogate_of(&mut grpo).kl;
-    (kl.coef, kl.counted_in, kl.refresh_every) = (0.2, KlPlace::Reward, Some(2));
+    (kl.coef, kl.counted_in) = (0.2, KlPlace::Reward);
+    (kl.refresh_every, kl.refresh_mix) = (Some(2), 0.6);
     let plan = run_plan(vec![sft_stage(sft_plan(3)), grpo_stage(grpo)]);
     let penalties = finish(&plan).curve("kl.penalty");
     assert!(penalties.iter().any(|penalty| *penalty != 0.0), "{penalties:?}");

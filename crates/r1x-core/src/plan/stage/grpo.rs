@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Learning, Prompts, Reference, Rollouts, StageOutline};
-use crate::plan::{CombinePlan, DataRef, HeadPlan, LossPlan, OptimizerPlan, SamplingPlan};
+use crate::plan::{CombinePlan, DataRef, HeadPlan, KlPlan, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,10 +43,11 @@ pub struct GrpoPlan {
 
 impl GrpoPlan {
     pub(super) fn outline(&self) -> StageOutline<'_> {
-        let reference = match self.loss.penalty().map(|kl| kl.refresh_every) {
+        let reference = match self.loss.penalty() {
             None => Reference::None,
-            Some(None) => Reference::Fixed,
-            Some(Some(_)) => Reference::Refreshed,
+            Some(kl) if kl.is_average() => Reference::Following,
+            Some(KlPlan { refresh_every: Some(_), .. }) => Reference::Refreshed,
+            Some(KlPlan { refresh_every: None, .. }) => Reference::Fixed,
         };
         StageOutline {
             steps: self.steps,

@@ -116,4 +116,6 @@ pub enum Reference {
     Fixed,
     /// The weights of some steps ago, taken anew from time to time.
     Refreshed,
+    /// A moving average of the weights, which is kept as exactly as they are.
+    Following,
 }

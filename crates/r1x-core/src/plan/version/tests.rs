@@ -105,6 +105,7 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
                 loss["clip"] = loss["clip"]["pessimistic"].take();
                 let kl = loss["kl"].as_object_mut().unwrap();
                 assert_eq!(kl.remove("counted_in"), Some(json!("loss")));
+                assert_eq!(kl.remove("refresh_mix"), Some(json!(1.0)));
             }
         }
         new["version"] = json!(2);

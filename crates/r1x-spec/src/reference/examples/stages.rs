@@ -147,6 +147,14 @@ stages:
 stages:
   - id: rl
     grpo:
+      kl: {coef: 0.04, refresh_every: 64, refresh_mix: 0.6}   # a moving average of the policy",
+    },
+    Example {
+        path: "stages.ID.grpo.kl",
+        text: "
+stages:
+  - id: rl
+    grpo:
       advantage: {kind: leave_one_out}
       kl: {coef: 0.05, in: reward}           # off the totals, as RLOO and REINFORCE++ have it
       zero_signal: keep",
