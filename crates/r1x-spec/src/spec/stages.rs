@@ -132,8 +132,9 @@ record! {
         micro_batch_size: usize => optional, SIZE;
         /// AdamW.
         optimizer: OptimizerSpec => flat;
-        /// A published algorithm, whose choices are the defaults of `advantage.kind`, `ratio`, `clip`, `aggregation` and
-        /// `zero_signal`; each may be written all the same. Left out, the defaults are those of this page.
+        /// A published algorithm, whose choices are the defaults of `advantage.kind`, `ratio`, `clip`, `aggregation`,
+        /// `zero_signal` and `kl.in`, or a system, whose own defaults are those of `advantage.eps`, `kl.coef`, `kl.estimator`
+        /// and `sampling.temperature` too; each may be written all the same. Left out, the defaults are those of this page.
         algorithm: Algorithm => optional;
         /// How totals become advantages.
         advantage: AdvantageSpec => nested;

@@ -102,6 +102,52 @@ fn a_penalty_is_counted_where_its_algorithm_has_it() {
     assert_eq!((kl.counted_in, kl.estimator), (KlPlace::Loss, KlEstimator::K3Plus));
 }
 
+/// What a system does when nobody tells it otherwise: eps, bounds of the ratio, aggregation, penalty, temperature.
+#[test]
+fn a_system_is_its_defaults() {
+    use Aggregation::{SequenceMean, TokenMean};
+    let dual = ClipPlan::Pessimistic(RatioBounds { low: 0.2, high: 0.2, max_ratio: Some(3.0) });
+    let (k3, unbiased) = (KlEstimator::K3, KlEstimator::K3Unbiased);
+    for (name, eps, clip, aggregation, penalty, temperature) in [
+        ("r1-paper", 1e-4, bounds(1.0, 10.0), SequenceMean, (1e-3, k3), 1.0),
+        ("trl-0.14", 1e-4, bounds(0.2, 0.2), SequenceMean, (0.04, k3), 0.9),
+        ("trl-1.16", 1e-4, bounds(0.2, 0.2), TokenMean, (0.0, unbiased), 1.0),
+        ("verl-2026.08", 1e-6, dual, TokenMean, (0.0, k3), 1.0),
+    ] {
+        let unset = ["stages.rl.grpo.zero_signal=null", "stages.rl.grpo.sampling.temperature=null"];
+        let resolved = rl(name, &unset);
+        let stage = grpo(&resolved);
+        let loss = surrogate(stage);
+        assert_eq!(
+            (stage.advantage.kind, loss.ratio),
+            (AdvantageKind::GroupNormalized, RatioLevel::Token)
+        );
+        assert_eq!((stage.advantage.eps, stage.sampling.temperature), (eps, temperature), "{name}");
+        assert_eq!((&loss.clip, loss.aggregation), (&clip, aggregation), "{name}");
+        assert_eq!((loss.kl.coef, loss.kl.estimator), penalty, "{name}");
+        assert_eq!((loss.kl.counted_in, stage.zero_signal), (KlPlace::Loss, ZeroSignal::Keep));
+    }
+}
+
+#[test]
+fn what_a_system_has_is_shown_and_may_be_written() {
+    let path = |key: &str| format!("stages.rl.grpo.{key}");
+    let shown = |resolved: &Resolved, key: &str| origin(resolved, &path(key));
+    let said = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    let verl = rl("verl-2026.08", &[]);
+    assert_eq!(shown(&verl, "clip.max_ratio"), said("3.0", "algorithm: verl-2026.08"));
+    assert_eq!(shown(&verl, "advantage.eps"), said("1e-6", "algorithm: verl-2026.08"));
+    let wider = rl("verl-2026.08", &["stages.rl.grpo.clip.max_ratio=10"]);
+    assert_eq!(shown(&wider, "clip.max_ratio"), said("10", "--set"));
+    let unset = "stages.rl.grpo.sampling.temperature=null";
+    let trl = rl("trl-0.14", &["stages.rl.grpo.kl.coef=0.001", unset]);
+    assert_eq!(surrogate(grpo(&trl)).kl.coef, 0.001);
+    assert_eq!(shown(&trl, "sampling.temperature"), said("0.9", "algorithm: trl-0.14"));
+    // What another kind of clipping has no use for is not chosen.
+    let weighted = rl("verl-2026.08", &["stages.rl.grpo.clip.kind=weight"]);
+    assert!(weighted.settings.iter().all(|setting| setting.path != path("clip.max_ratio")));
+}
+
 #[test]
 fn a_reference_is_replaced_unless_a_mix_is_written() {
     let mix = |kl: &str| {
