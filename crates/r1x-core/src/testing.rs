@@ -192,7 +192,8 @@ pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
 /// The surrogate with the mean over tokens and no penalty.
 pub fn surrogate() -> SurrogatePlan {
     let (ratio, aggregation) = (RatioLevel::Token, Aggregation::TokenMean);
-    SurrogatePlan { ratio, clip: ClipPlan::Pessimistic(clip()), kl: kl(), aggregation }
+    let clip = ClipPlan::Pessimistic(clip());
+    SurrogatePlan { ratio, clip, max_divergence: None, kl: kl(), aggregation }
 }
 
 /// The surrogate that a stage learns with, to be changed.

@@ -13,6 +13,7 @@ mod penalty;
 pub mod point;
 mod ratio;
 pub mod sft;
+mod stale;
 pub mod surrogate;
 
 pub use linear::Linear;

@@ -74,7 +74,7 @@ mod tests {
         aggregation: Aggregation,
         sequences: &[TrainingSequence],
     ) -> Vec<LossOutput> {
-        let plan = SurrogatePlan { ratio, clip, kl: testing::kl(), aggregation };
+        let plan = SurrogatePlan { ratio, clip, aggregation, ..testing::surrogate() };
         let loss = Surrogate::new(&plan, &UpdateCounts::of(sequences, 40.0));
         sequences.iter().zip(LOGPROBS).map(|(one, x)| loss.evaluate(one, x)).collect()
     }

@@ -7,7 +7,7 @@
 //! Perspective", arXiv 2503.20783 (the fixed length).
 
 use super::clip::{self, ClipTerm, Token};
-use super::{Loss, LossOutput, LossTotals, UpdateCounts, penalty, ratio, trained_tokens};
+use super::{Loss, LossOutput, LossTotals, UpdateCounts, penalty, ratio, stale, trained_tokens};
 use crate::kl::K3_LIMIT;
 use crate::plan::{Aggregation, SurrogatePlan};
 use crate::rollout::TrainingSequence;
@@ -64,7 +64,9 @@ impl Surrogate {
             let sampled = f64::from(sequence.sampled_logprobs[token]);
             clip::term(&self.plan.clip, &Token { advantage, log_ratio, logprob, sampled })
         };
-        trained.iter().zip(log_ratios).map(term).collect()
+        let mut terms: Vec<ClipTerm> = trained.iter().zip(log_ratios).map(term).collect();
+        stale::mask(self.plan.max_divergence, sequence, logprobs, trained, &mut terms);
+        terms
     }
 }
 
@@ -137,7 +139,7 @@ mod tests {
         sequences: &[TrainingSequence],
     ) -> Surrogate {
         let (ratio, clip, kl) = (RatioLevel::Token, clip.clone(), kl.clone());
-        let plan = SurrogatePlan { ratio, clip, kl, aggregation };
+        let plan = SurrogatePlan { ratio, clip, kl, aggregation, ..crate::testing::surrogate() };
         Surrogate::new(&plan, &UpdateCounts::of(sequences, fixed_length))
     }
 

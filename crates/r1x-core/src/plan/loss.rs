@@ -86,6 +86,9 @@ pub struct SurrogatePlan {
     pub ratio: RatioLevel,
     /// What holds the probability ratio near 1.
     pub clip: ClipPlan,
+    /// How far the policy may be from a sequence that it sampled, in nats a token, where the advantage is below 0; beyond
+    /// that the sequence is in no policy gradient. `None` is no bound.
+    pub max_divergence: Option<f64>,
     /// Penalty towards the reference policy.
     pub kl: KlPlan,
     /// How token losses become one number.

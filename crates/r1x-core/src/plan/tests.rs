@@ -363,8 +363,15 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         Just(RatioLevel::Sequence),
         Just(RatioLevel::SequenceToken)
     ];
-    let surrogate = (ratio, clip(), kl, aggregation)
-        .prop_map(|(ratio, clip, kl, aggregation)| SurrogatePlan { ratio, clip, kl, aggregation });
+    let surrogate = (ratio, clip(), option::of(number()), kl, aggregation).prop_map(
+        |(ratio, clip, max_divergence, kl, aggregation)| SurrogatePlan {
+            ratio,
+            clip,
+            max_divergence,
+            kl,
+            aggregation,
+        },
+    );
     let loss = prop_oneof![Just(LossPlan::Likelihood), surrogate.prop_map(LossPlan::Surrogate)];
     (
         (vec(data_ref(), 1..3), vec(text(), 0..3), any::<u64>(), any::<[usize; 5]>()),

@@ -256,6 +256,7 @@ fn loss_from_2(stage: &mut Value) {
     let loss = stage.pointer_mut("/kind/grpo/loss/surrogate");
     let Some(Value::Object(surrogate)) = loss else { return };
     add(surrogate, "ratio", json!("token"));
+    add(surrogate, "max_divergence", Value::Null);
     if let Some(Value::Object(kl)) = surrogate.get_mut("kl") {
         add(kl, "counted_in", json!("loss"));
         add(kl, "refresh_mix", json!(1.0));

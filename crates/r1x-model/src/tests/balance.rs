@@ -6,8 +6,8 @@ use std::sync::Arc;
 use candle_core::Device;
 use r1x_core::loss::{Loss, LossTotals, Surrogate, UpdateCounts};
 use r1x_core::plan::{
-    Aggregation, ClipPlan, FeedForwardPlan, KlPlan, ModelPlan, MoePlan, ProbabilityBounds,
-    RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan, WeightBounds,
+    Aggregation, ClipPlan, FeedForwardPlan, KlEstimator, KlPlan, ModelPlan, MoePlan,
+    ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan, WeightBounds,
 };
 use r1x_core::port::{GenerateRequest, UpdateFacts};
 use r1x_core::{Learner, Sampler, TrainingBatch, testing};
@@ -143,8 +143,13 @@ fn surrogates() -> Vec<SurrogatePlan> {
             for aggregation in
                 [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
             {
-                let (clip, kl) = (clip.clone(), kl.clone());
-                all.push(SurrogatePlan { ratio, clip, kl, aggregation });
+                let (clip, mut kl) = (clip.clone(), kl.clone());
+                // Both share a number over the tokens of a sequence.
+                let max_divergence = (ratio == RatioLevel::Sequence).then_some(0.05);
+                if ratio == RatioLevel::Sequence {
+                    kl.estimator = KlEstimator::K3Unbiased;
+                }
+                all.push(SurrogatePlan { ratio, clip, max_divergence, kl, aggregation });
             }
         }
     }

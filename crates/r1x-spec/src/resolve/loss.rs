@@ -59,7 +59,9 @@ impl Resolver<'_, '_> {
         }
         let clip = self.clip(&spec.clip);
         let kl = self.penalty(spec);
-        SurrogatePlan { ratio: **ratio, clip, kl, aggregation: *spec.aggregation }
+        let max_divergence = spec.clip.max_divergence.as_deref().copied();
+        let (ratio, aggregation) = (**ratio, *spec.aggregation);
+        SurrogatePlan { ratio, clip, max_divergence, kl, aggregation }
     }
 
     fn clip(&mut self, spec: &At<ClipSpec>) -> ClipPlan {

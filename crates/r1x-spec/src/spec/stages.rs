@@ -263,6 +263,9 @@ record! {
         /// The largest ratio for negative advantages too (two-sided or dual clipping), `pessimistic` only. Left out, there
         /// is none.
         max_ratio: f64 => optional, Range::above(1.0).to(1e9);
+        /// The largest mean of log sampled - log policy over the trained tokens of a sequence, in nats, up to which a
+        /// negative advantage counts, with every kind. A sequence beyond it has no policy gradient. Left out, there is none.
+        max_divergence: f64 => optional, Range::above(0.0).to(1e9);
         /// How steep the sigmoid is where the advantage is positive, `sigmoid` only. Left out, it is 1.
         tau_positive: f64 => optional, STEEPNESS;
         /// How steep the sigmoid is where the advantage is negative, `sigmoid` only. Left out, it is 1.05.

@@ -149,6 +149,16 @@ fn what_a_system_has_is_shown_and_may_be_written() {
 }
 
 #[test]
+fn a_bound_of_divergence_goes_with_every_kind_of_clipping() {
+    for kind in ["pessimistic", "weight", "sigmoid", "probability"] {
+        let clip = format!("stages.rl.grpo.clip={{kind: {kind}, max_divergence: 0.1}}");
+        let resolved = shipped("countdown", &[&clip]);
+        assert_eq!(surrogate(grpo(&resolved)).max_divergence, Some(0.1), "{kind}");
+    }
+    assert_eq!(surrogate(grpo(&shipped("countdown", &[]))).max_divergence, None);
+}
+
+#[test]
 fn a_reference_is_replaced_unless_a_mix_is_written() {
     let mix = |kl: &str| {
         let resolved = shipped("countdown", &[&format!("stages.rl.grpo.kl={kl}")]);

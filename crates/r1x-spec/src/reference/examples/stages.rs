@@ -134,6 +134,15 @@ stages:
       clip: {kind: sigmoid, tau_positive: 1.0, tau_negative: 1.05}   # SAPO",
     },
     Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      updates_per_epoch: 4
+      clip: {max_divergence: 0.1}            # the off-policy sequence mask of DeepSeek-V3.2",
+    },
+    Example {
         path: "stages.ID.grpo.kl",
         text: "
 stages:
