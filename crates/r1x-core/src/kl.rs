@@ -3,7 +3,13 @@
 //! With d = log ref − log π: k1 = −d, k2 = d²/2, k3 = exp(d) − 1 − d.
 //!
 //! All three estimate the divergence; as terms of a loss they differ, because only the gradient of k2 is,
-//! in expectation on-policy, the gradient of KL(π‖ref).
+//! in expectation on-policy, the gradient of KL(π‖ref). Two further ones have the values of k3 and that gradient: `K3Plus`
+//! takes the derivative of k2 in place of its own (so its derivative is that of no function), and `K3Unbiased` is
+//! multiplied by the ratio of the policy to the one that sampled, which has a gradient as well, so that it holds off-policy
+//! too. The ratio is the loss's, so what is here of the latter is k3; `crate::loss` multiplies.
+//!
+//! Sources: Schulman 2020, "Approximating KL Divergence"; DeepSeek-AI 2025, "DeepSeek-V3.2", arXiv 2512.02556, section 3.1
+//! (the ratio); the "+" of the estimators of verl (the derivative of k2).
 
 use crate::plan::KlEstimator;
 
@@ -33,12 +39,16 @@ pub fn kl(estimator: KlEstimator, logprob: f64, reference: f64) -> KlTerm {
     match estimator {
         KlEstimator::K1 => KlTerm { value: -d, derivative: 1.0 },
         KlEstimator::K2 => KlTerm { value: 0.5 * d * d, derivative: -d },
-        KlEstimator::K3 => {
-            let inside = d.min(K3_LIMIT);
-            let slope = inside.exp_m1();
-            KlTerm { value: (slope - inside) + slope * (d - inside), derivative: -slope }
-        }
+        KlEstimator::K3 | KlEstimator::K3Unbiased => k3(d),
+        KlEstimator::K3Plus => KlTerm { derivative: -d, ..k3(d) },
     }
+}
+
+/// exp(d) − 1 − d, and its tangent beyond the bound.
+fn k3(d: f64) -> KlTerm {
+    let inside = d.min(K3_LIMIT);
+    let slope = inside.exp_m1();
+    KlTerm { value: (slope - inside) + slope * (d - inside), derivative: -slope }
 }
 
 #[cfg(test)]
@@ -46,7 +56,15 @@ mod tests {
     use super::*;
     use crate::loss::testing::assert_derivative;
 
+    /// Those whose derivative is that of their value.
     const ESTIMATORS: [KlEstimator; 3] = [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3];
+    const ALL: [KlEstimator; 5] = [
+        KlEstimator::K1,
+        KlEstimator::K2,
+        KlEstimator::K3,
+        KlEstimator::K3Plus,
+        KlEstimator::K3Unbiased,
+    ];
 
     /// log π = −1, log ref = −1.5, so d = −0.5; exp(−0.5) = 0.6065306597126334.
     #[test]
@@ -57,6 +75,8 @@ mod tests {
         let k3 = term(KlEstimator::K3);
         assert!((k3.value - 0.106_530_659_712_633_4).abs() < 1e-15);
         assert!((k3.derivative - 0.393_469_340_287_366_6).abs() < 1e-15);
+        assert_eq!(term(KlEstimator::K3Plus), KlTerm { derivative: 0.5, ..k3 });
+        assert_eq!(term(KlEstimator::K3Unbiased), k3);
     }
 
     #[test]
@@ -76,7 +96,7 @@ mod tests {
 
     #[test]
     fn equal_policies_have_no_divergence() {
-        for estimator in ESTIMATORS {
+        for estimator in ALL {
             assert_eq!(kl(estimator, -0.3, -0.3).value, 0.0);
         }
     }
@@ -91,7 +111,7 @@ mod tests {
 
     #[test]
     fn far_policies_stay_finite_and_keep_being_pulled() {
-        for estimator in ESTIMATORS {
+        for estimator in ALL {
             for (logprob, reference) in [(-1e5, 0.0), (0.0, -1e5), (-3e38, 0.0)] {
                 let term = kl(estimator, logprob, reference);
                 assert!(term.value.is_finite() && term.derivative.is_finite(), "{term:?}");

@@ -15,13 +15,13 @@ use crate::plan::{
     AdvantageKind, AdvantagePlan, Aggregation, AttentionPlan, CheckpointPlan, ClipPlan,
     CombinePlan, CountdownPlan, DataRef, DistillPlan, DistillationPlan, DistilledTexts,
     DivergencePlan, DpoPlan, DrawPlan, EvalPlan, EvalWhen, FeedForwardPlan, GqaPlan, GroupScore,
-    GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlan, Language, LeastPlan,
-    LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens, PassRatePlan,
-    PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan, RatioBounds,
-    RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan, RewardPlan,
-    RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring, SftPlan,
-    ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan, TokenizerPlan,
-    TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
+    GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlace, KlPlan, Language,
+    LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens,
+    PassRatePlan, PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan,
+    RatioBounds, RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan,
+    RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring,
+    SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan,
+    TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -212,7 +212,7 @@ pub fn advantage(kind: AdvantageKind) -> AdvantagePlan {
 pub fn surrogate() -> SurrogatePlan {
     let (ratio, aggregation) = (RatioLevel::Token, Aggregation::TokenMean);
     let clip = ClipPlan::Pessimistic(clip());
-    SurrogatePlan { ratio, clip, kl: kl(), entropy_coef: 0.0, aggregation }
+    SurrogatePlan { ratio, clip, max_divergence: None, kl: kl(), entropy_coef: 0.0, aggregation }
 }
 
 /// The surrogate that a stage learns with, to be changed.
@@ -233,7 +233,13 @@ pub fn clip() -> RatioBounds {
 
 /// No penalty, hence no reference policy.
 pub fn kl() -> KlPlan {
-    KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None }
+    KlPlan {
+        coef: 0.0,
+        counted_in: KlPlace::Loss,
+        estimator: KlEstimator::K3,
+        refresh_every: None,
+        refresh_mix: 1.0,
+    }
 }
 
 /// A stage of supervised fine-tuning called `sft`.

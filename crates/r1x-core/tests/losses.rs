@@ -49,7 +49,7 @@ impl Golden {
 #[test]
 fn losses_and_derivatives_are_those_of_trl() {
     let golden = Golden::read();
-    assert_eq!(golden.cases.len(), 3 * 2 * 2 * 2 + 1 + 4 + 4);
+    assert_eq!(golden.cases.len(), 3 * 2 * 2 * 2 + 1 + 4 + 4 + 8 + 6 + 2);
     for Case { plan, loss, gradient } in &golden.cases {
         let sequences = golden.sequences(plan);
         let counts = UpdateCounts::of(&sequences, golden.fixed_length);

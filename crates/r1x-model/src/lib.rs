@@ -5,8 +5,9 @@
 mod balance;
 mod blocks;
 pub mod checkpoint;
+mod copies;
 pub mod device_selftest;
-pub mod error;
+mod error;
 pub mod export;
 pub mod family;
 mod generate;

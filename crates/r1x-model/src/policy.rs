@@ -5,7 +5,6 @@
 
 mod worker;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,26 +25,25 @@ use r1x_ops::parallel::{self, InOrder};
 
 use self::worker::Worker;
 pub(crate) use self::worker::pack;
-use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Sink, Values};
+use crate::checkpoint::{self, Contents, Expected, Home, Place};
+use crate::copies::{Copies, ReadCopy};
 use crate::error::ModelError;
 use crate::family::decoder::Decoder;
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::{self, First, Given};
-use crate::layout::{Layout, Parameter};
 use crate::mtp::Mtp;
 use crate::published::{MissingHead, Published};
 use crate::tokenizer::Tokenizer;
 use crate::update::{Optimizer, bias_speed, first_not_finite};
-use crate::weights::{Freezing, Passes, Weights};
+use crate::weights::Weights;
 
 /// A decoder that can sample, score and learn on the CPU, with products of operands `E`.
 #[derive(Debug)]
 pub struct DecoderPolicy<E: Operand = f32> {
     pub(crate) decoder: Decoder<E>,
     pub(crate) weights: Weights<E>,
-    /// Copies of earlier weights, by name.
-    pub(crate) frozen: BTreeMap<String, Weights<E>>,
+    pub(crate) copies: Copies<E>,
     pub(crate) optimizer: Optimizer,
     pub(crate) home: Home,
     /// The weights that the policy began with.
@@ -77,7 +75,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             gradient: vec![0.0; decoder.layout.trained().len()],
             loads: decoder.layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
             workers: vec![Worker::default(); threads.max(1)],
-            frozen: BTreeMap::new(),
+            copies: Copies::none(),
             decoder,
             weights,
             tokenizer,
@@ -105,7 +103,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             gradient: Vec::new(),
             loads: Vec::new(),
             workers: vec![Worker::default(); threads.max(1)],
-            frozen: BTreeMap::new(),
+            copies: Copies::none(),
             decoder,
             weights,
             tokenizer,
@@ -150,7 +148,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
         let weights = match weights {
             WeightChoice::Current => &self.weights,
             WeightChoice::Frozen(name) => {
-                self.frozen.get(name).ok_or_else(|| ModelError::not_frozen(name))?
+                self.copies.get(name).ok_or_else(|| ModelError::not_frozen(name))?
             }
         };
         let decoder = &self.decoder;
@@ -175,11 +173,7 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             layout: &self.decoder.layout,
             weights: &self.weights,
             optimizer: &self.optimizer,
-            frozen: self
-                .frozen
-                .iter()
-                .map(|(name, one)| (name.as_str(), one as &dyn Values))
-                .collect(),
+            copies: self.copies.contents(),
         }
     }
 
@@ -244,53 +238,12 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         self.learns()?;
         let layout = &self.decoder.layout;
-        let loaded = checkpoint::load(folder, layout, expected, || Copy::new(layout))?;
+        let loaded =
+            checkpoint::load(folder, layout, expected, |kind| ReadCopy::new(layout, kind))?;
         self.weights.set(layout, &loaded.weights, self.workers.len());
-        let (frozen, weights) = (loaded.frozen.into_iter(), &self.weights);
-        self.frozen = frozen.map(|(name, one)| (name, one.done(layout, weights))).collect();
+        self.copies = Copies::read(loaded.copies, layout, &self.weights);
         self.optimizer = loaded.optimizer;
         Ok(loaded.place)
-    }
-}
-
-/// A frozen copy while it is being read.
-enum Copy<'a, E: Operand> {
-    /// Of a model that learns itself.
-    Whole(Freezing<'a, E>),
-    /// Of adapters alone.
-    Adapters(Numbers),
-}
-
-impl<'a, E: Operand<Real = f32>> Copy<'a, E> {
-    fn new(layout: &'a Layout) -> Self {
-        match &layout.adapters {
-            None => Self::Whole(Freezing::new(layout)),
-            Some(adapters) => Self::Adapters(Numbers::zeros(layout, adapters)),
-        }
-    }
-
-    /// The copy, which shares the model itself with the current weights where those have adapters.
-    fn done(self, layout: &Layout, current: &Weights<E>) -> Weights<E> {
-        match self {
-            Self::Whole(freezing) => freezing.done(Passes::Forward),
-            Self::Adapters(numbers) => current.with(layout, &numbers),
-        }
-    }
-}
-
-impl<E: Operand<Real = f32>> Sink for Copy<'_, E> {
-    fn take(&mut self, parameter: &Parameter, first: usize, values: &[f32]) {
-        match self {
-            Self::Whole(freezing) => Sink::take(freezing, parameter, first, values),
-            Self::Adapters(numbers) => numbers.take(parameter, first, values),
-        }
-    }
-
-    fn take_biases(&mut self, index: usize, values: &[f32]) {
-        match self {
-            Self::Whole(freezing) => Sink::take_biases(freezing, index, values),
-            Self::Adapters(numbers) => numbers.take_biases(index, values),
-        }
     }
 }
 
@@ -491,10 +444,11 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
-        checkpoint::check_frozen(name, self.frozen.keys())?;
-        let copy = self.weights.frozen(&self.decoder.layout);
-        self.frozen.insert(name.to_owned(), copy);
-        Ok(())
+        Ok(self.copies.keep(name, &self.decoder.layout, &self.weights)?)
+    }
+
+    fn follow(&mut self, name: &str, share: f64) -> Result<(), PortError> {
+        Ok(self.copies.follow(name, share, (&self.decoder.layout, &self.weights))?)
     }
 
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
@@ -518,7 +472,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn forget_frozen(&mut self) {
-        self.frozen.clear();
+        self.copies.forget();
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {

@@ -221,12 +221,19 @@ impl<E: Operand> Weights<E> {
 
     /// A frozen copy. Where there are adapters, it has its own, and shares the model itself.
     pub fn frozen(&self, layout: &Layout) -> Self {
-        let Beside::Masters(values) = &self.model.beside else { return self.clone() };
+        match &self.model.beside {
+            Beside::Masters(values) => Self::frozen_of(layout, values, &self.biases),
+            Beside::Kept(_) => self.clone(),
+        }
+    }
+
+    /// Weights of these numbers, frozen for a forward pass.
+    fn frozen_of(layout: &Layout, values: &[E::Real], biases: &[Vec<E::Real>]) -> Self {
         let mut freezing = Freezing::new(layout);
         for parameter in &layout.base.parameters {
             freezing.take(parameter, 0, &values[parameter.range()]);
         }
-        for (index, biases) in self.biases.iter().enumerate() {
+        for (index, biases) in biases.iter().enumerate() {
             freezing.take_biases(index, biases);
         }
         freezing.done(Passes::Forward)
@@ -376,6 +383,14 @@ impl<E: Operand<Real = f32>> Weights<E> {
     pub(crate) fn numbers(&self, layout: &Layout) -> Numbers {
         let start = layout.trained().range.start;
         Numbers { start, values: self.trained().to_vec(), biases: self.biases.clone() }
+    }
+
+    /// A frozen copy with other trained numbers and selection biases.
+    pub(crate) fn frozen_with(&self, layout: &Layout, numbers: &Numbers) -> Self {
+        match &self.adapters {
+            Some(_) => self.with(layout, numbers),
+            None => Self::frozen_of(layout, &numbers.values, &numbers.biases),
+        }
     }
 
     /// The weights with other trained numbers and selection biases.

@@ -107,6 +107,10 @@ codes! {
         "This is a warning: the run goes on. `k1` is the log-ratio of a sampled token. Its mean is the divergence, but \
          the gradient of a sampled log-prob is 0 on average, so that as a term of the loss it pulls nowhere and only \
          adds noise. `k2` has the gradient of the divergence, and `k3` is the estimator of GRPO.";
+    KL_SCALED = "R1X0142", "the penalty is divided by its own deviation",
+        "This is a warning: the run goes on. With `kl.in: reward` the penalty is part of what rollouts are compared by. In \
+         a group of equal rewards it is all that differs, and `group_normalized` divides it by its own deviation: however \
+         small it is, it becomes as large as the difference between right and wrong.";
     MISSING_FILE = "R1X0201", "a file cannot be read",
         "A file the spec names is missing or unreadable. Relative paths start at the folder of the spec \
          file that mentions them; in `--set` they start at the current folder.";

@@ -144,12 +144,15 @@ pub struct StageEstimate {
     pub kind: &'static str,
     /// Optimizer updates.
     pub updates: u64,
-    /// Completions sampled.
+    /// Completions sampled, at least.
     pub completions: u64,
+    /// Completions sampled, at most: a step may sample others in place of some that taught nothing.
+    pub most_completions: u64,
     /// When prompts are as long as those of the data, and completions as the data's worked solutions; without
-    /// solutions, as long as they may be.
+    /// solutions, as long as they may be. No problem is drawn in place of another.
     pub likely: Work,
-    /// When every completion is as long as it may be, and every sequence fills the context.
+    /// When every completion is as long as it may be, every sequence fills the context, and every step draws as many
+    /// problems as it may.
     pub most: Work,
 }
 
@@ -158,6 +161,7 @@ impl StageEstimate {
     fn with(self, more: Self) -> Self {
         Self {
             completions: self.completions.saturating_add(more.completions),
+            most_completions: self.most_completions.saturating_add(more.most_completions),
             likely: self.likely.with(more.likely),
             most: self.most.with(more.most),
             ..self
@@ -262,15 +266,22 @@ fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
     stages.iter().fold(0u64, |sum, stage| {
         let rollout = STORED_ROLLOUT + STORED_REWARD * rewards_of(&stage.id);
         let tokens = stage.most.generated_tokens as u64;
-        sum.saturating_add(stage.completions.saturating_mul(rollout))
+        sum.saturating_add(stage.most_completions.saturating_mul(rollout))
             .saturating_add(tokens.saturating_mul(STORED_TOKEN))
     })
 }
 
 /// What costs nothing, of the kind of suites.
 fn empty(id: &str) -> StageEstimate {
-    let (likely, most) = (Work::default(), Work::default());
-    StageEstimate { id: id.to_owned(), kind: "eval", updates: 0, completions: 0, likely, most }
+    StageEstimate {
+        id: id.to_owned(),
+        kind: "eval",
+        updates: 0,
+        completions: 0,
+        most_completions: 0,
+        likely: Work::default(),
+        most: Work::default(),
+    }
 }
 
 /// Floating-point operations in a layer for each position that a token attends to.
@@ -420,32 +431,41 @@ impl<'a> Cost<'a> {
         rollouts: &Rollouts<'_>,
         learning: Option<Learning>,
     ) -> StageEstimate {
-        let prompts = outline.steps.saturating_mul(outline.problems_per_step as u64);
-        let completions = prompts.saturating_mul(rollouts.per_problem as u64);
-        let work = |(prompt, completion): (f64, f64)| {
+        let over_steps = |problems: usize| outline.steps.saturating_mul(problems as u64);
+        let completions_of = |prompts: u64| prompts.saturating_mul(rollouts.per_problem as u64);
+        // What is drawn in place of other problems is sampled, and no more is learnt from than there was to be.
+        let planned = over_steps(outline.problems_per_step);
+        let drawn = [planned, over_steps(outline.most_problems_per_step())];
+        let work = |((prompt, completion), drawn): ((f64, f64), u64)| {
             let length = prompt + completion;
-            let generated_tokens = completions as f64 * completion;
+            let generated_tokens = completions_of(drawn) as f64 * completion;
             // Sampling computes a prompt once for its group.
-            let sampled = prompts as f64 * prompt + generated_tokens;
-            let sampling_flops = self.forward(sampled, length);
+            let once = |prompts: u64| {
+                prompts as f64 * prompt + completions_of(prompts) as f64 * completion
+            };
+            let sampling_flops = self.forward(once(drawn), length);
             let Some(learning) = learning else {
                 return Work { generated_tokens, sampling_flops, ..Work::default() };
             };
             let batch = match learning.prompts {
-                Prompts::Shared => sampled,
-                Prompts::Repeated => completions as f64 * length,
+                Prompts::Shared => once(planned),
+                Prompts::Repeated => completions_of(planned) as f64 * length,
             };
             let trained_tokens = batch * learning.epochs as f64;
             // The reference scores each batch once.
             let scored = match learning.reference {
                 Reference::None => 0.0,
-                Reference::Fixed | Reference::Refreshed => self.forward(batch, length),
+                Reference::Fixed | Reference::Refreshed | Reference::Following => {
+                    self.forward(batch, length)
+                }
             };
             let training_flops = self.train(trained_tokens, length) + scored;
             Work { generated_tokens, trained_tokens, sampling_flops, training_flops }
         };
-        let [likely, most] = self.lengths(&outline.data, rollouts.sampling.max_tokens).map(work);
-        StageEstimate { completions, likely, most, ..empty(id) }
+        let [likely, most] = self.lengths(&outline.data, rollouts.sampling.max_tokens);
+        let [likely, most] = [(likely, drawn[0]), (most, drawn[1])].map(work);
+        let [completions, most_completions] = drawn.map(completions_of);
+        StageEstimate { completions, most_completions, likely, most, ..empty(id) }
     }
 
     fn eval(&self, plan: &RunPlan, eval: &EvalPlan) -> StageEstimate {
@@ -459,7 +479,8 @@ impl<'a> Cost<'a> {
             Work { generated_tokens, sampling_flops, ..Work::default() }
         };
         let [likely, most] = self.lengths(&[&eval.data], eval.sampling.max_tokens).map(work);
-        StageEstimate { completions, likely, most, ..empty(&eval.id) }
+        let most_completions = completions;
+        StageEstimate { completions, most_completions, likely, most, ..empty(&eval.id) }
     }
 
     fn checkpoints(&self, plan: &RunPlan) -> u64 {

@@ -14,6 +14,7 @@ mod further;
 mod grant;
 mod inputs;
 pub mod lists;
+mod loss_values;
 mod made_size;
 mod memory;
 mod model_cost;

@@ -45,7 +45,7 @@ fn made_size(
     let solutions = solutions.filter(|_| known);
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
     let most = rollouts.sampling.max_tokens as u64;
-    let draws = outline.steps.saturating_mul(outline.problems_per_step as u64);
+    let draws = outline.steps.saturating_mul(outline.most_problems_per_step() as u64);
     let rows = draws.saturating_mul(made.most_per_problem.min(rollouts.per_problem) as u64);
     let longest_example = longest.map(|prompt| prompt.saturating_add(most));
     DataSize {

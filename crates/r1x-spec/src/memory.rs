@@ -292,7 +292,7 @@ impl Counting<'_> {
             Reference::None => 0,
             Reference::Fixed => 1,
             // While a reference is made anew, the old one is still there.
-            Reference::Refreshed => 2,
+            Reference::Refreshed | Reference::Following => 2,
         });
         let references = references.max().unwrap_or(0);
         // Masters with factors for both passes, the gradient and two moments.
@@ -307,7 +307,13 @@ impl Counting<'_> {
                 F32 + 2 * factor(model),
             ])),
         };
-        trained.saturating_add(frozen)
+        // The numbers of a moving average are beside what is multiplied.
+        let follows = |learning: Learning| learning.reference == Reference::Following;
+        let average = match self.learning().any(follows) {
+            true => times(&[of_model.trained(), F32]),
+            false => 0,
+        };
+        trained.saturating_add(frozen).saturating_add(average)
     }
 
     /// The bytes of a checkpoint and of the tensor that is being copied into it.
@@ -395,7 +401,8 @@ impl Counting<'_> {
     }
 
     fn sampled_stage(&self, outline: &StageOutline<'_>, of: &Rollouts<'_>) -> Sampled {
-        let rollouts = times(&[outline.problems_per_step as u64, of.per_problem as u64]);
+        let of_problems = |problems: usize| times(&[problems as u64, of.per_problem as u64]);
+        let rollouts = of_problems(outline.problems_per_step);
         let length =
             self.length(outline.data.iter().map(|data| &*data.data), of.sampling.max_tokens);
         let completion = of.sampling.max_tokens as u64;
@@ -406,9 +413,12 @@ impl Counting<'_> {
         let recorded = 2 * (2 * F32 + TEXT) * completion;
         let outcomes = (OUTCOME * outline.rewards.len() as u64).saturating_add(ROLLOUT);
         let one = drawn + learned + recorded + outcomes;
+        // What is sampled in place of other rollouts is recorded beside them, and those are not learnt from.
+        let further = of_problems(outline.further_problems_per_step);
+        let further = times(&[further, drawn + recorded + outcomes]);
         Sampled {
             caches: self.caches(rollouts, length),
-            rollouts: times(&[rollouts, one]),
+            rollouts: times(&[rollouts, one]).saturating_add(further),
             key: outline.learning.map_or(
                 "`prompts_per_step` or `samples`",
                 |_| "`prompts_per_step` or `group_size`",

@@ -3,10 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use r1x_core::plan::{
-    AdvantageKind, Aggregation, KlEstimator, OnFailure, Precision, Preference, RatioLevel,
-    ScheduleKind, TraceStyle, Truncated, ZeroSignal,
-};
+use r1x_core::plan::{OnFailure, Precision, Preference, ScheduleKind, TraceStyle};
 use r1x_core::problem::Split;
 use r1x_core::units;
 
@@ -36,32 +33,6 @@ words!(ScheduleKind {
     "linear" => Linear, "a straight line";
     "cosine" => Cosine, "half a cosine";
 });
-words!(AdvantageKind {
-    "group_normalized" => GroupNormalized, "(r - mean) / (std + eps) in the group (GRPO)";
-    "group_centered" => GroupCentered, "r - mean in the group (Dr.GRPO)";
-    "leave_one_out" => LeaveOneOut, "r - mean of the others in the group (RLOO)";
-    "batch_scaled" => BatchScaled, "r - mean in the group, divided by std + eps of the step (Lite PPO)";
-    "batch_normalized" => BatchNormalized, "(r - mean) / (std + eps) over the step (REINFORCE++)";
-});
-words!(RatioLevel {
-    "token" => Token, "each token";
-    "sequence" => Sequence, "the whole sequence, as the geometric mean of the ratios of its tokens (GSPO)";
-    "sequence_token" => SequenceToken, "its value is that of the sequence, its gradient that of each token (GSPO-token)";
-});
-words!(KlEstimator {
-    "k1" => K1, "-d, where d = log ref - log policy; no gradient on average";
-    "k2" => K2, "d squared / 2";
-    "k3" => K3, "exp(d) - 1 - d; a straight line beyond 10 nats";
-});
-words!(Aggregation {
-    "sequence_mean" => SequenceMean, "mean in a sequence, then over trained sequences (GRPO)";
-    "token_mean" => TokenMean, "mean over all trained tokens of the update (DAPO)";
-    "fixed_length" => FixedLength, "sum over planned rollouts x max_tokens, a constant (Dr.GRPO)";
-});
-words!(ZeroSignal {
-    "keep" => Keep, "groups without signal stay in the batch with advantage 0";
-    "drop" => Drop, "they are left out of the update";
-});
 words!(Preference {
     "first" => First, "in the order in which they were asked for";
     "shortest" => Shortest, "those with the fewest tokens";
@@ -70,10 +41,6 @@ words!(Preference {
 words!(Precision {
     "f32" => F32, "nothing is rounded";
     "bf16" => Bf16, "factors keep 8 leading bits: twice the speed where the processor multiplies pairs of them";
-});
-words!(Truncated {
-    "keep" => Keep, "truncated completions are trained on like others";
-    "mask" => Mask, "their tokens are left out of the loss";
 });
 
 /// When a suite runs besides `every`.
@@ -88,27 +55,6 @@ pub enum Moment {
 words!(Moment {
     "start" => Start, "before the first stage";
     "stage_end" => StageEnd, "after every training stage";
-});
-
-/// What holds the probability ratio near 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClipKind {
-    /// PPO's clipping.
-    Pessimistic,
-    /// CISPO.
-    Weight,
-    /// SAPO.
-    Sigmoid,
-    /// DPPO.
-    Probability,
-}
-
-words!(ClipKind {
-    "pessimistic" => Pessimistic, "the less favourable of the ratio and the ratio inside bounds (PPO, GRPO)";
-    "weight" => Weight, "the log-prob, weighted by the ratio inside bounds, so that no token loses its gradient (CISPO)";
-    "sigmoid" => Sigmoid, "a sigmoid of the ratio in place of bounds (SAPO)";
-    "probability" => Probability, "no gradient for a token whose probability has moved too far (DPPO)";
 });
 
 pub(crate) fn number_schema(kind: &str, range: Range) -> Json {

@@ -167,6 +167,39 @@ fn tokens_are_counted_per_stage_and_suite() {
     assert!(flops(&sum) > 0.0 && sum.store_bytes > 320_000 && sum.checkpoint_bytes > 0);
 }
 
+/// Two steps of three prompts with four completions of up to 40 tokens, drawn at most five times; prompts of 24.
+#[test]
+fn resampling_is_counted_as_what_it_may_sample_and_trains_no_more() {
+    let of = |overrides: &[&str]| {
+        let all = [
+            "stages.rl.grpo.steps=2",
+            "stages.rl.grpo.prompts_per_step=3",
+            "stages.rl.grpo.group_size=4",
+            "stages.rl.grpo.schedule.warmup_steps=0",
+            "stages.rl.grpo.micro_batch_size=12",
+            "stages.rl.grpo.sampling.max_tokens=40",
+            "model.context_length=64",
+            "evals.heldout.limit=1",
+        ];
+        let all: Vec<&str> = all.iter().chain(overrides).copied().collect();
+        estimate(&shipped("countdown", &all).plan, &BTreeMap::new(), 1)
+    };
+    let dropped = of(&[]);
+    let resampled = of(&["stages.rl.grpo.zero_signal=resample", "stages.rl.grpo.max_batches=5"]);
+    let [one, five] = [&dropped, &resampled].map(|sum| &sum.stages[1]);
+    assert_eq!((one.completions, one.most_completions), (24, 24));
+    assert_eq!((five.completions, five.most_completions), (24, 120));
+    assert_eq!(
+        (five.most.generated_tokens, five.most.trained_tokens),
+        (4_800.0, 6.0 * 24.0 + 960.0)
+    );
+    assert_eq!(five.likely, one.likely, "at least as much as without");
+    assert!((five.most.sampling_flops / one.most.sampling_flops - 5.0).abs() < 1e-12);
+    assert_eq!(five.most.training_flops, one.most.training_flops);
+    assert!(resampled.store_bytes > dropped.store_bytes);
+    assert!(resampled.memory.rollouts > dropped.memory.rollouts);
+}
+
 #[test]
 fn costs_grow_with_what_causes_them() {
     let cost = |overrides: &[&str]| {
@@ -181,6 +214,11 @@ fn costs_grow_with_what_causes_them() {
     let embedding = (model.vocabulary_size * model.hidden_size) as u64;
     let reference = 2 * base.parameters.total + 4 * embedding;
     assert_eq!(penalised.memory_bytes - base.memory_bytes, reference, "and kept in memory");
+    // A copy while it is replaced, and the numbers of a moving average beside both.
+    let refreshed = cost(&["stages.rl.grpo.kl={coef: 0.01, refresh_every: 5}"]);
+    let average = cost(&["stages.rl.grpo.kl={coef: 0.01, refresh_every: 5, refresh_mix: 0.6}"]);
+    assert_eq!(refreshed.memory_bytes - base.memory_bytes, 2 * reference);
+    assert_eq!(average.memory_bytes - refreshed.memory_bytes, 4 * base.parameters.total);
     assert!(cost(&["model.precision=f32"]).memory_bytes > base.memory_bytes);
     assert!(cost(&["model.recompute_activations=true"]).memory_bytes < base.memory_bytes);
     assert!(flops(&cost(&["stages.rl.grpo.epochs=2"])) > flops(&base));

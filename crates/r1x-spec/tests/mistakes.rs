@@ -7,6 +7,8 @@ mod common;
 mod data;
 #[path = "mistakes/distill.rs"]
 mod distill;
+#[path = "mistakes/losses.rs"]
+mod losses;
 #[path = "mistakes/models.rs"]
 mod models;
 #[path = "mistakes/pairs.rs"]
@@ -79,19 +81,6 @@ const CASES: &[Case] = &[
     edit("beta of one", &[("lr: 3e-4", "lr: 3e-4\n      beta2: 1.0")]),
     edit("huge size", &[("hidden_size: 128", "hidden_size: 99999999999999999999")]),
     edit("negative seed", &[("name: countdown\nmodel", "name: countdown\nseed: -1\nmodel")]),
-    edit(
-        "clipping without bounds",
-        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: sigmoid, high: 0.2, tau_positive: 2}")],
-    ),
-    edit(
-        "bounds without a sigmoid",
-        &[("lr: 3e-4", "lr: 3e-4\n      clip: {kind: weight, max_ratio: 3, tau_negative: 2}")],
-    ),
-    edit(
-        "the probability of a sequence",
-        &[("lr: 3e-4", "lr: 3e-4\n      ratio: sequence\n      clip: {kind: probability}")],
-    ),
-    edit("unknown algorithm", &[("lr: 3e-4", "lr: 3e-4\n      algorithm: drgrpo")]),
     edit("unknown word", &[("lr: 3e-4", "lr: 3e-4\n      aggregation: tokenmean")]),
     edit(
         "byte size without a unit",
@@ -535,7 +524,15 @@ const CASES: &[Case] = &[
 #[test]
 fn every_mistake_has_its_message() {
     let mut text = String::new();
-    let cases = [CASES, published::CASES, models::CASES, pairs::CASES, distill::CASES, data::CASES];
+    let cases = [
+        CASES,
+        published::CASES,
+        models::CASES,
+        pairs::CASES,
+        distill::CASES,
+        data::CASES,
+        losses::CASES,
+    ];
     for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();
         for (from, to) in case.edits {

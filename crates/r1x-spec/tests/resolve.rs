@@ -2,6 +2,8 @@
 //!
 //! Must not check messages; `mistakes.rs` does.
 
+#[path = "resolve/algorithm.rs"]
+mod algorithm;
 mod common;
 
 use common::{SPEC, World, experiment, render};
@@ -74,7 +76,7 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!((grpo.epochs, grpo.updates_per_epoch, grpo.micro_batch_size), (1, 1, 32));
     let loss = surrogate(grpo);
     assert_eq!(loss.clip, ClipPlan::Pessimistic(testing::clip()));
-    assert_eq!(loss.kl, KlPlan { coef: 0.0, estimator: KlEstimator::K3, refresh_every: None });
+    assert_eq!(loss.kl, testing::kl());
     assert_eq!(grpo.advantage.kind, AdvantageKind::GroupNormalized);
     assert_eq!(loss.aggregation, Aggregation::TokenMean);
     assert_eq!((grpo.sampling.top_k, grpo.sampling.top_p, grpo.sampling.min_p), (0, 1.0, 0.0));
@@ -317,78 +319,6 @@ fn shaped_rewards_become_their_plan() {
     assert_eq!(grpo(&resolved).advantage.combine, combine);
     let whiten = origin(&resolved, "stages.rl.grpo.advantage.whiten");
     assert_eq!(whiten, ("true".to_owned(), "default".to_owned()));
-}
-
-fn rl(name: &str, overrides: &[&str]) -> Resolved {
-    let algorithm = format!("stages.rl.grpo.algorithm={name}");
-    let all: Vec<&str> = [algorithm.as_str()].iter().chain(overrides).copied().collect();
-    shipped("countdown", &all)
-}
-
-fn bounds(low: f64, high: f64) -> ClipPlan {
-    ClipPlan::Pessimistic(RatioBounds { low, high, max_ratio: None })
-}
-
-/// What each name stands for, as `docs/algorithms.md` has it. The experiment itself writes `zero_signal: drop`.
-#[test]
-fn an_algorithm_is_the_choices_that_it_is_made_of() {
-    use AdvantageKind::{BatchNormalized, GroupCentered, GroupNormalized, LeaveOneOut};
-    use Aggregation::{FixedLength, SequenceMean, TokenMean};
-    use RatioLevel::{Sequence, Token};
-    let weight = ClipPlan::Weight(WeightBounds { low: None, high: 4.0 });
-    let sigmoid = ClipPlan::Sigmoid(SigmoidGate { tau_positive: 1.0, tau_negative: 1.05 });
-    for (name, kind, ratio, clip, aggregation, zero_signal) in [
-        ("grpo", GroupNormalized, Token, bounds(0.2, 0.2), SequenceMean, ZeroSignal::Keep),
-        ("dr_grpo", GroupCentered, Token, bounds(0.2, 0.2), FixedLength, ZeroSignal::Keep),
-        ("dapo", GroupNormalized, Token, bounds(0.2, 0.28), TokenMean, ZeroSignal::Drop),
-        ("gspo", GroupNormalized, Sequence, bounds(3e-4, 4e-4), SequenceMean, ZeroSignal::Keep),
-        ("cispo", GroupNormalized, Token, weight, TokenMean, ZeroSignal::Keep),
-        ("sapo", GroupNormalized, Token, sigmoid, SequenceMean, ZeroSignal::Keep),
-        ("rloo", LeaveOneOut, Token, bounds(0.2, 0.2), FixedLength, ZeroSignal::Keep),
-        ("reinforce_pp", BatchNormalized, Token, bounds(0.2, 0.2), TokenMean, ZeroSignal::Keep),
-    ] {
-        let resolved = rl(name, &["stages.rl.grpo.zero_signal=null"]);
-        let stage = grpo(&resolved);
-        let loss = surrogate(stage);
-        assert_eq!((stage.advantage.kind, loss.ratio), (kind, ratio), "{name}");
-        assert_eq!((&loss.clip, loss.aggregation), (&clip, aggregation), "{name}");
-        assert_eq!(stage.zero_signal, zero_signal, "{name}");
-        let kept = &rl(name, &[]);
-        assert_eq!(grpo(kept).zero_signal, ZeroSignal::Drop, "what is written stays: {name}");
-        assert_eq!(origin(&resolved, "stages.rl.grpo.ratio").1, format!("algorithm: {name}"));
-    }
-}
-
-#[test]
-fn each_choice_of_an_algorithm_can_be_written_and_is_shown() {
-    let path = |key: &str| format!("stages.rl.grpo.{key}");
-    let resolved = rl("dapo", &["stages.rl.grpo.clip.high=0.3"]);
-    assert_eq!(surrogate(grpo(&resolved)).clip, bounds(0.2, 0.3));
-    let shown = |key: &str| origin(&resolved, &path(key));
-    let said = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
-    assert_eq!(shown("algorithm"), said("\"dapo\"", "--set"));
-    assert_eq!(shown("aggregation"), said("\"token_mean\"", "algorithm: dapo"));
-    assert_eq!(shown("advantage.kind"), said("\"group_normalized\"", "algorithm: dapo"));
-    assert_eq!(shown("clip.low"), said("0.2", "algorithm: dapo"));
-    assert_eq!(shown("clip.high"), said("0.3", "--set"));
-    assert_eq!(shown("advantage.eps"), said("0.0001", "default"));
-    // What compares with the whole step needs no group.
-    assert_eq!(grpo(&rl("reinforce_pp", &["stages.rl.grpo.group_size=1"])).group_size, 1);
-    // Bounds of one kind of clipping are none of another.
-    let other = rl("gspo", &["stages.rl.grpo.clip.kind=weight"]);
-    let weight = ClipPlan::Weight(WeightBounds { low: None, high: 4.0 });
-    assert_eq!(surrogate(grpo(&other)).clip, weight);
-    assert_eq!(origin(&other, &path("clip.high")), said("4.0", "default"));
-    assert!(other.settings.iter().all(|setting| setting.path != path("clip.low")));
-}
-
-#[test]
-fn a_plan_without_an_algorithm_is_what_it_was() {
-    let plain = shipped("countdown", &[]);
-    let loss = surrogate(grpo(&plain));
-    let plan = SurrogatePlan { kl: loss.kl.clone(), ..testing::surrogate() };
-    assert_eq!(*loss, plan);
-    assert_eq!(origin(&plain, "stages.rl.grpo.ratio").1, "default");
 }
 
 #[test]

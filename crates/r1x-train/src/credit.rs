@@ -90,6 +90,38 @@ pub(crate) fn assign_credit(
     credited
 }
 
+/// Whether a group by itself has anything to teach: two different totals, or, where rewards are compared one by one, two
+/// different values of a reward with a weight. Decided by exact equality.
+pub(crate) fn has_signal(plan: &AdvantagePlan, weights: &[f64], group: &RewardedGroup) -> bool {
+    let credit = match plan.combine.order {
+        CombineOrder::SumThenNormalize => {
+            let totals = totals(group);
+            advantages(plan, &totals, &Spread::of(totals.iter().flatten().copied()))
+        }
+        CombineOrder::NormalizeThenSum => {
+            let counted = counted(weights, group);
+            let spread = |values: &Vec<Option<f64>>| Spread::of(values.iter().flatten().copied());
+            let alone: Vec<Spread> = counted.iter().map(spread).collect();
+            decoupled(plan, weights, &counted, &alone, group.rollouts.len()).credit
+        }
+    };
+    !credit.zero_signal
+}
+
+/// The totals of a group, one per rollout.
+fn totals(group: &RewardedGroup) -> Vec<Option<f64>> {
+    group.rollouts.iter().map(|rollout| rollout.total).collect()
+}
+
+/// What every reward counts in a group, `[reward][rollout]`.
+fn counted(weights: &[f64], group: &RewardedGroup) -> Vec<Vec<Option<f64>>> {
+    let of_reward = |index: usize| {
+        let terms = group.rollouts.iter().map(|rollout| rollout.terms.get(index));
+        terms.map(|term| term.and_then(|term| term.counted)).collect()
+    };
+    (0..weights.len()).map(of_reward).collect()
+}
+
 /// What the values of one reward are like over a step.
 fn spread_of_reward(groups: &[RewardedGroup], index: usize) -> Spread {
     let rollouts = groups.iter().flat_map(|group| &group.rollouts);
@@ -97,8 +129,7 @@ fn spread_of_reward(groups: &[RewardedGroup], index: usize) -> Spread {
 }
 
 fn by_total(plan: &AdvantagePlan, step: &Spread, group: RewardedGroup) -> CreditedGroup {
-    let totals: Vec<_> = group.rollouts.iter().map(|rollout| rollout.total).collect();
-    let credit = advantages(plan, &totals, step);
+    let credit = advantages(plan, &totals(&group), step);
     CreditedGroup { group, advantages: credit.advantages, zero_signal: credit.zero_signal }
 }
 
@@ -108,11 +139,7 @@ fn by_reward(
     steps: &[Spread],
     mut group: RewardedGroup,
 ) -> CreditedGroup {
-    let of_reward = |index: usize| {
-        let terms = group.rollouts.iter().map(|rollout| rollout.terms.get(index));
-        terms.map(|term| term.and_then(|term| term.counted)).collect()
-    };
-    let counted: Vec<Vec<Option<f64>>> = (0..weights.len()).map(of_reward).collect();
+    let counted = counted(weights, &group);
     let found = decoupled(plan, weights, &counted, steps, group.rollouts.len());
     for (index, of_reward) in found.normalized.iter().enumerate() {
         for (rollout, normalized) in group.rollouts.iter_mut().zip(of_reward) {

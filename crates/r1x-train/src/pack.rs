@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use r1x_core::loss::trained_tokens;
-use r1x_core::plan::{GrpoPlan, Truncated, ZeroSignal};
+use r1x_core::plan::{GrpoPlan, Truncated};
 use r1x_core::{CreditedGroup, FinishReason, Stream, TrainingSequence};
 
 /// A training sequence and the rollout it came from.
@@ -34,7 +34,7 @@ impl PackedRollout {
 pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<PackedRollout> {
     let mut packed = Vec::new();
     for (group_index, credited) in groups.iter().enumerate() {
-        if credited.zero_signal && plan.zero_signal == ZeroSignal::Drop {
+        if credited.zero_signal && !plan.zero_signal.is_kept() {
             continue;
         }
         let rollouts = credited.group.rollouts.iter().zip(&credited.advantages);

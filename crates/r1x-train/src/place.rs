@@ -1,7 +1,8 @@
 //! Whether a place in a run can be one of this plan: a checkpoint says where it is, and may be of another plan or
 //! have been edited.
 //!
-//! Everything that is counted follows from the plan and the number of steps, so nothing is taken on trust.
+//! What is counted follows from the plan and the number of steps, or lies between bounds that do, where a step may draw
+//! further problems; so little is taken on trust.
 
 use r1x_core::PortError;
 use r1x_core::plan::{RunPlan, StagePlan};
@@ -13,7 +14,10 @@ use crate::stage::stage_place;
 /// What a stage counts.
 struct Counts {
     steps: u64,
+    /// At least.
     draws_per_step: u64,
+    /// At most: a step may draw others in place of problems that taught nothing.
+    most_draws_per_step: u64,
     /// At most: an update without a token to learn from is left out.
     updates_per_step: u64,
 }
@@ -24,6 +28,7 @@ impl Counts {
         Self {
             steps: outline.steps,
             draws_per_step: outline.problems_per_step as u64,
+            most_draws_per_step: outline.most_problems_per_step() as u64,
             updates_per_step: outline
                 .learning
                 .map_or(0, |learning| learning.updates_per_step() as u64),
@@ -38,7 +43,7 @@ impl Counts {
 /// Checks that a plan can lead to this place.
 ///
 /// # Errors
-/// When it has no such stage, fewer steps, or does not draw so many problems in them.
+/// When it has no such stage, fewer steps, or does not draw so many or so few problems in them.
 pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
     let stage = match &at.stage {
         None => return beginning(at),
@@ -53,9 +58,13 @@ pub fn check_cursor(plan: &RunPlan, at: &Cursor) -> Result<(), PortError> {
     if at.step > counts.steps {
         return Err(TrainError::BeyondPlan { place, done: at.step, steps: counts.steps }.into());
     }
-    match at.step.checked_mul(counts.draws_per_step) {
-        Some(drawn) if drawn == at.drawn => Ok(()),
-        drawn => foreign(place, "problems drawn", at.drawn, drawn.unwrap_or(u64::MAX)),
+    let least = at.step.saturating_mul(counts.draws_per_step);
+    let most = at.step.saturating_mul(counts.most_draws_per_step);
+    // The nearer bound is what a run of the plan has, or may have.
+    match at.drawn {
+        drawn if drawn < least => foreign(place, "problems drawn", drawn, least),
+        drawn if drawn > most => foreign(place, "problems drawn", drawn, most),
+        _ => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ use r1x_core::port::{Cursor, EarlierWeights};
 use r1x_core::select::kept;
 use r1x_core::{
     CheckpointFacts, CheckpointKind, PortError, Problem, ProblemSource, Split, StageFacts,
+    StepFacts,
 };
 
 use crate::check::{Checked, check};
@@ -252,11 +253,12 @@ impl RunUnderWay<'_, '_> {
             let guard =
                 Guard { place: &stage_place(&stage.id), at: finite::Moment::Step(facts.step) };
             guard.metrics(facts.metrics.iter().map(|(name, value)| (name.as_str(), *value)))?;
+            let drawn = drawn(outline, &facts);
             let kept = kept(&facts.groups, &facts.verdicts);
             made.extend(kept.map(|(kept, asked)| kept.worked(&stage.id, asked)));
             self.ports.recorder.step(facts)?;
             self.step += 1;
-            self.drawn += outline.problems_per_step as u64;
+            self.drawn += drawn;
             let flow = if (self.stop)() { Flow::Stop } else { Flow::GoOn };
             self.checkpoint(stage, outline.steps, flow)?;
             if flow == Flow::Stop {
@@ -322,6 +324,14 @@ fn of_stage(
 ) -> Result<ModelWeights, PortError> {
     let id = plan.stages.get(index).map_or("", |stage| stage.id.as_str());
     answer.map_err(|error| TrainError::Weights { place: stage_place(id), error }.into())
+}
+
+/// Problems that a step drew: one for each group that it sampled, and as many as are planned where nothing is sampled.
+fn drawn(outline: &StageOutline<'_>, facts: &StepFacts) -> u64 {
+    match outline.rollouts {
+        Some(_) => facts.groups.len() as u64,
+        None => outline.problems_per_step as u64,
+    }
 }
 
 /// The suites due once `step` of `steps` steps are done.

@@ -117,7 +117,7 @@ fn settings(zero_signal: &str, truncated: &str, penalty: &str, judged: Judged) -
 fn every_combination_of_what_is_left_out_runs_to_its_end() {
     let bench = Bench { folder: tempfile::tempdir().unwrap() };
     let mut runs = 0;
-    for zero_signal in ["keep", "drop"] {
+    for zero_signal in ["keep", "drop", "resample"] {
         for truncated in ["keep", "mask"] {
             for judged in [Judged::All, Judged::InForm] {
                 for penalty in ["none", ["k1", "k2", "k3"][runs / 2 % 3]] {
@@ -133,5 +133,5 @@ fn every_combination_of_what_is_left_out_runs_to_its_end() {
             }
         }
     }
-    assert_eq!(runs, 16);
+    assert_eq!(runs, 24);
 }

@@ -23,7 +23,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-files", "folder"),
     (
         "r1x-model",
-        "load model device_selftest tensor policy export initial published tokenizer generate sample mtp family \
+        "load model device_selftest tensor policy copies export initial published tokenizer generate sample mtp family \
          weights checkpoint update balance layout error blocks",
     ),
     (
@@ -38,7 +38,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-tasks", "vocabulary source dataset prompt chat template error digest"),
     (
         "r1x-train",
-        "unseen run rehearsal check made place stage example pairs rollout ports pack metrics optimize finite draw \
+        "unseen run rehearsal check made place stage resample penalty example pairs rollout ports pack metrics optimize finite draw \
          credit error",
     ),
 ];

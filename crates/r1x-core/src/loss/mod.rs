@@ -13,9 +13,11 @@ pub mod divergence;
 mod linear;
 mod logistic;
 pub mod pair;
+mod penalty;
 pub mod point;
 mod ratio;
 pub mod sft;
+mod stale;
 pub mod surrogate;
 
 pub use distillation::Distillation;

@@ -74,8 +74,7 @@ mod tests {
         aggregation: Aggregation,
         sequences: &[TrainingSequence],
     ) -> Vec<LossOutput> {
-        let kl = testing::kl();
-        let plan = SurrogatePlan { ratio, clip, kl, entropy_coef: 0.0, aggregation };
+        let plan = SurrogatePlan { ratio, clip, aggregation, ..testing::surrogate() };
         let loss = Surrogate::new(&plan, &UpdateCounts::of(sequences, 40.0));
         sequences.iter().zip(LOGPROBS).map(|(one, x)| loss.evaluate(one, Said::of(x))).collect()
     }

@@ -8,8 +8,10 @@
 //! Perspective", arXiv 2503.20783 (the fixed length).
 
 use super::clip::{self, ClipTerm, Token};
-use super::{Loss, LossOutput, LossTotals, Said, UpdateCounts, ratio, trained_tokens};
-use crate::kl::{K3_LIMIT, kl};
+use super::{
+    Loss, LossOutput, LossTotals, Said, UpdateCounts, penalty, ratio, stale, trained_tokens,
+};
+use crate::kl::K3_LIMIT;
 use crate::plan::{Aggregation, SurrogatePlan};
 use crate::rollout::TrainingSequence;
 
@@ -65,7 +67,9 @@ impl Surrogate {
             let sampled = f64::from(sequence.sampled_logprobs[token]);
             clip::term(&self.plan.clip, &Token { advantage, log_ratio, logprob, sampled })
         };
-        trained.iter().zip(log_ratios).map(term).collect()
+        let mut terms: Vec<ClipTerm> = trained.iter().zip(log_ratios).map(term).collect();
+        stale::mask(self.plan.max_divergence, sequence, logprobs, trained, &mut terms);
+        terms
     }
 }
 
@@ -85,19 +89,20 @@ impl Loss for Surrogate {
         let trained: Vec<usize> = (0..length).filter(|&token| sequence.mask[token]).collect();
         let terms = self.terms(sequence, logprobs, &trained);
         let derivatives = ratio::derivatives(*level, &terms);
+        let mut penalties = penalty::terms(&self.plan, sequence, logprobs, &trained).into_iter();
         let mut totals = LossTotals::default();
         let [mut kl_sum, mut kl_far, mut clipped, mut ratio] = [0.0; 4];
         let mut gradient = vec![0.0; length];
         let mut entropies = vec![0.0; if self.reads_entropies() { length } else { 0 }];
         for ((&token, policy), mut derivative) in trained.iter().zip(&terms).zip(derivatives) {
             let mut value = policy.value;
-            if let Some(&reference) = sequence.reference_logprobs.get(token) {
-                let logprob = f64::from(logprobs[token]);
-                let penalty = kl(penalised.estimator, logprob, f64::from(reference));
+            if let Some(penalty) = penalties.next() {
                 value += penalised.coef * penalty.value;
                 derivative += penalised.coef * penalty.derivative;
                 kl_sum += penalty.value;
-                kl_far += f64::from(u8::from(f64::from(reference) - logprob > K3_LIMIT));
+                let [reference, logprob] =
+                    [sequence.reference_logprobs[token], logprobs[token]].map(f64::from);
+                kl_far += f64::from(u8::from(reference - logprob > K3_LIMIT));
             }
             if let Some(entropy) = entropies.get_mut(token) {
                 value -= self.plan.entropy_coef * f64::from(said.entropies[token]);
@@ -120,7 +125,7 @@ impl Loss for Surrogate {
     }
 
     fn figures(&self) -> &'static [&'static str] {
-        if self.plan.kl.coef > 0.0 { &FIGURES } else { &FIGURES[2..] }
+        if self.plan.kl.is_in_loss() { &FIGURES } else { &FIGURES[2..] }
     }
 }
 
@@ -136,7 +141,7 @@ mod tests {
     }
 
     fn penalty(coef: f64, estimator: KlEstimator) -> KlPlan {
-        KlPlan { coef, estimator, refresh_every: None }
+        KlPlan { coef, estimator, ..crate::testing::kl() }
     }
 
     /// The loss of an update of these sequences.
@@ -148,7 +153,7 @@ mod tests {
         sequences: &[TrainingSequence],
     ) -> Surrogate {
         let (ratio, clip, kl) = (RatioLevel::Token, clip.clone(), kl.clone());
-        let plan = SurrogatePlan { ratio, clip, kl, entropy_coef: 0.0, aggregation };
+        let plan = SurrogatePlan { ratio, clip, kl, aggregation, ..crate::testing::surrogate() };
         Surrogate::new(&plan, &UpdateCounts::of(sequences, fixed_length))
     }
 

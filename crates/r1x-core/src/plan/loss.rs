@@ -15,11 +15,11 @@ pub enum LossPlan {
 }
 
 impl LossPlan {
-    /// The penalty towards a reference that is part of the loss, if one is.
+    /// The penalty towards a reference, if there is one: in the loss, or taken off what rollouts are compared by.
     pub fn penalty(&self) -> Option<&KlPlan> {
         match self {
             LossPlan::Likelihood | LossPlan::Distillation(_) => None,
-            LossPlan::Surrogate(plan) => Some(&plan.kl).filter(|kl| kl.coef > 0.0),
+            LossPlan::Surrogate(plan) => Some(&plan.kl).filter(|kl| kl.exists()),
         }
     }
 
@@ -137,6 +137,9 @@ pub struct SurrogatePlan {
     pub ratio: RatioLevel,
     /// What holds the probability ratio near 1.
     pub clip: ClipPlan,
+    /// How far the policy may be from a sequence that it sampled, in nats a token, where the advantage is below 0; beyond
+    /// that the sequence is in no policy gradient. `None` is no bound.
+    pub max_divergence: Option<f64>,
     /// Penalty towards the reference policy.
     pub kl: KlPlan,
     /// Factor of the entropy of each trained token's distribution, which is taken off the loss; 0 is no bonus.
@@ -214,13 +217,45 @@ pub struct ProbabilityBounds {
 pub struct KlPlan {
     /// Its factor β; 0 means no reference policy at all.
     pub coef: f64,
+    /// Where it is counted.
+    pub counted_in: KlPlace,
     /// Estimator.
     pub estimator: KlEstimator,
-    /// The reference becomes the current policy every so many steps; `None` keeps the stage's first weights.
+    /// The reference moves towards the current policy every so many steps; `None` keeps the stage's first weights.
     pub refresh_every: Option<u64>,
+    /// The share of the way that it moves, above 0. At 1 it becomes the current policy.
+    pub refresh_mix: f64,
 }
 
-/// Schulman's estimators of KL(π‖ref) from one sample.
+impl KlPlan {
+    /// Whether there is a penalty, hence a reference.
+    pub fn exists(&self) -> bool {
+        self.coef > 0.0
+    }
+
+    /// Whether the reference is a moving average, which needs its numbers as exactly as those that learn.
+    pub fn is_average(&self) -> bool {
+        self.refresh_every.is_some() && self.refresh_mix < 1.0
+    }
+
+    /// Whether there is a penalty in the loss of each token.
+    pub fn is_in_loss(&self) -> bool {
+        self.exists() && self.counted_in == KlPlace::Loss
+    }
+}
+
+/// Where a penalty is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KlPlace {
+    /// In the loss of each trained token, as GRPO has it.
+    Loss,
+    /// In the total that a rollout is compared by: β times the sum over its tokens is taken off (RLOO, REINFORCE++).
+    Reward,
+}
+
+/// Schulman's estimators of KL(π‖ref) from one sample, and two whose gradient as a term of the loss is that of the
+/// divergence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KlEstimator {
@@ -230,6 +265,17 @@ pub enum KlEstimator {
     K2,
     /// exp(d) − 1 − d; a straight line beyond 10 nats.
     K3,
+    /// The value of k3 with the derivative of k2.
+    K3Plus,
+    /// k3, times the ratio that the loss has, with the gradient of both (DeepSeek-V3.2).
+    K3Unbiased,
+}
+
+impl KlEstimator {
+    /// Whether the estimate is multiplied by the probability ratio.
+    pub fn is_weighted(self) -> bool {
+        self == KlEstimator::K3Unbiased
+    }
 }
 
 /// How token losses become one number.

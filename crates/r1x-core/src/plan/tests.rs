@@ -341,19 +341,34 @@ fn grpo() -> impl Strategy<Value = StageKind> {
         Just(Aggregation::TokenMean),
         Just(Aggregation::FixedLength)
     ];
-    let estimator =
-        prop_oneof![Just(KlEstimator::K1), Just(KlEstimator::K2), Just(KlEstimator::K3)];
-    let kl = (number(), estimator, option::of(any::<u64>()))
-        .prop_map(|(coef, estimator, refresh_every)| KlPlan { coef, estimator, refresh_every });
+    let estimator = prop_oneof![
+        Just(KlEstimator::K1),
+        Just(KlEstimator::K2),
+        Just(KlEstimator::K3),
+        Just(KlEstimator::K3Plus),
+        Just(KlEstimator::K3Unbiased)
+    ];
+    let counted_in = prop_oneof![Just(KlPlace::Loss), Just(KlPlace::Reward)];
+    let kl = (number(), counted_in, estimator, option::of(any::<u64>()), number()).prop_map(
+        |(coef, counted_in, estimator, refresh_every, refresh_mix)| KlPlan {
+            coef,
+            counted_in,
+            estimator,
+            refresh_every,
+            refresh_mix,
+        },
+    );
     let ratio = prop_oneof![
         Just(RatioLevel::Token),
         Just(RatioLevel::Sequence),
         Just(RatioLevel::SequenceToken)
     ];
-    let surrogate = (ratio, clip(), kl, number(), aggregation).prop_map(
-        |(ratio, clip, kl, entropy_coef, aggregation)| SurrogatePlan {
+    let numbers = (option::of(number()), number());
+    let surrogate = (ratio, clip(), numbers, kl, aggregation).prop_map(
+        |(ratio, clip, (max_divergence, entropy_coef), kl, aggregation)| SurrogatePlan {
             ratio,
             clip,
+            max_divergence,
             kl,
             entropy_coef,
             aggregation,

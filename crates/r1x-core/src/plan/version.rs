@@ -18,7 +18,8 @@ use super::{RunPlan, TokenizerPlan};
 /// tokens that end a sequence and the data sets of supervised fine-tuning. A prompt is a `text` or `messages`, and a
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
 /// behind which mark the answer stands, and which column has a worse completion. A model says which adapters are trained
-/// in place of its weights. A loss says of what its ratio is taken, and which kind of clipping it has. A run may have
+/// in place of its weights. A loss says of what its ratio is taken, which kind of clipping it has, and where
+/// its penalty is counted. A run may have
 /// further models, and a stage says which it works on.
 pub const PLAN_VERSION: u64 = 3;
 
@@ -249,7 +250,8 @@ fn sft_from_2(stage: &mut Value) {
     }
 }
 
-/// In version 2 every ratio was that of a token, and clipped on the less favourable side, and entropies had no part.
+/// In version 2 every ratio was that of a token, and clipped on the less favourable side; a penalty was in the loss, and
+/// its reference was replaced as a whole; entropies had no part.
 fn loss_from_2(stage: &mut Value) {
     if let Some(Value::Object(grpo)) = stage.pointer_mut("/kind/grpo") {
         add(grpo, "top_entropy_share", json!(1.0));
@@ -258,6 +260,11 @@ fn loss_from_2(stage: &mut Value) {
     let Some(Value::Object(surrogate)) = loss else { return };
     add(surrogate, "ratio", json!("token"));
     add(surrogate, "entropy_coef", json!(0.0));
+    add(surrogate, "max_divergence", Value::Null);
+    if let Some(Value::Object(kl)) = surrogate.get_mut("kl") {
+        add(kl, "counted_in", json!("loss"));
+        add(kl, "refresh_mix", json!(1.0));
+    }
     if let Some(bounds) = surrogate.get_mut("clip").filter(|clip| clip.get("low").is_some()) {
         *bounds = json!({ "pessimistic": bounds.take() });
     }

@@ -165,6 +165,14 @@ pub trait Learner {
     /// When there is no memory for it on the device.
     fn freeze(&mut self, name: &str) -> Result<(), PortError>;
 
+    /// Moves the weights under a name towards the current ones by a share of the way: every number becomes (1 − share) times
+    /// what it is plus share times the current one, and is kept as exactly as the current one. Where nothing has the name, or
+    /// what has it was kept by [`Learner::freeze`], it becomes a copy that follows from then on.
+    ///
+    /// # Errors
+    /// When there is no memory for it on the device.
+    fn follow(&mut self, name: &str, share: f64) -> Result<(), PortError>;
+
     /// Goes on with earlier weights. Moments and frozen weights stay as they are.
     ///
     /// # Errors

@@ -148,6 +148,9 @@ impl<W: PolicyWrapper> Learner for W {
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         self.inner_mut().freeze(name)
     }
+    fn follow(&mut self, name: &str, share: f64) -> Result<(), PortError> {
+        self.inner_mut().follow(name, share)
+    }
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError> {
         self.inner_mut().take_weights(weights)
     }

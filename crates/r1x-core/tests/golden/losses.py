@@ -38,7 +38,7 @@ def inputs():
     return [one.float().double() for one in (sampled, current, reference, mask, advantages)]
 
 
-def loss(kind, level, low, high, delta, beta):
+def loss(kind, level, low, high, delta, beta, unbiased, stale):
     sampled, current, reference, mask, advantages = inputs()
     current.requires_grad_()
     trainer = types.SimpleNamespace(
@@ -47,12 +47,13 @@ def loss(kind, level, low, high, delta, beta):
             num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x, sync_gradients=True
         ),
         args=types.SimpleNamespace(
-            use_bias_correction_kl=False, delta=delta, sapo_temperature_pos=1.0, sapo_temperature_neg=1.05,
+            use_bias_correction_kl=unbiased, delta=delta, sapo_temperature_pos=1.0, sapo_temperature_neg=1.05,
             steps_per_generation=1,
         ),
         aux_loss_enabled=False, beta=beta, current_gradient_accumulation_steps=1, epsilon_low=low, epsilon_high=high,
         importance_sampling_level=level, loss_type=kind, max_completion_length=LONGEST,
-        model=types.SimpleNamespace(training=True), off_policy_mask_threshold=None, top_entropy_quantile=1.0,
+        model=types.SimpleNamespace(training=True), off_policy_mask_threshold=stale,
+        get_off_policy_mask=GRPOTrainer.get_off_policy_mask, top_entropy_quantile=1.0,
         use_vllm=False, _entropy_bonus_enabled=False, _metrics={"train": collections.defaultdict(list)},
     )
     ids = torch.zeros(mask.shape, dtype=torch.long)
@@ -75,7 +76,7 @@ AGGREGATIONS = {
 }
 
 
-def case(kind, level, low=0.2, high=0.28, delta=None, beta=0.0):
+def case(kind, level, low=0.2, high=0.28, delta=None, beta=0.0, unbiased=False, stale=None):
     if kind == "cispo":
         clip = {"weight": {"low": None, "high": high - 1.0}}
     elif kind == "sapo":
@@ -83,9 +84,13 @@ def case(kind, level, low=0.2, high=0.28, delta=None, beta=0.0):
         clip = {"sigmoid": {"tau_positive": 1.0, "tau_negative": torch.tensor(1.05).item()}}
     else:
         clip = {"pessimistic": {"low": low, "high": high, "max_ratio": delta}}
-    value, gradient = loss(kind, level, low, high, delta, beta)
-    kl = {"coef": beta, "estimator": "k3", "refresh_every": None}
-    plan = {"ratio": level, "clip": clip, "kl": kl, "aggregation": AGGREGATIONS[kind]}
+    value, gradient = loss(kind, level, low, high, delta, beta, unbiased, stale)
+    kl = {
+        "coef": beta, "counted_in": "loss", "estimator": "k3_unbiased" if unbiased else "k3", "refresh_every": None,
+        "refresh_mix": 1.0,
+    }
+    plan = {"ratio": level, "clip": clip, "max_divergence": stale, "kl": kl,
+            "entropy_coef": 0.0, "aggregation": AGGREGATIONS[kind]}
     return {"plan": plan, "loss": value, "gradient": rows(gradient)}
 
 
@@ -100,6 +105,18 @@ def main():
     cases += [case("grpo", "sequence", low=3e-4, high=4e-4)]
     cases += [case("cispo", level, high=bound) for level in ("token", "sequence") for bound in (5.0, 1.2)]
     cases += [case("sapo", level, beta=beta) for level in ("token", "sequence") for beta in (0.0, BETA)]
+    cases += [
+        case(kind, level, delta=delta, beta=BETA, unbiased=True)
+        for kind, delta in (("grpo", None), ("dapo", 1.5), ("dr_grpo", None), ("sapo", None))
+        for level in ("token", "sequence")
+    ]
+    # Two sequences have a negative advantage, and one of them has fallen by half a nat a token.
+    cases += [
+        case(kind, level, beta=beta, stale=0.1)
+        for kind, beta in (("grpo", 0.0), ("dapo", BETA), ("dr_grpo", 0.0))
+        for level in ("token", "sequence")
+    ]
+    cases += [case("cispo", level, high=5.0, beta=BETA, unbiased=True) for level in ("token", "sequence")]
     sampled, current, reference, _, advantages = inputs()
     golden = {
         "sampled": rows(sampled), "logprobs": rows(current), "reference": rows(reference),

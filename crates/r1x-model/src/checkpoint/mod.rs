@@ -10,7 +10,7 @@ mod read;
 mod state;
 mod tensors;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use r1x_core::digest::sha256;
@@ -90,16 +90,25 @@ pub(crate) struct Contents<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) weights: &'a dyn Values,
     pub(crate) optimizer: &'a Optimizer,
-    /// Frozen copies of earlier weights, by name.
-    pub(crate) frozen: Vec<(&'a str, &'a dyn Values)>,
+    /// Copies of earlier weights, by name.
+    pub(crate) copies: Vec<(&'a str, CopyKind, &'a dyn Values)>,
 }
 
-/// A checkpoint as read, its frozen copies as whatever takes them.
+/// What becomes of a copy of earlier weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopyKind {
+    /// The copy stays as it is.
+    Fixed,
+    /// The copy follows the weights that learn.
+    Following,
+}
+
+/// A checkpoint as read, its copies of earlier weights as whatever takes them.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded<F> {
     pub(crate) weights: Numbers,
     pub(crate) optimizer: Optimizer,
-    pub(crate) frozen: BTreeMap<String, F>,
+    pub(crate) copies: BTreeMap<String, (CopyKind, F)>,
     pub(crate) place: Place,
 }
 
@@ -112,18 +121,31 @@ pub(crate) fn weights_sha256(layout: &Layout, values: &dyn Values) -> Result<Str
 /// Frozen copies that a model keeps at most.
 const MOST_FROZEN: usize = 6;
 
-/// What the names of a frozen copy's tensors begin with.
-fn prefix(name: &str) -> String {
-    if name == REFERENCE { format!("{REFERENCE}.") } else { format!("{FROZEN}{name}.") }
+/// What the names of a copy's tensors begin with.
+fn prefix(name: &str, kind: CopyKind) -> String {
+    match kind {
+        CopyKind::Fixed if name == REFERENCE => format!("{REFERENCE}."),
+        CopyKind::Fixed => format!("{FROZEN}{name}."),
+        CopyKind::Following => format!("{FOLLOWING}{name}."),
+    }
 }
 
 const FROZEN: &str = "frozen.";
+const FOLLOWING: &str = "following.";
 
-/// The names of the frozen copies that some tensors belong to.
-fn frozen_names<'n>(tensors: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
-    let name = |tensor: &str| match tensor.strip_prefix(FROZEN) {
-        Some(rest) => rest.split_once('.').map(|(name, _)| name.to_owned()),
-        None => tensor.starts_with(&prefix(REFERENCE)).then(|| REFERENCE.to_owned()),
+/// The names of the copies that some tensors belong to, and what becomes of each.
+fn copy_names<'n>(tensors: impl Iterator<Item = &'n str>) -> BTreeMap<String, CopyKind> {
+    let named = |tensor: &str, begins: &str, kind| {
+        let (name, _) = tensor.strip_prefix(begins)?.split_once('.')?;
+        Some((name.to_owned(), kind))
+    };
+    let reference = (REFERENCE.to_owned(), CopyKind::Fixed);
+    let reference_prefix = prefix(REFERENCE, CopyKind::Fixed);
+    let name = |tensor: &str| {
+        let is_reference = tensor.starts_with(&reference_prefix);
+        named(tensor, FROZEN, CopyKind::Fixed)
+            .or_else(|| named(tensor, FOLLOWING, CopyKind::Following))
+            .or_else(|| is_reference.then(|| reference.clone()))
     };
     tensors.filter_map(name).collect()
 }
@@ -157,8 +179,8 @@ pub(crate) fn save(
         })?;
         let mut state = parameters(layout, &optimizer.first, "first.");
         state.extend(parameters(layout, &optimizer.second, "second."));
-        for (name, frozen) in &contents.frozen {
-            state.extend(weights(layout, *frozen, &prefix(name)));
+        for (name, kind, copy) in &contents.copies {
+            state.extend(weights(layout, *copy, &prefix(name, *kind)));
         }
         let moments = folder::file(partial, OPTIMIZER, |to| tensors::write(state, to))?;
         let state = State {
@@ -230,12 +252,12 @@ fn weights_of(
     })
 }
 
-/// Everything of a checkpoint folder; `frozen` makes what takes a frozen copy.
+/// Everything of a checkpoint folder; `copy` makes what takes a copy of earlier weights.
 pub(crate) fn load<F: Sink>(
     folder: &Path,
     layout: &Layout,
     expected: &Expected<'_>,
-    frozen: impl Fn() -> F,
+    copy: impl Fn(CopyKind) -> F,
 ) -> Result<Loaded<F>, ModelError> {
     let (state, state_sha256) = State::read(folder, expected)?;
     let mut weights = Numbers::zeros(layout, layout.trained());
@@ -245,21 +267,22 @@ pub(crate) fn load<F: Sink>(
     let [mut first, mut second] =
         [&mut optimizer.first, &mut optimizer.second].map(|moments| Moments(moments, start));
     read::read((folder, OPTIMIZER), layout, &state.optimizer_sha256, |names| {
-        let names = frozen_names(names.iter().map(String::as_str));
-        copies.extend(names.into_iter().map(|name| (name, frozen())));
+        let names = copy_names(names.iter().map(String::as_str));
+        copies.extend(names.into_iter().map(|(name, kind)| (name, (kind, copy(kind)))));
         let mut shelves = vec![
             Shelf::parameters(layout, "first.", &mut first),
             Shelf::parameters(layout, "second.", &mut second),
         ];
-        let copies = copies.iter_mut();
-        shelves.extend(copies.map(|(name, one)| Shelf::weights(layout, &prefix(name), one)));
+        for (name, (kind, copy)) in &mut copies {
+            shelves.push(Shelf::weights(layout, &prefix(name, *kind), copy));
+        }
         shelves
     })?;
     if optimizer.second.iter().any(|value| *value < 0.0) {
         return Err(torn(folder, OPTIMIZER, "a mean of squares is below zero"));
     }
     optimizer.updates = state.updates;
-    Ok(Loaded { weights, optimizer, frozen: copies, place: state.place(state_sha256) })
+    Ok(Loaded { weights, optimizer, copies, place: state.place(state_sha256) })
 }
 
 /// What a checkpoint folder says about itself; its numbers are not looked at.

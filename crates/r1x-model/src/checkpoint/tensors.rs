@@ -69,6 +69,16 @@ impl Numbers {
         let values = vec![0.0; region.len()];
         Self { start: region.range.start, values, biases: biases.collect() }
     }
+
+    /// Moves every number towards another one of the same place by a share of the way, rounded once.
+    pub(crate) fn follow(&mut self, (values, biases): (&[f32], &[Vec<f32>]), share: f64) {
+        let toward = |(own, other): (&mut f32, &f32)| {
+            *own = (f64::from(*own) * (1.0 - share) + f64::from(*other) * share) as f32;
+        };
+        self.values.iter_mut().zip(values).for_each(toward);
+        let layers = self.biases.iter_mut().zip(biases);
+        layers.for_each(|(own, other)| own.iter_mut().zip(other).for_each(toward));
+    }
 }
 
 /// What takes the numbers of a model while they are read.

@@ -3,6 +3,7 @@
 //! It computes what [`crate::DecoderPolicy`] computes, in `f32`, up to the rounding of the device; weights,
 //! gradients and moments stay on the device. On the CPU it serves as the reference in tests.
 
+mod copies;
 mod generate;
 mod idle;
 mod optimizer;
@@ -20,10 +21,11 @@ use r1x_core::{
     Completion, Encoder, Learner, PortError, Sampler, Stream, TrainingBatch, TrainingSequence,
 };
 
+use self::copies::{TensorCopies, numbers};
 use self::idle::idle_parameters;
 use self::optimizer::Moments;
 use crate::balance::metrics;
-use crate::checkpoint::{self, Contents, Expected, Home, Numbers, Place, Values};
+use crate::checkpoint::{self, Contents, CopyKind, Expected, Home, Numbers, Place};
 use crate::error::ModelError;
 use crate::family::composed::said::{Answered, Entropies};
 use crate::family::composed::{Composed, MtpPass, Pass, variables};
@@ -45,8 +47,7 @@ pub struct TensorPolicy {
     /// What is trained as variables, in layout order.
     parameters: Vec<Var>,
     biases: Vec<Vec<f32>>,
-    /// Copies of earlier weights, by name.
-    frozen: BTreeMap<String, Composed>,
+    copies: TensorCopies,
     moments: Moments,
     /// Accumulated gradients in layout order; nothing where there was none since the last update.
     gradient: Vec<Option<Tensor>>,
@@ -88,7 +89,7 @@ impl TensorPolicy {
             moments: Moments::new(parameters.len()),
             gradient: vec![None; parameters.len()],
             loads: layout.experts.iter().map(|experts| vec![0; *experts]).collect(),
-            frozen: BTreeMap::new(),
+            copies: TensorCopies::default(),
             context_length: plan.context_length,
             device: device.clone(),
             model,
@@ -125,7 +126,7 @@ impl TensorPolicy {
     /// # Errors
     /// As [`TensorPolicy::load_weights`].
     pub fn load_body(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<(), ModelError> {
-        let numbers = self.numbers(&self.model)?;
+        let numbers = numbers(&self.model)?;
         let numbers = checkpoint::load_body(folder, self.model.layout(), expected, numbers)?;
         self.set_weights(&numbers)
     }
@@ -147,14 +148,14 @@ impl TensorPolicy {
     /// When files are missing, changed, of another shape, or not what is expected.
     pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, ModelError> {
         let layout = self.model.layout();
-        let loaded = checkpoint::load(folder, layout, expected, || {
+        let loaded = checkpoint::load(folder, layout, expected, |_| {
             Numbers::zeros(layout, layout.trained())
         })?;
-        self.frozen.clear();
-        for (name, numbers) in &loaded.frozen {
-            // A frozen copy is a snapshot of the model while it holds the copy's numbers.
+        self.copies.forget();
+        for (name, (kind, numbers)) in &loaded.copies {
+            // A copy is a snapshot of the model while it holds the copy's numbers.
             self.set_weights(numbers)?;
-            self.frozen.insert(name.clone(), self.model.snapshot()?);
+            self.copies.keep(name, *kind, self.model.snapshot()?);
         }
         self.set_weights(&loaded.weights)?;
         self.moments = Moments::upload(&loaded.optimizer, self.model.layout(), &self.device)?;
@@ -170,17 +171,6 @@ impl TensorPolicy {
         self.biases.clone_from(&numbers.biases);
         self.model.set_biases(&self.biases);
         Ok(())
-    }
-
-    /// The numbers of the current weights, or of another model of this layout.
-    fn numbers(&self, model: &Composed) -> Result<Numbers, ModelError> {
-        let layout = model.layout();
-        let trained = layout.trained().parameters.iter();
-        let tensors = trained.map(|p| model.parameter(p.offset).map(Some));
-        let values = download(layout, tensors.collect::<Result<Vec<_>, _>>()?)?;
-        let narrow = |layer: &Vec<f64>| layer.iter().map(|bias| *bias as f32).collect();
-        let start = layout.trained().range.start;
-        Ok(Numbers { start, values, biases: model.biases().iter().map(narrow).collect() })
     }
 
     /// What the model says of the targets of some sequences, where there are targets, and the pass it came from; nothing
@@ -363,7 +353,7 @@ impl TensorPolicy {
     /// # Errors
     /// When the device fails.
     pub(crate) fn values(&self) -> Result<Vec<f32>, ModelError> {
-        Ok(self.numbers(&self.model)?.values)
+        Ok(numbers(&self.model)?.values)
     }
 }
 
@@ -475,7 +465,7 @@ impl Learner for TensorPolicy {
             let variables = self.parameters.iter().map(Var::as_tensor);
             // One number leaves the device; all of them do only for the name of what is wrong.
             if !optimizer::all_finite(variables)? {
-                let numbers = self.numbers(&self.model)?;
+                let numbers = numbers(&self.model)?;
                 let layout = self.model.layout();
                 let first =
                     first_not_finite((layout, layout.trained()), &numbers.values, &numbers.biases);
@@ -503,8 +493,22 @@ impl Learner for TensorPolicy {
     }
 
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
-        checkpoint::check_frozen(name, self.frozen.keys())?;
-        self.frozen.insert(name.to_owned(), self.model.snapshot()?);
+        self.copies.check(name)?;
+        self.copies.keep(name, CopyKind::Fixed, self.model.snapshot()?);
+        Ok(())
+    }
+
+    fn follow(&mut self, name: &str, share: f64) -> Result<(), PortError> {
+        self.copies.check(name)?;
+        if let Some(mut copy) = self.copies.following(name)? {
+            let current = numbers(&self.model)?;
+            copy.follow((&current.values, &current.biases), share);
+            self.set_weights(&copy)?;
+            self.copies.keep(name, CopyKind::Following, self.model.snapshot()?);
+            self.set_weights(&current)?;
+        } else {
+            self.copies.keep(name, CopyKind::Following, self.model.snapshot()?);
+        }
         Ok(())
     }
 
@@ -529,26 +533,25 @@ impl Learner for TensorPolicy {
     }
 
     fn forget_frozen(&mut self) {
-        self.frozen.clear();
+        self.copies.forget();
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
         let layout = self.model.layout();
-        let weights = self.numbers(&self.model)?;
+        let weights = numbers(&self.model)?;
         let optimizer = self.moments.download(layout)?;
-        let frozen = self.frozen.iter().map(|(name, one)| Ok((name.as_str(), self.numbers(one)?)));
-        let frozen: Vec<_> = frozen.collect::<Result<_, ModelError>>()?;
+        let copies = self.copies.numbers()?;
         let contents = Contents {
             layout,
             weights: &weights,
             optimizer: &optimizer,
-            frozen: frozen.iter().map(|(name, one)| (*name, one as &dyn Values)).collect(),
+            copies: copies.iter().map(|(name, kind, one)| (*name, *kind, one as _)).collect(),
         };
         Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {
-        let numbers = self.numbers(&self.model)?;
+        let numbers = numbers(&self.model)?;
         Ok(checkpoint::weights_sha256(self.model.layout(), &numbers)?)
     }
 }

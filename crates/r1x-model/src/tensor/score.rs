@@ -16,7 +16,7 @@ impl TensorPolicy {
         match weights {
             WeightChoice::Current => Ok(self.model.frozen()),
             WeightChoice::Frozen(name) => {
-                self.frozen.get(name).cloned().ok_or_else(|| ModelError::not_frozen(name))
+                self.copies.get(name).cloned().ok_or_else(|| ModelError::not_frozen(name))
             }
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use candle_core::Device;
 use r1x_core::loss::{Distillation, Loss, LossTotals, Surrogate, UpdateCounts};
 use r1x_core::plan::{
-    Aggregation, ClipPlan, DistillationPlan, DivergencePlan, FeedForwardPlan, KlPlan, ModelPlan,
-    MoePlan, OtherTokens, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan,
-    WeightBounds,
+    Aggregation, ClipPlan, DistillationPlan, DivergencePlan, FeedForwardPlan, KlEstimator, KlPlan,
+    ModelPlan, MoePlan, OtherTokens, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate,
+    SurrogatePlan, WeightBounds,
 };
 use r1x_core::port::{GenerateRequest, UpdateFacts, WeightChoice};
 use r1x_core::{Learner, Sampler, Scorer, TrainingBatch, testing};
@@ -144,9 +144,20 @@ fn surrogates() -> Vec<SurrogatePlan> {
             for aggregation in
                 [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
             {
-                let (clip, kl) = (clip.clone(), kl.clone());
-                let entropy_coef = 0.01;
-                all.push(SurrogatePlan { ratio, clip, kl, entropy_coef, aggregation });
+                let (clip, mut kl) = (clip.clone(), kl.clone());
+                // Both share a number over the tokens of a sequence.
+                let max_divergence = (ratio == RatioLevel::Sequence).then_some(0.05);
+                if ratio == RatioLevel::Sequence {
+                    kl.estimator = KlEstimator::K3Unbiased;
+                }
+                all.push(SurrogatePlan {
+                    ratio,
+                    clip,
+                    max_divergence,
+                    kl,
+                    entropy_coef: 0.01,
+                    aggregation,
+                });
             }
         }
     }

@@ -93,7 +93,10 @@ fn what_is_not_trained_has_no_gradient_no_moment_and_no_copy() {
         policy.accumulate(&batch, &Weighted).unwrap();
         policy.update(&optimizer(), 1e-2).unwrap();
         policy.freeze(REFERENCE).unwrap();
-        assert!(policy.frozen[REFERENCE].shares_model(&policy.weights), "{name}: one memory");
+        assert!(
+            policy.copies.get(REFERENCE).unwrap().shares_model(&policy.weights),
+            "{name}: one memory"
+        );
         assert!(policy.weights.biases().iter().flatten().all(|bias| *bias == 0.0), "{name}");
     }
 }

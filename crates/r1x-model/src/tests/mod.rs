@@ -5,6 +5,7 @@ mod balance;
 mod checkpoint;
 mod composed;
 mod finite;
+mod follow;
 mod frozen;
 mod golden;
 mod gradient;

@@ -1,25 +1,55 @@
-//! The loss of a stage that learns from rewards: its ratio, its clipping and its penalty.
+//! The loss of a stage that learns from rewards: its ratio, its clipping, its penalty, and what it leaves out.
 
 use serde_json::json;
 
 use r1x_core::plan::{
-    ClipPlan, KlEstimator, KlPlan, ProbabilityBounds, RatioBounds, RatioLevel, SigmoidGate,
-    SurrogatePlan, WeightBounds,
+    AdvantageKind, ClipPlan, CombineOrder, KlEstimator, KlPlace, KlPlan, ProbabilityBounds,
+    RatioBounds, RatioLevel, SigmoidGate, SurrogatePlan, WeightBounds, ZeroSignal,
 };
 
 use super::Resolver;
 use crate::codes;
+use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::At;
 use crate::source::Span;
-use crate::spec::{ClipSpec, GrpoSpec, KlSpec};
-use crate::value_types::ClipKind;
+use crate::spec::{ClipSpec, GrpoSpec};
 
 /// How far above 1 a weight goes that nobody bounded: the largest is 5.
 const HIGH_OF_WEIGHT: f64 = 4.0;
 /// How steep the sigmoid is that nobody wrote, for positive advantages and for others (SAPO).
 const TAU: (f64, f64) = (1.0, 1.05);
 
+/// How many batches of problems a step draws at most, where nobody wrote it (as NeMo RL has it).
+const MOST_BATCHES: usize = 10;
+
 impl Resolver<'_, '_> {
+    /// What becomes of groups whose totals are all equal.
+    pub(super) fn zero_signal(&mut self, spec: &At<GrpoSpec>) -> ZeroSignal {
+        let batches = spec.max_batches.as_ref();
+        if *spec.zero_signal != ZeroSignalKind::Resample {
+            if let Some(batches) = batches {
+                let message = "every step draws one batch unless groups are resampled".to_owned();
+                let help = "write `zero_signal: resample` too, or leave `max_batches` out";
+                self.error(codes::COUNTS, batches.span, message).help(help);
+            }
+        } else if !spec.advantage.kind.compares_group() {
+            let message = "a group of equal totals has a signal where it is compared with the step";
+            let help =
+                "use `zero_signal: keep`, or an advantage that compares the rollouts of a group";
+            self.error(codes::COUNTS, spec.zero_signal.span, message.to_owned()).help(help);
+        }
+        match *spec.zero_signal {
+            ZeroSignalKind::Keep => ZeroSignal::Keep,
+            ZeroSignalKind::Drop => ZeroSignal::Drop,
+            ZeroSignalKind::Resample => {
+                if batches.is_none() {
+                    self.derived(&spec.path, "max_batches", json!(MOST_BATCHES));
+                }
+                ZeroSignal::Resample { most_batches: batches.map_or(MOST_BATCHES, |one| **one) }
+            }
+        }
+    }
+
     pub(super) fn surrogate(&mut self, spec: &GrpoSpec) -> SurrogatePlan {
         let ratio = &spec.ratio;
         if *spec.clip.kind == ClipKind::Probability && **ratio != RatioLevel::Token {
@@ -28,14 +58,11 @@ impl Resolver<'_, '_> {
             self.error(codes::COUNTS, ratio.span, message.to_owned()).help(help);
         }
         let clip = self.clip(&spec.clip);
-        self.check_penalty(&spec.kl);
-        let kl = KlPlan {
-            coef: *spec.kl.coef,
-            estimator: *spec.kl.estimator,
-            refresh_every: spec.kl.refresh_every.as_deref().copied(),
-        };
-        let (entropy_coef, aggregation) = (*spec.entropy.coef, *spec.aggregation);
-        SurrogatePlan { ratio: **ratio, clip, kl, entropy_coef, aggregation }
+        let kl = self.penalty(spec);
+        let max_divergence = spec.clip.max_divergence.as_deref().copied();
+        let (ratio, aggregation) = (**ratio, *spec.aggregation);
+        let entropy_coef = *spec.entropy.coef;
+        SurrogatePlan { ratio, clip, max_divergence, kl, entropy_coef, aggregation }
     }
 
     fn clip(&mut self, spec: &At<ClipSpec>) -> ClipPlan {
@@ -115,12 +142,61 @@ impl Resolver<'_, '_> {
         ClipPlan::Sigmoid(SigmoidGate { tau_positive, tau_negative })
     }
 
-    fn check_penalty(&mut self, spec: &KlSpec) {
-        if *spec.coef > 0.0 && *spec.estimator == KlEstimator::K1 {
+    fn penalty(&mut self, spec: &GrpoSpec) -> KlPlan {
+        let kl = &spec.kl;
+        let (coef, counted_in) = (*kl.coef, *kl.r#in);
+        let mut estimator = *kl.estimator;
+        if counted_in == KlPlace::Reward && !self.is_written(&kl.estimator) {
+            estimator = KlEstimator::K1;
+            self.assume(&kl.estimator, json!(estimator));
+        }
+        match counted_in {
+            _ if coef <= 0.0 => {}
+            KlPlace::Loss if estimator == KlEstimator::K1 => {
+                let message =
+                    "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
+                let help = "use k2, which has the gradient of the divergence, or k3";
+                self.reader.warning(codes::KL_GRADIENT, kl.estimator.span, message).help(help);
+            }
+            KlPlace::Loss => {}
+            KlPlace::Reward => self.check_penalty_in_reward(spec, estimator),
+        }
+        let refresh_every = kl.refresh_every.as_deref().copied();
+        let mix = kl.refresh_mix.as_ref();
+        if let Some(mix) = mix.filter(|_| refresh_every.is_none()) {
+            let message = "a reference that is never refreshed is mixed with nothing".to_owned();
+            let help = "write `refresh_every` too, or leave `refresh_mix` out";
+            self.error(codes::COUNTS, mix.span, message).help(help);
+        }
+        let refresh_mix = mix.map_or(1.0, |mix| **mix);
+        KlPlan { coef, counted_in, estimator, refresh_every, refresh_mix }
+    }
+
+    /// Reports what does not go with a penalty that is taken off totals.
+    fn check_penalty_in_reward(&mut self, spec: &GrpoSpec, estimator: KlEstimator) {
+        let (kl, advantage) = (&spec.kl, &spec.advantage);
+        if estimator != KlEstimator::K1 {
             let message =
-                "k1 as a term of the loss has no gradient on average, so it pulls nowhere";
-            let help = "use k2, which has the gradient of the divergence, or k3";
-            self.reader.warning(codes::KL_GRADIENT, spec.estimator.span, message).help(help);
+                "what is taken off a total is the sum of log-ratios, which is k1".to_owned();
+            let help = "leave `estimator` out, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, kl.estimator.span, message).help(help);
+        }
+        if *spec.zero_signal != ZeroSignalKind::Keep {
+            let message = "the penalty tells the rollouts of every group apart".to_owned();
+            let help = "use `zero_signal: keep`, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, spec.zero_signal.span, message).help(help);
+        }
+        if *advantage.combine == CombineOrder::NormalizeThenSum {
+            let message =
+                "rewards are compared one by one, and the penalty is none of them".to_owned();
+            let help = "use `combine: sum_then_normalize`, or count the penalty `in: loss`";
+            self.error(codes::COUNTS, advantage.combine.span, message).help(help);
+        }
+        if *advantage.kind == AdvantageKind::GroupNormalized {
+            let message = "where the rewards of a group are equal, this divides the penalty by its own deviation";
+            let help = "an advantage that does not divide by the deviation of a group keeps its size: \
+                        group_centered, leave_one_out, batch_scaled or batch_normalized";
+            self.reader.warning(codes::KL_SCALED, kl.r#in.span, message).help(help);
         }
     }
 }

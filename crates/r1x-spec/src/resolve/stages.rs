@@ -160,6 +160,7 @@ impl Resolver<'_, '_> {
             self.micro_batch(spec.micro_batch_size.as_ref(), update, what, &spec.path);
         let loss = LossPlan::Surrogate(self.surrogate(spec));
         let advantage = self.advantage(&spec.advantage);
+        let zero_signal = self.zero_signal(spec);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let data = data?;
         self.check_draws(&data, &spec.prompts_per_step, "prompts_per_step");
@@ -176,7 +177,7 @@ impl Resolver<'_, '_> {
             optimizer,
             advantage,
             loss,
-            zero_signal: *spec.zero_signal,
+            zero_signal,
             truncated: *spec.truncated,
             top_entropy_share: *spec.entropy.top_share,
             share_prompts: *spec.share_prompts,

@@ -1,8 +1,8 @@
 //! The keys of stages.
 
 use r1x_core::plan::{
-    AdvantageKind, Aggregation, CombineOrder, KlEstimator, Preference, RatioLevel, ScheduleKind,
-    Truncated, ZeroSignal,
+    AdvantageKind, Aggregation, CombineOrder, KlEstimator, KlPlace, Preference, RatioLevel,
+    ScheduleKind, Truncated,
 };
 
 use super::distill::DistillSpec;
@@ -10,10 +10,11 @@ use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
 use crate::algorithm::Algorithm;
 use crate::lists::Dict;
+use crate::loss_values::{ClipKind, ZeroSignalKind};
 use crate::read::{At, one_of, record};
 use crate::schema_tree::Range;
 use crate::shaping_values::{Between, DataNames};
-use crate::value_types::{ClipKind, Name};
+use crate::value_types::Name;
 
 record! {
     /// One stage.
@@ -134,8 +135,9 @@ record! {
         micro_batch_size: usize => optional, SIZE;
         /// AdamW.
         optimizer: OptimizerSpec => flat;
-        /// A published algorithm, whose choices are the defaults of `advantage.kind`, `ratio`, `clip`, `aggregation` and
-        /// `zero_signal`; each may be written all the same. Left out, the defaults are those of this page.
+        /// A published algorithm, whose choices are the defaults of `advantage.kind`, `ratio`, `clip`, `aggregation`,
+        /// `zero_signal` and `kl.in`, or a system, whose own defaults are those of `advantage.eps`, `kl.coef`, `kl.estimator`
+        /// and `sampling.temperature` too; each may be written all the same. Left out, the defaults are those of this page.
         algorithm: Algorithm => optional;
         /// How totals become advantages.
         advantage: AdvantageSpec => nested;
@@ -150,7 +152,10 @@ record! {
         /// How the losses of tokens become one number.
         aggregation: Aggregation => default(Aggregation::TokenMean);
         /// What happens to groups whose totals are all equal, from which nothing can be learned.
-        zero_signal: ZeroSignal => default(ZeroSignal::Keep);
+        zero_signal: ZeroSignalKind => default(ZeroSignalKind::Keep);
+        /// The most problems that a step draws with `zero_signal: resample`, in batches of `prompts_per_step`: those that it
+        /// begins with are the first. A step that has drawn them learns from the groups that it has. Left out, it is 10.
+        max_batches: usize => optional, Range::from(2.0).to(1000.0);
         /// What happens to completions that the token limit ended.
         truncated: Truncated => default(Truncated::Keep);
         /// Whether the prompt of a group is computed once for all its completions in training, as it is in
@@ -277,6 +282,9 @@ record! {
         /// The largest ratio for negative advantages too (two-sided or dual clipping), `pessimistic` only. Left out, there
         /// is none.
         max_ratio: f64 => optional, Range::above(1.0).to(1e9);
+        /// The largest mean of log sampled - log policy over the trained tokens of a sequence, in nats, up to which a
+        /// negative advantage counts, with every kind. A sequence beyond it has no policy gradient. Left out, there is none.
+        max_divergence: f64 => optional, Range::above(0.0).to(1e9);
         /// How steep the sigmoid is where the advantage is positive, `sigmoid` only. Left out, it is 1.
         tau_positive: f64 => optional, STEEPNESS;
         /// How steep the sigmoid is where the advantage is negative, `sigmoid` only. Left out, it is 1.05.
@@ -302,10 +310,15 @@ record! {
     pub struct KlSpec {
         /// The factor of the penalty. 0 means that there is no reference policy at all.
         coef: f64 => default(0.0), FACTOR;
-        /// The estimator of the divergence at each token.
+        /// Where the penalty is counted.
+        r#in: KlPlace => default(KlPlace::Loss);
+        /// The estimator of the divergence at each token. With `in: reward` it is k1, and no other.
         estimator: KlEstimator => default(KlEstimator::K3);
         /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
         /// the policy that the stage began with.
         refresh_every: u64 => optional, COUNT;
+        /// The share of the current policy in the reference that `refresh_every` makes; the rest is the reference before it.
+        /// Left out, it is 1, and the reference is a copy.
+        refresh_mix: f64 => optional, Range::above(0.0).to(1.0);
     }
 }

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
-use r1x_core::plan::{GrpoPlan, RewardPlan, RunPlan};
+use r1x_core::plan::{GrpoPlan, KlPlan, RewardPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
+use r1x_core::reward::Combination;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
-    CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
-    TrainingBatch, TrainingSequence,
+    CreditedGroup, Encoder, Policy, PortError, Problem, ProblemSource, RewardedGroup, Rng,
+    StepFacts, Stream, TrainingBatch, TrainingSequence,
 };
 
 use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
-use crate::credit::{assign_credit, at_step, check_coverage};
+use crate::credit::{at_step, check_coverage};
 use crate::draw::{ProblemStream, each};
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::{PackedRollout, pack, split};
+use crate::penalty::{self, Penalised};
 use crate::ports::Ports;
+use crate::resample::{self, Sampled};
 use crate::rollout::{Draws, check_shape, encode_prompt, rewarded_groups};
 
 /// A GRPO stage in progress.
@@ -81,42 +84,61 @@ impl<'a> GrpoStage<'a> {
         }
     }
 
-    /// Asks the reference policy about every token that is trained on.
+    /// Asks the reference policy about every target of some sequences, whose names errors ask for.
+    fn ask_reference(
+        &self,
+        policy: &mut dyn Policy,
+        sequences: Vec<Arc<TrainingSequence>>,
+        (step, name): (u64, &dyn Fn(usize) -> String),
+    ) -> Result<Vec<Vec<f32>>, PortError> {
+        if sequences.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = self.batch(sequences);
+        let logprobs = policy.score(WeightChoice::Frozen(REFERENCE), &batch)?;
+        let (place, asked) = (&self.place, &batch.sequences);
+        check_shape(place, "policy", "scored sequences", logprobs.len(), asked.len())?;
+        for (index, (logprobs, sequence)) in logprobs.iter().zip(asked).enumerate() {
+            let (got, expected) = (logprobs.len(), sequence.mask.len());
+            check_shape(place, "policy", "log-probs of a sequence", got, expected)?;
+            let name = || format!("{} under the reference", name(index));
+            self.guard(step).scored(logprobs, name)?;
+        }
+        Ok(logprobs)
+    }
+
+    /// Takes the penalty off the totals that rollouts are about to be compared by, where it is counted there.
+    fn penalise(
+        &self,
+        policy: &mut dyn Policy,
+        groups: &mut [RewardedGroup],
+        step: u64,
+    ) -> Result<Option<Penalised>, PortError> {
+        let penalty = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
+        let Some(KlPlan { coef, .. }) = penalty else { return Ok(None) };
+        let sequences = penalty::sequences(groups).into_iter().map(Arc::new).collect();
+        let name = |index: usize| format!("judged rollout {index} of the step");
+        let logprobs = self.ask_reference(policy, sequences, (step, &name))?;
+        Ok(Some(penalty::take_off(*coef, groups, logprobs)))
+    }
+
+    /// Asks the reference policy about every token that is trained on, where the loss has a penalty.
     fn score_reference(
         &self,
         policy: &mut dyn Policy,
         packed: &mut [PackedRollout],
         (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
-        if !self.has_reference() {
+        if !self.plan.loss.penalty().is_some_and(KlPlan::is_in_loss) {
             return Ok(());
         }
-        let trained = || packed.iter().filter(|packed| packed.is_trained());
-        let batch = self.batch(trained().map(|packed| Arc::clone(&packed.sequence)).collect());
-        if batch.sequences.is_empty() {
-            return Ok(());
-        }
-        let logprobs = policy.score(WeightChoice::Frozen(REFERENCE), &batch)?;
-        check_shape(
-            &self.place,
-            "policy",
-            "scored sequences",
-            logprobs.len(),
-            batch.sequences.len(),
-        )?;
-        drop(batch);
+        let trained: Vec<&PackedRollout> =
+            packed.iter().filter(|packed| packed.is_trained()).collect();
+        let sequences = trained.iter().map(|packed| Arc::clone(&packed.sequence)).collect();
+        let name = |index: usize| self.name(trained[index], credited);
+        let logprobs = self.ask_reference(policy, sequences, (step, &name))?;
         let trained = packed.iter_mut().filter(|packed| packed.is_trained());
         for (packed, logprobs) in trained.zip(logprobs) {
-            let expected = packed.sequence.mask.len();
-            check_shape(
-                &self.place,
-                "policy",
-                "log-probs of a sequence",
-                logprobs.len(),
-                expected,
-            )?;
-            let name = || format!("{} under the reference", self.name(packed, credited));
-            self.guard(step).scored(&logprobs, name)?;
             // The batch that shared it is gone, so nothing is copied.
             Arc::make_mut(&mut packed.sequence).reference_logprobs = logprobs;
         }
@@ -157,55 +179,83 @@ impl<'a> GrpoStage<'a> {
         format!("rollout {} of {problem}", packed.rollout)
     }
 
-    /// The reference becomes the current policy after every `refresh_every` steps.
-    fn refresh_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
-        match self.plan.loss.penalty().and_then(|kl| kl.refresh_every) {
-            Some(every) if every > 0 && done.is_multiple_of(every) => policy.freeze(REFERENCE),
-            _ => Ok(()),
+    /// Samples and rewards the groups of a step.
+    fn sample(
+        &mut self,
+        ports: &mut Ports<'_>,
+        at: StepPlace,
+        combination: &Combination<'_>,
+    ) -> Result<Sampled, PortError> {
+        resample::sample(self.plan, combination.weights(), |earlier, count| {
+            let first = at.drawn + earlier as u64;
+            let problems = self.draw.take(first, count);
+            rewarded_groups(ports, self.draws(at.step), &problems, first, combination)
+        })
+    }
+
+    /// Sets the reference, and moves it after every `refresh_every` steps.
+    fn set_reference(&self, policy: &mut dyn Policy, done: u64) -> Result<(), PortError> {
+        let Some(kl) = self.plan.loss.penalty() else { return Ok(()) };
+        let is_due = |every: u64| every > 0 && done.is_multiple_of(every);
+        if done > 0 && !kl.refresh_every.is_some_and(is_due) {
+            return Ok(());
+        }
+        match kl.is_average() {
+            true => policy.follow(REFERENCE, kl.refresh_mix),
+            false => policy.freeze(REFERENCE),
         }
     }
 }
 
 impl SteppedStage for GrpoStage<'_> {
     fn ahead(&mut self) -> Vec<&Problem> {
-        self.draw.ahead(self.plan.steps, self.plan.prompts_per_step)
+        self.draw.ahead(self.plan.steps, self.plan.most_prompts_per_step())
     }
 
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError> {
         at_step(self.plan, &self.rewards, 0, &self.place)?;
         check_coverage(&self.rewards, self.draw.problems(), self.source, &self.place)?;
         let max_tokens = self.plan.sampling.max_tokens;
-        let ahead = self.draw.ahead(self.plan.steps, self.plan.prompts_per_step);
+        let ahead = self.draw.ahead(self.plan.steps, self.plan.most_prompts_per_step());
         each(ahead, |problem| {
             encode_prompt(encoder, self.source, problem, max_tokens, &self.place).map(drop)
         })
     }
 
     fn begin(&mut self, policy: &mut dyn Policy) -> Result<(), PortError> {
-        if self.has_reference() { policy.freeze(REFERENCE) } else { Ok(()) }
+        self.set_reference(policy, 0)
     }
 
     /// Draw problems, sample a group of rollouts for each, reward them, turn rewards into advantages, train.
     fn step(&mut self, ports: &mut Ports<'_>, at: StepPlace) -> Result<StepFacts, PortError> {
-        let problems = self.draw.take(at.drawn, self.plan.prompts_per_step);
-        let combination = at_step(self.plan, &self.rewards, at.step, &self.place)?;
-        let rewarded =
-            rewarded_groups(ports, self.draws(at.step), &problems, at.drawn, &combination)?;
-        let credited = assign_credit(&self.plan.advantage, combination.weights(), rewarded);
+        let rewards = self.rewards.clone();
+        let combination = at_step(self.plan, &rewards, at.step, &self.place)?;
+        let mut sampled = self.sample(ports, at, &combination)?;
+        let penalised = self.penalise(ports.policy, sampled.groups_mut(), at.step)?;
+        let mut figures = sampled.figures();
+        let mut credited = sampled.credit(&self.plan.advantage, combination.weights());
+        if let Some(penalised) = &penalised {
+            penalised.give_back(&mut credited);
+            figures.extend(penalised.figures());
+        }
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed, (&credited, at.step))?;
         let optimizer = &self.plan.optimizer;
         let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
         let updates = self.optimize(ports.policy, &packed, &credited, (at.step, lr))?;
-        self.refresh_reference(ports.policy, at.step + 1)?;
-        let rewards = self.plan.rewards.clone();
+        self.set_reference(ports.policy, at.step + 1)?;
+        let mut metrics = metrics::of_grpo_step(&rewards, &credited, &updates, lr);
+        metrics.extend(figures);
         Ok(StepFacts {
-            metrics: metrics::of_grpo_step(&self.rewards, &credited, &updates, lr),
-            reference_logprobs: reference_logprobs(self.has_reference(), &credited, packed),
+            metrics,
+            reference_logprobs: match penalised {
+                Some(penalised) => penalised.logprobs,
+                None => reference_logprobs(self.has_reference(), &credited, packed),
+            },
             stage: at.stage,
             step: at.step,
-            rewards,
+            rewards: self.plan.rewards.clone(),
             groups: credited,
             verdicts: Vec::new(),
         })

@@ -21,7 +21,7 @@ use crate::ports::Ports;
 
 /// A stage that does something step by step. How many steps it has and what they draw is in its outline.
 pub(crate) trait SteppedStage {
-    /// The different problems that its steps will draw.
+    /// The different problems that its steps will draw, or may draw.
     fn ahead(&mut self) -> Vec<&Problem>;
     /// Finds out before the run what would make a later step fail: every problem the stage will draw.
     fn check(&mut self, encoder: &dyn Encoder) -> Result<(), PortError>;

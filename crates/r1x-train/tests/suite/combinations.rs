@@ -19,8 +19,10 @@ const KINDS: [AdvantageKind; 5] = [
     AdvantageKind::BatchScaled,
     AdvantageKind::BatchNormalized,
 ];
+const ZERO_SIGNALS: [ZeroSignal; 3] =
+    [ZeroSignal::Keep, ZeroSignal::Drop, ZeroSignal::Resample { most_batches: 2 }];
 const PENALTIES: [Option<KlEstimator>; 4] =
-    [None, Some(KlEstimator::K1), Some(KlEstimator::K2), Some(KlEstimator::K3)];
+    [None, Some(KlEstimator::K2), Some(KlEstimator::K3Plus), Some(KlEstimator::K3Unbiased)];
 /// Rewards of a stage: always a value, sometimes none, never any, and none but that of a reward without a weight.
 const REWARDS: [&[&str]; 4] = [&["first", "stops"], &["flaky"], &["broken"], &["same", "flaky"]];
 
@@ -41,7 +43,7 @@ fn with_rewards(rewards: &[&str], steps: u64) -> GrpoPlan {
 /// Every combination, with two updates a step in half of them.
 fn combinations() -> Vec<GrpoPlan> {
     let mut all = Vec::new();
-    for zero_signal in [ZeroSignal::Keep, ZeroSignal::Drop] {
+    for zero_signal in ZERO_SIGNALS {
         for truncated in [Truncated::Keep, Truncated::Mask] {
             for penalty in PENALTIES {
                 for aggregation in AGGREGATIONS {
@@ -77,7 +79,7 @@ fn combinations() -> Vec<GrpoPlan> {
 #[test]
 fn every_combination_runs_and_leaves_out_what_it_says() {
     let combinations = combinations();
-    assert_eq!(combinations.len(), 2 * 2 * 4 * 3 * 5 * 2 * 4);
+    assert_eq!(combinations.len(), 3 * 2 * 4 * 3 * 5 * 2 * 4);
     for plan in combinations {
         let finished = finish(&run_of(plan.clone()));
         let mut tokens = 0;
@@ -98,7 +100,7 @@ fn assert_step(step: &r1x_core::StepFacts, plan: &GrpoPlan) -> usize {
     for (g, group) in step.groups.iter().enumerate() {
         for (s, rewarded) in group.group.rollouts.iter().enumerate() {
             let completion = &rewarded.rollout.completion;
-            let dropped = group.zero_signal && plan.zero_signal == ZeroSignal::Drop;
+            let dropped = group.zero_signal && !plan.zero_signal.is_kept();
             let truncated = completion.finish == FinishReason::Length;
             let masked = truncated && plan.truncated == Truncated::Mask;
             let trained = !dropped && !masked && rewarded.total.is_some();

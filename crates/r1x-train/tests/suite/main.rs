@@ -17,6 +17,7 @@ mod places;
 mod reference;
 mod rehearsal;
 mod reject;
+mod resample;
 mod resume;
 mod shaping;
 mod support;

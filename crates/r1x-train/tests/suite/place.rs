@@ -1,6 +1,6 @@
 //! Places in a run that no run of the plan comes to, as an edited checkpoint or one of another plan names them.
 
-use r1x_core::plan::{RunPlan, StageKind};
+use r1x_core::plan::{RunPlan, StageKind, ZeroSignal};
 use r1x_core::port::{Boundary, Cursor};
 use r1x_train::{check_cursor, check_place};
 
@@ -34,6 +34,22 @@ fn every_place_a_run_comes_to_is_one_of_the_plan() {
         (Cursor::default(), 0),
     ] {
         assert_eq!(check_place(&plan, &cursor, updates), Ok(()), "{cursor:?} {updates}");
+    }
+}
+
+/// Two steps that draw from 5 to 15 problems each.
+#[test]
+fn a_step_that_resamples_draws_what_it_may() {
+    let mut grpo = grpo_plan(4);
+    grpo.zero_signal = ZeroSignal::Resample { most_batches: 3 };
+    let plan = run_plan(vec![grpo_stage(grpo)]);
+    for drawn in [10, 11, 29, 30] {
+        assert_eq!(check_cursor(&plan, &at("rl", 2, drawn)), Ok(()), "{drawn}");
+    }
+    for (step, drawn, bound) in [(2, 9, 10), (2, 31, 30), (0, 1, 0), (4, u64::MAX, 60)] {
+        let error = check_cursor(&plan, &at("rl", step, drawn)).expect_err("no run comes there");
+        let said = format!("{drawn} problems drawn, where a run of this plan has {bound}");
+        assert!(error.message.contains(&said), "{error}");
     }
 }
 

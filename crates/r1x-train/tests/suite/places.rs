@@ -2,11 +2,13 @@
 //!
 //! The walk counts step by step, as a run does, where `check_cursor` multiplies.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use r1x_core::plan::{
     DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan,
-    StageKind,
+    StageKind, ZeroSignal,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;
@@ -19,6 +21,11 @@ fn kind() -> impl Strategy<Value = StageKind> {
     let grpo = (0..4_u64, 1..5_usize, 1..3_usize).prop_map(|(steps, prompts_per_step, epochs)| {
         StageKind::Grpo(GrpoPlan { prompts_per_step, epochs, ..testing::grpo(steps) })
     });
+    let refilled =
+        (0..4_u64, 1..4_usize, 1..3_usize).prop_map(|(steps, prompts_per_step, most_batches)| {
+            let zero_signal = ZeroSignal::Resample { most_batches };
+            StageKind::Grpo(GrpoPlan { prompts_per_step, zero_signal, ..testing::grpo(steps) })
+        });
     let reject = (0..4_u64, 1..5_usize).prop_map(|(steps, prompts_per_step)| {
         StageKind::Reject(RejectPlan { prompts_per_step, ..testing::reject(steps) })
     });
@@ -32,7 +39,7 @@ fn kind() -> impl Strategy<Value = StageKind> {
         StageKind::Distill(DistillPlan { batch_size, ..testing::distill(steps) })
     });
     let evaluate = Just(StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }));
-    prop_oneof![sft, grpo, reject, judge, dpo, distill, evaluate]
+    prop_oneof![sft, grpo, refilled, reject, judge, dpo, distill, evaluate]
 }
 
 /// A run whose stages are called `0`, `1` and so on.
@@ -56,12 +63,17 @@ fn places(plan: &RunPlan) -> Vec<Cursor> {
             StageKind::Distill(distill) => (distill.steps, distill.batch_size),
             StageKind::Evaluate(_) => (0, 0),
         };
-        let mut cursor = Cursor::at(&stage.id, 0, 0);
-        places.push(cursor.clone());
-        for _ in 0..steps {
-            cursor.step += 1;
-            cursor.drawn += draws as u64;
-            places.push(cursor.clone());
+        let most = match &stage.kind {
+            StageKind::Grpo(grpo) => grpo.most_prompts_per_step(),
+            _ => draws,
+        };
+        let mut drawn = BTreeSet::from([0]);
+        for step in 0..=steps {
+            places.extend(drawn.iter().map(|drawn| Cursor::at(&stage.id, step, *drawn as u64)));
+            drawn = drawn
+                .iter()
+                .flat_map(|drawn| (draws..=most).map(move |more| drawn + more))
+                .collect();
         }
     }
     places

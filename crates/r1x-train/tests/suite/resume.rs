@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use r1x_core::CheckpointKind;
 use r1x_core::plan::{
-    EvalWhen, GrpoPlan, RejectPlan, RunPlan, SftPlan, StageKind, StagePlan, WeightsFrom,
+    EvalWhen, GrpoPlan, KlPlace, RejectPlan, RunPlan, SftPlan, StageKind, StagePlan, WeightsFrom,
+    ZeroSignal,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;
@@ -180,6 +181,41 @@ fn assert_interruptions_do_not_show(plan: &RunPlan, steps: std::ops::RangeInclus
 #[test]
 fn a_branching_run_interrupted_anywhere_leaves_the_same_facts() {
     assert_interruptions_do_not_show(&branching_plan(), 1..=17);
+}
+
+/// Steps that draw as many problems as it takes, beside a reference that is refreshed.
+fn resampling_plan() -> RunPlan {
+    let mut grpo = grpo_plan(7);
+    grpo.rewards = vec!["first".to_owned()];
+    grpo.zero_signal = ZeroSignal::Resample { most_batches: 3 };
+    testing::surrogate_of(&mut grpo).kl.coef = 0.05;
+    testing::surrogate_of(&mut grpo).kl.refresh_every = Some(3);
+    grpo.updates_per_epoch = 2;
+    let mut plan = run_plan(vec![grpo_stage(grpo)]);
+    plan.checkpoints.every = Some(2);
+    plan
+}
+
+#[test]
+fn a_run_that_resamples_interrupted_anywhere_leaves_the_same_facts() {
+    let plan = resampling_plan();
+    let further: Vec<f64> = finish(&plan).curve("resampled.groups");
+    assert!(further.iter().any(|groups| *groups > 0.0), "the position is no multiple: {further:?}");
+    assert!(further.iter().any(|groups| *groups < 10.0), "nor always the bound: {further:?}");
+    assert_interruptions_do_not_show(&plan, 1..=7);
+}
+
+#[test]
+fn a_penalty_in_the_reward_interrupted_anywhere_leaves_the_same_facts() {
+    let mut grpo = grpo_plan(5);
+    grpo.data[0].limit = Some(5);
+    let kl = &mut testing::surrogate_of(&mut grpo).kl;
+    (kl.coef, kl.counted_in) = (0.2, KlPlace::Reward);
+    (kl.refresh_every, kl.refresh_mix) = (Some(2), 0.6);
+    let plan = run_plan(vec![sft_stage(sft_plan(3)), grpo_stage(grpo)]);
+    let penalties = finish(&plan).curve("kl.penalty");
+    assert!(penalties.iter().any(|penalty| *penalty != 0.0), "{penalties:?}");
+    assert_interruptions_do_not_show(&plan, 1..=8);
 }
 
 /// A policy that goes on after a further model had its turn, and that model again after the policy.

@@ -47,13 +47,19 @@ pub struct ClipTerm {
     pub clipped: bool,
 }
 
+/// A ratio from its logarithm, and the derivative of the one by the other, as [`term`] bounds it.
+pub(super) fn bounded_ratio(log_ratio: f64) -> (f64, f64) {
+    let ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
+    (ratio, if log_ratio.abs() > LOG_RATIO_LIMIT { 0.0 } else { ratio })
+}
+
 /// The policy-gradient part of one token: value, derivative and whether a bound is active. The table of kinds: a new one
 /// is a file beside this one, a kind in [`ClipPlan`], and a row here.
 ///
 /// The log-ratio is clamped to ±20 nats so that nothing overflows; beyond that the token is far outside any
 /// trust region, and the ratio has no gradient. A log-prob that is NaN gives a value that is NaN.
 pub fn term(plan: &ClipPlan, token: &Token) -> ClipTerm {
-    let ratio = token.log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
+    let (ratio, _) = bounded_ratio(token.log_ratio);
     if ratio.is_nan() {
         let (value, derivative, variable) = (f64::NAN, f64::NAN, Variable::LogRatio);
         return ClipTerm { value, derivative, variable, ratio, clipped: false };

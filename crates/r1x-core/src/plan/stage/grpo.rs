@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Learning, Prompts, Reference, Rollouts, StageOutline};
-use crate::plan::{CombinePlan, DataRef, HeadPlan, LossPlan, OptimizerPlan, SamplingPlan};
+use crate::plan::{CombinePlan, DataRef, HeadPlan, KlPlan, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,14 +45,16 @@ pub struct GrpoPlan {
 
 impl GrpoPlan {
     pub(super) fn outline(&self) -> StageOutline<'_> {
-        let reference = match self.loss.penalty().map(|kl| kl.refresh_every) {
+        let reference = match self.loss.penalty() {
             None => Reference::None,
-            Some(None) => Reference::Fixed,
-            Some(Some(_)) => Reference::Refreshed,
+            Some(kl) if kl.is_average() => Reference::Following,
+            Some(KlPlan { refresh_every: Some(_), .. }) => Reference::Refreshed,
+            Some(KlPlan { refresh_every: None, .. }) => Reference::Fixed,
         };
         StageOutline {
             steps: self.steps,
             problems_per_step: self.prompts_per_step,
+            further_problems_per_step: self.most_prompts_per_step() - self.prompts_per_step,
             data: self.data.iter().collect(),
             rewards: &self.rewards,
             suites: &[],
@@ -78,17 +80,33 @@ impl GrpoPlan {
     fn divisor(&self) -> String {
         let divided = self.loss.divisor(self.fixed_length());
         let mut untrained = vec!["rollouts without a total"];
-        if self.zero_signal == ZeroSignal::Drop {
+        if !self.zero_signal.is_kept() {
             untrained.push("groups of equal totals");
         }
         if self.truncated == Truncated::Mask {
             untrained.push("truncated completions");
         }
-        format!("divided {divided}\nnot trained on: {}", untrained.join(", "))
+        let mut said = format!("divided {divided}\nnot trained on: {}", untrained.join(", "));
+        if let ZeroSignal::Resample { .. } = self.zero_signal {
+            let (places, most) = (self.prompts_per_step, self.most_prompts_per_step());
+            let places = format!("\nsampled until {places} groups of a step have different totals");
+            said.push_str(&format!("{places}, or {most} problems were drawn for it"));
+        }
+        said
     }
 
-    /// What `fixed_length` divides an update by: its share of the step's rollouts, groups that will be dropped
-    /// included, times the longest completion. The same number in every update.
+    /// The most problems that a step draws, those in place of others included. Never fewer than it is planned to draw.
+    pub fn most_prompts_per_step(&self) -> usize {
+        match self.zero_signal {
+            ZeroSignal::Keep | ZeroSignal::Drop => self.prompts_per_step,
+            ZeroSignal::Resample { most_batches } => {
+                self.prompts_per_step.saturating_mul(most_batches.max(1))
+            }
+        }
+    }
+
+    /// What `fixed_length` divides an update by: its share of the step's rollouts, groups that will be dropped or
+    /// could not be replaced included, times the longest completion. The same number in every update.
     pub fn fixed_length(&self) -> f64 {
         let rollouts = self.prompts_per_step * self.group_size;
         rollouts as f64 / self.updates_per_epoch as f64 * self.sampling.max_tokens as f64
@@ -137,6 +155,18 @@ pub enum ZeroSignal {
     Keep,
     /// They are left out of the update.
     Drop,
+    /// They are left out of the update, and other problems are drawn in their place (dynamic sampling of DAPO).
+    Resample {
+        /// The most problems that a step draws, in batches of its prompts: those that it begins with are the first.
+        most_batches: usize,
+    },
+}
+
+impl ZeroSignal {
+    /// Whether such groups are part of the update.
+    pub fn is_kept(self) -> bool {
+        self == ZeroSignal::Keep
+    }
 }
 
 /// What happens to truncated completions.
@@ -147,4 +177,37 @@ pub enum Truncated {
     Keep,
     /// Their tokens are left out of the loss; their rewards still count in the group.
     Mask,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// 4 prompts of 4 rollouts of 4 tokens.
+    #[test]
+    fn a_stage_says_what_it_may_draw_and_what_it_never_trains_on() {
+        let said = |zero_signal| {
+            let plan = GrpoPlan { zero_signal, ..testing::grpo(1) };
+            let outline = plan.outline();
+            assert_eq!(plan.fixed_length(), 64.0, "{zero_signal:?}");
+            let problems = (outline.problems_per_step, outline.most_problems_per_step());
+            (problems, outline.remarks[0].1.lines().skip(1).collect::<Vec<_>>().join("|"))
+        };
+        let [unjudged, equal] = ["rollouts without a total", "groups of equal totals"];
+        for (zero_signal, most, words) in [
+            (ZeroSignal::Keep, 4, format!("not trained on: {unjudged}")),
+            (ZeroSignal::Drop, 4, format!("not trained on: {unjudged}, {equal}")),
+            (
+                ZeroSignal::Resample { most_batches: 3 },
+                12,
+                format!(
+                    "not trained on: {unjudged}, {equal}|sampled until 4 groups of a step have different totals, or 12 \
+                     problems were drawn for it"
+                ),
+            ),
+        ] {
+            assert_eq!(said(zero_signal), ((4, most), words));
+        }
+    }
 }

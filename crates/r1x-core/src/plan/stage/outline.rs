@@ -11,8 +11,11 @@ use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 pub struct StageOutline<'p> {
     /// Steps; 0 for a stage that only evaluates. A step draws problems, and ends with facts that are recorded.
     pub steps: u64,
-    /// Problems that each step draws, over all of `data` together.
+    /// Problems that each step draws at least, over all of `data` together.
     pub problems_per_step: usize,
+    /// The most problems that a step may draw beyond those, in place of some that taught nothing. 0 where every step
+    /// draws as many.
+    pub further_problems_per_step: usize,
     /// Where the problems come from, in the order of the spec: data sets of the plan, or stages above that make data.
     pub data: Vec<&'p DataRef>,
     /// Rewards that judge what is sampled, by id.
@@ -37,6 +40,11 @@ pub struct StageOutline<'p> {
 }
 
 impl StageOutline<'_> {
+    /// The most problems that a step draws.
+    pub fn most_problems_per_step(&self) -> usize {
+        self.problems_per_step.saturating_add(self.further_problems_per_step)
+    }
+
     /// Whether suites that are due in its course are run: where weights stay as they are, a suite would find what it found
     /// before, and a model that judges writes nothing.
     pub fn is_evaluated(&self) -> bool {
@@ -119,4 +127,6 @@ pub enum Reference {
     Fixed,
     /// The weights of some steps ago, taken anew from time to time.
     Refreshed,
+    /// A moving average of the weights, which is kept as exactly as they are.
+    Following,
 }

@@ -107,7 +107,11 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
                 let loss = loss.as_object_mut().unwrap();
                 assert_eq!(loss.remove("ratio"), Some(json!("token")));
                 assert_eq!(loss.remove("entropy_coef"), Some(json!(0.0)));
+                assert_eq!(loss.remove("max_divergence"), Some(Value::Null));
                 loss["clip"] = loss["clip"]["pessimistic"].take();
+                let kl = loss["kl"].as_object_mut().unwrap();
+                assert_eq!(kl.remove("counted_in"), Some(json!("loss")));
+                assert_eq!(kl.remove("refresh_mix"), Some(json!(1.0)));
             }
         }
         new["version"] = json!(2);
@@ -129,7 +133,10 @@ fn data_of_version_2_is_brought_up_to_date_once() {
     let mut learns = json!({"kind": {"grpo": {"loss": {"surrogate": {"clip": bounds}}}}});
     for _ in 0..2 {
         loss_from_2(&mut learns);
-        let loss = json!({"ratio": "token", "clip": {"pessimistic": bounds}, "entropy_coef": 0.0});
+        let clip = json!({"pessimistic": bounds});
+        let loss = json!({
+            "ratio": "token", "clip": clip, "max_divergence": null, "entropy_coef": 0.0
+        });
         assert_eq!(learns["kind"]["grpo"]["loss"]["surrogate"], loss);
         sft_from_2(&mut stage);
         prompt_from_2(&mut data);

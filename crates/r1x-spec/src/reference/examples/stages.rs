@@ -67,6 +67,15 @@ stages:
       clip: {high: 0.3}",
     },
     Example {
+        path: "stages.ID.grpo",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      zero_signal: resample                  # others in place of groups without signal,
+      max_batches: 4                         # until a step has drawn four times its problems",
+    },
+    Example {
         path: "stages.ID.grpo.sampling",
         text: "
 evals:
@@ -133,12 +142,39 @@ stages:
       clip: {kind: sigmoid, tau_positive: 1.0, tau_negative: 1.05}   # SAPO",
     },
     Example {
+        path: "stages.ID.grpo.clip",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      updates_per_epoch: 4
+      clip: {max_divergence: 0.1}            # the off-policy sequence mask of DeepSeek-V3.2",
+    },
+    Example {
         path: "stages.ID.grpo.kl",
         text: "
 stages:
   - id: rl
     grpo:
       kl: {coef: 0.001, estimator: k3, refresh_every: 400}",
+    },
+    Example {
+        path: "stages.ID.grpo.kl",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      kl: {coef: 0.04, refresh_every: 64, refresh_mix: 0.6}   # a moving average of the policy",
+    },
+    Example {
+        path: "stages.ID.grpo.kl",
+        text: "
+stages:
+  - id: rl
+    grpo:
+      advantage: {kind: leave_one_out}
+      kl: {coef: 0.05, in: reward}           # off the totals, as RLOO and REINFORCE++ have it
+      zero_signal: keep",
     },
     Example {
         path: "stages.ID.reject",

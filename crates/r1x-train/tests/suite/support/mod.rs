@@ -10,7 +10,7 @@ pub use plans::{
     eval_plan, evaluate_stage, grpo_plan, grpo_stage, reject_plan, reject_stage, run_plan,
     sft_plan, sft_stage,
 };
-pub use policy::{Checkpoints, TablePolicy, Turns};
+pub use policy::{Checkpoints, Table, TablePolicy, Turns};
 pub use ports::{Fact, FixedProblems, MemoryRecorder, Rules};
 
 use r1x_core::plan::RunPlan;

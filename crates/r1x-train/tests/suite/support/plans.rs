@@ -46,7 +46,6 @@ pub fn grpo_plan(steps: u64) -> GrpoPlan {
             ..testing::advantage(AdvantageKind::GroupNormalized)
         },
         loss: LossPlan::Surrogate(SurrogatePlan {
-            ratio: RatioLevel::Token,
             clip: ClipPlan::Pessimistic(RatioBounds { high: 0.28, ..testing::clip() }),
             ..testing::surrogate()
         }),

@@ -24,7 +24,7 @@ const VOCABULARY: usize = 11;
 
 type Row = [f64; VOCABULARY];
 type Context = (Vec<u32>, usize, u32);
-type Table = BTreeMap<Context, Row>;
+pub type Table = BTreeMap<Context, Row>;
 
 /// Saved policies by name, shared between a policy and those restored from it.
 pub type Checkpoints = Rc<RefCell<BTreeMap<String, (State, Cursor)>>>;
@@ -32,11 +32,18 @@ pub type Checkpoints = Rc<RefCell<BTreeMap<String, (State, Cursor)>>>;
 /// What a checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    logits: Table,
+    pub logits: Table,
     frozen: BTreeMap<String, Table>,
     first_moment: Table,
     second_moment: Table,
     updates: i32,
+}
+
+impl State {
+    /// The reference.
+    pub fn reference(&self) -> &Table {
+        &self.frozen[REFERENCE]
+    }
 }
 
 /// The policy. Logits that were never trained are 0.
@@ -48,6 +55,8 @@ pub struct TablePolicy {
     pub updates_done: usize,
     /// How often the reference was set.
     pub references_set: usize,
+    /// How often it was moved, its beginning included.
+    pub references_moved: usize,
     /// Scores become NaN from this update on.
     pub nan_loss_at: Option<usize>,
     /// What is sampled becomes NaN from this update on.
@@ -366,6 +375,21 @@ impl Learner for TablePolicy {
     fn freeze(&mut self, name: &str) -> Result<(), PortError> {
         self.references_set += usize::from(name == REFERENCE);
         self.state.frozen.insert(name.to_owned(), self.state.logits.clone());
+        Ok(())
+    }
+
+    fn follow(&mut self, name: &str, share: f64) -> Result<(), PortError> {
+        self.references_moved += usize::from(name == REFERENCE);
+        let old = self.state.frozen.remove(name).unwrap_or_else(|| self.state.logits.clone());
+        let contexts = old.keys().chain(self.state.logits.keys());
+        let mixed = contexts.map(|context| {
+            let of = |table: &Table| table.get(context).copied().unwrap_or_default();
+            let (old, new) = (of(&old), of(&self.state.logits));
+            let row = std::array::from_fn(|at| old[at] * (1.0 - share) + new[at] * share);
+            (context.clone(), row)
+        });
+        let mixed: Table = mixed.collect();
+        self.state.frozen.insert(name.to_owned(), mixed);
         Ok(())
     }
 

@@ -11,7 +11,9 @@ use r1x_core::Encoder;
 use r1x_core::plan::RunPlan;
 use r1x_core::plan::WeightsFrom;
 use r1x_model::ModelEncoder;
-use r1x_spec::{DataSize, Described, Estimate, ModelCost, Resolved, Setting, estimate};
+use r1x_spec::{
+    DataSize, Described, Estimate, ModelCost, Resolved, Setting, StageEstimate, estimate,
+};
 use r1x_tasks::Problems;
 
 use crate::display::{Fields, Page, Table};
@@ -115,7 +117,7 @@ fn stages(page: &mut Page, estimate: &Estimate) {
                 stage.id.clone(),
                 stage.kind.to_owned(),
                 table::count(stage.updates),
-                table::count(stage.completions),
+                completions(stage),
                 tokens(stage.likely.generated_tokens),
                 tokens(stage.most.generated_tokens),
                 tokens(stage.likely.trained_tokens),
@@ -168,6 +170,15 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> Fields {
         }
     }
     fields
+}
+
+/// How many completions are sampled; where that is not known beforehand, at least and at most.
+fn completions(stage: &StageEstimate) -> String {
+    let (least, most) = (stage.completions, stage.most_completions);
+    match least == most {
+        true => table::count(least),
+        false => format!("{} to {}", table::count(least), table::count(most)),
+    }
 }
 
 fn tokens(count: f64) -> String {
