@@ -1,0 +1,16 @@
+WITH newest AS (
+  SELECT run, seed, max(run_id) FROM v_runs WHERE status = 'done' AND spec LIKE '%miniature/rl-alone.yaml' GROUP BY seed
+),
+arms(arm_place, stage, arm) AS (VALUES
+  (1, 'start', 'base'),
+  (2, 'rl', 'RL alone'),
+  (3, 'more-sft', 'more SFT')
+),
+figures(figure_place, suite, metric, figure) AS (VALUES
+  (1, 'heldout', 'pass@1', 'right at one, %'),
+  (2, 'heldout', 'pass@8', 'right among eight, %'),
+  (3, 'form', 'pass@1', 'form kept, %')
+)
+SELECT arm, figure, run, 100 * value AS value
+  FROM newest JOIN v_evals USING (run) JOIN arms USING (stage) JOIN figures USING (suite, metric)
+  ORDER BY arm_place, figure_place, seed;
