@@ -2,12 +2,12 @@ WITH newest AS (
   SELECT run, seed, max(run_id) FROM v_runs WHERE status = 'done' AND spec LIKE '%miniature/balance.yaml' GROUP BY seed
 ),
 arms(arm_place, stage, arm) AS (VALUES
-  (1, 'start', 'no balancing'),
-  (2, 'with-loss', 'loss'),
-  (3, 'loss-free', 'bias'),
-  (4, 'start-rl', 'no balancing, RL'),
-  (5, 'with-loss-rl', 'loss, RL'),
-  (6, 'loss-free-rl', 'bias, RL')
+  (1, 'start', 'nothing'),
+  (2, 'with-loss', 'a loss'),
+  (3, 'loss-free', 'a bias'),
+  (4, 'start-rl', 'nothing, RL'),
+  (5, 'with-loss-rl', 'a loss, RL'),
+  (6, 'loss-free-rl', 'a bias, RL')
 ),
 figures(figure_place, suite, metric, figure) AS (VALUES
   (1, 'heldout', 'pass@1', 'right at one, %'),
@@ -23,8 +23,8 @@ SELECT arm, figure, run, value FROM (
   SELECT arm_place, arm, figure_place, figure, run, seed, 100 * value AS value
     FROM newest JOIN v_evals USING (run) JOIN arms USING (stage) JOIN figures USING (suite, metric)
   UNION ALL
-  SELECT arm_place, arm, load_place, load, run, seed, avg(value) * factor
-    FROM newest JOIN v_metrics USING (run) JOIN arms USING (stage)
-    JOIN loads USING (metric)
-   GROUP BY arm_place, arm, metric, run, seed
-) ORDER BY arm_place, figure_place, seed;
+  SELECT arm_place, arm, load_place, load, run, seed, factor * avg(value)
+    FROM newest JOIN v_metrics USING (run) JOIN arms USING (stage) JOIN loads USING (metric)
+   GROUP BY arm_place, arm, load_place, run, seed
+)
+  ORDER BY arm_place, figure_place, seed;

@@ -10,8 +10,8 @@ arms(arm_place, stage, arm) AS (VALUES
   (6, 'cold-rl-language', 'cold start, RL, one language')
 ),
 figures(figure_place, suite, metric, figure) AS (VALUES
-  (1, 'sums', 'pass@1', 'right, %'),
-  (2, 'one-language', 'pass@1', 'thoughts in one language, %')
+  (1, 'letters', 'pass@1', 'right, %'),
+  (2, 'one-language', 'pass@1', 'thoughts in the language asked, %')
 )
 SELECT arm, figure, run, 100 * value AS value
   FROM newest JOIN v_evals USING (run) JOIN arms USING (stage) JOIN figures USING (suite, metric)

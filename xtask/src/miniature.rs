@@ -1,8 +1,8 @@
 //! `cargo xtask miniature`: the claims of DeepSeek-R1 in miniature, and what they come to.
 //!
-//! A claim is a spec and a question in SQL of the same name in `experiments/miniature`. Each spec runs with several seeds
-//! into one store; the question gives a value for each arm, figure and run, and the page gets the means, their standard
-//! errors over seeds, a picture and the digests, between marks. What is said about them is written by people.
+//! A claim is a question in SQL, `SPEC.sql` or `SPEC.CLAIM.sql` beside a spec in `experiments/miniature`. Each spec runs
+//! with several seeds into one store; the question gives a value for each arm, figure and run, and the page gets the means,
+//! their standard errors over seeds, a picture and the digests, between marks. What is said about them people write.
 
 mod picture;
 mod table;
@@ -109,6 +109,11 @@ fn claims(root: &Path, named: &[String]) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
+/// The name of the spec that a claim is about.
+fn spec_of(claim: &str) -> &str {
+    claim.split('.').next().unwrap_or(claim)
+}
+
 /// Where runs come from and where they go.
 struct Miniature<'a> {
     root: &'a Path,
@@ -124,7 +129,7 @@ impl Miniature<'_> {
             return Ok(());
         }
         println!("{claim}, seed {seed}");
-        let mut run = self.command(&["run", &format!("{CLAIMS}/{claim}.yaml")]);
+        let mut run = self.command(&["run", &format!("{CLAIMS}/{}.yaml", spec_of(claim))]);
         let status = run.args(["--seed", &seed.to_string()]).status();
         match status {
             Ok(status) if status.success() => Ok(()),
@@ -144,7 +149,8 @@ impl Miniature<'_> {
         let question = fs::read_to_string(&question).map_err(|error| failed(&question, &error))?;
         let cells = self.ask(&question)?.iter().map(Cell::read).collect::<Result<Vec<_>, _>>()?;
         let table = Table::of(cells);
-        let picture = self.root.join(format!("docs/miniature-{claim}.svg"));
+        let name = format!("miniature-{}.svg", claim.replace('.', "-"));
+        let picture = self.root.join("docs").join(&name);
         fs::write(&picture, picture::draw(&table)).map_err(|error| failed(&picture, &error))?;
         let page = self.root.join(PAGE);
         let text = fs::read_to_string(&page).map_err(|error| failed(&page, &error))?;
@@ -152,7 +158,7 @@ impl Miniature<'_> {
         let digests: Vec<String> =
             digests.iter().map(|(seed, digest)| format!("seed {seed} `{digest}`")).collect();
         let part = format!(
-            "{}\n![{claim}: means, standard errors and single runs](miniature-{claim}.svg)\n\nDigests: {}.\n",
+            "{}\n![The table as a picture: means, standard errors and single runs]({name})\n\nDigests: {}.\n",
             table.markdown(),
             digests.join(", ")
         );
@@ -164,7 +170,8 @@ impl Miniature<'_> {
     fn digests(&self, claim: &str) -> Result<Vec<(u64, String)>, Failure> {
         let question = format!(
             "SELECT seed, substr(digest, 1, 12) AS digest, max(run_id) FROM v_runs WHERE status = 'done' \
-             AND spec LIKE '%miniature/{claim}.yaml' GROUP BY seed ORDER BY seed"
+             AND spec LIKE '%miniature/{}.yaml' GROUP BY seed ORDER BY seed",
+            spec_of(claim)
         );
         let row = |row: &Value| {
             let digest = row["digest"].as_str().unwrap_or_default().to_owned();
@@ -250,7 +257,8 @@ mod tests {
         let all = claims(&root, &[]).unwrap();
         assert!(!all.is_empty());
         for claim in all {
-            assert!(root.join(CLAIMS).join(format!("{claim}.yaml")).is_file(), "{claim}");
+            let spec = format!("{}.yaml", spec_of(&claim));
+            assert!(root.join(CLAIMS).join(spec).is_file(), "{claim}");
             assert!(replaced(&page, &claim, "").is_ok(), "{claim}");
         }
     }

@@ -111,7 +111,7 @@ mod tests {
         ])
     }
 
-    /// The deviation of 10, 13 and 16 is 3, and its third root of three is 1.732.
+    /// The deviation of 10, 13 and 16 is 3, which over the root of 3 is 1.732.
     #[test]
     fn means_have_the_standard_error_over_runs() {
         let base = table().summary("base", "right, %").unwrap();
