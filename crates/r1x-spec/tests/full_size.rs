@@ -138,8 +138,17 @@ fn r1_has_the_stages_and_numbers_of_the_paper() {
     let plan = plan("r1");
     let kinds: Vec<&str> = plan.stages.iter().map(|stage| stage.kind.as_str()).collect();
     let wanted = [
-        "sft", "grpo", "reject", "reject", "reject", "reject", "sft", "reward_model", "reward_model",
-        "grpo", "grpo",
+        "sft",
+        "grpo",
+        "reject",
+        "reject",
+        "reject",
+        "reject",
+        "sft",
+        "reward_model",
+        "reward_model",
+        "grpo",
+        "grpo",
     ];
     assert_eq!(kinds, wanted);
     for id in ["reasoning-rl", "all-rl", "all-rl-preferences"] {

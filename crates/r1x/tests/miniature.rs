@@ -107,7 +107,8 @@ fn every_question_has_an_answer_for_every_arm() {
         let wanted = arms(&question);
         assert!(wanted.len() > 2, "{claim}: {wanted:?}");
         for arm in wanted {
-            let found = rows.iter().any(|row| row["arm"] == arm.as_str() && row["value"].is_number());
+            let found =
+                rows.iter().any(|row| row["arm"] == arm.as_str() && row["value"].is_number());
             assert!(found, "{claim}: nothing about {arm} in\n{answer}");
         }
     }

@@ -34,7 +34,13 @@ fn draw_panel(svg: &mut String, table: &Table, figure: &str, top: f64) {
         table.arms.iter().map(|arm| table.summary(arm, figure)).collect();
     let axis = Axis::of(summaries.iter().flatten());
     let bottom = top + HEAD + ROW * table.arms.len() as f64;
-    text(svg, NAMES, top + HEAD - 10.0, "start", &format!("<tspan font-weight=\"bold\">{}</tspan>", escaped(figure)));
+    text(
+        svg,
+        NAMES,
+        top + HEAD - 10.0,
+        "start",
+        &format!("<tspan font-weight=\"bold\">{}</tspan>", escaped(figure)),
+    );
     for tick in 0..=TICKS {
         let value = axis.low + (axis.high - axis.low) * f64::from(tick) / f64::from(TICKS);
         let x = axis.x(value);
@@ -46,7 +52,12 @@ fn draw_panel(svg: &mut String, table: &Table, figure: &str, top: f64) {
         text(svg, NAMES - 10.0, y + 4.0, "end", &escaped(arm));
         let Some(summary) = summary else { continue };
         let error = summary.error.unwrap_or(0.0);
-        line(svg, [axis.x(summary.mean - error), y, axis.x(summary.mean + error), y], "#1F6FB4", 3.0);
+        line(
+            svg,
+            [axis.x(summary.mean - error), y, axis.x(summary.mean + error), y],
+            "#1F6FB4",
+            3.0,
+        );
         let mean = axis.x(summary.mean);
         line(svg, [mean, y - 7.0, mean, y + 7.0], "#1F6FB4", 3.0);
         for value in &summary.values {
@@ -68,8 +79,8 @@ impl Axis {
     /// From 0, or from the lowest value below it, to the highest one, in round numbers.
     fn of<'a>(summaries: impl Iterator<Item = &'a Summary>) -> Self {
         let values = summaries.flat_map(|summary| &summary.values);
-        let (least, most) =
-            values.fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
+        let (least, most) = values
+            .fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
         let step = round_up((most - least).max(f64::MIN_POSITIVE) / f64::from(TICKS));
         let low = (least / step).floor() * step;
         let mut high = low + step * f64::from(TICKS);
@@ -102,7 +113,9 @@ fn escaped(text: &str) -> String {
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, said: &str) {
-    svg.push_str(&format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{said}</text>\n"));
+    svg.push_str(&format!(
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{said}</text>\n"
+    ));
 }
 
 fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4], color: &str, width: f64) {
@@ -129,7 +142,10 @@ mod tests {
         // 0 to 40 in four parts of 10: 40 is at the right end, and 10 a quarter of the way to it.
         let right = WIDTH - MARGIN;
         let quarter = NAMES + (right - NAMES) / 4.0;
-        assert!(svg.contains(&format!("cx=\"{right:.1}\"")) && svg.contains(&format!("cx=\"{quarter:.1}\"")));
+        assert!(
+            svg.contains(&format!("cx=\"{right:.1}\""))
+                && svg.contains(&format!("cx=\"{quarter:.1}\""))
+        );
     }
 
     #[test]
