@@ -8,6 +8,7 @@ mod crowd;
 mod failure;
 mod field;
 mod fuzz;
+mod miniature;
 mod models;
 mod needs;
 mod plugins;
@@ -45,6 +46,12 @@ const TASKS: &[Task] = &[
         "TARGET [--minutes N] [--seed S]",
         "read mutated files until something breaks; a wrong target lists them, `all` takes each",
         fuzz::run,
+    ),
+    (
+        "miniature",
+        "[CLAIM...] [--seeds N] [--store FILE] [--program FILE] [--only-tables]",
+        "run the claims of docs/r1-in-miniature.md with several seeds, and write their tables and pictures",
+        miniature::run,
     ),
     (
         "models",

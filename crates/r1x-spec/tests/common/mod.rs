@@ -20,16 +20,35 @@ use r1x_spec::{
 pub const SPEC: &str = "experiments/spec.yaml";
 
 /// The shipped experiments.
-pub const EXPERIMENTS: [&str; 8] = [
+pub const EXPERIMENTS: [&str; 23] = [
     "countdown",
     "countdown-dense",
     "countdown-distillation",
     "countdown-rejection",
     "countdown-sft-control",
     "countdown-shaped",
+    "miniature/algorithms",
+    "miniature/all-scenarios",
+    "miniature/balance",
+    "miniature/game",
+    "miniature/letters",
+    "miniature/readable",
+    "miniature/reasoning",
     "r1-tiny",
+    "r1/distill-llama-70b",
+    "r1/distill-llama-8b",
+    "r1/distill-qwen-1.5b",
+    "r1/distill-qwen-14b",
+    "r1/distill-qwen-32b",
+    "r1/distill-qwen-7b",
+    "r1/r1",
+    "r1/r1-zero",
     "tiny-reasoning",
 ];
+
+/// The built-in rewards that they use.
+const PLUGINS: [&str; 8] =
+    ["format", "countdown", "length", "code", "match", "language", "math", "multiple-choice"];
 
 /// Files in memory.
 #[derive(Clone, Default)]
@@ -41,8 +60,11 @@ impl World {
     /// The plugins of the shipped experiments.
     pub fn new() -> Self {
         let mut world = World::default();
-        for plugin in ["format", "countdown", "length", "code", "match", "language"] {
+        for plugin in PLUGINS {
             world.add(&format!("experiments/../plugins/{plugin}.wasm"), plugin);
+            for folder in ["miniature", "r1"] {
+                world.add(&format!("experiments/{folder}/../../plugins/{plugin}.wasm"), plugin);
+            }
         }
         for name in EXPERIMENTS {
             world.add(&format!("experiments/{name}.yaml"), &experiment(name));
@@ -190,7 +212,7 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
-            "format" | "length" | "code" | "match" | "language" => &[],
+            name if PLUGINS.contains(&name) => &[],
             _ => return Err("it is no WebAssembly component".to_owned().into()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
