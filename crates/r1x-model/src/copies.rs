@@ -82,7 +82,7 @@ impl<E: Operand<Real = f32>> Copies<E> {
         all
     }
 
-    /// Those of a checkpoint. They share the model itself with the current weights where those have adapters.
+    /// The copies of a checkpoint. They share the model itself with the current weights where those have adapters.
     pub(crate) fn read(
         copies: BTreeMap<String, (CopyKind, ReadCopy<'_, E>)>,
         layout: &Layout,

@@ -96,6 +96,9 @@ fn settings(zero_signal: &str, truncated: &str, penalty: &str, judged: Judged) -
         format!("stages.rl.grpo.zero_signal={zero_signal}"),
         format!("stages.rl.grpo.truncated={truncated}"),
     ];
+    if zero_signal == "resample" {
+        settings.push("stages.rl.grpo.max_batches=3".to_owned());
+    }
     if penalty != "none" {
         settings.push("stages.rl.grpo.kl.coef=0.01".to_owned());
         settings.push(format!("stages.rl.grpo.kl.estimator={penalty}"));
@@ -120,7 +123,7 @@ fn every_combination_of_what_is_left_out_runs_to_its_end() {
     for zero_signal in ["keep", "drop", "resample"] {
         for truncated in ["keep", "mask"] {
             for judged in [Judged::All, Judged::InForm] {
-                for penalty in ["none", ["k1", "k2", "k3"][runs / 2 % 3]] {
+                for penalty in ["none", ["k3_plus", "k3_unbiased", "k3"][runs / 2 % 3]] {
                     let mut settings = settings(zero_signal, truncated, penalty, judged);
                     let aggregation = ["token_mean", "sequence_mean", "fixed_length"][runs % 3];
                     settings.push(format!("stages.rl.grpo.aggregation={aggregation}"));

@@ -191,6 +191,11 @@ fn time_fields(estimate: &Estimate, speed: &Speed, time: Seconds) -> Fields {
         true => "completions as long as worked solutions; at most: as long as they may be",
         false => "completions as long as they may be: not all of the data has worked solutions",
     };
+    let may_refill = |stage: &StageEstimate| stage.most_completions > stage.completions;
+    let refilled = match estimate.stages.iter().any(may_refill) {
+        true => "; no problem drawn in place of another",
+        false => "",
+    };
     let likely = table::seconds(time.likely);
     let most = table::seconds(time.most);
     let mut fields = Fields::default();
@@ -199,7 +204,7 @@ fn time_fields(estimate: &Estimate, speed: &Speed, time: Seconds) -> Fields {
         .add(
             "rests on",
             format!(
-                "{lengths}; every group trained on; the speed of this CPU, measured {} (`r1x doctor`)",
+                "{lengths}; every group trained on{refilled}; the speed of this CPU, measured {} (`r1x doctor`)",
                 table::age(speed.age())
             ),
         );
