@@ -114,7 +114,7 @@ fn has_rollouts_of_the_paper(grpo: &GrpoPlan) {
     assert_eq!(grpo.optimizer.lr, 3e-6);
     let LossPlan::Surrogate(loss) = &grpo.loss else { panic!("no surrogate") };
     // Every 400 updates.
-    let kl = KlPlan { coef: 0.001, estimator: KlEstimator::K3, refresh_every: Some(400 / 16) };
+    let kl = KlPlan { coef: 0.001, refresh_every: Some(400 / 16), ..testing::kl() };
     assert_eq!(loss.kl, kl);
     assert_eq!(loss.aggregation, Aggregation::SequenceMean);
 }
