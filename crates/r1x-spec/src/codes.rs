@@ -107,6 +107,9 @@ codes! {
         "This is a warning: the run goes on. `k1` is the log-ratio of a sampled token. Its mean is the divergence, but \
          the gradient of a sampled log-prob is 0 on average, so that as a term of the loss it pulls nowhere and only \
          adds noise. `k2` has the gradient of the divergence, and `k3` is the estimator of GRPO.";
+    RECIPE = "R1X0161", "a recipe of another system cannot be imported",
+        "`r1x import-spec` reads recipes of TRL, open-r1 and verl. This one is no such recipe, or it trains in a way that \
+         r1x does not have, as PPO with a critic.";
     MISSING_FILE = "R1X0201", "a file cannot be read",
         "A file the spec names is missing or unreadable. Relative paths start at the folder of the spec \
          file that mentions them; in `--set` they start at the current folder.";

@@ -11,6 +11,7 @@ mod estimate;
 mod extends;
 mod further;
 mod grant;
+pub mod import;
 mod inputs;
 pub mod lists;
 mod made_size;

@@ -35,6 +35,8 @@ pub const EXPERIMENTS: [&str; 8] = [
 #[derive(Clone, Default)]
 pub struct World {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The context of published models; 512 where it is 0.
+    pub context_length: usize,
 }
 
 impl World {
@@ -136,7 +138,8 @@ impl Inputs for World {
         let (folder, sha256) = (folder.display().to_string(), self.sha256(eos));
         let tokenizer = Path::new(&folder).join("tokenizer.json");
         let initial = InitialWeights::Published { folder, sha256 };
-        let shape = ModelPlan { vocabulary_size: 1000, context_length: 512, ..tiny_model() };
+        let context_length = if self.context_length == 0 { 512 } else { self.context_length };
+        let shape = ModelPlan { vocabulary_size: 1000, context_length, ..tiny_model() };
         Ok(ModelFacts {
             plan: ModelPlan { initial, ..shape },
             mtp_depth: 1,
@@ -190,7 +193,8 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
-            "format" | "length" | "code" | "match" | "language" => &[],
+            "math" => &["answer"],
+            "format" | "length" | "code" | "match" | "language" | "repetition" => &[],
             _ => return Err("it is no WebAssembly component".to_owned().into()),
         };
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
