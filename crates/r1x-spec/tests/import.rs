@@ -288,7 +288,7 @@ fn what_r1x_does_not_have_is_said() {
     assert_eq!(trl("beta: 0.04\nuse_bias_correction_kl: false\n"), Vec::<String>::new());
     assert_eq!(
         trl("beta: 0.04\nuse_bias_correction_kl: false\nsync_ref_model: true\n"),
-        ["ref_model_mixup_alpha"]
+        ["sync_ref_model"]
     );
     assert_eq!(trl("loss_type: bnpo\n"), ["loss_type"]);
     let verl = |more: &str| {

@@ -65,10 +65,10 @@ pub(crate) fn write_model(filling: &mut Filling<'_>, key: &'static str) {
     );
 }
 
-/// Writes adapters, where there are any.
-pub(crate) fn write_lora(filling: &mut Filling<'_>, rank: &'static str, alpha: &'static str) {
-    if let Some(value) = filling.count(rank) {
-        filling.set("model.lora.rank", &value.to_string(), &[rank]);
+/// Writes adapters, where there are any; the last of the keys of the rank says it.
+pub(crate) fn write_lora(filling: &mut Filling<'_>, rank: &[&'static str], alpha: &'static str) {
+    if let Some(value) = rank.last().and_then(|key| filling.count(key)) {
+        filling.set("model.lora.rank", &value.to_string(), rank);
     }
     if let Some(value) = filling.number(alpha) {
         filling.set("model.lora.alpha", &draft::number(value), &[alpha]);

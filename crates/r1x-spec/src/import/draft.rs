@@ -45,14 +45,25 @@ impl Draft {
 
     /// The text of the spec, whose format is `shape`.
     pub fn text(&self, shape: &Shape) -> String {
+        let mut out = String::new();
+        write_map(&mut out, &self.tree(), Some(shape), 0);
+        out
+    }
+
+    /// The paths of its values in the order of the format.
+    pub fn paths(&self, shape: &Shape) -> Vec<String> {
+        let mut paths = Vec::new();
+        collect(&mut paths, "", &self.tree(), Some(shape));
+        paths
+    }
+
+    fn tree(&self) -> Tree {
         let mut root = Tree::default();
         for value in &self.values {
             let tree = value.path.split('.').fold(&mut root, Tree::child);
             tree.value = Some((value.yaml.clone(), value.from.clone()));
         }
-        let mut out = String::new();
-        write_map(&mut out, &root, Some(shape), 0);
-        out
+        root
     }
 }
 
@@ -87,6 +98,24 @@ fn ordered<'t>(
         _ => None,
     };
     keys.into_iter().map(|(key, below)| (key, below, inner(key))).collect()
+}
+
+fn collect(paths: &mut Vec<String>, above: &str, tree: &Tree, shape: Option<&Shape>) {
+    for (key, below, inner) in ordered(tree, shape) {
+        let path = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
+        if below.value.is_some() {
+            paths.push(path.clone());
+        }
+        match inner {
+            Some(Shape::IdList(record)) => {
+                let shape = Shape::Record(record.clone());
+                for (id, entry) in &below.below {
+                    collect(paths, &format!("{path}.{id}"), entry, Some(&shape));
+                }
+            }
+            inner => collect(paths, &path, below, inner),
+        }
+    }
 }
 
 fn write_map(out: &mut String, tree: &Tree, shape: Option<&Shape>, depth: usize) {
@@ -174,7 +203,17 @@ mod tests {
             "r1x: 1\n\nmodel:\n  from: models/a\n\nstages:\n  - id: rl\n    grpo:\n      data: maths.train\n      \
              sampling:\n        max_tokens: 512\n{lr}{gap}# learning_rate\n"
         );
-        assert_eq!(draft.text(&RunSpec::shape(Range::ANY)), expected);
+        let shape = RunSpec::shape(Range::ANY);
+        assert_eq!(draft.text(&shape), expected);
+        let rl = |key: &str| format!("stages.rl.grpo.{key}");
+        let paths = [
+            "r1x".to_owned(),
+            "model.from".to_owned(),
+            rl("data"),
+            rl("sampling.max_tokens"),
+            rl("lr"),
+        ];
+        assert_eq!(draft.paths(&shape), paths);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const MOST: i128 = 1_000_000_000;
 /// Mistakes that are collected at most.
 const MOST_MISTAKES: usize = 50;
 /// Characters of a value that are repeated.
-const LONGEST_VALUE: usize = 60;
+const LONGEST_VALUE: usize = 30;
 
 /// What is known beside the recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl<'r> Filling<'r> {
         for row in table.rows().filter(|row| table.counts(row, method)) {
             match row.becomes {
                 Becomes::Key(path) => self.follow_key(row, path),
-                Becomes::Words(words) => self.follow_word(row.key, words),
+                Becomes::Words(_) => self.follow_word(row.key),
                 Becomes::Nothing { off } => self.follow_nothing(row, off),
-                Becomes::Part(_) | Becomes::NoMatter(_) => {}
+                Becomes::Chosen(_) | Becomes::Part(_) | Becomes::NoMatter(_) => {}
             }
         }
     }
@@ -75,7 +75,11 @@ impl<'r> Filling<'r> {
     }
 
     /// Writes what the word of a key stands for.
-    pub fn follow_word(&mut self, key: &'static str, words: &[Word]) {
+    pub fn follow_word(&mut self, key: &'static str) {
+        let words: &[Word] = match self.table.row(key, self.method).map(|row| row.becomes) {
+            Some(Becomes::Words(words) | Becomes::Chosen(words)) => words,
+            _ => &[],
+        };
         let Some(text) = self.text(key) else { return };
         let Some(word) = words.iter().find(|word| word.theirs == text) else {
             let known = words.iter().map(|word| word.theirs);

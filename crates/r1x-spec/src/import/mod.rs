@@ -26,7 +26,7 @@ use crate::spec::RunSpec;
 use filling::Filling;
 use recipe::Recipe;
 use rewards::RewardRow;
-use row::{Method, Table};
+use row::{Method, Row, Table};
 
 pub use filling::Beside;
 pub use findings::{Carried, FillIn, Findings, NoMatter, Told};
@@ -69,6 +69,14 @@ impl System {
         }
     }
 
+    /// The rows that the documentation has for it: what another table has already is not repeated.
+    const fn own_rows(self) -> &'static [&'static [Row]] {
+        match self {
+            System::OpenR1 => &[open_r1::OWN],
+            _ => self.table().parts,
+        }
+    }
+
     const fn rewards(self) -> &'static [RewardRow] {
         match self {
             System::Trl => trl::REWARDS,
@@ -92,13 +100,12 @@ impl System {
         shell::read(recipe)
     }
 
-    /// What a recipe trains by; recipes of TRL that do not tell are fine-tuning, which needs the fewest keys.
-    fn method(self, recipe: &Recipe) -> Method {
+    /// What a recipe trains by; `None` where no key tells.
+    fn method(self, recipe: &Recipe) -> Option<Method> {
         if self == System::Verl {
-            return verl::METHOD;
+            return Some(verl::METHOD);
         }
-        let keys = recipe.given.iter().map(|given| given.key.as_str());
-        self.table().method(keys).unwrap_or(Method::Sft)
+        self.table().method(recipe.given.iter().map(|given| given.key.as_str()))
     }
 
     fn fill(self, filling: &mut Filling<'_>, file: &str) {
@@ -131,7 +138,13 @@ pub fn import(
     beside: &Beside,
 ) -> Result<Imported, Report> {
     let recipe = system.read(name, bytes)?;
-    let mut filling = Filling::new(&recipe, system.method(&recipe), system.table(), beside);
+    let method = system.method(&recipe);
+    let mut filling = Filling::new(&recipe, method.unwrap_or(Method::Sft), system.table(), beside);
+    if method.is_none() {
+        filling.assume(
+            "no key of the recipe tells what it trains by; it was taken for supervised fine-tuning",
+        );
+    }
     filling.set_aside("r1x", "1", "");
     system.fill(&mut filling, &name.to_string_lossy());
     filling.account_for_the_rest();
@@ -147,8 +160,12 @@ pub fn import(
         system.word(),
         system.version(),
     );
-    let spec = head + &filling.draft.text(&RunSpec::shape(Range::ANY)) + &unsupported(&filling);
-    Ok(Imported { spec, findings: filling.findings })
+    let shape = RunSpec::shape(Range::ANY);
+    let spec = head + &filling.draft.text(&shape) + &unsupported(&filling);
+    let mut findings = filling.findings;
+    let paths = filling.draft.paths(&shape);
+    findings.carried.sort_by_key(|carried| paths.iter().position(|path| *path == carried.path));
+    Ok(Imported { spec, findings })
 }
 
 /// Keys that the spec has nothing for, as comments at its end.

@@ -6,7 +6,7 @@ use super::rewards::{Made, RewardRow, With};
 use super::row::Group::{Files, Hub, Idle, Logging, Sampler};
 use super::row::Method::Grpo;
 use super::row::Takes::{Number, Text, Texts, Whole};
-use super::row::{Method, Row, Table, Word};
+use super::row::{Method, Row, Table};
 use super::trl::{self, Columns};
 
 pub(super) const TABLE: Table = Table {
@@ -26,7 +26,7 @@ pub(super) const TABLE: Table = Table {
 };
 
 /// What open-r1 has beside TRL's keys.
-const OWN: &[Row] = &[
+pub(super) const OWN: &[Row] = &[
     Row::part(
         "reward_funcs",
         Texts,
@@ -73,7 +73,6 @@ const OWN: &[Row] = &[
         "",
         "r1x takes the chat template in the folder of the model: put this one there as chat_template.jinja",
     ),
-    Row::words("use_liger", "false", &[Word::is("true", &[]), Word::is("false", &[])]),
     Row::no_matter("benchmarks", Idle),
     Row::no_matter("callbacks", Idle),
     Row::no_matter("wandb_*", Logging),

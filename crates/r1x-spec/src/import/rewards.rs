@@ -3,6 +3,9 @@
 use super::draft;
 use super::filling::Filling;
 
+/// The key with the weights of rewards, in the systems that have one.
+const WEIGHTS: &str = "reward_weights";
+
 /// A setting of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum With {
@@ -166,8 +169,7 @@ fn one(
             }
         }
     }
-    let weight = weight * made.factor;
-    filling.set_aside(&path("weight"), &draft::number(weight), "");
+    write_weight(filling, made.id, weight * made.factor);
     if !made.only_if.is_empty() {
         filling.set_aside(&path("only_if.reward"), made.only_if, "");
         filling.set_aside(&path("only_if.at_least"), "1", "");
@@ -182,6 +184,14 @@ fn one(
         rewards.grade = Some(made.id.to_owned());
     }
     rewards.ids.push(made.id.to_owned());
+}
+
+fn write_weight(filling: &mut Filling<'_>, id: &str, weight: f64) {
+    let path = format!("rewards.{id}.weight");
+    match filling.is_given(WEIGHTS) {
+        true => filling.set(&path, &draft::number(weight), &[WEIGHTS]),
+        false => filling.set_aside(&path, &draft::number(weight), ""),
+    }
 }
 
 /// A function of somebody's own.
@@ -200,7 +210,7 @@ fn own(
     let path = format!("rewards.{id}.plugin");
     let file = draft::text(&format!("./{id}.py"));
     filling.set(&path, &file, &[key]);
-    filling.set_aside(&format!("rewards.{id}.weight"), &draft::number(weight), "");
+    write_weight(filling, &id, weight);
     let text = format!(
         "write the function `{name}` into this file, by the name `reward`; what it imports must be plain Python \
          (docs/first-reward.md)"

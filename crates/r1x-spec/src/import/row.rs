@@ -155,6 +155,8 @@ pub(crate) enum Becomes {
     Key(&'static str),
     /// What its word stands for.
     Words(&'static [Word]),
+    /// What its word stands for, where the file of the system finds that it counts.
+    Chosen(&'static [Word]),
     /// A part of the values of these paths, which the file of the system computes.
     Part(&'static [&'static str]),
     /// Nothing, because r1x does not have it; the row's note says why. With this value it is off.
@@ -198,6 +200,11 @@ impl Row {
     /// A key with one of a few words.
     pub const fn words(key: &'static str, default: &'static str, words: &'static [Word]) -> Self {
         Self::new(key, Takes::Text, default, Becomes::Words(words))
+    }
+
+    /// A key with one of a few words, which does not always count.
+    pub const fn chosen(key: &'static str, default: &'static str, words: &'static [Word]) -> Self {
+        Self::new(key, Takes::Text, default, Becomes::Chosen(words))
     }
 
     /// A key that values of these paths are computed from.

@@ -11,20 +11,25 @@ pub fn page(system: System) -> String {
     let table = system.table();
     let mut out = String::new();
     let _ = writeln!(out, "Defaults are those of {}.\n", table.version);
-    out.push_str("| key (default) | r1x | what differs |\n| --- | --- | --- |\n");
-    let counts = |row: &&Row| {
-        [Method::Grpo, Method::Sft].into_iter().any(|method| table.counts(row, method))
-    };
-    for row in table.rows().filter(counts) {
-        line(&mut out, row, table.default_of(row));
+    if system == System::OpenR1 {
+        let defaults = table.defaults.iter().map(|(key, default)| match *default {
+            "" => format!("`{key}` (nothing)"),
+            default => format!("`{key}` ({default})"),
+        });
+        let defaults = defaults.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            out,
+            "Keys of TRL are as above, with other defaults of {defaults}. Beside them:\n"
+        );
     }
+    out.push_str("| key (default) | r1x | what differs |\n| --- | --- | --- |\n");
+    let rows = || system.own_rows().iter().flat_map(|part| part.iter());
+    rows().for_each(|row| line(&mut out, row, table.default_of(row)));
     out.push_str("\n| reward | r1x | what differs |\n| --- | --- | --- |\n");
     system.rewards().iter().for_each(|row| reward(&mut out, row));
     out.push_str("\nOf no matter in r1x:\n\n");
     for group in Group::ALL {
-        let keys: Vec<String> = table
-            .rows()
-            .filter(counts)
+        let keys: Vec<String> = rows()
             .filter(|row| matches!(row.becomes, Becomes::NoMatter(of) if of == group))
             .map(|row| format!("`{}`", row.key))
             .collect();
@@ -45,7 +50,7 @@ fn line(out: &mut String, row: &Row, default: &str) {
         Becomes::Part(ours) => {
             (ours.iter().map(|ours| path(ours)).collect::<Vec<_>>().join(", "), String::new())
         }
-        Becomes::Words(words) => (paths(words, &path), told(words)),
+        Becomes::Words(words) | Becomes::Chosen(words) => (paths(words, &path), told(words)),
         Becomes::Nothing { .. } => ("none".to_owned(), String::new()),
     };
     let of = match row.method {
@@ -84,7 +89,7 @@ fn told(words: &[Word]) -> String {
         let ours: Vec<String> = word.ours.iter().map(|(_, value)| format!("`{value}`")).collect();
         let ours = if ours.is_empty() { String::new() } else { format!(" is {}", ours.join(", ")) };
         match (word.lacks, word.differs) {
-            ("", "") if ours.is_empty() => None,
+            ("", "") if word.ours.iter().all(|(_, value)| *value == word.theirs) => None,
             ("", "") => Some(format!("`{}`{ours}", word.theirs)),
             ("", differs) => Some(format!("`{}`{ours}: {differs}", word.theirs)),
             (lacks, _) => Some(format!("`{}`: {lacks}", word.theirs)),

@@ -50,8 +50,7 @@ pub fn import_spec(ask: &Ask) -> Result<i32, Failure> {
     let mut page = report(ask, &imported);
     if plugins.is_none() {
         let text = "the components of r1x lie in the folder `plugins` of its repository; write where that is";
-        let line = Line::of(Tone::Plain, "  rewards.ID.plugin  ").and(Tone::Faint, text);
-        page.line(line);
+        page.line(format!("  rewards.ID.plugin: {text}"));
     }
     match &ask.output {
         Some(path) => {
@@ -166,7 +165,6 @@ fn carried(page: &mut Page, all: &[Carried]) {
             parents.push(parent);
         }
     }
-    parents.sort();
     for above in parents {
         let title = if above.is_empty() { "the top" } else { above.as_str() };
         heading(page, title, Tone::Strong);
@@ -201,5 +199,49 @@ fn told(page: &mut Page, title: &str, tone: Tone, all: &[Told]) {
         };
         let head = Line::of(Tone::Plain, format!("  {}: {}", one.key, one.value));
         page.line(head.and(Tone::Faint, place).and(Tone::Plain, format!(": {}", one.text)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::display::View;
+
+    /// The report of a recipe of the tests of specs, as a terminal of this width shows it.
+    fn drawn(name: &str, from: System, width: usize) -> String {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../r1x-spec/tests/fixtures/import");
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        let file = PathBuf::from(name);
+        let beside = Beside { devices: None, rows: None, plugins: "plugins".to_owned() };
+        let imported = import(from, &file, &bytes, &beside).unwrap();
+        let ask = Ask { file, from, output: None, devices: None, rows: None };
+        report(&ask, &imported).draw(View { width: Some(width), ..View::default() }).text
+    }
+
+    /// `R1X_BLESS=1` writes the reports anew.
+    #[test]
+    fn reports_fit_a_terminal() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports");
+        for (name, from, width) in [
+            ("trl-grpo.yaml", System::Trl, 80),
+            ("trl-grpo.yaml", System::Trl, 120),
+            ("open-r1-grpo.yaml", System::OpenR1, 80),
+            ("verl-gsm8k.sh", System::Verl, 80),
+        ] {
+            let text = drawn(name, from, width);
+            let path = folder.join(format!("{name}-{width}.txt"));
+            if std::env::var_os("R1X_BLESS").is_some() {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(&path, &text).unwrap();
+            }
+            let known = std::fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(known, text, "R1X_BLESS=1 rewrites {}", path.display());
+            for line in text.lines() {
+                // A word that is longer than a line stays whole.
+                let words = line.split_whitespace().map(crate::display::width).max().unwrap_or(0);
+                assert!(crate::display::width(line) <= width.max(words + 4), "{line}");
+            }
+        }
     }
 }

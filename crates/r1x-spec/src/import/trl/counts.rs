@@ -89,7 +89,8 @@ fn of_rollouts(filling: &mut Filling<'_>, micro_step: u64, update: u64) -> Optio
     let keys = [SEQUENCES, key, "num_generations"];
     filling.set("STAGE.prompts_per_step", &problems.to_string(), &keys);
     filling.set("STAGE.group_size", &group.to_string(), &["num_generations"]);
-    filling.set("STAGE.updates_per_epoch", &updates.to_string(), &[key]);
+    let keys: &[&str] = if key == ACCUMULATED { &[key] } else { &[key, ACCUMULATED] };
+    filling.set("STAGE.updates_per_epoch", &updates.to_string(), keys);
     let text = format!(
         "TRL counts completions of a device, r1x prompts of a step: {completions} completions are {problems} prompts with \
          {group} each"
@@ -155,7 +156,8 @@ fn write_refresh(filling: &mut Filling<'_>, updates: u64) {
     }
     if let Some(every) = filling.count("ref_model_sync_steps") {
         let steps = (every / updates.max(1)).max(1);
-        filling.set("STAGE.kl.refresh_every", &steps.to_string(), &["ref_model_sync_steps"]);
+        let keys = ["sync_ref_model", "ref_model_sync_steps"];
+        filling.set("STAGE.kl.refresh_every", &steps.to_string(), &keys);
     }
 }
 

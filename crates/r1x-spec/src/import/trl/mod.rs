@@ -74,12 +74,11 @@ pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     common::write_name(filling, &["run_name", "output_dir"], file);
     if filling.method == Method::Sft {
         write_examples(filling);
-        train(filling, "model_name_or_path");
     } else {
         write_problems(filling, &Columns::TRL, "reward_funcs", REWARDS);
-        train(filling, "model_name_or_path");
         tell_drift(filling);
     }
+    train(filling, "model_name_or_path");
 }
 
 /// Everything but names, data and rewards, which open-r1 has too.
@@ -130,7 +129,7 @@ fn write_adapters(filling: &mut Filling<'_>) {
         }
         return;
     }
-    common::write_lora(filling, "lora_r", "lora_alpha");
+    common::write_lora(filling, &["use_peft", "lora_r"], "lora_alpha");
     common::write_targets(filling, "lora_target_modules");
     if filling.flag("use_rslora").unwrap_or_default() {
         filling.set("model.lora.scaling", "root_of_rank", &["use_rslora"]);
@@ -182,15 +181,12 @@ fn write_penalty(filling: &mut Filling<'_>) {
     if filling.number("beta").unwrap_or_default() == 0.0 {
         return;
     }
-    filling.set("STAGE.kl.estimator", "k3", &["beta"]);
-    if filling.flag("use_bias_correction_kl").unwrap_or_default() {
-        filling.tell_unsupported("use_bias_correction_kl", note("use_bias_correction_kl"));
-    }
+    filling.follow_word("use_bias_correction_kl");
     if !filling.flag("sync_ref_model").unwrap_or_default() {
         return;
     }
     if filling.number("ref_model_mixup_alpha") != Some(1.0) {
-        filling.tell_unsupported("ref_model_mixup_alpha", note("ref_model_mixup_alpha"));
+        filling.tell_unsupported("sync_ref_model", note("ref_model_mixup_alpha"));
     }
 }
 

@@ -103,10 +103,14 @@ pub(in crate::import) const GRPO: &[Row] = &[
     ])
     .of(Grpo),
     Row::key("beta", Number, "0", "STAGE.kl.coef").of(Grpo),
-    Row::part("use_bias_correction_kl", Flag, "true", &["STAGE.kl.estimator"])
-        .of(Grpo)
-        .but("TRL multiplies k3 by the ratio, which r1x does not: from the second update on the same rollouts the \
-              gradients differ"),
+    Row::chosen("use_bias_correction_kl", "true", &[
+        Word::is("false", &[("STAGE.kl.estimator", "k3")]),
+        Word::is("true", &[("STAGE.kl.estimator", "k3")]).lacking(
+            "TRL multiplies k3 by the ratio, which r1x does not: from the second update on the same rollouts the gradients \
+             differ",
+        ),
+    ])
+    .of(Grpo),
     Row::part("sync_ref_model", Flag, "false", &["STAGE.kl.refresh_every"]).of(Grpo),
     Row::part("ref_model_sync_steps", Whole, "512", &["STAGE.kl.refresh_every"]).of(Grpo),
     Row::part("ref_model_mixup_alpha", Number, "0.6", &["STAGE.kl.refresh_every"])
@@ -363,5 +367,4 @@ pub(super) const DRIFTED: &[(&str, &str)] = &[
     ("beta", "0.04 up to 0.18"),
     ("loss_type", "what is `grpo` now up to 0.15, and `bnpo` in 0.18 and 0.21"),
     ("max_completion_length", "256 up to 0.24"),
-    ("use_bias_correction_kl", "there was no such factor up to 0.24"),
 ];

@@ -30,6 +30,11 @@ const GROUP: &str = "actor_rollout_ref.rollout.n";
 /// Fills a spec from a recipe of verl.
 pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     filling.follow_rows();
+    if filling.beside.devices.is_some() {
+        filling.assume(
+            "batches of verl are those of all devices, so that `--devices` changes nothing",
+        );
+    }
     common::write_name(filling, &["trainer.experiment_name"], file);
     write_seed(filling);
     common::write_model(filling, "actor_rollout_ref.model.path");
@@ -43,7 +48,6 @@ pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     write_sampling(filling);
     write_clip(filling);
     write_penalty(filling);
-    write_groups(filling);
     let steps = write_steps(filling);
     write_warmup(filling, steps);
     write_optimizer(filling);
@@ -80,7 +84,7 @@ fn tell_note(filling: &mut Filling<'_>, key: &str) {
 fn write_adapters(filling: &mut Filling<'_>) {
     const RANK: &str = "actor_rollout_ref.model.lora_rank";
     if filling.whole(RANK).unwrap_or_default() > 0 {
-        common::write_lora(filling, RANK, "actor_rollout_ref.model.lora_alpha");
+        common::write_lora(filling, &[RANK], "actor_rollout_ref.model.lora_alpha");
         common::write_targets(filling, "actor_rollout_ref.model.target_modules");
     }
 }
@@ -123,7 +127,7 @@ fn write_advantage(filling: &mut Filling<'_>) {
         filling.error(ESTIMATOR, codes::RECIPE, message.to_owned(), help.to_owned());
         return;
     }
-    filling.follow_word(ESTIMATOR, rows::ESTIMATORS);
+    filling.follow_word(ESTIMATOR);
     filling.set_aside("STAGE.advantage.eps", "1e-6", "a constant of verl");
     let group = filling.count(GROUP);
     if group == Some(1) && word != "reinforce_plus_plus" {
@@ -190,19 +194,7 @@ fn write_penalty(filling: &mut Filling<'_>) {
         return;
     }
     filling.set("STAGE.kl.coef", &draft::number(coef), &[COEF]);
-    filling.follow_word("actor_rollout_ref.actor.kl_loss_type", rows::PENALTIES);
-}
-
-/// Groups without signal, which DAPO replaces by others.
-fn write_groups(filling: &mut Filling<'_>) {
-    const ENABLED: &str = "algorithm.filter_groups.enable";
-    if filling.flag(ENABLED).unwrap_or_default() {
-        filling.set("STAGE.zero_signal", "drop", &[ENABLED]);
-        let text = "r1x leaves groups without signal out, and samples no others in their place";
-        filling.tell_unsupported(ENABLED, text);
-    } else {
-        filling.set("STAGE.zero_signal", "keep", &[ENABLED]);
-    }
+    filling.follow_word("actor_rollout_ref.actor.kl_loss_type");
 }
 
 fn write_steps(filling: &mut Filling<'_>) -> Option<u64> {

@@ -40,9 +40,10 @@ const AGGREGATIONS: &[Word] = &[
     Word::is("seq-mean-token-sum-norm", &[("STAGE.aggregation", "fixed_length")]),
 ];
 
-pub(super) const ESTIMATORS: &[Word] = &[
+const ESTIMATORS: &[Word] = &[
     Word::is("grpo", &[]),
     Word::is("grpo_vectorized", &[]),
+    Word::is("gae", &[]).lacking(NO_CRITIC),
     Word::is("rloo", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("rloo_vectorized", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("reinforce_plus_plus", &[("STAGE.advantage.kind", "batch_normalized")]),
@@ -73,7 +74,7 @@ pub(super) const ESTIMATORS: &[Word] = &[
 ];
 
 /// The penalties in the loss by the words of verl, each with its estimator.
-pub(super) const PENALTIES: &[Word] = &[
+const PENALTIES: &[Word] = &[
     Word::is("kl", &[("STAGE.kl.estimator", "k1")]),
     Word::is("k1", &[("STAGE.kl.estimator", "k1")]),
     Word::is("mse", &[("STAGE.kl.estimator", "k2")]),
@@ -179,7 +180,7 @@ pub(super) const ACTOR: &[Row] = &[
     ),
     Row::part("actor_rollout_ref.actor.use_kl_loss", Flag, "false", &["STAGE.kl.coef"]),
     Row::part("actor_rollout_ref.actor.kl_loss_coef", Number, "0.001", &["STAGE.kl.coef"]),
-    Row::part("actor_rollout_ref.actor.kl_loss_type", Text, "low_var_kl", &["STAGE.kl.estimator"]),
+    Row::chosen("actor_rollout_ref.actor.kl_loss_type", "low_var_kl", PENALTIES),
     Row::no_matter("actor_rollout_ref.actor.shuffle", Loading),
     Row::no_matter("actor_rollout_ref.actor.data_loader_seed", Loading),
     Row::no_matter("actor_rollout_ref.actor.strategy", Devices),
@@ -414,7 +415,7 @@ pub(super) const REST: &[Row] = &[
     Row::no_matter("data.video_key", Idle),
     Row::no_matter("data.trust_remote_code", Files),
     Row::no_matter("data.tool_config_path", Idle),
-    Row::part("algorithm.adv_estimator", Text, "gae", &["STAGE.advantage.kind"]),
+    Row::chosen("algorithm.adv_estimator", "gae", ESTIMATORS),
     Row::words(
         "algorithm.norm_adv_by_std_in_grpo",
         "true",
@@ -433,7 +434,16 @@ pub(super) const REST: &[Row] = &[
     ),
     Row::no_matter("algorithm.kl_penalty", Idle),
     Row::no_matter("algorithm.kl_ctrl.*", Idle),
-    Row::part("algorithm.filter_groups.enable", Flag, "false", &["STAGE.zero_signal"]),
+    Row::words(
+        "algorithm.filter_groups.enable",
+        "false",
+        &[
+            Word::is("false", &[("STAGE.zero_signal", "keep")]),
+            Word::is("true", &[("STAGE.zero_signal", "drop")]).lacking(
+                "r1x leaves groups without signal out, and samples no others in their place",
+            ),
+        ],
+    ),
     Row::part("algorithm.filter_groups.metric", Text, "", &["STAGE.zero_signal"]),
     Row::part("algorithm.filter_groups.max_num_gen_batches", Whole, "", &["STAGE.zero_signal"]),
     Row::nothing("algorithm.use_pf_ppo", Flag, "false", "r1x weighs no samples again"),
