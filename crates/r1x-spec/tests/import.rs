@@ -291,6 +291,7 @@ fn what_r1x_does_not_have_is_said() {
         ["sync_ref_model"]
     );
     assert_eq!(trl("loss_type: bnpo\n"), ["loss_type"]);
+    assert_eq!(trl("loss_type: cispo\n"), ["epsilon"]);
     let verl = |more: &str| {
         let text = format!(
             "algorithm: {{adv_estimator: grpo{more}}}\nactor_rollout_ref: {{rollout: {{n: 4}}}}\n"

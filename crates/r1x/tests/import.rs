@@ -107,13 +107,14 @@ impl Bench {
     /// Puts the tiny model and the problems where a spec looks for its own, as JSON lines.
     fn furnish(&self, spec: &str) {
         let written = std::fs::read_to_string(self.path(spec)).unwrap();
-        let yaml: Value = serde_yaml::from_str(&written).unwrap();
-        let mut wanted = vec![(yaml["model"]["from"].clone(), "models/tiny")];
-        for data in yaml["data"].as_object().unwrap().values() {
-            wanted.push((data["parquet"]["path"].clone(), "rows"));
-        }
-        for (place, from) in wanted {
-            let place = self.path(place.as_str().unwrap());
+        for line in written.lines() {
+            let value = |key: &str| line.trim_start().strip_prefix(key)?.split("  ").next();
+            let (place, from) = match (value("from: "), value("path: ")) {
+                (Some(place), _) => (place, "models/tiny"),
+                (_, Some(place)) => (place, "rows"),
+                _ => continue,
+            };
+            let place = self.path(place);
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             if !place.exists() {
                 std::os::unix::fs::symlink(self.path(from), place).unwrap();

@@ -15,6 +15,8 @@ struct Step {
     problems: u64,
     /// Optimizer updates of a step.
     updates: u64,
+    /// Sequences of an update.
+    sequences: u64,
 }
 
 /// Writes batches, steps and what depends on them.
@@ -29,8 +31,9 @@ pub(super) fn write(filling: &mut Filling<'_>) {
         Method::Sft => Some(of_examples(filling, update)),
         Method::Grpo => of_rollouts(filling, each * devices, update),
     };
-    filling.set("STAGE.micro_batch_size", &each.to_string(), &[SEQUENCES]);
     let Some(step) = step else { return };
+    let micro = each.min(step.sequences);
+    filling.set("STAGE.micro_batch_size", &micro.to_string(), &[SEQUENCES]);
     let steps = write_steps(filling, &step);
     let (key, warmup) = super::warmup(filling, step.updates);
     common::write_warmup(filling, key, warmup, steps);
@@ -61,7 +64,7 @@ fn devices(filling: &mut Filling<'_>) -> u64 {
 
 fn of_examples(filling: &mut Filling<'_>, update: u64) -> Step {
     filling.set("STAGE.batch_size", &update.to_string(), &[SEQUENCES, ACCUMULATED]);
-    Step { problems: update, updates: 1 }
+    Step { problems: update, updates: 1, sequences: update }
 }
 
 /// A batch of rollouts: how many prompts it has, and how many updates are made of it.
@@ -102,7 +105,8 @@ fn of_rollouts(filling: &mut Filling<'_>, micro_step: u64, update: u64) -> Optio
         );
         filling.tell_difference(key, &text);
     }
-    Some(Step { problems, updates: updates * iterations })
+    let sequences = completions.div_ceil(updates);
+    Some(Step { problems, updates: updates * iterations, sequences })
 }
 
 /// Writes the steps, and returns their number where it is known.

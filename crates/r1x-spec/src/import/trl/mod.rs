@@ -87,6 +87,8 @@ pub(super) fn train(filling: &mut Filling<'_>, model: &'static str) {
     write_precision(filling);
     write_adapters(filling);
     if filling.method == Method::Grpo {
+        filling.set_aside("STAGE.advantage.eps", "1e-4", "a constant of TRL");
+        filling.set_aside("STAGE.zero_signal", "keep", "TRL keeps groups without signal");
         write_clip(filling);
         write_penalty(filling);
     } else {
@@ -164,6 +166,9 @@ fn write_clip(filling: &mut Filling<'_>) {
     let Some(high) = filling.number(key) else { return };
     if kind == "weight" {
         // There is no lower bound; the upper one is the weight itself.
+        if high < 1.0 {
+            filling.tell_unsupported(key, "r1x has no largest weight below 1; 1 was written");
+        }
         filling.set("STAGE.clip.high", &draft::number((high - 1.0).max(0.0)), &[key]);
         return;
     }

@@ -129,6 +129,7 @@ fn write_advantage(filling: &mut Filling<'_>) {
     }
     filling.follow_word(ESTIMATOR);
     filling.set_aside("STAGE.advantage.eps", "1e-6", "a constant of verl");
+    filling.set_aside("STAGE.truncated", "keep", "verl learns from them");
     let group = filling.count(GROUP);
     if group == Some(1) && word != "reinforce_plus_plus" {
         let message = "a group of one completion has nothing to be compared with";

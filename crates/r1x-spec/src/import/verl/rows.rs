@@ -21,7 +21,8 @@ const LOSSES: &[Word] = &[
     Word::is("sapo", &[("STAGE.clip.kind", "sigmoid"), ("STAGE.ratio", "token")]),
     Word::is("cispo", &[("STAGE.clip.kind", "weight"), ("STAGE.ratio", "token")])
         .but("verl bounds the weight on both sides, and so does the spec"),
-    Word::is("dppo_tv", &[("STAGE.clip.kind", "probability"), ("STAGE.ratio", "token")]),
+    Word::is("dppo_tv", &[("STAGE.clip.kind", "probability"), ("STAGE.ratio", "token")])
+        .but("how far a probability may move is taken from the bounds of the ratio"),
     Word::is("geo_mean", &[("STAGE.clip.kind", "pessimistic"), ("STAGE.ratio", "sequence")])
         .lacking("r1x clips the ratio of a sequence, and not those of its tokens before their mean; GSPO's was written"),
     Word::is("gpg", &[("STAGE.clip.kind", "pessimistic"), ("STAGE.ratio", "token")]).lacking(NO_SCORE),
@@ -35,8 +36,7 @@ const AGGREGATIONS: &[Word] = &[
     Word::is("token-mean", &[("STAGE.aggregation", "token_mean")]),
     Word::is("seq-mean-token-mean", &[("STAGE.aggregation", "sequence_mean")]),
     Word::is("seq-mean-token-sum", &[("STAGE.aggregation", "fixed_length")])
-        .but("r1x divides by the longest completion as well: raise `lr` by it, or leave it to AdamW, which no constant \
-              factor moves"),
+        .but("r1x divides by the longest completion as well: a constant factor, which AdamW does not see and `grad_clip` does"),
     Word::is("seq-mean-token-sum-norm", &[("STAGE.aggregation", "fixed_length")]),
 ];
 
