@@ -126,6 +126,7 @@ pub(crate) fn write_passes(filling: &mut Filling<'_>, passes: &Passes) -> Option
             draft::number(epochs)
         );
         filling.fill_in("STAGE.steps", text);
+        filling.set("STAGE.steps", "1", &[passes.key]);
         filling.set_aside(
             "STAGE.steps",
             "1",

@@ -23,6 +23,7 @@ pub(super) const TABLE: Table = Table {
 pub(super) const METHOD: Method = rows::METHOD;
 
 const ESTIMATOR: &str = "algorithm.adv_estimator";
+const KIND: &str = "STAGE.advantage.kind";
 const BATCH: &str = "data.train_batch_size";
 const MINI: &str = "actor_rollout_ref.actor.ppo_mini_batch_size";
 const GROUP: &str = "actor_rollout_ref.rollout.n";
@@ -128,6 +129,9 @@ fn write_advantage(filling: &mut Filling<'_>) {
         return;
     }
     filling.follow_word(ESTIMATOR);
+    if let Some(kind) = filling.written(KIND).filter(|_| word.starts_with("grpo")) {
+        filling.set(KIND, &kind, &[ESTIMATOR, "algorithm.norm_adv_by_std_in_grpo"]);
+    }
     filling.set_aside("STAGE.advantage.eps", "1e-6", "a constant of verl");
     filling.set_aside("STAGE.truncated", "keep", "verl learns from them");
     let group = filling.count(GROUP);
@@ -194,7 +198,7 @@ fn write_penalty(filling: &mut Filling<'_>) {
         filling.set("STAGE.kl.coef", "0", &[if used { COEF } else { USED }]);
         return;
     }
-    filling.set("STAGE.kl.coef", &draft::number(coef), &[COEF]);
+    filling.set("STAGE.kl.coef", &draft::number(coef), &[USED, COEF]);
     filling.follow_word("actor_rollout_ref.actor.kl_loss_type");
 }
 
