@@ -111,6 +111,9 @@ codes! {
         "This is a warning: the run goes on. With `kl.in: reward` the penalty is part of what rollouts are compared by. In \
          a group of equal rewards it is all that differs, and `group_normalized` divides it by its own deviation: however \
          small it is, it becomes as large as the difference between right and wrong.";
+    RECIPE = "R1X0161", "a recipe of another system cannot be imported",
+        "`r1x import-spec` reads recipes of TRL, open-r1 and verl. This one is no such recipe, or it trains in a way that \
+         r1x does not have, as PPO with a critic.";
     MISSING_FILE = "R1X0201", "a file cannot be read",
         "A file the spec names is missing or unreadable. Relative paths start at the folder of the spec \
          file that mentions them; in `--set` they start at the current folder.";

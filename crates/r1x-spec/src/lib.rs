@@ -12,6 +12,7 @@ mod estimate;
 mod extends;
 mod further;
 mod grant;
+pub mod import;
 mod inputs;
 pub mod lists;
 mod loss_values;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{World, render};
 use r1x_core::plan::*;
+use r1x_core::testing;
 use r1x_spec::{Described, describe};
 
 /// Files of data, with the columns of a row.

@@ -17,6 +17,7 @@ use crate::memory::Excess;
 use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
+mod import;
 mod model;
 mod plugin;
 
@@ -90,6 +91,8 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Read a recipe of TRL, open-r1 or verl, write it as a spec, and say what became of each key
+    ImportSpec(import::ImportArgs),
     /// Show the plan: every value and where it came from, sizes and estimates
     Plan {
         #[command(flatten)]
@@ -314,6 +317,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
+        Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&spec.source(), json, device_memory)
         }

@@ -49,7 +49,7 @@ fn style() -> Style {
 }
 
 /// Prints what is wrong with a spec.
-fn told(report: &Report) -> Failure {
+pub fn told(report: &Report) -> Failure {
     output::drawn(Stream::Err, &report.render(style()));
     let code = match report.class() {
         Class::Spec => code::SPEC,

@@ -115,3 +115,11 @@ fn the_spec_beside_trl_is_right_without_python_too() {
     let text = page("from-trl.md").replace("r1x run", "r1x check");
     reader.follow(&text, &["The experiment"]);
 }
+
+#[test]
+fn the_recipe_of_the_page_from_trl_is_imported_as_it_says() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
+    reader.follow(&page("from-trl.md"), &["Importing a recipe"]);
+}

@@ -21,7 +21,14 @@ const WAYS: [&str; 8] = [
 /// by the crate that drew it.
 const RAW: [(&str, &[&str]); 3] = [
     ("output::bytes", &["crates/r1x/src/helper/compile.rs"]),
-    ("output::data", &["crates/r1x/src/command/info.rs", "crates/r1x/src/command/sql/print.rs"]),
+    (
+        "output::data",
+        &[
+            "crates/r1x/src/command/import_spec.rs",
+            "crates/r1x/src/command/info.rs",
+            "crates/r1x/src/command/sql/print.rs",
+        ],
+    ),
     ("output::drawn", &["crates/r1x/src/plans.rs"]),
 ];
 

@@ -54,6 +54,8 @@ const PLUGINS: [&str; 8] =
 #[derive(Clone, Default)]
 pub struct World {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The context of published models; 512 where it is 0.
+    pub context_length: usize,
 }
 
 impl World {
@@ -158,7 +160,8 @@ impl Inputs for World {
         let (folder, sha256) = (folder.display().to_string(), self.sha256(eos));
         let tokenizer = Path::new(&folder).join("tokenizer.json");
         let initial = InitialWeights::Published { folder, sha256 };
-        let shape = ModelPlan { vocabulary_size: 1000, context_length: 512, ..tiny_model() };
+        let context_length = if self.context_length == 0 { 512 } else { self.context_length };
+        let shape = ModelPlan { vocabulary_size: 1000, context_length, ..tiny_model() };
         Ok(ModelFacts {
             plan: ModelPlan { initial, ..shape },
             mtp_depth: 1,
@@ -212,6 +215,7 @@ impl Inputs for World {
         }
         let columns: &[&str] = match name.as_str() {
             "countdown" => &["nums", "target"],
+            "math" => &["answer"],
             name if PLUGINS.contains(&name) => &[],
             _ => return Err("it is no WebAssembly component".to_owned().into()),
         };

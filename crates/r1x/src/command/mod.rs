@@ -5,6 +5,7 @@ pub mod chat;
 pub mod check;
 pub mod doctor;
 pub mod generate;
+pub mod import_spec;
 pub mod info;
 pub mod ls;
 pub mod model;

@@ -1,0 +1,259 @@
+//! Recipes of verl's `main_ppo`: a YAML file, or the `key=value` of a script that starts it.
+//!
+//! Batches are prompts of all devices, as in r1x. What is right is decided by where a row of data comes from.
+
+mod data;
+mod rows;
+
+use super::common::{self, Partial, Passes, Warmup};
+use super::draft;
+use super::filling::Filling;
+use super::row::{Method, Table};
+use crate::codes;
+
+pub(super) use data::REWARDS;
+
+pub(super) const TABLE: Table = Table {
+    version: "verl of January 2026",
+    parts: &[rows::ACTOR, rows::ROLLOUT, rows::REST],
+    defaults: &[],
+};
+
+/// What every recipe of verl trains by.
+pub(super) const METHOD: Method = rows::METHOD;
+
+const ESTIMATOR: &str = "algorithm.adv_estimator";
+const KIND: &str = "STAGE.advantage.kind";
+const BATCH: &str = "data.train_batch_size";
+const MINI: &str = "actor_rollout_ref.actor.ppo_mini_batch_size";
+const GROUP: &str = "actor_rollout_ref.rollout.n";
+
+/// Fills a spec from a recipe of verl.
+pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
+    filling.follow_rows();
+    if filling.beside.devices.is_some() {
+        filling.assume(
+            "batches of verl are those of all devices, so that `--devices` changes nothing",
+        );
+    }
+    common::write_name(filling, &["trainer.experiment_name"], file);
+    write_seed(filling);
+    common::write_model(filling, "actor_rollout_ref.model.path");
+    filling.set_aside("model.precision", "bf16", "verl computes in bf16");
+    write_lengths(filling);
+    write_adapters(filling);
+    let rewards = data::write_rewards(filling);
+    let id = data::write_data(filling, &rewards);
+    write_batches(filling);
+    write_advantage(filling);
+    write_sampling(filling);
+    write_clip(filling);
+    write_penalty(filling);
+    let steps = write_steps(filling);
+    write_warmup(filling, steps);
+    write_optimizer(filling);
+    data::write_suite(filling, &id, &rewards);
+    write_checkpoints(filling);
+}
+
+fn write_seed(filling: &mut Filling<'_>) {
+    match filling.whole("data.seed") {
+        Some(seed) => filling.set("seed", &seed.max(0).to_string(), &["data.seed"]),
+        None => filling.set_aside("seed", "1", "verl draws another one in every run"),
+    }
+}
+
+fn write_lengths(filling: &mut Filling<'_>) {
+    const PROMPT: &str = "data.max_prompt_length";
+    const COMPLETION: &str = "data.max_response_length";
+    if let (Some(prompt), Some(completion)) = (filling.count(PROMPT), filling.count(COMPLETION)) {
+        filling.set(
+            "model.context_length",
+            &(prompt + completion).to_string(),
+            &[PROMPT, COMPLETION],
+        );
+        tell_note(filling, PROMPT);
+    }
+}
+
+/// Says what the row of a key says.
+fn tell_note(filling: &mut Filling<'_>, key: &str) {
+    let note = TABLE.row(key, METHOD).map_or("", |row| row.note);
+    filling.tell_difference(key, note);
+}
+
+fn write_adapters(filling: &mut Filling<'_>) {
+    const RANK: &str = "actor_rollout_ref.model.lora_rank";
+    if filling.whole(RANK).unwrap_or_default() > 0 {
+        common::write_lora(filling, &[RANK], "actor_rollout_ref.model.lora_alpha");
+        common::write_targets(filling, "actor_rollout_ref.model.target_modules");
+    }
+}
+
+fn write_batches(filling: &mut Filling<'_>) {
+    let (Some(batch), Some(mini)) = (filling.count(BATCH), filling.count(MINI)) else { return };
+    filling.set("STAGE.prompts_per_step", &batch.to_string(), &[BATCH]);
+    let updates = (batch / mini).max(1);
+    filling.set("STAGE.updates_per_epoch", &updates.to_string(), &[BATCH, MINI]);
+    tell_note(filling, MINI);
+    if mini <= batch && !batch.is_multiple_of(mini) {
+        let text = format!(
+            "{batch} prompts are no whole number of {mini}; r1x makes {updates} equal updates of them"
+        );
+        filling.tell_difference(MINI, &text);
+    }
+    if filling.value("data.gen_batch_size").is_some() {
+        tell_note(filling, "data.gen_batch_size");
+    }
+    let each = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu";
+    let key = if filling.value(each).is_some() {
+        each
+    } else {
+        "actor_rollout_ref.actor.ppo_micro_batch_size"
+    };
+    let group = filling.count(GROUP).unwrap_or(1);
+    if let Some(micro) = filling.count(key) {
+        let most = (batch * group).div_ceil(updates);
+        filling.set("STAGE.micro_batch_size", &micro.min(most).to_string(), &[key]);
+    }
+}
+
+/// How totals become advantages; PPO, which has a critic, is refused.
+fn write_advantage(filling: &mut Filling<'_>) {
+    let Some(word) = filling.text(ESTIMATOR) else { return };
+    if word == "gae" {
+        let message = "this recipe is PPO with a critic (`algorithm.adv_estimator` is gae), which r1x does not have";
+        let help = "write `algorithm.adv_estimator=grpo` and several completions of a prompt \
+                    (`actor_rollout_ref.rollout.n=8`), and import that";
+        filling.error(ESTIMATOR, codes::RECIPE, message.to_owned(), help.to_owned());
+        return;
+    }
+    filling.follow_word(ESTIMATOR);
+    if let Some(kind) = filling.written(KIND).filter(|_| word.starts_with("grpo")) {
+        filling.set(KIND, &kind, &[ESTIMATOR, "algorithm.norm_adv_by_std_in_grpo"]);
+    }
+    filling.set_aside("STAGE.advantage.eps", "1e-6", "a constant of verl");
+    filling.set_aside("STAGE.truncated", "keep", "verl learns from them");
+    let group = filling.count(GROUP);
+    if group == Some(1) && word != "reinforce_plus_plus" {
+        let message = "a group of one completion has nothing to be compared with";
+        let help = "write more completions of a prompt: `actor_rollout_ref.rollout.n=8`";
+        filling.error(GROUP, codes::RECIPE, message.to_owned(), help.to_owned());
+    }
+}
+
+fn write_sampling(filling: &mut Filling<'_>) {
+    const TOP_K: &str = "actor_rollout_ref.rollout.top_k";
+    if let Some(top_k) = filling.whole(TOP_K) {
+        filling.set("STAGE.sampling.top_k", &top_k.max(0).to_string(), &[TOP_K]);
+    }
+}
+
+/// The bounds of the ratio, which each kind of clipping has its own keys for.
+fn write_clip(filling: &mut Filling<'_>) {
+    let actor = |key: &'static str| -> &'static str {
+        let rows = rows::ACTOR.iter().map(|row| row.key);
+        rows.into_iter().find(|known| known.ends_with(key)).unwrap_or(key)
+    };
+    let mode = actor(".policy_loss.loss_mode");
+    if filling.text(mode).is_some_and(|word| word == "gspo") {
+        filling.set("STAGE.aggregation", "sequence_mean", &[mode]);
+    }
+    let kind = filling.written("STAGE.clip.kind").unwrap_or_default();
+    if kind == "sigmoid" {
+        for (path, key) in [
+            ("STAGE.clip.tau_positive", actor(".tau_pos")),
+            ("STAGE.clip.tau_negative", actor(".tau_neg")),
+        ] {
+            if let Some(value) = filling.number(key) {
+                filling.set(path, &draft::number(value), &[key]);
+            }
+        }
+        return;
+    }
+    let both = actor(".clip_ratio");
+    for (path, own) in [
+        ("STAGE.clip.low", actor(".clip_ratio_low")),
+        ("STAGE.clip.high", actor(".clip_ratio_high")),
+    ] {
+        let key = if !filling.is_given(own) && filling.is_given(both) { both } else { own };
+        if let Some(value) = filling.number(key) {
+            filling.set(path, &draft::number(value), &[key]);
+        }
+    }
+    let most = actor(".clip_ratio_c");
+    if kind == "pessimistic" && filling.written("STAGE.ratio").as_deref() == Some("token") {
+        if let Some(value) = filling.number(most) {
+            filling.set("STAGE.clip.max_ratio", &draft::number(value), &[most]);
+        }
+    }
+}
+
+fn write_penalty(filling: &mut Filling<'_>) {
+    const USED: &str = "actor_rollout_ref.actor.use_kl_loss";
+    const COEF: &str = "actor_rollout_ref.actor.kl_loss_coef";
+    let used = filling.flag(USED).unwrap_or_default();
+    let coef = filling.number(COEF).unwrap_or_default();
+    if !used || coef == 0.0 {
+        filling.set("STAGE.kl.coef", "0", &[if used { COEF } else { USED }]);
+        return;
+    }
+    filling.set("STAGE.kl.coef", &draft::number(coef), &[USED, COEF]);
+    filling.follow_word("actor_rollout_ref.actor.kl_loss_type");
+}
+
+fn write_steps(filling: &mut Filling<'_>) -> Option<u64> {
+    const STEPS: &str = "trainer.total_training_steps";
+    if filling.value(STEPS).is_some() {
+        let steps = filling.count(STEPS)?;
+        filling.set("STAGE.steps", &steps.to_string(), &[STEPS]);
+        return Some(steps);
+    }
+    let batch = filling.count(BATCH)?;
+    let passes = Passes {
+        key: "trainer.total_epochs",
+        batch,
+        batch_path: "prompts_per_step",
+        partial: Partial::Dropped,
+    };
+    common::write_passes(filling, &passes)
+}
+
+fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
+    const STEPS: &str = "actor_rollout_ref.actor.optim.lr_warmup_steps";
+    const RATIO: &str = "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio";
+    let count = filling.whole(STEPS).and_then(|count| u64::try_from(count).ok());
+    match count {
+        Some(count) => common::write_warmup(filling, STEPS, Warmup::Steps(count), steps),
+        None => {
+            let ratio = filling.number(RATIO).unwrap_or_default().clamp(0.0, 1.0);
+            let warmup = Warmup::Share { ratio, updates_per_step: 1 };
+            common::write_warmup(filling, RATIO, warmup, steps);
+        }
+    }
+}
+
+fn write_optimizer(filling: &mut Filling<'_>) {
+    const BETAS: &str = "actor_rollout_ref.actor.optim.betas";
+    match filling.numbers(BETAS).as_slice() {
+        [first, second] => {
+            let (first, second) = (draft::number(*first), draft::number(*second));
+            filling.set("STAGE.beta1", &first, &[BETAS]);
+            filling.set("STAGE.beta2", &second, &[BETAS]);
+        }
+        _ => {
+            filling.set_aside("STAGE.beta1", "0.9", "a default of verl");
+            filling.set_aside("STAGE.beta2", "0.999", "a default of verl");
+        }
+    }
+    filling.set_aside("STAGE.eps", "1e-8", "a constant of verl");
+}
+
+fn write_checkpoints(filling: &mut Filling<'_>) {
+    if let Some(every) = filling.whole("trainer.save_freq").filter(|every| *every > 0) {
+        filling.set("checkpoints.every", &every.to_string(), &["trainer.save_freq"]);
+    }
+    if let Some(keep) = filling.count("trainer.max_actor_ckpt_to_keep") {
+        filling.set("checkpoints.keep", &keep.to_string(), &["trainer.max_actor_ckpt_to_keep"]);
+    }
+}
