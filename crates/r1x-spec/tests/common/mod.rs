@@ -47,8 +47,17 @@ pub const EXPERIMENTS: [&str; 23] = [
 ];
 
 /// The built-in rewards that they use.
-const PLUGINS: [&str; 8] =
-    ["format", "countdown", "length", "code", "match", "language", "math", "multiple-choice"];
+const PLUGINS: [&str; 9] = [
+    "format",
+    "countdown",
+    "length",
+    "code",
+    "match",
+    "language",
+    "math",
+    "multiple-choice",
+    "repetition",
+];
 
 /// Files in memory.
 #[derive(Clone, Default)]
