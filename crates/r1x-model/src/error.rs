@@ -206,14 +206,11 @@ impl From<ModelError> for PortError {
             ModelError::TooLong { .. } => {
                 (Boundary::Data, "raise `model.context_length`, or lower `max_tokens`")
             }
-            ModelError::Candidates { .. } => {
-                (Boundary::Data, "let a teacher name them that has the tokens of the model")
-            }
             ModelError::EmptyPrompt => (Boundary::Data, "give every prompt at least one token"),
             ModelError::Lengths { .. } => {
                 (Boundary::Data, "give one length a sample, each from 1 to `max_tokens`")
             }
-            ModelError::UnknownToken { .. } => {
+            ModelError::UnknownToken { .. } | ModelError::Candidates { .. } => {
                 (Boundary::Data, "use the tokenizer the model was made with")
             }
             ModelError::NotFrozen { .. } => (
