@@ -179,6 +179,11 @@ impl Shell {
         if self.words > MOST_WORDS {
             return Vec::new();
         }
+        // A variable without quotes is as many words as it holds.
+        if let [Piece::Variable { all: false, .. }] = word.pieces.as_slice() {
+            let text = self.text(&word.pieces);
+            return text.split_whitespace().map(|text| (text.to_owned(), word.line)).collect();
+        }
         // Quotes around a variable leave an empty text beside it.
         let is_text = |piece: &&Piece| !matches!(piece, Piece::Text(text) if text.is_empty());
         let pieces: Vec<&Piece> = word.pieces.iter().filter(is_text).collect();
