@@ -282,14 +282,9 @@ fn what_r1x_does_not_have_is_said() {
     };
     let trl = |more: &str| unsupported(System::Trl, &format!("{GRPO}{more}"));
     assert_eq!(trl(""), Vec::<String>::new());
-    assert_eq!(trl("entropy_coef: 0.01\n"), ["entropy_coef"]);
-    assert_eq!(trl("entropy_coef: 0.0\ntop_entropy_quantile: 1.0\n"), Vec::<String>::new());
-    assert_eq!(trl("beta: 0.04\n"), ["use_bias_correction_kl"]);
-    assert_eq!(trl("beta: 0.04\nuse_bias_correction_kl: false\n"), Vec::<String>::new());
-    assert_eq!(
-        trl("beta: 0.04\nuse_bias_correction_kl: false\nsync_ref_model: true\n"),
-        ["sync_ref_model"]
-    );
+    assert_eq!(trl("use_adaptive_entropy: true\n"), ["use_adaptive_entropy"]);
+    assert_eq!(trl("entropy_coef: 0.01\ntop_entropy_quantile: 0.2\n"), Vec::<String>::new());
+    assert_eq!(trl("beta: 0.04\nsync_ref_model: true\n"), Vec::<String>::new());
     assert_eq!(trl("loss_type: bnpo\n"), ["loss_type"]);
     assert_eq!(trl("loss_type: cispo\n"), ["epsilon"]);
     let verl = |more: &str| {
@@ -299,8 +294,29 @@ fn what_r1x_does_not_have_is_said() {
         unsupported(System::Verl, &text)
     };
     assert_eq!(verl(""), Vec::<String>::new());
-    assert_eq!(verl(", use_kl_in_reward: true"), ["algorithm.use_kl_in_reward"]);
-    assert_eq!(verl(", filter_groups: {enable: true}"), ["algorithm.filter_groups.enable"]);
+    assert_eq!(verl(", use_pf_ppo: true"), ["algorithm.use_pf_ppo"]);
+    assert_eq!(verl(", filter_groups: {enable: true}"), Vec::<String>::new());
+    let grpo = |system: System, text: &str| -> Json {
+        let imported = imported(system, text).unwrap_or_else(|report| panic!("{report}"));
+        let spec: Json = serde_yaml::from_str(&imported.spec).expect("YAML");
+        let stages = spec["stages"].as_array().expect("stages").clone();
+        stages[0]["grpo"].clone()
+    };
+    let text = format!(
+        "{GRPO}beta: 0.04\nsync_ref_model: true\nref_model_mixup_alpha: 0.5\nentropy_coef: 0.01\n\
+         top_entropy_quantile: 0.2\noff_policy_mask_threshold: 0.3\n"
+    );
+    let stage = grpo(System::Trl, &text);
+    assert_eq!(stage["entropy"], json!({"coef": 0.01, "top_share": 0.2}));
+    assert_eq!(stage["kl"]["estimator"], "k3_unbiased");
+    assert_eq!(stage["kl"]["refresh_mix"], 0.5);
+    assert_eq!(stage["clip"]["max_divergence"], 0.3);
+    let text = "algorithm: {adv_estimator: rloo, use_kl_in_reward: true, kl_ctrl: {kl_coef: 0.01}, filter_groups: {enable: true, \
+                max_num_gen_batches: 4}}\nactor_rollout_ref: {rollout: {n: 4}, actor: {entropy_coeff: 0.001}}\n";
+    let stage = grpo(System::Verl, text);
+    assert_eq!((&stage["kl"]["in"], &stage["kl"]["coef"]), (&json!("reward"), &json!(0.01)));
+    assert_eq!((&stage["zero_signal"], &stage["max_batches"]), (&json!("resample"), &json!(4)));
+    assert_eq!(stage["entropy"]["coef"], 0.001);
 }
 
 /// What a tag gives, less what it gives when it comes twice, is what `text.count(tag) == 1` gives.

@@ -155,13 +155,15 @@ fn write_refresh(filling: &mut Filling<'_>, updates: u64) {
     let has_reference = filling.method == Method::Grpo
         && filling.number("beta").is_some_and(|beta| beta != 0.0)
         && filling.flag("sync_ref_model").unwrap_or_default();
-    if !has_reference || filling.number("ref_model_mixup_alpha") != Some(1.0) {
+    if !has_reference {
         return;
     }
     if let Some(every) = filling.count("ref_model_sync_steps") {
         let steps = (every / updates.max(1)).max(1);
         let keys = ["sync_ref_model", "ref_model_sync_steps"];
         filling.set("STAGE.kl.refresh_every", &steps.to_string(), &keys);
+        let mix = filling.number("ref_model_mixup_alpha").unwrap_or(1.0);
+        filling.set("STAGE.kl.refresh_mix", &draft::number(mix), &["ref_model_mixup_alpha"]);
     }
 }
 

@@ -187,12 +187,6 @@ fn write_penalty(filling: &mut Filling<'_>) {
         return;
     }
     filling.follow_word("use_bias_correction_kl");
-    if !filling.flag("sync_ref_model").unwrap_or_default() {
-        return;
-    }
-    if filling.number("ref_model_mixup_alpha") != Some(1.0) {
-        filling.tell_unsupported("sync_ref_model", note("ref_model_mixup_alpha"));
-    }
 }
 
 fn write_context(filling: &mut Filling<'_>) {

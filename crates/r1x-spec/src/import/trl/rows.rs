@@ -33,7 +33,6 @@ const SCHEDULES: &[Word] = &[
 
 const MEAN_OF_SEQUENCES: &str =
     "a sequence of which no token is trained counts in TRL's mean, and not in r1x's";
-const NO_ENTROPY: &str = "r1x has no bonus for entropy";
 const NO_DROPOUT: &str =
     "r1x has no dropout: a token would have another log-probability when it is learnt from";
 
@@ -105,27 +104,24 @@ pub(in crate::import) const GRPO: &[Row] = &[
     Row::key("beta", Number, "0", "STAGE.kl.coef").of(Grpo),
     Row::chosen("use_bias_correction_kl", "true", &[
         Word::is("false", &[("STAGE.kl.estimator", "k3")]),
-        Word::is("true", &[("STAGE.kl.estimator", "k3")]).lacking(
-            "TRL multiplies k3 by the ratio, which r1x does not: from the second update on the same rollouts the gradients \
-             differ",
-        ),
+        Word::is("true", &[("STAGE.kl.estimator", "k3_unbiased")]),
     ])
     .of(Grpo),
     Row::part("sync_ref_model", Flag, "false", &["STAGE.kl.refresh_every"]).of(Grpo),
     Row::part("ref_model_sync_steps", Whole, "512", &["STAGE.kl.refresh_every"]).of(Grpo),
-    Row::part("ref_model_mixup_alpha", Number, "0.6", &["STAGE.kl.refresh_every"])
-        .of(Grpo)
-        .but("TRL mixes the policy into the reference; r1x replaces it, which is 1"),
+    Row::part("ref_model_mixup_alpha", Number, "0.6", &["STAGE.kl.refresh_mix"]).of(Grpo),
     Row::words("mask_truncated_completions", "false", &[
         Word::is("false", &[("STAGE.truncated", "keep")]),
         Word::is("true", &[("STAGE.truncated", "mask")]),
     ])
     .of(Grpo),
-    Row::nothing("top_entropy_quantile", Number, "1", "r1x learns from all tokens, whatever their entropy").of(Grpo),
-    Row::nothing("entropy_coef", Number, "0", NO_ENTROPY).of(Grpo),
-    Row::nothing("use_adaptive_entropy", Flag, "false", NO_ENTROPY).of(Grpo),
+    Row::key("top_entropy_quantile", Number, "1", "STAGE.entropy.top_share")
+        .of(Grpo)
+        .but("TRL takes the share of the tokens that are computed together, r1x of those of a step"),
+    Row::key("entropy_coef", Number, "0", "STAGE.entropy.coef").of(Grpo),
+    Row::nothing("use_adaptive_entropy", Flag, "false", "r1x has a bonus for entropy with one factor").of(Grpo),
     Row::no_matter("entropy_*", Idle).of(Grpo),
-    Row::nothing("off_policy_mask_threshold", Number, "", "r1x masks no sequence for being unlikely by now").of(Grpo),
+    Row::key("off_policy_mask_threshold", Number, "", "STAGE.clip.max_divergence").of(Grpo),
     Row::nothing("max_tool_calling_iterations", Whole, "", "r1x has no tools").of(Grpo),
     Row::part("reward_funcs", Texts, "", &["rewards.ID.plugin", "rewards.ID.with", "STAGE.rewards"]).of(Grpo),
     Row::part("reward_weights", Anything, "", &["rewards.ID.weight"]).of(Grpo),

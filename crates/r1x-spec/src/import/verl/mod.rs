@@ -49,6 +49,7 @@ pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     write_sampling(filling);
     write_clip(filling);
     write_penalty(filling);
+    write_resampling(filling);
     let steps = write_steps(filling);
     write_warmup(filling, steps);
     write_optimizer(filling);
@@ -192,7 +193,19 @@ fn write_clip(filling: &mut Filling<'_>) {
 fn write_penalty(filling: &mut Filling<'_>) {
     const USED: &str = "actor_rollout_ref.actor.use_kl_loss";
     const COEF: &str = "actor_rollout_ref.actor.kl_loss_coef";
+    const IN_REWARD: &str = "algorithm.use_kl_in_reward";
+    const COEF_IN_REWARD: &str = "algorithm.kl_ctrl.kl_coef";
     let used = filling.flag(USED).unwrap_or_default();
+    if filling.flag(IN_REWARD).unwrap_or_default() {
+        if used {
+            let text = "r1x has one penalty in a stage; the one in the reward was written";
+            filling.tell_unsupported(USED, text);
+        }
+        let coef = filling.number(COEF_IN_REWARD).unwrap_or_default();
+        filling.set("STAGE.kl.coef", &draft::number(coef), &[IN_REWARD, COEF_IN_REWARD]);
+        filling.set("STAGE.kl.in", "reward", &[IN_REWARD]);
+        return;
+    }
     let coef = filling.number(COEF).unwrap_or_default();
     if !used || coef == 0.0 {
         filling.set("STAGE.kl.coef", "0", &[if used { COEF } else { USED }]);
@@ -200,6 +213,15 @@ fn write_penalty(filling: &mut Filling<'_>) {
     }
     filling.set("STAGE.kl.coef", &draft::number(coef), &[USED, COEF]);
     filling.follow_word("actor_rollout_ref.actor.kl_loss_type");
+}
+
+/// How many batches of problems a step may draw in place of groups without signal.
+fn write_resampling(filling: &mut Filling<'_>) {
+    const MOST: &str = "algorithm.filter_groups.max_num_gen_batches";
+    let resamples = filling.written("STAGE.zero_signal").is_some_and(|word| word == "resample");
+    if let Some(most) = filling.whole(MOST).filter(|most| resamples && *most > 1) {
+        filling.set("STAGE.max_batches", &most.min(1000).to_string(), &[MOST]);
+    }
 }
 
 fn write_steps(filling: &mut Filling<'_>) -> Option<u64> {

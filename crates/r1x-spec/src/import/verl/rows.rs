@@ -81,14 +81,14 @@ const PENALTIES: &[Word] = &[
     Word::is("k2", &[("STAGE.kl.estimator", "k2")]),
     Word::is("low_var_kl", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
     Word::is("k3", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
-    Word::is("k1+", &[("STAGE.kl.estimator", "k2")]).lacking(STRAIGHT),
-    Word::is("kl+", &[("STAGE.kl.estimator", "k2")]).lacking(STRAIGHT),
-    Word::is("k3+", &[("STAGE.kl.estimator", "k2")]).lacking(STRAIGHT),
-    Word::is("low_var_kl+", &[("STAGE.kl.estimator", "k2")]).lacking(STRAIGHT),
+    Word::is("k1+", &[("STAGE.kl.estimator", "k2")]).but(STRAIGHT),
+    Word::is("kl+", &[("STAGE.kl.estimator", "k2")]).but(STRAIGHT),
+    Word::is("k3+", &[("STAGE.kl.estimator", "k3_plus")]).but(CLAMPED),
+    Word::is("low_var_kl+", &[("STAGE.kl.estimator", "k3_plus")]).but(CLAMPED),
     Word::is("abs", &[("STAGE.kl.estimator", "k2")])
-        .lacking("r1x has k1, k2 and k3; k2 was written"),
+        .lacking("r1x has no absolute value of the log-ratio; k2 was written"),
     Word::is("full", &[("STAGE.kl.estimator", "k2")])
-        .lacking("r1x has k1, k2 and k3; k2 was written"),
+        .lacking("r1x estimates the divergence from sampled tokens; k2 was written"),
 ];
 
 const CLAMPED: &str =
@@ -172,12 +172,7 @@ pub(super) const ACTOR: &[Row] = &[
         "",
         "r1x divides by the longest completion",
     ),
-    Row::nothing(
-        "actor_rollout_ref.actor.entropy_coeff",
-        Number,
-        "0",
-        "r1x has no bonus for entropy",
-    ),
+    Row::key("actor_rollout_ref.actor.entropy_coeff", Number, "0", "STAGE.entropy.coef"),
     Row::part("actor_rollout_ref.actor.use_kl_loss", Flag, "false", &["STAGE.kl.coef"]),
     Row::part("actor_rollout_ref.actor.kl_loss_coef", Number, "0.001", &["STAGE.kl.coef"]),
     Row::chosen("actor_rollout_ref.actor.kl_loss_type", "low_var_kl", PENALTIES),
@@ -426,12 +421,10 @@ pub(super) const REST: &[Row] = &[
     ),
     Row::nothing("algorithm.gamma", Number, "1", NO_CRITIC),
     Row::nothing("algorithm.lam", Number, "1", NO_CRITIC),
-    Row::nothing(
-        "algorithm.use_kl_in_reward",
-        Flag,
-        "false",
-        "r1x has the penalty in the loss (`kl`), and not in the reward",
+    Row::part("algorithm.use_kl_in_reward", Flag, "false", &["STAGE.kl.in"]).but(
+        "verl takes the penalty of each token off its reward, r1x that of a completion off its total",
     ),
+    Row::part("algorithm.kl_ctrl.kl_coef", Number, "0.001", &["STAGE.kl.coef"]),
     Row::no_matter("algorithm.kl_penalty", Idle),
     Row::no_matter("algorithm.kl_ctrl.*", Idle),
     Row::words(
@@ -439,13 +432,13 @@ pub(super) const REST: &[Row] = &[
         "false",
         &[
             Word::is("false", &[("STAGE.zero_signal", "keep")]),
-            Word::is("true", &[("STAGE.zero_signal", "drop")]).lacking(
-                "r1x leaves groups without signal out, and samples no others in their place",
+            Word::is("true", &[("STAGE.zero_signal", "resample")]).but(
+                "verl looks at one figure of the reward (`metric`), r1x at the total of all rewards",
             ),
         ],
     ),
     Row::part("algorithm.filter_groups.metric", Text, "", &["STAGE.zero_signal"]),
-    Row::part("algorithm.filter_groups.max_num_gen_batches", Whole, "", &["STAGE.zero_signal"]),
+    Row::part("algorithm.filter_groups.max_num_gen_batches", Whole, "", &["STAGE.max_batches"]),
     Row::nothing("algorithm.use_pf_ppo", Flag, "false", "r1x weighs no samples again"),
     Row::no_matter("algorithm.pf_ppo*", Idle),
     Row::no_matter("algorithm.rollout_correction.*", Sampler),
