@@ -261,7 +261,7 @@ fn losses_of_trl_are_the_settings_they_stand_for() {
             "beta: 0.04\nsync_ref_model: true\nref_model_mixup_alpha: 1.0\nref_model_sync_steps: 20\n",
             [
                 ("kl.coef", json!(0.04)),
-                ("kl.estimator", json!("k3")),
+                ("kl.estimator", json!("k3_unbiased")),
                 ("kl.refresh_every", json!(20)),
             ],
         ),
