@@ -50,7 +50,7 @@ impl Case {
             [packed.targets.iter().map(|_| draws.normal()).collect(), vec![], vec![]];
         // A value head says neither entropies nor further tokens.
         if plan.head == HeadPlan::Vocabulary {
-            (packed.width, packed.further) = (2, vec![3, 12].repeat(packed.targets.len()));
+            (packed.width, packed.further) = (2, [3, 12].repeat(packed.targets.len()));
             upstream[1] = packed.targets.iter().map(|_| draws.normal()).collect();
             upstream[2] = packed.further.iter().map(|_| draws.normal()).collect();
         }

@@ -49,11 +49,11 @@ fn write_place(filling: &mut Filling<'_>) -> String {
     let mut folder = place("data", &text);
     let mut keys = vec![key];
     for key in ["dataset_config", "dataset_configs"] {
-        if let [config] = filling.texts(key).as_slice() {
-            if config != "default" {
-                folder = format!("{folder}/{config}");
-                keys.push(key);
-            }
+        if let [config] = filling.texts(key).as_slice()
+            && config != "default"
+        {
+            folder = format!("{folder}/{config}");
+            keys.push(key);
         }
     }
     filling.set(&format!("data.{id}.parquet.path"), &draft::text(&folder), &keys);

@@ -183,10 +183,11 @@ fn write_clip(filling: &mut Filling<'_>) {
         }
     }
     let most = actor(".clip_ratio_c");
-    if kind == "pessimistic" && filling.written("STAGE.ratio").as_deref() == Some("token") {
-        if let Some(value) = filling.number(most) {
-            filling.set("STAGE.clip.max_ratio", &draft::number(value), &[most]);
-        }
+    if kind == "pessimistic"
+        && filling.written("STAGE.ratio").as_deref() == Some("token")
+        && let Some(value) = filling.number(most)
+    {
+        filling.set("STAGE.clip.max_ratio", &draft::number(value), &[most]);
     }
 }
 
