@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, TeacherPlan, WeightsFrom};
-use r1x_core::port::{Boundary, Models, PolicyWrapper};
-use r1x_core::{CheckpointKind, PortError, Scorer};
+use r1x_core::port::{Boundary, Models, PolicyWrapper, WeightChoice};
+use r1x_core::rollout::Candidates;
+use r1x_core::{CheckpointKind, PortError, TrainingBatch};
 use r1x_model::published::Published;
 use r1x_model::{Expected, Given, Home, Model};
 use r1x_ops::device::Device;
@@ -150,11 +151,17 @@ impl Models for RunModels<'_> {
         (self.at_work, self.name) = (next, model.map(str::to_owned));
         Ok(())
     }
-    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+    fn ask_teacher(
+        &mut self,
+        teacher: &TeacherPlan,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
         let found = match self.teacher.take().filter(|(known, _)| known == teacher) {
             Some(found) => found,
             None => (teacher.clone(), self.load_teacher(teacher)?),
         };
-        Ok(self.teacher.insert(found).1.as_mut())
+        let (_, model) = self.teacher.insert(found);
+        model.most_likely(WeightChoice::Current, batch, width)
     }
 }

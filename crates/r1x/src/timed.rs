@@ -14,7 +14,8 @@ use r1x_core::port::{
     GenerateRequest, Models, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable,
     Scoring, UpdateFacts, WeightChoice,
 };
-use r1x_core::{Completion, Policy, PortError, Rewarder, Scorer, Stream, TrainingBatch};
+use r1x_core::rollout::Candidates;
+use r1x_core::{Completion, Policy, PortError, Rewarder, Stream, TrainingBatch};
 
 use crate::table;
 
@@ -184,8 +185,14 @@ impl<P: Models + ?Sized> Models for TimedPolicy<'_, P> {
         self.inner.put_to_work(model)
     }
 
-    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
-        self.inner.teacher(teacher)
+    fn ask_teacher(
+        &mut self,
+        teacher: &TeacherPlan,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.train, || inner.ask_teacher(teacher, batch, width))
     }
 }
 

@@ -211,12 +211,17 @@ pub trait Models: Policy {
     /// A `Model` error when there is no such model, or it cannot be made.
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError>;
 
-    /// A model of the plan to learn from, beside the one at work. It is there until another model is put to work or another
-    /// teacher is asked.
+    /// What a model of the plan beside the one at work takes to be likely ([`Scorer::most_likely`]). It stays in memory until
+    /// another model is put to work or another teacher is asked.
     ///
     /// # Errors
-    /// A `Model` error when there is no such model, or its weights cannot be read.
-    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError>;
+    /// A `Model` error when there is no such model, or its weights cannot be read; those of [`Scorer::most_likely`].
+    fn ask_teacher(
+        &mut self,
+        teacher: &TeacherPlan,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError>;
 }
 
 /// The only model of a run, which cannot become another one.
@@ -245,7 +250,12 @@ impl<P: Policy + ?Sized> Models for OnlyModel<'_, P> {
         ))
     }
 
-    fn teacher(&mut self, _teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
+    fn ask_teacher(
+        &mut self,
+        _teacher: &TeacherPlan,
+        _batch: &TrainingBatch,
+        _width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
         let message = "a stage learns from a teacher, and this run has no other model";
         Err(PortError::new(Boundary::Model, message, "let the stage learn from texts"))
     }

@@ -39,8 +39,9 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
     }
     for (g, group) in facts.groups.iter().enumerate() {
         let rollouts = &group.group.rollouts;
-        // Nobody learns from the rollouts of a stage that makes data.
-        let credited = if verdicts.is_empty() { rollouts.len() } else { 0 };
+        // Nobody compares the rollouts of a stage that makes data, or those that no reward judges.
+        let compared = verdicts.is_empty() && !facts.rewards.is_empty();
+        let credited = if compared { rollouts.len() } else { 0 };
         if group.advantages.len() != credited {
             return Some(format!("group {g}: {credited} advantages are needed"));
         }

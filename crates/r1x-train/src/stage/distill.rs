@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
 use r1x_core::plan::{DistillPlan, DistilledTexts, LossPlan, RunPlan, SamplingPlan};
-use r1x_core::port::WeightChoice;
 use r1x_core::schedule::multiplier;
 use r1x_core::{
     CreditedGroup, Encoder, PortError, Problem, ProblemSource, Rng, StepFacts, Stream,
@@ -110,8 +109,8 @@ impl<'a> DistillStage<'a> {
             temperature: self.plan.temperature as f32,
             share_prompts: false,
         };
-        let teacher = ports.policy.teacher(&self.plan.teacher)?;
-        let said = teacher.most_likely(WeightChoice::Current, &batch, self.plan.top)?;
+        let (teacher, top) = (&self.plan.teacher, self.plan.top);
+        let said = ports.policy.ask_teacher(teacher, &batch, top)?;
         let (got, expected) = (said.len(), batch.sequences.len());
         check_shape(&self.place, "teacher", "sequences with likely tokens", got, expected)?;
         let guard = Guard { place: &self.place, at: Moment::Step(step) };

@@ -138,6 +138,32 @@ stages:
 checkpoints: {every: 2, keep: 2}
 "#;
 
+const TAUGHT_SPEC: &str = r#"
+extends: small.yaml
+name: taught
+models:
+  student: {layers: 2}
+stages:
+  - id: student
+    model: student
+    distill: {teacher: rl, data: sums.train, steps: 4, batch_size: 16, micro_batch_size: 8, lr: 3e-3, top: 5}
+  - id: on-its-own
+    model: student
+    distill:
+      teacher: rl
+      data: sums.train
+      sampling: {temperature: 1.0, max_tokens: 16}
+      samples: 2
+      divergence: reverse_kl
+      steps: 4
+      batch_size: 6
+      micro_batch_size: 4
+      lr: 3e-3
+"#;
+
+/// The file of an experiment in which a student learns from the model of a stage.
+pub const TAUGHT: &str = "taught.yaml";
+
 /// The file of an experiment in which a reward is the value of a model that the run trains.
 pub const JUDGED: &str = "judged.yaml";
 
@@ -172,6 +198,13 @@ impl Bench {
     pub fn with_turns() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(TURNS), TURNS_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`TAUGHT`].
+    pub fn with_taught() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(TAUGHT), TAUGHT_SPEC).unwrap();
         bench
     }
 

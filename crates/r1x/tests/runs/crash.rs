@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, HARVEST, JUDGED, TURNS, text};
+use super::bench::{Bench, HARVEST, JUDGED, TAUGHT, TURNS, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -169,5 +169,21 @@ fn a_run_killed_around_its_reward_model_goes_on_to_its_digest() {
         kill(&bench, &run, When::Saving(first), 0);
         kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
         assert_eq!(finish(&bench, JUDGED), whole, "killed at {first}, then at {second}");
+    }
+}
+
+#[test]
+fn a_run_killed_while_a_teacher_is_asked_goes_on_to_its_digest() {
+    let run = ["run", TAUGHT, "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::with_taught();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(7, 1), (9, 1)] {
+        let bench = Bench::with_taught();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, TAUGHT), whole, "killed at {first}, then at {second}");
     }
 }

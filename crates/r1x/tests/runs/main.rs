@@ -13,4 +13,5 @@ mod looks;
 mod model;
 mod resume;
 mod store;
+mod taught;
 mod turns;

@@ -86,7 +86,7 @@ impl World {
         let outcome = run(
             plan,
             Ports {
-                policy: &mut Turns { at_work: &mut self.policy, teacher: None },
+                policy: &mut Turns(&mut self.policy),
                 rewarder: &mut self.rules,
                 problems: &self.problems,
                 recorder: &mut recorder,

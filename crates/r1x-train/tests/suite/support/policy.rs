@@ -429,33 +429,35 @@ impl Learner for TablePolicy {
 }
 
 /// The models of a run, each of which is a table that begins empty.
-pub struct Turns<'a> {
-    pub at_work: &'a mut TablePolicy,
-    pub teacher: Option<TablePolicy>,
-}
+pub struct Turns<'a>(pub &'a mut TablePolicy);
 
 impl PolicyWrapper for Turns<'_> {
     type Inner = TablePolicy;
 
     fn inner(&self) -> &TablePolicy {
-        self.at_work
+        self.0
     }
 
     fn inner_mut(&mut self) -> &mut TablePolicy {
-        self.at_work
+        self.0
     }
 }
 
 impl Models for Turns<'_> {
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
-        self.at_work.state = State::default();
-        self.at_work.put_to_work.push(model.map(str::to_owned));
+        self.0.state = State::default();
+        self.0.put_to_work.push(model.map(str::to_owned));
         Ok(())
     }
 
     /// A table that a stage has saved at its end, or an empty one.
-    fn teacher(&mut self, teacher: &TeacherPlan) -> Result<&mut dyn Scorer, PortError> {
-        let saved = self.at_work.checkpoints.borrow();
+    fn ask_teacher(
+        &mut self,
+        teacher: &TeacherPlan,
+        batch: &TrainingBatch,
+        width: usize,
+    ) -> Result<Vec<Candidates>, PortError> {
+        let saved = self.0.checkpoints.borrow();
         let state = match &teacher.weights {
             WeightsFrom::Base => State::default(),
             WeightsFrom::Stage(id) => {
@@ -463,6 +465,7 @@ impl Models for Turns<'_> {
                 saved[name.expect("the stage has ended")].0.clone()
             }
         };
-        Ok(self.teacher.insert(TablePolicy { state, ..TablePolicy::default() }))
+        let mut table = TablePolicy { state, ..TablePolicy::default() };
+        table.most_likely(WeightChoice::Current, batch, width)
     }
 }
