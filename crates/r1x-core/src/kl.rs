@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::loss::testing::assert_derivative;
 
-    /// Those whose derivative is that of their value.
+    /// The estimators whose derivative is the derivative of their value.
     const ESTIMATORS: [KlEstimator; 3] = [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3];
     const ALL: [KlEstimator; 5] = [
         KlEstimator::K1,

@@ -245,6 +245,13 @@ pub struct CreditedGroup {
     pub zero_signal: bool,
 }
 
+impl CreditedGroup {
+    /// A group whose rollouts nobody compares with each other: they have no advantages.
+    pub fn uncompared(group: RewardedGroup) -> Self {
+        Self { group, advantages: Vec::new(), zero_signal: false }
+    }
+}
+
 /// One sequence to train on. The tokens after its prompt are **targets**: each is predicted from all tokens before it,
 /// and the loss falls on those that the mask names. A conversation of several turns is one sequence, in which what
 /// others wrote (a user, a tool) is masked. Every list about targets has one entry per target, or is empty where
@@ -279,6 +286,24 @@ pub struct Candidates {
 }
 
 impl Candidates {
+    /// Candidates of the targets of packed sequences, one after the other, `width` tokens and log-probs at each target,
+    /// cut at the ends of the sequences.
+    ///
+    /// # Panics
+    /// When there are fewer than the sequences have targets.
+    pub fn by_sequence(
+        (width, tokens, logprobs): (usize, &[u32], &[f32]),
+        sequences: &[Arc<TrainingSequence>],
+    ) -> Vec<Self> {
+        let mut at = 0;
+        let mut cut = |sequence: &Arc<TrainingSequence>| {
+            let rows = at..at + sequence.mask.len() * width;
+            at = rows.end;
+            Self { width, tokens: tokens[rows.clone()].to_vec(), logprobs: logprobs[rows].to_vec() }
+        };
+        sequences.iter().map(&mut cut).collect()
+    }
+
     /// The candidates of the targets from `first` on.
     pub fn from_target(&self, first: usize) -> Self {
         let at = first * self.width;

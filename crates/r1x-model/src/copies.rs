@@ -17,17 +17,17 @@ use crate::weights::{Freezing, Passes, Weights};
 #[derive(Debug, Default)]
 pub(crate) struct Copies<E: Operand> {
     frozen: BTreeMap<String, Weights<E>>,
-    /// The numbers of those that follow.
+    /// The numbers of the copies that follow the current weights.
     following: BTreeMap<String, Numbers>,
 }
 
 impl<E: Operand<Real = f32>> Copies<E> {
-    /// None.
+    /// A policy without copies.
     pub(crate) fn none() -> Self {
         Self { frozen: BTreeMap::new(), following: BTreeMap::new() }
     }
 
-    /// Forgets all of them.
+    /// Forgets every copy.
     pub(crate) fn forget(&mut self) {
         *self = Self::none();
     }
@@ -70,7 +70,7 @@ impl<E: Operand<Real = f32>> Copies<E> {
         Ok(())
     }
 
-    /// All of them, as a checkpoint holds them.
+    /// Every copy, as a checkpoint holds it.
     pub(crate) fn contents(&self) -> Vec<(&str, CopyKind, &dyn Values)> {
         let mut all: Vec<(&str, CopyKind, &dyn Values)> = Vec::with_capacity(self.frozen.len());
         for (name, frozen) in &self.frozen {
@@ -107,11 +107,11 @@ impl<E: Operand<Real = f32>> Copies<E> {
 
 /// A copy while it is being read.
 pub(crate) enum ReadCopy<'a, E: Operand> {
-    /// Of a model that learns itself.
+    /// A copy of a model that learns all of its weights.
     Whole(Freezing<'a, E>),
-    /// Of adapters alone.
+    /// A copy of adapters alone.
     Adapters(Numbers),
-    /// One that follows.
+    /// A copy that follows the current weights.
     Following(Numbers),
 }
 

@@ -155,14 +155,23 @@ impl<'a> Watched<'a> {
 impl Loss for Watched<'_> {
     fn evaluate(&self, sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
         let mut output = self.loss.evaluate(sequence, said);
-        let logprobs = said.targets;
-        output.totals.logprob_diff_max = logprob_difference(sequence, logprobs);
-        let not_finite = |values: &[f32]| values.iter().position(|value| !value.is_finite());
-        if let Some(token) = not_finite(logprobs) {
-            self.keep(sequence, format!("log-prob of token {token}"), f64::from(logprobs[token]));
-        } else if let Some(token) = not_finite(&output.gradient) {
-            let value = f64::from(output.gradient[token]);
-            self.keep(sequence, format!("derivative of the loss at token {token}"), value);
+        output.totals.logprob_diff_max = logprob_difference(sequence, said.targets);
+        let width = sequence.candidates.width.max(1);
+        // What the model says comes first: what the loss makes of it follows from it.
+        let numbers = [
+            ("log-prob of token", said.targets, 1),
+            ("entropy at token", said.entropies, 1),
+            ("log-prob of a candidate at token", said.candidates, width),
+            ("derivative of the loss at token", &output.gradient, 1),
+            ("derivative of the loss by the entropy at token", &output.entropies, 1),
+            ("derivative of the loss by a candidate at token", &output.candidates, width),
+        ];
+        let not_finite = |(what, values, width): (&str, &[f32], usize)| {
+            let at = values.iter().position(|value| !value.is_finite())?;
+            Some((format!("{what} {}", at / width), f64::from(values[at])))
+        };
+        if let Some((what, value)) = numbers.into_iter().find_map(not_finite) {
+            self.keep(sequence, what, value);
         } else if let Some((sum, value)) = output.totals.not_finite(self.loss.figures()) {
             self.keep(sequence, sum.to_owned(), value);
         }
@@ -180,5 +189,48 @@ impl Loss for Watched<'_> {
 
     fn figures(&self) -> &'static [&'static str] {
         self.loss.figures()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loss that hands back a gradient of every kind, and one that is NaN where a candidate is worth more than -1.
+    struct Every;
+
+    impl Loss for Every {
+        fn evaluate(&self, _sequence: &TrainingSequence, said: Said<'_>) -> LossOutput {
+            let by_candidate = |logprob: &f32| if *logprob > -1.0 { f32::NAN } else { 0.0 };
+            LossOutput {
+                gradient: vec![0.0; said.targets.len()],
+                entropies: vec![0.0; said.entropies.len()],
+                candidates: said.candidates.iter().map(by_candidate).collect(),
+                ..LossOutput::default()
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_entropies_and_candidates_are_looked_at_too() {
+        let mut sequence = TrainingSequence::new(&[1], &[2, 3]);
+        sequence.candidates = r1x_core::rollout::Candidates {
+            width: 2,
+            tokens: vec![2, 3, 2, 3],
+            logprobs: vec![-2.0; 4],
+        };
+        let sequences = [Arc::new(sequence)];
+        let found = |entropies: &[f32], candidates: &[f32]| {
+            let watched = Watched::new(&Every, &sequences);
+            watched.evaluate(&sequences[0], Said { targets: &[-1.0, -1.0], entropies, candidates });
+            watched.found().map(|found| found.what)
+        };
+        let (entropies, candidates) = ([1.0, 1.0], [-2.0; 4]);
+        assert_eq!(found(&entropies, &candidates), None);
+        assert_eq!(found(&[1.0, f32::NAN], &candidates).unwrap(), "entropy at token 1");
+        let infinite = [-2.0, -2.0, f32::NEG_INFINITY, -2.0];
+        assert_eq!(found(&entropies, &infinite).unwrap(), "log-prob of a candidate at token 1");
+        let caught = found(&entropies, &[-2.0, -0.5, -2.0, -2.0]).unwrap();
+        assert_eq!(caught, "derivative of the loss by a candidate at token 0");
     }
 }

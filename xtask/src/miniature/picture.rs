@@ -5,11 +5,14 @@ use super::table::{Summary, Table};
 
 /// Pixels.
 const WIDTH: f64 = 760.0;
-const NAMES: f64 = 210.0;
 const ROW: f64 = 24.0;
 const HEAD: f64 = 30.0;
 const AXIS: f64 = 26.0;
 const MARGIN: f64 = 20.0;
+/// Between a name and its row.
+const GAP: f64 = 10.0;
+/// The width of a character of a name, at the most of what fonts without serifs have on the mean.
+const CHARACTER: f64 = 7.0;
 /// Parts of an axis between its numbers.
 const TICKS: u32 = 4;
 
@@ -32,11 +35,11 @@ pub fn draw(table: &Table) -> String {
 fn draw_panel(svg: &mut String, table: &Table, figure: &str, top: f64) {
     let summaries: Vec<Option<Summary>> =
         table.arms.iter().map(|arm| table.summary(arm, figure)).collect();
-    let axis = Axis::of(summaries.iter().flatten());
+    let axis = Axis::of(summaries.iter().flatten(), names_width(table));
     let bottom = top + HEAD + ROW * table.arms.len() as f64;
     text(
         svg,
-        NAMES,
+        axis.left,
         top + HEAD - 10.0,
         "start",
         &format!("<tspan font-weight=\"bold\">{}</tspan>", escaped(figure)),
@@ -49,7 +52,7 @@ fn draw_panel(svg: &mut String, table: &Table, figure: &str, top: f64) {
     }
     for (row, (arm, summary)) in table.arms.iter().zip(&summaries).enumerate() {
         let y = top + HEAD + ROW * (row as f64 + 0.5);
-        text(svg, NAMES - 10.0, y + 4.0, "end", &escaped(arm));
+        text(svg, axis.left - GAP, y + 4.0, "end", &escaped(arm));
         let Some(summary) = summary else { continue };
         let error = summary.error.unwrap_or(0.0);
         line(
@@ -69,15 +72,23 @@ fn draw_panel(svg: &mut String, table: &Table, figure: &str, top: f64) {
     }
 }
 
+/// The width that the names of arms take, with what is left free on both sides of them.
+fn names_width(table: &Table) -> f64 {
+    let longest = table.arms.iter().map(|arm| arm.chars().count()).max().unwrap_or_default();
+    MARGIN + CHARACTER * longest as f64 + GAP
+}
+
 /// What lies from the left end of a panel to its right end.
 struct Axis {
+    /// Where it begins, in pixels.
+    left: f64,
     low: f64,
     high: f64,
 }
 
 impl Axis {
     /// From 0, or from the lowest value below it, to the highest one, in round numbers.
-    fn of<'a>(summaries: impl Iterator<Item = &'a Summary>) -> Self {
+    fn of<'a>(summaries: impl Iterator<Item = &'a Summary>, left: f64) -> Self {
         let values = summaries.flat_map(|summary| &summary.values);
         let (least, most) = values
             .fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
@@ -87,12 +98,12 @@ impl Axis {
         while high < most {
             high += step * f64::from(TICKS);
         }
-        Self { low, high }
+        Self { left, low, high }
     }
 
     fn x(&self, value: f64) -> f64 {
         let share = (value - self.low) / (self.high - self.low);
-        NAMES + share.clamp(0.0, 1.0) * (WIDTH - NAMES - MARGIN)
+        self.left + share.clamp(0.0, 1.0) * (WIDTH - self.left - MARGIN)
     }
 }
 
@@ -136,12 +147,13 @@ mod tests {
             figure: "right, %".to_owned(),
             value,
         };
-        let svg = draw(&Table::of(vec![cell("a<b", 10.0), cell("a<b", 20.0), cell("rl", 40.0)]));
+        let table = Table::of(vec![cell("a<b", 10.0), cell("a<b", 20.0), cell("rl", 40.0)]);
+        let (svg, left) = (draw(&table), names_width(&table));
         assert_eq!(svg.matches("<circle").count(), 3);
         assert!(svg.contains("a&lt;b") && svg.contains(">rl<") && svg.contains("right, %"));
         // 0 to 40 in four parts of 10: 40 is at the right end, and 10 a quarter of the way to it.
         let right = WIDTH - MARGIN;
-        let quarter = NAMES + (right - NAMES) / 4.0;
+        let quarter = left + (right - left) / 4.0;
         assert!(
             svg.contains(&format!("cx=\"{right:.1}\""))
                 && svg.contains(&format!("cx=\"{quarter:.1}\""))
@@ -152,7 +164,7 @@ mod tests {
     fn axes_end_at_round_numbers() {
         let axis = |values: &[f64]| {
             let summary = Summary { values: values.to_vec(), mean: 0.0, error: None };
-            let axis = Axis::of(std::iter::once(&summary));
+            let axis = Axis::of(std::iter::once(&summary), 100.0);
             (axis.low, axis.high)
         };
         assert_eq!(axis(&[37.0, 62.0]), (0.0, 80.0));

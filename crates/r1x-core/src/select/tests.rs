@@ -144,7 +144,7 @@ fn what_is_like_a_kept_one_is_dropped() {
 #[test]
 fn kept_rollouts_are_worked_problems_with_their_tokens() {
     let group = group(vec![rollout("a", 2, Some(1.0)), rollout("b", 3, Some(1.0))]);
-    let credited = CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
+    let credited = CreditedGroup::uncompared(group);
     let verdicts = vec![vec![Verdict::Dropped("surplus".to_owned()), Verdict::Kept]];
     let groups = [credited];
     let rows = kept(&groups, &verdicts).map(|(kept, asked)| kept.worked("harvest", asked));

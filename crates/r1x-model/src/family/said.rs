@@ -122,14 +122,14 @@ pub struct Derivatives {
 }
 
 impl Derivatives {
-    /// Adds those of a sequence.
+    /// Adds the derivatives of a sequence.
     pub fn add(&mut self, output: LossOutput) {
         self.targets.extend(output.gradient);
         self.entropies.extend(output.entropies);
         self.candidates.extend(output.candidates);
     }
 
-    /// Whether all of them are 0.
+    /// Whether every derivative is 0.
     pub fn are_silent(&self) -> bool {
         Upstream::from(self).is_silent(0..self.targets.len())
     }

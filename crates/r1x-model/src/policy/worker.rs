@@ -63,15 +63,9 @@ impl<E: Operand<Real = f32>> Worker<E> {
         (width, temperature): (usize, f32),
     ) {
         let (rows, temperature) = (&packed.predicting, f64::from(temperature));
-        let (mut tokens, mut logprobs) =
+        let (tokens, logprobs) =
             decoder.most_likely(weights, rows, width, temperature, &mut self.work);
-        self.candidates.clear();
-        for sequence in sequences {
-            let len = (sequence.tokens.len() - sequence.prompt_len) * width;
-            let (tokens, logprobs) = (tokens.drain(..len), logprobs.drain(..len));
-            let (tokens, logprobs) = (tokens.collect(), logprobs.collect());
-            self.candidates.push(Candidates { width, tokens, logprobs });
-        }
+        self.candidates = Candidates::by_sequence((width, &tokens, &logprobs), sequences);
     }
 
     /// Forward, loss and backward over some sequences; each part of the gradient is handed to `deliver`. Parts

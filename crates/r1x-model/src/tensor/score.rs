@@ -55,13 +55,9 @@ impl Scorer for TensorPolicy {
         let mut found = Vec::with_capacity(batch.sequences.len());
         for sequences in batch.sequences.chunks(batch.micro_batch_size) {
             let packed = pack(sequences, SHARE_PROMPTS);
-            let mut all = model.most_likely(&packed, width, f64::from(batch.temperature))?;
-            for sequence in sequences {
-                let len = (sequence.tokens.len() - sequence.prompt_len) * width;
-                let (tokens, logprobs) = (all.0.drain(..len), all.1.drain(..len));
-                let (tokens, logprobs) = (tokens.collect(), logprobs.collect());
-                found.push(Candidates { width, tokens, logprobs });
-            }
+            let (tokens, logprobs) =
+                model.most_likely(&packed, width, f64::from(batch.temperature))?;
+            found.extend(Candidates::by_sequence((width, &tokens, &logprobs), sequences));
         }
         Ok(found)
     }

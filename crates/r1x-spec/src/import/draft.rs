@@ -50,7 +50,7 @@ impl Draft {
         out
     }
 
-    /// The paths of its values in the order of the format.
+    /// The paths of the spec's values in the order of the format.
     pub fn paths(&self, shape: &Shape) -> Vec<String> {
         let mut paths = Vec::new();
         collect(&mut paths, "", &self.tree(), Some(shape));
@@ -80,7 +80,7 @@ impl Tree {
     }
 }
 
-/// The keys of a map in the order of the format, each with the shape of its value.
+/// The keys of a map in the order of the format, each key with the shape of its value.
 fn ordered<'t>(
     tree: &'t Tree,
     shape: Option<&'t Shape>,

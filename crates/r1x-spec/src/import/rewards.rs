@@ -9,7 +9,7 @@ const WEIGHTS: &str = "reward_weights";
 /// A setting of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum With {
-    /// This, as YAML.
+    /// A value as YAML.
     Is(&'static str),
     /// The value of a key of the recipe.
     Of(&'static str),
@@ -61,9 +61,9 @@ pub(crate) struct RewardRow {
     pub name: &'static str,
     /// The rewards that do the like; none where there are none.
     pub makes: &'static [Made],
-    /// Columns that those read, by the column that the function reads.
+    /// Columns that the rewards of r1x read, by the column that the function reads.
     pub columns: &'static [(&'static str, &'static str)],
-    /// What is different about them, or why there are none.
+    /// What is different about the rewards of r1x, or why there are none.
     pub note: &'static str,
 }
 

@@ -14,7 +14,7 @@ use crate::source::{Sources, Span};
 use crate::yaml;
 
 use super::recipe::Recipe;
-use words::{Piece, Word, commands};
+use words::{Meant, Piece, Word, commands};
 
 /// Longest value after variables were put in, bytes: variables that hold variables may grow.
 const MOST_BYTES: usize = 64 << 10;
@@ -180,14 +180,14 @@ impl Shell {
             return Vec::new();
         }
         // A variable without quotes is as many words as it holds.
-        if let [Piece::Variable { all: false, .. }] = word.pieces.as_slice() {
+        if let [Piece::Variable { meant: Meant::Text, .. }] = word.pieces.as_slice() {
             let text = self.text(&word.pieces);
             return text.split_whitespace().map(|text| (text.to_owned(), word.line)).collect();
         }
         // Quotes around a variable leave an empty text beside it.
         let is_text = |piece: &&Piece| !matches!(piece, Piece::Text(text) if text.is_empty());
         let pieces: Vec<&Piece> = word.pieces.iter().filter(is_text).collect();
-        if let [Piece::Variable { name, all: true, .. }] = pieces.as_slice() {
+        if let [Piece::Variable { name, meant: Meant::AllWords, .. }] = pieces.as_slice() {
             return match self.variables.get(name) {
                 Some(Held::Many(words)) => {
                     self.words += words.len();

@@ -90,8 +90,7 @@ impl<'a> DistillStage<'a> {
                 texts.problems.push(index);
             }
         }
-        let unlearnt = |group| CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
-        texts.groups = groups.into_iter().map(unlearnt).collect();
+        texts.groups = groups.into_iter().map(CreditedGroup::uncompared).collect();
         Ok(texts)
     }
 

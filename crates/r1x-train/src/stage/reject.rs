@@ -105,8 +105,8 @@ impl SteppedStage for RejectStage<'_> {
         let combination = at_rest(&rewards, &place)?;
         let rewarded = rewarded_groups(ports, draws, &problems, at.drawn, &combination)?;
         let verdicts: Vec<Vec<Verdict>> = rewarded.iter().map(|group| self.select(group)).collect();
-        let unlearnt = |group| CreditedGroup { group, advantages: Vec::new(), zero_signal: false };
-        let groups: Vec<CreditedGroup> = rewarded.into_iter().map(unlearnt).collect();
+        let groups: Vec<CreditedGroup> =
+            rewarded.into_iter().map(CreditedGroup::uncompared).collect();
         Ok(StepFacts {
             metrics: metrics::of_reject_step(self.plan, &self.rewards, &groups, &verdicts),
             stage: at.stage,

@@ -82,7 +82,7 @@ fn the_student_comes_to_its_teacher_over_what_it_writes_itself() {
     }
 }
 
-/// The first loss over all tokens is known: the student of equal logits is at KL(teacher ‖ uniform).
+/// Tokens that are lumped together cannot be told apart, so the distance is at most that over all tokens.
 #[test]
 fn a_teacher_that_names_some_tokens_teaches_them_and_what_is_left_over() {
     let named = |top, other_tokens| {

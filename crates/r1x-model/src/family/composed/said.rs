@@ -13,9 +13,9 @@ use crate::layout::Head;
 /// Whether the entropies at targets are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entropies {
-    /// They are.
+    /// Entropies are computed.
     Said,
-    /// They are not.
+    /// Entropies are not computed.
     Unsaid,
 }
 
@@ -101,7 +101,7 @@ impl Answered {
     /// The answers as numbers.
     ///
     /// # Errors
-    /// When they cannot be brought from the device.
+    /// When the answers cannot be brought from the device.
     pub fn numbers(&self) -> Result<Answers<f32>, ModelError> {
         let numbers = |tensor: &Option<Tensor>| match tensor {
             Some(tensor) => tensor.flatten_all()?.to_vec1::<f32>(),

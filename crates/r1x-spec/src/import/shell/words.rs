@@ -8,8 +8,7 @@ pub(super) enum Piece {
     Variable {
         name: String,
         default: Option<Vec<Piece>>,
-        /// Whether all words of an array are meant.
-        all: bool,
+        meant: Meant,
         /// How it is written.
         written: String,
     },
@@ -17,6 +16,15 @@ pub(super) enum Piece {
     Sum(String),
     /// What only a shell knows.
     Unknown(String),
+}
+
+/// What of a variable is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// Its text, which is the first word of an array.
+    Text,
+    /// All words of an array.
+    AllWords,
 }
 
 /// A word of a command.
@@ -271,7 +279,7 @@ impl Reader<'_> {
                     self.next();
                 }
                 let written = format!("${name}");
-                pieces.push(Piece::Variable { name, default: None, all: false, written });
+                pieces.push(Piece::Variable { name, default: None, meant: Meant::Text, written });
             }
             Some(c @ ('@' | '*' | '#' | '?' | '0'..='9')) => {
                 self.next();
@@ -302,18 +310,18 @@ impl Reader<'_> {
         let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
         let (name, rest) = inside.split_at(inside.find(ends).unwrap_or(inside.len()));
         let written = format!("${{{inside}}}");
-        let variable = |default, all| Piece::Variable {
+        let variable = |default, meant| Piece::Variable {
             name: name.to_owned(),
             default,
-            all,
+            meant,
             written: written.clone(),
         };
         if name.is_empty() || self.depth >= DEEPEST {
             return Piece::Unknown(written);
         }
         match rest {
-            "" => variable(None, false),
-            "[@]" | "[*]" => variable(None, true),
+            "" => variable(None, Meant::Text),
+            "[@]" | "[*]" => variable(None, Meant::AllWords),
             _ => match rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-')) {
                 Some(default) => {
                     let mut inner = Reader {
@@ -330,7 +338,7 @@ impl Reader<'_> {
                             pieces.extend(word.pieces);
                         }
                     }
-                    variable(Some(pieces), false)
+                    variable(Some(pieces), Meant::Text)
                 }
                 None => Piece::Unknown(written),
             },
