@@ -272,6 +272,11 @@ pub struct TrainingSequence {
     pub reference_logprobs: Vec<f32>,
     /// What a teacher says of the targets; of width 0 when no loss learns from one.
     pub candidates: Candidates,
+    /// What a critic learns to say of the targets, in reward units; empty unless a critic learns from the sequence.
+    pub returns: Vec<f64>,
+    /// What a critic has said of the targets before it learns, in reward units; empty unless a critic learns from the
+    /// sequence.
+    pub values: Vec<f32>,
 }
 
 /// Tokens that could stand at each target of a sequence, and how likely somebody takes them to be.
@@ -340,6 +345,8 @@ impl TrainingSequence {
             sampled_logprobs: rest(&self.sampled_logprobs, first),
             reference_logprobs: rest(&self.reference_logprobs, first),
             candidates: self.candidates.from_target(first),
+            returns: rest(&self.returns, first),
+            values: rest(&self.values, first),
         }
     }
 }

@@ -183,6 +183,7 @@ pub fn grpo(steps: u64) -> GrpoPlan {
         truncated: Truncated::Keep,
         top_entropy_share: 1.0,
         share_prompts: false,
+        critic: None,
     }
 }
 

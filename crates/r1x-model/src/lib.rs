@@ -24,7 +24,7 @@ pub mod tokenizer;
 pub mod update;
 pub mod weights;
 
-pub use checkpoint::{Expected, Home, Place};
+pub use checkpoint::{CRITIC, Expected, Home, Place};
 pub use error::ModelError;
 pub use initial::Given;
 pub use model::Model;

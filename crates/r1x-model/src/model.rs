@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use half::bf16;
 use r1x_core::plan::{InitialWeights, ModelPlan, Precision};
+use r1x_core::port::{Cursor, SavedCheckpoint};
 use r1x_core::{Policy, PortError};
 use r1x_ops::Operand;
 use r1x_ops::device::Device;
 
-use crate::checkpoint::{Expected, Home, Place};
+use crate::checkpoint::{Expected, Home, Place, WriteInside};
 use crate::error::ModelError;
 use crate::initial::Given;
 use crate::policy::DecoderPolicy;
@@ -42,6 +43,18 @@ pub trait Model: Policy {
     /// # Errors
     /// When files are missing, changed, of another shape, or not what is expected.
     fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError>;
+    /// Writes a checkpoint called `name` at `home`, whole or not at all ([`r1x_core::Learner::save`]), and in it the checkpoint
+    /// of a critic that learns beside the model, where there is one.
+    ///
+    /// # Errors
+    /// When the weights of either never change, or the files cannot be written.
+    fn write(
+        &self,
+        home: &Home,
+        name: &str,
+        cursor: &Cursor,
+        critic: Option<WriteInside<'_>>,
+    ) -> Result<SavedCheckpoint, ModelError>;
 }
 
 impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
@@ -68,6 +81,16 @@ impl<E: Operand<Real = f32>> Model for DecoderPolicy<E> {
     fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
         Ok(self.load(folder, expected)?)
     }
+
+    fn write(
+        &self,
+        home: &Home,
+        name: &str,
+        cursor: &Cursor,
+        critic: Option<WriteInside<'_>>,
+    ) -> Result<SavedCheckpoint, ModelError> {
+        self.write(home, name, cursor, critic)
+    }
 }
 
 impl Model for TensorPolicy {
@@ -93,6 +116,16 @@ impl Model for TensorPolicy {
 
     fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
         Ok(self.load(folder, expected)?)
+    }
+
+    fn write(
+        &self,
+        home: &Home,
+        name: &str,
+        cursor: &Cursor,
+        critic: Option<WriteInside<'_>>,
+    ) -> Result<SavedCheckpoint, ModelError> {
+        self.write(home, name, cursor, critic)
     }
 }
 

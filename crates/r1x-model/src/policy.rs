@@ -25,7 +25,7 @@ use r1x_ops::parallel::{self, InOrder};
 
 use self::worker::Worker;
 pub(crate) use self::worker::pack;
-use crate::checkpoint::{self, Contents, Expected, Home, Place};
+use crate::checkpoint::{self, Contents, Expected, Home, Place, WriteInside};
 use crate::copies::{Copies, ReadCopy};
 use crate::error::ModelError;
 use crate::family::decoder::Decoder;
@@ -229,6 +229,21 @@ impl<E: Operand<Real = f32>> DecoderPolicy<E> {
             }
         };
         Ok(())
+    }
+
+    /// Writes a checkpoint; see [`crate::Model::write`].
+    ///
+    /// # Errors
+    /// When the weights never change, or the files cannot be written.
+    pub fn write(
+        &self,
+        home: &Home,
+        name: &str,
+        cursor: &Cursor,
+        critic: Option<WriteInside<'_>>,
+    ) -> Result<SavedCheckpoint, ModelError> {
+        self.learns()?;
+        checkpoint::save(home, name, cursor, &self.contents(), critic)
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
@@ -476,8 +491,7 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        self.learns()?;
-        Ok(checkpoint::save(&self.home, name, cursor, &self.contents())?)
+        Ok(self.write(&self.home, name, cursor, None)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {

@@ -31,6 +31,8 @@ pub enum Algorithm {
     Rloo,
     /// REINFORCE++.
     ReinforcePp,
+    /// PPO.
+    Ppo,
     /// The papers about DeepSeek-R1.
     #[serde(rename = "r1-paper")]
     R1Paper,
@@ -54,6 +56,7 @@ words!(Algorithm {
     "sapo" => Sapo, "a sigmoid in place of bounds";
     "rloo" => Rloo, "each rollout against the others, summed over tokens";
     "reinforce_pp" => ReinforcePp, "REINFORCE++, normalised over the step";
+    "ppo" => Ppo, "each token against what a critic expects of it, which `critic` names";
     "r1-paper" => R1Paper, "the papers about DeepSeek-R1, with their penalty";
     "trl-0.14" => Trl0_14, "the defaults of TRL 0.14, with their penalty and temperature";
     "trl-1.16" => Trl1_16, "the defaults of TRL 1.16";
@@ -136,6 +139,12 @@ impl Algorithm {
             },
             Algorithm::ReinforcePp => Choices {
                 advantage: AdvantageKind::BatchNormalized,
+                aggregation: Aggregation::TokenMean,
+                penalty: KlPlace::Reward,
+                ..GRPO
+            },
+            Algorithm::Ppo => Choices {
+                advantage: AdvantageKind::Gae,
                 aggregation: Aggregation::TokenMean,
                 penalty: KlPlace::Reward,
                 ..GRPO

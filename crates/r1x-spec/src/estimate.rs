@@ -207,7 +207,8 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         let has_it = |(part, _): &(&Part, &Cost<'_>)| part.plan.stages.contains(stage);
         let Some((_, cost)) = parts.iter().zip(&costs).find(has_it) else { continue };
         let costs = StageEstimate { kind: stage.kind.as_str(), ..cost.stage(&stage.id, &outline) };
-        stages.push(with_teacher(plan, &outline, costs));
+        let costs = with_teacher(plan, &outline, costs);
+        stages.push(with_critic(plan, &outline, costs));
     }
     for eval in &plan.evals {
         sampled.push(&eval.data.data);
@@ -227,7 +228,11 @@ pub fn estimate(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usi
         checkpoint_bytes: parts
             .iter()
             .zip(&costs)
-            .map(|(part, cost)| cost.checkpoints(&part.plan))
+            .map(|(part, cost)| {
+                let critics =
+                    part.critics.iter().map(|one| Cost::new(&one.model, sizes).checkpoints(one));
+                critics.fold(cost.checkpoints(&part.plan), u64::saturating_add)
+            })
             .fold(0, u64::saturating_add),
         token_flops: costs.first().map_or(0.0, |cost| cost.forward(1.0, 0.0)),
         lengths_known: sampled.iter().all(known),
@@ -248,6 +253,26 @@ fn with_teacher(
     for work in [&mut costs.likely, &mut costs.most] {
         let length = work.trained_tokens / sequences as f64;
         work.training_flops += forward_flops(teacher, work.trained_tokens, length);
+    }
+    costs
+}
+
+/// The costs of a stage with those of its critic, which says the value of every token once and learns as often as the policy.
+fn with_critic(
+    plan: &RunPlan,
+    outline: &StageOutline<'_>,
+    mut costs: StageEstimate,
+) -> StageEstimate {
+    let critic = outline.critic.and_then(|one| plan.model_called(Some(&one.plan.model)));
+    let (Some(critic), Some(learning)) = (critic, outline.learning) else { return costs };
+    let unknown = BTreeMap::new();
+    let cost = Cost::new(critic, &unknown);
+    let passes = learning.epochs.max(1) as f64;
+    let sequences = outline.steps.saturating_mul(learning.sequences_per_step as u64).max(1);
+    for work in [&mut costs.likely, &mut costs.most] {
+        let tokens = work.trained_tokens;
+        let length = tokens / passes / sequences as f64;
+        work.training_flops += cost.train(tokens, length) + cost.forward(tokens / passes, length);
     }
     costs
 }

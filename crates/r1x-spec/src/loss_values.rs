@@ -13,6 +13,7 @@ words!(AdvantageKind {
     "leave_one_out" => LeaveOneOut, "r - mean of the others in the group (RLOO)";
     "batch_scaled" => BatchScaled, "r - mean in the group, divided by std + eps of the step (Lite PPO)";
     "batch_normalized" => BatchNormalized, "(r - mean) / (std + eps) over the step (REINFORCE++)";
+    "gae" => Gae, "what came of each token against what a critic had expected (PPO)";
 });
 words!(RatioLevel {
     "token" => Token, "each token";
@@ -28,7 +29,7 @@ words!(KlEstimator {
 });
 words!(KlPlace {
     "loss" => Loss, "the loss of each trained token (GRPO)";
-    "reward" => Reward, "the total that a rollout is compared by, from which `coef` times the sum over its tokens is taken off (RLOO, REINFORCE++)";
+    "reward" => Reward, "the total that a rollout is compared by, from which `coef` times the sum over its tokens is taken off (RLOO, REINFORCE++); with a critic, the reward of each token, from which its own term is taken off (PPO)";
 });
 words!(Aggregation {
     "sequence_mean" => SequenceMean, "mean in a sequence, then over trained sequences (GRPO)";

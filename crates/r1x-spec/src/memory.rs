@@ -42,7 +42,7 @@ pub struct Memory {
     pub program: u64,
     /// The problems.
     pub data: u64,
-    /// Weights with their packed forms, the gradient, the moments, the reference, and the models of judges.
+    /// Weights with their packed forms, the gradient, the moments, those of a critic, the reference, and the models of judges.
     pub weights: u64,
     /// What threads keep of the sequences they learn from.
     pub activations: u64,
@@ -95,7 +95,7 @@ pub fn memory(plan: &RunPlan, sizes: &BTreeMap<String, DataSize>, threads: usize
 
 /// The memory of a part that works on one model, in which the problems take `data` bytes.
 fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads: usize) -> Memory {
-    let Part { key, plan, asked } = part;
+    let Part { key, plan, asked, critics } = part;
     let of_model = parameters(&plan.model);
     let widths = Widths::new(&plan.model);
     let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
@@ -108,11 +108,23 @@ fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads:
         frozen(&judge.model, judged.total, passes).saturating_add(adapters)
     });
     let asked = asked.iter().map(|model| frozen(model, parameters(model).total, 1));
+    // A critic is gone before the next stage begins.
+    let critics = critics.iter().map(|plan| {
+        let (of_critic, widths) = (parameters(&plan.model), Widths::new(&plan.model));
+        let counting = Counting { plan, sizes, widths, threads: threads.max(1) as u64 };
+        let weights = times(&[of_critic.trained(), learning_bytes(&plan.model)]);
+        (weights, counting.activations(&of_critic).0)
+    });
+    let critic = critics.max_by_key(|(weights, kept)| weights.saturating_add(*kept));
+    let (critic, kept) = critic.unwrap_or_default();
     let mut memory = Memory {
         program: PROGRAM,
         data,
-        weights: judges.chain(asked).fold(counting.weights(&of_model), u64::saturating_add),
-        activations,
+        weights: judges
+            .chain(asked)
+            .chain([critic])
+            .fold(counting.weights(&of_model), u64::saturating_add),
+        activations: activations.saturating_add(kept),
         caches: sampled.caches,
         rollouts: sampled.rollouts,
         checkpoint: counting.checkpoint(&of_model),
@@ -129,6 +141,11 @@ fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads:
     let largest = parts.into_iter().max_by_key(|(bytes, _)| *bytes);
     memory.lower = largest.map(|(_, keys)| keys).unwrap_or_default();
     memory
+}
+
+/// Bytes of each number that learns: the master with factors for both passes, the gradient and two moments.
+fn learning_bytes(model: &ModelPlan) -> u64 {
+    F32 + 2 * factor(model) + 3 * F32
 }
 
 /// Bytes of weights that are frozen: factors for so many passes, and the rows of the embedding where they are not looked up
@@ -295,9 +312,7 @@ impl Counting<'_> {
             Reference::Refreshed | Reference::Following => 2,
         });
         let references = references.max().unwrap_or(0);
-        // Masters with factors for both passes, the gradient and two moments.
-        let learns = F32 + 2 * factor(model) + 3 * F32;
-        let trained = times(&[of_model.trained(), learns]);
+        let trained = times(&[of_model.trained(), learning_bytes(model)]);
         let frozen = match of_model.fixed() {
             0 => times(&[references, frozen(model, of_model.total, 1)]),
             // What adapters stand beside is there once, for both passes; a reference has adapters of its own.

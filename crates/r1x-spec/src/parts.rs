@@ -13,6 +13,8 @@ pub(crate) struct Part {
     pub plan: RunPlan,
     /// The reward models and the teachers that its stages ask.
     pub asked: Vec<ModelPlan>,
+    /// For each of its stages with a critic, the run with the critic as its policy and with that stage alone.
+    pub critics: Vec<RunPlan>,
 }
 
 /// The part of the policy, and that of every further model that a stage works on. Suites are in all of them, because every
@@ -37,6 +39,12 @@ fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     let teachers = teachers.filter_map(|one| plan.model_called(one.plan.model.as_deref()));
     let teacher = teachers.max_by_key(|model| ParameterList::new(model).total());
     let asked = judges.chain(teacher).cloned().collect();
+    let critic = |stage: &StagePlan| {
+        let model = plan.model_called(Some(&stage.kind.outline().critic?.plan.model))?.clone();
+        let stages = vec![stage.clone()];
+        Some(RunPlan { model, stages, evals: Vec::new(), ..plan.clone() })
+    };
+    let critics = stages.iter().filter_map(critic).collect();
     let suite = |eval: &EvalPlan| {
         let mut eval = eval.clone();
         eval.when.start &= name.is_none();
@@ -45,5 +53,5 @@ fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     let evals = plan.evals.iter().map(suite).collect();
     let key = name.map_or("model".to_owned(), |name| format!("models.{name}"));
     let plan = RunPlan { model: model.clone(), stages, evals, ..plan.clone() };
-    Part { key, plan, asked }
+    Part { key, plan, asked, critics }
 }

@@ -2,6 +2,7 @@
 //!
 //! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it.
 
+mod critic;
 mod distill;
 mod model;
 mod pairs;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use r1x_core::plan::{OnFailure, Otherwise, TraceStyle};
 
+pub use self::critic::*;
 pub use self::distill::*;
 pub use self::model::*;
 pub use self::pairs::*;

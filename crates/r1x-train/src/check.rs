@@ -143,6 +143,12 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
         let model = model.map_err(|error| TrainError::Weights { place: place.clone(), error })?;
         check_head(model, outline.head, &place)?;
     }
+    if let Some(critic) = outline.critic {
+        let place = format!("{place}, critic");
+        let model = plan.model_of_critic(index, critic.plan);
+        let model = model.map_err(|error| TrainError::Weights { place: place.clone(), error })?;
+        check_head(model, HeadPlan::Value, &place)?;
+    }
     for reference in &outline.data {
         check_data(plan, index, reference, &place)?;
     }

@@ -103,6 +103,12 @@ pub enum TrainError {
         /// The head of the model.
         found: &'static str,
     },
+    /// Advantages estimated with a critic in a stage without one, or a critic that nobody asks.
+    #[error("{place}: advantages by `gae` and a critic need each other, and it has one of them")]
+    Critic {
+        /// Which stage.
+        place: String,
+    },
     /// A reference to something the plan does not define.
     #[error("{place}: there is no {kind} called `{id}`")]
     Unknown {
@@ -296,6 +302,7 @@ impl TrainError {
             | TrainError::ForeignPlace { .. } => Boundary::Data,
             TrainError::Unknown { .. }
             | TrainError::Head { .. }
+            | TrainError::Critic { .. }
             | TrainError::Condition { .. }
             | TrainError::NotJudged { .. }
             | TrainError::NeverJudges { .. }
@@ -335,6 +342,9 @@ impl TrainError {
             TrainError::Head { .. } => {
                 "reward models are trained on a model with `head: value`, and everything else works on one with \
                  `head: vocabulary`"
+            }
+            TrainError::Critic { .. } => {
+                "write `critic` beside `advantage: {kind: gae}`, or neither"
             }
             TrainError::Unknown { .. } => "define it in the spec, or correct the id",
             TrainError::Condition { .. } => {

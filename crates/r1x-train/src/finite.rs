@@ -83,11 +83,29 @@ impl Guard<'_> {
         logprobs: &[f32],
         name: impl FnOnce() -> String,
     ) -> Result<(), TrainError> {
-        match logprobs.iter().position(|logprob| !logprob.is_finite()) {
+        self.said("log-prob", logprobs, name)
+    }
+
+    /// What a critic says of one sequence, whose name is asked for when a value is not finite.
+    pub(crate) fn valued(
+        self,
+        values: &[f32],
+        name: impl FnOnce() -> String,
+    ) -> Result<(), TrainError> {
+        self.said("value", values, name)
+    }
+
+    fn said(
+        self,
+        word: &str,
+        numbers: &[f32],
+        name: impl FnOnce() -> String,
+    ) -> Result<(), TrainError> {
+        match numbers.iter().position(|number| !number.is_finite()) {
             None => Ok(()),
             Some(token) => {
-                let what = format!("log-prob of token {token} of {}", name());
-                Err(self.error(what, f64::from(logprobs[token])))
+                let what = format!("{word} of token {token} of {}", name());
+                Err(self.error(what, f64::from(numbers[token])))
             }
         }
     }
@@ -157,13 +175,14 @@ impl Loss for Watched<'_> {
         let mut output = self.loss.evaluate(sequence, said);
         output.totals.logprob_diff_max = logprob_difference(sequence, said.targets);
         let width = sequence.candidates.width.max(1);
+        let target = format!("{} of token", self.loss.target_word());
         // What the model says comes first: what the loss makes of it follows from it.
         let numbers = [
-            ("log-prob of token", said.targets, 1),
-            ("entropy at token", said.entropies, 1),
+            (target.as_str(), said.targets, 1),
+            ("entropy of token", said.entropies, 1),
             ("log-prob of a candidate at token", said.candidates, width),
             ("derivative of the loss at token", &output.gradient, 1),
-            ("derivative of the loss by the entropy at token", &output.entropies, 1),
+            ("derivative of the loss by the entropy of token", &output.entropies, 1),
             ("derivative of the loss by a candidate at token", &output.candidates, width),
         ];
         let not_finite = |(what, values, width): (&str, &[f32], usize)| {
@@ -227,7 +246,7 @@ mod tests {
         };
         let (entropies, candidates) = ([1.0, 1.0], [-2.0; 4]);
         assert_eq!(found(&entropies, &candidates), None);
-        assert_eq!(found(&[1.0, f32::NAN], &candidates).unwrap(), "entropy at token 1");
+        assert_eq!(found(&[1.0, f32::NAN], &candidates).unwrap(), "entropy of token 1");
         let infinite = [-2.0, -2.0, f32::NEG_INFINITY, -2.0];
         assert_eq!(found(&entropies, &infinite).unwrap(), "log-prob of a candidate at token 1");
         let caught = found(&entropies, &[-2.0, -0.5, -2.0, -2.0]).unwrap();

@@ -5,6 +5,7 @@
 
 mod check;
 mod credit;
+mod critic;
 mod draw;
 mod error;
 mod example;

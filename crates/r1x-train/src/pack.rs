@@ -58,7 +58,6 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<PackedRollo
             });
         }
     }
-    keep_top_entropies(&mut packed, groups, plan.top_entropy_share);
     packed
 }
 
@@ -66,7 +65,11 @@ pub(crate) fn pack(groups: &[CreditedGroup], plan: &GrpoPlan) -> Vec<PackedRollo
 /// entropy; of equal ones to those that stand first. Other tokens stay in the denominators, and keep their penalty towards
 /// the reference (Beyond the 80/20 Rule: High-Entropy Minority Tokens Drive Effective Reinforcement Learning for LLM
 /// Reasoning, 2025, arXiv 2506.01939).
-fn keep_top_entropies(packed: &mut [PackedRollout], groups: &[CreditedGroup], share: f64) {
+pub(crate) fn keep_top_entropies(
+    packed: &mut [PackedRollout],
+    groups: &[CreditedGroup],
+    share: f64,
+) {
     if share >= 1.0 {
         return;
     }
@@ -160,8 +163,8 @@ mod tests {
     #[test]
     fn advantages_stay_with_the_tokens_of_the_highest_entropy() {
         let advantages = |share: f64| {
-            let plan = GrpoPlan { top_entropy_share: share, ..testing::grpo(1) };
-            let packed = pack(&credited(), &plan);
+            let mut packed = pack(&credited(), &testing::grpo(1));
+            keep_top_entropies(&mut packed, &credited(), share);
             assert!(packed.iter().all(|one| one.sequence.mask.iter().all(|trained| *trained)));
             packed.into_iter().map(|one| one.sequence.advantages.clone()).collect::<Vec<_>>()
         };

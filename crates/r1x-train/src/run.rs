@@ -237,6 +237,7 @@ impl RunUnderWay<'_, '_> {
             // A stage begins without what the one before it needed for its updates.
             self.ports.policy.reset_optimizer();
             self.ports.policy.forget_frozen();
+            self.ports.policy.forget_others();
             stepped.begin(self.ports.policy)?;
         }
         loop {

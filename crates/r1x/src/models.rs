@@ -1,13 +1,13 @@
 //! The models of a run as the training loop sees them: one at work, and others that take its place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, TeacherPlan, WeightsFrom};
-use r1x_core::port::{Boundary, Models, PolicyWrapper, WeightChoice};
+use r1x_core::plan::{CriticPlan, InitialWeights, ModelPlan, RunPlan, TeacherPlan, WeightsFrom};
+use r1x_core::port::{Boundary, Cursor, Models, PolicyWrapper, SavedCheckpoint, WeightChoice};
 use r1x_core::rollout::Candidates;
-use r1x_core::{CheckpointKind, PortError, TrainingBatch};
+use r1x_core::{CheckpointKind, Policy, PortError, TrainingBatch};
 use r1x_model::published::Published;
-use r1x_model::{Expected, Given, Home, Model};
+use r1x_model::{CRITIC, Expected, Given, Home, Model, Place};
 use r1x_ops::device::Device;
 
 use crate::failure::Failure;
@@ -44,16 +44,32 @@ pub fn ended(
     (compute, device): (&Compute, &Device),
     home: &Home,
 ) -> Result<Box<dyn Model>, PortError> {
+    let (model, folder) = last_checkpoint(plan, id, home)?;
+    let expected = Expected::of_run(&home.run);
+    let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
+    wiring::answering(model, compute, device, given)
+}
+
+/// The model of a stage, and the folder of the checkpoint that the stage has ended with.
+fn last_checkpoint<'p>(
+    plan: &'p RunPlan,
+    id: &str,
+    home: &Home,
+) -> Result<(&'p ModelPlan, PathBuf), PortError> {
     let stage = plan.stages.iter().find(|stage| stage.id == id);
     let of = stage.and_then(|stage| Some((plan.model_of(stage).ok()?, stage.kind.outline())));
     let Some((model, outline)) = of else {
         let message = format!("the run has no stage `{id}`");
         return Err(PortError::new(Boundary::Spec, message, "name one of its `stages`"));
     };
-    let folder = home.folder.join(CheckpointKind::Stage.path(id, outline.steps));
-    let expected = Expected::of_run(&home.run);
-    let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
-    wiring::answering(model, compute, device, given)
+    Ok((model, home.folder.join(CheckpointKind::Stage.path(id, outline.steps))))
+}
+
+/// The critic that a run needs to go on from a place: that of a stage under way.
+fn critic_at<'p>(plan: &'p RunPlan, cursor: &Cursor) -> Option<&'p CriticPlan> {
+    let outline = plan.stages.get(plan.stage_index(cursor)?)?.kind.outline();
+    let under_way = 0 < cursor.step && cursor.step < outline.steps;
+    Some(outline.critic.filter(|_| under_way)?.plan)
 }
 
 fn unknown_model(name: Option<&str>) -> PortError {
@@ -73,6 +89,8 @@ pub struct RunModels<'p> {
     at_work: Box<dyn Model>,
     /// The model that the one at work learns from.
     teacher: Option<(TeacherPlan, Box<dyn Model>)>,
+    /// The model that learns beside the one at work.
+    critic: Option<Box<dyn Model>>,
 }
 
 impl<'p> RunModels<'p> {
@@ -86,7 +104,8 @@ impl<'p> RunModels<'p> {
         device: &'p Device,
     ) -> Result<Self, Failure> {
         let at_work = wiring::model(&plan.model, plan.seed, compute, device)?;
-        Ok(Self { plan, compute, device, home: None, name: None, at_work, teacher: None })
+        let (home, name, teacher, critic) = (None, None, None, None);
+        Ok(Self { plan, compute, device, home, name, at_work, teacher, critic })
     }
 
     /// Says where checkpoints go from now on: a run gets its folder when it begins, and its models are there before.
@@ -99,13 +118,52 @@ impl<'p> RunModels<'p> {
     pub fn at_work(&mut self) -> &mut dyn Model {
         self.at_work.as_mut()
     }
+
+    /// Puts the model of a checkpoint to work with everything that the checkpoint holds, the critic of a stage under way
+    /// included, and returns where to go on.
+    ///
+    /// # Errors
+    /// When files are missing, changed, of another shape, or not what is expected.
+    pub fn load(&mut self, folder: &Path, expected: &Expected<'_>) -> Result<Place, PortError> {
+        let model = name_in(self.plan, folder)?;
+        self.put_to_work(model.as_deref())?;
+        let place = self.at_work.load(folder, expected)?;
+        self.critic = None;
+        let critic = place.cursor.of(self.plan).and_then(|cursor| critic_at(self.plan, &cursor));
+        if let Some(critic) = critic {
+            let plan = self.model_called(Some(&critic.model))?;
+            let mut model = wiring::model(plan, self.plan.seed, self.compute, self.device)?;
+            let state_sha256 = place.critic_state_sha256.as_deref();
+            let inside = Expected { weights_sha256: None, state_sha256, run: expected.run };
+            model.load(&folder.join(CRITIC), &inside)?;
+            self.critic = Some(model);
+        }
+        Ok(place)
+    }
 }
 
 impl RunModels<'_> {
+    fn model_called(&self, name: Option<&str>) -> Result<&ModelPlan, PortError> {
+        self.plan.model_called(name).ok_or_else(|| unknown_model(name))
+    }
+
+    /// The critic of a stage that has just begun.
+    fn new_critic(&self, critic: &CriticPlan) -> Result<Box<dyn Model>, PortError> {
+        let plan = self.model_called(Some(&critic.model))?;
+        let mut model = wiring::model(plan, self.plan.seed, self.compute, self.device)?;
+        let WeightsFrom::Stage(id) = &critic.weights else { return Ok(model) };
+        let home = self.home.clone().unwrap_or_default();
+        let (maker, folder) = last_checkpoint(self.plan, id, &home)?;
+        let expected = Expected::of_run(&home.run);
+        match maker.head == plan.head {
+            true => model.load_weights(&folder, &expected)?,
+            false => model.load_body(&folder, &expected)?,
+        }
+        Ok(model)
+    }
+
     fn load_teacher(&self, teacher: &TeacherPlan) -> Result<Box<dyn Model>, PortError> {
-        let Some(model) = self.plan.model_called(teacher.model.as_deref()) else {
-            return Err(unknown_model(teacher.model.as_deref()));
-        };
+        let model = self.model_called(teacher.model.as_deref())?;
         if let WeightsFrom::Stage(id) = &teacher.weights {
             let home = self.home.clone().unwrap_or_default();
             return ended(self.plan, id, (self.compute, self.device), &home);
@@ -132,18 +190,25 @@ impl PolicyWrapper for RunModels<'_> {
     fn inner_mut(&mut self) -> &mut (dyn Model + 'static) {
         self.at_work.as_mut()
     }
+
+    fn around_saving(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
+        let critic = self.critic.as_ref().filter(|_| critic_at(self.plan, cursor).is_some());
+        let (Some(critic), Some(home)) = (critic, &self.home) else {
+            return self.at_work.save(name, cursor);
+        };
+        let write = |inside: &Home| critic.write(inside, CRITIC, cursor, None);
+        Ok(self.at_work.write(home, name, cursor, Some(&write))?)
+    }
 }
 
 impl Models for RunModels<'_> {
     fn put_to_work(&mut self, model: Option<&str>) -> Result<(), PortError> {
-        // A stage that learns from one asks for it.
-        self.teacher = None;
+        // A stage that learns with others asks for them.
+        self.forget_others();
         if model == self.name.as_deref() {
             return Ok(());
         }
-        let Some(plan) = self.plan.model_called(model) else {
-            return Err(unknown_model(model));
-        };
+        let plan = self.model_called(model)?;
         let mut next = wiring::model(plan, self.plan.seed, self.compute, self.device)?;
         if let Some(home) = &self.home {
             next.keep_in(home.clone());
@@ -151,6 +216,7 @@ impl Models for RunModels<'_> {
         (self.at_work, self.name) = (next, model.map(str::to_owned));
         Ok(())
     }
+
     fn ask_teacher(
         &mut self,
         teacher: &TeacherPlan,
@@ -163,5 +229,21 @@ impl Models for RunModels<'_> {
         };
         let (_, model) = self.teacher.insert(found);
         model.most_likely(WeightChoice::Current, batch, width)
+    }
+
+    fn with_critic(
+        &mut self,
+        critic: &CriticPlan,
+        work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        let model = match self.critic.take() {
+            Some(model) => model,
+            None => self.new_critic(critic)?,
+        };
+        work(self.critic.insert(model).as_mut())
+    }
+
+    fn forget_others(&mut self) {
+        (self.teacher, self.critic) = (None, None);
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use r1x_core::loss::{Loss, LossTotals};
-use r1x_core::plan::{OptimizerPlan, RewardPlan, SamplingPlan, TeacherPlan};
+use r1x_core::plan::{CriticPlan, OptimizerPlan, RewardPlan, SamplingPlan, TeacherPlan};
 use r1x_core::port::{
     GenerateRequest, Models, Outcomes, PendingGroups, PolicyWrapper, ReadColumns, Rehearsable,
     Scoring, UpdateFacts, WeightChoice,
@@ -193,6 +193,19 @@ impl<P: Models + ?Sized> Models for TimedPolicy<'_, P> {
     ) -> Result<Vec<Candidates>, PortError> {
         let inner = &mut self.inner;
         self.stopwatch.time(|split| &mut split.train, || inner.ask_teacher(teacher, batch, width))
+    }
+
+    fn with_critic(
+        &mut self,
+        critic: &CriticPlan,
+        work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        let inner = &mut self.inner;
+        self.stopwatch.time(|split| &mut split.train, || inner.with_critic(critic, work))
+    }
+
+    fn forget_others(&mut self) {
+        self.inner.forget_others();
     }
 }
 

@@ -3,11 +3,13 @@
 mod batch_normalized;
 mod batch_scaled;
 mod decoupled;
+mod gae;
 mod group_centered;
 mod group_normalized;
 mod leave_one_out;
 
 pub use decoupled::{Decoupled, decoupled, whitening};
+pub use gae::{Estimated, explained_variance, gae, whitened};
 
 use crate::plan::{AdvantageKind, AdvantagePlan};
 
@@ -57,14 +59,15 @@ fn all_equal(values: &[f64]) -> bool {
 /// mean of equal numbers need not equal them in floating point and dividing that noise by a tiny deviation
 /// would turn it into an advantage of order one. A group with a single total has nothing to be compared
 /// with and counts as one without signal. An estimator that compares with the whole step finds a signal wherever the step
-/// has one.
+/// has one. What a critic is compared with is not in totals alone, so under [`AdvantageKind::Gae`] every advantage is 0 here,
+/// each judged group has a signal, and [`gae`] assigns the credit of tokens.
 pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>], step: &Spread) -> Credit {
     let scored: Vec<f64> =
         totals.iter().flatten().copied().filter(|total| total.is_finite()).collect();
-    let zero_signal = if plan.kind.compares_group() {
-        all_equal(&scored)
-    } else {
-        !step.differs || scored.is_empty()
+    let zero_signal = match plan.kind {
+        AdvantageKind::Gae => scored.is_empty(),
+        AdvantageKind::BatchNormalized => !step.differs || scored.is_empty(),
+        _ => all_equal(&scored),
     };
     if zero_signal {
         return Credit { advantages: vec![0.0; totals.len()], zero_signal };
@@ -75,6 +78,7 @@ pub fn advantages(plan: &AdvantagePlan, totals: &[Option<f64>], step: &Spread) -
         AdvantageKind::LeaveOneOut => leave_one_out::advantages(&scored),
         AdvantageKind::BatchScaled => batch_scaled::advantages(&scored, step, plan.eps),
         AdvantageKind::BatchNormalized => batch_normalized::advantages(&scored, step, plan.eps),
+        AdvantageKind::Gae => vec![0.0; scored.len()],
     };
     let mut credited = credited.into_iter();
     let advantages = totals

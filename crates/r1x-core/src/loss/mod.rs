@@ -19,12 +19,14 @@ mod ratio;
 pub mod sft;
 mod stale;
 pub mod surrogate;
+pub mod value;
 
 pub use distillation::Distillation;
 pub use linear::Linear;
 pub use logistic::sigmoid;
 pub use sft::Sft;
 pub use surrogate::Surrogate;
+pub use value::Value;
 
 use crate::plan::LossPlan;
 use crate::rollout::TrainingSequence;
@@ -52,6 +54,11 @@ pub trait Loss: Sync {
     fn figures(&self) -> &'static [&'static str] {
         &[]
     }
+
+    /// What messages call the number that a model says of a target.
+    fn target_word(&self) -> &'static str {
+        "log-prob"
+    }
 }
 
 /// The loss that a plan names, for one update. The table of losses: a new one is a file beside this one, a kind in
@@ -61,6 +68,7 @@ pub fn build(plan: &LossPlan, counts: &UpdateCounts) -> Box<dyn Loss> {
         LossPlan::Likelihood => Box::new(Sft::new(counts)),
         LossPlan::Surrogate(plan) => Box::new(Surrogate::new(plan, counts)),
         LossPlan::Distillation(plan) => Box::new(Distillation::new(plan, counts)),
+        LossPlan::Value(plan) => Box::new(Value::new(plan, counts)),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Stages run in the order of the plan, so a stage takes the weights of one above it, or those that its model begins with.
 
-use super::{ModelPlan, RunPlan, StagePlan, WeightsFrom};
+use super::{CriticPlan, ModelPlan, RunPlan, StagePlan, WeightsFrom};
 use crate::cursor::Cursor;
 
 /// Weights of one of the models of a run.
@@ -82,6 +82,31 @@ impl RunPlan {
         }
         self.model_of(first)?;
         Ok(ModelWeights { model: first.model.clone(), from: WeightsFrom::Base })
+    }
+
+    /// The model of the critic of the stage at a position, whose weights that stage finds.
+    ///
+    /// # Errors
+    /// When there is no such model, or its weights are those of a stage that is not above or has another shape.
+    pub fn model_of_critic(
+        &self,
+        index: usize,
+        critic: &CriticPlan,
+    ) -> Result<&ModelPlan, WeightsError> {
+        let unknown = || WeightsError::UnknownModel(critic.model.clone());
+        let model = self.models.get(&critic.model).ok_or_else(unknown)?;
+        if let WeightsFrom::Stage(id) = &critic.weights {
+            let Some(at) = self.stages.iter().position(|stage| stage.id == *id) else {
+                return Err(WeightsError::Unknown(id.clone()));
+            };
+            if at >= index || self.stages[at].kind.outline().learning.is_none() {
+                return Err(WeightsError::NotAbove(id.clone()));
+            }
+            if !model.takes_weights_of(self.model_of(&self.stages[at])?) {
+                return Err(WeightsError::OtherShape(id.clone()));
+            }
+        }
+        Ok(model)
     }
 
     /// The weights that there are once the stage at a position has ended.

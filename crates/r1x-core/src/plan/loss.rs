@@ -12,13 +12,15 @@ pub enum LossPlan {
     Surrogate(SurrogatePlan),
     /// The distance of a student from its teacher at every target.
     Distillation(DistillationPlan),
+    /// How far a critic is from what came.
+    Value(ValueLossPlan),
 }
 
 impl LossPlan {
     /// The penalty towards a reference, if there is one: in the loss, or taken off what rollouts are compared by.
     pub fn penalty(&self) -> Option<&KlPlan> {
         match self {
-            LossPlan::Likelihood | LossPlan::Distillation(_) => None,
+            LossPlan::Likelihood | LossPlan::Distillation(_) | LossPlan::Value(_) => None,
             LossPlan::Surrogate(plan) => Some(&plan.kl).filter(|kl| kl.exists()),
         }
     }
@@ -27,7 +29,7 @@ impl LossPlan {
     /// divides by.
     pub fn divisor(&self, fixed_length: f64) -> String {
         match self {
-            LossPlan::Likelihood | LossPlan::Distillation(_) => {
+            LossPlan::Likelihood | LossPlan::Distillation(_) | LossPlan::Value(_) => {
                 Aggregation::TokenMean.divisor().to_owned()
             }
             LossPlan::Surrogate(plan) if plan.aggregation == Aggregation::FixedLength => {
@@ -36,6 +38,14 @@ impl LossPlan {
             LossPlan::Surrogate(plan) => plan.aggregation.divisor().to_owned(),
         }
     }
+}
+
+/// What a critic minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueLossPlan {
+    /// How far a value may move from the one that a step began with before the loss stops following it, in reward units.
+    /// `None` is no bound.
+    pub clip: Option<f64>,
 }
 
 /// The distance of a student from its teacher.

@@ -311,7 +311,8 @@ fn advantage() -> impl Strategy<Value = AdvantagePlan> {
         Just(AdvantageKind::GroupCentered),
         Just(AdvantageKind::LeaveOneOut),
         Just(AdvantageKind::BatchScaled),
-        Just(AdvantageKind::BatchNormalized)
+        Just(AdvantageKind::BatchNormalized),
+        Just(AdvantageKind::Gae)
     ];
     let order =
         prop_oneof![Just(CombineOrder::SumThenNormalize), Just(CombineOrder::NormalizeThenSum)];
@@ -392,8 +393,24 @@ fn grpo() -> impl Strategy<Value = StageKind> {
             plan.zero_signal = if drop { ZeroSignal::Drop } else { ZeroSignal::Keep };
             plan.truncated = if mask { Truncated::Mask } else { Truncated::Keep };
             plan.share_prompts = share_prompts;
+            plan.critic = mask.then(|| Box::new(critic(&plan)));
             StageKind::Grpo(plan)
         })
+}
+
+/// A critic with the numbers that a plan has drawn for other things.
+fn critic(plan: &GrpoPlan) -> CriticPlan {
+    let clip = Some(plan.advantage.eps).filter(|_| plan.share_prompts);
+    CriticPlan {
+        model: plan.rewards.concat(),
+        weights: WeightsFrom::Stage(plan.rewards.concat()),
+        gamma: plan.sampling.temperature,
+        lambda: plan.sampling.top_p,
+        whiten: plan.share_prompts,
+        alone_steps: plan.steps,
+        optimizer: plan.optimizer.clone(),
+        loss: ValueLossPlan { clip },
+    }
 }
 
 fn reject() -> impl Strategy<Value = StageKind> {

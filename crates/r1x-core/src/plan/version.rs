@@ -255,6 +255,7 @@ fn sft_from_2(stage: &mut Value) {
 fn loss_from_2(stage: &mut Value) {
     if let Some(Value::Object(grpo)) = stage.pointer_mut("/kind/grpo") {
         add(grpo, "top_entropy_share", json!(1.0));
+        add(grpo, "critic", Value::Null);
     }
     let loss = stage.pointer_mut("/kind/grpo/loss/surrogate");
     let Some(Value::Object(surrogate)) = loss else { return };

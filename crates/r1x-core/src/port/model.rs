@@ -2,7 +2,7 @@
 
 use super::{Boundary, Cursor, PolicyWrapper, PortError};
 use crate::loss::{Loss, LossTotals};
-use crate::plan::{OptimizerPlan, SamplingPlan, TeacherPlan};
+use crate::plan::{CriticPlan, OptimizerPlan, SamplingPlan, TeacherPlan};
 use crate::problem::PromptForm;
 use crate::rng::Stream;
 use crate::rollout::{Candidates, Completion, TrainingBatch};
@@ -201,7 +201,7 @@ pub trait Policy: Sampler + Scorer + Learner {}
 impl<T: Sampler + Scorer + Learner + ?Sized> Policy for T {}
 
 /// A policy that may become another model of the run, so that a stage can work on a model of its own, and that can have a
-/// teacher beside it.
+/// teacher or a critic beside it.
 pub trait Models: Policy {
     /// Puts a model of the plan to work in place of the one at work, with the weights that it begins with: one of the
     /// further models by its name, the policy without one. What the other one has learnt is gone unless it was saved. A
@@ -222,6 +222,21 @@ pub trait Models: Policy {
         batch: &TrainingBatch,
         width: usize,
     ) -> Result<Vec<Candidates>, PortError>;
+
+    /// Works with the critic of a stage: a further model that learns beside the one at work. It begins with the weights that
+    /// its plan names when it is asked for the first time, and keeps what it learns until [`Models::forget_others`]. From then
+    /// on, what [`Learner::save`] writes of the model at work holds the critic as well.
+    ///
+    /// # Errors
+    /// A `Model` error when there is no such model, or its weights cannot be read; what `work` says.
+    fn with_critic(
+        &mut self,
+        critic: &CriticPlan,
+        work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError>;
+
+    /// Lets go of every model beside the one at work: another stage begins.
+    fn forget_others(&mut self);
 }
 
 /// The only model of a run, which cannot become another one.
@@ -259,6 +274,17 @@ impl<P: Policy + ?Sized> Models for OnlyModel<'_, P> {
         let message = "a stage learns from a teacher, and this run has no other model";
         Err(PortError::new(Boundary::Model, message, "let the stage learn from texts"))
     }
+
+    fn with_critic(
+        &mut self,
+        _critic: &CriticPlan,
+        _work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        let message = "a stage has a critic, and this run has no other model";
+        Err(PortError::new(Boundary::Model, message, "estimate advantages without one"))
+    }
+
+    fn forget_others(&mut self) {}
 }
 
 /// What one optimizer update did.

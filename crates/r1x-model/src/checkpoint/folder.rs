@@ -22,10 +22,14 @@ pub(super) struct Written {
 /// [`REPLACED`] behind it.
 pub(super) fn write<T>(
     folder: &Path,
-    fill: impl FnOnce(&Path) -> io::Result<T>,
+    fill: impl FnOnce(&Path) -> Result<T, ModelError>,
 ) -> Result<T, ModelError> {
-    folder::write(folder, fill, |error| error)
-        .map_err(|source| ModelError::Io { path: folder.display().to_string(), source })
+    folder::write(folder, fill, |error| failed(folder, error))
+}
+
+/// The error that a folder cannot be written.
+pub(super) fn failed(folder: &Path, source: io::Error) -> ModelError {
+    ModelError::Io { path: folder.display().to_string(), source }
 }
 
 /// Writes and syncs one file of a folder, whose bytes `fill` writes.

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint is a folder: `model.safetensors` (names as Hugging Face gives them), `optimizer.safetensors`
 //! (moments, and frozen copies of earlier weights where there are any) and `state.json`, which names the run it
-//! belongs to and the hashes of the other two. What is read was perhaps written by somebody else: nothing of it is
+//! belongs to and the hashes of the other two. A critic that learns beside the model has a folder `critic` in it, a checkpoint
+//! of its own, whose state the outer one names by its hash. What is read was perhaps written by somebody else: nothing of it is
 //! taken before it was compared. A checkpoint holds numbers in the order of a layout.
 
 mod folder;
@@ -11,6 +12,7 @@ mod state;
 mod tensors;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use r1x_core::digest::sha256;
@@ -30,6 +32,8 @@ use crate::update::Optimizer;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// The folder inside a checkpoint that is the checkpoint of a critic.
+pub const CRITIC: &str = "critic";
 
 /// Where a run keeps its checkpoints, and what they say whose they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +86,12 @@ pub struct Place {
     pub weights_sha256: String,
     /// sha256 of `state.json` itself, hex.
     pub state_sha256: String,
+    /// sha256 of the `state.json` of the critic in it, hex; `None` where it holds none.
+    pub critic_state_sha256: Option<String>,
 }
+
+/// Writes the checkpoint of a critic, called [`CRITIC`], at a home inside of a checkpoint that is being written.
+pub type WriteInside<'w> = &'w dyn Fn(&Home) -> Result<SavedCheckpoint, ModelError>;
 
 /// Everything a checkpoint holds besides the place in the run.
 #[derive(Clone)]
@@ -165,41 +174,60 @@ pub(crate) fn check_frozen<'n>(
     Ok(())
 }
 
-/// Writes a checkpoint called `name` at home; see [`r1x_core::Learner::save`].
+/// Writes a checkpoint called `name` at home; see [`r1x_core::Learner::save`]. The critic that learns beside the model, where
+/// there is one, has a folder of its own in it, so that both appear at once.
 pub(crate) fn save(
     home: &Home,
     name: &str,
     cursor: &Cursor,
     contents: &Contents<'_>,
+    critic: Option<WriteInside<'_>>,
 ) -> Result<SavedCheckpoint, ModelError> {
+    let folder = home.folder.join(name);
+    folder::write(&folder, |partial| {
+        let inside = Home { folder: partial.to_owned(), run: home.run.clone() };
+        let critic = critic.map(|write| write(&inside)).transpose()?;
+        let saved = fill(partial, (&home.run, cursor), contents, critic.as_ref());
+        let saved = saved.map_err(|error| folder::failed(&folder, error))?;
+        let of_critic = critic.map_or(0, |critic| critic.bytes);
+        Ok(SavedCheckpoint { path: name.to_owned(), bytes: saved.bytes + of_critic, ..saved })
+    })
+}
+
+/// Writes the files of a checkpoint into an empty folder.
+fn fill(
+    folder: &Path,
+    (run, cursor): (&str, &Cursor),
+    contents: &Contents<'_>,
+    critic: Option<&SavedCheckpoint>,
+) -> io::Result<SavedCheckpoint> {
     let Contents { layout, optimizer, .. } = contents;
-    folder::write(&home.folder.join(name), |partial| {
-        let model = folder::file(partial, MODEL, |to| {
-            tensors::write(weights(layout, contents.weights, ""), to)
-        })?;
-        let mut state = parameters(layout, &optimizer.first, "first.");
-        state.extend(parameters(layout, &optimizer.second, "second."));
-        for (name, kind, copy) in &contents.copies {
-            state.extend(weights(layout, *copy, &prefix(name, *kind)));
-        }
-        let moments = folder::file(partial, OPTIMIZER, |to| tensors::write(state, to))?;
-        let state = State {
-            format: FORMAT,
-            run: home.run.clone(),
-            cursor: cursor.into(),
-            updates: optimizer.updates,
-            model_sha256: model.sha256.clone(),
-            optimizer_sha256: moments.sha256,
-            seal: String::new(),
-        };
-        let json = serde_json::to_vec_pretty(&state.sealed()?)?;
-        let state = folder::file(partial, STATE, |to| to.write_all(&json))?;
-        Ok(SavedCheckpoint {
-            path: name.to_owned(),
-            sha256: model.sha256,
-            state_sha256: state.sha256,
-            bytes: model.bytes + moments.bytes + state.bytes,
-        })
+    let model = folder::file(folder, MODEL, |to| {
+        tensors::write(weights(layout, contents.weights, ""), to)
+    })?;
+    let mut state = parameters(layout, &optimizer.first, "first.");
+    state.extend(parameters(layout, &optimizer.second, "second."));
+    for (name, kind, copy) in &contents.copies {
+        state.extend(weights(layout, *copy, &prefix(name, *kind)));
+    }
+    let moments = folder::file(folder, OPTIMIZER, |to| tensors::write(state, to))?;
+    let state = State {
+        format: FORMAT,
+        run: run.to_owned(),
+        cursor: cursor.into(),
+        updates: optimizer.updates,
+        model_sha256: model.sha256.clone(),
+        optimizer_sha256: moments.sha256,
+        critic_state_sha256: critic.map(|critic| critic.state_sha256.clone()),
+        seal: String::new(),
+    };
+    let json = serde_json::to_vec_pretty(&state.sealed()?)?;
+    let state = folder::file(folder, STATE, |to| to.write_all(&json))?;
+    Ok(SavedCheckpoint {
+        path: String::new(),
+        sha256: model.sha256,
+        state_sha256: state.sha256,
+        bytes: model.bytes + moments.bytes + state.bytes,
     })
 }
 

@@ -29,6 +29,9 @@ pub(super) struct State {
     pub(super) updates: u64,
     pub(super) model_sha256: String,
     pub(super) optimizer_sha256: String,
+    /// Of the state of the critic inside, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) critic_state_sha256: Option<String>,
     /// sha256 over everything above. It keeps nobody from changing things who means to, but whoever edits the file
     /// finds out.
     #[serde(default)]
@@ -79,9 +82,10 @@ impl State {
 
     /// What the state says about its checkpoint, with the hash of the file it was read from.
     pub(super) fn place(self, state_sha256: String) -> Place {
-        let Self { format, run, cursor, updates, model_sha256, .. } = self;
+        let Self { format, run, cursor, updates, model_sha256, critic_state_sha256, .. } = self;
         let run = (format > 1 && !run.is_empty()).then_some(run);
-        Place { run, cursor, updates, weights_sha256: model_sha256, state_sha256 }
+        let weights_sha256 = model_sha256;
+        Place { run, cursor, updates, weights_sha256, state_sha256, critic_state_sha256 }
     }
 
     /// Reads the state of a checkpoint and compares it with what is known of it; also gives the hash of the file.

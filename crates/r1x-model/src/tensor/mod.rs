@@ -25,7 +25,7 @@ use self::copies::{TensorCopies, numbers};
 use self::idle::idle_parameters;
 use self::optimizer::Moments;
 use crate::balance::metrics;
-use crate::checkpoint::{self, Contents, CopyKind, Expected, Home, Numbers, Place};
+use crate::checkpoint::{self, Contents, CopyKind, Expected, Home, Numbers, Place, WriteInside};
 use crate::error::ModelError;
 use crate::family::composed::said::{Answered, Entropies};
 use crate::family::composed::{Composed, MtpPass, Pass, variables};
@@ -140,6 +140,30 @@ impl TensorPolicy {
         let weights = initial::learning::<f32>(published, layout, 1, MissingHead::Refused)?;
         self.model.set_base(&weights, &self.device)?;
         self.set_weights(&weights.numbers(self.model.layout()))
+    }
+
+    /// Writes a checkpoint; see [`crate::Model::write`].
+    ///
+    /// # Errors
+    /// When numbers cannot be brought from the device, or the files cannot be written.
+    pub fn write(
+        &self,
+        home: &Home,
+        name: &str,
+        cursor: &Cursor,
+        critic: Option<WriteInside<'_>>,
+    ) -> Result<SavedCheckpoint, ModelError> {
+        let layout = self.model.layout();
+        let weights = numbers(&self.model)?;
+        let optimizer = self.moments.download(layout)?;
+        let copies = self.copies.numbers()?;
+        let contents = Contents {
+            layout,
+            weights: &weights,
+            optimizer: &optimizer,
+            copies: copies.iter().map(|(name, kind, one)| (*name, *kind, one as _)).collect(),
+        };
+        checkpoint::save(home, name, cursor, &contents, critic)
     }
 
     /// Loads everything of a checkpoint folder and returns where to go on.
@@ -537,17 +561,7 @@ impl Learner for TensorPolicy {
     }
 
     fn save(&mut self, name: &str, cursor: &Cursor) -> Result<SavedCheckpoint, PortError> {
-        let layout = self.model.layout();
-        let weights = numbers(&self.model)?;
-        let optimizer = self.moments.download(layout)?;
-        let copies = self.copies.numbers()?;
-        let contents = Contents {
-            layout,
-            weights: &weights,
-            optimizer: &optimizer,
-            copies: copies.iter().map(|(name, kind, one)| (*name, *kind, one as _)).collect(),
-        };
-        Ok(checkpoint::save(&self.home, name, cursor, &contents)?)
+        Ok(self.write(&self.home, name, cursor, None)?)
     }
 
     fn weights_sha256(&self) -> Result<String, PortError> {

@@ -79,7 +79,7 @@ impl Resolver<'_, '_> {
     fn kind(&mut self, stage: &StageSpec, above: &[Placed]) -> Option<StageKind> {
         Some(match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
-            StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo)?),
+            StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo, above)?),
             StageKindSpec::Reject(reject) => StageKind::Reject(self.reject(&stage.id, reject)?),
             StageKindSpec::RewardModel(spec) => StageKind::RewardModel(self.reward_model(spec)?),
             StageKindSpec::Dpo(dpo) => StageKind::Dpo(self.dpo(dpo)?),
@@ -88,8 +88,8 @@ impl Resolver<'_, '_> {
         })
     }
 
-    /// The weights that the stage at a position begins with.
-    fn weights(
+    /// The weights that the stage at a position begins with, or its critic.
+    pub(super) fn weights(
         &mut self,
         written: Option<&At<Name>>,
         model: &Option<String>,
@@ -141,7 +141,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn grpo(&mut self, spec: &At<GrpoSpec>) -> Option<GrpoPlan> {
+    fn grpo(&mut self, spec: &At<GrpoSpec>, above: &[Placed]) -> Option<GrpoPlan> {
         let spec = &self.with_algorithm(spec);
         let data = self.mixed_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
         self.check_rewards(spec);
@@ -161,6 +161,7 @@ impl Resolver<'_, '_> {
         let loss = LossPlan::Surrogate(self.surrogate(spec));
         let advantage = self.advantage(&spec.advantage);
         let zero_signal = self.zero_signal(spec);
+        let critic = self.critic(spec, above);
         let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
         let data = data?;
         self.check_draws(&data, &spec.prompts_per_step, "prompts_per_step");
@@ -181,6 +182,7 @@ impl Resolver<'_, '_> {
             truncated: *spec.truncated,
             top_entropy_share: *spec.entropy.top_share,
             share_prompts: *spec.share_prompts,
+            critic: critic?.map(Box::new),
         })
     }
 

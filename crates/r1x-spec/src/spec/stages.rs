@@ -5,6 +5,7 @@ use r1x_core::plan::{
     ScheduleKind, Truncated,
 };
 
+use super::critic::CriticSpec;
 use super::distill::DistillSpec;
 use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
@@ -122,7 +123,7 @@ record! {
         steps: u64 => required, COUNT;
         /// The number of prompts in a step.
         prompts_per_step: usize => required, SIZE;
-        /// The number of rollouts of each prompt, which are compared with each other.
+        /// The number of rollouts of each prompt, which are compared with each other unless a critic is asked.
         group_size: usize => required, SIZE;
         /// How rollouts are sampled.
         sampling: SamplingSpec => required;
@@ -141,6 +142,8 @@ record! {
         algorithm: Algorithm => optional;
         /// How totals become advantages.
         advantage: AdvantageSpec => nested;
+        /// The model that advantages of the kind `gae` are estimated with. Left out, there is none.
+        critic: CriticSpec => optional;
         /// What the probability ratio between the policy that learns and the one that sampled is taken of.
         ratio: RatioLevel => default(RatioLevel::Token);
         /// What holds the probability ratio near 1.

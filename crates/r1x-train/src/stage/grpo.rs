@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
-use r1x_core::plan::{GrpoPlan, KlPlan, RewardPlan, RunPlan};
+use r1x_core::plan::{AdvantageKind, CriticPlan, GrpoPlan, KlPlan, RewardPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
 use r1x_core::reward::Combination;
 use r1x_core::schedule::multiplier;
@@ -14,11 +14,13 @@ use r1x_core::{
 
 use super::{StepPlace, SteppedStage, problem_stream, rewards_by_id, stage_place};
 use crate::credit::{at_step, check_coverage};
+use crate::critic::CriticStep;
 use crate::draw::{ProblemStream, each};
+use crate::error::TrainError;
 use crate::finite::{Guard, Moment};
 use crate::metrics;
 use crate::optimize::{UpdateSettings, Updates};
-use crate::pack::{PackedRollout, pack, split};
+use crate::pack::{PackedRollout, keep_top_entropies, pack, split};
 use crate::penalty::{self, Penalised};
 use crate::ports::Ports;
 use crate::resample::{self, Sampled};
@@ -45,6 +47,9 @@ impl<'a> GrpoStage<'a> {
         source: &'a dyn ProblemSource,
     ) -> Result<Self, PortError> {
         let place = stage_place(id);
+        if (plan.advantage.kind == AdvantageKind::Gae) != plan.critic.is_some() {
+            return Err(TrainError::Critic { place }.into());
+        }
         let draw = problem_stream(run, id, (&plan.data, plan.prompts_per_step), source)?;
         let rng = Rng::new(run.seed);
         Ok(Self {
@@ -107,6 +112,12 @@ impl<'a> GrpoStage<'a> {
         Ok(logprobs)
     }
 
+    /// The penalty that a critic's tokens are charged with.
+    fn charged(&self) -> Option<&KlPlan> {
+        let in_reward = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
+        in_reward.filter(|_| self.plan.critic.is_some())
+    }
+
     /// Takes the penalty off the totals that rollouts are about to be compared by, where it is counted there.
     fn penalise(
         &self,
@@ -115,6 +126,7 @@ impl<'a> GrpoStage<'a> {
         step: u64,
     ) -> Result<Option<Penalised>, PortError> {
         let penalty = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
+        let penalty = penalty.filter(|_| self.plan.critic.is_none());
         let Some(KlPlan { coef, .. }) = penalty else { return Ok(None) };
         let sequences = penalty::sequences(groups).into_iter().map(Arc::new).collect();
         let name = |index: usize| format!("judged rollout {index} of the step");
@@ -122,14 +134,16 @@ impl<'a> GrpoStage<'a> {
         Ok(Some(penalty::take_off(*coef, groups, logprobs)))
     }
 
-    /// Asks the reference policy about every token that is trained on, where the loss has a penalty.
+    /// Asks the reference policy about every token that is trained on, where the loss has a penalty or a critic's tokens are
+    /// charged with one.
     fn score_reference(
         &self,
         policy: &mut dyn Policy,
         packed: &mut [PackedRollout],
         (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
-        if !self.plan.loss.penalty().is_some_and(KlPlan::is_in_loss) {
+        let in_loss = self.plan.loss.penalty().is_some_and(KlPlan::is_in_loss);
+        if !in_loss && self.charged().is_none() {
             return Ok(());
         }
         let trained: Vec<&PackedRollout> =
@@ -145,18 +159,28 @@ impl<'a> GrpoStage<'a> {
         Ok(())
     }
 
-    /// Trains on the step's sequences, `epochs` × `updates_per_epoch` times. An update without a trained
+    /// What a critic is told of a step.
+    fn critic_step<'s>(
+        &'s self,
+        critic: &'s CriticPlan,
+        batch: &'s dyn Fn(Vec<Arc<TrainingSequence>>) -> TrainingBatch,
+        step: u64,
+    ) -> CriticStep<'s> {
+        let (penalty, eps) = (self.charged(), self.plan.advantage.eps);
+        CriticStep { plan: critic, penalty, eps, batch, guard: self.guard(step) }
+    }
+
+    /// Trains on the step's sequences, once for each of `parts`. An update without a trained
     /// token is skipped: it would only move the weights by the optimizer's momentum.
     fn optimize(
         &self,
         policy: &mut dyn Policy,
         packed: &[PackedRollout],
         credited: &[CreditedGroup],
-        (step, lr): (u64, f64),
+        (step, lr, parts): (u64, f64, &[Vec<usize>]),
     ) -> Result<Updates, PortError> {
         let plan = self.plan;
         let mut updates = Updates::default();
-        let parts = split(packed.len(), plan.epochs, plan.updates_per_epoch, self.packing, step);
         for part in parts {
             let trained = part.iter().map(|&index| &packed[index]).filter(|one| one.is_trained());
             let trained: Vec<&PackedRollout> = trained.collect();
@@ -171,6 +195,36 @@ impl<'a> GrpoStage<'a> {
             }
         }
         Ok(updates)
+    }
+
+    /// The packed rollouts that each update of a step is of: `epochs` times `updates_per_epoch` of them.
+    fn parts(&self, packed: usize, step: u64) -> Vec<Vec<usize>> {
+        split(packed, self.plan.epochs, self.plan.updates_per_epoch, self.packing, step)
+    }
+
+    /// Whether the critic alone learns from a step.
+    fn is_critic_alone(&self, step: u64) -> bool {
+        self.plan.critic.as_ref().is_some_and(|critic| step < critic.alone_steps)
+    }
+
+    /// Has the critic assign the credit of tokens and learn from what came, where there is one. The figures of both.
+    fn criticise(
+        &self,
+        ports: &mut Ports<'_>,
+        packed: &mut [PackedRollout],
+        credited: &mut [CreditedGroup],
+        step: u64,
+    ) -> Result<Vec<(String, f64)>, PortError> {
+        let Some(critic) = self.plan.critic.as_deref() else { return Ok(Vec::new()) };
+        let batch = |sequences| self.batch(sequences);
+        let told = self.critic_step(critic, &batch, step);
+        let origins: Vec<String> =
+            credited.iter().map(|credited| self.source.origin(&credited.group.problem)).collect();
+        let name =
+            |one: &PackedRollout| format!("rollout {} of {}", one.rollout, origins[one.group]);
+        let criticised = told.criticise(ports.policy, packed, credited, &name)?;
+        let (parts, name) = (self.parts(packed.len(), step), |index: usize| name(&packed[index]));
+        criticised.teach(&told, ports.policy, &parts, (step, self.plan.steps), &name)
     }
 
     /// How messages call a sequence: by the rollout it came from.
@@ -241,9 +295,15 @@ impl SteppedStage for GrpoStage<'_> {
         self.guard(at.step).credited(&credited, self.source)?;
         let mut packed = pack(&credited, self.plan);
         self.score_reference(ports.policy, &mut packed, (&credited, at.step))?;
+        figures.extend(self.criticise(ports, &mut packed, &mut credited, at.step)?);
+        keep_top_entropies(&mut packed, &credited, self.plan.top_entropy_share);
         let optimizer = &self.plan.optimizer;
         let lr = optimizer.lr * multiplier(&optimizer.schedule, at.step, self.plan.steps);
-        let updates = self.optimize(ports.policy, &packed, &credited, (at.step, lr))?;
+        let parts = self.parts(packed.len(), at.step);
+        let updates = match self.is_critic_alone(at.step) {
+            true => Updates::default(),
+            false => self.optimize(ports.policy, &packed, &credited, (at.step, lr, &parts))?,
+        };
         self.set_reference(ports.policy, at.step + 1)?;
         let mut metrics = metrics::of_grpo_step(&rewards, &credited, &updates, lr);
         metrics.extend(figures);

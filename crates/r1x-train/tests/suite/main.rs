@@ -3,6 +3,7 @@
 //! One test binary.
 
 mod combinations;
+mod critic;
 mod data;
 mod distill;
 mod divergence;

@@ -7,7 +7,7 @@ mod choice;
 use std::io::{BufRead, IsTerminal};
 
 use r1x_core::plan::RunPlan;
-use r1x_core::port::{Cursor, Models, PortError};
+use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, ModelEncoder};
 use r1x_store::{Level, StagePoint, StepsAfter};
 
@@ -16,7 +16,7 @@ use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
-use crate::models::{self, RunModels};
+use crate::models::RunModels;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
@@ -140,10 +140,7 @@ fn restore<'a>(
             unusable.push(format!("{} is gone", choice.folder.display()));
             continue;
         }
-        let loaded = models::name_in(run.plan, &choice.folder).and_then(|model| {
-            models.put_to_work(model.as_deref())?;
-            models.at_work().load(&choice.folder, &run.expected(choice))
-        });
+        let loaded = models.load(&choice.folder, &run.expected(choice));
         let loaded = loaded.map_err(|error| error.message);
         match loaded.and_then(|place| run.check(choice, &place)) {
             Ok(cursor) => return Ok(Restored { cursor, choice, unusable }),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Learning, Prompts, Reference, Rollouts, StageOutline};
+use super::{Critic, CriticPlan, Learning, Prompts, Reference, Rollouts, StageOutline};
 use crate::plan::{CombinePlan, DataRef, HeadPlan, KlPlan, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
@@ -41,6 +41,8 @@ pub struct GrpoPlan {
     /// Compute a group's prompt once for all its completions in training, as in sampling. The gradient is the
     /// same up to rounding.
     pub share_prompts: bool,
+    /// The model that says what rollouts are worth at each token, where advantages are estimated with one.
+    pub critic: Option<Box<CriticPlan>>,
 }
 
 impl GrpoPlan {
@@ -71,6 +73,7 @@ impl GrpoPlan {
                 scored_before: 0,
             }),
             teacher: None,
+            critic: self.critic.as_deref().map(|plan| Critic { plan }),
             makes: None,
             remarks: vec![("loss", self.divisor())],
         }
@@ -138,12 +141,14 @@ pub enum AdvantageKind {
     BatchScaled,
     /// (r − mean) / (std + eps) over the step: REINFORCE++.
     BatchNormalized,
+    /// What came of each token against what a critic had expected: PPO.
+    Gae,
 }
 
 impl AdvantageKind {
     /// Whether it compares the rollouts of a group with each other, so that one alone has no advantage.
     pub fn compares_group(self) -> bool {
-        self != AdvantageKind::BatchNormalized
+        !matches!(self, AdvantageKind::BatchNormalized | AdvantageKind::Gae)
     }
 }
 

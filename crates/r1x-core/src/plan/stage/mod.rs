@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod critic;
 mod distill;
 mod dpo;
 mod evaluate;
@@ -11,11 +12,12 @@ mod reject;
 mod reward_model;
 mod sft;
 
+pub use critic::CriticPlan;
 pub use distill::{DistillPlan, DistilledTexts, TeacherPlan};
 pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
-pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
+pub use outline::{Critic, Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
 pub use reject::{LeastPlan, PassRatePlan, Preference, RejectPlan, TextFilterPlan};
 pub use reward_model::{ReadPart, RewardModelPlan};
 pub use sft::SftPlan;

@@ -3,7 +3,7 @@
 //! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
 //! file, and is known to all of them.
 
-use super::{ReadPart, TeacherPlan};
+use super::{CriticPlan, ReadPart, TeacherPlan};
 use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 
 /// A stage from outside. The default is a stage that does nothing.
@@ -30,6 +30,8 @@ pub struct StageOutline<'p> {
     pub values: Option<ReadPart>,
     /// A model that it learns from; `None` where it learns from none.
     pub teacher: Option<Teacher<'p>>,
+    /// A model that learns beside the one that the stage works on, from equal sequences; `None` where it learns alone.
+    pub critic: Option<Critic<'p>>,
     /// How weights change; `None` when they stay as they are.
     pub learning: Option<Learning>,
     /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems
@@ -68,6 +70,13 @@ pub struct Teacher<'p> {
     pub plan: &'p TeacherPlan,
     /// The most tokens that it names at each target.
     pub named: usize,
+}
+
+/// A model that learns beside the one that a stage works on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Critic<'p> {
+    /// Which model, and how it learns.
+    pub plan: &'p CriticPlan,
 }
 
 /// The data that a stage makes.

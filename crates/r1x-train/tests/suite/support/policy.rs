@@ -8,15 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use r1x_core::loss::{Loss, LossOutput, LossTotals, Said};
-use r1x_core::plan::{OptimizerPlan, SamplingPlan, TeacherPlan, WeightsFrom};
+use r1x_core::plan::{CriticPlan, OptimizerPlan, SamplingPlan, TeacherPlan, WeightsFrom};
 use r1x_core::port::{
     Cursor, EarlierWeights, GenerateRequest, Models, PolicyWrapper, REFERENCE, SavedCheckpoint,
     UpdateFacts, WeightChoice,
 };
 use r1x_core::rollout::Candidates;
 use r1x_core::{
-    Boundary, Completion, Encoder, FinishReason, Learner, PortError, Sampler, Scorer, Stream,
-    TrainingBatch, TrainingSequence,
+    Boundary, Completion, Encoder, FinishReason, Learner, Policy, PortError, Sampler, Scorer,
+    Stream, TrainingBatch, TrainingSequence,
 };
 
 /// Token 0 ends a sequence, token d + 1 is the digit d.
@@ -73,6 +73,10 @@ pub struct TablePolicy {
     pub context: Option<usize>,
     /// The models that were put to work.
     pub put_to_work: Vec<Option<String>>,
+    /// Whether it says a value of each target, the first number of a row, in place of a log-prob.
+    pub says_values: bool,
+    /// The critics of the stage under way, by the names of their models.
+    pub critics: BTreeMap<String, TablePolicy>,
     /// Gradients since the last update.
     pub gradient: BTreeMap<Context, [f32; VOCABULARY]>,
 }
@@ -110,6 +114,16 @@ impl TablePolicy {
         (sequence.prompt_len..sequence.tokens.len())
             .map(|at| (prompt.to_vec(), at - sequence.prompt_len, sequence.tokens[at - 1]))
             .collect()
+    }
+
+    /// What it says of each target.
+    fn said(&self, table: &Table, sequence: &TrainingSequence, temperature: f32) -> Vec<f32> {
+        if !self.says_values {
+            return Self::logprobs(table, sequence, temperature);
+        }
+        let contexts = Self::contexts(sequence);
+        let value = |context| table.get(context).map_or(0.0, |row: &Row| row[0] as f32);
+        contexts.iter().map(value).collect()
     }
 
     fn logprobs(table: &Table, sequence: &TrainingSequence, temperature: f32) -> Vec<f32> {
@@ -267,7 +281,7 @@ impl Scorer for TablePolicy {
         };
         let scored = batch.sequences.iter();
         let scored = scored.map(|sequence| {
-            let mut logprobs = Self::logprobs(table, sequence, batch.temperature);
+            let mut logprobs = self.said(table, sequence, batch.temperature);
             if self.infinite_reference {
                 logprobs.fill(f32::NEG_INFINITY);
             }
@@ -309,7 +323,7 @@ impl Learner for TablePolicy {
         for micro_batch in batch.sequences.chunks(batch.micro_batch_size) {
             let mut sum = BTreeMap::new();
             for sequence in micro_batch {
-                let mut logprobs = Self::logprobs(&self.state.logits, sequence, batch.temperature);
+                let mut logprobs = self.said(&self.state.logits, sequence, batch.temperature);
                 if self.nan_loss_at.is_some_and(|at| self.updates_done >= at) {
                     logprobs.fill(f32::NAN);
                 }
@@ -326,6 +340,13 @@ impl Learner for TablePolicy {
                     Said { targets: &logprobs, entropies: &entropies, candidates: &candidates };
                 let output = loss.evaluate(sequence, said);
                 totals.add(&output.totals);
+                if self.says_values {
+                    for (context, by) in Self::contexts(sequence).into_iter().zip(&output.gradient)
+                    {
+                        sum.entry(context).or_insert([0.0; VOCABULARY])[0] += by;
+                    }
+                    continue;
+                }
                 self.add_gradient(&mut sum, sequence, &output, batch.temperature);
             }
             for (context, row) in sum {
@@ -467,5 +488,18 @@ impl Models for Turns<'_> {
         };
         let mut table = TablePolicy { state, ..TablePolicy::default() };
         table.most_likely(WeightChoice::Current, batch, width)
+    }
+
+    fn with_critic(
+        &mut self,
+        critic: &CriticPlan,
+        work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        let new = || TablePolicy { says_values: true, ..TablePolicy::default() };
+        work(self.0.critics.entry(critic.model.clone()).or_insert_with(new))
+    }
+
+    fn forget_others(&mut self) {
+        self.0.critics.clear();
     }
 }
