@@ -3,6 +3,8 @@
 //! Must not check anything else. `R1X_BLESS=1` rewrites the file after a change that was meant.
 
 mod common;
+#[path = "mistakes/critic.rs"]
+mod critic;
 #[path = "mistakes/data.rs"]
 mod data;
 #[path = "mistakes/distill.rs"]
@@ -529,6 +531,7 @@ fn every_mistake_has_its_message() {
         published::CASES,
         models::CASES,
         pairs::CASES,
+        critic::CASES,
         distill::CASES,
         data::CASES,
         losses::CASES,

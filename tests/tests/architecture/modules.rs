@@ -38,7 +38,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-tasks", "vocabulary source dataset prompt chat template error digest"),
     (
         "r1x-train",
-        "unseen run rehearsal check made place stage resample penalty example pairs rollout ports pack metrics optimize finite draw \
+        "unseen run rehearsal check made place stage resample critic penalty example pairs rollout ports pack metrics optimize finite draw \
          credit error",
     ),
 ];

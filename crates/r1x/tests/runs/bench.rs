@@ -161,6 +161,35 @@ stages:
       lr: 3e-3
 "#;
 
+const CRITIC_SPEC: &str = r#"
+extends: small.yaml
+name: criticised
+models:
+  critic: {head: value}
+stages:
+  - id: rl
+    drop: true
+  - id: ppo
+    grpo:
+      algorithm: ppo
+      critic: {model: critic, weights: cold-start, lr: 3e-3, lambda: 0.95, alone_steps: 2}
+      data: sums.train
+      skip: 100
+      rewards: [format, equation]
+      steps: 8
+      prompts_per_step: 12
+      group_size: 1
+      epochs: 2
+      updates_per_epoch: 2
+      micro_batch_size: 3
+      sampling: {temperature: 1.0, max_tokens: 16}
+      kl: {coef: 0.05}
+      lr: 3e-4
+"#;
+
+/// The file of an experiment in which a critic learns beside the policy.
+pub const CRITIC: &str = "criticised.yaml";
+
 /// The file of an experiment in which a student learns from the model of a stage.
 pub const TAUGHT: &str = "taught.yaml";
 
@@ -198,6 +227,13 @@ impl Bench {
     pub fn with_turns() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(TURNS), TURNS_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`CRITIC`].
+    pub fn with_critic() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(CRITIC), CRITIC_SPEC).unwrap();
         bench
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, HARVEST, JUDGED, TAUGHT, TURNS, text};
+use super::bench::{Bench, CRITIC, HARVEST, JUDGED, TAUGHT, TURNS, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ enum When {
     LogAppears,
     /// As soon as so many checkpoints were begun.
     Saving(usize),
+    /// As soon as there is a checkpoint of this stage and name.
+    Saved(&'static str),
 }
 
 fn below(folder: &Path) -> Vec<PathBuf> {
@@ -45,6 +47,7 @@ fn kill(bench: &Bench, arguments: &[&str], when: When, cut: u64) {
                 begun.extend(saved(&runs).filter(|path| !before.contains(path)));
                 begun.len() >= checkpoints
             }
+            When::Saved(checkpoint) => saved(&runs).any(|path| path.ends_with(checkpoint)),
         };
         if now {
             break;
@@ -169,6 +172,69 @@ fn a_run_killed_around_its_reward_model_goes_on_to_its_digest() {
         kill(&bench, &run, When::Saving(first), 0);
         kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
         assert_eq!(finish(&bench, JUDGED), whole, "killed at {first}, then at {second}");
+    }
+}
+
+#[test]
+fn a_run_killed_beside_its_critic_goes_on_to_its_digest() {
+    let run = ["run", CRITIC, "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::with_critic();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(8, 1), (9, 2)] {
+        let bench = Bench::with_critic();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, CRITIC), whole, "killed at {first}, then at {second}");
+    }
+}
+
+/// A run that was killed once the sixth step of its stage with a critic was saved, and that folder of checkpoints.
+fn killed_in_time(run: &[&str]) -> (Bench, PathBuf) {
+    for _ in 0..20 {
+        let bench = Bench::with_critic();
+        kill(&bench, run, When::Saved("ppo/step-000006"), 0);
+        let name = bench.latest()["name"].as_str().unwrap().to_owned();
+        let stage = bench.path("runs").join(name).join("ppo");
+        if !stage.join("final").exists() {
+            return (bench, stage);
+        }
+    }
+    panic!("every kill came too late");
+}
+
+/// A checkpoint of a stage under way holds its critic, and one that lost it, or has that of another step, is not gone on from.
+#[test]
+fn a_checkpoint_without_its_critic_is_passed_over() {
+    let run = ["run", CRITIC, "--set", "checkpoints.every=2"];
+    let whole = {
+        let bench = Bench::with_critic();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        let name = run["run"].as_str().unwrap();
+        let critic =
+            |checkpoint: &str| bench.path("runs").join(name).join(checkpoint).join("critic");
+        assert!(critic("ppo/step-000006").exists());
+        assert!(!critic("ppo/final").exists(), "a stage that has ended needs no critic");
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for other in [None, Some("step-000004")] {
+        let (bench, stage) = killed_in_time(&run);
+        let newest = stage.join("step-000006");
+        std::fs::remove_dir_all(newest.join("critic")).unwrap();
+        if let Some(other) = other {
+            let folder = stage.join(other).join("critic");
+            for file in std::fs::read_dir(&folder).unwrap().flatten() {
+                let to = newest.join("critic");
+                std::fs::create_dir_all(&to).unwrap();
+                std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        let told = bench.output(&["resume", "--redo-steps"]);
+        let told = text(&told.stderr);
+        assert!(told.contains("going on from ppo/step-000004"), "{told}");
+        assert_eq!(finish(&bench, CRITIC), whole, "with the critic of {other:?}");
     }
 }
 

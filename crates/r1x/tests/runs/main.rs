@@ -4,6 +4,7 @@
 
 mod bench;
 mod crash;
+mod critic;
 mod foreign;
 mod harvest;
 mod interrupt;

@@ -27,3 +27,23 @@ pub struct CriticPlan {
     /// What an update of the critic minimises.
     pub loss: ValueLossPlan,
 }
+
+impl CriticPlan {
+    /// What the critic does, in words.
+    pub(super) fn words(&self) -> String {
+        let Self { model, gamma, lambda, alone_steps, .. } = self;
+        let scaled = if self.whiten { ", over the deviation of the step" } else { "" };
+        let bound = match self.loss.clip {
+            Some(clip) => format!("moves by at most {clip} from what it said before the step"),
+            None => "moves without a bound".to_owned(),
+        };
+        let mut said = format!(
+            "model `{model}` says what each token is worth, and {bound}\n\
+             advantages: gamma {gamma}, lambda {lambda}{scaled}"
+        );
+        if *alone_steps > 0 {
+            said.push_str(&format!("\nit learns alone for {alone_steps} steps"));
+        }
+        said
+    }
+}

@@ -75,8 +75,13 @@ impl GrpoPlan {
             teacher: None,
             critic: self.critic.as_deref().map(|plan| Critic { plan }),
             makes: None,
-            remarks: vec![("loss", self.divisor())],
+            remarks: self.remarks(),
         }
+    }
+
+    fn remarks(&self) -> Vec<(&'static str, String)> {
+        let critic = self.critic.as_ref().map(|critic| ("critic", critic.words()));
+        std::iter::once(("loss", self.divisor())).chain(critic).collect()
     }
 
     /// What the loss is divided by, and which rollouts it never sees, in words.

@@ -100,6 +100,32 @@ stages:
       advantage: {combine: normalize_then_sum, whiten: false}",
     },
     Example {
+        path: "stages.ID.grpo.critic",
+        text: "
+models:
+  critic: {head: value}                      # `model` in all else
+stages:
+  - id: rl
+    grpo:
+      algorithm: ppo
+      group_size: 1                          # nothing is compared in a group
+      critic:
+        model: critic
+        weights: cold-start                  # all but the head, which is new
+        gamma: 1
+        lambda: 1
+        whiten: true
+        value_clip: 0.2
+        alone_steps: 10
+        lr: 1e-3
+        schedule: {kind: linear, warmup_steps: 10}
+        beta1: 0.9
+        beta2: 0.95
+        eps: 1e-8
+        weight_decay: 0.0
+        grad_clip: 1.0",
+    },
+    Example {
         path: "stages.ID.grpo.clip",
         text: "
 stages:

@@ -1,0 +1,33 @@
+//! A run with a critic beside the policy: what `plan` says of it and what the store has.
+
+use super::bench::{Bench, CRITIC, text};
+
+#[test]
+fn a_critic_learns_beside_the_policy_from_single_rollouts() {
+    let bench = Bench::with_critic();
+    let plan = bench.ok(&["plan", CRITIC]);
+    assert!(plan.contains("model `critic` says what each token is worth"), "{plan}");
+    assert!(plan.contains("gamma 1, lambda 0.95, over the deviation of the step"), "{plan}");
+    let output = bench.output(&["run", CRITIC]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let curve = |metric: &str| -> Vec<f64> {
+        let rows = bench.sql(&format!(
+            "SELECT value FROM v_metrics WHERE stage = 'ppo' AND metric = '{metric}' ORDER BY step"
+        ));
+        rows.iter().map(|row| row["value"].as_f64().unwrap()).collect()
+    };
+    for metric in
+        ["critic.loss", "critic.value.mean", "critic.return.mean", "critic.grad_norm", "kl.penalty"]
+    {
+        assert_eq!(curve(metric).len(), 8, "{metric}");
+    }
+    assert!(curve("critic.grad_norm").iter().all(|norm| *norm > 0.0));
+    // The first two steps are the critic's alone.
+    let norms = curve("grad_norm");
+    assert!(norms[..2] == [0.0; 2] && norms[2] > 0.0, "{norms:?}");
+    let rows = bench.sql(
+        "SELECT count(*) AS n, count(DISTINCT advantage) AS different FROM v_rollouts WHERE stage = 'ppo'",
+    );
+    assert_eq!(rows[0]["n"], 8 * 12);
+    assert!(rows[0]["different"].as_u64().unwrap() > 48, "{rows:?}");
+}
