@@ -5,7 +5,8 @@ arms(arm_place, stage, arm) AS (VALUES
   (1, 'start', 'before'),
   (2, 'grpo', 'GRPO'),
   (3, 'clip-higher', 'upper bound of 0.28'),
-  (4, 'large-groups', 'groups of 32')
+  (4, 'large-groups', 'groups of 32'),
+  (5, 'entropy-bonus', 'entropy bonus of 0.01')
 ),
 figures(figure_place, suite, metric, figure) AS (VALUES
   (1, 'heldout', 'pass@1', 'right at one, %'),

@@ -9,7 +9,9 @@ arms(arm_place, stage, arm) AS (VALUES
   (5, 'gspo', 'GSPO'),
   (6, 'cispo', 'CISPO'),
   (7, 'rloo', 'RLOO'),
-  (8, 'reinforce-pp', 'REINFORCE++')
+  (8, 'reinforce-pp', 'REINFORCE++'),
+  (9, 'ppo', 'PPO, lambda 1'),
+  (10, 'ppo-095', 'PPO, lambda 0.95')
 ),
 figures(figure_place, suite, metric, figure) AS (VALUES
   (1, 'heldout', 'pass@1', 'right at one, %'),

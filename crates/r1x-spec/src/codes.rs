@@ -113,7 +113,8 @@ codes! {
          small it is, it becomes as large as the difference between right and wrong.";
     RECIPE = "R1X0161", "a recipe of another system cannot be imported",
         "`r1x import-spec` reads recipes of TRL, open-r1 and verl. This one is no such recipe, or it trains in a way that \
-         r1x does not have, as PPO with a critic.";
+         r1x does not have, as GRPO with a single completion of \
+         each prompt.";
     MISSING_FILE = "R1X0201", "a file cannot be read",
         "A file the spec names is missing or unreadable. Relative paths start at the folder of the spec \
          file that mentions them; in `--set` they start at the current folder.";

@@ -15,13 +15,14 @@ use r1x_spec::import::{Beside, Imported, System, import, page};
 use r1x_spec::{Report, Resolved};
 use serde_json::{Value as Json, json};
 
-const RECIPES: [(&str, System); 7] = [
+const RECIPES: [(&str, System); 8] = [
     ("trl-grpo.yaml", System::Trl),
     ("trl-sft.yaml", System::Trl),
     ("open-r1-grpo.yaml", System::OpenR1),
     ("open-r1-sft.yaml", System::OpenR1),
     ("verl-gsm8k.sh", System::Verl),
     ("verl-dapo.sh", System::Verl),
+    ("verl-ppo.sh", System::Verl),
     ("verl.yaml", System::Verl),
 ];
 

@@ -135,6 +135,7 @@ fn what_is_written_passes_the_check_once_model_and_data_are_there() {
         ("open-r1-sft.yaml", "open-r1"),
         ("verl-gsm8k.sh", "verl"),
         ("verl-dapo.sh", "verl"),
+        ("verl-ppo.sh", "verl"),
     ]
     .into_iter()
     .enumerate()
@@ -200,7 +201,7 @@ fn what_cannot_be_imported_is_told_with_its_exit_code() {
     let told = bench.fails(3, &["import-spec", "wrong.yaml", "--from", "trl", "-o", "out.yaml"]);
     assert!(told.contains("wrong.yaml:2:16") && told.contains("= help: write a number"), "{told}");
     assert!(!bench.path("out.yaml").exists());
-    write("ppo.yaml", "algorithm: {adv_estimator: gae}\n");
-    let told = bench.fails(3, &["import-spec", "ppo.yaml", "--from", "verl"]);
-    assert!(told.contains("PPO with a critic"), "{told}");
+    write("alone.yaml", "algorithm: {adv_estimator: grpo}\n");
+    let told = bench.fails(3, &["import-spec", "alone.yaml", "--from", "verl"]);
+    assert!(told.contains("a group of one completion"), "{told}");
 }

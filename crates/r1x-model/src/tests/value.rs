@@ -119,6 +119,13 @@ fn training_is_bit_equal_over_threads_and_close_over_splits() {
         assert_eq!(one, trained(3, &plan), "{name}");
         let again = ModelPlan { recompute_activations: true, ..plan.clone() };
         assert_eq!(one, trained(2, &again), "{name}: activations computed again");
+        // A critic learns from every target.
+        let mut every = batch();
+        every.sequences.iter_mut().for_each(|one| Arc::make_mut(one).mask.fill(true));
+        match plan.precision {
+            Precision::F32 => assert_close_over_splits::<f32>(&name, &plan, &every),
+            Precision::Bf16 => assert_close_over_splits::<bf16>(&name, &plan, &every),
+        }
         match plan.precision {
             Precision::F32 => close::<f32>(&name, &plan),
             Precision::Bf16 => close::<bf16>(&name, &plan),

@@ -158,10 +158,13 @@ pub(crate) enum Warmup {
     Share { ratio: f64, updates_per_step: u64 },
 }
 
+/// Where the warm-up of a policy is written.
+pub(crate) const WARMUP: &str = "STAGE.schedule.warmup_steps";
+
 /// Writes the steps of a warm-up, which no stage has more of than steps.
 pub(crate) fn write_warmup(
     filling: &mut Filling<'_>,
-    key: &'static str,
+    (path, key): (&str, &'static str),
     warmup: Warmup,
     steps: Option<u64>,
 ) {
@@ -174,7 +177,7 @@ pub(crate) fn write_warmup(
                 format!("the warm-up is {} of the steps", draft::number(ratio))
             }
         };
-        return filling.fill_in("STAGE.schedule.warmup_steps", text);
+        return filling.fill_in(path, text);
     };
     let count = match warmup {
         Warmup::Steps(count) => count,
@@ -183,5 +186,5 @@ pub(crate) fn write_warmup(
             (updates as u64).div_ceil(updates_per_step.max(1))
         }
     };
-    filling.set("STAGE.schedule.warmup_steps", &count.min(steps).to_string(), &[key]);
+    filling.set(path, &count.min(steps).to_string(), &[key]);
 }

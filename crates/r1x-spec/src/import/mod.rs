@@ -24,7 +24,7 @@ use crate::schema_tree::Range;
 use crate::spec::RunSpec;
 
 use filling::Filling;
-use recipe::Recipe;
+use recipe::{Given, Recipe};
 use rewards::RewardRow;
 use row::{Method, Row, Table};
 
@@ -139,7 +139,15 @@ pub fn import(
 ) -> Result<Imported, Report> {
     let recipe = system.read(name, bytes)?;
     let method = system.method(&recipe);
-    let mut filling = Filling::new(&recipe, method.unwrap_or(Method::Sft), system.table(), beside);
+    let or_sft = method.unwrap_or(Method::Sft);
+    let is_known = |given: &Given| system.table().row(&given.key, or_sft).is_some();
+    if !recipe.given.iter().any(is_known) {
+        let message = format!("no key of this file is one of {}", system.version());
+        let help =
+            "import the file that the training is started with, and say whose it is with `--from`";
+        return Err(recipe.refused(1, message, help));
+    }
+    let mut filling = Filling::new(&recipe, or_sft, system.table(), beside);
     if method.is_none() {
         filling.assume(
             "no key of the recipe tells what it trains by; it was taken for supervised fine-tuning",

@@ -58,6 +58,14 @@ impl Recipe {
         Ok(Self { sources, source, given: Vec::new(), assumed: Vec::new() })
     }
 
+    /// The error that it is no recipe that can be imported, with the line that says so.
+    pub fn refused(&self, line: usize, message: String, help: &str) -> Report {
+        let span = Span { source: self.source, line, col: 0, len: 1 };
+        let mut diagnostic = Diagnostic::at(&self.sources, codes::RECIPE, span, message);
+        diagnostic.help(help);
+        Report::new(vec![diagnostic])
+    }
+
     /// Reads it as YAML.
     ///
     /// # Errors

@@ -7,8 +7,7 @@ mod words;
 
 use std::collections::HashMap;
 
-use crate::codes;
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Report;
 use crate::node::{Node, Value, plain_scalar};
 use crate::source::{Sources, Span};
 use crate::yaml;
@@ -55,7 +54,7 @@ pub(crate) fn read(mut recipe: Recipe) -> Result<Recipe, Report> {
         let line = command[start].line;
         if let Some(first) = found {
             let message = format!("the script starts a training here and in line {first}");
-            return Err(refused(&recipe, line, message, "keep one of the commands in the file"));
+            return Err(recipe.refused(line, message, "keep one of the commands in the file"));
         }
         found = Some(line);
         for word in &command[start + 1..] {
@@ -67,20 +66,13 @@ pub(crate) fn read(mut recipe: Recipe) -> Result<Recipe, Report> {
     if found.is_none() {
         let help =
             "it is a script with `python3 -m verl.trainer.main_ppo KEY=VALUE ...`, or a YAML file";
-        return Err(refused(&recipe, 1, "this starts no training of verl".to_owned(), help));
+        return Err(recipe.refused(1, "this starts no training of verl".to_owned(), help));
     }
     let again = shell.again.iter().map(|name| {
         format!("the script assigns `{name}` more than once; the last assignment was taken")
     });
     recipe.assumed.extend(again);
     Ok(recipe)
-}
-
-fn refused(recipe: &Recipe, line: usize, message: String, help: &str) -> Report {
-    let span = Span { source: recipe.source, line, col: 0, len: 1 };
-    let mut diagnostic = Diagnostic::at(&recipe.sources, codes::RECIPE, span, message);
-    diagnostic.help(help);
-    Report::new(vec![diagnostic])
 }
 
 /// Takes a word of the command as an override: `key=value`, with `+` or `++` before a key that the defaults lack, `~` before
@@ -101,7 +93,7 @@ fn take(recipe: &mut Recipe, word: &str, line: usize) -> Result<(), Report> {
     }
     let Some((key, value)) = word.split_once('=') else {
         let message = format!("{} is no `KEY=VALUE`", crate::diagnostic::quoted(word));
-        return Err(refused(recipe, line, message, "take it out of the command"));
+        return Err(recipe.refused(line, message, "take it out of the command"));
     };
     let node = value_of(value, span);
     recipe.add(key.to_owned(), node, span)

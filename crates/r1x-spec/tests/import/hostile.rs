@@ -56,12 +56,12 @@ fn wrong_values_are_refused_with_their_place() {
 fn recipes_of_verl_that_r1x_has_nothing_for_are_refused() {
     let (message, line) = refused(
         System::Verl,
-        "actor_rollout_ref:\n  rollout: {n: 4}\nalgorithm:\n  adv_estimator: gae\n",
+        "actor_rollout_ref:\n  rollout:\n    n: 1\nalgorithm: {adv_estimator: grpo}\n",
     );
-    assert!(message.contains("PPO with a critic"), "{message}");
-    assert_eq!(line, Some(4));
-    let (message, _) = refused(System::Verl, "algorithm: {adv_estimator: grpo}\n");
     assert!(message.contains("a group of one completion"), "{message}");
+    assert_eq!(line, Some(3));
+    let (message, _) = refused(System::Verl, "learning_rate: 1e-6\n");
+    assert!(message.contains("no key of this file is one of verl"), "{message}");
     let script = |text: &str| {
         let report = import(System::Verl, Path::new("run.sh"), text.as_bytes(), &beside(None))
             .expect_err(text);

@@ -40,8 +40,17 @@ pub const CASES: &[Case] = &[
             ("stages:\n", "models:\n  critic: {head: value}\nstages:\n"),
             (
                 "    grpo:\n",
-                "    grpo:\n      algorithm: ppo\n      critic: {model: critic, lr: 1e-4, lambda: 1.5, schedule: {warmup_steps: \
-                 100000}}\n      zero_signal: drop\n      advantage: {combine: normalize_then_sum, whiten: true}\n",
+                "    grpo:\n      algorithm: ppo\n      critic: {model: critic, lr: 1e-4, schedule: {warmup_steps: 100000}}\n      zero_signal: drop\n      advantage: {combine: normalize_then_sum, whiten: true}\n",
+            ),
+        ],
+    ),
+    edit(
+        "numbers of a critic",
+        &[
+            ("stages:\n", "models:\n  critic: {head: value}\nstages:\n"),
+            (
+                "    grpo:\n",
+                "    grpo:\n      algorithm: ppo\n      critic: {model: critic, lambda: 1.5, gamma: -1, value_clip: -0.1, alone: 3}\n",
             ),
         ],
     ),

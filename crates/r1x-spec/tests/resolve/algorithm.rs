@@ -51,6 +51,32 @@ fn an_algorithm_is_the_choices_that_it_is_made_of() {
 }
 
 #[test]
+fn ppo_is_a_critic_and_the_choices_around_it() {
+    let critic = ["models={critic: {head: value}}", "stages.rl.grpo.critic={model: critic, lr: 1e-4}"];
+    let keep = ["stages.rl.grpo.zero_signal=null", "stages.rl.grpo.group_size=1"];
+    let all = [critic, keep].concat();
+    let resolved = rl("ppo", &all);
+    let (stage, loss) = (grpo(&resolved), surrogate(grpo(&resolved)));
+    assert_eq!((stage.advantage.kind, loss.ratio), (AdvantageKind::Gae, RatioLevel::Token));
+    assert_eq!((&loss.clip, loss.aggregation), (&bounds(0.2, 0.2), Aggregation::TokenMean));
+    assert_eq!((stage.zero_signal, stage.group_size), (ZeroSignal::Keep, 1));
+    let critic = stage.critic.as_ref().expect("a critic");
+    assert_eq!((critic.gamma, critic.lambda, critic.whiten), (1.0, 1.0, true));
+    assert_eq!((critic.loss.clip, critic.alone_steps), (Some(0.2), 0));
+    // The critic is new in all but what the nearest stage on its model has made, which there is none of.
+    assert_eq!((critic.model.as_str(), &critic.weights), ("critic", &WeightsFrom::Base));
+    let free = rl("ppo", &[&all[..], &["stages.rl.grpo.critic.value_clip=0"]].concat());
+    assert_eq!(grpo(&free).critic.as_ref().and_then(|critic| critic.loss.clip), None);
+    // A second model that learns is counted.
+    let sizes = Default::default();
+    let [with, without] = [&resolved, &rl("grpo", &["stages.rl.grpo.zero_signal=null"])]
+        .map(|one| r1x_spec::estimate(&one.plan, &sizes, 2));
+    let model = without.parameters.total;
+    assert!(with.memory.weights >= without.memory.weights + 20 * model);
+    assert!(with.checkpoint_bytes > without.checkpoint_bytes + 12 * model);
+}
+
+#[test]
 fn each_choice_of_an_algorithm_can_be_written_and_is_shown() {
     let path = |key: &str| format!("stages.rl.grpo.{key}");
     let resolved = rl("dapo", &["stages.rl.grpo.clip.high=0.3"]);

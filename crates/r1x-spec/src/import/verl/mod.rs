@@ -2,6 +2,7 @@
 //!
 //! Batches are prompts of all devices, as in r1x. What is right is decided by where a row of data comes from.
 
+mod critic;
 mod data;
 mod rows;
 
@@ -15,7 +16,7 @@ pub(super) use data::REWARDS;
 
 pub(super) const TABLE: Table = Table {
     version: "verl of January 2026",
-    parts: &[rows::ACTOR, rows::ROLLOUT, rows::REST],
+    parts: &[rows::ACTOR, rows::ROLLOUT, critic::ROWS, rows::REST],
     defaults: &[],
 };
 
@@ -23,6 +24,8 @@ pub(super) const TABLE: Table = Table {
 pub(super) const METHOD: Method = rows::METHOD;
 
 const ESTIMATOR: &str = "algorithm.adv_estimator";
+/// The word for advantages that are estimated with a critic.
+const CRITIC: &str = "gae";
 const KIND: &str = "STAGE.advantage.kind";
 const BATCH: &str = "data.train_batch_size";
 const MINI: &str = "actor_rollout_ref.actor.ppo_mini_batch_size";
@@ -52,6 +55,9 @@ pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     write_resampling(filling);
     let steps = write_steps(filling);
     write_warmup(filling, steps);
+    if filling.text(ESTIMATOR).is_some_and(|word| word == CRITIC) {
+        critic::write(filling, steps);
+    }
     write_optimizer(filling);
     data::write_suite(filling, &id, &rewards);
     write_checkpoints(filling);
@@ -119,16 +125,9 @@ fn write_batches(filling: &mut Filling<'_>) {
     }
 }
 
-/// How totals become advantages; PPO, which has a critic, is refused.
+/// How totals become advantages.
 fn write_advantage(filling: &mut Filling<'_>) {
     let Some(word) = filling.text(ESTIMATOR) else { return };
-    if word == "gae" {
-        let message = "this recipe is PPO with a critic (`algorithm.adv_estimator` is gae), which r1x does not have";
-        let help = "write `algorithm.adv_estimator=grpo` and several completions of a prompt \
-                    (`actor_rollout_ref.rollout.n=8`), and import that";
-        filling.error(ESTIMATOR, codes::RECIPE, message.to_owned(), help.to_owned());
-        return;
-    }
     filling.follow_word(ESTIMATOR);
     if let Some(kind) = filling.written(KIND).filter(|_| word.starts_with("grpo")) {
         filling.set(KIND, &kind, &[ESTIMATOR, "algorithm.norm_adv_by_std_in_grpo"]);
@@ -136,7 +135,7 @@ fn write_advantage(filling: &mut Filling<'_>) {
     filling.set_aside("STAGE.advantage.eps", "1e-6", "a constant of verl");
     filling.set_aside("STAGE.truncated", "keep", "verl learns from them");
     let group = filling.count(GROUP);
-    if group == Some(1) && word != "reinforce_plus_plus" {
+    if group == Some(1) && !["reinforce_plus_plus", CRITIC].contains(&word.as_str()) {
         let message = "a group of one completion has nothing to be compared with";
         let help = "write more completions of a prompt: `actor_rollout_ref.rollout.n=8`";
         filling.error(GROUP, codes::RECIPE, message.to_owned(), help.to_owned());
@@ -247,11 +246,13 @@ fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
     const RATIO: &str = "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio";
     let count = filling.whole(STEPS).and_then(|count| u64::try_from(count).ok());
     match count {
-        Some(count) => common::write_warmup(filling, STEPS, Warmup::Steps(count), steps),
+        Some(count) => {
+            common::write_warmup(filling, (common::WARMUP, STEPS), Warmup::Steps(count), steps)
+        }
         None => {
             let ratio = filling.number(RATIO).unwrap_or_default().clamp(0.0, 1.0);
             let warmup = Warmup::Share { ratio, updates_per_step: 1 };
-            common::write_warmup(filling, RATIO, warmup, steps);
+            common::write_warmup(filling, (common::WARMUP, RATIO), warmup, steps);
         }
     }
 }

@@ -6,7 +6,6 @@ use crate::import::row::Takes::{Anything, Flag, Number, Text, Texts, Whole};
 use crate::import::row::{Row, Word};
 
 const WARMUP: &str = "STAGE.schedule.warmup_steps";
-const NO_CRITIC: &str = "r1x has no critic: advantages compare completions";
 const NO_SCORE: &str = "r1x has no such loss; the bounds of PPO were written";
 
 const SCHEDULES: &[Word] = &[
@@ -43,7 +42,14 @@ const AGGREGATIONS: &[Word] = &[
 const ESTIMATORS: &[Word] = &[
     Word::is("grpo", &[]),
     Word::is("grpo_vectorized", &[]),
-    Word::is("gae", &[]).lacking(NO_CRITIC),
+    Word::is(
+        "gae",
+        &[
+            ("STAGE.advantage.kind", "gae"),
+            ("models.critic.head", "value"),
+            ("STAGE.critic.model", "critic"),
+        ],
+    ),
     Word::is("rloo", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("rloo_vectorized", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("reinforce_plus_plus", &[("STAGE.advantage.kind", "batch_normalized")]),
@@ -419,10 +425,8 @@ pub(super) const REST: &[Row] = &[
             Word::is("false", &[("STAGE.advantage.kind", "group_centered")]),
         ],
     ),
-    Row::nothing("algorithm.gamma", Number, "1", NO_CRITIC),
-    Row::nothing("algorithm.lam", Number, "1", NO_CRITIC),
     Row::part("algorithm.use_kl_in_reward", Flag, "false", &["STAGE.kl.in"]).but(
-        "verl takes the penalty of each token off its reward, r1x that of a completion off its total",
+        "verl takes the penalty of each token off its reward; r1x does so with a critic, and takes that of a completion off its total without one",
     ),
     Row::part("algorithm.kl_ctrl.kl_coef", Number, "0.001", &["STAGE.kl.coef"]),
     Row::no_matter("algorithm.kl_penalty", Idle),
@@ -493,7 +497,6 @@ pub(super) const REST: &[Row] = &[
     Row::part("trainer.max_actor_ckpt_to_keep", Whole, "", &["checkpoints.keep"]),
     Row::part("trainer.experiment_name", Text, "", &["name"]),
     Row::nothing("trainer.val_only", Flag, "false", "a stage `evaluate` is evaluation alone"),
-    Row::no_matter("trainer.critic_warmup", Idle),
     Row::no_matter("trainer.max_critic_ckpt_to_keep", Idle),
     Row::no_matter("trainer.project_name", Logging),
     Row::no_matter("trainer.logger", Logging),

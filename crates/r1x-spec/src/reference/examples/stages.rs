@@ -109,6 +109,7 @@ stages:
     grpo:
       algorithm: ppo
       group_size: 1                          # nothing is compared in a group
+      zero_signal: keep
       critic:
         model: critic
         weights: cold-start                  # all but the head, which is new
