@@ -65,7 +65,11 @@ fn small(plan: &Value) -> Vec<String> {
             "reject" => &["prompts_per_step=20", "keep=null", "per_prompt=4"],
             _ => &["schedule.warmup_steps=0"],
         };
-        for key in keys.iter().chain(&["steps=1"]) {
+        let critic: &[&str] = match stage["kind"][kind]["critic"].is_object() {
+            true => &["critic.schedule.warmup_steps=0"],
+            false => &[],
+        };
+        for key in keys.iter().chain(critic).chain(&["steps=1"]) {
             settings.push(format!("stages.{id}.{kind}.{key}"));
         }
     }

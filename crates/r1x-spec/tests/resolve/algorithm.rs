@@ -52,7 +52,8 @@ fn an_algorithm_is_the_choices_that_it_is_made_of() {
 
 #[test]
 fn ppo_is_a_critic_and_the_choices_around_it() {
-    let critic = ["models={critic: {head: value}}", "stages.rl.grpo.critic={model: critic, lr: 1e-4}"];
+    let critic =
+        ["models={critic: {head: value}}", "stages.rl.grpo.critic={model: critic, lr: 1e-4}"];
     let keep = ["stages.rl.grpo.zero_signal=null", "stages.rl.grpo.group_size=1"];
     let all = [critic, keep].concat();
     let resolved = rl("ppo", &all);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use r1x_core::loss::{self, UpdateCounts};
-use r1x_core::plan::{AdvantageKind, CriticPlan, GrpoPlan, KlPlan, RewardPlan, RunPlan};
+use r1x_core::plan::{AdvantageKind, GrpoPlan, KlPlan, RewardPlan, RunPlan};
 use r1x_core::port::{REFERENCE, WeightChoice};
 use r1x_core::reward::Combination;
 use r1x_core::schedule::multiplier;
@@ -112,10 +112,9 @@ impl<'a> GrpoStage<'a> {
         Ok(logprobs)
     }
 
-    /// The penalty that a critic's tokens are charged with.
-    fn charged(&self) -> Option<&KlPlan> {
-        let in_reward = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
-        in_reward.filter(|_| self.plan.critic.is_some())
+    /// The penalty that is counted in the reward: of a completion as a whole, or with a critic of each token.
+    fn penalty_in_reward(&self) -> Option<&KlPlan> {
+        self.plan.loss.penalty().filter(|kl| !kl.is_in_loss())
     }
 
     /// Takes the penalty off the totals that rollouts are about to be compared by, where it is counted there.
@@ -125,8 +124,7 @@ impl<'a> GrpoStage<'a> {
         groups: &mut [RewardedGroup],
         step: u64,
     ) -> Result<Option<Penalised>, PortError> {
-        let penalty = self.plan.loss.penalty().filter(|kl| !kl.is_in_loss());
-        let penalty = penalty.filter(|_| self.plan.critic.is_none());
+        let penalty = self.penalty_in_reward().filter(|_| self.plan.critic.is_none());
         let Some(KlPlan { coef, .. }) = penalty else { return Ok(None) };
         let sequences = penalty::sequences(groups).into_iter().map(Arc::new).collect();
         let name = |index: usize| format!("judged rollout {index} of the step");
@@ -134,16 +132,16 @@ impl<'a> GrpoStage<'a> {
         Ok(Some(penalty::take_off(*coef, groups, logprobs)))
     }
 
-    /// Asks the reference policy about every token that is trained on, where the loss has a penalty or a critic's tokens are
-    /// charged with one.
+    /// Asks the reference policy about every token that is trained on, where tokens have a penalty: in the loss, or in what a
+    /// critic expects of them.
     fn score_reference(
         &self,
         policy: &mut dyn Policy,
         packed: &mut [PackedRollout],
         (credited, step): (&[CreditedGroup], u64),
     ) -> Result<(), PortError> {
-        let in_loss = self.plan.loss.penalty().is_some_and(KlPlan::is_in_loss);
-        if !in_loss && self.charged().is_none() {
+        let is_asked = |kl: &KlPlan| kl.is_in_loss() || self.plan.critic.is_some();
+        if !self.plan.loss.penalty().is_some_and(is_asked) {
             return Ok(());
         }
         let trained: Vec<&PackedRollout> =
@@ -157,17 +155,6 @@ impl<'a> GrpoStage<'a> {
             Arc::make_mut(&mut packed.sequence).reference_logprobs = logprobs;
         }
         Ok(())
-    }
-
-    /// What a critic is told of a step.
-    fn critic_step<'s>(
-        &'s self,
-        critic: &'s CriticPlan,
-        batch: &'s dyn Fn(Vec<Arc<TrainingSequence>>) -> TrainingBatch,
-        step: u64,
-    ) -> CriticStep<'s> {
-        let (penalty, eps) = (self.charged(), self.plan.advantage.eps);
-        CriticStep { plan: critic, penalty, eps, batch, guard: self.guard(step) }
     }
 
     /// Trains on the step's sequences, once for each of `parts`. An update without a trained
@@ -217,7 +204,9 @@ impl<'a> GrpoStage<'a> {
     ) -> Result<Vec<(String, f64)>, PortError> {
         let Some(critic) = self.plan.critic.as_deref() else { return Ok(Vec::new()) };
         let batch = |sequences| self.batch(sequences);
-        let told = self.critic_step(critic, &batch, step);
+        let (penalty, eps) = (self.penalty_in_reward(), self.plan.advantage.eps);
+        let guard = self.guard(step);
+        let told = CriticStep { plan: critic, penalty, eps, batch: &batch, guard };
         let origins: Vec<String> =
             credited.iter().map(|credited| self.source.origin(&credited.group.problem)).collect();
         let name =

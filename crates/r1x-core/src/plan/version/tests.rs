@@ -100,6 +100,7 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
                 *data = data[0].take();
             }
             if let Some(grpo) = stage.pointer_mut("/kind/grpo") {
+                assert_eq!(grpo.as_object_mut().unwrap().remove("critic"), Some(Value::Null));
                 let share = grpo.as_object_mut().unwrap().remove("top_entropy_share");
                 assert_eq!(share, Some(json!(1.0)));
             }

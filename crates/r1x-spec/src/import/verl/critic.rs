@@ -29,7 +29,7 @@ const EQUAL_UPDATES: &str =
 pub(super) const ROWS: &[Row] = &[
     Row::part(GAMMA, Number, "1", &["STAGE.critic.gamma"]),
     Row::part(LAMBDA, Number, "1", &["STAGE.critic.lambda"]),
-    Row::part(PATH, Text, "", &["models.critic.from"]),
+    Row::part(PATH, Text, "", &["models.ID.from"]),
     Row::part(RATE, Number, "1e-5", &["STAGE.critic.lr"]),
     Row::part(DECAY, Number, "0.01", &["STAGE.critic.weight_decay"]),
     Row::part(BETAS, Anything, "", &["STAGE.critic.beta1", "STAGE.critic.beta2"]),
@@ -46,6 +46,8 @@ pub(super) const ROWS: &[Row] = &[
 
 /// Writes the critic; `steps` are those of the stage, where they are known.
 pub(super) fn write(filling: &mut Filling<'_>, steps: Option<u64>) {
+    filling.set("models.critic.head", "value", &[super::ESTIMATOR]);
+    filling.set("STAGE.critic.model", "critic", &[super::ESTIMATOR]);
     if let Some(text) = filling.text(PATH).filter(|_| filling.is_given(PATH)) {
         filling.set("models.critic.from", &draft::text(&common::place("models", &text)), &[PATH]);
     }

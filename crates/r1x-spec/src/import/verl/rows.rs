@@ -42,14 +42,7 @@ const AGGREGATIONS: &[Word] = &[
 const ESTIMATORS: &[Word] = &[
     Word::is("grpo", &[]),
     Word::is("grpo_vectorized", &[]),
-    Word::is(
-        "gae",
-        &[
-            ("STAGE.advantage.kind", "gae"),
-            ("models.critic.head", "value"),
-            ("STAGE.critic.model", "critic"),
-        ],
-    ),
+    Word::is("gae", &[("STAGE.advantage.kind", "gae")]),
     Word::is("rloo", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("rloo_vectorized", &[("STAGE.advantage.kind", "leave_one_out")]),
     Word::is("reinforce_plus_plus", &[("STAGE.advantage.kind", "batch_normalized")]),
