@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::args::{
     AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or, size,
 };
+use crate::command::reproduce::Extent;
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
 use crate::failure::{Failure, code};
@@ -26,9 +27,9 @@ Exit codes:
   0 ok                      6 a reward plugin failed beyond its policy
   1 internal error (a bug)  7 memory, disk or device exhausted or missing
   2 usage                   8 the store is locked, damaged or newer
-  3 the spec is invalid     10 diverged (a value was not finite)
-  4 an input is missing     130 interrupted
-  5 a gate was missed
+  3 the spec is invalid     9 a run made again differs
+  4 an input is missing     10 diverged (a value was not finite)
+  5 a gate was missed       130 interrupted
 
 Results go to standard output, everything else to standard error.";
 
@@ -77,6 +78,25 @@ enum Command {
         #[arg(long)]
         redo_steps: bool,
         /// Go on even when the run takes more memory than there is
+        #[arg(long)]
+        force: bool,
+        /// Print one JSON object at the end instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a recorded run again, and compare every fact with what was recorded, bit for bit
+    Reproduce {
+        /// Its name, or the beginning of it
+        run: String,
+        #[command(flatten)]
+        compute: ComputeArgs,
+        /// The last step to make, counted from 0 as `show` does [default: the last one that is recorded]
+        #[arg(long, value_name = "STEP")]
+        to: Option<u64>,
+        /// Stage of that step [default: the last one that has it]
+        #[arg(long, requires = "to")]
+        stage: Option<String>,
+        /// Begin even when the run takes more memory than there is
         #[arg(long)]
         force: bool,
         /// Print one JSON object at the end instead of tables
@@ -315,6 +335,10 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
             let from = Point { checkpoint, lost, excess: excess(force) };
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
+        }
+        Command::Reproduce { run, compute, to, stage, force, json } => {
+            let asked = (&Extent { to, stage }, excess(force));
+            command::reproduce::reproduce(&global, &run, &compute.compute(), asked, json)
         }
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),

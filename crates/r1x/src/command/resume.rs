@@ -12,6 +12,7 @@ use r1x_model::{Home, ModelEncoder};
 use r1x_store::{Level, StagePoint, StepsAfter};
 
 use crate::args::Global;
+use crate::command::reproduce;
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
@@ -109,13 +110,15 @@ pub fn resume(
         notice.say();
         writer.event(Level::Warn, "resume", &notice.message).map_err(PortError::from)?;
     }
-    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store };
+    let repeats = reproduce::going_on(&store, &plan, &summary, (compute, point))?;
+    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store, repeats };
     drive(wired, &mut writer, json)
 }
 
 fn state(status: &str) -> &str {
     match status {
         "gate missed" => "done, and missed a gate",
+        "differs" => "done, because it differs from the run that it makes again",
         other => other,
     }
 }

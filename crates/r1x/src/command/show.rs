@@ -96,6 +96,9 @@ fn run_page(card: &RunCard) -> Page {
                 environment.cpu.as_deref().unwrap_or("")
             ),
         );
+    if let (Some(parent), Some(relation)) = (&run.parent, &run.relation) {
+        fields.add("from", format!("{relation} of {parent}"));
+    }
     if let Some(error) = &run.error {
         fields.add("error", error);
     }

@@ -11,6 +11,7 @@ mod judged;
 mod limits;
 mod looks;
 mod model;
+mod reproduce;
 mod resume;
 mod store;
 mod taught;
