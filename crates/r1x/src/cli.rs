@@ -10,7 +10,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::args::{
     AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or, size,
 };
-use crate::command::reproduce::Extent;
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
 use crate::failure::{Failure, code};
@@ -18,6 +17,7 @@ use crate::memory::Excess;
 use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
+mod again;
 mod import;
 mod model;
 mod plugin;
@@ -85,24 +85,9 @@ enum Command {
         json: bool,
     },
     /// Make a recorded run again, and compare every fact with what was recorded, bit for bit
-    Reproduce {
-        /// Its name, or the beginning of it
-        run: String,
-        #[command(flatten)]
-        compute: ComputeArgs,
-        /// The last step to make, counted from 0 as `show` does [default: the last one that is recorded]
-        #[arg(long, value_name = "STEP")]
-        to: Option<u64>,
-        /// Stage of that step [default: the last one that has it]
-        #[arg(long, requires = "to")]
-        stage: Option<String>,
-        /// Begin even when the run takes more memory than there is
-        #[arg(long)]
-        force: bool,
-        /// Print one JSON object at the end instead of tables
-        #[arg(long)]
-        json: bool,
-    },
+    Reproduce(again::ReproduceArgs),
+    /// Make one step of a recorded run again, or one group of it, and compare: RUN@STEP[.GROUP]
+    Replay(again::ReplayArgs),
     /// Check a spec and everything it names, without running it
     Check {
         #[command(flatten)]
@@ -336,10 +321,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let from = Point { checkpoint, lost, excess: excess(force) };
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
-        Command::Reproduce { run, compute, to, stage, force, json } => {
-            let asked = (&Extent { to, stage }, excess(force));
-            command::reproduce::reproduce(&global, &run, &compute.compute(), asked, json)
-        }
+        Command::Reproduce(asked) => again::reproduce(&global, asked),
+        Command::Replay(asked) => again::replay(&global, &asked),
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {

@@ -9,6 +9,7 @@ use super::facts::{
     EvaluationFact, GroupFact, RewardFact, RolloutFact, SampleFact, StepFact, Wrote,
 };
 use crate::error::StoreError;
+use crate::run_resume::StagePoint;
 use crate::store::Store;
 
 /// Two runs of one store, by their numbers in it.
@@ -222,12 +223,14 @@ impl Difference {
 
     fn asked(&self, was: &[GroupFact], is: &[GroupFact]) -> Found {
         for at in 0..was.len().max(is.len()) {
-            let here = self.group(at as u64);
+            let group =
+                [was, is].into_iter().find_map(|groups| groups.get(at)).map(|one| one.group);
+            let here = self.group(group.unwrap_or(at as u64));
             let key = |list: &[GroupFact]| list.get(at).map(|group| group.key.clone());
             here.same("the problem", &key(was), &key(is))?;
             let (Some(was), Some(is)) = (was.get(at), is.get(at)) else { continue };
             here.same("the data of the problem", &was.data, &is.data)?;
-            here.same("the row of the problem", &was.prompt_id, &is.prompt_id)?;
+            here.same("the hash of the problem", &was.prompt_sha256, &is.prompt_sha256)?;
             let prompts = (Some(&was.prompt_tokens), Some(&is.prompt_tokens));
             here.same_list("the token of the prompt", prompts.0, prompts.1)?;
             here.same("the number of rollouts", &was.rollouts.len(), &is.rollouts.len())?;
@@ -276,7 +279,7 @@ impl Difference {
         let here = |one: &SampleFact| self.sample(one.item, one.sample);
         for (one, other) in pairs() {
             here(one).same("the problem", &one.key, &other.key)?;
-            here(one).same("the row of the problem", &one.prompt_id, &other.prompt_id)?;
+            here(one).same("the hash of the problem", &one.prompt_sha256, &other.prompt_sha256)?;
             here(one).wrote(&one.wrote, &other.wrote)?;
         }
         for (one, other) in pairs() {
@@ -322,6 +325,33 @@ impl Store {
         };
         let here =
             Difference { stage: is.stage.clone(), step: Some(step), ..Difference::default() };
+        Ok(compared(here.step(&was, &is)))
+    }
+
+    /// Compares a step of a run, or what was written and earned in one of its groups, with the same step of a run of
+    /// another store.
+    ///
+    /// # Errors
+    /// When a store cannot be read.
+    pub fn compare_with(
+        &self,
+        was: i64,
+        (other, is): (&Store, i64),
+        StagePoint { stage, step }: StagePoint,
+        group: Option<u64>,
+    ) -> Result<Compared, StoreError> {
+        let mut facts = [self.step_fact(was, stage, step)?, other.step_fact(is, stage, step)?];
+        if let Some(group) = group {
+            for fact in facts.iter_mut().flatten() {
+                fact.groups.retain(|one| one.group == group);
+                // Metrics and the hash are about the whole step.
+                fact.metrics.clear();
+                fact.sha256.clear();
+            }
+        }
+        let [Some(was), Some(is)] = facts else { return Ok(Compared::Missing) };
+        let stage = is.stage.clone();
+        let here = Difference { stage, step: Some(step), ..Difference::default() };
         Ok(compared(here.step(&was, &is)))
     }
 

@@ -3,11 +3,13 @@
 //!
 //! Left out are times, which differ by nature, and sentences for people.
 
+use r1x_core::select::Kept;
 use sqlx::{FromRow, query_as};
 
 use super::metric::metric_value;
 use super::rollout::{f32_list, u32_list};
 use crate::error::StoreError;
+use crate::record::{KEPT, KeptRow, kept_of};
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
 
@@ -27,8 +29,8 @@ pub(crate) struct GroupFact {
     pub group: u64,
     /// Key of the problem.
     pub key: String,
-    /// Equal for equal problems.
-    pub prompt_id: i64,
+    /// Of everything that is known of the problem, hex.
+    pub prompt_sha256: String,
     pub data: Option<String>,
     pub prompt_tokens: Vec<u32>,
     pub zero_signal: bool,
@@ -96,7 +98,7 @@ pub(crate) struct SampleFact {
     pub item: u64,
     pub sample: u64,
     pub key: String,
-    pub prompt_id: i64,
+    pub prompt_sha256: String,
     pub wrote: Wrote,
     pub value: Option<f64>,
     pub condition: Option<String>,
@@ -156,7 +158,8 @@ struct SampleRow {
     sample: i64,
     #[sqlx(try_from = "Text")]
     key: String,
-    prompt_id: i64,
+    #[sqlx(try_from = "Text")]
+    prompt_sha256: String,
     #[sqlx(flatten)]
     wrote: WroteRow,
     value: Option<f64>,
@@ -218,9 +221,9 @@ impl Store {
     }
 
     fn group_facts(&self, stage_id: i64, step: i64) -> Result<Vec<GroupFact>, StoreError> {
-        let groups: Vec<(i64, Text, i64, MaybeText, Vec<u8>, bool)> = self.reader()?.all(
+        let groups: Vec<(i64, Text, Text, MaybeText, Vec<u8>, bool)> = self.reader()?.all(
             query_as(
-                "SELECT g.grp, p.key, g.prompt_id, g.data, g.prompt_ids, g.zero_signal
+                "SELECT g.grp, p.key, hex(p.sha256), g.data, g.prompt_ids, g.zero_signal
                    FROM rollout_group g JOIN prompt p USING (prompt_id)
                   WHERE g.stage_id = ? AND g.step = ? ORDER BY g.grp",
             )
@@ -254,7 +257,7 @@ impl Store {
         )?;
         let (mut rollouts, mut rewards) =
             (rollouts.into_iter().peekable(), rewards.into_iter().peekable());
-        let group = |(grp, Text(key), prompt_id, data, tokens, zero_signal): (
+        let group = |(grp, Text(key), Text(prompt_sha256), data, tokens, zero_signal): (
             i64,
             _,
             _,
@@ -265,7 +268,7 @@ impl Store {
             GroupFact {
                 group: grp.cast_unsigned(),
                 key,
-                prompt_id,
+                prompt_sha256,
                 data: data.into(),
                 prompt_tokens: u32_list(&tokens),
                 zero_signal,
@@ -302,7 +305,7 @@ impl Store {
         )?;
         let samples: Vec<SampleRow> = self.reader()?.all(
             query_as(
-                "SELECT s.eval_sample_id, s.item, s.sample, p.key, s.prompt_id, s.token_ids, s.logp, s.n_tokens,
+                "SELECT s.eval_sample_id, s.item, s.sample, p.key, hex(p.sha256) AS prompt_sha256, s.token_ids, s.logp, s.n_tokens,
                         s.finish, s.text, s.value, s.gate, s.score, s.status, s.correct
                    FROM eval_sample s JOIN prompt p USING (prompt_id) WHERE s.eval_id = ? ORDER BY s.item, s.sample",
             )
@@ -323,7 +326,7 @@ impl Store {
             item: row.item.cast_unsigned(),
             sample: row.sample.cast_unsigned(),
             key: row.key,
-            prompt_id: row.prompt_id,
+            prompt_sha256: row.prompt_sha256,
             wrote: row.wrote.fact(),
             value: row.value,
             condition: row.gate,
@@ -337,6 +340,24 @@ impl Store {
             figures: figures.into_iter().map(figure).collect(),
             samples: samples.into_iter().map(sample).collect(),
         }))
+    }
+
+    /// The completions that a run has kept in the stage at a position, in the steps before one, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read, or one of them is not whole.
+    pub fn kept(
+        &self,
+        run_id: i64,
+        stage: usize,
+        before_step: u64,
+    ) -> Result<Vec<Kept>, StoreError> {
+        let query = query_as(KEPT).bind(run_id).bind(stage as i64).bind(before_step.cast_signed());
+        let rows: Vec<KeptRow> = self.reader()?.all(query)?;
+        kept_of(rows).ok_or_else(|| StoreError::Damaged {
+            path: self.path().to_owned(),
+            detail: "a completion that was kept is not whole".to_owned(),
+        })
     }
 
     /// sha256 of the weights that the checkpoints of a stage after so many steps hold, in the order they were made.

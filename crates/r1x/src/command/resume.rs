@@ -2,7 +2,7 @@
 //!
 //! Must not change what was recorded: steps after the checkpoint are done again as a new attempt.
 
-mod choice;
+pub mod choice;
 
 use std::io::{BufRead, IsTerminal};
 
@@ -131,6 +131,21 @@ struct Restored<'a> {
     unusable: Vec<String>,
 }
 
+/// Loads a checkpoint, and returns where the run goes on from it.
+///
+/// # Errors
+/// In words, when it is not what it should be.
+pub fn load(run: &Run<'_>, choice: &Choice, models: &mut RunModels<'_>) -> Result<Cursor, String> {
+    if !choice.folder.exists() {
+        return Err(format!("{} is gone", choice.folder.display()));
+    }
+    let loaded = models::name_in(run.plan, &choice.folder).and_then(|model| {
+        models.put_to_work(model.as_deref())?;
+        models.at_work().load(&choice.folder, &run.expected(choice))
+    });
+    run.check(choice, &loaded.map_err(|error| error.message)?)
+}
+
 /// Loads the best checkpoint that is what it should be.
 fn restore<'a>(
     run: &Run<'_>,
@@ -139,16 +154,7 @@ fn restore<'a>(
 ) -> Result<Restored<'a>, Failure> {
     let mut unusable = Vec::new();
     for choice in &choices.choices {
-        if !choice.folder.exists() {
-            unusable.push(format!("{} is gone", choice.folder.display()));
-            continue;
-        }
-        let loaded = models::name_in(run.plan, &choice.folder).and_then(|model| {
-            models.put_to_work(model.as_deref())?;
-            models.at_work().load(&choice.folder, &run.expected(choice))
-        });
-        let loaded = loaded.map_err(|error| error.message);
-        match loaded.and_then(|place| run.check(choice, &place)) {
+        match load(run, choice, models) {
             Ok(cursor) => return Ok(Restored { cursor, choice, unusable }),
             Err(reason) => unusable.push(reason),
         }

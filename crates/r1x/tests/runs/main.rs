@@ -11,6 +11,7 @@ mod judged;
 mod limits;
 mod looks;
 mod model;
+mod replay;
 mod reproduce;
 mod resume;
 mod store;

@@ -17,7 +17,7 @@ stages:
     dpo: {data: requests.train, steps: 4, batch_size: 8, micro_batch_size: 4, lr: 1e-3}
 ";
 
-fn name(bench: &Bench) -> String {
+pub fn name(bench: &Bench) -> String {
     bench.latest()["name"].as_str().unwrap().to_owned()
 }
 
@@ -140,7 +140,7 @@ fn a_step_says_how_far() {
 
 /// Changes every place in the store's file that has these bytes: rows that SQLite has moved leave their bytes behind.
 /// What the log of a run that has ended has is in the file.
-fn patch(bench: &Bench, was: &[u8], is: &[u8]) {
+pub fn patch(bench: &Bench, was: &[u8], is: &[u8]) {
     let path = bench.path("runs/r1x.sqlite");
     for suffix in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(bench.path(&format!("runs/r1x.sqlite{suffix}")));
@@ -159,7 +159,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// One cell of the store, as bytes.
-fn cell(bench: &Bench, sql: &str) -> Vec<u8> {
+pub fn cell(bench: &Bench, sql: &str) -> Vec<u8> {
     unhex(bench.sql(sql)[0]["x"].as_str().unwrap())
 }
 
