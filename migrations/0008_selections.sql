@@ -1,7 +1,12 @@
 -- Schema 8: what rejection sampling kept. A stage that makes data judges every rollout; the rollouts that it kept are
 -- the rows of the data, so the data is a question to the store and has no copy.
+--
+-- A run that is made again is compared bit for bit with the earlier one, so what its kernels were is recorded with the
+-- rest of its environment.
 
 PRAGMA user_version = 8;
+
+ALTER TABLE environment ADD COLUMN kernels TEXT;                   -- instructions of the kernels on the CPU
 
 CREATE TABLE selection (
     rollout_id INTEGER PRIMARY KEY REFERENCES rollout ON DELETE CASCADE,

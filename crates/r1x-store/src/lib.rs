@@ -32,9 +32,10 @@ pub use error::StoreError;
 pub use open::{Upgraded, known_schema};
 pub use read::card::{EventCard, PluginCard, RunCard, SpecText, StageCard};
 pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
+pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
 pub use read::metric::{Curve, MetricPoint};
-pub use read::recorded::{RecordedSteps, StepsAfter};
+pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};
 pub use read::rollout::{
     GroupCard, GroupDetail, MeanStep, Metric, RewardCard, RewardSummary, RolloutCard,
     RolloutDetail, StepCard,

@@ -13,7 +13,7 @@ use r1x_core::rollout::{
     ConditionState, CreditedGroup, RewardOutcome, RewardStatus, RewardTerm, RewardedRollout,
 };
 
-pub(crate) use self::kept::kept;
+pub(crate) use self::kept::{KEPT, KeptRow, kept, kept_of};
 pub use self::step::StepTiming;
 use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};

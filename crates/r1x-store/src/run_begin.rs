@@ -95,6 +95,8 @@ pub struct Environment {
     pub features: Option<String>,
     /// Threads used.
     pub threads: Option<u32>,
+    /// Instructions that the kernels of the CPU use, on which the order of their sums depends; none on other devices.
+    pub kernels: Option<String>,
 }
 
 /// One split of a data set a run reads.
@@ -247,8 +249,8 @@ async fn upsert_environment(tx: &mut Tx<'_>, env: &Environment) -> Result<i64, S
     let sha256 = hex(&hash_parts([Some(json.as_bytes())]));
     tx.execute(
         "INSERT INTO environment (sha256, r1x_version, git_commit, git_dirty, host, os, cpu, cores, ram_bytes,
-             device, rustc, features, threads)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING",
+             device, rustc, features, threads, kernels)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING",
         [
             (&sha256).into(),
             (&env.r1x_version).into(),
@@ -263,6 +265,7 @@ async fn upsert_environment(tx: &mut Tx<'_>, env: &Environment) -> Result<i64, S
             env.rustc.as_ref().into(),
             env.features.as_ref().into(),
             env.threads.into(),
+            env.kernels.as_ref().into(),
         ],
     )
     .await?;

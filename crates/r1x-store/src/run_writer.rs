@@ -33,6 +33,8 @@ pub enum RunStatus {
     Interrupted,
     /// A value was not finite.
     Diverged,
+    /// It makes another run again, and a fact is not that of the other one.
+    Differs,
 }
 
 impl RunStatus {
@@ -44,6 +46,7 @@ impl RunStatus {
             RunStatus::Failed => "failed",
             RunStatus::Interrupted => "interrupted",
             RunStatus::Diverged => "diverged",
+            RunStatus::Differs => "differs",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::memory::Excess;
 use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
+mod again;
 mod import;
 mod model;
 mod plugin;
@@ -26,9 +27,9 @@ Exit codes:
   0 ok                      6 a reward plugin failed beyond its policy
   1 internal error (a bug)  7 memory, disk or device exhausted or missing
   2 usage                   8 the store is locked, damaged or newer
-  3 the spec is invalid     10 diverged (a value was not finite)
-  4 an input is missing     130 interrupted
-  5 a gate was missed
+  3 the spec is invalid     9 a run made again differs
+  4 an input is missing     10 diverged (a value was not finite)
+  5 a gate was missed       130 interrupted
 
 Results go to standard output, everything else to standard error.";
 
@@ -83,6 +84,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a recorded run again, and compare every fact with what was recorded, bit for bit
+    Reproduce(again::ReproduceArgs),
+    /// Make one step of a recorded run again, or one group of it, and compare: RUN@STEP[.GROUP]
+    Replay(again::ReplayArgs),
     /// Check a spec and everything it names, without running it
     Check {
         #[command(flatten)]
@@ -316,6 +321,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let from = Point { checkpoint, lost, excess: excess(force) };
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
+        Command::Reproduce(asked) => again::reproduce(&global, asked),
+        Command::Replay(asked) => again::replay(&global, &asked),
         Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {

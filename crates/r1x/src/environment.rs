@@ -24,7 +24,43 @@ pub fn current(device: &str, threads: usize) -> Environment {
         rustc: known(env!("R1X_RUSTC")),
         features: Some(if cfg!(feature = "cuda") { "cuda" } else { "" }.to_owned()),
         threads: Some(threads as u32),
+        kernels: (device == "cpu").then(|| r1x_ops::simd::level().name().to_owned()),
     }
+}
+
+/// Something of the environment that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Change {
+    /// What it is, in words.
+    pub name: &'static str,
+    /// What it was; none where it was not recorded.
+    pub was: Option<String>,
+    /// What it is now.
+    pub is: Option<String>,
+}
+
+/// What is not as it was, the likeliest cause of another result first. The machine's name is no part of it.
+pub fn changes(was: &Environment, is: &Environment) -> Vec<Change> {
+    let dirty = |environment: &Environment| {
+        environment.git_dirty.map(|dirty| if dirty { "yes" } else { "no" }.to_owned())
+    };
+    let number = |number: Option<u32>| number.map(|number| number.to_string());
+    let facts = |of: &Environment| {
+        [
+            ("r1x", Some(of.r1x_version.clone())),
+            ("commit", of.git_commit.clone()),
+            ("uncommitted changes", dirty(of)),
+            ("compiler", of.rustc.clone()),
+            ("features", of.features.clone().filter(|features| !features.is_empty())),
+            ("device", of.device.clone()),
+            ("kernels", of.kernels.clone()),
+            ("processor", of.cpu.clone()),
+            ("system", of.os.clone()),
+            ("threads", number(of.threads)),
+        ]
+    };
+    let pairs = facts(was).into_iter().zip(facts(is)).filter(|((_, was), (_, is))| was != is);
+    pairs.map(|((name, was), (_, is))| Change { name, was, is }).collect()
 }
 
 fn first_line(path: &str) -> Option<String> {

@@ -22,6 +22,8 @@ pub mod code {
     pub const RESOURCE: i32 = 7;
     /// The store is locked, damaged or newer.
     pub const STORE: i32 = 8;
+    /// A run that was made again is not what was recorded.
+    pub const DIFFERS: i32 = 9;
     /// Training produced a value that is not finite.
     pub const DIVERGED: i32 = 10;
     /// Stopped by the user, with a checkpoint.

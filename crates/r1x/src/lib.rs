@@ -29,6 +29,7 @@ mod prepare;
 mod progress;
 mod relocate;
 mod report;
+mod reproduction;
 mod retention;
 mod rewards;
 mod sandbox;

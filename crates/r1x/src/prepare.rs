@@ -9,7 +9,7 @@ use r1x_core::port::Cursor;
 use r1x_core::{PortError, ProblemSource, PromptForm};
 use r1x_model::ModelEncoder;
 use r1x_reward::WasmRewarder;
-use r1x_store::PluginInput;
+use r1x_store::{PluginInput, Store};
 use r1x_tasks::Problems;
 use r1x_train::{Checked, Rehearsal, Unseen};
 use serde_json::Value;
@@ -41,20 +41,22 @@ pub struct Prepared<'p> {
     pub notices: Vec<Notice>,
 }
 
-/// Prepares a new run of a plan on the CPU with this many threads.
+/// Prepares a new run of a plan on the CPU with this many threads. Components of rewards that are gone come from the
+/// store of an earlier run, where there is one.
 ///
 /// # Errors
 /// Everything that would stop the run before its first step, as far as one can be looked for without the other.
 pub fn prepare<'p>(
     plan: &'p RunPlan,
     world: &World,
+    recorded: Option<&Store>,
     threads: usize,
     excess: Excess,
 ) -> Result<Prepared<'p>, Failure> {
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = world.problems(plan, encoder.markup()).map_err(PortError::from)?;
     let too_much = check_memory(plan, (&encoder, &problems), threads, excess)?;
-    let (mut rewarder, plugins) = wiring::rewarder(plan, world, None)?;
+    let (mut rewarder, plugins) = wiring::rewarder(plan, world, recorded)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let Rehearsal { errors: failed, tolerated } =
         r1x_train::rehearse(plan, &problems, &mut rewarder);

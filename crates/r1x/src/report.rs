@@ -7,6 +7,7 @@ use r1x_store::{EvalRow, evaluations, newest_evaluation};
 use crate::display::{Line, Page, Table, Tone};
 use crate::number::with_error;
 use crate::output::{self, Stream};
+use crate::reproduction::Reproduced;
 use crate::table;
 use crate::timed::Shares;
 
@@ -22,6 +23,8 @@ pub struct Report {
     pub total_seconds: f64,
     /// How it is said.
     pub form: Form,
+    /// What came of comparing it with the run that it makes again, if it makes one again.
+    pub reproduced: Option<Reproduced>,
 }
 
 /// How a report is printed.
@@ -59,6 +62,9 @@ impl Report {
         if let Some(digest) = digest {
             eprintln!("digest {digest}");
         }
+        if let Some(reproduced) = &self.reproduced {
+            output::page(Stream::Out, &verdict(reproduced));
+        }
     }
 
     fn took(&self) -> String {
@@ -88,7 +94,7 @@ impl Report {
             })
             .collect();
         let s = &self.shares;
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "run": name,
             "status": status,
             "digest": digest,
@@ -99,8 +105,26 @@ impl Report {
                 "steps": s.steps, "wall": s.wall, "generate": s.generate,
                 "reward": s.reward, "train": s.train, "store": s.store,
             },
-        })
+        });
+        if let Some(reproduced) = &self.reproduced {
+            json["reproduction"] = serde_json::json!(reproduced);
+        }
+        json
     }
+}
+
+/// Whether a run that was made again is what was recorded.
+fn verdict(reproduced: &Reproduced) -> Page {
+    let mut page = Page::default();
+    let mut lines = reproduced.lines().into_iter();
+    let tone = if reproduced.matches { Tone::Good } else { Tone::Bad };
+    if let Some(first) = lines.next() {
+        page.line(Line::of(tone, first));
+    }
+    for line in lines {
+        page.line(line);
+    }
+    page
 }
 
 /// One line per final figure below its gate.

@@ -131,7 +131,15 @@ fn component(
     }
     let kept = recorded.map(|store| store.plugin_bytes(&planned.sha256)).transpose()?;
     if let Some(bytes) = kept.flatten() {
-        return Ok(bytes);
+        if r1x_core::digest::sha256(&bytes) == planned.sha256 {
+            return Ok(bytes);
+        }
+        let message = format!("the component of reward `{reward}` in the store is not what it was");
+        return Err(Failure::new(
+            code::STORE,
+            message,
+            format!("put the build that the plan names back at {}", planned.path),
+        ));
     }
     read.map_err(|error| Failure::io(path, &error))?;
     Err(Failure::new(

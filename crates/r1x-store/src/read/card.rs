@@ -183,6 +183,8 @@ impl Store {
             #[sqlx(try_from = "MaybeText")]
             features: Option<String>,
             threads: Option<u32>,
+            #[sqlx(try_from = "MaybeText")]
+            kernels: Option<String>,
         }
         let query = "SELECT e.* FROM run JOIN environment e USING (env_id) WHERE run_id = ?";
         let row: Option<Row> = self.reader()?.first(query_as(query).bind(run_id))?;
@@ -199,6 +201,7 @@ impl Store {
             rustc: row.rustc,
             features: row.features,
             threads: row.threads,
+            kernels: row.kernels,
         }))
     }
 

@@ -2,11 +2,13 @@
 //!
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
 //! it is recorded, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
-//! what is in them.
+//! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run.
 
 pub mod card;
 pub mod checkpoint;
+pub mod difference;
 pub mod evaluation;
+mod facts;
 pub mod metric;
 pub mod recorded;
 pub mod rollout;

@@ -16,6 +16,15 @@ struct RecordedStage {
     steps: u64,
 }
 
+/// The last fact of a run that is made again, or to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastFact {
+    /// The end of the stage at this position, with its evaluations and its weights.
+    Stage(usize),
+    /// This step, of which `step` is the number, from 0.
+    Step(StagePoint),
+}
+
 /// Recorded steps that come after a point, and no longer count when the run goes on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepsAfter {
@@ -26,6 +35,16 @@ pub struct StepsAfter {
 }
 
 impl RecordedSteps {
+    /// Where the facts of the run end; `None` when it has recorded no step and no end of a stage.
+    pub fn last(&self) -> Option<LastFact> {
+        let made = |stage: &RecordedStage| match (stage.done, stage.steps.checked_sub(1)) {
+            (true, _) => Some(LastFact::Stage(stage.index)),
+            (false, Some(step)) => Some(LastFact::Step(StagePoint { stage: stage.index, step })),
+            (false, None) => None,
+        };
+        self.0.iter().rev().find_map(made)
+    }
+
     /// Whether every fact up to a point is recorded: a run that goes on from there misses none.
     pub fn covers(&self, point: StagePoint) -> bool {
         let stage = |index: usize| self.0.iter().find(|stage| stage.index == index);

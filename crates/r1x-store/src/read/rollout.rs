@@ -295,7 +295,7 @@ pub(crate) fn u32_list(bytes: &[u8]) -> Vec<u32> {
         .collect()
 }
 
-fn f32_list(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32_list(bytes: &[u8]) -> Vec<f32> {
     u32_list(bytes).into_iter().map(f32::from_bits).collect()
 }
 

@@ -18,8 +18,8 @@ pub struct RunSummary {
     pub name: String,
     /// Identity across stores.
     pub uid: String,
-    /// `running`, `done`, `gate missed`, `failed`, `interrupted`, `crashed` or `diverged`. A run whose process is
-    /// gone is `crashed`, whether or not somebody has marked it yet.
+    /// `running`, `done`, `gate missed`, `failed`, `interrupted`, `crashed`, `diverged` or `differs`. A run whose process
+    /// is gone is `crashed`, whether or not somebody has marked it yet.
     pub status: String,
     /// Where the spec was read.
     pub spec_path: Option<String>,
@@ -45,7 +45,7 @@ pub struct RunSummary {
     pub steps: u64,
     /// Name of the run it comes from.
     pub parent: Option<String>,
-    /// How it comes from it.
+    /// How it comes from it: `reproduce`, `fork` or `sweep`.
     pub relation: Option<String>,
     /// Labels of the spec.
     pub tags: Vec<String>,
@@ -59,9 +59,10 @@ pub struct RunSummary {
 
 impl RunSummary {
     /// Whether it can go on: somebody stopped it, or it failed or crashed. A run whose stages are all done has nothing
-    /// left to do, and one that is running goes on already.
+    /// left to do, one that is running goes on already, and one that differs from the run it makes again has done what
+    /// it was made for.
     pub fn can_go_on(&self) -> bool {
-        let done = [RunStatus::Done, RunStatus::GateMissed];
+        let done = [RunStatus::Done, RunStatus::GateMissed, RunStatus::Differs];
         self.status != "running" && done.iter().all(|done| self.status != done.as_str())
     }
 }

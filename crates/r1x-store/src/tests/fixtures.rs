@@ -74,6 +74,7 @@ pub fn start() -> RunStart {
             rustc: Some("1.95.0".into()),
             features: None,
             threads: Some(2),
+            kernels: Some("avx2".into()),
         },
         datasets: vec![
             DatasetInput {

@@ -1,5 +1,6 @@
 //! Tests of the whole crate on real files.
 
+mod difference;
 mod displaced;
 mod errors;
 mod fixtures;

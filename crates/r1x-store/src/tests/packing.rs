@@ -37,6 +37,7 @@ fn components_of_an_older_store_are_read_as_they_are() {
     for statement in [
         "DROP VIEW v_selections",
         "DROP TABLE selection",
+        "ALTER TABLE environment DROP COLUMN kernels",
         "DROP VIEW v_checkpoints",
         "CREATE VIEW v_checkpoints AS SELECT 1",
         "ALTER TABLE checkpoint DROP COLUMN state_sha256",

@@ -8,9 +8,10 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 15] = [
+pub const TO_SCHEMA_3: [&str; 16] = [
     "DROP VIEW v_selections",
     "DROP TABLE selection",
+    "ALTER TABLE environment DROP COLUMN kernels",
     "DROP VIEW v_checkpoints",
     "CREATE VIEW v_checkpoints AS SELECT 1",
     "ALTER TABLE checkpoint DROP COLUMN state_sha256",

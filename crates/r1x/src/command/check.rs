@@ -25,7 +25,7 @@ pub fn check(spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
     let world = World::with_workers(1)?;
     let resolved = plans::resolved(spec, &world)?;
     let plan = &resolved.plan;
-    let prepared = prepare(plan, &world, all_cores(), excess)?;
+    let prepared = prepare(plan, &world, None, all_cores(), excess)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }

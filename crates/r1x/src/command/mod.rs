@@ -12,6 +12,8 @@ pub mod model;
 pub mod plan;
 pub mod plot;
 pub mod plugin;
+pub mod replay;
+pub mod reproduce;
 pub mod rescore;
 pub mod resume;
 pub mod run;

@@ -2,7 +2,7 @@
 //!
 //! Must not change what was recorded: steps after the checkpoint are done again as a new attempt.
 
-mod choice;
+pub mod choice;
 
 use std::io::{BufRead, IsTerminal};
 
@@ -12,6 +12,7 @@ use r1x_model::{Home, ModelEncoder};
 use r1x_store::{Level, StagePoint, StepsAfter};
 
 use crate::args::Global;
+use crate::command::reproduce;
 use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
@@ -109,13 +110,15 @@ pub fn resume(
         notice.say();
         writer.event(Level::Warn, "resume", &notice.message).map_err(PortError::from)?;
     }
-    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store };
+    let repeats = reproduce::going_on(&store, &plan, &summary, (compute, point))?;
+    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store, repeats };
     drive(wired, &mut writer, json)
 }
 
 fn state(status: &str) -> &str {
     match status {
         "gate missed" => "done, and missed a gate",
+        "differs" => "done, because it differs from the run that it makes again",
         other => other,
     }
 }
@@ -128,6 +131,18 @@ struct Restored<'a> {
     unusable: Vec<String>,
 }
 
+/// Loads a checkpoint, and returns where the run goes on from it.
+///
+/// # Errors
+/// In words, when it is not what it should be.
+pub fn load(run: &Run<'_>, choice: &Choice, models: &mut RunModels<'_>) -> Result<Cursor, String> {
+    if !choice.folder.exists() {
+        return Err(format!("{} is gone", choice.folder.display()));
+    }
+    let loaded = models.load(&choice.folder, &run.expected(choice));
+    run.check(choice, &loaded.map_err(|error| error.message)?)
+}
+
 /// Loads the best checkpoint that is what it should be.
 fn restore<'a>(
     run: &Run<'_>,
@@ -136,13 +151,7 @@ fn restore<'a>(
 ) -> Result<Restored<'a>, Failure> {
     let mut unusable = Vec::new();
     for choice in &choices.choices {
-        if !choice.folder.exists() {
-            unusable.push(format!("{} is gone", choice.folder.display()));
-            continue;
-        }
-        let loaded = models.load(&choice.folder, &run.expected(choice));
-        let loaded = loaded.map_err(|error| error.message);
-        match loaded.and_then(|place| run.check(choice, &place)) {
+        match load(run, choice, models) {
             Ok(cursor) => return Ok(Restored { cursor, choice, unusable }),
             Err(reason) => unusable.push(reason),
         }

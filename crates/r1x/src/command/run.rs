@@ -4,10 +4,11 @@
 
 use std::time::Instant;
 
-use r1x_core::PortError;
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
+use r1x_core::{PortError, Recorder};
 use r1x_model::Home;
+use r1x_ops::device::Device;
 use r1x_store::{Level, RunStart, RunStatus, RunWriter, Store};
 use r1x_train::{Checked, Ports, RunOutcome};
 
@@ -23,6 +24,7 @@ use crate::plans::SpecSource;
 use crate::prepare::{Prepared, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
+use crate::reproduction::{Comparing, Repetition, Reproduced};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
@@ -47,38 +49,65 @@ pub fn run(
     }
     let plan = &resolved.plan;
     let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
-    let Prepared { checked, problems, mut rewarder, plugins, notices } =
-        prepare(plan, &world, compute.threads, excess)?;
-    notices.iter().for_each(Notice::say);
+    let mut prepared = prepare(plan, &world, None, compute.threads, excess)?;
+    prepared.notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
-    let mut models = RunModels::new(plan, compute, &device)?;
+    let models = RunModels::new(plan, compute, &device)?;
     let (plan_json, plan_sha256) = plans::plan_json(plan)?;
     let store = stores::store(global.store())?;
-    let mut writer = store
-        .begin_run(RunStart {
-            name: plan.name.clone(),
-            seed: plan.seed,
-            spec_path: Some(spec.path.display().to_string()),
-            spec_text: resolved.source_text.clone(),
-            overrides: resolved.overrides.clone(),
-            plan_json,
-            plan_sha256,
-            environment: environment::current(&compute.device, compute.threads),
-            datasets: wiring::datasets(plan, &problems),
-            plugins,
-            parent: None,
-            folder: plans::folder(),
-        })
-        .map_err(PortError::from)?;
-    for notice in &notices {
-        writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
+    let start = RunStart {
+        name: plan.name.clone(),
+        seed: plan.seed,
+        spec_path: Some(spec.path.display().to_string()),
+        spec_text: resolved.source_text.clone(),
+        overrides: resolved.overrides.clone(),
+        plan_json,
+        plan_sha256,
+        environment: environment::current(&compute.device, compute.threads),
+        datasets: wiring::datasets(plan, &prepared.problems),
+        plugins: std::mem::take(&mut prepared.plugins),
+        parent: None,
+        folder: plans::folder(),
+    };
+    let (place, repeats) = ((compute, &device), None);
+    Beginning { plan, prepared, models, place, store: &store, repeats }.begin(start, json)
+}
+
+/// A run about to begin, with everything that was made and checked for it.
+pub struct Beginning<'a> {
+    /// What to run.
+    pub plan: &'a RunPlan,
+    /// What was prepared.
+    pub prepared: Prepared<'a>,
+    /// The models.
+    pub models: RunModels<'a>,
+    /// Where it is computed.
+    pub place: (&'a Compute, &'a Device),
+    /// Where it is recorded.
+    pub store: &'a Store,
+    /// The run that it makes again, if it does.
+    pub repeats: Option<Repetition<'a>>,
+}
+
+impl Beginning<'_> {
+    /// Begins the run in the store and runs it.
+    ///
+    /// # Errors
+    /// Whatever stops it; what was recorded stays.
+    pub fn begin(self, start: RunStart, json: bool) -> Result<i32, Failure> {
+        let Self { plan, prepared, mut models, place, store, repeats } = self;
+        let Prepared { checked, problems, mut rewarder, notices, .. } = prepared;
+        let mut writer = store.begin_run(start).map_err(PortError::from)?;
+        for notice in &notices {
+            writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
+        }
+        rewarder.keep_failures(wiring::failures(writer.folder()));
+        let home = Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() };
+        models.keep_in(home.clone());
+        let rewarder = RunRewarder::new(rewarder, plan, place, home);
+        let wired = Wired { plan, checked, models, rewarder, problems, store, repeats };
+        drive(wired, &mut writer, json)
     }
-    rewarder.keep_failures(wiring::failures(writer.folder()));
-    let home = Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() };
-    models.keep_in(home.clone());
-    let rewarder = RunRewarder::new(rewarder, plan, (compute, &device), home);
-    let wired = Wired { plan, checked, models, rewarder, problems, store: &store };
-    drive(wired, &mut writer, json)
 }
 
 /// A run with everything it needs.
@@ -95,6 +124,8 @@ pub struct Wired<'a> {
     pub problems: r1x_tasks::Problems,
     /// Where it is recorded.
     pub store: &'a Store,
+    /// The run that it makes again, if it does.
+    pub repeats: Option<Repetition<'a>>,
 }
 
 /// Runs to the end, to an interruption or to an error, and reports it.
@@ -111,23 +142,31 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         wired.plan.seed,
         table::count(wired.models.at_work().parameter_count() as u64)
     );
+    let (repeats, run_id) = (wired.repeats, writer.run_id());
     let mut progress = Progress::new(writer, wired.plan, stopwatch.clone(), interrupt.clone());
     let result = {
+        let mut comparing = None;
+        let recorder: &mut dyn Recorder = match &repeats {
+            Some(repeats) => comparing.insert(Comparing::new(&mut progress, repeats, run_id)),
+            None => &mut progress,
+        };
+        let is_over = || repeats.as_ref().is_some_and(Repetition::is_over);
         let mut policy = TimedPolicy { inner: &mut wired.models, stopwatch: stopwatch.clone() };
         let mut rewarder = TimedRewarder { inner: wired.rewarder, stopwatch };
         let ports = Ports {
             policy: &mut policy,
             rewarder: &mut rewarder,
             problems: &wired.problems,
-            recorder: &mut progress,
+            recorder,
         };
-        wired.checked.run(ports, &|| interrupt.requested())
+        wired.checked.run(ports, &|| interrupt.requested() || is_over())
     };
     progress.finish();
     let shares = progress.shares;
     let seconds = began.elapsed().as_secs_f64();
     let form = if json { Form::Json } else { Form::Tables };
-    let end = End { plan: wired.plan, store: wired.store, shares, seconds, form };
+    let (plan, store) = (wired.plan, wired.store);
+    let end = End { plan, store, shares, seconds, form, repeats: repeats.as_ref() };
     end.conclude(result, writer)
 }
 
@@ -138,6 +177,7 @@ struct End<'a> {
     shares: Shares,
     seconds: f64,
     form: Form,
+    repeats: Option<&'a Repetition<'a>>,
 }
 
 impl End<'_> {
@@ -150,6 +190,7 @@ impl End<'_> {
             seconds: self.seconds,
             total_seconds: self.store.run(writer.name())?.seconds,
             form: self.form,
+            reproduced: self.repeats.map(Repetition::outcome),
         })
     }
 
@@ -160,53 +201,84 @@ impl End<'_> {
         writer: &mut RunWriter,
     ) -> Result<i32, Failure> {
         match result {
-            Ok(RunOutcome::Done) => {
-                let report = self.report(writer)?;
-                let missed = missed_gates(self.plan, &report.evals);
-                let (status, exit, why) = match missed.is_empty() {
-                    true => (RunStatus::Done, 0, None),
-                    false => (RunStatus::GateMissed, code::GATE, Some(missed.join("; "))),
-                };
-                let digest = writer.digest()?;
-                writer.finish(status, exit, why.as_deref(), Some(&digest))?;
-                report.print(writer.name(), status.as_str(), Some(&digest));
-                for line in &missed {
-                    eprintln!("error: {line}");
-                }
-                Ok(exit)
-            }
-            Ok(RunOutcome::Interrupted { cursor }) => {
-                let report = self.report(writer)?;
-                writer.finish(RunStatus::Interrupted, code::INTERRUPTED, None, None)?;
-                eprintln!("interrupted: {}; saved", steps_done(self.plan, &cursor));
-                eprintln!("  go on: r1x resume {}", writer.name());
-                report.print(writer.name(), "interrupted", None);
-                Ok(code::INTERRUPTED)
-            }
-            Err(error) => {
-                let message = error.message.clone();
-                let failure = Failure::from(error);
-                let status = if failure.code == code::DIVERGED {
-                    RunStatus::Diverged
-                } else {
-                    RunStatus::Failed
-                };
-                // The run's own error matters more than one from marking it.
-                let marked = writer.finish(status, failure.code, Some(&message), None);
-                if let Err(second) = marked
-                    && failure.code != code::STORE
-                {
-                    tracing::warn!("the run could not be marked as failed: {second}");
-                }
-                output::page(Stream::Err, &failure.page());
-                // Of a store that is damaged or gone, its own error says what is left.
-                let safe =
-                    if failure.code == code::STORE { "" } else { "; recorded steps are safe" };
-                eprintln!("  run: {}{safe}", writer.name());
-                Ok(failure.code)
-            }
+            Ok(RunOutcome::Done) => self.done(writer),
+            Ok(RunOutcome::Interrupted { cursor }) => self.interrupted(&cursor, writer),
+            Err(error) => self.failed(error, writer),
         }
     }
+
+    fn done(&self, writer: &mut RunWriter) -> Result<i32, Failure> {
+        writer.flush()?;
+        let digest = writer.digest()?;
+        if let Some(repeats) = self.repeats {
+            repeats.digest(&digest);
+        }
+        let report = self.report(writer)?;
+        let missed = missed_gates(self.plan, &report.evals);
+        let (status, exit, why) = match missed.is_empty() {
+            true => (RunStatus::Done, 0, None),
+            false => (RunStatus::GateMissed, code::GATE, Some(missed.join("; "))),
+        };
+        let (status, exit, why) = match &report.reproduced {
+            None => (status, exit, why),
+            Some(reproduced) if !reproduced.matches => differs(reproduced),
+            // A gate that is missed as it was recorded is no difference.
+            Some(_) => (status, 0, why),
+        };
+        writer.finish(status, exit, why.as_deref(), Some(&digest))?;
+        report.print(writer.name(), status.as_str(), Some(&digest));
+        for line in &missed {
+            eprintln!("error: {line}");
+        }
+        Ok(exit)
+    }
+
+    fn interrupted(&self, cursor: &Cursor, writer: &mut RunWriter) -> Result<i32, Failure> {
+        let report = self.report(writer)?;
+        let (status, exit, why) = match &report.reproduced {
+            None => (RunStatus::Interrupted, code::INTERRUPTED, None),
+            Some(reproduced) if !reproduced.matches => differs(reproduced),
+            Some(reproduced) => {
+                let exit = if reproduced.complete { 0 } else { code::INTERRUPTED };
+                (RunStatus::Interrupted, exit, reproduced.lines().into_iter().next())
+            }
+        };
+        writer.finish(status, exit, why.as_deref(), None)?;
+        let said = if exit == code::INTERRUPTED { "interrupted" } else { "stopped here" };
+        eprintln!("{said}: {}; saved", steps_done(self.plan, cursor));
+        if status == RunStatus::Interrupted {
+            eprintln!("  go on: r1x resume {}", writer.name());
+        }
+        report.print(writer.name(), status.as_str(), None);
+        Ok(exit)
+    }
+
+    fn failed(&self, error: PortError, writer: &mut RunWriter) -> Result<i32, Failure> {
+        let message = error.message.clone();
+        let failure = Failure::from(error);
+        let status =
+            if failure.code == code::DIVERGED { RunStatus::Diverged } else { RunStatus::Failed };
+        // The run's own error matters more than one from marking it.
+        let marked = writer.finish(status, failure.code, Some(&message), None);
+        if let Err(second) = marked
+            && failure.code != code::STORE
+        {
+            tracing::warn!("the run could not be marked as failed: {second}");
+        }
+        output::page(Stream::Err, &failure.page());
+        // Of a store that is damaged or gone, its own error says what is left.
+        let safe = if failure.code == code::STORE { "" } else { "; recorded steps are safe" };
+        eprintln!("  run: {}{safe}", writer.name());
+        if let Some(repeats) = self.repeats {
+            repeats.outcome().lines().iter().for_each(|line| eprintln!("{line}"));
+        }
+        Ok(failure.code)
+    }
+}
+
+/// How a run ends that is not what was recorded.
+fn differs(reproduced: &Reproduced) -> (RunStatus, i32, Option<String>) {
+    (RunStatus::Differs, code::DIFFERS, reproduced.lines().into_iter().next())
 }
 
 /// How far a cursor is, in words.

@@ -13,12 +13,18 @@ use crate::{plans, stores, table};
 
 /// What to show.
 #[derive(Debug, PartialEq, Eq)]
-struct Address<'a> {
-    run: &'a str,
-    numbers: Vec<u64>,
+pub struct Address<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Step, group and sample, as far as they are named.
+    pub numbers: Vec<u64>,
 }
 
-fn parse(text: &str) -> Result<Address<'_>, Failure> {
+/// Reads an address.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(text: &str) -> Result<Address<'_>, Failure> {
     let wrong = || {
         Failure::new(
             code::INPUT,
@@ -96,6 +102,9 @@ fn run_page(card: &RunCard) -> Page {
                 environment.cpu.as_deref().unwrap_or("")
             ),
         );
+    if let (Some(parent), Some(relation)) = (&run.parent, &run.relation) {
+        fields.add("from", format!("{relation} of {parent}"));
+    }
     if let Some(error) = &run.error {
         fields.add("error", error);
     }
@@ -170,7 +179,8 @@ fn evals(card: &RunCard) -> Table {
     Table::of(&["suite", "after", "steps", "metric", "value", "stderr", "items"], &rows)
 }
 
-fn step_page(card: &StepCard) -> Page {
+/// One step on a page.
+pub fn step_page(card: &StepCard) -> Page {
     let mut page = Page::default();
     page.line(format!("{}  {} step {}", card.run, card.stage, card.step));
     let metrics: Vec<Vec<String>> =
@@ -199,7 +209,8 @@ fn step_page(card: &StepCard) -> Page {
     page
 }
 
-fn group_page(card: &GroupDetail) -> Page {
+/// One group on a page.
+pub fn group_page(card: &GroupDetail) -> Page {
     let mut page = Page::default();
     let step = format!("{} step {} group {}", card.stage, card.step, card.group.group);
     page.line(format!("{}  {step}", card.run));

@@ -39,8 +39,8 @@ impl Tone {
     pub fn of_status(word: &str) -> Self {
         match word.split_whitespace().next().unwrap_or_default() {
             "done" | "ok" => Self::Good,
-            "failed" | "crashed" | "diverged" | "FAIL" | "FAILED" | "trap" | "timeout"
-            | "invalid" | "missed" | "gate" => Self::Bad,
+            "failed" | "crashed" | "diverged" | "differs" | "FAIL" | "FAILED" | "trap"
+            | "timeout" | "invalid" | "missed" | "gate" => Self::Bad,
             "interrupted" | "skip" | "abstain" | "stopped" => Self::Warn,
             "running" => Self::Busy,
             _ => Self::Plain,

@@ -12,6 +12,8 @@ mod judged;
 mod limits;
 mod looks;
 mod model;
+mod replay;
+mod reproduce;
 mod resume;
 mod store;
 mod taught;

@@ -26,7 +26,7 @@ pub struct Choice {
     /// What the store says of it; none of one that it does not know.
     pub card: Option<CheckpointCard>,
     /// The point that a run goes on from, to put choices in order.
-    at: StagePoint,
+    pub at: StagePoint,
 }
 
 /// The run whose checkpoints are looked for.
