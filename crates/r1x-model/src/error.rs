@@ -144,6 +144,9 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// An average of adapters.
+    #[error("weights of a model with adapters cannot be averaged")]
+    AverageOfAdapters,
     /// Learning with weights that were loaded to answer with.
     #[error("the weights of this model are frozen, so it cannot learn")]
     Frozen,
@@ -220,6 +223,10 @@ impl From<ModelError> for PortError {
             ModelError::Freeze { .. } | ModelError::Frozen => {
                 (Boundary::Internal, "this is a bug in r1x: please report it")
             }
+            ModelError::AverageOfAdapters => (
+                Boundary::Spec,
+                "the average of factors is not the average of their products: average stages of a model without `lora`",
+            ),
             ModelError::Wordless => (
                 Boundary::Spec,
                 "sample from a model with `head: vocabulary`; one with `head: value` judges and is trained as a reward model",

@@ -3,6 +3,7 @@
 //! This is the one declaration of the format; reader, merging, `--set` and JSON Schema follow it.
 
 mod distill;
+mod merge;
 mod model;
 mod pairs;
 mod ranges;
@@ -14,6 +15,7 @@ use serde_json::json;
 use r1x_core::plan::{OnFailure, Otherwise, TraceStyle};
 
 pub use self::distill::*;
+pub use self::merge::*;
 pub use self::model::*;
 pub use self::pairs::*;
 use self::ranges::*;

@@ -9,6 +9,8 @@ mod data;
 mod distill;
 #[path = "mistakes/losses.rs"]
 mod losses;
+#[path = "mistakes/merge.rs"]
+mod merge;
 #[path = "mistakes/models.rs"]
 mod models;
 #[path = "mistakes/pairs.rs"]
@@ -532,6 +534,7 @@ fn every_mistake_has_its_message() {
         distill::CASES,
         data::CASES,
         losses::CASES,
+        merge::CASES,
     ];
     for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();

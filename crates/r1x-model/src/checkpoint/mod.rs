@@ -5,6 +5,7 @@
 //! belongs to and the hashes of the other two. What is read was perhaps written by somebody else: nothing of it is
 //! taken before it was compared. A checkpoint holds numbers in the order of a layout.
 
+mod average;
 mod folder;
 mod read;
 mod state;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use r1x_core::digest::sha256;
 use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
+pub(crate) use self::average::average;
 use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
 use self::read::{Moments, Shelf};

@@ -1,6 +1,7 @@
 //! Tests of the whole model: gradients by finite differences, sampler against trainer, checkpoints,
 //! and the whole against two independent implementations.
 
+mod average;
 mod balance;
 mod checkpoint;
 mod composed;

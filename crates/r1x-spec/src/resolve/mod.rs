@@ -10,6 +10,7 @@ mod judge;
 mod layers;
 mod lora;
 mod loss;
+mod merge;
 mod model;
 mod overriding;
 mod pairs;

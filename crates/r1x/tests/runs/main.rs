@@ -10,6 +10,7 @@ mod interrupt;
 mod judged;
 mod limits;
 mod looks;
+mod merged;
 mod model;
 mod resume;
 mod store;

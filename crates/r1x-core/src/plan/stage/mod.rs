@@ -6,6 +6,7 @@ mod distill;
 mod dpo;
 mod evaluate;
 mod grpo;
+mod merge;
 mod outline;
 mod reject;
 mod reward_model;
@@ -15,6 +16,7 @@ pub use distill::{DistillPlan, DistilledTexts, TeacherPlan};
 pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
+pub use merge::{MergePart, MergePlan};
 pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
 pub use reject::{LeastPlan, PassRatePlan, Preference, RejectPlan, TextFilterPlan};
 pub use reward_model::{ReadPart, RewardModelPlan};
@@ -69,6 +71,8 @@ pub enum StageKind {
     Dpo(DpoPlan),
     /// Distillation on the distributions of a teacher.
     Distill(DistillPlan),
+    /// The average of the weights of several stages.
+    Merge(MergePlan),
     /// Evaluation only.
     Evaluate(EvaluatePlan),
 }
@@ -83,6 +87,7 @@ impl StageKind {
             StageKind::RewardModel(_) => "reward_model",
             StageKind::Dpo(_) => "dpo",
             StageKind::Distill(_) => "distill",
+            StageKind::Merge(_) => "merge",
             StageKind::Evaluate(_) => "evaluate",
         }
     }
@@ -96,6 +101,7 @@ impl StageKind {
             StageKind::RewardModel(plan) => plan.outline(),
             StageKind::Dpo(plan) => plan.outline(),
             StageKind::Distill(plan) => plan.outline(),
+            StageKind::Merge(plan) => plan.outline(),
             StageKind::Evaluate(plan) => plan.outline(),
         }
     }
