@@ -548,6 +548,7 @@ fn every_mistake_has_its_message() {
             .with("experiments/broken.yaml", &BASE.replace("lr: 3e-4", "lr: [1]"))
             .with("experiments/many.jsonl", MANY)
             .with("experiments/rows.jsonl", "{}")
+            .with("experiments/earlier/state.json", "2")
             .with("experiments/chat.jinja", "{{ messages }}");
         let report = match world.resolve(case.set) {
             Ok(_) => panic!("{} is accepted", case.name),

@@ -316,10 +316,12 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let from = Point { checkpoint, lost, excess: excess(force) };
             command::resume::resume(&global, &run, &compute.compute(), &from, json)
         }
-        Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
+        Command::Check { spec, force } => {
+            command::check::check(&global, &spec.source(), excess(force))
+        }
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {
-            command::plan::plan(&spec.source(), json, device_memory)
+            command::plan::plan(&global, &spec.source(), json, device_memory)
         }
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {

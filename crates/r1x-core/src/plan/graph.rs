@@ -112,7 +112,7 @@ impl RunPlan {
         for part in merges {
             let WeightsFrom::Stage(id) = &part.weights else { continue };
             let made = &self.stages[self.position_above(id, index)?];
-            if self.model_of(made)? != model {
+            if !model.is_alike(self.model_of(made)?) {
                 return Err(WeightsError::OtherShape(id.clone()));
             }
             if !made.kind.outline().changes_weights() {

@@ -137,7 +137,10 @@ fn model() -> impl Strategy<Value = ModelPlan> {
                 plan.mtp = (depth % 3 == 0).then_some(MtpPlan { depth, weight });
                 if plan.layers.is_multiple_of(2) {
                     let (folder, sha256) = ("a".to_owned(), "00".to_owned());
-                    plan.initial = InitialWeights::Published { folder, sha256 };
+                    plan.initial = match flags[1] {
+                        true => InitialWeights::Published { folder, sha256 },
+                        false => InitialWeights::Checkpoint { folder, sha256 },
+                    };
                 }
                 plan
             },

@@ -3,6 +3,7 @@
 
 mod average;
 mod balance;
+mod begun;
 mod checkpoint;
 mod composed;
 mod finite;

@@ -97,7 +97,7 @@ impl Resolver<'_, '_> {
         other: &Option<String>,
     ) -> bool {
         let help = "an average is of weights of one shape: name stages that work on such a model";
-        self.check_fit(name, (model, other), ModelPlan::eq, help)
+        self.check_fit(name, (model, other), ModelPlan::is_alike, help)
     }
 
     fn check_fit(

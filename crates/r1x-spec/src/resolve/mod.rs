@@ -1,6 +1,7 @@
 //! From a spec to a plan: references are looked up, inputs are hashed, and what does not fit is reported.
 
 mod algorithm;
+mod checkpoint;
 mod data;
 mod distill;
 mod evals;

@@ -2,6 +2,7 @@
 //!
 //! Must not test what a crate can test alone. Every run is the real binary on a temporary store.
 
+mod begun;
 mod bench;
 mod crash;
 mod foreign;
