@@ -144,7 +144,7 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// An average of adapters.
+    /// An average of adapters, which plans are refused for: the average of factors is not that of their products.
     #[error("weights of a model with adapters cannot be averaged")]
     AverageOfAdapters,
     /// Learning with weights that were loaded to answer with.
@@ -220,13 +220,9 @@ impl From<ModelError> for PortError {
                 Boundary::Model,
                 "go on from another checkpoint of the run: its stage compares with weights that this one lacks",
             ),
-            ModelError::Freeze { .. } | ModelError::Frozen => {
+            ModelError::Freeze { .. } | ModelError::Frozen | ModelError::AverageOfAdapters => {
                 (Boundary::Internal, "this is a bug in r1x: please report it")
             }
-            ModelError::AverageOfAdapters => (
-                Boundary::Spec,
-                "the average of factors is not the average of their products: average stages of a model without `lora`",
-            ),
             ModelError::Wordless => (
                 Boundary::Spec,
                 "sample from a model with `head: vocabulary`; one with `head: value` judges and is trained as a reward model",

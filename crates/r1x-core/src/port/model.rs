@@ -188,8 +188,8 @@ pub trait Learner {
     /// Goes on with earlier weights. Moments and frozen weights stay as they are.
     ///
     /// # Errors
-    /// A `Model` error when they were never saved, or cannot be read whole, and where an average is asked of a model with
-    /// adapters: the average of factors is not the average of their products.
+    /// A `Model` error when they were never saved, or cannot be read whole, and an `Internal` one where an average is
+    /// asked of a model with adapters, which plans are refused for: the average of factors is not that of their products.
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError>;
 
     /// Forgets all frozen weights, which then take no memory and are in no checkpoint.
