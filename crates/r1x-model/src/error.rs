@@ -144,6 +144,9 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// An average of adapters, which plans are refused for: the average of factors is not that of their products.
+    #[error("weights of a model with adapters cannot be averaged")]
+    AverageOfAdapters,
     /// Learning with weights that were loaded to answer with.
     #[error("the weights of this model are frozen, so it cannot learn")]
     Frozen,
@@ -217,7 +220,7 @@ impl From<ModelError> for PortError {
                 Boundary::Model,
                 "go on from another checkpoint of the run: its stage compares with weights that this one lacks",
             ),
-            ModelError::Freeze { .. } | ModelError::Frozen => {
+            ModelError::Freeze { .. } | ModelError::Frozen | ModelError::AverageOfAdapters => {
                 (Boundary::Internal, "this is a bug in r1x: please report it")
             }
             ModelError::Wordless => (

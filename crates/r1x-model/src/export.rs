@@ -105,7 +105,7 @@ pub fn adapters(
     let numbers = checkpoint::load_weights(checkpoint.folder, &layout, &checkpoint.expected)?;
     let base = match &checkpoint.plan.initial {
         InitialWeights::Published { folder, .. } => Some(folder.as_str()),
-        InitialWeights::Random => None,
+        InitialWeights::Random | InitialWeights::Checkpoint { .. } => None,
     };
     let target = adapter::Target { plan: lora, family, base, to };
     Ok(Saved { family, files: adapter::save(&layout, &numbers.values, &target, dtype)? })

@@ -1,5 +1,5 @@
-//! The weights that a planned model begins with: draws from the seed, or those of a published model and of published
-//! adapters; and those of a model that never learns.
+//! The weights that a planned model begins with: draws from the seed, those of a published model and of published
+//! adapters, or those of a checkpoint; and those of a model that never learns.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl First {
     /// The weights, packed on some threads.
     ///
     /// # Errors
-    /// When published weights cannot be read, are others than the plan says, or do not fit the plan.
+    /// When weights cannot be read, are others than the plan says, or do not fit the plan.
     pub fn weights<E: Operand<Real = f32>>(
         &self,
         layout: &Layout,
@@ -45,6 +45,16 @@ impl First {
             InitialWeights::Published { folder, sha256 } => {
                 let published = Published::planned(folder, sha256)?;
                 learning(&published, layout, threads, MissingHead::Drawn(self.seed))?
+            }
+            // Beside adapters a checkpoint has no more than those, so no plan says so.
+            InitialWeights::Checkpoint { folder, .. } if layout.adapters.is_some() => {
+                let reason = "adapters need a published model to stand beside".to_owned();
+                return Err(ModelError::Checkpoint { path: folder.clone(), reason });
+            }
+            InitialWeights::Checkpoint { folder, sha256 } => {
+                let expected = Expected::with_weights(sha256);
+                let numbers = checkpoint::load_weights(Path::new(folder), layout, &expected)?;
+                Weights::learning(layout, numbers, threads)
             }
         };
         self.set_adapters(layout, &mut weights)?;
@@ -80,6 +90,11 @@ impl First {
                 let numbers = adapter::planned(Path::new(folder), sha256, layout)?;
                 weights.draw_adapters(layout, &Rng::new(self.seed));
                 weights.edit(layout, 1, |values, _| values.copy_from_slice(&numbers));
+            }
+            Some(InitialWeights::Checkpoint { folder, sha256 }) => {
+                let expected = Expected::with_weights(sha256);
+                let numbers = checkpoint::load_weights(Path::new(folder), layout, &expected)?;
+                weights.set(layout, &numbers, 1);
             }
         }
         Ok(())

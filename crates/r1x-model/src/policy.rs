@@ -482,6 +482,12 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
                 self.load_body(&folder, &Expected::of_run(&run))?;
             }
+            EarlierWeights::Average(parts) => {
+                let (layout, threads) = (&self.decoder.layout, self.workers.len());
+                let initial = || Ok(self.first.weights::<E>(layout, threads)?.numbers(layout));
+                let numbers = checkpoint::average(&self.home, layout, parts, initial)?;
+                self.weights.set(layout, &numbers, threads);
+            }
         }
         Ok(())
     }

@@ -71,6 +71,29 @@ pub struct ModelFacts {
     pub eos: Vec<String>,
 }
 
+/// How a spec names a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointName {
+    /// By its folder.
+    Folder(PathBuf),
+    /// By the run that has written it.
+    OfRun {
+        /// The run, as commands take it.
+        run: String,
+        /// The checkpoint in it: its name, or the id of a stage, whose last one is meant.
+        checkpoint: String,
+    },
+}
+
+/// What is known of a checkpoint that a model begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointFacts {
+    /// Its folder.
+    pub folder: String,
+    /// sha256 of its weights, lower-case hex.
+    pub sha256: String,
+}
+
 /// What is known of a `tokenizer.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenizerFacts {
@@ -152,6 +175,15 @@ pub trait Inputs {
     /// When it has no configuration or no weights, or its configuration says a model that is not known.
     fn published(&self, folder: &Path) -> Result<ModelFacts, Refusal> {
         Err(Refusal::from(format!("{} cannot be read here", folder.display())))
+    }
+
+    /// Reads the checkpoint that a model is to begin with.
+    ///
+    /// # Errors
+    /// When there is none of the name, when it is damaged, and when it holds other weights than the model trains, or
+    /// those of a model that computes otherwise.
+    fn checkpoint(&self, _: &CheckpointName, _: &ModelPlan) -> Result<CheckpointFacts, Refusal> {
+        Err(Refusal::from("no checkpoint is looked for here".to_owned()))
     }
 
     /// Looks at the adapters of a model in a folder as PEFT writes one: their plan, with their numbers.

@@ -50,7 +50,8 @@ pub use estimate::{
     parameters,
 };
 pub use inputs::{
-    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
+    ChatFacts, CheckpointFacts, CheckpointName, DataFacts, DataRefusal, Inputs, ModelFacts,
+    PluginFacts, Refusal, TokenizerFacts,
 };
 pub use memory::{Memory, memory};
 pub use model_cost::{Devices, ModelCost};

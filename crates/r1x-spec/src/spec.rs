@@ -4,6 +4,7 @@
 
 mod critic;
 mod distill;
+mod merge;
 mod model;
 mod pairs;
 mod ranges;
@@ -16,6 +17,7 @@ use r1x_core::plan::{OnFailure, Otherwise, TraceStyle};
 
 pub use self::critic::*;
 pub use self::distill::*;
+pub use self::merge::*;
 pub use self::model::*;
 pub use self::pairs::*;
 use self::ranges::*;

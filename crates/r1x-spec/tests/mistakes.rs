@@ -11,6 +11,8 @@ mod data;
 mod distill;
 #[path = "mistakes/losses.rs"]
 mod losses;
+#[path = "mistakes/merge.rs"]
+mod merge;
 #[path = "mistakes/models.rs"]
 mod models;
 #[path = "mistakes/pairs.rs"]
@@ -535,6 +537,7 @@ fn every_mistake_has_its_message() {
         distill::CASES,
         data::CASES,
         losses::CASES,
+        merge::CASES,
     ];
     for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();
@@ -548,6 +551,7 @@ fn every_mistake_has_its_message() {
             .with("experiments/broken.yaml", &BASE.replace("lr: 3e-4", "lr: [1]"))
             .with("experiments/many.jsonl", MANY)
             .with("experiments/rows.jsonl", "{}")
+            .with("experiments/earlier/state.json", "2")
             .with("experiments/chat.jinja", "{{ messages }}");
         let report = match world.resolve(case.set) {
             Ok(_) => panic!("{} is accepted", case.name),

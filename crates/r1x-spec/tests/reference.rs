@@ -23,6 +23,7 @@ fn world() -> World {
         .with("experiments/gsm8k/main", "{\"question\": \"1 + 1\", \"answer\": \"#### 2\"}\n")
         .with("experiments/tokenizer.json", "a tokenizer with <|im_end|> and <|endoftext|>")
         .with("experiments/../runs/critic-calm-otter/sft/final/model.safetensors", "weights")
+        .with("experiments/../runs/countdown-calm-otter/cold-start/final/state.json", "3")
 }
 
 /// An example as a whole spec.

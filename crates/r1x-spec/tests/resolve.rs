@@ -369,6 +369,22 @@ fn a_published_model_gives_shape_weights_and_tokenizer() {
     assert_eq!((plan.model.hidden_size, plan.model.vocabulary_size), (8, 1000));
 }
 
+#[test]
+fn a_checkpoint_gives_the_weights_of_what_is_trained() {
+    let world = World::new().with("experiments/earlier/state.json", "2");
+    let initial = |set: &[&str]| {
+        let all = [&["model.checkpoint=experiments/earlier"], set].concat();
+        let world = world.clone().with(SPEC, &experiment("countdown"));
+        world.resolve(&all).unwrap_or_else(|report| panic!("{}", render(&report))).plan
+    };
+    let whole = initial(&["model.layers=2", "models.fresh={layers: 2, checkpoint: null}"]);
+    let InitialWeights::Checkpoint { folder, sha256 } = &whole.model.initial else { panic!() };
+    assert_eq!((folder.as_str(), sha256.len()), ("experiments/earlier", 64));
+    assert_eq!(whole.models["fresh"].initial, InitialWeights::Random);
+    // The numbers mean the same in both, whatever they begin with.
+    assert!(whole.models["fresh"].is_alike(&whole.model));
+}
+
 /// The spec of a model from `models/tiny` whose problems are asked by messages.
 fn conversation(model: &str) -> String {
     let text = experiment("countdown");

@@ -130,6 +130,7 @@ fn ahead<'p>(
 fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortError> {
     let (place, outline) = (stage_place(&stage.id), stage.kind.outline());
     plan.weights_before(index)
+        .and_then(|_| plan.check_parts(index))
         .map_err(|error| TrainError::Weights { place: place.clone(), error })?;
     let greedy = |rollouts: Rollouts<'_>| rollouts.sampling.temperature <= 0.0;
     // Who has a teacher needs no others to compare a completion with.
@@ -137,7 +138,7 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     if compares && outline.rollouts.is_some_and(greedy) {
         return Err(TrainError::GreedyRollouts { place }.into());
     }
-    let works = outline.learning.is_some() || outline.rollouts.is_some();
+    let works = outline.changes_weights() || outline.rollouts.is_some();
     if works || !outline.suites.is_empty() {
         let model = plan.model_of(stage);
         let model = model.map_err(|error| TrainError::Weights { place: place.clone(), error })?;

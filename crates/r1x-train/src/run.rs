@@ -22,7 +22,7 @@ use crate::finite::{self, Guard};
 use crate::made::{RunData, reads_made_data};
 use crate::ports::Ports;
 use crate::stage::evaluate::{EvalMoment, evaluate, suite_by_id};
-use crate::stage::{StepPlace, SteppedStage, stage_place, stepped};
+use crate::stage::{StepPlace, SteppedStage, last_checkpoint, stage_place, stepped};
 
 /// How a run ended when nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,15 +172,13 @@ impl RunUnderWay<'_, '_> {
             self.held = ModelWeights { from: WeightsFrom::Base, ..wanted.clone() };
         }
         if wanted != self.held {
-            let made = self.plan.stages.iter().find(|made| match &wanted.from {
-                WeightsFrom::Base => false,
-                WeightsFrom::Stage(id) => made.id == *id,
-            });
-            match made {
-                None => self.ports.policy.take_weights(EarlierWeights::Initial)?,
-                Some(made) => {
-                    let path = CheckpointKind::Stage.path(&made.id, made.kind.outline().steps);
-                    let heads = [made.model.as_deref(), wanted.model.as_deref()]
+            match &wanted.from {
+                WeightsFrom::Base => self.ports.policy.take_weights(EarlierWeights::Initial)?,
+                WeightsFrom::Stage(id) => {
+                    let path = last_checkpoint(self.plan, id)?;
+                    let made = self.plan.stages.iter().find(|made| made.id == *id);
+                    let made = made.and_then(|made| made.model.as_deref());
+                    let heads = [made, wanted.model.as_deref()]
                         .map(|name| self.plan.model_called(name).map(|model| model.head));
                     let weights = match heads[0] == heads[1] {
                         true => EarlierWeights::Saved(&path),

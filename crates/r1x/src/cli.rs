@@ -323,10 +323,12 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         }
         Command::Reproduce(asked) => again::reproduce(&global, asked),
         Command::Replay(asked) => again::replay(&global, &asked),
-        Command::Check { spec, force } => command::check::check(&spec.source(), excess(force)),
+        Command::Check { spec, force } => {
+            command::check::check(&global, &spec.source(), excess(force))
+        }
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {
-            command::plan::plan(&spec.source(), json, device_memory)
+            command::plan::plan(&global, &spec.source(), json, device_memory)
         }
         Command::Ls { json } => command::ls::ls(&global, json),
         Command::Show { address, stage, json } => {

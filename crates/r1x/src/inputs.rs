@@ -18,7 +18,8 @@ use r1x_model::Tokenizer;
 use r1x_model::published::{Published, adapter, eos_tokens};
 use r1x_reward::{Host, Origin, Plugin, RewardError};
 use r1x_spec::{
-    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, TokenizerFacts,
+    ChatFacts, CheckpointFacts, CheckpointName, DataFacts, DataRefusal, Inputs, ModelFacts,
+    PluginFacts, Refusal, TokenizerFacts,
 };
 use r1x_tasks::chat::{self, Marks};
 use r1x_tasks::dataset::{MOST_BYTES, rows::Opened};
@@ -34,6 +35,10 @@ pub const DEFAULT_LIMITS: LimitsPlan =
 /// A component of this size takes seconds to compile.
 const SLOW_BYTES: usize = 4 << 20;
 
+/// What finds the checkpoint that a model of a spec begins with, and compares it with the model.
+pub type CheckpointFinder =
+    Box<dyn Fn(&CheckpointName, &ModelPlan) -> Result<CheckpointFacts, Refusal>>;
+
 /// Files, tasks and the plugin host of this machine.
 pub struct World {
     /// The plugin host.
@@ -46,6 +51,8 @@ pub struct World {
     compiled: RefCell<Vec<(String, Duration)>>,
     /// Files of problems that were read, by the id of the data set, with the hash of the bytes.
     data: RefCell<BTreeMap<String, Opened>>,
+    /// None where no spec is resolved.
+    checkpoints: Option<CheckpointFinder>,
 }
 
 impl World {
@@ -61,7 +68,14 @@ impl World {
             sources: RefCell::default(),
             compiled: RefCell::default(),
             data: RefCell::default(),
+            checkpoints: None,
         })
+    }
+
+    /// The world in which models may begin with checkpoints, which this finds.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoints: CheckpointFinder) -> Self {
+        Self { checkpoints: Some(checkpoints), ..self }
     }
 
     /// The problems of a plan. Files that were read to resolve it are handed over, everything else is generated or
@@ -192,6 +206,17 @@ impl Inputs for World {
             tokenizer,
             eos: eos_tokens(folder),
         })
+    }
+
+    fn checkpoint(
+        &self,
+        name: &CheckpointName,
+        model: &ModelPlan,
+    ) -> Result<CheckpointFacts, Refusal> {
+        match &self.checkpoints {
+            Some(find) => find(name, model),
+            None => Err(Refusal::from("no checkpoint is looked for here".to_owned())),
+        }
     }
 
     fn adapters(&self, folder: &Path, model: &ModelPlan) -> Result<LoraPlan, Refusal> {

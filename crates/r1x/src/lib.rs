@@ -12,6 +12,7 @@ mod capability;
 mod cli;
 mod command;
 mod display;
+mod earlier;
 pub mod environment;
 mod failure;
 mod helper;

@@ -71,10 +71,10 @@ pub fn prepare<'p>(
     let mut notices: Vec<Notice> = tolerated.iter().map(Notice::from).collect();
     notices.extend(too_much);
     notices.extend(opened_twice(plan, world, &problems)?);
-    // A published model has learnt its tokens elsewhere.
+    // What has learnt elsewhere has learnt tokens there.
     let unseen = match plan.model.initial {
         InitialWeights::Random => r1x_train::unseen(plan, &encoder, &problems)?,
-        InitialWeights::Published { .. } => Vec::new(),
+        InitialWeights::Published { .. } | InitialWeights::Checkpoint { .. } => Vec::new(),
     };
     notices.extend(unseen.iter().filter(|one| one.share() >= UNSEEN_SHARE).map(never_learnt));
     Ok(Prepared { checked, problems, rewarder, plugins, notices })

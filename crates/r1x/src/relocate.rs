@@ -42,8 +42,10 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
 fn model(planned: &mut ModelPlan, folders: &[PathBuf]) {
     let adapters = planned.lora.as_mut().map(|lora| &mut lora.initial);
     for initial in [&mut planned.initial].into_iter().chain(adapters) {
-        if let InitialWeights::Published { folder, .. } = initial {
-            moved(folder, folders);
+        match initial {
+            InitialWeights::Random => {}
+            InitialWeights::Published { folder, .. }
+            | InitialWeights::Checkpoint { folder, .. } => moved(folder, folders),
         }
     }
     tokenizer(&mut planned.tokenizer, folders);

@@ -11,7 +11,7 @@ use super::sources::{Source, all};
 const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
-        "cli log command speaker report reproduction progress watch timed retention speed prepare sizes number stores \
+        "cli log command speaker report reproduction progress watch timed retention speed prepare sizes number earlier stores \
          cache args rewards models wiring plans relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table failure output display",
     ),

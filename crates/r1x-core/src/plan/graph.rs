@@ -21,7 +21,7 @@ impl ModelWeights {
     }
 }
 
-/// Why a stage cannot begin with the weights that it names.
+/// Why a stage cannot have the weights that it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
     /// The plan has no stage of the id that is named.
@@ -36,6 +36,12 @@ pub enum WeightsError {
     /// The stage that is named works on a model of another shape.
     #[error("it begins with the weights of stage `{0}`, which works on a model of another shape")]
     OtherShape(String),
+    /// The average has a part that is the weights of a stage which makes none.
+    #[error("it averages the weights of stage `{0}`, which leaves weights as they are")]
+    NothingMade(String),
+    /// The weights to be averaged are adapters, whose average is not that of the models that they make.
+    #[error("it averages weights of a model with adapters")]
+    Adapters,
 }
 
 impl RunPlan {
@@ -56,8 +62,8 @@ impl RunPlan {
         self.model_called(stage.model.as_deref()).ok_or_else(unknown)
     }
 
-    /// The weights that the stage at a position begins with: those of its model, or those of a stage that learns. A
-    /// stage that leaves weights as they are stands for those that it began with.
+    /// The weights that the stage at a position begins with: those of its model, or those of a stage that changes
+    /// them. A stage that leaves weights as they are stands for those that it began with.
     ///
     /// # Errors
     /// When the stage, or one that it takes weights from, names a stage that is not above it or has another shape.
@@ -65,16 +71,11 @@ impl RunPlan {
         let Some(first) = self.stages.get(index) else { return Ok(ModelWeights::of_policy()) };
         let (mut stage, mut below) = (first, index);
         while let WeightsFrom::Stage(id) = &stage.weights {
-            let Some(at) = self.stages.iter().position(|named| named.id == *id) else {
-                return Err(WeightsError::Unknown(id.clone()));
-            };
-            if at >= below {
-                return Err(WeightsError::NotAbove(id.clone()));
-            }
+            let at = self.position_above(id, below)?;
             if !self.model_of(first)?.takes_weights_of(self.model_of(&self.stages[at])?) {
                 return Err(WeightsError::OtherShape(id.clone()));
             }
-            if self.stages[at].kind.outline().learning.is_some() {
+            if self.stages[at].kind.outline().changes_weights() {
                 let from = WeightsFrom::Stage(id.clone());
                 return Ok(ModelWeights { model: first.model.clone(), from });
             }
@@ -96,17 +97,52 @@ impl RunPlan {
         let unknown = || WeightsError::UnknownModel(critic.model.clone());
         let model = self.models.get(&critic.model).ok_or_else(unknown)?;
         if let WeightsFrom::Stage(id) = &critic.weights {
-            let Some(at) = self.stages.iter().position(|stage| stage.id == *id) else {
-                return Err(WeightsError::Unknown(id.clone()));
-            };
-            if at >= index || self.stages[at].kind.outline().learning.is_none() {
-                return Err(WeightsError::NotAbove(id.clone()));
+            let made = &self.stages[self.position_above(id, index)?];
+            if !made.kind.outline().changes_weights() {
+                return Err(WeightsError::NothingMade(id.clone()));
             }
-            if !model.takes_weights_of(self.model_of(&self.stages[at])?) {
+            if !model.takes_weights_of(self.model_of(made)?) {
                 return Err(WeightsError::OtherShape(id.clone()));
             }
         }
         Ok(model)
+    }
+
+    /// The position of the stage of an id, which stands above a position.
+    fn position_above(&self, id: &str, below: usize) -> Result<usize, WeightsError> {
+        match self.stages.iter().position(|named| named.id == id) {
+            None => Err(WeightsError::Unknown(id.to_owned())),
+            Some(at) if at >= below => Err(WeightsError::NotAbove(id.to_owned())),
+            Some(at) => Ok(at),
+        }
+    }
+
+    /// Checks the weights that the stage at a position averages, where it averages any: each part is what the model of the
+    /// stage begins with, or what a stage above has made of a model that is alike.
+    ///
+    /// # Errors
+    /// When a part is not there by then, or the numbers of the parts do not mean the same.
+    pub fn check_parts(&self, index: usize) -> Result<(), WeightsError> {
+        let Some(stage) = self.stages.get(index) else { return Ok(()) };
+        let merges = stage.kind.outline().merges;
+        if merges.is_empty() {
+            return Ok(());
+        }
+        let model = self.model_of(stage)?;
+        if model.lora.is_some() {
+            return Err(WeightsError::Adapters);
+        }
+        for part in merges {
+            let WeightsFrom::Stage(id) = &part.weights else { continue };
+            let made = &self.stages[self.position_above(id, index)?];
+            if !model.is_alike(self.model_of(made)?) {
+                return Err(WeightsError::OtherShape(id.clone()));
+            }
+            if !made.kind.outline().changes_weights() {
+                return Err(WeightsError::NothingMade(id.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// The weights that there are once the stage at a position has ended.
@@ -116,7 +152,7 @@ impl RunPlan {
     pub fn weights_after(&self, index: usize) -> Result<ModelWeights, WeightsError> {
         let before = self.weights_before(index)?;
         Ok(match self.stages.get(index) {
-            Some(stage) if stage.kind.outline().learning.is_some() => {
+            Some(stage) if stage.kind.outline().changes_weights() => {
                 ModelWeights { from: WeightsFrom::Stage(stage.id.clone()), ..before }
             }
             _ => before,
@@ -141,7 +177,7 @@ impl RunPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{EvaluatePlan, StageKind};
+    use crate::plan::{EvaluatePlan, LoraPlan, MergePart, MergePlan, StageKind};
     use crate::testing;
 
     /// Stages by id, each with the weights that it begins with; those called `look` only evaluate.
@@ -220,5 +256,44 @@ mod tests {
         assert_eq!(plan.weights_after(4).unwrap_err(), WeightsError::OtherShape("small".into()));
         plan.stages[3].model = Some("large".to_owned());
         assert_eq!(plan.weights_before(3).unwrap_err(), WeightsError::UnknownModel("large".into()));
+    }
+
+    /// A stage that averages weights by their origins, in equal shares.
+    fn merge(parts: &[WeightsFrom]) -> StageKind {
+        let share = 1.0 / parts.len() as f64;
+        let part = |weights: &WeightsFrom| MergePart { weights: weights.clone(), share };
+        StageKind::Merge(MergePlan { parts: parts.iter().map(part).collect() })
+    }
+
+    #[test]
+    fn an_average_is_of_what_is_made_by_then_and_counts_as_made() {
+        let stages = [
+            ("a", WeightsFrom::Base),
+            ("b", WeightsFrom::Base),
+            ("look", of("b")),
+            ("merge", of("b")),
+            ("c", of("merge")),
+        ];
+        let mut plan = plan(&stages);
+        let mut told = |parts: &[WeightsFrom]| {
+            plan.stages[3].kind = merge(parts);
+            (plan.check_parts(3), plan.weights_before(4).unwrap().from)
+        };
+        assert_eq!(told(&[of("a"), of("b"), WeightsFrom::Base]), (Ok(()), of("merge")));
+        let wrong = |told: (Result<(), WeightsError>, WeightsFrom)| told.0.unwrap_err();
+        assert_eq!(wrong(told(&[of("a"), of("d")])), WeightsError::Unknown("d".to_owned()));
+        assert_eq!(wrong(told(&[of("a"), of("c")])), WeightsError::NotAbove("c".to_owned()));
+        let made_none = WeightsError::NothingMade("look".to_owned());
+        assert_eq!(wrong(told(&[of("a"), of("look")])), made_none);
+        plan.stages[3].kind = merge(&[of("a"), of("b")]);
+        assert_eq!(plan.weights_after(3).unwrap().from, of("merge"));
+        let other = ModelPlan { layers: plan.model.layers + 1, ..plan.model.clone() };
+        plan.models.insert("other".to_owned(), other);
+        plan.stages[0].model = Some("other".to_owned());
+        assert_eq!(plan.check_parts(3), Err(WeightsError::OtherShape("a".to_owned())));
+        plan.stages[0].model = None;
+        plan.model.lora = Some(LoraPlan::everywhere(2));
+        assert_eq!(plan.check_parts(3), Err(WeightsError::Adapters));
+        assert_eq!(plan.check_parts(4), Ok(()));
     }
 }

@@ -49,11 +49,21 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
-    /// Whether it can begin with the weights of another model: that one has its shape, or its shape but for the head where
-    /// this one has a value head, which is drawn then.
+    /// Whether a number in the weights of another model means what it means in its own: that one is the same but for the
+    /// weights that it begins with. Adapters stand beside those, so where there are any they are the same too.
+    pub fn is_alike(&self, other: &ModelPlan) -> bool {
+        match (&self.lora, &other.lora) {
+            (None, None) => *self == ModelPlan { initial: self.initial.clone(), ..other.clone() },
+            _ => *self == *other,
+        }
+    }
+
+    /// Whether it can begin with the weights of another model: that one is alike, or alike but for the head where this one
+    /// has a value head, which is drawn then.
     pub fn takes_weights_of(&self, other: &ModelPlan) -> bool {
         let with_head = |head| ModelPlan { head, ..other.clone() };
-        *self == *other || (self.head == HeadPlan::Value && *self == with_head(HeadPlan::Value))
+        let has_values = self.head == HeadPlan::Value;
+        self.is_alike(other) || (has_values && self.is_alike(&with_head(HeadPlan::Value)))
     }
 
     /// The key that stands beside a value head and cannot; `None` where everything fits. Modules of multi-token prediction
@@ -115,6 +125,13 @@ pub enum InitialWeights {
         /// Its folder, with `config.json` and weights.
         folder: String,
         /// sha256 over the hashes of its files, hex.
+        sha256: String,
+    },
+    /// The ones that a checkpoint of r1x holds.
+    Checkpoint {
+        /// Its folder.
+        folder: String,
+        /// sha256 of its weights, hex.
         sha256: String,
     },
 }

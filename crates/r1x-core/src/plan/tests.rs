@@ -137,7 +137,10 @@ fn model() -> impl Strategy<Value = ModelPlan> {
                 plan.mtp = (depth % 3 == 0).then_some(MtpPlan { depth, weight });
                 if plan.layers.is_multiple_of(2) {
                     let (folder, sha256) = ("a".to_owned(), "00".to_owned());
-                    plan.initial = InitialWeights::Published { folder, sha256 };
+                    plan.initial = match flags[1] {
+                        true => InitialWeights::Published { folder, sha256 },
+                        false => InitialWeights::Checkpoint { folder, sha256 },
+                    };
                 }
                 plan
             },
@@ -484,6 +487,12 @@ fn distill() -> impl Strategy<Value = StageKind> {
     })
 }
 
+fn merge() -> impl Strategy<Value = StageKind> {
+    let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
+    let part = (weights, number()).prop_map(|(weights, share)| MergePart { weights, share });
+    vec(part, 2..4).prop_map(|parts| StageKind::Merge(MergePlan { parts }))
+}
+
 fn stage() -> impl Strategy<Value = StagePlan> {
     let sft = (vec(data_ref(), 1..3), any::<u64>(), any::<[usize; 2]>(), optimizer()).prop_map(
         |(data, steps, sizes, optimizer)| {
@@ -494,8 +503,13 @@ fn stage() -> impl Strategy<Value = StagePlan> {
     );
     let evaluate = vec(text(), 0..3).prop_map(|evals| StageKind::Evaluate(EvaluatePlan { evals }));
     let weights = prop_oneof![Just(WeightsFrom::Base), text().prop_map(WeightsFrom::Stage)];
-    (text(), option::of(text()), weights, prop_oneof![sft, grpo(), reject(), distill(), evaluate])
-        .prop_map(|(id, model, weights, kind)| StagePlan { id, model, weights, kind })
+    let kind = prop_oneof![sft, grpo(), reject(), distill(), merge(), evaluate];
+    (text(), option::of(text()), weights, kind).prop_map(|(id, model, weights, kind)| StagePlan {
+        id,
+        model,
+        weights,
+        kind,
+    })
 }
 
 fn eval() -> impl Strategy<Value = EvalPlan> {

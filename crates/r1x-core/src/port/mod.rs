@@ -20,8 +20,8 @@ pub use crate::cursor::Cursor;
 pub use error::{Boundary, PortError};
 pub use judge::{Judge, JudgeRequest};
 pub use model::{
-    EarlierWeights, Encoder, GenerateRequest, Learner, Models, OnlyModel, Policy, REFERENCE,
-    Sampler, SavedCheckpoint, Scorer, UpdateFacts, WeightChoice,
+    AveragePart, EarlierWeights, Encoder, GenerateRequest, Learner, Models, OnlyModel, Policy,
+    REFERENCE, Sampler, SavedCheckpoint, Scorer, UpdateFacts, WeightChoice,
 };
 pub use problems::ProblemSource;
 pub use recorder::Recorder;

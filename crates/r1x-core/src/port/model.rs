@@ -96,7 +96,7 @@ pub enum WeightChoice<'n> {
 }
 
 /// Weights that a model once had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum EarlierWeights<'n> {
     /// The ones that it began with, before it learnt anything.
     Initial,
@@ -105,6 +105,18 @@ pub enum EarlierWeights<'n> {
     /// All but the head of the ones that a model with another head wrote by [`Learner::save`] under a name; the head is the
     /// one that the model began with.
     Body(&'n str),
+    /// A weighted average: every number is the sum of the numbers at its place, each times the share of its part, added up in
+    /// the order of the parts and rounded to an f32 after each of them.
+    Average(&'n [AveragePart<'n>]),
+}
+
+/// A part of an average of weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AveragePart<'n> {
+    /// The name under which [`Learner::save`] wrote the weights; `None` for the ones that the model began with.
+    pub saved: Option<&'n str>,
+    /// What they are multiplied by.
+    pub share: f64,
 }
 
 /// The name of the frozen weights that a penalty pulls towards.
@@ -176,7 +188,8 @@ pub trait Learner {
     /// Goes on with earlier weights. Moments and frozen weights stay as they are.
     ///
     /// # Errors
-    /// A `Model` error when they were never saved, or cannot be read whole.
+    /// A `Model` error when they were never saved, or cannot be read whole, and an `Internal` one where an average is
+    /// asked of a model with adapters, which plans are refused for: the average of factors is not that of their products.
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError>;
 
     /// Forgets all frozen weights, which then take no memory and are in no checkpoint.

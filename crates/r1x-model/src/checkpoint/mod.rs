@@ -6,6 +6,7 @@
 //! of its own, whose state the outer one names by its hash. What is read was perhaps written by somebody else: nothing of it is
 //! taken before it was compared. A checkpoint holds numbers in the order of a layout.
 
+mod average;
 mod folder;
 mod read;
 mod state;
@@ -16,8 +17,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use r1x_core::digest::sha256;
+use r1x_core::plan::ModelPlan;
 use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
+pub(crate) use self::average::average;
 use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
 use self::read::{Moments, Shelf};
@@ -27,7 +30,7 @@ use self::state::{FORMAT, State};
 pub(crate) use self::tensors::{Numbers, Sink, Values};
 use self::tensors::{parameters, weights};
 use crate::error::ModelError;
-use crate::layout::Layout;
+use crate::layout::{Layout, Parameter};
 use crate::update::Optimizer;
 
 const MODEL: &str = "model.safetensors";
@@ -66,6 +69,11 @@ impl<'a> Expected<'a> {
     /// Nothing is known.
     pub const ANYTHING: Expected<'static> =
         Expected { weights_sha256: None, state_sha256: None, run: None };
+
+    /// A checkpoint with these weights, of whatever run.
+    pub fn with_weights(sha256: &'a str) -> Self {
+        Expected { weights_sha256: Some(sha256), ..Expected::ANYTHING }
+    }
 
     /// A checkpoint of the run with this identity, which is empty outside of runs.
     pub fn of_run(run: &'a str) -> Self {
@@ -311,6 +319,23 @@ pub(crate) fn load<F: Sink>(
     }
     optimizer.updates = state.updates;
     Ok(Loaded { weights, optimizer, copies, place: state.place(state_sha256) })
+}
+
+/// Reads all of a checkpoint that a model is to begin with, and keeps nothing.
+///
+/// # Errors
+/// When files are missing or changed, are not what is expected, or hold other weights than the model trains.
+pub fn check(folder: &Path, plan: &ModelPlan, expected: &Expected<'_>) -> Result<(), ModelError> {
+    take_weights(folder, &Layout::new(plan), expected, &mut Nobody)
+}
+
+/// Takes numbers and keeps none.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn take(&mut self, _: &Parameter, _: usize, _: &[f32]) {}
+
+    fn take_biases(&mut self, _: usize, _: &[f32]) {}
 }
 
 /// What a checkpoint folder says about itself; its numbers are not looked at.

@@ -552,6 +552,12 @@ impl Learner for TensorPolicy {
                 let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
                 self.load_body(&folder, &Expected::of_run(&run))?;
             }
+            EarlierWeights::Average(parts) => {
+                let layout = self.model.layout();
+                let initial = || Ok(self.first.weights::<f32>(layout, 1)?.numbers(layout));
+                let numbers = checkpoint::average(&self.home, layout, parts, initial)?;
+                self.set_weights(&numbers)?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Tests of the whole model: gradients by finite differences, sampler against trainer, checkpoints,
 //! and the whole against two independent implementations.
 
+mod average;
 mod balance;
+mod begun;
 mod checkpoint;
 mod composed;
 mod finite;

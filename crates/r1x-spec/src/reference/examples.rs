@@ -44,6 +44,14 @@ model:
         path: "model",
         text: "
 model:
+  layers: 3
+  # or `countdown-calm-otter:cold-start`, where that run is in the store
+  checkpoint: ../runs/countdown-calm-otter/cold-start/final",
+    },
+    Example {
+        path: "model",
+        text: "
+model:
   tokenizer: {data: countdown}
   hidden_size: 192
   layers: 3

@@ -85,12 +85,34 @@ impl Resolver<'_, '_> {
         model: &Option<String>,
         other: &Option<String>,
     ) -> bool {
+        let help = "take weights of a stage that works on a model of this shape, or `base`";
+        self.check_fit(name, (model, other), ModelPlan::takes_weights_of, help)
+    }
+
+    /// Whether the numbers of the model of another stage mean the same as those of a model.
+    pub(super) fn check_same_shape(
+        &mut self,
+        name: &At<Name>,
+        model: &Option<String>,
+        other: &Option<String>,
+    ) -> bool {
+        let help = "an average is of weights of one shape: name stages that work on such a model";
+        self.check_fit(name, (model, other), ModelPlan::is_alike, help)
+    }
+
+    fn check_fit(
+        &mut self,
+        name: &At<Name>,
+        (model, other): (&Option<String>, &Option<String>),
+        fits: impl Fn(&ModelPlan, &ModelPlan) -> bool,
+        help: &str,
+    ) -> bool {
         let plan = |wanted: &Option<String>| {
             let known = self.models.iter().find(|known| known.name == *wanted);
             known.and_then(|known| known.plan.as_ref())
         };
         let (Some(of_stage), Some(of_other)) = (plan(model), plan(other)) else { return true };
-        if of_stage.takes_weights_of(of_other) {
+        if fits(of_stage, of_other) {
             return true;
         }
         let called = |model: &Option<String>| match model {
@@ -103,7 +125,6 @@ impl Resolver<'_, '_> {
             called(other),
             called(model)
         );
-        let help = "take weights of a stage that works on a model of this shape, or `base`";
         self.error(codes::SHAPE, name.span, message).help(help);
         false
     }

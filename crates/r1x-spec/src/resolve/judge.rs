@@ -21,6 +21,13 @@ impl Resolver<'_, '_> {
         spec: &At<JudgeSpec>,
         policy: Option<&ModelPlan>,
     ) -> Option<JudgePlan> {
+        let written = spec.model.as_ref().and_then(|model| model.checkpoint.as_ref());
+        if let Some(written) = written {
+            let message = "a judge has one checkpoint".to_owned();
+            let help =
+                "take this one out: the weights of a judge are those of its own `checkpoint`";
+            self.error(codes::ONE_OF, written.span, message).help(help);
+        }
         let model = match &spec.model {
             Some(model) => self.model(model, Purpose::Run).map(|read| read.plan),
             None => policy.cloned(),

@@ -1,6 +1,7 @@
 //! From a spec to a plan: references are looked up, inputs are hashed, and what does not fit is reported.
 
 mod algorithm;
+mod checkpoint;
 mod critic;
 mod data;
 mod distill;
@@ -11,6 +12,7 @@ mod judge;
 mod layers;
 mod lora;
 mod loss;
+mod merge;
 mod model;
 mod overriding;
 mod pairs;

@@ -35,10 +35,12 @@ fn mtp(spec: &ModelSpec) -> Option<MtpPlan> {
 impl Resolver<'_, '_> {
     /// The model.
     pub(super) fn model(&mut self, spec: &At<ModelSpec>, purpose: Purpose) -> Option<ModelRead> {
-        match &spec.from {
+        let read = match &spec.from {
             Some(from) => self.published(spec, from, purpose),
             None => self.described(spec, purpose),
-        }
+        }?;
+        let plan = self.with_checkpoint(spec, read.plan)?;
+        Some(ModelRead { plan, ..read })
     }
 
     /// A model whose shape is written in the spec.

@@ -21,7 +21,7 @@ use crate::spec::{
 use crate::value_types::{DataName, Name};
 
 /// What the weights are called that a run begins with.
-const BASE: &str = "base";
+pub(super) const BASE: &str = "base";
 
 /// The ids of the stages that make data.
 pub(super) fn makers(stages: &At<IdList<StageSpec>>) -> Vec<String> {
@@ -64,19 +64,24 @@ impl Resolver<'_, '_> {
         let known = self.models.iter().find(|known| known.name == model);
         let known = known.and_then(|known| known.plan.as_ref());
         self.context_length = known.map(|plan| plan.context_length).or(of_policy);
-        let kind = self.kind(stage, &placed[..index]);
+        let kind = self.kind(stage, (placed, index));
         self.context_length = of_policy;
         if matches!(stage.kind, StageKindSpec::RewardModel(_)) {
             self.reward_models.push(stage.id.0.clone());
         }
         // A stage with a mistake is taken for one that learns, so that nobody is told twice.
-        if kind.as_ref().is_none_or(|kind| kind.outline().learning.is_some()) {
+        if kind.as_ref().is_none_or(|kind| kind.outline().changes_weights()) {
             self.learners.push(stage.id.0.clone());
         }
         Some(StagePlan { id: stage.id.0.clone(), model, weights: weights?, kind: kind? })
     }
 
-    fn kind(&mut self, stage: &StageSpec, above: &[Placed]) -> Option<StageKind> {
+    fn kind(
+        &mut self,
+        stage: &StageSpec,
+        (placed, index): (&[Placed], usize),
+    ) -> Option<StageKind> {
+        let above = &placed[..index];
         Some(match &stage.kind {
             StageKindSpec::Sft(sft) => StageKind::Sft(self.sft(sft)?),
             StageKindSpec::Grpo(grpo) => StageKind::Grpo(self.grpo(grpo, above)?),
@@ -84,6 +89,9 @@ impl Resolver<'_, '_> {
             StageKindSpec::RewardModel(spec) => StageKind::RewardModel(self.reward_model(spec)?),
             StageKindSpec::Dpo(dpo) => StageKind::Dpo(self.dpo(dpo)?),
             StageKindSpec::Distill(spec) => StageKind::Distill(self.distill(spec, above)?),
+            StageKindSpec::Merge(merge) => {
+                StageKind::Merge(self.merge(stage, merge, (placed, index))?)
+            }
             StageKindSpec::Evaluate(evaluate) => StageKind::Evaluate(self.evaluate(evaluate)),
         })
     }
@@ -101,9 +109,21 @@ impl Resolver<'_, '_> {
         if name.0 == BASE {
             return Some(WeightsFrom::Base);
         }
+        let other = self.placed_above(name, placed, index)?;
+        let fit = self.check_weights_fit(name, model, &other);
+        fit.then(|| WeightsFrom::Stage(name.value.0.clone()))
+    }
+
+    /// The model of a stage above the one at a position, or `None` after reporting that there is no such stage.
+    pub(super) fn placed_above(
+        &mut self,
+        name: &At<Name>,
+        placed: &[Placed],
+        index: usize,
+    ) -> Option<Option<String>> {
+        let above = &placed[..index];
         if let Some((_, other)) = above.iter().find(|(id, _)| *id == name.0) {
-            let fit = self.check_weights_fit(name, model, other);
-            return fit.then(|| WeightsFrom::Stage(name.value.0.clone()));
+            return Some(other.clone());
         }
         if placed.iter().any(|(id, _)| *id == name.0) {
             let message = format!("the stage {} is not above this one", quoted(&name.0));

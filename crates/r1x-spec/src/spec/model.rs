@@ -18,6 +18,11 @@ record! {
         /// has no `from`, it takes the place of that whole map. A key beside it overrides what the folder says, as far
         /// as the weights allow. Left out, the shape is written here and the weights are random.
         from: String => origin;
+        /// The checkpoint of an earlier run whose weights the model begins with: its folder, relative to this file, or
+        /// `RUN:CHECKPOINT` in the store, where RUN is what commands take for a run, and CHECKPOINT a name such as
+        /// `rl/final`, or the id of a stage, whose last one is meant. The model of that run has the shape and the tokenizer
+        /// of this one, and its adapters where it has any. Left out, the weights are those of `from`, or random.
+        checkpoint: String => optional;
         /// How text becomes tokens. Left out, it is the `tokenizer.json` of `from`; without `from` it is needed by
         /// everything but `r1x plan` of a shape.
         tokenizer: TokenizerSpec => optional;

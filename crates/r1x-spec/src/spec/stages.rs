@@ -7,6 +7,7 @@ use r1x_core::plan::{
 
 use super::critic::CriticSpec;
 use super::distill::DistillSpec;
+use super::merge::MergeSpec;
 use super::pairs::{DpoSpec, RewardModelSpec};
 use super::ranges::*;
 use crate::algorithm::Algorithm;
@@ -25,7 +26,8 @@ record! {
         /// The model that the stage works on, one of `models`. Left out, it is the policy.
         model: Name => optional;
         /// The weights that the stage begins with: `base`, which its model begins with, or the id of a stage above. Left
-        /// out, they are those of the nearest stage above that works on the model too, and `base` where there is none.
+        /// out, they are those of the nearest stage above that works on the model too, and `base` where there is none. A `merge`
+        /// says it under `parts`.
         weights: Name => optional;
         /// What it does.
         kind: StageKindSpec => flat;
@@ -47,6 +49,8 @@ one_of! {
         "dpo" => Dpo(DpoSpec),
         /// Distillation: a student learns the distributions of a teacher, token by token.
         "distill" => Distill(DistillSpec),
+        /// The average of the weights of several stages.
+        "merge" => Merge(MergeSpec),
         /// Evaluation and nothing else.
         "evaluate" => Evaluate(EvaluateSpec),
     }

@@ -12,8 +12,8 @@ use r1x_core::plan::{DataPlan, InitialWeights, LoraPlan, ModelPlan, SourcePlan};
 use r1x_core::testing::tiny_model;
 use r1x_core::{Capability, Markup};
 use r1x_spec::{
-    ChatFacts, DataFacts, DataRefusal, Inputs, ModelFacts, PluginFacts, Refusal, Report, Resolved,
-    Style, TokenizerFacts, resolve,
+    ChatFacts, CheckpointFacts, CheckpointName, DataFacts, DataRefusal, Inputs, ModelFacts,
+    PluginFacts, Refusal, Report, Resolved, Style, TokenizerFacts, resolve,
 };
 
 /// The name under which tests give their spec.
@@ -177,6 +177,28 @@ impl Inputs for World {
             tokenizer: self.files.contains_key(&tokenizer).then_some(tokenizer),
             eos: String::from_utf8_lossy(eos).split_whitespace().map(str::to_owned).collect(),
         })
+    }
+
+    /// A checkpoint is a folder with a state, which says how many layers its model has. No run has any.
+    fn checkpoint(
+        &self,
+        name: &CheckpointName,
+        model: &ModelPlan,
+    ) -> Result<CheckpointFacts, Refusal> {
+        let folder = match name {
+            CheckpointName::Folder(folder) => folder,
+            CheckpointName::OfRun { run, checkpoint } => {
+                return Err(Refusal::new(format!("no run {run} has {checkpoint}"), "look again"));
+            }
+        };
+        let state = folder.join("state.json");
+        let missing = || Refusal::from(format!("{} is not there", state.display()));
+        let layers = self.files.get(&state).ok_or_else(missing)?;
+        if String::from_utf8_lossy(layers) != model.layers.to_string() {
+            return Err(Refusal::from("the model of its run differs in `layers`".to_owned()));
+        }
+        let (folder, sha256) = (folder.display().to_string(), self.sha256(layers));
+        Ok(CheckpointFacts { folder, sha256 })
     }
 
     /// Adapters are a folder with a configuration; its text is their rank.

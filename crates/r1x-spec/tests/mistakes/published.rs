@@ -10,6 +10,38 @@ pub const CASES: &[Case] = &[
         "shape beside a published model",
         &[("  layers: 2\n", "  layers: 2\n  from: models/tiny\n")],
     ),
+    edit(
+        "checkpoints that there are not",
+        &[
+            ("  layers: 2\n", "  layers: 2\n  checkpoint: nowhere\n"),
+            ("stages:\n", "models:\n  other: {checkpoint: \"earlier-run:rl\"}\nstages:\n"),
+        ],
+    ),
+    edit(
+        "a checkpoint that a further model inherits and cannot read",
+        &[
+            ("  layers: 2\n", "  layers: 2\n  checkpoint: earlier\n"),
+            ("stages:\n", "models:\n  small: {layers: 1}\nstages:\n"),
+        ],
+    ),
+    edit(
+        "a checkpoint of adapters beside random weights",
+        &[("  layers: 2\n", "  layers: 2\n  checkpoint: earlier\n  lora: {rank: 4}\n")],
+    ),
+    edit(
+        "adapters that begin with two things",
+        &[(
+            MODEL,
+            "  from: models/tiny\n  checkpoint: earlier\n  lora: {from: ../models/smollm2-lora}\n",
+        )],
+    ),
+    edit(
+        "a judge with two checkpoints",
+        &[(
+            "stages:\n",
+            "judges:\n  critic: {checkpoint: earlier, model: {from: models/tiny, checkpoint: earlier}}\nstages:\n",
+        )],
+    ),
     edit("published model that is not there", &[(MODEL, "  from: models/none\n")]),
     edit(
         "published model with a longer context",

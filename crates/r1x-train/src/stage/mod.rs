@@ -1,5 +1,5 @@
 //! The kinds of stage: supervised fine-tuning, GRPO, rejection sampling, reward models, direct preference optimisation,
-//! distillation, evaluation.
+//! distillation, merges, evaluation.
 //!
 //! A stage that goes in steps says how to begin and how to do one step; everything between steps (recording, evaluations,
 //! checkpoints, stopping) is alike for all and lives in `run.rs`.
@@ -8,12 +8,15 @@ pub(crate) mod distill;
 pub(crate) mod dpo;
 pub(crate) mod evaluate;
 pub(crate) mod grpo;
+pub(crate) mod merge;
 pub(crate) mod reject;
 pub(crate) mod reward_model;
 pub(crate) mod sft;
 
 use r1x_core::plan::{DataRef, RewardPlan, RunPlan, StageKind, StagePlan};
-use r1x_core::{Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts};
+use r1x_core::{
+    CheckpointKind, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts,
+};
 
 use crate::draw::{ProblemStream, mixed};
 use crate::error::TrainError;
@@ -67,8 +70,17 @@ pub(crate) fn stepped<'a>(
         StageKind::Distill(plan) => {
             Some(Box::new(distill::DistillStage::new(run, &stage.id, plan, source)?))
         }
+        StageKind::Merge(plan) => Some(Box::new(merge::MergeStage::new(run, plan))),
         StageKind::Evaluate(_) => None,
     })
+}
+
+/// The name of the checkpoint that a stage has ended with.
+pub(crate) fn last_checkpoint(run: &RunPlan, id: &str) -> Result<String, PortError> {
+    match run.stages.iter().find(|stage| stage.id == id) {
+        Some(stage) => Ok(CheckpointKind::Stage.path(id, stage.kind.outline().steps)),
+        None => Err(TrainError::UnknownStage { id: id.to_owned() }.into()),
+    }
 }
 
 /// How messages call a stage.

@@ -12,6 +12,7 @@ mod evaluation;
 mod facts;
 mod learning;
 mod masks;
+mod merge;
 mod messages;
 mod place;
 mod places;

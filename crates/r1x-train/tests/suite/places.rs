@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use r1x_core::plan::{
-    DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, RejectPlan, RewardModelPlan, RunPlan, SftPlan,
-    StageKind, ZeroSignal,
+    DistillPlan, DpoPlan, EvaluatePlan, GrpoPlan, MergePlan, RejectPlan, RewardModelPlan, RunPlan,
+    SftPlan, StageKind, ZeroSignal,
 };
 use r1x_core::port::Cursor;
 use r1x_core::testing;
@@ -39,7 +39,8 @@ fn kind() -> impl Strategy<Value = StageKind> {
         StageKind::Distill(DistillPlan { batch_size, ..testing::distill(steps) })
     });
     let evaluate = Just(StageKind::Evaluate(EvaluatePlan { evals: Vec::new() }));
-    prop_oneof![sft, grpo, refilled, reject, judge, dpo, distill, evaluate]
+    let merge = Just(StageKind::Merge(MergePlan { parts: Vec::new() }));
+    prop_oneof![sft, grpo, refilled, reject, judge, dpo, distill, merge, evaluate]
 }
 
 /// A run whose stages are called `0`, `1` and so on.
@@ -61,6 +62,7 @@ fn places(plan: &RunPlan) -> Vec<Cursor> {
             StageKind::RewardModel(judge) => (judge.steps, judge.batch_size),
             StageKind::Dpo(dpo) => (dpo.steps, dpo.batch_size),
             StageKind::Distill(distill) => (distill.steps, distill.batch_size),
+            StageKind::Merge(_) => (1, 0),
             StageKind::Evaluate(_) => (0, 0),
         };
         let most = match &stage.kind {

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use crate::args::Global;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
 use crate::inputs::World;
@@ -14,15 +15,15 @@ use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::prepare::prepare;
 use crate::speed::all_cores;
-use crate::{plans, table};
+use crate::{earlier, plans, table};
 
 /// Checks a spec and the plugins and data it names.
 ///
 /// # Errors
 /// Everything wrong, printed at once.
-pub fn check(spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
+pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
     let began = Instant::now();
-    let world = World::with_workers(1)?;
+    let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     let resolved = plans::resolved(spec, &world)?;
     let plan = &resolved.plan;
     let prepared = prepare(plan, &world, None, all_cores(), excess)?;

@@ -28,7 +28,7 @@ use crate::reproduction::{Comparing, Repetition, Reproduced};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{environment, plans, stores, table, wiring};
+use crate::{earlier, environment, plans, stores, table, wiring};
 
 /// Runs an experiment from its beginning.
 ///
@@ -42,7 +42,8 @@ pub fn run(
     json: bool,
 ) -> Result<i32, Failure> {
     let device = wiring::device(compute)?;
-    let world = World::with_workers(compute.threads)?;
+    let world =
+        World::with_workers(compute.threads)?.with_checkpoints(earlier::finder(global.store()));
     let resolved = plans::resolved(spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));

@@ -190,6 +190,36 @@ stages:
 /// The file of an experiment in which a critic learns beside the policy.
 pub const CRITIC: &str = "criticised.yaml";
 
+const MERGED_SPEC: &str = r#"
+extends: small.yaml
+name: merged
+stages:
+  - id: other
+    weights: cold-start
+    sft: {data: sums.train, skip: 100, steps: 6, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+  - id: both
+    merge: {parts: {rl: 1, other: 3}}
+  - id: on
+    sft: {data: sums.train, steps: 4, batch_size: 16, micro_batch_size: 8, lr: 1e-3}
+"#;
+
+const BEGUN_SPEC: &str = r#"
+extends: small.yaml
+name: begun
+stages:
+  - id: cold-start
+    drop: true
+  - id: rl
+    grpo: null
+    sft: {data: sums.train, skip: 100, steps: 8, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+"#;
+
+/// The file of an experiment that has a last stage of its own and no other, to begin with a checkpoint.
+pub const BEGUN: &str = "begun.yaml";
+
+/// The file of an experiment that averages the weights of two stages.
+pub const MERGED: &str = "merged.yaml";
+
 /// The file of an experiment in which a student learns from the model of a stage.
 pub const TAUGHT: &str = "taught.yaml";
 
@@ -241,6 +271,20 @@ impl Bench {
     pub fn with_taught() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(TAUGHT), TAUGHT_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`BEGUN`].
+    pub fn with_begun() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(BEGUN), BEGUN_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`MERGED`].
+    pub fn with_merged() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(MERGED), MERGED_SPEC).unwrap();
         bench
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::bench::{Bench, CRITIC, HARVEST, JUDGED, TAUGHT, TURNS, text};
+use super::bench::{Bench, CRITIC, HARVEST, JUDGED, MERGED, TAUGHT, TURNS, text};
 
 /// When the program is killed.
 #[derive(Clone, Copy, Debug)]
@@ -251,5 +251,22 @@ fn a_run_killed_while_a_teacher_is_asked_goes_on_to_its_digest() {
         kill(&bench, &run, When::Saving(first), 0);
         kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
         assert_eq!(finish(&bench, TAUGHT), whole, "killed at {first}, then at {second}");
+    }
+}
+
+/// The stage that averages begins after 10 checkpoints, and the one that goes on from it after 11.
+#[test]
+fn a_run_killed_around_a_merge_goes_on_to_its_digest() {
+    let run = ["run", MERGED, "--set", "checkpoints.every=3", "--set", "stages.rl.grpo.steps=12"];
+    let whole = {
+        let bench = Bench::with_merged();
+        let run = bench.json(&[&run[..], &["--json"]].concat());
+        run["digest"].as_str().unwrap().to_owned()
+    };
+    for (first, second) in [(10, 1), (11, 1), (12, 1)] {
+        let bench = Bench::with_merged();
+        kill(&bench, &run, When::Saving(first), 0);
+        kill(&bench, &["resume", "--redo-steps"], When::Saving(second), 10);
+        assert_eq!(finish(&bench, MERGED), whole, "killed at {first}, then at {second}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not test what a crate can test alone. Every run is the real binary on a temporary store.
 
+mod begun;
 mod bench;
 mod crash;
 mod critic;
@@ -11,6 +12,7 @@ mod interrupt;
 mod judged;
 mod limits;
 mod looks;
+mod merged;
 mod model;
 mod replay;
 mod reproduce;

@@ -63,6 +63,7 @@ impl GrpoPlan {
             head: HeadPlan::Vocabulary,
             values: None,
             rollouts: Some(Rollouts { per_problem: self.group_size, sampling: &self.sampling }),
+            merges: &[],
             learning: Some(Learning {
                 sequences_per_step: self.prompts_per_step.saturating_mul(self.group_size),
                 epochs: self.epochs,

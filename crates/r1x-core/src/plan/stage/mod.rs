@@ -7,6 +7,7 @@ mod distill;
 mod dpo;
 mod evaluate;
 mod grpo;
+mod merge;
 mod outline;
 mod reject;
 mod reward_model;
@@ -17,6 +18,7 @@ pub use distill::{DistillPlan, DistilledTexts, TeacherPlan};
 pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
+pub use merge::{MergePart, MergePlan};
 pub use outline::{Critic, Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
 pub use reject::{LeastPlan, PassRatePlan, Preference, RejectPlan, TextFilterPlan};
 pub use reward_model::{ReadPart, RewardModelPlan};
@@ -71,6 +73,8 @@ pub enum StageKind {
     Dpo(DpoPlan),
     /// Distillation on the distributions of a teacher.
     Distill(DistillPlan),
+    /// The average of the weights of several stages.
+    Merge(MergePlan),
     /// Evaluation only.
     Evaluate(EvaluatePlan),
 }
@@ -85,6 +89,7 @@ impl StageKind {
             StageKind::RewardModel(_) => "reward_model",
             StageKind::Dpo(_) => "dpo",
             StageKind::Distill(_) => "distill",
+            StageKind::Merge(_) => "merge",
             StageKind::Evaluate(_) => "evaluate",
         }
     }
@@ -98,6 +103,7 @@ impl StageKind {
             StageKind::RewardModel(plan) => plan.outline(),
             StageKind::Dpo(plan) => plan.outline(),
             StageKind::Distill(plan) => plan.outline(),
+            StageKind::Merge(plan) => plan.outline(),
             StageKind::Evaluate(plan) => plan.outline(),
         }
     }

@@ -3,7 +3,7 @@
 //! Estimates, checks, progress, rehearsals and the run read an outline. A new kind of stage fills one in, in its own
 //! file, and is known to all of them.
 
-use super::{CriticPlan, ReadPart, TeacherPlan};
+use super::{CriticPlan, MergePart, ReadPart, TeacherPlan};
 use crate::plan::{DataRef, HeadPlan, SamplingPlan};
 
 /// A stage from outside. The default is a stage that does nothing.
@@ -32,7 +32,9 @@ pub struct StageOutline<'p> {
     pub teacher: Option<Teacher<'p>>,
     /// A model that learns beside the one that the stage works on, from equal sequences; `None` where it learns alone.
     pub critic: Option<Critic<'p>>,
-    /// How weights change; `None` when they stay as they are.
+    /// The weights whose average it makes; none where it makes no average.
+    pub merges: &'p [MergePart],
+    /// How weights are learnt; `None` when nothing is.
     pub learning: Option<Learning>,
     /// The data that the stage makes; `None` when it makes none. Its id is that of the stage, and its rows are problems
     /// to train on.
@@ -47,10 +49,15 @@ impl StageOutline<'_> {
         self.problems_per_step.saturating_add(self.further_problems_per_step)
     }
 
+    /// Whether the stage leaves other weights than it began with.
+    pub fn changes_weights(&self) -> bool {
+        self.learning.is_some() || !self.merges.is_empty()
+    }
+
     /// Whether suites that are due in its course are run: where weights stay as they are, a suite would find what it found
     /// before, and a model that judges writes nothing.
     pub fn is_evaluated(&self) -> bool {
-        self.learning.is_some() && self.head == HeadPlan::Vocabulary
+        self.changes_weights() && self.head == HeadPlan::Vocabulary
     }
 }
 

@@ -413,6 +413,18 @@ stages:
     distill: {teacher_model: teacher, data: countdown.train, steps: 100, batch_size: 32, lr: 1e-3}",
     },
     Example {
+        path: "stages.ID.merge",
+        text: "
+stages:
+  - id: other-rl
+    weights: cold-start                        # as `rl` began too
+    grpo: {data: countdown.train, rewards: [equation], steps: 300, prompts_per_step: 64, group_size: 8, sampling: \
+         {max_tokens: 32}, lr: 1e-4}
+  - id: both
+    merge:
+      parts: {rl: 1, other-rl: 3}              # 0.25 of the one and 0.75 of the other",
+    },
+    Example {
         path: "stages.ID.evaluate",
         text: "
 stages:

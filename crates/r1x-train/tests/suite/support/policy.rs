@@ -420,6 +420,18 @@ impl Learner for TablePolicy {
             EarlierWeights::Saved(name) | EarlierWeights::Body(name) => {
                 self.checkpoints.borrow()[name].0.logits.clone()
             }
+            EarlierWeights::Average(parts) => {
+                let saved = self.checkpoints.borrow();
+                let mut sum = Table::new();
+                for part in parts {
+                    let table = part.saved.map(|name| saved[name].0.logits.clone());
+                    for (context, row) in table.unwrap_or_default() {
+                        let sums: &mut Row = sum.entry(context).or_default();
+                        sums.iter_mut().zip(row).for_each(|(sum, one)| *sum += part.share * one);
+                    }
+                }
+                sum
+            }
         };
         Ok(())
     }

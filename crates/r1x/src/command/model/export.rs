@@ -12,10 +12,7 @@ use r1x_model::{Expected, export};
 use super::tell;
 use crate::args::Global;
 use crate::failure::{Failure, code};
-use crate::{models, plans, speaker, stores};
-
-/// The usual name of a store, which lies beside the folders of its runs.
-const STORE: &str = "r1x.sqlite";
+use crate::{earlier, models, plans, speaker, stores};
 
 /// What of a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +43,7 @@ pub fn export(
             "checkpoints of runs of this version say so: `r1x resume` writes one",
         ));
     };
-    let beside = beside(checkpoint);
+    let beside = earlier::store_above(checkpoint);
     let store = stores::reading(global.store().or(beside.as_deref()))?;
     let plan = plans::plan_of(&store, uid)?;
     let model = models::of_checkpoint(&plan, checkpoint)?.clone();
@@ -96,10 +93,4 @@ fn with_whole_context(mut model: ModelPlan) -> ModelPlan {
         }
     }
     model
-}
-
-/// The store in a folder above the checkpoint, where there is one of the usual name.
-fn beside(checkpoint: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(checkpoint).ok()?;
-    path.ancestors().skip(1).map(|folder| folder.join(STORE)).find(|path| path.is_file())
 }

@@ -8,14 +8,14 @@ mod model;
 use std::collections::BTreeMap;
 
 use r1x_core::Encoder;
-use r1x_core::plan::RunPlan;
-use r1x_core::plan::WeightsFrom;
+use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, WeightsFrom};
 use r1x_model::ModelEncoder;
 use r1x_spec::{
     DataSize, Described, Estimate, ModelCost, Resolved, Setting, StageEstimate, estimate,
 };
 use r1x_tasks::Problems;
 
+use crate::args::Global;
 use crate::display::{Fields, Page, Table};
 use crate::failure::Failure;
 use crate::inputs::World;
@@ -23,18 +23,19 @@ use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
-use crate::{memory, plans, table};
+use crate::{earlier, memory, plans, table};
 
 /// Prints the plan, with the number of devices that the model needs where their memory is known.
 ///
 /// # Errors
 /// When the spec is wrong.
 pub fn plan(
+    global: &Global,
     spec: &SpecSource,
     json: bool,
     device_memory_bytes: Option<u64>,
 ) -> Result<i32, Failure> {
-    let world = World::with_workers(1)?;
+    let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     match plans::described(spec, &world)? {
         Described::Run(resolved) => run(&resolved, json, device_memory_bytes)?,
         Described::Shape(shape) => model::shape(&shape, json, device_memory_bytes),
@@ -151,6 +152,12 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> Fields {
         )
         .add("store", format!("up to {}", table::bytes(estimate.store_bytes)))
         .add("checkpoints", table::bytes(estimate.checkpoint_bytes));
+    let further = resolved.plan.models.iter().map(|(name, model)| (name.as_str(), model));
+    for (name, model) in [("the policy", &resolved.plan.model)].into_iter().chain(further) {
+        if let Some((folder, sha256)) = checkpoint(model) {
+            fields.add("checkpoint", format!("{name}: begins with {folder}, sha256 {sha256}"));
+        }
+    }
     let mut before = BTreeMap::new();
     for stage in &resolved.plan.stages {
         if let Some(model) = &stage.model {
@@ -170,6 +177,15 @@ fn costs(resolved: &Resolved, estimate: &Estimate) -> Fields {
         }
     }
     fields
+}
+
+/// The checkpoint that a model begins with, where it begins with one: its folder and the hash of its weights.
+fn checkpoint(model: &ModelPlan) -> Option<(&str, &str)> {
+    let adapters = model.lora.as_ref().map(|lora| &lora.initial);
+    [adapters, Some(&model.initial)].into_iter().flatten().find_map(|initial| match initial {
+        InitialWeights::Checkpoint { folder, sha256 } => Some((folder.as_str(), sha256.as_str())),
+        InitialWeights::Random | InitialWeights::Published { .. } => None,
+    })
 }
 
 /// How many completions are sampled; where that is not known beforehand, at least and at most.
