@@ -7,12 +7,12 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use r1x_core::plan::{EvalWhen, RunPlan, TeacherPlan};
+use r1x_core::plan::{CriticPlan, EvalWhen, RunPlan, TeacherPlan};
 use r1x_core::port::{Cursor, Models, PolicyWrapper, SavedCheckpoint};
 use r1x_core::rollout::Candidates;
 use r1x_core::select::Kept;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, PortError, Recorder, StageFacts, StepFacts, TrainingBatch,
+    CheckpointFacts, EvalFacts, Policy, PortError, Recorder, StageFacts, StepFacts, TrainingBatch,
 };
 use r1x_model::{Home, ModelEncoder};
 use r1x_ops::device::Device;
@@ -244,6 +244,18 @@ impl Models for Unsaved<'_, '_> {
         width: usize,
     ) -> Result<Vec<Candidates>, PortError> {
         self.0.ask_teacher(teacher, batch, width)
+    }
+
+    fn with_critic(
+        &mut self,
+        critic: &CriticPlan,
+        work: &mut dyn FnMut(&mut dyn Policy) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        self.0.with_critic(critic, work)
+    }
+
+    fn forget_others(&mut self) {
+        self.0.forget_others();
     }
 }
 
