@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use r1x_core::plan::{
     AttentionPlan, EvalPlan, FeedForwardPlan, GqaPlan, Learning, MlaPlan, ModelPlan, Precision,
-    QkNorm, Reference, Rollouts, RunPlan, StageOutline,
+    QkNorm, Reference, Rollouts, RunPlan, StageOutline, WeightsFrom,
 };
 
 use crate::estimate::{DataSize, Parameters, parameters, problems};
@@ -44,7 +44,7 @@ pub struct Memory {
     pub data: u64,
     /// Weights with their packed forms, the gradient, the moments, those of a critic, the reference, and the models of judges.
     pub weights: u64,
-    /// What threads keep of the sequences they learn from.
+    /// What threads keep of the sequences they learn from, or the sum of weights that are averaged.
     pub activations: u64,
     /// Keys, values and workspaces of sequences that are decoded.
     pub caches: u64,
@@ -124,7 +124,7 @@ fn of_model(part: &Part, sizes: &BTreeMap<String, DataSize>, data: u64, threads:
             .chain(asked)
             .chain([critic])
             .fold(counting.weights(&of_model), u64::saturating_add),
-        activations: activations.saturating_add(kept),
+        activations: activations.saturating_add(kept).max(counting.averages(&of_model)),
         caches: sampled.caches,
         rollouts: sampled.rollouts,
         checkpoint: counting.checkpoint(&of_model),
@@ -336,6 +336,16 @@ impl Counting<'_> {
         let has_reference = |learning: Learning| learning.reference != Reference::None;
         let references = u64::from(self.learning().any(has_reference));
         times(&[of_model.trained(), F32, 3 + references + 1])
+    }
+
+    /// The sum of weights that are averaged, and the weights of the beginning beside it where they are a part.
+    fn averages(&self, of_model: &Parameters) -> u64 {
+        let copies = self.plan.stages.iter().map(|stage| match stage.kind.outline().merges {
+            [] => 0,
+            parts if parts.iter().any(|part| part.weights == WeightsFrom::Base) => 2,
+            _ => 1,
+        });
+        times(&[of_model.trained(), F32, copies.max().unwrap_or(0)])
     }
 
     /// Workspaces of learning, and the keys that decide about them.

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::World;
+use r1x_core::plan::{MergePart, MergePlan, StageKind, StagePlan, WeightsFrom};
 use r1x_spec::{DataSize, Estimate, Resolved, StageEstimate, Work, estimate, memory, parameters};
 
 fn shipped(name: &str, overrides: &[&str]) -> Resolved {
@@ -49,6 +50,23 @@ fn query_compression_dense_layers_and_an_untied_head() {
     let sparse = 1_024 + 8 * 36_864;
     assert_eq!(sum.total, 2 * 15_360 + 2 * (256 + attention) + 3 * 128 * 200 + sparse + 128);
     assert_eq!(sum.untrained, 8);
+}
+
+/// A sum of all numbers in f32, and a copy of those of the beginning where they are a part.
+#[test]
+fn averages_take_the_memory_of_their_sum() {
+    let mut plan = shipped("countdown", &MOE).plan;
+    let bytes = 4 * parameters(&plan.model).total;
+    let part = |weights| MergePart { weights, share: 0.5 };
+    let stage = |id: &str| part(WeightsFrom::Stage(id.to_owned()));
+    for (parts, copies) in
+        [(vec![stage("a"), stage("b")], 1), (vec![stage("a"), part(WeightsFrom::Base)], 2)]
+    {
+        let kind = StageKind::Merge(MergePlan { parts });
+        let (id, model, weights) = ("both".to_owned(), None, WeightsFrom::Base);
+        plan.stages = vec![StagePlan { id, model, weights, kind }];
+        assert_eq!(memory(&plan, &BTreeMap::new(), 2).activations, copies * bytes);
+    }
 }
 
 #[test]
