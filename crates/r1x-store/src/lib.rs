@@ -35,6 +35,7 @@ pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
 pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
 pub use read::metric::{Curve, MetricPoint};
+pub use read::pair::{EvaluationPair, MetricPair, Paired};
 pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};
 pub use read::rollout::{
     GroupCard, GroupDetail, MeanStep, Metric, RewardCard, RewardSummary, RolloutCard,

@@ -18,6 +18,7 @@ use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
 mod again;
+mod diff;
 mod import;
 mod model;
 mod plugin;
@@ -127,6 +128,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what differs between two recorded runs: plan, environment, plugins, metrics and evaluations
+    Diff(diff::DiffArgs),
     /// Ask the store in SQL, read-only; `:run` is the run given by --run
     Sql {
         /// The query; without one, a prompt
@@ -334,6 +337,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
         }
+        Command::Diff(asked) => diff::diff(&global, &asked),
         Command::Sql { query, example, run, format, limit, timeout } => {
             let time_limit = Duration::from_secs(timeout);
             let asking = command::sql::Asking { run, format, limit, time_limit };

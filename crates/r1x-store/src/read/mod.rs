@@ -2,7 +2,8 @@
 //!
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
 //! it is recorded, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
-//! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run.
+//! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
+//! and evaluations of two runs side by side.
 
 pub mod card;
 pub mod checkpoint;
@@ -10,6 +11,7 @@ pub mod difference;
 pub mod evaluation;
 mod facts;
 pub mod metric;
+pub mod pair;
 pub mod recorded;
 pub mod rollout;
 pub mod summary;

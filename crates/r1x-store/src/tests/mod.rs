@@ -8,6 +8,7 @@ mod kept;
 mod many;
 mod opening;
 mod packing;
+mod pair;
 mod parts;
 mod power;
 mod questions;

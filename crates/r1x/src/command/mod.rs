@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod chat;
 pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod generate;
 pub mod import_spec;
