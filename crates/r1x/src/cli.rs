@@ -313,6 +313,15 @@ fn excess(force: bool) -> Excess {
     if force { Excess::Forced } else { Excess::Refused }
 }
 
+/// What to do with the cache; to clear it wins.
+fn wanted(list: bool, clear: bool) -> Wanted {
+    match (list, clear) {
+        (_, true) => Wanted::Clear,
+        (true, _) => Wanted::List,
+        _ => Wanted::Sums,
+    }
+}
+
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
@@ -371,12 +380,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         }
         Command::Doctor { gpu, threads } => command::doctor::doctor(gpu, all_or(threads)),
         Command::Cache { list, clear } => {
-            let wanted = match (list, clear) {
-                (_, true) => Wanted::Clear,
-                (true, _) => Wanted::List,
-                _ => Wanted::Sums,
-            };
-            command::cache::cache(wanted, global.cache_limit_bytes())
+            command::cache::cache(wanted(list, clear), global.cache_limit_bytes())
         }
         Command::Schema => command::info::schema(),
         Command::Explain { code } => command::info::explain(code.as_deref()),

@@ -157,16 +157,21 @@ SELECT pair.a_id, pair.suite, pair.label AS stage, pair.step, x.metric, x.value 
 );
 
 /// Each problem's share of right samples in both runs, and what becomes of these over the problems of an evaluation.
-/// Problems are told apart by their keys, which are hashes of what they ask. Squares are taken about the mean.
+/// Problems are told apart by their keys, which are hashes of what they ask. Samples are summed up item by item first, in
+/// the order of their index, so that keys are looked up once an item. Squares are taken about the mean.
 const PAIRED: &str = pairs!(
     ",
-     share AS MATERIALIZED (
-         SELECT pair.a_id, p.key,
-                avg(s.correct) FILTER (WHERE s.eval_id = pair.a_id) AS a,
-                avg(s.correct) FILTER (WHERE s.eval_id = pair.b_id) AS b
-           FROM pair CROSS JOIN eval_sample s ON s.eval_id IN (pair.a_id, pair.b_id) JOIN prompt p USING (prompt_id)
-          GROUP BY pair.a_id, p.key
-         HAVING a IS NOT NULL AND b IS NOT NULL),
+     item AS MATERIALIZED (
+         SELECT s.eval_id, max(s.prompt_id) AS prompt_id, sum(s.correct) AS n_right, count(*) AS n
+           FROM eval_sample s WHERE s.eval_id IN (SELECT a_id FROM pair UNION SELECT b_id FROM pair)
+          GROUP BY s.eval_id, s.item),
+     problem AS MATERIALIZED (
+         SELECT item.eval_id, p.key, 1.0 * sum(n_right) / sum(n) AS share
+           FROM item JOIN prompt p USING (prompt_id) GROUP BY item.eval_id, p.key),
+     share AS (
+         SELECT pair.a_id, x.share AS a, y.share AS b
+           FROM pair JOIN problem x ON x.eval_id = pair.a_id
+                JOIN problem y ON y.eval_id = pair.b_id AND y.key = x.key),
      about AS (SELECT a_id, a, b, avg(b - a) OVER (PARTITION BY a_id) AS mean FROM share)
 SELECT a_id, count(*) AS problems, mean, sum((b - a - mean) * (b - a - mean)) AS squares,
        sum(a > b) AS better_in_a, sum(b > a) AS better_in_b,
