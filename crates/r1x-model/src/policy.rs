@@ -474,13 +474,13 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
                 self.first.reset(&self.decoder.layout, &mut self.weights, threads)?;
             }
             EarlierWeights::Saved(name) => {
-                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
-                self.load_weights(&folder, &Expected::of_run(&run))?;
+                let home = self.home.clone();
+                self.load_weights(&home.folder.join(name), &home.expected(name))?;
             }
             EarlierWeights::Body(name) => {
                 Learner::take_weights(self, EarlierWeights::Initial)?;
-                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
-                self.load_body(&folder, &Expected::of_run(&run))?;
+                let home = self.home.clone();
+                self.load_body(&home.folder.join(name), &home.expected(name))?;
             }
             EarlierWeights::Average(parts) => {
                 let (layout, threads) = (&self.decoder.layout, self.workers.len());

@@ -1,6 +1,7 @@
 //! The models of a run as the training loop sees them: one at work, and others that take its place.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use r1x_core::plan::{CriticPlan, InitialWeights, ModelPlan, RunPlan, TeacherPlan, WeightsFrom};
 use r1x_core::port::{Boundary, Cursor, Models, PolicyWrapper, SavedCheckpoint, WeightChoice};
@@ -9,6 +10,7 @@ use r1x_core::{CheckpointKind, Policy, PortError, TrainingBatch};
 use r1x_model::published::Published;
 use r1x_model::{CRITIC, Expected, Given, Home, Model, Place};
 use r1x_ops::device::Device;
+use r1x_store::{CheckpointCard, Store, StoreError};
 
 use crate::failure::Failure;
 use crate::wiring::{self, Compute};
@@ -44,25 +46,58 @@ pub fn ended(
     (compute, device): (&Compute, &Device),
     home: &Home,
 ) -> Result<Box<dyn Model>, PortError> {
-    let (model, folder) = last_checkpoint(plan, id, home)?;
-    let expected = Expected::of_run(&home.run);
+    let (model, name) = last_checkpoint(plan, id)?;
+    let (folder, expected) = (home.folder.join(&name), home.expected(&name));
     let given = Given::Checkpoint { folder: &folder, expected: &expected, seed: plan.seed };
     wiring::answering(model, compute, device, given)
 }
 
-/// The model of a stage, and the folder of the checkpoint that the stage has ended with.
-fn last_checkpoint<'p>(
-    plan: &'p RunPlan,
-    id: &str,
-    home: &Home,
-) -> Result<(&'p ModelPlan, PathBuf), PortError> {
+/// The model of a stage, and the name of the checkpoint that the stage has ended with.
+fn last_checkpoint<'p>(plan: &'p RunPlan, id: &str) -> Result<(&'p ModelPlan, String), PortError> {
     let stage = plan.stages.iter().find(|stage| stage.id == id);
     let of = stage.and_then(|stage| Some((plan.model_of(stage).ok()?, stage.kind.outline())));
     let Some((model, outline)) = of else {
         let message = format!("the run has no stage `{id}`");
         return Err(PortError::new(Boundary::Spec, message, "name one of its `stages`"));
     };
-    Ok((model, home.folder.join(CheckpointKind::Stage.path(id, outline.steps))))
+    Ok((model, CheckpointKind::Stage.path(id, outline.steps)))
+}
+
+/// The checkpoints that the stages above a position have ended with, as the store of their run recorded them: the hashes of
+/// their weights by name. Whoever reads one of them compares it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn recorded_above(
+    store: &Store,
+    run: &str,
+    stage: usize,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let is_end = |card: &CheckpointCard| {
+        card.kind == CheckpointKind::Stage.as_str() && card.point().stage < stage
+    };
+    let cards = store.checkpoints(run)?.into_iter().filter(is_end);
+    Ok(cards.map(|card| (card.path, card.sha256)).collect())
+}
+
+/// Compares what the further models of a run begin with, where it is in files, with what the plan says of it.
+///
+/// # Errors
+/// When files are gone, or are not those of the plan.
+pub fn check_further(plan: &RunPlan) -> Result<(), PortError> {
+    for model in plan.models.values() {
+        match &model.initial {
+            InitialWeights::Random => {}
+            InitialWeights::Published { folder, sha256 } => {
+                Published::planned(folder, sha256)?;
+            }
+            InitialWeights::Checkpoint { folder, sha256 } => {
+                let expected = Expected::with_weights(sha256);
+                r1x_model::checkpoint::check(Path::new(folder), model, &expected)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The critic that a run needs to go on from a place: that of a stage under way.
@@ -153,8 +188,8 @@ impl RunModels<'_> {
         let mut model = wiring::model(plan, self.plan.seed, self.compute, self.device)?;
         let WeightsFrom::Stage(id) = &critic.weights else { return Ok(model) };
         let home = self.home.clone().unwrap_or_default();
-        let (maker, folder) = last_checkpoint(self.plan, id, &home)?;
-        let expected = Expected::of_run(&home.run);
+        let (maker, name) = last_checkpoint(self.plan, id)?;
+        let (folder, expected) = (home.folder.join(&name), home.expected(&name));
         match maker.head == plan.head {
             true => model.load_weights(&folder, &expected)?,
             false => model.load_body(&folder, &expected)?,

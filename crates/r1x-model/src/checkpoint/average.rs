@@ -3,7 +3,7 @@
 
 use r1x_core::port::AveragePart;
 
-use super::{Expected, Home, Numbers, Sink, take_weights};
+use super::{Home, Numbers, Sink, take_weights};
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 
@@ -52,7 +52,7 @@ pub(crate) fn average(
         sum.share = part.share;
         match part.saved {
             Some(name) => {
-                let expected = Expected::of_run(&home.run);
+                let expected = home.expected(name);
                 take_weights(&home.folder.join(name), layout, &expected, &mut sum)?;
             }
             None => {

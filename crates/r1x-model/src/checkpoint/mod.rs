@@ -45,12 +45,20 @@ pub struct Home {
     pub folder: PathBuf,
     /// Identity of the run; empty outside of runs.
     pub run: String,
+    /// sha256 of the weights of checkpoints that were recorded before, hex, by their names.
+    pub recorded: BTreeMap<String, String>,
 }
 
 impl Home {
     /// A folder that belongs to no run.
     pub fn at(folder: PathBuf) -> Self {
-        Self { folder, run: String::new() }
+        Self { folder, ..Self::default() }
+    }
+
+    /// What is known of a checkpoint of this name.
+    pub fn expected(&self, name: &str) -> Expected<'_> {
+        let weights_sha256 = self.recorded.get(name).map(String::as_str);
+        Expected { weights_sha256, ..Expected::of_run(&self.run) }
     }
 }
 
@@ -193,9 +201,9 @@ pub(crate) fn save(
 ) -> Result<SavedCheckpoint, ModelError> {
     let folder = home.folder.join(name);
     folder::write(&folder, |partial| {
-        let inside = Home { folder: partial.to_owned(), run: home.run.clone() };
+        let inside = Home { folder: partial.to_owned(), run: home.run.clone(), ..Home::default() };
         let critic = critic.map(|write| write(&inside)).transpose()?;
-        let saved = fill(partial, (&home.run, cursor), contents, critic.as_ref());
+        let saved = fill(partial, (home, name, cursor), contents, critic.as_ref());
         let saved = saved.map_err(|error| folder::failed(&folder, error))?;
         let of_critic = critic.map_or(0, |critic| critic.bytes);
         Ok(SavedCheckpoint { path: name.to_owned(), bytes: saved.bytes + of_critic, ..saved })
@@ -205,7 +213,7 @@ pub(crate) fn save(
 /// Writes the files of a checkpoint into an empty folder.
 fn fill(
     folder: &Path,
-    (run, cursor): (&str, &Cursor),
+    (home, name, cursor): (&Home, &str, &Cursor),
     contents: &Contents<'_>,
     critic: Option<&SavedCheckpoint>,
 ) -> io::Result<SavedCheckpoint> {
@@ -221,12 +229,13 @@ fn fill(
     let moments = folder::file(folder, OPTIMIZER, |to| tensors::write(state, to))?;
     let state = State {
         format: FORMAT,
-        run: run.to_owned(),
+        run: home.run.clone(),
         cursor: cursor.into(),
         updates: optimizer.updates,
         model_sha256: model.sha256.clone(),
         optimizer_sha256: moments.sha256,
         critic_state_sha256: critic.map(|critic| critic.state_sha256.clone()),
+        is_critic: name == CRITIC,
         seal: String::new(),
     };
     let json = serde_json::to_vec_pretty(&state.sealed()?)?;
@@ -341,8 +350,12 @@ impl Sink for Nobody {
 /// What a checkpoint folder says about itself; its numbers are not looked at.
 ///
 /// # Errors
-/// When there is no state, or it was changed.
+/// When there is no state, or it was changed, or is that of a critic, which is a part of a checkpoint.
 pub fn place(folder: &Path) -> Result<Place, ModelError> {
     let (state, state_sha256) = State::read(folder, &Expected::ANYTHING)?;
+    if state.is_critic {
+        let reason = "it is of the critic of a stage: name the checkpoint that it lies in";
+        return Err(torn(folder, STATE, reason));
+    }
     Ok(state.place(state_sha256))
 }

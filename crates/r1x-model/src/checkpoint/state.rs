@@ -32,6 +32,9 @@ pub(super) struct State {
     /// Of the state of the critic inside, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) critic_state_sha256: Option<String>,
+    /// Whether it is the critic inside another checkpoint.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_critic: bool,
     /// sha256 over everything above. It keeps nobody from changing things who means to, but whoever edits the file
     /// finds out.
     #[serde(default)]

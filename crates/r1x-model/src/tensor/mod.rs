@@ -544,13 +544,13 @@ impl Learner for TensorPolicy {
                 self.set_weights(&weights.numbers(layout))?;
             }
             EarlierWeights::Saved(name) => {
-                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
-                self.load_weights(&folder, &Expected::of_run(&run))?;
+                let home = self.home.clone();
+                self.load_weights(&home.folder.join(name), &home.expected(name))?;
             }
             EarlierWeights::Body(name) => {
                 Learner::take_weights(self, EarlierWeights::Initial)?;
-                let (folder, run) = (self.home.folder.join(name), self.home.run.clone());
-                self.load_body(&folder, &Expected::of_run(&run))?;
+                let home = self.home.clone();
+                self.load_body(&home.folder.join(name), &home.expected(name))?;
             }
             EarlierWeights::Average(parts) => {
                 let layout = self.model.layout();

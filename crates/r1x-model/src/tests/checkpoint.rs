@@ -34,7 +34,7 @@ impl Saved {
         let completions = policy.generate(&requests(), &sampling(), stream()).unwrap();
         train(&mut policy, &batch(&requests(), &completions), 2);
         policy.freeze(REFERENCE).unwrap();
-        policy.home = Home { folder: home.path().to_owned(), run: "ours".into() };
+        policy.home = Home { run: "ours".into(), ..Home::at(home.path().to_owned()) };
         let saved = policy.save("rl/step-000003", &cursor()).unwrap();
         let folder = home.path().join(&saved.path);
         let (sha256, state_sha256) = (saved.sha256, saved.state_sha256);

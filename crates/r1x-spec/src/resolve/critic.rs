@@ -35,6 +35,13 @@ impl Resolver<'_, '_> {
             self.error(codes::ONE_OF, critic.span, message).help(help);
         }
         self.check_beside_critic(spec);
+        if *critic.alone_steps >= *spec.steps {
+            let (alone, steps) = (*critic.alone_steps, *spec.steps);
+            let message =
+                format!("the critic learns alone for {alone} steps, and the stage has {steps}");
+            let help = "lower `alone_steps`, so that the policy learns as well";
+            self.error(codes::COUNTS, critic.alone_steps.span, message).help(help);
+        }
         let model = self.model_of_stage(Some(&critic.model))?;
         self.check_critic(critic, &model);
         let weights = self.weights(critic.weights.as_ref(), &model, above, above.len())?;

@@ -40,7 +40,7 @@ pub const CASES: &[Case] = &[
             ("stages:\n", "models:\n  critic: {head: value}\nstages:\n"),
             (
                 "    grpo:\n",
-                "    grpo:\n      algorithm: ppo\n      critic: {model: critic, lr: 1e-4, schedule: {warmup_steps: 100000}}\n      zero_signal: drop\n      advantage: {combine: normalize_then_sum, whiten: true}\n",
+                "    grpo:\n      algorithm: ppo\n      critic: {model: critic, lr: 1e-4, alone_steps: 400, schedule: {warmup_steps: 100000}}\n      zero_signal: drop\n      advantage: {combine: normalize_then_sum, whiten: true}\n",
             ),
         ],
     ),

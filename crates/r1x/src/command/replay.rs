@@ -12,7 +12,8 @@ use r1x_core::port::{Cursor, Models, PolicyWrapper, SavedCheckpoint};
 use r1x_core::rollout::Candidates;
 use r1x_core::select::Kept;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, Policy, PortError, Recorder, StageFacts, StepFacts, TrainingBatch,
+    CheckpointFacts, EvalFacts, Learner as _, Policy, PortError, Recorder, StageFacts, StepFacts,
+    TrainingBatch,
 };
 use r1x_model::{Home, ModelEncoder};
 use r1x_ops::device::Device;
@@ -28,7 +29,7 @@ use crate::display::{Line, Tone};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
-use crate::models::RunModels;
+use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
@@ -58,8 +59,8 @@ pub fn replay(
     let card = store.run_card(&what.run)?;
     let now = environment::current(&compute.device, compute.threads);
     say_changes(&what.run, &environment::changes(&card.environment, &now));
-    let (scratch, from) = remake(&store, &plan, &what, (compute, &device, excess))?;
-    let made = Made { store: &store, scratch: &scratch, what: &what, from: from.as_deref() };
+    let remade = remake(&store, &plan, &what, (compute, &device, excess))?;
+    let made = Made { store: &store, remade: &remade, what: &what };
     made.say(json)
 }
 
@@ -106,6 +107,8 @@ fn asked(store: &Store, address: &str, stage: Option<&str>) -> Result<Asked, Fai
 /// A store that goes away with what is in it.
 struct Scratch {
     folder: PathBuf,
+    /// Whether the folder of the run was there before.
+    had_folder: bool,
     store: Store,
     run_id: i64,
     run: String,
@@ -114,17 +117,30 @@ struct Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+        // The folder of a run that was gone is gone again: one with anything in it stays.
+        if let Some(run) = self.folder.parent().filter(|_| !self.had_folder) {
+            let _ = std::fs::remove_dir(run);
+        }
     }
 }
 
-/// Goes from the nearest checkpoint to the end of the step, and returns where it is recorded and where it was gone on
-/// from.
+/// A step that was made again.
+struct Remade {
+    /// Where it is recorded.
+    scratch: Scratch,
+    /// The checkpoint that was gone on from; none where it was the beginning of the run.
+    from: Option<String>,
+    /// sha256 of the weights after it.
+    weights_sha256: String,
+}
+
+/// Goes from the nearest checkpoint to the end of the step.
 fn remake(
     store: &Store,
     plan: &RunPlan,
     what: &Asked,
     (compute, device, excess): (&Compute, &Device, Excess),
-) -> Result<(Scratch, Option<String>), Failure> {
+) -> Result<Remade, Failure> {
     let world = World::with_workers(compute.threads)?;
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = wiring::problems(plan, encoder.markup())?;
@@ -133,7 +149,10 @@ fn remake(
         .iter()
         .for_each(Notice::say);
     let (rewarder, plugins) = wiring::rewarder(plan, &world, Some(store))?;
-    let home = Home { folder: store.run_folder(&what.run), run: what.uid.clone() };
+    let recorded =
+        models::recorded_above(store, &what.run, what.at.stage).map_err(PortError::from)?;
+    let home = Home { folder: store.run_folder(&what.run), run: what.uid.clone(), recorded };
+    models::check_further(plan)?;
     let mut models = RunModels::new(plan, compute, device)?;
     models.keep_in(home.clone());
     let run = Run::new(store, &what.run, &what.uid, plan)?;
@@ -160,7 +179,7 @@ fn remake(
     };
     checked.run(ports, &|| is_made.get())?;
     writer.flush()?;
-    Ok((scratch, from))
+    Ok(Remade { scratch, from, weights_sha256: models.weights_sha256()? })
 }
 
 /// The newest checkpoint at or before a point that is what it should be, loaded.
@@ -189,7 +208,9 @@ fn scratch(
     what: &Asked,
     plugins: Vec<PluginInput>,
 ) -> Result<(Scratch, RunWriter), Failure> {
-    let folder = store.run_folder(&what.run).join(format!("replay-{}", std::process::id()));
+    let of_run = store.run_folder(&what.run);
+    let had_folder = of_run.exists();
+    let folder = of_run.join(format!("replay-{}", std::process::id()));
     let spec = store.spec(&what.run)?;
     let (plan_json, plan_sha256) = plans::plan_json(plan)?;
     let scratch = Store::open(&folder.join("r1x.sqlite"), Mode::Write)?;
@@ -209,7 +230,7 @@ fn scratch(
     };
     let writer = scratch.begin_run(start)?;
     let (run_id, run) = (writer.run_id(), writer.name().to_owned());
-    Ok((Scratch { folder, store: scratch, run_id, run }, writer))
+    Ok((Scratch { folder, had_folder, store: scratch, run_id, run }, writer))
 }
 
 /// Models that are not saved.
@@ -301,17 +322,18 @@ impl Recorder for Remaking<'_> {
 /// What was made again, beside what was recorded.
 struct Made<'a> {
     store: &'a Store,
-    scratch: &'a Scratch,
+    remade: &'a Remade,
     what: &'a Asked,
-    from: Option<&'a str>,
 }
 
 impl Made<'_> {
     fn difference(&self) -> Result<Option<Difference>, Failure> {
         let Asked { run_id, at, group, .. } = *self.what;
-        let is = (&self.scratch.store, self.scratch.run_id);
+        let is = (&self.remade.scratch.store, self.remade.scratch.run_id);
         match self.store.compare_with(run_id, is, at, group)? {
-            Compared::Equal => Ok(None),
+            // What a group writes says nothing about the step as a whole.
+            Compared::Equal if group.is_some() => Ok(None),
+            Compared::Equal => self.other_weights(),
             Compared::Differs(difference) => Ok(Some(*difference)),
             Compared::Missing => Err(Failure::new(
                 code::INTERNAL,
@@ -321,6 +343,24 @@ impl Made<'_> {
         }
     }
 
+    /// The difference of the weights after the step from those of a checkpoint that was recorded there, where one was.
+    fn other_weights(&self) -> Result<Option<Difference>, Failure> {
+        let Asked { run, stage, at, .. } = self.what;
+        let after = StagePoint { stage: at.stage, step: at.step + 1 };
+        let cards = self.store.checkpoints(run)?;
+        let recorded = cards.into_iter().rev().find(|card| card.point() == after);
+        let is = &self.remade.weights_sha256;
+        let other = recorded.filter(|card| card.sha256 != *is);
+        Ok(other.map(|card| Difference {
+            stage: stage.clone(),
+            step: Some(at.step),
+            quantity: "the hash of the weights after it".to_owned(),
+            was: card.sha256,
+            is: is.clone(),
+            ..Difference::default()
+        }))
+    }
+
     /// Says what was made and whether it is what was recorded.
     fn say(&self, json: bool) -> Result<i32, Failure> {
         let difference = self.difference()?;
@@ -328,20 +368,20 @@ impl Made<'_> {
         let Asked { run, stage, at, group, .. } = self.what;
         if json {
             let said = serde_json::json!({
-                "run": run, "stage": stage, "step": at.step, "group": group, "from": self.from,
+                "run": run, "stage": stage, "step": at.step, "group": group, "from": self.remade.from,
                 "matches": difference.is_none(), "difference": difference,
             });
             output::json(&said.to_string());
             return Ok(code);
         }
-        let made = &self.scratch.store;
+        let made = &self.remade.scratch.store;
         let mut page = match group {
             Some(group) => {
-                let card = made.group(&self.scratch.run, Some(stage), at.step, *group)?;
+                let card = made.group(&self.remade.scratch.run, Some(stage), at.step, *group)?;
                 show::group_page(&r1x_store::GroupDetail { run: run.clone(), ..card })
             }
             None => {
-                let card = made.step(&self.scratch.run, Some(stage), at.step)?;
+                let card = made.step(&self.remade.scratch.run, Some(stage), at.step)?;
                 show::step_page(&r1x_store::StepCard { run: run.clone(), ..card })
             }
         };

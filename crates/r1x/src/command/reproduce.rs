@@ -16,7 +16,7 @@ use crate::environment::Change;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
-use crate::models::RunModels;
+use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::{Prepared, prepare};
@@ -74,6 +74,7 @@ pub fn reproduce(
     }
     notices.extend(stand_ins(&plan));
     notices.iter().for_each(Notice::say);
+    models::check_further(&plan)?;
     let models = RunModels::new(&plan, compute, &device)?;
     let spec = store.spec(&of.name)?;
     let start = RunStart {

@@ -17,7 +17,7 @@ use crate::command::run::{Wired, drive, steps_done};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
-use crate::models::RunModels;
+use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
@@ -88,11 +88,13 @@ pub fn resume(
     let folder = store.run_folder(name);
     rewarder.keep_failures(wiring::failures(&folder));
     let mut models = RunModels::new(&plan, compute, &device)?;
-    let home = Home { folder, run: summary.uid.clone() };
-    models.keep_in(home.clone());
-    let rewarder = RunRewarder::new(rewarder, &plan, (compute, &device), home);
     let Restored { cursor, choice, unusable } = restore(&run, &choices, &mut models)?;
     let point = run.point(&cursor).unwrap_or(StagePoint { stage: 0, step: cursor.step });
+    let recorded = models::recorded_above(&store, name, point.stage).map_err(PortError::from)?;
+    let home = Home { folder, run: summary.uid.clone(), recorded };
+    models.keep_in(home.clone());
+    models::check_further(&plan)?;
+    let rewarder = RunRewarder::new(rewarder, &plan, (compute, &device), home);
     let again = run.steps.after(point);
     if !unusable.is_empty() && again.steps > 0 && from.lost == Lost::Ask {
         consent(&unusable, &done_again(&again, &plan))?;

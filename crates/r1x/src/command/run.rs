@@ -103,7 +103,8 @@ impl Beginning<'_> {
             writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
         }
         rewarder.keep_failures(wiring::failures(writer.folder()));
-        let home = Home { folder: writer.folder().to_owned(), run: writer.uid().to_owned() };
+        let (folder, run) = (writer.folder().to_owned(), writer.uid().to_owned());
+        let home = Home { folder, run, ..Home::default() };
         models.keep_in(home.clone());
         let rewarder = RunRewarder::new(rewarder, plan, place, home);
         let wired = Wired { plan, checked, models, rewarder, problems, store, repeats };

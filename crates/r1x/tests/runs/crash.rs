@@ -238,6 +238,23 @@ fn a_checkpoint_without_its_critic_is_passed_over() {
     }
 }
 
+/// What a stage has ended with is compared with what was recorded, also by stages far below it.
+#[test]
+fn a_stage_does_not_begin_with_weights_that_were_exchanged() {
+    let bench = Bench::with_merged();
+    kill(&bench, &["run", MERGED], When::Saved("rl/step-000010"), 0);
+    let name = bench.latest()["name"].as_str().unwrap().to_owned();
+    let stage = bench.path("runs").join(name).join("cold-start");
+    std::fs::rename(stage.join("final"), stage.join("kept")).unwrap();
+    std::fs::rename(stage.join("step-000010"), stage.join("final")).unwrap();
+    let told = text(&bench.output(&["resume", "--redo-steps"]).stderr);
+    assert!(told.contains("other weights than those that were recorded"), "{told}");
+    // With the recorded ones in their place it goes on.
+    std::fs::remove_dir_all(stage.join("final")).unwrap();
+    std::fs::rename(stage.join("kept"), stage.join("final")).unwrap();
+    bench.ok(&["resume", "--redo-steps"]);
+}
+
 #[test]
 fn a_run_killed_while_a_teacher_is_asked_goes_on_to_its_digest() {
     let run = ["run", TAUGHT, "--set", "checkpoints.every=2"];

@@ -8,7 +8,7 @@ fn a_critic_learns_beside_the_policy_from_single_rollouts() {
     let plan = bench.ok(&["plan", CRITIC]);
     assert!(plan.contains("model `critic` says what each token is worth"), "{plan}");
     assert!(plan.contains("gamma 1, lambda 0.95, over the deviation of the step"), "{plan}");
-    let output = bench.output(&["run", CRITIC]);
+    let output = bench.output(&["run", CRITIC, "--set", "checkpoints.every=3"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let curve = |metric: &str| -> Vec<f64> {
         let rows = bench.sql(&format!(
@@ -30,4 +30,15 @@ fn a_critic_learns_beside_the_policy_from_single_rollouts() {
     );
     assert_eq!(rows[0]["n"], 8 * 12);
     assert!(rows[0]["different"].as_u64().unwrap() > 48, "{rows:?}");
+    // A critic is a part of the checkpoint around it, and no policy.
+    let name = bench.latest()["name"].as_str().unwrap().to_owned();
+    let around = format!("runs/{name}/ppo/step-000006");
+    let told = bench.fails(4, &["model", "export", &format!("{around}/critic"), "out"]);
+    assert!(told.contains("name the checkpoint that it lies in"), "{told}");
+    bench.ok(&["model", "export", &around, "out"]);
+    // Its steps are made again beside it.
+    let told = bench.ok(&["replay", &format!("{name}@5"), "--stage", "ppo"]);
+    assert!(told.contains("bitwise match"), "{told}");
+    let told = bench.ok(&["reproduce", &name]);
+    assert!(told.contains("bitwise match through step 7 of stage `ppo`"), "{told}");
 }

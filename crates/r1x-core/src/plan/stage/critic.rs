@@ -31,14 +31,20 @@ pub struct CriticPlan {
 impl CriticPlan {
     /// What the critic does, in words.
     pub(super) fn words(&self) -> String {
-        let Self { model, gamma, lambda, alone_steps, .. } = self;
+        let Self { model, weights, gamma, lambda, alone_steps, .. } = self;
+        let begins = match weights {
+            WeightsFrom::Base => "the weights of its model".to_owned(),
+            WeightsFrom::Stage(id) => format!("the weights of stage `{id}`"),
+        };
         let scaled = if self.whiten { ", over the deviation of the step" } else { "" };
         let bound = match self.loss.clip {
-            Some(clip) => format!("moves by at most {clip} from what it said before the step"),
-            None => "moves without a bound".to_owned(),
+            Some(clip) => {
+                format!("follows what came until it is {clip} from what it said before the step")
+            }
+            None => "follows what came without a bound".to_owned(),
         };
         let mut said = format!(
-            "model `{model}` says what each token is worth, and {bound}\n\
+            "model `{model}` says what each token is worth, beginning with {begins}\nit {bound}\n\
              advantages: gamma {gamma}, lambda {lambda}{scaled}"
         );
         if *alone_steps > 0 {
