@@ -66,9 +66,7 @@ pub(super) fn write(filling: &mut Filling<'_>, steps: Option<u64>) {
             filling.set(path, &draft::number(value), &[key]);
         }
     }
-    if let Some(alone) = filling.whole(ALONE) {
-        filling.set("STAGE.critic.alone_steps", &alone.max(0).to_string(), &[ALONE]);
-    }
+    write_alone(filling, steps);
     write_warmup(filling, steps);
     let betas = filling.numbers(BETAS);
     let (first, second) = match betas.as_slice() {
@@ -82,6 +80,22 @@ pub(super) fn write(filling: &mut Filling<'_>, steps: Option<u64>) {
         }
     }
     tell_equal_updates(filling);
+}
+
+/// The steps in which the critic alone learns, which leave at least one to the policy.
+fn write_alone(filling: &mut Filling<'_>, steps: Option<u64>) {
+    let alone = filling.whole(ALONE).and_then(|count| u64::try_from(count).ok());
+    let Some(alone) = alone.filter(|alone| *alone > 0) else { return };
+    match steps {
+        Some(steps) => {
+            let alone = alone.min(steps.saturating_sub(1));
+            filling.set("STAGE.critic.alone_steps", &alone.to_string(), &[ALONE]);
+        }
+        None => {
+            let text = format!("the critic learns alone for {alone} steps, once there are more");
+            filling.fill_in("STAGE.critic.alone_steps", text);
+        }
+    }
 }
 
 fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
