@@ -375,8 +375,8 @@ impl TrainError {
                 "lower the weights of the rewards, or bound the plugin's values"
             }
             TrainError::Diverged { .. } => {
-                "lower the learning rate or grad_clip, lengthen the warm-up, then resume from the last \
-                 checkpoint"
+                "lower the learning rate or grad_clip, or lengthen the warm-up, and start it again: `r1x resume` goes on \
+                 with the numbers that the run has"
             }
         }
     }

@@ -49,13 +49,22 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
-    /// Whether a number in the weights of another model means what it means in its own: that one is the same but for the
-    /// weights that it begins with. Adapters stand beside those, so where there are any they are the same too.
+    /// Whether a number in the weights of another model means what it means in its own. That model may begin with other
+    /// weights, compute in another precision, compute activations again, and read more or less of a sequence. Adapters stand
+    /// beside the weights that a model begins with, so where there are any, those are equal too.
     pub fn is_alike(&self, other: &ModelPlan) -> bool {
-        match (&self.lora, &other.lora) {
-            (None, None) => *self == ModelPlan { initial: self.initial.clone(), ..other.clone() },
-            _ => *self == *other,
-        }
+        let initial = match (&self.lora, &other.lora) {
+            (None, None) => &self.initial,
+            _ => &other.initial,
+        };
+        let other = ModelPlan {
+            initial: initial.clone(),
+            context_length: self.context_length,
+            precision: self.precision,
+            recompute_activations: self.recompute_activations,
+            ..other.clone()
+        };
+        *self == other
     }
 
     /// Whether it can begin with the weights of another model: that one is alike, or alike but for the head where this one
@@ -476,4 +485,30 @@ pub struct JudgePlan {
 impl JudgePlan {
     /// The file of a checkpoint that holds the weights.
     pub const WEIGHTS: &str = "model.safetensors";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn models_that_compute_otherwise_may_have_each_others_weights() {
+        let model = testing::run(Vec::new()).model;
+        let other = match model.precision {
+            Precision::F32 => Precision::Bf16,
+            Precision::Bf16 => Precision::F32,
+        };
+        let alike = ModelPlan {
+            context_length: model.context_length + 1,
+            precision: other,
+            recompute_activations: !model.recompute_activations,
+            ..model.clone()
+        };
+        assert!(model.is_alike(&alike) && alike.takes_weights_of(&model));
+        let value = ModelPlan { head: HeadPlan::Value, ..alike };
+        assert!(value.takes_weights_of(&model) && !model.takes_weights_of(&value));
+        let wider = ModelPlan { hidden_size: model.hidden_size + 1, ..model.clone() };
+        assert!(!model.is_alike(&wider) && !wider.takes_weights_of(&model));
+    }
 }
