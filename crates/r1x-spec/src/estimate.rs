@@ -263,7 +263,7 @@ fn with_critic(
     outline: &StageOutline<'_>,
     mut costs: StageEstimate,
 ) -> StageEstimate {
-    let critic = outline.critic.and_then(|one| plan.model_called(Some(&one.plan.model)));
+    let critic = outline.critic.and_then(|one| plan.model_called(Some(&one.model)));
     let (Some(critic), Some(learning)) = (critic, outline.learning) else { return costs };
     let unknown = BTreeMap::new();
     let cost = Cost::new(critic, &unknown);

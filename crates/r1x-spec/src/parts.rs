@@ -40,7 +40,7 @@ fn part(plan: &RunPlan, name: Option<&str>, model: &ModelPlan) -> Part {
     let teacher = teachers.max_by_key(|model| ParameterList::new(model).total());
     let asked = judges.chain(teacher).cloned().collect();
     let critic = |stage: &StagePlan| {
-        let model = plan.model_called(Some(&stage.kind.outline().critic?.plan.model))?.clone();
+        let model = plan.model_called(Some(&stage.kind.outline().critic?.model))?.clone();
         let stages = vec![stage.clone()];
         Some(RunPlan { model, stages, evals: Vec::new(), ..plan.clone() })
     };

@@ -33,7 +33,7 @@ pub enum RunStatus {
     Interrupted,
     /// A value was not finite.
     Diverged,
-    /// It makes another run again, and a fact is not that of the other one.
+    /// The run makes an earlier run again, and a fact of the run differs from the recorded fact of the earlier one.
     Differs,
 }
 

@@ -52,7 +52,7 @@ fn words() -> BTreeMap<&'static str, BTreeMap<&'static str, &'static str>> {
     sections
 }
 
-/// One table or view.
+/// A table or a view of the schema.
 struct Shape {
     /// `table` or `view`, and its name.
     title: String,

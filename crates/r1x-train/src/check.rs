@@ -146,7 +146,7 @@ fn planned(plan: &RunPlan, index: usize, stage: &StagePlan) -> Result<(), PortEr
     }
     if let Some(critic) = outline.critic {
         let place = format!("{place}, critic");
-        let model = plan.model_of_critic(index, critic.plan);
+        let model = plan.model_of_critic(index, critic);
         let model = model.map_err(|error| TrainError::Weights { place: place.clone(), error })?;
         check_head(model, HeadPlan::Value, &place)?;
     }

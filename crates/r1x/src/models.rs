@@ -104,7 +104,7 @@ pub fn check_further(plan: &RunPlan) -> Result<(), PortError> {
 fn critic_at<'p>(plan: &'p RunPlan, cursor: &Cursor) -> Option<&'p CriticPlan> {
     let outline = plan.stages.get(plan.stage_index(cursor)?)?.kind.outline();
     let under_way = 0 < cursor.step && cursor.step < outline.steps;
-    Some(outline.critic.filter(|_| under_way)?.plan)
+    outline.critic.filter(|_| under_way)
 }
 
 fn unknown_model(name: Option<&str>) -> PortError {

@@ -5,6 +5,7 @@
 //! bound of the value is that of OpenAI's baselines, as Engstrom et al. 2020, "Implementation Matters in Deep Policy
 //! Gradients", arXiv 2005.12729, section 3, write it down.
 
+use super::point::PointOutput;
 use super::{Loss, LossOutput, LossTotals, Said, UpdateCounts};
 use crate::plan::ValueLossPlan;
 use crate::rollout::TrainingSequence;
@@ -27,14 +28,19 @@ impl Value {
         Self { scale, clip: plan.clip }
     }
 
-    /// The loss and its derivative at one token, and whether the bound decided it.
-    fn at(&self, value: f64, before: f64, wanted: f64) -> (f64, f64, bool) {
+    /// The loss and its derivative at one token.
+    fn at(&self, value: f64, before: f64, wanted: f64) -> PointOutput {
+        let half = |off: f64| 0.5 * off * off;
         let off = value - wanted;
-        let plain = (0.5 * off * off, off, false);
-        let Some(clip) = self.clip else { return plain };
-        let held = before + (value - before).clamp(-clip, clip) - wanted;
+        let held = match self.clip {
+            Some(clip) => before + (value - before).clamp(-clip, clip) - wanted,
+            None => off,
+        };
         // Behind the bound the value that counts does not move with the one that is said.
-        if 0.5 * held * held > plain.0 { (0.5 * held * held, 0.0, true) } else { plain }
+        match half(held) > half(off) {
+            true => PointOutput { loss: half(held), derivative: 0.0 },
+            false => PointOutput { loss: half(off), derivative: off },
+        }
     }
 }
 
@@ -50,8 +56,10 @@ impl Loss for Value {
                 continue;
             }
             let before = f64::from(sequence.values[token]);
-            let (loss, derivative, is_clipped) =
+            let PointOutput { loss, derivative } =
                 self.at(f64::from(value), before, sequence.returns[token]);
+            // Only the bound makes a loss that has no derivative.
+            let is_clipped = loss > 0.0 && derivative == 0.0;
             totals.tokens += 1;
             totals.loss += loss * self.scale;
             totals.figures[0] += f64::from(u8::from(is_clipped));

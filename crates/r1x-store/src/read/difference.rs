@@ -26,7 +26,7 @@ pub struct RunPair {
 pub enum Compared {
     /// Everything that is recorded is equal.
     Equal,
-    /// One of the runs has no such fact.
+    /// The fact is not recorded in one of the two runs.
     Missing,
     /// The first difference.
     Differs(Box<Difference>),

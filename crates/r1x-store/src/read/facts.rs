@@ -1,4 +1,4 @@
-//! One fact of a run with everything that is recorded of it, so that the fact of another run at the same place can be
+//! A fact of a run with everything that is recorded of it, so that the fact of another run at an equal place can be
 //! compared with it.
 //!
 //! Left out are times, which differ by nature, and sentences for people.

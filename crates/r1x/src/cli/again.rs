@@ -51,7 +51,7 @@ pub struct ReplayArgs {
 /// Carries out `r1x reproduce`.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of `r1x reproduce`.
 pub fn reproduce(global: &Global, asked: ReproduceArgs) -> Result<i32, Failure> {
     let ReproduceArgs { run, compute, to, stage, force, json } = asked;
     let asked = (&Extent { to, stage }, excess(force));
@@ -61,7 +61,7 @@ pub fn reproduce(global: &Global, asked: ReproduceArgs) -> Result<i32, Failure> 
 /// Carries out `r1x replay`.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of `r1x replay`.
 pub fn replay(global: &Global, asked: &ReplayArgs) -> Result<i32, Failure> {
     let ReplayArgs { address, stage, compute, force, json } = asked;
     let place = (&compute.compute(), excess(*force));

@@ -21,7 +21,7 @@ pub struct DiffArgs {
 /// Carries out `r1x diff`.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of `r1x diff`.
 pub fn diff(global: &Global, asked: &DiffArgs) -> Result<i32, Failure> {
     diff::diff(global, &asked.a, &asked.b, asked.json)
 }

@@ -179,7 +179,7 @@ fn evals(card: &RunCard) -> Table {
     Table::of(&["suite", "after", "steps", "metric", "value", "stderr", "items"], &rows)
 }
 
-/// One step on a page.
+/// A step of a run as a page.
 pub fn step_page(card: &StepCard) -> Page {
     let mut page = Page::default();
     page.line(format!("{}  {} step {}", card.run, card.stage, card.step));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Critic, CriticPlan, Learning, Prompts, Reference, Rollouts, StageOutline};
+use super::{CriticPlan, Learning, Prompts, Reference, Rollouts, StageOutline};
 use crate::plan::{CombinePlan, DataRef, HeadPlan, KlPlan, LossPlan, OptimizerPlan, SamplingPlan};
 
 /// Group-relative policy optimisation (DeepSeekMath, section 4; DeepSeek-R1, section 2.1).
@@ -74,7 +74,7 @@ impl GrpoPlan {
                 scored_before: 0,
             }),
             teacher: None,
-            critic: self.critic.as_deref().map(|plan| Critic { plan }),
+            critic: self.critic.as_deref(),
             makes: None,
             remarks: self.remarks(),
         }

@@ -22,7 +22,7 @@ pub struct MergePart {
 }
 
 impl MergePlan {
-    /// It does one step, so that what comes of it is recorded and kept as what any other step leaves behind.
+    /// A merge is a stage of one step, so that its weights are recorded, saved and gone on from like those of other stages.
     pub(super) fn outline(&self) -> StageOutline<'_> {
         StageOutline {
             steps: 1,

@@ -19,7 +19,7 @@ pub use dpo::DpoPlan;
 pub use evaluate::EvaluatePlan;
 pub use grpo::{AdvantageKind, AdvantagePlan, GrpoPlan, Truncated, ZeroSignal};
 pub use merge::{MergePart, MergePlan};
-pub use outline::{Critic, Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
+pub use outline::{Learning, Made, Prompts, Reference, Rollouts, StageOutline, Teacher};
 pub use reject::{LeastPlan, PassRatePlan, Preference, RejectPlan, TextFilterPlan};
 pub use reward_model::{ReadPart, RewardModelPlan};
 pub use sft::SftPlan;

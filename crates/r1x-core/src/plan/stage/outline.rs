@@ -31,7 +31,7 @@ pub struct StageOutline<'p> {
     /// A model that it learns from; `None` where it learns from none.
     pub teacher: Option<Teacher<'p>>,
     /// A model that learns beside the one that the stage works on, from equal sequences; `None` where it learns alone.
-    pub critic: Option<Critic<'p>>,
+    pub critic: Option<&'p CriticPlan>,
     /// The weights whose average it makes; none where it makes no average.
     pub merges: &'p [MergePart],
     /// How weights are learnt; `None` when nothing is.
@@ -77,13 +77,6 @@ pub struct Teacher<'p> {
     pub plan: &'p TeacherPlan,
     /// The most tokens that it names at each target.
     pub named: usize,
-}
-
-/// A model that learns beside the one that a stage works on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Critic<'p> {
-    /// Which model, and how it learns.
-    pub plan: &'p CriticPlan,
 }
 
 /// The data that a stage makes.

@@ -16,7 +16,7 @@ use crate::number::{number, optional, with_error};
 use crate::output::{self, Stream};
 use crate::{plans, stores};
 
-/// One of the runs, in the words of `--json`.
+/// A run that is compared, in the words of `--json`.
 #[derive(Debug, serde::Serialize)]
 struct Side {
     run: String,
