@@ -1,4 +1,4 @@
--- Schema 8: what rejection sampling kept. A stage that makes data judges every rollout; the rollouts that it kept are
+-- Schema 8: what rejection sampling kept, and which stages are equal. A stage that makes data judges every rollout; the rollouts that it kept are
 -- the rows of the data, so the data is a question to the store and has no copy.
 --
 -- A run that is made again is compared bit for bit with the earlier one, so what its kernels were is recorded with the
@@ -21,3 +21,18 @@ SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, o.step, o
        JOIN prompt p USING (prompt_id) LEFT JOIN rollout_payload x USING (rollout_id)
        LEFT JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
  WHERE st.superseded_from IS NULL OR o.step < st.superseded_from;
+
+-- Stages of equal keys leave equal facts, so a run may take a stage over that an earlier run has run. Its facts are copied:
+-- a run is whole by itself.
+ALTER TABLE stage ADD COLUMN key_sha256 TEXT;                      -- over all that its facts depend on; NULL where it was not known
+ALTER TABLE stage ADD COLUMN reused_from TEXT;                     -- uid of the run whose stage it is a copy of; NULL where it was run
+CREATE INDEX stage_key ON stage (key_sha256) WHERE key_sha256 IS NOT NULL;
+
+CREATE VIEW v_stages AS
+SELECT r.run_id, r.name AS run, st.stage_id, st.idx AS stage_idx, st.name AS stage, st.kind, st.status, st.attempt,
+       (SELECT count(*) FROM v_steps t WHERE t.run_id = st.run_id AND t.stage_idx = st.idx) AS steps,
+       st.weights_sha256, st.key_sha256, st.reused_from,
+       (SELECT o.name FROM run o WHERE o.uid = st.reused_from) AS reused_from_run, st.started_ms, st.ended_ms
+  FROM run r JOIN stage st USING (run_id)
+ WHERE st.superseded_from IS NOT -1
+   AND st.attempt = (SELECT max(l.attempt) FROM stage l WHERE l.run_id = st.run_id AND l.idx = st.idx);

@@ -125,7 +125,7 @@ impl Trial<'_> {
             let quiet = blows >= KILLS_OF_A_RUN || self.tally.kills >= most;
             let arguments: &[&str] = match resume {
                 true => &["resume", "--redo-steps", "--json", "--threads", "1"],
-                false => &["run", "tiny.yaml", "--json", "--threads", "1"],
+                false => &["run", "tiny.yaml", "--no-reuse", "--json", "--threads", "1"],
             };
             let ended = if quiet {
                 Some(self.quietly(arguments)?)

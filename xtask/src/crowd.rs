@@ -57,7 +57,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
             writers.push(start(
                 &field,
                 number,
-                &["run", "tiny.yaml", "--threads", "1", "--seed", &seed],
+                &["run", "tiny.yaml", "--no-reuse", "--threads", "1", "--seed", &seed],
             )?);
         }
         while !over && (asking.len() as u64) < readers {

@@ -37,6 +37,7 @@ pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
 pub use read::metric::{Curve, MetricPoint};
 pub use read::pair::{EvaluationPair, MetricPair, Paired};
 pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};
+pub use read::reusable::{OriginCheckpoint, StageOrigin};
 pub use read::rollout::{
     GroupCard, GroupDetail, MeanStep, Metric, RewardCard, RewardSummary, RolloutCard,
     RolloutDetail, StepCard,

@@ -1,6 +1,7 @@
 //! Facts as rows: what each fact of a run adds to the store, inside a transaction.
 
 mod kept;
+mod reuse;
 mod step;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ use r1x_core::rollout::{
 };
 
 pub(crate) use self::kept::{KEPT, KeptRow, kept, kept_of};
+pub(crate) use self::reuse::reuse;
 pub use self::step::StepTiming;
 use self::step::keys_of;
 pub(crate) use self::step::{StepRecord, misfit, step};
@@ -143,13 +145,13 @@ async fn metric_key(tx: &mut Tx<'_>, name: &str) -> Result<i64, StoreError> {
 /// Adds an attempt of a stage and returns its id.
 pub(crate) async fn stage_started(
     tx: &mut Tx<'_>,
-    run_id: i64,
+    (run_id, key): (i64, Option<&str>),
     facts: &StageFacts,
     now_ms: i64,
 ) -> Result<i64, StoreError> {
     tx.insert(
-        "INSERT INTO stage (run_id, idx, name, kind, status, attempt, start_step, started_ms)
-         SELECT ?1, ?2, ?3, ?4, 'running', 1 + coalesce(max(attempt), 0), ?5, ?6
+        "INSERT INTO stage (run_id, idx, name, kind, status, attempt, start_step, started_ms, key_sha256)
+         SELECT ?1, ?2, ?3, ?4, 'running', 1 + coalesce(max(attempt), 0), ?5, ?6, ?7
            FROM stage WHERE run_id = ?1 AND idx = ?2",
         [
             run_id.into(),
@@ -158,6 +160,7 @@ pub(crate) async fn stage_started(
             facts.kind.into(),
             facts.start_step.into(),
             now_ms.into(),
+            key.into(),
         ],
     )
     .await

@@ -15,6 +15,7 @@ use r1x_core::select::Kept;
 
 use crate::digest;
 use crate::error::StoreError;
+use crate::read::reusable::StageOrigin;
 use crate::record::{self, EvalPlace, StepRecord, StepTiming};
 use crate::run_begin::Begun;
 use crate::sitting::{now_ms, stand_up};
@@ -88,6 +89,8 @@ pub struct RunWriter {
     uid: String,
     folder: PathBuf,
     stages: HashMap<usize, i64>,
+    /// The keys of the stages of the plan, where they are known.
+    keys: Vec<String>,
     timing: Option<StepTiming>,
     last_ms: i64,
     /// Cost of the newest step, written with the next fact: a step cannot contain its own cost.
@@ -124,6 +127,7 @@ impl RunWriter {
             name,
             uid,
             stages,
+            keys: Vec::new(),
             timing: None,
             last_ms: now_ms(),
             owed: None,
@@ -151,6 +155,33 @@ impl RunWriter {
     /// Where the run's files go; the folder exists.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Says the keys of the stages of the plan, in order: what is recorded from now on is found by them.
+    pub fn set_stage_keys(&mut self, keys: Vec<String>) {
+        self.keys = keys;
+    }
+
+    /// Takes a stage over that an earlier run has run: its facts become facts of this run. `checkpoint` is the checkpoint that
+    /// the stage ended with, which lies in the folder of this run by now.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing of it is.
+    pub fn reuse(
+        &mut self,
+        facts: &StageFacts,
+        origin: &StageOrigin,
+        checkpoint: Option<CheckpointFacts>,
+    ) -> Result<(), StoreError> {
+        let index = facts.index;
+        let key = self.keys.get(index).cloned().unwrap_or_default();
+        let (facts, origin) = (facts.clone(), origin.clone());
+        let stage_id = self.write(Lasting::Now, async move |tx, shared| {
+            let (place, checkpoint) = ((shared.run_id, key.as_str()), checkpoint.as_ref());
+            record::reuse(tx, place, &facts, &origin, checkpoint, now_ms()).await
+        })?;
+        self.stages.insert(index, stage_id);
+        Ok(())
     }
 
     /// How long the parts of the next step took; used once.
@@ -387,9 +418,9 @@ impl Stopper {
 impl Recorder for RunWriter {
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
         let index = facts.index;
-        let facts = facts.clone();
+        let (facts, key) = (facts.clone(), self.keys.get(index).cloned());
         let stage_id = self.write(Lasting::Soon, async move |tx, shared| {
-            record::stage_started(tx, shared.run_id, &facts, now_ms()).await
+            record::stage_started(tx, (shared.run_id, key.as_deref()), &facts, now_ms()).await
         })?;
         self.stages.insert(index, stage_id);
         Ok(())

@@ -125,6 +125,8 @@ impl RunUnderWay<'_, '_> {
             (self.index, self.step, self.drawn) = (index + 1, 0, 0);
             let Some(next) = self.plan.stages.get(self.index) else { break };
             if (self.stop)() {
+                // Of a stage that was taken over nothing is at work yet.
+                self.hold(of_stage(self.plan, index, self.plan.weights_after(index))?)?;
                 let cursor = self.cursor(next);
                 let path = CheckpointKind::Interrupt.path(&stage.id, step);
                 self.save(&path, &cursor, CheckpointKind::Interrupt, (index, step))?;
@@ -147,8 +149,16 @@ impl RunUnderWay<'_, '_> {
             kind: stage.kind.as_str(),
             start_step: self.step,
         };
-        self.ports.recorder.stage_started(&facts)?;
         let outline = stage.kind.outline();
+        if self.step == 0 && self.ports.recorder.reuse(&facts)? {
+            self.step = outline.steps;
+            if outline.makes.is_some() {
+                let kept = self.ports.recorder.kept(self.index, outline.steps)?;
+                self.data.restore(stage, kept)?;
+            }
+            return Ok(Flow::GoOn);
+        }
+        self.ports.recorder.stage_started(&facts)?;
         if self.step == 0 {
             self.take_weights()?;
         }
@@ -166,7 +176,13 @@ impl RunUnderWay<'_, '_> {
 
     /// Puts the model of the stage at hand to work, with the weights that the stage begins with.
     fn take_weights(&mut self) -> Result<(), PortError> {
-        let wanted = of_stage(self.plan, self.index, self.plan.weights_before(self.index))?;
+        self.hold(of_stage(self.plan, self.index, self.plan.weights_before(self.index))?)?;
+        self.held = of_stage(self.plan, self.index, self.plan.weights_after(self.index))?;
+        Ok(())
+    }
+
+    /// Puts a model to work with weights that there are by now, where it does not have them already.
+    fn hold(&mut self, wanted: ModelWeights) -> Result<(), PortError> {
         if wanted.model != self.held.model {
             self.ports.policy.put_to_work(wanted.model.as_deref())?;
             self.held = ModelWeights { from: WeightsFrom::Base, ..wanted.clone() };
@@ -188,7 +204,7 @@ impl RunUnderWay<'_, '_> {
                 }
             }
         }
-        self.held = of_stage(self.plan, self.index, self.plan.weights_after(self.index))?;
+        self.held = wanted;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::command::{self, cache::Wanted};
 use crate::failure::{Failure, code};
 use crate::memory::Excess;
 use crate::output::{self, Stream};
+use crate::reuse::Reuse;
 use crate::{cache, hosting, table};
 
 mod again;
@@ -61,6 +62,9 @@ enum Command {
         /// Begin even when the run takes more memory than there is
         #[arg(long)]
         force: bool,
+        /// Run every stage, also those that an earlier run in the store has run already
+        #[arg(long)]
+        no_reuse: bool,
         /// Print one JSON object at the end instead of tables
         #[arg(long)]
         json: bool,
@@ -325,8 +329,10 @@ fn wanted(list: bool, clear: bool) -> Wanted {
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Run { spec, compute, force, json } => {
-            command::run::run(&global, &spec.source(), &compute.compute(), excess(force), json)
+        Command::Run { spec, compute, force, no_reuse, json } => {
+            let reuse = if no_reuse { Reuse::Refused } else { Reuse::Allowed };
+            let allowed = (excess(force), reuse);
+            command::run::run(&global, &spec.source(), &compute.compute(), allowed, json)
         }
         Command::Resume { run, compute, checkpoint, redo_steps, force, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };

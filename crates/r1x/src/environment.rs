@@ -28,6 +28,15 @@ pub fn current(device: &str, threads: usize) -> Environment {
     }
 }
 
+/// Which build computes, and on which kind of machine, in one line: where two are equal, equal plans give equal runs. `None`
+/// where the program cannot read its own file.
+pub fn computed_by(device: &str) -> Option<String> {
+    let program = std::env::current_exe().and_then(std::fs::read).ok()?;
+    let here = current(device, 1);
+    let kernels = here.kernels.unwrap_or_default();
+    Some(format!("r1x {} on {device} {kernels}", r1x_core::digest::sha256(&program)))
+}
+
 /// Something of the environment that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Change {

@@ -32,6 +32,7 @@ mod relocate;
 mod report;
 mod reproduction;
 mod retention;
+mod reuse;
 mod rewards;
 mod sandbox;
 mod sizes;

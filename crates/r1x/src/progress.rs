@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::number::{number, with_error};
 use crate::output::{self, Stream};
 use crate::retention::Retention;
+use crate::reuse::{Reusable, Reused};
 use crate::table;
 use crate::timed::{Shares, Split, Stopwatch};
 use crate::watch::SignalWatch;
@@ -43,8 +44,11 @@ pub struct Progress<'a> {
     failures: u64,
     interrupt: Interrupt,
     signal: SignalWatch,
+    reusable: Reusable,
     /// Where the time went so far.
     pub shares: Shares,
+    /// The stages that were taken over from earlier runs so far.
+    pub reused: Vec<Reused>,
 }
 
 impl<'a> Progress<'a> {
@@ -54,6 +58,7 @@ impl<'a> Progress<'a> {
         plan: &'a RunPlan,
         stopwatch: Stopwatch,
         interrupt: Interrupt,
+        reusable: Reusable,
     ) -> Self {
         interrupt.note(|saved| saved.run = writer.name().to_owned());
         let terminal = output::is_terminal(Stream::Err);
@@ -73,7 +78,9 @@ impl<'a> Progress<'a> {
             failures: 0,
             interrupt,
             signal: SignalWatch::default(),
+            reusable,
             shares: Shares::default(),
+            reused: Vec::new(),
         }
     }
 
@@ -263,6 +270,16 @@ impl Recorder for Progress<'_> {
         };
         self.say(&format!("stage {} ({}){steps}", facts.id, facts.kind));
         Ok(())
+    }
+
+    fn reuse(&mut self, facts: &StageFacts) -> Result<bool, PortError> {
+        let steps = self.steps(facts.index);
+        let taken = self.reusable.take(facts, steps, self.recorder.writer)?;
+        let Some(from) = taken else { return Ok(false) };
+        self.say(&format!("stage {} ({}): taken over from run {from}", facts.id, facts.kind));
+        self.interrupt.note(|saved| saved.recorded = Some(format!("stage `{}`", facts.id)));
+        self.reused.push(Reused { stage: facts.id.clone(), from });
+        Ok(true)
     }
 
     fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {

@@ -8,6 +8,7 @@ use crate::display::{Line, Page, Table, Tone};
 use crate::number::with_error;
 use crate::output::{self, Stream};
 use crate::reproduction::Reproduced;
+use crate::reuse::Reused;
 use crate::table;
 use crate::timed::Shares;
 
@@ -15,6 +16,8 @@ use crate::timed::Shares;
 pub struct Report {
     /// Where the time of steps went.
     pub shares: Shares,
+    /// The stages that were taken over from earlier runs.
+    pub reused: Vec<Reused>,
     /// Every figure of every evaluation that counts, in order.
     pub evals: Vec<EvalRow>,
     /// Time of this process, seconds.
@@ -101,6 +104,7 @@ impl Report {
             "seconds": self.seconds,
             "total_seconds": self.total_seconds,
             "evals": evals,
+            "reused": self.reused,
             "time": {
                 "steps": s.steps, "wall": s.wall, "generate": s.generate,
                 "reward": s.reward, "train": s.train, "store": s.store,

@@ -17,6 +17,12 @@ pub fn store(place: Option<&Path>) -> Result<Store, Failure> {
     writing(&place.map_or_else(|| PathBuf::from(STORE), Path::to_path_buf))
 }
 
+/// The store that a new run would be recorded in, for reading, where it is there already and needs no change for that.
+pub fn known(place: Option<&Path>) -> Option<Store> {
+    let path = place.unwrap_or(Path::new(STORE));
+    path.is_file().then(|| Store::open(path, Mode::Read).ok()).flatten()
+}
+
 /// Opens a store that is there already for writing.
 ///
 /// # Errors

@@ -74,7 +74,7 @@ impl Bench {
 
     fn run_experiment(&self, name: &str, extra: &[&str]) -> Value {
         let spec = experiments().join(name);
-        let mut arguments = vec!["run", spec.to_str().unwrap(), "--json"];
+        let mut arguments = vec!["run", spec.to_str().unwrap(), "--no-reuse", "--json"];
         SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
         arguments.extend(extra);
         serde_json::from_str(&self.ok(&arguments)).unwrap()

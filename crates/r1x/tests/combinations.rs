@@ -52,7 +52,7 @@ impl Bench {
 
     fn run(&self, settings: &[String]) -> Value {
         let spec = experiment();
-        let mut arguments = vec!["run", spec.to_str().unwrap(), "--json"];
+        let mut arguments = vec!["run", spec.to_str().unwrap(), "--no-reuse", "--json"];
         SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
         settings.iter().for_each(|set| arguments.extend(["--set", set]));
         serde_json::from_slice(&self.r1x(&arguments)).unwrap()

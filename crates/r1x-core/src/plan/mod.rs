@@ -12,6 +12,7 @@ use crate::cursor::Cursor;
 mod data;
 mod eval;
 mod graph;
+mod key;
 mod lora;
 mod loss;
 mod model;

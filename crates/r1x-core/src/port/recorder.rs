@@ -15,6 +15,15 @@ use crate::select::Kept;
 pub trait Recorder {
     /// A stage begins.
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError>;
+    /// Takes a stage over, instead of beginning it, that was run before: where the recorder knows of one whose facts are those
+    /// that this stage would leave, they are recorded as facts of this run, its checkpoint is the checkpoint of this stage, and
+    /// the answer is yes. A recorder that knows of no other runs takes nothing over.
+    ///
+    /// # Errors
+    /// When the facts cannot be recorded.
+    fn reuse(&mut self, _facts: &StageFacts) -> Result<bool, PortError> {
+        Ok(false)
+    }
     /// A step is done. Its facts may still be on their way when this returns.
     fn step(&mut self, facts: StepFacts) -> Result<(), PortError>;
     /// An evaluation is done.

@@ -9,6 +9,7 @@
 mod average;
 mod folder;
 mod read;
+mod share;
 mod state;
 mod tensors;
 
@@ -24,6 +25,7 @@ pub(crate) use self::average::average;
 use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
 use self::read::{Moments, Shelf};
+pub use self::share::share;
 pub(crate) use self::state::STATE;
 pub use self::state::SavedCursor;
 use self::state::{FORMAT, State};
@@ -238,8 +240,7 @@ fn fill(
         is_critic: name == CRITIC,
         seal: String::new(),
     };
-    let json = serde_json::to_vec_pretty(&state.sealed()?)?;
-    let state = folder::file(folder, STATE, |to| to.write_all(&json))?;
+    let state = state.write(folder)?;
     Ok(SavedCheckpoint {
         path: String::new(),
         sha256: model.sha256,

@@ -1,11 +1,12 @@
 //! `state.json`: whose checkpoint it is, where to go on, and the hashes of the other two files.
 
+use std::io;
 use std::path::Path;
 
 use r1x_core::plan::RunPlan;
 use r1x_core::port::Cursor;
 
-use super::folder::{read, torn};
+use super::folder::{Written, file, read, torn};
 use super::{Expected, Place, sha256};
 use crate::error::ModelError;
 
@@ -81,6 +82,12 @@ impl State {
         let open = Self { seal: String::new(), ..self };
         let seal = sha256(&serde_json::to_vec(&open)?);
         Ok(Self { seal, ..open })
+    }
+
+    /// Writes the state into the folder of a checkpoint, with its seal.
+    pub(super) fn write(self, folder: &Path) -> io::Result<Written> {
+        let json = serde_json::to_vec_pretty(&self.sealed()?)?;
+        file(folder, STATE, |to| to.write_all(&json))
     }
 
     /// What the state says about its checkpoint, with the hash of the file it was read from.

@@ -33,6 +33,9 @@ pub struct StageCard {
     /// sha256 of the weights it put out, hex.
     #[sqlx(try_from = "MaybeText")]
     pub weights_sha256: Option<String>,
+    /// The run whose stage it was taken over from, by its name, or by its identity where it is no more.
+    #[sqlx(try_from = "MaybeText")]
+    pub reused_from: Option<String>,
     /// Rollouts that count.
     pub rollouts: i64,
     /// Time in sampling, milliseconds.
@@ -209,6 +212,7 @@ impl Store {
         let query = query_as(
             "SELECT st.idx AS \"index\", st.name, st.kind, st.status, st.attempt AS attempts, st.weights_sha256,
                     st.ended_ms,
+                    coalesce((SELECT o.name FROM run o WHERE o.uid = st.reused_from), st.reused_from) AS reused_from,
                     (SELECT sum(coalesce(w.ended_ms,
                                          CASE WHEN w.stage_id = st.stage_id AND r.status = 'running'
                                               THEN r.heartbeat_ms END,

@@ -1,7 +1,7 @@
 //! Reading: one connection that cannot write, used from the calling thread.
 //!
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
-//! it is recorded, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
+//! it is recorded, `reusable` which stages of it another run need not run again, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
 //! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
 //! and evaluations of two runs side by side.
 
@@ -13,6 +13,7 @@ mod facts;
 pub mod metric;
 pub mod pair;
 pub mod recorded;
+pub mod reusable;
 pub mod rollout;
 pub mod summary;
 

@@ -21,6 +21,7 @@ mod rehearsal;
 mod reject;
 mod resample;
 mod resume;
+mod reuse;
 mod shaping;
 mod support;
 mod wrapper;

@@ -32,7 +32,7 @@ fn plan() -> RunPlan {
 }
 
 /// The facts that must not depend on interruptions: all but starts of attempts and interrupt checkpoints.
-fn lasting(facts: &[Fact]) -> Vec<Fact> {
+pub fn lasting(facts: &[Fact]) -> Vec<Fact> {
     let lasts = |fact: &&Fact| match fact {
         Fact::StageStarted(_) => false,
         Fact::Checkpoint(saved) => saved.kind != CheckpointKind::Interrupt,
@@ -47,7 +47,7 @@ fn lasting(facts: &[Fact]) -> Vec<Fact> {
     facts
 }
 
-fn last_checkpoint(facts: &[Fact]) -> String {
+pub fn last_checkpoint(facts: &[Fact]) -> String {
     let saved = facts.iter().rev().find_map(|fact| match fact {
         Fact::Checkpoint(saved) => Some(saved.path.clone()),
         _ => None,
@@ -65,7 +65,7 @@ fn resume(
 }
 
 /// Goes on from a checkpoint with what earlier attempts have left.
-fn resume_after(
+pub fn resume_after(
     plan: &RunPlan,
     checkpoints: &Checkpoints,
     name: &str,
@@ -114,7 +114,7 @@ fn a_run_interrupted_at_every_step_leaves_the_same_facts() {
 }
 
 /// Supervised; reinforced from there in two ways that know nothing of each other; and once from nothing at all.
-fn branching_plan() -> RunPlan {
+pub fn branching_plan() -> RunPlan {
     let rl = |id: &str, from: WeightsFrom| {
         let kind = StageKind::Grpo(grpo_plan(3));
         StagePlan { id: id.to_owned(), model: None, weights: from, kind }
@@ -219,7 +219,7 @@ fn a_penalty_in_the_reward_interrupted_anywhere_leaves_the_same_facts() {
 }
 
 /// A policy that goes on after a further model had its turn, and that model again after the policy.
-fn plan_of_two_models() -> RunPlan {
+pub fn plan_of_two_models() -> RunPlan {
     let sft = |id: &str, model: Option<&str>, weights: WeightsFrom| {
         let kind = StageKind::Sft(sft_plan(3));
         StagePlan { id: id.to_owned(), model: model.map(str::to_owned), weights, kind }
@@ -263,7 +263,7 @@ fn a_stage_of_a_model_that_is_not_there_is_refused_before_the_first_step() {
 }
 
 /// Supervised; what that model gets right; supervised from the beginning on it and reinforced on its prompts.
-fn harvesting_plan() -> RunPlan {
+pub fn harvesting_plan() -> RunPlan {
     let harvest = || testing::data_ref("harvest");
     let reject = RejectPlan { per_prompt: 3, ..reject_plan(4) };
     let again = SftPlan { data: vec![harvest()], ..sft_plan(4) };

@@ -21,6 +21,7 @@ use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::{Prepared, prepare};
 use crate::reproduction::Repetition;
+use crate::reuse::Reuse;
 use crate::wiring::Compute;
 use crate::{environment, plans, stores, wiring};
 
@@ -93,7 +94,8 @@ pub fn reproduce(
     };
     let repeats = Some(Repetition::new(&store, &plan, of, (until, changes)));
     let place = (compute, &device);
-    Beginning { plan: &plan, prepared, models, place, store: &store, repeats }.begin(start, json)
+    let (plan, store, reuse) = (&plan, &store, Reuse::Refused);
+    Beginning { plan, prepared, models, place, store, repeats, reuse }.begin(start, json)
 }
 
 /// The last fact that is compared.

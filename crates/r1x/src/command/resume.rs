@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal};
 use r1x_core::plan::RunPlan;
 use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, ModelEncoder};
-use r1x_store::{Level, StagePoint, StepsAfter};
+use r1x_store::{Level, StagePoint, StepsAfter, Store};
 
 use crate::args::Global;
 use crate::command::reproduce;
@@ -21,6 +21,7 @@ use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::check_memory;
+use crate::reuse::{self, Reusable};
 use crate::rewards::RunRewarder;
 use crate::wiring::Compute;
 use crate::{plans, stores, wiring};
@@ -112,9 +113,27 @@ pub fn resume(
         notice.say();
         writer.event(Level::Warn, "resume", &notice.message).map_err(PortError::from)?;
     }
+    if let Some(keys) = keys(&store, name, &plan, &compute.device)? {
+        writer.set_stage_keys(keys);
+    }
     let repeats = reproduce::going_on(&store, &plan, &summary, (compute, point))?;
-    let wired = Wired { plan: &plan, checked, models, rewarder, problems, store: &store, repeats };
+    let (store, plan, reusable) = (&store, &plan, Reusable::default());
+    let wired = Wired { plan, checked, models, rewarder, problems, store, repeats, reusable };
     drive(wired, &mut writer, json)
+}
+
+/// The keys of the stages of a run that goes on: those that it has recorded must be what this program would compute, or what
+/// follows from them is not of one build.
+fn keys(
+    store: &Store,
+    run: &str,
+    plan: &RunPlan,
+    device: &str,
+) -> Result<Option<Vec<String>>, Failure> {
+    let keys = reuse::keys(plan, device);
+    let recorded = store.stage_keys(run)?;
+    let is_known = |(index, key): &(usize, Option<String>)| keys.get(*index) == key.as_ref();
+    Ok(recorded.iter().all(is_known).then_some(keys))
 }
 
 fn state(status: &str) -> &str {

@@ -25,10 +25,11 @@ use crate::prepare::{Prepared, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
 use crate::reproduction::{Comparing, Repetition, Reproduced};
+use crate::reuse::{Reusable, Reuse, Reused};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{earlier, environment, plans, stores, table, wiring};
+use crate::{earlier, environment, plans, reuse, stores, table, wiring};
 
 /// Runs an experiment from its beginning.
 ///
@@ -38,7 +39,7 @@ pub fn run(
     global: &Global,
     spec: &SpecSource,
     compute: &Compute,
-    excess: Excess,
+    (excess, reuse): (Excess, Reuse),
     json: bool,
 ) -> Result<i32, Failure> {
     let device = wiring::device(compute)?;
@@ -71,7 +72,7 @@ pub fn run(
         folder: plans::folder(),
     };
     let (place, repeats) = ((compute, &device), None);
-    Beginning { plan, prepared, models, place, store: &store, repeats }.begin(start, json)
+    Beginning { plan, prepared, models, place, store: &store, repeats, reuse }.begin(start, json)
 }
 
 /// A run about to begin, with everything that was made and checked for it.
@@ -88,6 +89,8 @@ pub struct Beginning<'a> {
     pub store: &'a Store,
     /// The run that it makes again, if it does.
     pub repeats: Option<Repetition<'a>>,
+    /// Whether it takes stages of earlier runs over.
+    pub reuse: Reuse,
 }
 
 impl Beginning<'_> {
@@ -96,9 +99,15 @@ impl Beginning<'_> {
     /// # Errors
     /// Whatever stops it; what was recorded stays.
     pub fn begin(self, start: RunStart, json: bool) -> Result<i32, Failure> {
-        let Self { plan, prepared, mut models, place, store, repeats } = self;
+        let Self { plan, prepared, mut models, place, store, repeats, reuse } = self;
         let Prepared { checked, problems, mut rewarder, notices, .. } = prepared;
+        let keys = reuse::keys(plan, &place.0.device);
+        let reusable = match reuse {
+            Reuse::Allowed => Reusable::find(store, plan, &keys)?,
+            Reuse::Refused => Reusable::default(),
+        };
         let mut writer = store.begin_run(start).map_err(PortError::from)?;
+        writer.set_stage_keys(keys);
         for notice in &notices {
             writer.event(Level::Warn, "check", &notice.message).map_err(PortError::from)?;
         }
@@ -107,7 +116,7 @@ impl Beginning<'_> {
         let home = Home { folder, run, ..Home::default() };
         models.keep_in(home.clone());
         let rewarder = RunRewarder::new(rewarder, plan, place, home);
-        let wired = Wired { plan, checked, models, rewarder, problems, store, repeats };
+        let wired = Wired { plan, checked, models, rewarder, problems, store, repeats, reusable };
         drive(wired, &mut writer, json)
     }
 }
@@ -128,6 +137,8 @@ pub struct Wired<'a> {
     pub store: &'a Store,
     /// The run that it makes again, if it does.
     pub repeats: Option<Repetition<'a>>,
+    /// The stages of earlier runs that it takes over.
+    pub reusable: Reusable,
 }
 
 /// Runs to the end, to an interruption or to an error, and reports it.
@@ -145,7 +156,8 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         table::count(wired.models.at_work().parameter_count() as u64)
     );
     let (repeats, run_id) = (wired.repeats, writer.run_id());
-    let mut progress = Progress::new(writer, wired.plan, stopwatch.clone(), interrupt.clone());
+    let (reusable, stops) = (wired.reusable, interrupt.clone());
+    let mut progress = Progress::new(writer, wired.plan, stopwatch.clone(), stops, reusable);
     let result = {
         let mut comparing = None;
         let recorder: &mut dyn Recorder = match &repeats {
@@ -164,11 +176,11 @@ pub fn drive(mut wired: Wired<'_>, writer: &mut RunWriter, json: bool) -> Result
         wired.checked.run(ports, &|| interrupt.requested() || is_over())
     };
     progress.finish();
-    let shares = progress.shares;
+    let (shares, reused) = (progress.shares, std::mem::take(&mut progress.reused));
     let seconds = began.elapsed().as_secs_f64();
     let form = if json { Form::Json } else { Form::Tables };
     let (plan, store) = (wired.plan, wired.store);
-    let end = End { plan, store, shares, seconds, form, repeats: repeats.as_ref() };
+    let end = End { plan, store, shares, reused, seconds, form, repeats: repeats.as_ref() };
     end.conclude(result, writer)
 }
 
@@ -177,6 +189,7 @@ struct End<'a> {
     plan: &'a RunPlan,
     store: &'a Store,
     shares: Shares,
+    reused: Vec<Reused>,
     seconds: f64,
     form: Form,
     repeats: Option<&'a Repetition<'a>>,
@@ -188,6 +201,7 @@ impl End<'_> {
         writer.flush()?;
         Ok(Report {
             shares: self.shares,
+            reused: self.reused.clone(),
             evals: self.store.eval_results(writer.name())?,
             seconds: self.seconds,
             total_seconds: self.store.run(writer.name())?.seconds,

@@ -125,6 +125,11 @@ fn run_page(card: &RunCard) -> Page {
         .collect();
     let header = ["stage", "kind", "status", "steps", "rollouts", "time"];
     page.blank().table(Table::of(&header, &stages).whole(&["stage"]).status(&["status"]));
+    for stage in &card.stages {
+        if let Some(from) = &stage.reused_from {
+            page.line(format!("{} was taken over from run {from}", stage.name));
+        }
+    }
     if !card.evals.is_empty() {
         page.blank().table(evals(card));
     }

@@ -299,8 +299,22 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// The binary in a folder of the project, with the store where it is without a word about it.
+    /// The binary in a folder of the project, with the store where it is without a word about it. A run runs all of its stages:
+    /// what a test says of a result would say nothing of one that was taken over.
     pub fn command(&self, inside: &str, arguments: &[&str]) -> Command {
+        let mut command = self.bare(inside, arguments);
+        if arguments.first() == Some(&"run") {
+            command.arg("--no-reuse");
+        }
+        command
+    }
+
+    /// What comes of a run that may take stages of earlier runs over.
+    pub fn reusing(&self, arguments: &[&str]) -> Output {
+        self.bare("", arguments).output().unwrap()
+    }
+
+    fn bare(&self, inside: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_r1x"));
         command
             .args(arguments)
@@ -343,7 +357,15 @@ impl Bench {
     }
 
     pub fn start(&self, arguments: &[&str]) -> Started {
-        let mut command = self.command("", arguments);
+        Self::started(self.command("", arguments))
+    }
+
+    /// A run under way that may take stages of earlier runs over.
+    pub fn start_reusing(&self, arguments: &[&str]) -> Started {
+        Self::started(self.bare("", arguments))
+    }
+
+    fn started(mut command: Command) -> Started {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Started { child, lines, seen: String::new() }

@@ -18,6 +18,7 @@ mod model;
 mod replay;
 mod reproduce;
 mod resume;
+mod reuse;
 mod store;
 mod taught;
 mod turns;

@@ -22,6 +22,8 @@ use r1x_train::{Ports, RunOutcome, run};
 pub struct Finished {
     pub outcome: Result<RunOutcome, PortError>,
     pub facts: Vec<Fact>,
+    /// How many stages were begun, and not taken over.
+    pub stages_begun: usize,
     pub policy: TablePolicy,
 }
 
@@ -57,6 +59,8 @@ pub struct World {
     pub from: Cursor,
     /// What earlier attempts of the run have left.
     pub earlier: Vec<Fact>,
+    /// Stages of another run, to be taken over.
+    pub others: Vec<Fact>,
     /// The run is asked to stop once it has recorded so many steps.
     pub stop_after: u64,
     /// It is also asked to stop once it has recorded so many evaluations.
@@ -71,6 +75,7 @@ impl Default for World {
             problems: FixedProblems::digits(),
             from: Cursor::default(),
             earlier: Vec::new(),
+            others: Vec::new(),
             stop_after: u64::MAX,
             stop_after_evaluations: u64::MAX,
         }
@@ -81,7 +86,7 @@ impl World {
     /// Runs a plan in this world.
     pub fn run(mut self, plan: &RunPlan) -> Finished {
         let mut recorder = MemoryRecorder::default();
-        recorder.earlier = self.earlier;
+        (recorder.earlier, recorder.others) = (self.earlier, self.others);
         let (steps, evaluations) = (recorder.steps(), recorder.evaluations());
         let outcome = run(
             plan,
@@ -94,7 +99,8 @@ impl World {
             self.from,
             &|| steps.get() >= self.stop_after || evaluations.get() >= self.stop_after_evaluations,
         );
-        Finished { outcome, facts: recorder.facts, policy: self.policy }
+        let MemoryRecorder { facts, stages_begun, .. } = recorder;
+        Finished { outcome, facts, stages_begun, policy: self.policy }
     }
 }
 

@@ -22,12 +22,28 @@ pub enum Fact {
     StageFinished(StageFacts, String),
 }
 
+impl Fact {
+    /// The position of the stage that it is about; none of what is evaluated before the first stage.
+    pub fn stage(&self) -> Option<usize> {
+        match self {
+            Self::StageStarted(facts) | Self::StageFinished(facts, _) => Some(facts.index),
+            Self::Step(facts) => Some(facts.stage),
+            Self::Evaluation(facts) => facts.stage,
+            Self::Checkpoint(facts) => Some(facts.stage),
+        }
+    }
+}
+
 /// Facts in a `Vec`.
 #[derive(Default)]
 pub struct MemoryRecorder {
     /// What earlier attempts of the run have left.
     pub earlier: Vec<Fact>,
+    /// Stages of another run, to be taken over.
+    pub others: Vec<Fact>,
     pub facts: Vec<Fact>,
+    /// How many stages were begun, and not taken over.
+    pub stages_begun: usize,
     steps: Rc<Cell<u64>>,
     evaluations: Rc<Cell<u64>>,
 }
@@ -45,7 +61,17 @@ impl MemoryRecorder {
 }
 
 impl Recorder for MemoryRecorder {
+    fn reuse(&mut self, facts: &StageFacts) -> Result<bool, PortError> {
+        let of_stage = |fact: &&Fact| fact.stage() == Some(facts.index);
+        let taken: Vec<Fact> = self.others.iter().filter(of_stage).cloned().collect();
+        self.earlier.extend(taken.iter().cloned());
+        let reused = !taken.is_empty();
+        self.facts.extend(taken);
+        Ok(reused)
+    }
+
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {
+        self.stages_begun += 1;
         self.facts.push(Fact::StageStarted(facts.clone()));
         Ok(())
     }

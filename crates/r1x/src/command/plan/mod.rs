@@ -21,9 +21,10 @@ use crate::failure::Failure;
 use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
+use crate::reuse::{self, Reusable, Reused};
 use crate::sizes::sizes;
 use crate::speed::{Seconds, Speed, all_cores};
-use crate::{earlier, memory, plans, table};
+use crate::{earlier, memory, plans, stores, table};
 
 /// Prints the plan, with the number of devices that the model needs where their memory is known.
 ///
@@ -37,13 +38,28 @@ pub fn plan(
 ) -> Result<i32, Failure> {
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     match plans::described(spec, &world)? {
-        Described::Run(resolved) => run(&resolved, json, device_memory_bytes)?,
+        Described::Run(resolved) => {
+            let reused = reused(&resolved.plan, global)?;
+            run(&resolved, &reused, json, device_memory_bytes)?;
+        }
         Described::Shape(shape) => model::shape(&shape, json, device_memory_bytes),
     }
     Ok(0)
 }
 
-fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Result<(), Failure> {
+/// The stages that a run on the CPU would take over from earlier ones.
+fn reused(plan: &RunPlan, global: &Global) -> Result<Vec<Reused>, Failure> {
+    let Some(store) = stores::known(global.store()) else { return Ok(Vec::new()) };
+    let keys = reuse::keys(plan, "cpu");
+    Ok(Reusable::find(&store, plan, &keys)?.stages(plan))
+}
+
+fn run(
+    resolved: &Resolved,
+    reused: &[Reused],
+    json: bool,
+    device_memory_bytes: Option<u64>,
+) -> Result<(), Failure> {
     let sizes = data_sizes(&resolved.plan);
     let estimate = estimate(&resolved.plan, &sizes, all_cores());
     let speed = speed()?;
@@ -62,6 +78,7 @@ fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Res
             "speed": speed,
             "model_cost": cost,
             "devices": devices,
+            "reused": reused,
         });
         output::json(&object.to_string());
         return Ok(());
@@ -73,6 +90,14 @@ fn run(resolved: &Resolved, json: bool, device_memory_bytes: Option<u64>) -> Res
     model::add_further(&mut of_models, &resolved.plan.models);
     page.fields(of_models).blank();
     page.fields(costs(resolved, &estimate)).fields(time_fields(&estimate, &speed, time));
+    let mut taken = Fields::default();
+    for Reused { stage, from } in reused {
+        taken.add(
+            "reuse",
+            format!("{stage}: taken over from run {from} (`run --no-reuse` runs it)"),
+        );
+    }
+    page.fields(taken);
     page.line(format!("plan {hash}"));
     output::page(Stream::Out, &page);
     Ok(())
