@@ -233,6 +233,15 @@ enum Command {
         #[arg(short, long, default_value = "curve.svg")]
         output: PathBuf,
     },
+    /// Write a run as one page of HTML that stands by itself: curves, tables, samples and where it comes from
+    Report {
+        /// The run
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Where to write [default: RUN.html]
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
     /// Check this machine: its speed, and that it computes what it should
     Doctor {
         /// Check a card instead of the CPU; N is its number [default: 0]
@@ -383,6 +392,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Plot { runs, metric, stage, window, output } => {
             let draw = command::plot::Draw { metric, stage, window, output };
             command::plot::plot(&global, &runs, &draw)
+        }
+        Command::Report { run, output } => {
+            command::report::report(&global, &run, output.as_deref())
         }
         Command::Doctor { gpu, threads } => command::doctor::doctor(gpu, all_or(threads)),
         Command::Cache { list, clear } => {

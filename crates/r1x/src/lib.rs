@@ -25,6 +25,7 @@ mod memory;
 mod models;
 mod notice;
 mod number;
+mod picture;
 mod plans;
 mod prepare;
 mod progress;

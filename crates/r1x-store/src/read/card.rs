@@ -280,6 +280,17 @@ impl Store {
         Ok(events)
     }
 
+    /// When a run was begun, as date and time (UTC).
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn started(&self, reference: &str) -> Result<String, StoreError> {
+        let run_id = self.run(reference)?.run_id;
+        let query = "SELECT started || ' UTC' FROM v_runs WHERE run_id = ?";
+        let row: Option<(Text,)> = self.reader()?.first(query_as(query).bind(run_id))?;
+        Ok(row.map(|(Text(started),)| started).unwrap_or_default())
+    }
+
     /// The spec as written and the plan it became.
     pub fn spec(&self, reference: &str) -> Result<SpecText, StoreError> {
         let run = self.run(reference)?;

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod plot;
 pub mod plugin;
 pub mod replay;
+pub mod report;
 pub mod reproduce;
 pub mod rescore;
 pub mod resume;

@@ -16,6 +16,7 @@ mod looks;
 mod merged;
 mod model;
 mod replay;
+mod report;
 mod reproduce;
 mod resume;
 mod reuse;

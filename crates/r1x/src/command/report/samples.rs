@@ -1,0 +1,277 @@
+//! The samples of a report: what the model wrote at the beginning, in the middle and at the end of a stage, token by token,
+//! and what each reward said of it.
+
+use r1x_core::Encoder;
+use r1x_core::plan::RunPlan;
+use r1x_model::ModelEncoder;
+use r1x_store::{GroupDetail, RolloutDetail, RunCard, Store};
+
+use crate::failure::Failure;
+use crate::number::{number, optional};
+
+/// Completions of a group at most: the best and the worst of them.
+const MOST_SAMPLES: usize = 4;
+
+/// Tokens of a completion that are shown; what comes behind is counted.
+const MOST_TOKENS: usize = 1_500;
+
+/// Tokens before one that are decoded with it: what a token says depends on the bytes before it, and on few of them.
+const BEFORE: usize = 16;
+
+/// What stands for bytes that are no character yet.
+const INCOMPLETE: char = '\u{fffd}';
+
+/// One group of rollouts.
+#[derive(Debug, serde::Serialize)]
+pub struct Group {
+    /// Id of the stage.
+    pub stage: String,
+    /// The step.
+    pub step: u64,
+    /// The address by which `r1x show` finds it.
+    pub address: String,
+    /// What was asked.
+    pub prompt: String,
+    /// The right answer, where there is one.
+    pub gold: Option<String>,
+    /// Completions that were sampled.
+    pub sampled: usize,
+    /// The ones that are shown.
+    pub samples: Vec<Sample>,
+}
+
+/// One completion.
+#[derive(Debug, serde::Serialize)]
+pub struct Sample {
+    /// Position in the group.
+    pub sample: i64,
+    /// Total of the rewards.
+    pub reward: String,
+    /// Advantage.
+    pub advantage: String,
+    /// How it ended.
+    pub ended: String,
+    /// The text in pieces.
+    pub pieces: Vec<Piece>,
+    /// Tokens that are not shown.
+    pub left_out: usize,
+    /// What each reward said.
+    pub rewards: Vec<Said>,
+}
+
+/// A piece of a completion.
+#[derive(Debug, PartialEq, serde::Serialize)]
+pub struct Piece {
+    /// The text.
+    pub text: String,
+    /// How unlikely it was, from 0 to 4; none where no log-prob is recorded.
+    pub level: Option<u8>,
+    /// What is known of it.
+    pub title: String,
+}
+
+/// What a reward said.
+#[derive(Debug, serde::Serialize)]
+pub struct Said {
+    /// Id in the spec.
+    pub reward: String,
+    /// Its value.
+    pub value: String,
+    /// Its part of the total.
+    pub adds: String,
+    /// Why it has no value, or a sentence of the reward.
+    pub info: String,
+}
+
+/// Samples of every stage of a run that samples. The plan says how tokens become text; without one, texts are not in pieces.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn of(store: &Store, card: &RunCard, plan: Option<&RunPlan>) -> Result<Vec<Group>, Failure> {
+    let mut groups = Vec::new();
+    for stage in card.stages.iter().filter(|stage| stage.rollouts > 0 && stage.steps > 0) {
+        let encoder = plan.and_then(|plan| {
+            let stage = plan.stages.get(usize::try_from(stage.index).ok()?)?;
+            ModelEncoder::new(plan.model_of(stage).ok()?).ok()
+        });
+        let last = stage.steps.cast_unsigned() - 1;
+        let mut steps = vec![0, last / 2, last];
+        steps.dedup();
+        for step in steps {
+            let stage = stage.name.as_str();
+            if let Some(group) = telling(store, card, stage, step)? {
+                groups.push(shown(store, card, group, encoder.as_ref())?);
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// The first group of a step whose completions earned different totals; the first one where all are alike.
+fn telling(
+    store: &Store,
+    card: &RunCard,
+    stage: &str,
+    step: u64,
+) -> Result<Option<GroupDetail>, Failure> {
+    let step_card = store.step(&card.run.name, Some(stage), step)?;
+    let differs = |lowest: Option<f64>, highest: Option<f64>| lowest < highest;
+    let telling = step_card.groups.iter().find(|group| differs(group.lowest, group.highest));
+    let Some(group) = telling.or(step_card.groups.first()) else { return Ok(None) };
+    let group = group.group.cast_unsigned();
+    Ok(Some(store.group(&card.run.name, Some(stage), step, group)?))
+}
+
+fn shown(
+    store: &Store,
+    card: &RunCard,
+    group: GroupDetail,
+    encoder: Option<&ModelEncoder>,
+) -> Result<Group, Failure> {
+    let run = card.run.name.as_str();
+    let mut order: Vec<(f64, i64)> = group
+        .samples
+        .iter()
+        .map(|sample| (sample.reward.unwrap_or(f64::NEG_INFINITY), sample.sample))
+        .collect();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let ends = MOST_SAMPLES / 2;
+    if order.len() > MOST_SAMPLES {
+        order.drain(ends..order.len() - ends);
+    }
+    let mut samples = Vec::new();
+    for (_, sample) in order {
+        let place = (group.group.group.cast_unsigned(), sample.cast_unsigned());
+        let detail = store.rollout(run, Some(&group.stage), group.step, place.0, place.1)?;
+        samples.push(sample_of(&detail, encoder));
+    }
+    Ok(Group {
+        address: format!("{run}@{}.{}", group.step, group.group.group),
+        stage: group.stage,
+        step: group.step,
+        prompt: group.group.prompt,
+        gold: group.group.gold,
+        sampled: group.samples.len(),
+        samples,
+    })
+}
+
+fn sample_of(detail: &RolloutDetail, encoder: Option<&ModelEncoder>) -> Sample {
+    let whole = || Piece {
+        text: detail.text.clone().unwrap_or_else(|| "(not recorded)".to_owned()),
+        level: None,
+        title: String::new(),
+    };
+    let pieces = match (encoder, &detail.tokens) {
+        (Some(encoder), Some(tokens)) => {
+            pieces(encoder, &tokens[..tokens.len().min(MOST_TOKENS)], detail.logprobs.as_deref())
+        }
+        _ => vec![whole()],
+    };
+    let shown = encoder.and(detail.tokens.as_ref()).map_or(0, |tokens| tokens.len());
+    let rewards = detail.rewards.iter().map(|reward| Said {
+        reward: reward.name.clone(),
+        value: optional(reward.value),
+        adds: optional(reward.contribution),
+        info: match reward.status.as_str() {
+            "ok" => reward.info.clone().unwrap_or_default(),
+            status => {
+                [status, reward.info.as_deref().unwrap_or_default()].join(" ").trim().to_owned()
+            }
+        },
+    });
+    Sample {
+        sample: detail.sample,
+        reward: optional(detail.reward),
+        advantage: optional(detail.advantage),
+        ended: format!("{} after {} tokens", detail.finish, detail.n_tokens),
+        pieces,
+        left_out: shown.saturating_sub(MOST_TOKENS),
+        rewards: rewards.collect(),
+    }
+}
+
+/// A completion token by token. A token that ends no character adds to the piece of the one that does.
+fn pieces(encoder: &dyn Encoder, tokens: &[u32], logprobs: Option<&[f32]>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let from = at.saturating_sub(BEFORE);
+        let [before, with] = [&tokens[from..at], &tokens[from..=at]].map(|part| {
+            let text = encoder.decode(part);
+            text.trim_end_matches(INCOMPLETE).to_owned()
+        });
+        let said = with.strip_prefix(before.as_str()).unwrap_or(&with);
+        let text = match (said, *token == encoder.eos()) {
+            ("", true) => "∎",
+            (said, _) => said,
+        };
+        let logprob = logprobs.and_then(|logprobs| logprobs.get(at)).map(|value| f64::from(*value));
+        let known = logprob.map(|value| {
+            format!(", log-prob {}, probability {}", number(value), number(value.exp()))
+        });
+        pieces.push(Piece {
+            text: text.to_owned(),
+            level: logprob.map(level),
+            title: format!("token {token}{}", known.unwrap_or_default()),
+        });
+    }
+    pieces
+}
+
+/// How unlikely a token was: at least nine in ten, a half, a tenth, a hundredth, or less.
+fn level(logprob: f64) -> u8 {
+    let bounds = [0.9_f64, 0.5, 0.1, 0.01];
+    bounds.iter().filter(|bound| logprob.exp() < **bound).count() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens are bytes; 0 ends.
+    struct Bytes;
+
+    impl Encoder for Bytes {
+        fn encode(&self, text: &str) -> Result<Vec<u32>, r1x_core::PortError> {
+            Ok(text.bytes().map(u32::from).collect())
+        }
+
+        fn decode(&self, tokens: &[u32]) -> String {
+            let bytes = tokens.iter().filter(|token| **token != 0);
+            let bytes: Vec<u8> = bytes.map(|token| u8::try_from(*token).unwrap()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+
+        fn eos(&self) -> u32 {
+            0
+        }
+
+        fn bos(&self) -> Option<u32> {
+            None
+        }
+
+        fn context_length(&self) -> usize {
+            64
+        }
+    }
+
+    #[test]
+    fn pieces_are_the_whole_text_and_characters_stay_whole() {
+        let text = "a é 好 <b>, and so on until more than sixteen tokens are there";
+        let mut tokens = Bytes.encode(text).unwrap();
+        tokens.push(0);
+        let logprobs = vec![-0.01; tokens.len()];
+        let pieces = pieces(&Bytes, &tokens, Some(&logprobs));
+        let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(whole, format!("{text}∎"));
+        assert_eq!(pieces.len(), tokens.len());
+        assert!(pieces.iter().any(|piece| piece.text == "好"));
+        assert!(pieces[0].title.starts_with("token 97, log-prob"), "{}", pieces[0].title);
+    }
+
+    #[test]
+    fn what_is_less_likely_has_a_higher_level() {
+        let levels = [0.95_f64, 0.6, 0.2, 0.05, 0.001].map(|probability| level(probability.ln()));
+        assert_eq!(levels, [0, 1, 2, 3, 4]);
+    }
+}
