@@ -148,8 +148,11 @@ impl Picture<'_> {
         let values = || points().map(|point| point.1).filter(|value| value.is_finite());
         let low = values().fold(f64::INFINITY, f64::min);
         let high = values().fold(f64::NEG_INFINITY, f64::max);
-        // A flat curve needs room as well, in proportion to what it is.
-        let least = (low.abs().max(high.abs()) * 1e-6).max(f64::MIN_POSITIVE);
+        // A flat curve needs room as well, in proportion to what it is; nothing has no proportion.
+        let least = match low.abs().max(high.abs()) {
+            0.0 => 1.0,
+            size => size * 1e-6,
+        };
         let margin = ((high - low) * 0.08).max(least);
         (first..last.max(first + 1.0), low - margin..high + margin)
     }
