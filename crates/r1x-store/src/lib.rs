@@ -32,6 +32,7 @@ pub use error::StoreError;
 pub use open::{Upgraded, known_schema};
 pub use read::card::{EventCard, PluginCard, RunCard, SpecText, StageCard};
 pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
+pub use read::diagnosis::{RewardPair, SilentGroups};
 pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
 pub use read::metric::{Curve, MetricPoint};

@@ -5,12 +5,14 @@
 
 #[macro_use]
 mod output;
+mod overlap;
 
 mod args;
 mod cache;
 mod capability;
 mod cli;
 mod command;
+mod diagnosis;
 mod display;
 mod earlier;
 pub mod environment;

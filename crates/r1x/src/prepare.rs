@@ -19,7 +19,7 @@ use crate::inputs::World;
 use crate::memory::{self, Excess};
 use crate::notice::Notice;
 use crate::sizes::sizes;
-use crate::wiring;
+use crate::{overlap, wiring};
 
 /// Below this share, tokens that training never shows are those of any long text.
 const UNSEEN_SHARE: f64 = 1e-3;
@@ -71,6 +71,7 @@ pub fn prepare<'p>(
     let mut notices: Vec<Notice> = tolerated.iter().map(Notice::from).collect();
     notices.extend(too_much);
     notices.extend(opened_twice(plan, world, &problems)?);
+    notices.extend(overlap::overlaps(plan, &problems)?);
     // What has learnt elsewhere has learnt tokens there.
     let unseen = match plan.model.initial {
         InitialWeights::Random => r1x_train::unseen(plan, &encoder, &problems)?,

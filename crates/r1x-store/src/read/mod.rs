@@ -2,11 +2,12 @@
 //!
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
 //! it is recorded, `reusable` which stages of it another run need not run again, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
-//! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
+//! what is in them. `diagnosis` asks what a look for trouble asks. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
 //! and evaluations of two runs side by side.
 
 pub mod card;
 pub mod checkpoint;
+pub mod diagnosis;
 pub mod difference;
 pub mod evaluation;
 mod facts;

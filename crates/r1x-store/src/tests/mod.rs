@@ -1,5 +1,6 @@
 //! Tests of the whole crate on real files.
 
+mod diagnosis;
 mod difference;
 mod displaced;
 mod errors;

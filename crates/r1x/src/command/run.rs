@@ -29,7 +29,7 @@ use crate::reuse::{Reusable, Reuse, Reused};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{earlier, environment, plans, reuse, stores, table, wiring};
+use crate::{diagnosis, earlier, environment, plans, reuse, stores, table, wiring};
 
 /// Runs an experiment from its beginning.
 ///
@@ -241,12 +241,26 @@ impl End<'_> {
             // A gate that is missed as it was recorded is no difference.
             Some(_) => (status, 0, why),
         };
+        self.diagnose(writer)?;
         writer.finish(status, exit, why.as_deref(), Some(&digest))?;
         report.print(writer.name(), status.as_str(), Some(&digest));
         for line in &missed {
             eprintln!("error: {line}");
         }
         Ok(exit)
+    }
+
+    /// Looks for what usually goes wrong, says it and writes it down.
+    fn diagnose(&self, writer: &mut RunWriter) -> Result<(), Failure> {
+        let card = self.store.run_card(writer.name())?;
+        for finding in diagnosis::of(self.store, &card)? {
+            if finding.level == Level::Warn {
+                finding.notice.say();
+            }
+            let words = finding.words();
+            writer.event(finding.level, finding.check, &words).map_err(PortError::from)?;
+        }
+        Ok(())
     }
 
     fn interrupted(&self, cursor: &Cursor, writer: &mut RunWriter) -> Result<i32, Failure> {

@@ -9,7 +9,7 @@ use crate::display::{Fields, Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::number::{number, optional};
 use crate::output::{self, Stream};
-use crate::{plans, stores, table};
+use crate::{diagnosis, plans, stores, table};
 
 /// What to show.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,11 @@ pub fn show(
         [step, group, sample] => {
             print(&store.rollout(run, stage, step, group, sample)?, rollout_page, json)?;
         }
-        _ => print(&store.run_card(run)?, run_page, json)?,
+        _ => {
+            let mut card = store.run_card(run)?;
+            diagnosis::add(&store, &mut card)?;
+            print(&card, run_page, json)?;
+        }
     }
     Ok(0)
 }

@@ -6,6 +6,7 @@ mod begun;
 mod bench;
 mod crash;
 mod critic;
+mod diagnosis;
 mod diff;
 mod foreign;
 mod harvest;

@@ -13,7 +13,7 @@ use r1x_store::{RunCard, Store};
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
-use crate::{plans, stores};
+use crate::{diagnosis, plans, stores};
 
 /// Writes the page of a run.
 ///
@@ -21,7 +21,8 @@ use crate::{plans, stores};
 /// When there is no such run, or the file cannot be written.
 pub fn report(global: &Global, run: &str, output: Option<&Path>) -> Result<i32, Failure> {
     let store = stores::reading(global.store())?;
-    let card = store.run_card(run)?;
+    let mut card = store.run_card(run)?;
+    diagnosis::add(&store, &mut card)?;
     let name = format!("{}.html", card.run.name);
     let path = output.unwrap_or(Path::new(&name));
     let html = html(&store, &card)?;
