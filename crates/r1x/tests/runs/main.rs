@@ -19,5 +19,6 @@ mod replay;
 mod reproduce;
 mod resume;
 mod store;
+mod sweep;
 mod taught;
 mod turns;
