@@ -62,6 +62,7 @@ pub use schema::schema;
 pub use source::{Origin, SourceId, Span};
 pub use sweep::{
     Asked, Combination, Given, Seeds, Sweep, SweepAxis, label, resolve_all, resolve_combination,
+    written,
 };
 pub use sweep_values::{Axis, Matrix};
 

@@ -305,8 +305,8 @@ impl All<'_> {
             layered.give(&segments(axis, self.base), axis.nodes[pick].clone(), &shape);
         }
         let values = self.values(picks);
-        let written = values.iter().map(|(path, value)| format!("{path}={value}"));
-        let overrides: Vec<String> = self.overrides.iter().cloned().chain(written).collect();
+        let values = values.iter().map(said);
+        let overrides: Vec<String> = self.overrides.iter().cloned().chain(values).collect();
         layered.run(&overrides, self.inputs)
     }
 
@@ -379,6 +379,19 @@ fn add_new(all: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
 
 /// The values of a combination in a row, `seed=1 stages.rl.grpo.lr=1e-5`.
 pub fn label(values: &[Given]) -> String {
-    let one = |(path, value): &Given| format!("{path}={value}");
-    values.iter().map(one).collect::<Vec<_>>().join(" ")
+    values.iter().map(said).collect::<Vec<_>>().join(" ")
+}
+
+/// A value as `--set` takes it.
+fn said((path, value): &Given) -> String {
+    format!("{path}={}", written(value))
+}
+
+/// A value as a spec has it: JSON, with powers of ten for small numbers.
+pub fn written(value: &Json) -> String {
+    match value.as_f64() {
+        // Rates are what sweeps vary most, and zeros are hard to count.
+        Some(number) if number != 0.0 && number.abs() < 1e-2 => format!("{number:e}"),
+        _ => value.to_string(),
+    }
 }

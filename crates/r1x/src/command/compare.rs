@@ -140,7 +140,7 @@ pub fn shown(value: Option<&Json>) -> String {
     match value {
         None => "-".to_owned(),
         Some(Json::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        Some(other) => r1x_spec::written(other),
     }
 }
 

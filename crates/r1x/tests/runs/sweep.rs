@@ -65,10 +65,11 @@ fn every_run_of_a_sweep_is_the_run_that_its_values_make_alone() {
         };
         let sql = format!(
             "SELECT avg(v.value) AS mean FROM v_sweeps s JOIN v_evals v USING (run_id)
-              WHERE s.combination ->> '$.\"stages.rl.grpo.lr\"' = {lr} AND v.stage = 'rl' AND v.step = 6"
+              WHERE s.combination ->> '$.\"stages.rl.grpo.lr\"' = {lr} AND v.stage = 'rl' AND v.step = 6
+                AND v.metric = 'tokens'"
         );
-        assert_eq!(mean("pass@1")["mean"], bench.sql(&sql)[0]["mean"], "{row}");
-        assert_eq!((&mean("pass@1")["n"], &mean("reward.mean")["n"]), (&2.into(), &2.into()));
+        assert_eq!(mean("tokens")["mean"], bench.sql(&sql)[0]["mean"], "{row}");
+        assert_eq!((&mean("tokens")["n"], &mean("reward.mean")["n"]), (&2.into(), &2.into()));
         assert!(mean("reward.mean")["stderr"].as_f64().unwrap() >= 0.0);
     }
     assert_eq!(bench.json(&["compare", "--json"]), found);
@@ -242,13 +243,11 @@ fn what_is_wrong_with_a_sweep_is_told_before_anything_runs() {
         assert!(checked.contains(told), "{told}\n{checked}");
         assert!(checked.contains("1 error. Nothing was run."), "{checked}");
     }
-    // What is wrong with one of the runs only: a completion that the context has no room for would be told above.
-    let long = wrong("{data.sums.countdown.train: [300, 30000000]}");
-    bench.fails(3, &["check", SWEPT, "--set", &long]);
-    let few = wrong("{data.sums.countdown.target: [[1, 20], [1, 1]], seed: [1, 2]}");
-    let checked = bench.fails(4, &["check", SWEPT, "--set", &few]);
-    assert!(checked.contains("data.sums.countdown.target=[1,1] seed=1 cannot begin"), "{checked}");
-    assert_eq!(bench.fails(4, &["run", SWEPT, "--set", &few]), checked);
+    // What is wrong with one of the runs only, and is found in its data.
+    let short = wrong("{model.context_length: [32, 20], seed: [1, 2]}");
+    let checked = bench.fails(4, &["check", SWEPT, "--set", &short]);
+    assert!(checked.contains("with model.context_length=20 seed=1 cannot begin"), "{checked}");
+    assert_eq!(bench.fails(4, &["run", SWEPT, "--set", &short]), checked);
     assert!(!bench.path("runs").exists(), "nothing was run");
     let told = bench.fails(2, &["run", "small.yaml", "--jobs", "2"]);
     assert!(told.contains("are for a spec that stands for several runs"), "{told}");

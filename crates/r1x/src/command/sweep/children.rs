@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStderr, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use r1x_store::SweepCard;
 use signal_hook::consts::SIGHUP;
 
 use crate::args::Global;
@@ -55,7 +56,7 @@ pub struct Children {
 
 impl Children {
     /// Every process runs what was asked for, but for its member and its share of threads.
-    pub fn new(global: &Global, ask: &Ask, share: Share, sweep: &str, of: usize) -> Self {
+    pub fn new(global: &Global, ask: &Ask, share: Share, sweep: &SweepCard) -> Self {
         let mut arguments: Vec<OsString> = vec!["run".into()];
         arguments.extend(global.passed_on());
         for set in &ask.spec.overrides {
@@ -71,7 +72,12 @@ impl Children {
         arguments.extend(forced.then(|| "--force".into()));
         // A path may look like an option.
         arguments.extend(["--".into(), ask.spec.path.clone().into_os_string()]);
-        Self { arguments, sweep: sweep.to_owned(), at_a_time: share.runs, of }
+        Self {
+            arguments,
+            sweep: sweep.name.clone(),
+            at_a_time: share.runs,
+            of: sweep.members.len(),
+        }
     }
 
     /// Makes these runs, in order. Once somebody asks to stop, no further one begins, and those at work finish their

@@ -46,7 +46,7 @@ pub fn sweep(global: &Global, ask: &Ask, all: &Sweep, world: &World) -> Result<i
     let mut waiting: Vec<&Task> = tasks.iter().filter(|task| task.is_left()).collect();
     // What was begun is finished first.
     waiting.sort_by_key(|task| task.state != State::Begun);
-    let children = Children::new(global, ask, share, &card.name, tasks.len());
+    let children = Children::new(global, ask, share, &card);
     let outcome = children.run(waiting.iter().map(|task| task.child()).collect());
     conclude(global, ask, (&card.name, &tasks), &outcome)
 }
