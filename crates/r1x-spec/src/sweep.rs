@@ -323,7 +323,8 @@ impl All<'_> {
                     let (values, plan) = (self.values(&picks), resolved.plan);
                     add_new(&mut warnings, resolved.warnings);
                     let text = serde_json::to_string(&plan).unwrap_or_default();
-                    if let Some(earlier) = plans.insert(text, combinations.len()) {
+                    let sha256 = r1x_core::digest::sha256(text.as_bytes());
+                    if let Some(earlier) = plans.insert(sha256, combinations.len()) {
                         let values_of = |values: &[Given]| quoted(&label(values));
                         let message = format!(
                             "the combinations {} and {} are one run",

@@ -53,7 +53,7 @@ fn samples(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run an experiment
+    /// Run an experiment, or every run that its spec stands for
     Run(run::RunArgs),
     /// Go on with an interrupted or crashed run
     Resume {

@@ -304,7 +304,7 @@ mod tests {
             line.split("  ").map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect()
         };
         assert_eq!(cells(1), ["rl.lr", "runs", "not ended", "reward.mean", "heldout pass@1"]);
-        assert_eq!(cells(2), ["1e-5", "3 of 3", "-", "0.50 ± 0.14", "0.62 ± 0.12 (2 of 3)"]);
-        assert_eq!(cells(3), ["3e-5", "1 of 3", "1 failed, 1 not begun", "0.5", "-"]);
+        assert_eq!(cells(3), ["1e-5", "3 of 3", "-", "0.50 ± 0.14", "0.62 ± 0.12 (2 of 3)"]);
+        assert_eq!(cells(4), ["3e-5", "1 of 3", "1 failed, 1 not begun", "0.5", "-"]);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::bench::{Bench, SWEPT, Started, text};
 
 /// Runs long enough to be met in their second stage.
-const LONG: [&str; 2] = ["--set", "stages.rl.grpo.steps=60"];
+const LONG: [&str; 2] = ["--set", "stages.rl.grpo.steps=200"];
 
 /// The members of the newest sweep, in order.
 fn members(bench: &Bench) -> Vec<Value> {

@@ -13,6 +13,8 @@ use crate::failure::{Failure, code};
 use crate::report::Form;
 use crate::{interrupt, plans, stores, wiring};
 
+use super::State;
+
 /// Makes the run of a member, `SWEEP/INDEX`.
 ///
 /// # Errors
@@ -21,6 +23,18 @@ pub fn run(global: &Global, ask: &Ask, member: &str) -> Result<i32, Failure> {
     interrupt::take_orders();
     let store = stores::existing(global.store())?;
     let member = find(&store, member)?;
+    // Somebody else may have started the sweep as well, and was here first.
+    match State::of(member.run.as_ref()) {
+        State::Ended(exit) => return Ok(exit),
+        State::Elsewhere => {
+            return Err(Failure::new(
+                code::INPUT,
+                "another process is at work on this run",
+                "start the sweep again when it has ended",
+            ));
+        }
+        State::New | State::Begun => {}
+    }
     let begun = begun(&store, &member)?;
     drop(store);
     if let Some(run) = begun {
