@@ -36,3 +36,38 @@ SELECT r.run_id, r.name AS run, st.stage_id, st.idx AS stage_idx, st.name AS sta
   FROM run r JOIN stage st USING (run_id)
  WHERE st.superseded_from IS NOT -1
    AND st.attempt = (SELECT max(l.attempt) FROM stage l WHERE l.run_id = st.run_id AND l.idx = st.idx);
+
+-- A sweep: several runs of one spec, one for each combination of the values that keys take.
+CREATE TABLE sweep (
+    sweep_id   INTEGER PRIMARY KEY,
+    uid        TEXT NOT NULL UNIQUE,                               -- UUIDv7: sorts by time
+    name       TEXT NOT NULL UNIQUE,                               -- experiment-sweep-adjective-animal
+    experiment TEXT NOT NULL,                                      -- name of the experiment in the spec
+    paths      TEXT NOT NULL CHECK (json_valid(paths)),            -- list of the paths that are varied
+    started_ms INTEGER NOT NULL
+) STRICT;
+
+-- What a sweep is to run, whether or not it has begun.
+CREATE TABLE sweep_member (
+    member_id   INTEGER PRIMARY KEY,
+    sweep_id    INTEGER NOT NULL REFERENCES sweep ON DELETE CASCADE,
+    idx         INTEGER NOT NULL,                                  -- position in the sweep, from 0
+    combination TEXT NOT NULL CHECK (json_valid(combination)),     -- object of a value for each path
+    plan_sha256 TEXT NOT NULL,
+    UNIQUE (sweep_id, idx),
+    UNIQUE (sweep_id, plan_sha256)
+) STRICT;
+
+-- Which runs were begun for it; the last one counts.
+CREATE TABLE sweep_run (
+    run_id    INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
+    member_id INTEGER NOT NULL REFERENCES sweep_member ON DELETE CASCADE
+) STRICT;
+CREATE INDEX sweep_run_member ON sweep_run (member_id);
+
+CREATE VIEW v_sweeps AS
+SELECT w.sweep_id, w.name AS sweep, m.idx AS member, m.combination, m.plan_sha256, r.run_id, r.name AS run,
+       r.status, r.seed, r.digest
+  FROM sweep w JOIN sweep_member m USING (sweep_id)
+       LEFT JOIN (SELECT member_id, max(run_id) AS run_id FROM sweep_run GROUP BY member_id) newest USING (member_id)
+       LEFT JOIN run r ON r.run_id = newest.run_id;

@@ -77,6 +77,7 @@ fn start() -> RunStart {
         datasets: Vec::new(),
         plugins: REWARDS.map(plugin).to_vec(),
         parent: None,
+        member: None,
         folder: None,
     }
 }

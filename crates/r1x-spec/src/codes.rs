@@ -111,6 +111,10 @@ codes! {
         "This is a warning: the run goes on. With `kl.in: reward` the penalty is part of what rollouts are compared by. In \
          a group of equal rewards it is all that differs, and `group_normalized` divides it by its own deviation: however \
          small it is, it becomes as large as the difference between right and wrong.";
+    SWEEP = "R1X0151", "a sweep cannot be followed",
+        "`sweep.matrix` has the paths of keys, as `--set` takes them, each with the list of its values, for example \
+         `{seed: [1, 2, 3], stages.rl.grpo.lr: [1e-4, 3e-4]}`. Every combination of the values is a run. A key is varied \
+         once, by one path, and a value is listed once; there are at most 1000 combinations.";
     RECIPE = "R1X0161", "a recipe of another system cannot be imported",
         "`r1x import-spec` reads recipes of TRL, open-r1 and verl. This one is no such recipe, or it trains in a way that \
          r1x does not have, as GRPO with a single completion of \

@@ -32,6 +32,8 @@ mod schema_tree;
 mod shaping_values;
 mod source;
 pub mod spec;
+mod sweep;
+mod sweep_values;
 mod tiny_values;
 pub mod value_types;
 mod yaml;
@@ -58,6 +60,11 @@ pub use model_cost::{Devices, ModelCost};
 pub use read::At;
 pub use schema::schema;
 pub use source::{Origin, SourceId, Span};
+pub use sweep::{
+    Asked, Combination, Given, Seeds, Sweep, SweepAxis, label, resolve_all, resolve_combination,
+    written,
+};
+pub use sweep_values::{Axis, Matrix};
 
 use node::Node;
 use read::{Reader, Term, read_record};
@@ -121,6 +128,7 @@ pub enum Described {
 const OF_A_SHAPE: [&str; 4] = ["r1x", "name", "tags", "model"];
 
 /// A spec file and everything it extends, merged, with its overrides.
+#[derive(Clone)]
 struct Layered {
     root: Node,
     sources: Sources,
@@ -136,9 +144,22 @@ impl Layered {
             return Err(Report::new(diagnostics));
         };
         let root = overrides::apply(root, overrides, &shape, &mut sources, &mut diagnostics);
-        let mut conflicts = extends::Conflicts { sources: &sources, diagnostics: &mut diagnostics };
-        let root = further::written_out(root, &shape, &mut conflicts);
         Ok(Self { root, sources, diagnostics })
+    }
+
+    /// Reads a spec that is to run, and is more than the shape of a model.
+    fn to_run(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Self, Report> {
+        let mut layered = Self::read(path, overrides, inputs)?;
+        if !layered.is_shape() {
+            return Ok(layered);
+        }
+        let message = "this spec is the shape of a model, and has nothing to run";
+        let mut diagnostic = Diagnostic::nowhere(codes::MISSING_KEY, message);
+        diagnostic.help(
+            "`r1x plan` shows it; a spec with data, stages and `extends: PATH` of this one can train it",
+        );
+        layered.diagnostics.push(diagnostic);
+        Err(Report::new(layered.diagnostics))
     }
 
     /// Whether the spec is only the shape of a model.
@@ -164,6 +185,9 @@ impl Layered {
 
     fn run(self, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
         let Self { root, sources, mut diagnostics } = self;
+        let shape = RunSpec::shape(schema_tree::Range::ANY);
+        let mut conflicts = extends::Conflicts { sources: &sources, diagnostics: &mut diagnostics };
+        let root = further::written_out(root, &shape, &mut conflicts);
         let mut reader = Reader::new(&sources);
         let spec = read_record::<RunSpec>(&root, &mut reader);
         let outcome = spec.as_ref().and_then(|spec| Resolver::new(&mut reader, inputs).run(spec));
@@ -189,22 +213,13 @@ impl Layered {
     }
 }
 
-/// Reads, layers and checks a spec that is to run.
+/// Reads, layers and checks a spec that is to run once. What a sweep of it varies has the value that is written where it
+/// belongs, as if there were no sweep.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn resolve(path: &Path, overrides: &[String], inputs: &dyn Inputs) -> Result<Resolved, Report> {
-    let mut layered = Layered::read(path, overrides, inputs)?;
-    if layered.is_shape() {
-        let message = "this spec is the shape of a model, and has nothing to run";
-        let mut diagnostic = Diagnostic::nowhere(codes::MISSING_KEY, message);
-        diagnostic.help(
-            "`r1x plan` shows it; a spec with data, stages and `extends: PATH` of this one can train it",
-        );
-        layered.diagnostics.push(diagnostic);
-        return Err(Report::new(layered.diagnostics));
-    }
-    layered.run(overrides, inputs)
+    Layered::to_run(path, overrides, inputs)?.run(overrides, inputs)
 }
 
 /// Reads, layers and checks a spec, which may be only the shape of a model.
@@ -221,6 +236,20 @@ pub fn describe(
         return Ok(Described::Shape(Box::new(layered.shape(inputs)?)));
     }
     Ok(Described::Run(Box::new(layered.run(overrides, inputs)?)))
+}
+
+/// The shape of a model that a spec is, where it is nothing else.
+///
+/// # Errors
+/// When it is one, everything that is wrong with it.
+pub fn only_shape(
+    path: &Path,
+    overrides: &[String],
+    inputs: &dyn Inputs,
+) -> Result<Option<ResolvedShape>, Report> {
+    // A spec that cannot be read is told of by whoever wants to run it.
+    let layered = Layered::read(path, overrides, inputs).ok().filter(Layered::is_shape);
+    layered.map(|layered| layered.shape(inputs)).transpose()
 }
 
 /// The plan as YAML, for people.

@@ -1,4 +1,5 @@
-//! `--set path=value`: an argument becomes a layer with one path, merged like a file that extends the spec.
+//! `--set path=value`: an argument becomes a layer with one path, merged like a file that extends the spec. A value of a
+//! sweep becomes a layer in the same way.
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, all_words, meant, quoted};
@@ -8,8 +9,57 @@ use crate::schema_tree::{RecordShape, Shape};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml;
 
-/// One part of a path and where it stands in the argument.
-type Segment = (String, Span);
+/// One part of a path and where it stands.
+pub(crate) type Segment = (String, Span);
+
+/// Keys that say how a spec is read, so that nothing but its files may give them.
+const OF_FILES: [&str; 1] = ["extends"];
+
+/// Who gives a key its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Giver {
+    /// An argument of the command line.
+    Set,
+    /// A combination of a sweep.
+    Sweep,
+}
+
+impl Giver {
+    fn code(self) -> &'static str {
+        match self {
+            Giver::Set => codes::SET,
+            Giver::Sweep => codes::SWEEP,
+        }
+    }
+
+    /// That a key is none that may be given in this way.
+    fn refuses(self, key: &str) -> String {
+        match self {
+            Giver::Set => format!("`{key}` cannot be set from the command line"),
+            Giver::Sweep => format!("`{key}` cannot be varied by a sweep"),
+        }
+    }
+
+    /// How the whole value at a path is given.
+    fn whole(self, path: &str) -> String {
+        match self {
+            Giver::Set => format!("set the whole value: {path}=..."),
+            Giver::Sweep => format!("vary the whole value: {path}: [..., ...]"),
+        }
+    }
+
+    /// How the keys of an alternative are given, or another alternative as a whole.
+    fn alternative(self, owner: &str, rival: &str, key: &str) -> String {
+        match self {
+            Giver::Set => format!(
+                "set keys of {owner}.{rival}, or the whole alternative: '{owner}.{key}={{...}}'"
+            ),
+            Giver::Sweep => format!(
+                "vary keys of {owner}.{rival}, or the whole alternative: `{owner}.{key}: [{{...}}, ...]`"
+            ),
+        }
+    }
+}
 
 /// Applies the arguments in order. Mistakes are reported, and what is right is applied all the same.
 pub(crate) fn apply(
@@ -47,28 +97,58 @@ fn layer(
         diagnostic.help("write path=value, for example seed=2 or stages.rl.grpo.lr=1e-4");
         return Err(Box::new(diagnostic));
     };
-    let mut segments: Vec<Segment> = Vec::new();
-    let mut col = 0;
-    for part in path.split('.') {
-        let len = part.chars().count();
-        segments.push((part.trim().to_owned(), Span { source, line: 1, col, len: len.max(1) }));
-        col += len + 1;
-    }
-    if segments.first().is_some_and(|(key, _)| key == "extends") {
-        let message = "`extends` cannot be set from the command line";
+    let segments = segments(path, whole);
+    if let Some(key) = of_files(&segments, &OF_FILES) {
+        let message = Giver::Set.refuses(key);
         return Err(Box::new(Diagnostic::at(sources, codes::SET, whole, message)));
     }
     // The value begins behind the equals sign.
     let Some(value) = yaml::parse(sources, source, path.chars().count() + 1, diagnostics) else {
         return Ok(None);
     };
-    Path { sources, value }.build(&segments, &[], shape, Some(root)).map(Some)
+    let giver = Giver::Set;
+    Path { sources, value, giver }.build(&segments, &[], shape, Some(root)).map(Some)
 }
 
-/// Builds the layer of one argument.
+/// The parts of a path, whose text begins where a place does.
+pub(crate) fn segments(path: &str, place: Span) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut col = place.col;
+    for part in path.split('.') {
+        let len = part.chars().count();
+        segments.push((part.trim().to_owned(), Span { col, len: len.max(1), ..place }));
+        col += len + 1;
+    }
+    segments
+}
+
+/// The key of a path that only files may give, if it is one.
+fn of_files<'k>(segments: &[Segment], keys: &[&'k str]) -> Option<&'k str> {
+    let (first, _) = segments.first()?;
+    keys.iter().copied().find(|key| first == key)
+}
+
+/// The layer in which one combination of a sweep gives the key at a path its value.
+pub(crate) fn swept(
+    root: &Node,
+    segments: &[Segment],
+    value: Node,
+    shape: &Shape,
+    sources: &Sources,
+) -> Result<Node, Box<Diagnostic>> {
+    let giver = Giver::Sweep;
+    if let (Some(key), [(_, span), ..]) = (of_files(segments, &["extends", "sweep"]), segments) {
+        let message = giver.refuses(key);
+        return Err(Box::new(Diagnostic::at(sources, giver.code(), *span, message)));
+    }
+    Path { sources, value, giver }.build(segments, &[], shape, Some(root))
+}
+
+/// Builds the layer of one path.
 struct Path<'a> {
     sources: &'a Sources,
     value: Node,
+    giver: Giver,
 }
 
 impl Path<'_> {
@@ -126,8 +206,8 @@ impl Path<'_> {
             }
             Shape::Value(_) => {
                 let message = format!("{} has no keys", quoted(&done.join(".")));
-                let mut diagnostic = Diagnostic::at(self.sources, codes::SET, *span, message);
-                diagnostic.help(format!("set the whole value: {}=...", done.join(".")));
+                let mut diagnostic = self.mistake(*span, message);
+                diagnostic.help(self.giver.whole(&done.join(".")));
                 return Err(Box::new(diagnostic));
             }
         };
@@ -137,9 +217,16 @@ impl Path<'_> {
     /// The mistake of an empty map, which would be merged with what there is.
     fn changes_nothing(&self, path: &str) -> Box<Diagnostic> {
         let message = format!("an empty map changes nothing in {}", quoted(path));
-        let mut diagnostic = Diagnostic::at(self.sources, codes::SET, self.value.span, message);
-        diagnostic.help(format!("set its keys, or {path}=null to leave all of it out"));
+        let mut diagnostic = self.mistake(self.value.span, message);
+        diagnostic.help(match self.giver {
+            Giver::Set => format!("set its keys, or {path}=null to leave all of it out"),
+            Giver::Sweep => "give it keys, or say null to leave all of it out".to_owned(),
+        });
         Box::new(diagnostic)
+    }
+
+    fn mistake(&self, span: Span, message: String) -> Diagnostic {
+        Diagnostic::at(self.sources, self.giver.code(), span, message)
     }
 
     /// The shape of a key, when the record has it and the spec uses its alternative.
@@ -160,10 +247,8 @@ impl Path<'_> {
         if let (Some(rival), false) = (rival, rest.is_empty()) {
             let owner = done.join(".");
             let message = format!("{} is `{rival}` here, not `{key}`", quoted(&owner));
-            let mut diagnostic = Diagnostic::at(self.sources, codes::SET, span, message);
-            diagnostic.help(format!(
-                "set keys of {owner}.{rival}, or the whole alternative: '{owner}.{key}={{...}}'"
-            ));
+            let mut diagnostic = self.mistake(span, message);
+            diagnostic.help(self.giver.alternative(&owner, rival, key));
             return Err(Box::new(diagnostic));
         }
         Ok(&field.shape)
@@ -179,7 +264,7 @@ impl Path<'_> {
     ) -> Box<Diagnostic> {
         let owner = if done.is_empty() { "a spec".to_owned() } else { quoted(&done.join(".")) };
         let message = format!("{owner} has no {what} {}", quoted(key));
-        let mut diagnostic = Diagnostic::at(self.sources, codes::SET, span, message);
+        let mut diagnostic = self.mistake(span, message);
         if let Some(near) = meant(key, known.iter().copied()) {
             diagnostic.label(format!("did you mean `{near}`?"));
         } else if !known.is_empty() {

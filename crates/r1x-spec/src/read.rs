@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
 
     fn origin(&self, span: Span) -> Origin {
         let name = &self.sources.get(span.source).name;
-        if name == source::SET {
+        if source::is_argument(name) {
             return Origin::Set;
         }
         Origin::File { file: name.clone(), line: span.line }

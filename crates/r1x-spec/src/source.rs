@@ -6,6 +6,8 @@ use serde::Serialize;
 
 /// The name under which `--set` arguments appear in messages and provenance.
 pub(crate) const SET: &str = "--set";
+/// The name under which the argument `--seeds` appears there.
+pub(crate) const SEEDS: &str = "--seeds";
 
 /// Which source a place is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,18 @@ impl Sources {
         self.add(SET.to_owned(), text.to_owned(), PathBuf::new())
     }
 
+    /// Adds the `--seeds` argument.
+    pub fn add_seeds(&mut self, text: &str) -> SourceId {
+        self.add(SEEDS.to_owned(), text.to_owned(), PathBuf::new())
+    }
+
+    /// The `--set` arguments in order.
+    pub fn sets(&self) -> impl Iterator<Item = (SourceId, &str)> {
+        let all = self.list.iter().enumerate();
+        all.filter(|(_, source)| source.name == SET)
+            .map(|(at, source)| (SourceId(at), &*source.text))
+    }
+
     fn add(&mut self, name: String, text: String, folder: PathBuf) -> SourceId {
         let starts = line_starts(&text);
         self.list.push(Source { name, text, folder, starts });
@@ -66,9 +80,9 @@ impl Sources {
         &self.list[id.0]
     }
 
-    /// Name and text of the files, without the `--set` arguments.
+    /// Name and text of the files, without the arguments of the command line.
     pub fn files(&self) -> Vec<(String, String)> {
-        let files = self.list.iter().filter(|source| source.name != SET);
+        let files = self.list.iter().filter(|source| !is_argument(&source.name));
         files.map(|source| (source.name.clone(), source.text.clone())).collect()
     }
 
@@ -89,6 +103,11 @@ impl Sources {
         let end = source.starts.get(line).copied().unwrap_or(source.text.len());
         source.text[*start..end].trim_end_matches(['\n', '\r'])
     }
+}
+
+/// Whether a source is an argument of the command line, by its name.
+pub(crate) fn is_argument(name: &str) -> bool {
+    [SET, SEEDS].contains(&name)
 }
 
 /// Where lines begin. YAML ends lines with LF, CR LF or CR.

@@ -9,6 +9,7 @@ mod model;
 mod pairs;
 mod ranges;
 mod stages;
+mod sweep;
 mod tiny;
 
 use serde_json::json;
@@ -22,6 +23,7 @@ pub use self::model::*;
 pub use self::pairs::*;
 use self::ranges::*;
 pub use self::stages::*;
+pub use self::sweep::*;
 pub use self::tiny::*;
 use crate::grant::Grant;
 use crate::lists::{Columns, Dict, IdList, Texts};
@@ -69,6 +71,8 @@ record! {
         record: RecordSpec => nested;
         /// When weights are saved. The end of every training stage always is.
         checkpoints: CheckpointSpec => nested;
+        /// The values that keys take in turn, where the spec stands for several runs. Left out, it stands for one.
+        sweep: SweepSpec => optional;
     }
 }
 

@@ -19,6 +19,8 @@ mod models;
 mod pairs;
 #[path = "mistakes/published.rs"]
 mod published;
+#[path = "mistakes/sweep.rs"]
+mod sweep;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -538,6 +540,7 @@ fn every_mistake_has_its_message() {
         data::CASES,
         losses::CASES,
         merge::CASES,
+        sweep::CASES,
     ];
     for case in cases.into_iter().flatten() {
         let mut spec = BASE.to_owned();
@@ -553,10 +556,8 @@ fn every_mistake_has_its_message() {
             .with("experiments/rows.jsonl", "{}")
             .with("experiments/earlier/state.json", "2")
             .with("experiments/chat.jinja", "{{ messages }}");
-        let report = match world.resolve(case.set) {
-            Ok(_) => panic!("{} is accepted", case.name),
-            Err(report) => report,
-        };
+        let report = world.runs(case.set).err();
+        let report = report.unwrap_or_else(|| panic!("{} is accepted", case.name));
         assert!(!report.diagnostics.is_empty(), "{} has no message", case.name);
         for diagnostic in &report.diagnostics {
             assert!(r1x_spec::explain(diagnostic.code).is_some(), "{}", diagnostic.code);

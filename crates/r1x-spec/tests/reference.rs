@@ -54,7 +54,7 @@ fn the_page_is_what_the_declarations_say() {
 fn every_example_can_run() {
     for example in examples() {
         let world = world().with(common::SPEC, &whole(example.text));
-        if let Err(report) = world.resolve(&[]) {
+        if let Err(report) = world.runs(&[]) {
             panic!("{}:{}\n{}", example.path, example.text, render(&report));
         }
     }

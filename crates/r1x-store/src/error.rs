@@ -137,6 +137,16 @@ pub enum StoreError {
         /// The names it fits.
         names: Vec<String>,
     },
+    /// No sweep answers to the reference, or several do.
+    #[error("{}", no_sweep(path, reference, names))]
+    UnknownSweep {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        reference: String,
+        /// The sweeps that begin like that, or else all of them, newest first.
+        names: Vec<String>,
+    },
     /// The run exists, the part of it does not.
     #[error("run {run} has no {what}")]
     NotInRun {
@@ -203,6 +213,15 @@ fn kept(saved: Option<&Path>) -> String {
     }
 }
 
+fn no_sweep(path: &Path, reference: &str, names: &[String]) -> String {
+    let fits = names.iter().filter(|name| name.starts_with(reference)).count();
+    match (fits, reference) {
+        (2.., _) if !reference.is_empty() => format!("`{reference}` fits {fits} sweeps"),
+        (_, "latest") => format!("there is no sweep in {}", path.display()),
+        _ => format!("there is no sweep `{reference}` in {}", path.display()),
+    }
+}
+
 impl StoreError {
     /// How to mend it.
     pub fn hint(&self) -> String {
@@ -256,6 +275,14 @@ impl StoreError {
                 let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
                 let more = if names.len() > shown.len() { ", ..." } else { "" };
                 format!("write more of the name: {}{more}", shown.join(", "))
+            }
+            StoreError::UnknownSweep { names, .. } if names.is_empty() => {
+                "`r1x run SPEC --seeds 1..3` makes one".into()
+            }
+            StoreError::UnknownSweep { names, .. } => {
+                let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+                let more = if names.len() > shown.len() { ", ..." } else { "" };
+                format!("the store has {}{more}", shown.join(", "))
             }
             StoreError::NotInRun { instead, .. } => instead.clone(),
             StoreError::StillRunning { .. } => "wait for it, or stop that process".into(),

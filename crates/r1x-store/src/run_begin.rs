@@ -15,6 +15,7 @@ use crate::names;
 use crate::packing;
 use crate::process_liveness::Process;
 use crate::sitting::{now_ms, sit_down};
+use crate::sweep;
 use crate::text::Text;
 use crate::writer::{Cell, Tx};
 
@@ -43,6 +44,8 @@ pub struct RunStart {
     pub plugins: Vec<PluginInput>,
     /// A run it comes from, by id, and how.
     pub parent: Option<(i64, Relation)>,
+    /// The member of a sweep that it is begun for, by id.
+    pub member: Option<i64>,
     /// The folder in which relative paths of the plan begin.
     pub folder: Option<String>,
 }
@@ -218,6 +221,9 @@ pub(crate) async fn begin(
         )
         .await?;
     sit_down(tx, run_id, start.folder.as_deref(), now).await?;
+    if let Some(member_id) = start.member {
+        sweep::begin_member(tx, run_id, member_id).await?;
+    }
     insert_inputs(tx, run_id, start).await?;
     let reward_keys = reward_keys(tx, run_id).await?;
     Ok(Begun { run_id, name, uid, record, reward_keys, stages: HashMap::new() })

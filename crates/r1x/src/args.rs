@@ -3,10 +3,12 @@
 //! What they mean is in the types of the modules that do the work; here is what they are called, and what is said of
 //! them in help texts.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use r1x_core::plan::Precision;
+use r1x_spec::Seeds;
 
 use crate::display::Ink;
 use crate::output::{Extent, Looks};
@@ -65,6 +67,24 @@ impl Global {
         self.cache_limit
     }
 
+    /// The options again, for another r1x that this one starts.
+    pub fn passed_on(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        if let Some(store) = &self.store {
+            arguments.extend(["--store".into(), store.into()]);
+        }
+        let color = match self.color {
+            Color::Auto => "auto",
+            Color::Always => "always",
+            Color::Never => "never",
+        };
+        arguments.extend(["--color", color].map(OsString::from));
+        arguments.extend(["--cache-limit".into(), self.cache_limit.to_string().into()]);
+        arguments.extend(self.wide.then(|| "--wide".into()));
+        arguments.extend((0..self.verbose).map(|_| "--verbose".into()));
+        arguments
+    }
+
     /// Messages that are shown beyond results, as a level of the log.
     pub fn log_level(&self) -> &'static str {
         match self.verbose {
@@ -105,7 +125,52 @@ impl SpecArgs {
     pub fn source(&self) -> SpecSource {
         let seed = self.seed.map(|seed| format!("seed={seed}"));
         let overrides = self.set.iter().cloned().chain(seed).collect();
-        SpecSource { path: self.spec.clone(), overrides }
+        SpecSource { path: self.spec.clone(), overrides, seeds: Seeds::default() }
+    }
+}
+
+/// A spec that may stand for several runs.
+#[derive(Clone, Debug, Args)]
+pub struct RunsArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Run it once with each of these seeds: `1..5` is 1, 2, 3, 4 and 5, and `1,2,7` these three
+    #[arg(long, value_name = "LIST", value_parser = seeds, conflicts_with = "seed")]
+    pub seeds: Option<Seeds>,
+}
+
+impl RunsArgs {
+    /// The spec, with every override in order and the seeds that are asked for beside it.
+    pub fn source(&self) -> SpecSource {
+        SpecSource { seeds: self.seeds.clone().unwrap_or_default(), ..self.spec.source() }
+    }
+}
+
+/// Seeds in a list of at most this length.
+const MOST_SEEDS: u64 = 1000;
+
+/// Seeds by number, and from one to another, both of which count.
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let wrong = || "seeds are numbers as in 1,2,7, or a first and a last one as in 1..5".to_owned();
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
+    let mut seeds = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = match part.split_once("..") {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(part)?, number(part)?),
+        };
+        if last < first {
+            return Err(format!("{first}..{last} has no seed: the first one comes first"));
+        }
+        if last - first >= MOST_SEEDS || seeds.len() as u64 + (last - first) >= MOST_SEEDS {
+            return Err(format!("there are at most {MOST_SEEDS} seeds"));
+        }
+        seeds.extend(first..=last);
+    }
+    let twice = seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed));
+    match twice {
+        Some((_, seed)) => Err(format!("the seed {seed} is there twice")),
+        None => Ok(Seeds { text: text.to_owned(), seeds }),
     }
 }
 
@@ -214,4 +279,33 @@ pub struct AgainstArgs {
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seeds;
+
+    #[test]
+    fn seeds_are_listed_or_counted_with_both_ends() {
+        let of = |text: &str| seeds(text).map(|seeds| seeds.seeds);
+        assert_eq!(of("1..5"), Ok(vec![1, 2, 3, 4, 5]));
+        assert_eq!(of("1,2, 7"), Ok(vec![1, 2, 7]));
+        assert_eq!(of("9,1..3"), Ok(vec![9, 1, 2, 3]));
+        assert_eq!(of("18446744073709551615"), Ok(vec![u64::MAX]));
+        for (text, told) in [
+            ("", "seeds are numbers"),
+            ("1..", "seeds are numbers"),
+            ("-1", "seeds are numbers"),
+            ("1..=5", "seeds are numbers"),
+            ("5..1", "5..1 has no seed"),
+            ("1,2,1", "the seed 1 is there twice"),
+            ("1..3,2", "the seed 2 is there twice"),
+            ("0..18446744073709551615", "at most 1000 seeds"),
+            ("1..600,601..1001", "at most 1000 seeds"),
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        assert_eq!(of("1..1000").unwrap().len(), 1000);
+    }
 }

@@ -8,14 +8,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{
-    AgainstArgs, ComputeArgs, Format, Global, PluginArgs, SpecArgs, WritingArgs, all_or, size,
+    AgainstArgs, ComputeArgs, Format, Global, PluginArgs, RunsArgs, WritingArgs, all_or, size,
 };
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted};
 use crate::failure::{Failure, code};
 use crate::memory::Excess;
 use crate::output::{self, Stream};
-use crate::reuse::Reuse;
 use crate::{cache, hosting, table};
 
 mod again;
@@ -23,6 +22,7 @@ mod diff;
 mod import;
 mod model;
 mod plugin;
+mod run;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -53,22 +53,8 @@ fn samples(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run an experiment
-    Run {
-        #[command(flatten)]
-        spec: SpecArgs,
-        #[command(flatten)]
-        compute: ComputeArgs,
-        /// Begin even when the run takes more memory than there is
-        #[arg(long)]
-        force: bool,
-        /// Run every stage, also those that an earlier run in the store has run already
-        #[arg(long)]
-        no_reuse: bool,
-        /// Print one JSON object at the end instead of tables
-        #[arg(long)]
-        json: bool,
-    },
+    /// Run an experiment, or every run that its spec stands for
+    Run(run::RunArgs),
     /// Go on with an interrupted or crashed run
     Resume {
         /// Its name, or the beginning of it [default: the latest]
@@ -96,7 +82,7 @@ enum Command {
     /// Check a spec and everything it names, without running it
     Check {
         #[command(flatten)]
-        spec: SpecArgs,
+        spec: RunsArgs,
         /// Only warn when the run takes more memory than there is
         #[arg(long)]
         force: bool,
@@ -106,7 +92,7 @@ enum Command {
     /// Show the plan: every value and where it came from, sizes and estimates
     Plan {
         #[command(flatten)]
-        spec: SpecArgs,
+        spec: RunsArgs,
         /// The memory of one device, such as 80GiB: how many of them the model needs
         #[arg(long, value_name = "SIZE", value_parser = size)]
         device_memory: Option<u64>,
@@ -116,7 +102,20 @@ enum Command {
     },
     /// List runs
     Ls {
+        /// The runs of a sweep, with the values that each of them has: its name, or the beginning of it [default: the
+        /// latest]
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "latest")]
+        sweep: Option<String>,
         /// Print a JSON list
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare the combinations of a sweep: means over its seeds, with their standard errors
+    Compare {
+        /// The sweep: its name, or the beginning of it
+        #[arg(default_value = "latest")]
+        sweep: String,
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
@@ -214,11 +213,15 @@ enum Command {
         #[command(flatten)]
         against: AgainstArgs,
     },
-    /// Draw a run's curve as SVG
+    /// Draw the curve of a run or of a sweep as SVG
     Plot {
         /// Runs; several are drawn over each other
         #[arg(default_value = "latest")]
         runs: Vec<String>,
+        /// A sweep in place of runs: for each combination of its values the mean over seeds, with a band of its standard
+        /// error [default: the latest]
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "latest", conflicts_with = "runs")]
+        sweep: Option<String>,
         /// Metric
         #[arg(long, default_value = "reward.mean")]
         metric: String,
@@ -338,11 +341,7 @@ fn wanted(list: bool, clear: bool) -> Wanted {
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Run { spec, compute, force, no_reuse, json } => {
-            let reuse = if no_reuse { Reuse::Refused } else { Reuse::Allowed };
-            let allowed = (excess(force), reuse);
-            command::run::run(&global, &spec.source(), &compute.compute(), allowed, json)
-        }
+        Command::Run(asked) => run::run(&global, &asked),
         Command::Resume { run, compute, checkpoint, redo_steps, force, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
             let from = Point { checkpoint, lost, excess: excess(force) };
@@ -357,7 +356,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&global, &spec.source(), json, device_memory)
         }
-        Command::Ls { json } => command::ls::ls(&global, json),
+        Command::Ls { sweep: None, json } => command::ls::ls(&global, json),
+        Command::Ls { sweep: Some(sweep), json } => command::ls::of_sweep(&global, &sweep, json),
+        Command::Compare { sweep, json } => command::compare::compare(&global, &sweep, json),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
         }
@@ -389,9 +390,13 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Rescore { run, plugin, with, grant, against } => {
             command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)
         }
-        Command::Plot { runs, metric, stage, window, output } => {
+        Command::Plot { runs, sweep, metric, stage, window, output } => {
             let draw = command::plot::Draw { metric, stage, window, output };
-            command::plot::plot(&global, &runs, &draw)
+            let subject = match &sweep {
+                Some(sweep) => command::plot::Subject::Sweep(sweep),
+                None => command::plot::Subject::Runs(&runs),
+            };
+            command::plot::plot(&global, subject, &draw)
         }
         Command::Report { run, output } => {
             command::report::report(&global, &run, output.as_deref())

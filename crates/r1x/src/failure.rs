@@ -10,6 +10,8 @@ use crate::output::{self, Stream};
 pub mod code {
     /// An error of r1x itself.
     pub const INTERNAL: i32 = 1;
+    /// The arguments do not fit together.
+    pub const USAGE: i32 = 2;
     /// The spec is invalid.
     pub const SPEC: i32 = 3;
     /// An input is missing or does not match.
@@ -116,6 +118,7 @@ impl From<StoreError> for Failure {
                 | StoreError::Empty { .. }
                 | StoreError::UnknownRun { .. }
                 | StoreError::AmbiguousRun { .. }
+                | StoreError::UnknownSweep { .. }
                 | StoreError::NotInRun { .. }
                 | StoreError::StillRunning { .. }
                 | StoreError::Query { .. }

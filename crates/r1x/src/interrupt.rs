@@ -3,6 +3,7 @@
 //!
 //! The one piece of process-wide state, because signals are.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -124,6 +125,19 @@ pub fn while_asked() -> Arc<AtomicBool> {
 pub fn on_signals(mut heard: impl FnMut(i32) + Send + 'static) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || signals.forever().for_each(&mut heard));
+}
+
+/// Takes orders to stop from the r1x that has started this one, and holds the other end of standard input: each byte is
+/// what Ctrl-C is to a run that nobody has started so, and when the other one has gone, that is a hang-up.
+pub fn take_orders() {
+    std::thread::spawn(|| {
+        let mut order = [0];
+        while let Ok(1) = std::io::stdin().read(&mut order) {
+            // Without a handler the signal ends the process, which has begun nothing yet.
+            let _ = signal_hook::low_level::raise(SIGINT);
+        }
+        let _ = signal_hook::low_level::raise(SIGHUP);
+    });
 }
 
 #[cfg(test)]

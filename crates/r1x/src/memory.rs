@@ -22,12 +22,17 @@ pub enum Excess {
     Elsewhere,
 }
 
-/// An error when a run takes more memory than there is; a notice instead when it is forced. Nothing where the system
-/// does not say how much there is.
+/// An error when so many runs at a time take more memory than there is; a notice instead when it is forced. Nothing where
+/// the system does not say how much there is.
 ///
 /// # Errors
 /// With the exit code of a resource, and the key to lower.
-pub fn fits(memory: &Memory, parameters: u64, excess: Excess) -> Result<Option<Notice>, Failure> {
+pub fn fits(
+    memory: &Memory,
+    parameters: u64,
+    runs: usize,
+    excess: Excess,
+) -> Result<Option<Notice>, Failure> {
     // What no number of threads and no other program changes is said first.
     match environment::ram_bytes() {
         Some(machine) if memory.weights > machine && excess == Excess::Refused => {
@@ -42,26 +47,31 @@ pub fn fits(memory: &Memory, parameters: u64, excess: Excess) -> Result<Option<N
                 "lower `model.hidden_size` or `model.layers`; `--force` begins it nevertheless",
             ))
         }
-        _ => check(memory, available_bytes(), excess),
+        _ => check((memory, runs), available_bytes(), excess),
     }
 }
 
 fn check(
-    memory: &Memory,
+    (memory, runs): (&Memory, usize),
     available: Option<u64>,
     excess: Excess,
 ) -> Result<Option<Notice>, Failure> {
-    let needed = memory.total();
+    let needed = memory.total().saturating_mul(runs as u64);
     let Some(available) = available.filter(|available| needed > *available) else {
         return Ok(None);
     };
+    let (subject, lower) = match runs {
+        1 => ("the run takes".to_owned(), memory.lower.clone()),
+        many => (format!("{many} runs at a time take"), format!("`--jobs`, or {}", memory.lower)),
+    };
     let message = format!(
-        "the run takes up to {} of memory, but {} can be had on this machine ({})",
+        "{subject} up to {} of memory, but {} can be had on this machine ({}{})",
         table::bytes(needed),
         table::bytes(available),
+        if runs == 1 { "" } else { "each of them: " },
         parts(memory)
     );
-    let hint = format!("lower {}", memory.lower);
+    let hint = format!("lower {lower}");
     match excess {
         Excess::Elsewhere => Ok(None),
         Excess::Forced => Ok(Some(Notice::new(message, &hint))),
@@ -150,10 +160,11 @@ mod tests {
             ..Memory::default()
         };
         assert!(
-            check(&memory, Some(13 << 30), Excess::Refused).is_ok_and(|notice| notice.is_none())
+            check((&memory, 1), Some(13 << 30), Excess::Refused)
+                .is_ok_and(|notice| notice.is_none())
         );
-        assert!(check(&memory, None, Excess::Refused).is_ok());
-        let failure = check(&memory, Some(11 << 30), Excess::Refused).unwrap_err();
+        assert!(check((&memory, 1), None, Excess::Refused).is_ok());
+        let failure = check((&memory, 1), Some(11 << 30), Excess::Refused).unwrap_err();
         assert_eq!(failure.code, code::RESOURCE);
         let Told::Here { message, hint: Some(hint) } = &failure.told else { panic!("{failure:?}") };
         for piece in ["12.0 GiB", "11.0 GiB", "rollouts 9.0 GiB"] {
@@ -164,8 +175,13 @@ mod tests {
             "{hint}"
         );
         assert!(
-            check(&memory, Some(11 << 30), Excess::Forced).is_ok_and(|notice| notice.is_some())
+            check((&memory, 1), Some(11 << 30), Excess::Forced)
+                .is_ok_and(|notice| notice.is_some())
         );
+        let failure = check((&memory, 2), Some(13 << 30), Excess::Refused).unwrap_err();
+        let Told::Here { message, hint: Some(hint) } = &failure.told else { panic!("{failure:?}") };
+        assert!(message.starts_with("2 runs at a time take up to 24.0 GiB of memory"), "{message}");
+        assert!(hint.starts_with("lower `--jobs`, or `samples`"), "{hint}");
     }
 
     #[test]

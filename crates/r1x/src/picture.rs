@@ -17,15 +17,20 @@ const COLORS: [RGBColor; 6] = [
 /// How much of the colour is left of what was recorded, behind the average.
 const FAINT: f64 = 0.4;
 
+/// How much of the colour is in a band.
+const BAND: f64 = 0.18;
+
 /// Height of letters, in the units of plotters, which are a quarter larger than points.
 const LETTERS: (&str, i32) = ("sans-serif", 16);
 
-/// Values over steps. A value that is not finite is a gap.
+/// Values over steps: of a run, or the means of several runs. A value that is not finite is a gap.
 pub struct Curve {
     /// What it is called in the legend.
     pub name: String,
     /// Steps and values.
     pub points: Vec<(f64, f64)>,
+    /// The standard error of each mean; nothing of a single run.
+    pub errors: Option<Vec<f64>>,
 }
 
 /// The window of the moving average over a curve of so many points: a fiftieth of them. A window has a middle, so that the
@@ -55,6 +60,18 @@ fn smooth(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
         (points[index].0, sum / count)
     };
     (0..points.len()).map(mean).filter(|(_, value)| value.is_finite()).collect()
+}
+
+/// The outline of what lies within one error of a curve that was smoothed: there above it, and back below it.
+fn band(points: &[(f64, f64)], errors: &[f64], window: usize) -> Vec<(f64, f64)> {
+    let edge = |sign: f64| {
+        let moved = points.iter().zip(errors);
+        let moved: Vec<(f64, f64)> =
+            moved.map(|((step, value), error)| (*step, value + sign * error)).collect();
+        smooth(&moved, window)
+    };
+    let (above, below) = (edge(1.0), edge(-1.0));
+    above.into_iter().chain(below.into_iter().rev()).collect()
 }
 
 /// Curves of one metric.
@@ -98,6 +115,10 @@ impl Picture<'_> {
         let smoothed = self.window > 1;
         for (index, curve) in self.curves.iter().enumerate() {
             let color = COLORS[index % COLORS.len()];
+            if let Some(errors) = &curve.errors {
+                let band = band(&curve.points, errors, self.window);
+                chart.draw_series(std::iter::once(Polygon::new(band, color.mix(BAND))))?;
+            }
             let strength = if smoothed { FAINT } else { 1.0 };
             for piece in curve.points.chunk_by(|a, b| a.1.is_finite() && b.1.is_finite()) {
                 let finite = piece.iter().copied().filter(|(_, value)| value.is_finite());
@@ -134,9 +155,10 @@ impl Picture<'_> {
     }
 
     fn label(&self, curve: &Curve) -> String {
+        let band = if curve.errors.is_some() { ", band: ± standard error" } else { "" };
         match self.window {
-            1 => curve.name.clone(),
-            steps => format!("{}: mean of {steps} steps (faint: each step)", curve.name),
+            1 => format!("{}{band}", curve.name),
+            steps => format!("{}: mean of {steps} steps (faint: each step{band})", curve.name),
         }
     }
 
@@ -145,7 +167,13 @@ impl Picture<'_> {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let steps = || points().map(|point| point.0);
         let (first, last) = (steps().fold(f64::INFINITY, f64::min), steps().fold(0.0, f64::max));
-        let values = || points().map(|point| point.1).filter(|value| value.is_finite());
+        let edges = |curve: &Curve| {
+            let error = |at: usize| curve.errors.as_ref().map_or(0.0, |errors| errors[at]);
+            let edges =
+                |(at, point): (usize, &(f64, f64))| [point.1 - error(at), point.1 + error(at)];
+            curve.points.iter().enumerate().flat_map(edges).collect::<Vec<f64>>()
+        };
+        let values = || self.curves.iter().flat_map(edges).filter(|value| value.is_finite());
         let low = values().fold(f64::INFINITY, f64::min);
         let high = values().fold(f64::NEG_INFINITY, f64::max);
         // A flat curve needs room as well, in proportion to what it is; nothing has no proportion.
@@ -174,5 +202,16 @@ mod tests {
             [(0.0, 1.0), (1.0, 3.0), (2.0, 4.0), (3.0, 5.0), (4.0, 4.0)]
         );
         assert_eq!(smooth(&points, 1).len(), 4);
+    }
+
+    #[test]
+    fn a_band_goes_there_above_the_curve_and_back_below_it() {
+        let points = [(0.0, 1.0), (1.0, 2.0), (2.0, 6.0)];
+        let outline = band(&points, &[0.5, 1.0, 0.0], 1);
+        assert_eq!(
+            outline,
+            [(0.0, 1.5), (1.0, 3.0), (2.0, 6.0), (2.0, 6.0), (1.0, 1.0), (0.0, 0.5)]
+        );
+        assert_eq!(band(&points, &[0.0; 3], 3)[1], (1.0, 3.0));
     }
 }

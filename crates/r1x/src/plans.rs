@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use r1x_core::plan::{PlanError, RunPlan, TokenizerPlan};
 use r1x_model::tokenizer::Tokenizer;
-use r1x_spec::{Class, Described, Report, Resolved, Style, describe, render_warnings, resolve};
+use r1x_spec::{
+    Asked, Class, Diagnostic, Given, Report, Resolved, ResolvedShape, Seeds, Style,
+    render_warnings, resolve, resolve_all, resolve_combination,
+};
 use r1x_store::Store;
 
 use crate::display::Ink;
@@ -20,28 +23,68 @@ pub struct SpecSource {
     pub path: PathBuf,
     /// Changes as `path=value`, in order.
     pub overrides: Vec<String>,
+    /// Seeds to run it with, beside what it varies itself.
+    pub seeds: Seeds,
 }
 
-/// Reads and checks a spec that is to run; diagnostics are printed.
+/// Reads and checks a spec as if it stood for one run; diagnostics are printed.
 ///
 /// # Errors
 /// When anything is wrong with it.
 pub fn resolved(spec: &SpecSource, world: &World) -> Result<Resolved, Failure> {
     let resolved = resolve(&spec.path, &spec.overrides, world).map_err(|report| told(&report))?;
-    output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style()));
+    warn(&resolved.warnings);
     Ok(resolved)
 }
 
-/// Reads and checks a spec that may be only the shape of a model; diagnostics are printed.
+/// Reads and checks a spec that is to run, once or several times; diagnostics are printed.
 ///
 /// # Errors
 /// When anything is wrong with it.
-pub fn described(spec: &SpecSource, world: &World) -> Result<Described, Failure> {
-    let described = describe(&spec.path, &spec.overrides, world).map_err(|report| told(&report))?;
-    if let Described::Run(resolved) = &described {
-        output::drawn(Stream::Err, &render_warnings(&resolved.warnings, style()));
+pub fn asked(spec: &SpecSource, world: &World) -> Result<Asked, Failure> {
+    let SpecSource { path, overrides, seeds } = spec;
+    let asked = resolve_all(path, overrides, seeds, world).map_err(|report| told(&report))?;
+    match &asked {
+        Asked::Run(resolved) => warn(&resolved.warnings),
+        Asked::Sweep(sweep) => warn(&sweep.warnings),
     }
-    Ok(described)
+    Ok(asked)
+}
+
+/// Reads and checks one combination of a spec that stands for several runs. Its warnings were printed when all of them
+/// were read.
+///
+/// # Errors
+/// When anything is wrong with it, or it has no such combination any more.
+pub fn combination(
+    spec: &SpecSource,
+    values: &[Given],
+    world: &World,
+) -> Result<Resolved, Failure> {
+    let SpecSource { path, overrides, seeds } = spec;
+    let found = resolve_combination(path, overrides, seeds, values, world);
+    found.map_err(|report| told(&report))?.ok_or_else(|| changed(spec))
+}
+
+/// The mistake of a spec that is no longer what its sweep was begun with.
+pub fn changed(spec: &SpecSource) -> Failure {
+    Failure::new(
+        code::SPEC,
+        format!("{} has changed since its sweep was begun", spec.path.display()),
+        "start the sweep again",
+    )
+}
+
+fn warn(warnings: &[Diagnostic]) {
+    output::drawn(Stream::Err, &render_warnings(warnings, style()));
+}
+
+/// The shape of a model that a spec is, where it is nothing else; diagnostics are printed.
+///
+/// # Errors
+/// When it is one and anything is wrong with it.
+pub fn only_shape(spec: &SpecSource, world: &World) -> Result<Option<ResolvedShape>, Failure> {
+    r1x_spec::only_shape(&spec.path, &spec.overrides, world).map_err(|report| told(&report))
 }
 
 fn style() -> Style {

@@ -41,7 +41,23 @@ pub struct Prepared<'p> {
     pub notices: Vec<Notice>,
 }
 
-/// Prepares a new run of a plan on the CPU with this many threads. Components of rewards that are gone come from the
+/// How much of the CPU a run is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its threads.
+    pub threads: usize,
+    /// How many such runs go on at a time, each of which takes as much memory.
+    pub runs: usize,
+}
+
+impl Share {
+    /// One run that has all of these threads.
+    pub fn alone(threads: usize) -> Self {
+        Self { threads, runs: 1 }
+    }
+}
+
+/// Prepares a new run of a plan with its share of the CPU. Components of rewards that are gone come from the
 /// store of an earlier run, where there is one.
 ///
 /// # Errors
@@ -50,12 +66,12 @@ pub fn prepare<'p>(
     plan: &'p RunPlan,
     world: &World,
     recorded: Option<&Store>,
-    threads: usize,
+    share: Share,
     excess: Excess,
 ) -> Result<Prepared<'p>, Failure> {
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = world.problems(plan, encoder.markup()).map_err(PortError::from)?;
-    let too_much = check_memory(plan, (&encoder, &problems), threads, excess)?;
+    let too_much = check_memory(plan, (&encoder, &problems), share, excess)?;
     let (mut rewarder, plugins) = wiring::rewarder(plan, world, recorded)?;
     let checked = r1x_train::check(plan, &encoder, &problems, Cursor::default());
     let Rehearsal { errors: failed, tolerated } =
@@ -136,13 +152,13 @@ fn takes_opened_thoughts(reward: &RewardPlan, world: &World) -> bool {
 pub fn check_memory(
     plan: &RunPlan,
     (encoder, problems): (&ModelEncoder, &Problems),
-    threads: usize,
+    share: Share,
     excess: Excess,
 ) -> Result<Option<Notice>, Failure> {
     let sizes = sizes(problems, Some(encoder));
-    let needed = r1x_spec::memory(plan, &sizes, threads);
+    let needed = r1x_spec::memory(plan, &sizes, share.threads);
     let parameters = r1x_spec::parameters(&plan.model).total;
-    memory::fits(&needed, parameters, excess)
+    memory::fits(&needed, parameters, share.runs, excess)
 }
 
 fn never_learnt(unseen: &Unseen) -> Notice {

@@ -26,6 +26,28 @@ fn the_page_about_data_runs_as_it_stands() {
     reader.follow(&page("data.md"), &["A file", "An experiment"]);
 }
 
+/// With fewer steps, since nothing is said about what is learnt.
+#[test]
+fn the_page_about_sweeps_runs_as_it_stands() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let edits = [("gate: {pass@1: 0.5}", "gate: {pass@1: 0}"), ("steps: 60", "steps: 12")];
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &edits };
+    reader.follow(&page("data.md"), &["A file", "An experiment"]);
+    let sections = ["Seeds", "Values", "Comparing", "Stopping and going on"];
+    reader.follow(&page("sweeps.md"), &sections);
+    // Three runs of the first section, and six of the second, which were there when it was started again.
+    let store = folder.path().join("runs/r1x.sqlite");
+    let output = Command::new(env!("CARGO_BIN_EXE_r1x"))
+        .args(["sql", "SELECT count(*) AS n, count(run_id) AS begun FROM v_sweeps"])
+        .args(["--format", "json", "--store"])
+        .arg(store)
+        .output()
+        .unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found, serde_json::json!([{"n": 9, "begun": 9}]));
+}
+
 /// The other template of the page writes prompts that the model can read as well.
 #[test]
 fn templates_of_the_page_about_data_are_templates() {

@@ -70,6 +70,7 @@ fn start() -> RunStart {
         datasets: Vec::new(),
         plugins: Vec::new(),
         parent: None,
+        member: None,
         folder: None,
     }
 }

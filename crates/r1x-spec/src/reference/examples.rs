@@ -375,4 +375,12 @@ record: {text: true, tokens: false, logprobs: false}",
         text: "
 checkpoints: {every: 50, keep: 3}",
     },
+    Example {
+        path: "sweep",
+        text: "
+sweep:
+  matrix:                        # six runs
+    seed: [1, 2, 3]
+    stages.rl.grpo.lr: [1e-4, 3e-4]",
+    },
 ];

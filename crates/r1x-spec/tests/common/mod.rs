@@ -12,8 +12,8 @@ use r1x_core::plan::{DataPlan, InitialWeights, LoraPlan, ModelPlan, SourcePlan};
 use r1x_core::testing::tiny_model;
 use r1x_core::{Capability, Markup};
 use r1x_spec::{
-    ChatFacts, CheckpointFacts, CheckpointName, DataFacts, DataRefusal, Inputs, ModelFacts,
-    PluginFacts, Refusal, Report, Resolved, Style, TokenizerFacts, resolve,
+    Asked, ChatFacts, CheckpointFacts, CheckpointName, DataFacts, DataRefusal, Inputs, ModelFacts,
+    PluginFacts, Refusal, Report, Resolved, Seeds, Style, TokenizerFacts, resolve, resolve_all,
 };
 
 /// The name under which tests give their spec.
@@ -104,6 +104,16 @@ impl World {
 
     pub fn resolve(&self, overrides: &[&str]) -> Result<Resolved, Report> {
         self.resolve_file(SPEC, overrides)
+    }
+
+    /// Every run that the spec stands for.
+    pub fn runs(&self, overrides: &[&str]) -> Result<Asked, Report> {
+        self.runs_with_seeds(overrides, &Seeds::default())
+    }
+
+    pub fn runs_with_seeds(&self, overrides: &[&str], seeds: &Seeds) -> Result<Asked, Report> {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        resolve_all(Path::new(SPEC), &overrides, seeds, self)
     }
 
     pub fn resolve_file(&self, path: &str, overrides: &[&str]) -> Result<Resolved, Report> {

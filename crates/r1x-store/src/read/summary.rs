@@ -47,6 +47,8 @@ pub struct RunSummary {
     pub parent: Option<String>,
     /// How it comes from it: `reproduce`, `fork` or `sweep`.
     pub relation: Option<String>,
+    /// Name of the sweep that it was begun for.
+    pub sweep: Option<String>,
     /// Labels of the spec.
     pub tags: Vec<String>,
     /// `path=value` of each `--set`.
@@ -115,6 +117,8 @@ struct RunRow {
     parent: Option<String>,
     #[sqlx(try_from = "MaybeText")]
     relation: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
+    sweep: Option<String>,
 }
 
 impl RunRow {
@@ -145,6 +149,7 @@ impl RunRow {
             steps: self.steps.cast_unsigned(),
             parent: self.parent,
             relation: self.relation,
+            sweep: self.sweep,
             tags: list(self.tags.as_deref()).unwrap_or_default(),
             overrides: list(Some(&self.overrides)).unwrap_or_default(),
             last_metric: None,
@@ -158,7 +163,9 @@ macro_rules! run_query {
         concat!(
             "SELECT r.run_id, r.name, r.uid, r.status, s.source_path AS spec_path, r.seed, r.digest, \
              r.plan_sha256, r.exit_code, r.error, r.started_ms, r.ended_ms, r.heartbeat_ms, r.machine, r.pid, \
-             r.pid_start, r.boot_id, p.name AS parent, r.relation, s.overrides, s.plan_json -> '$.tags' AS tags, \
+             r.pid_start, r.boot_id, p.name AS parent, r.relation, \
+             (SELECT w.name FROM sweep_run x JOIN sweep_member m USING (member_id) JOIN sweep w USING (sweep_id) \
+              WHERE x.run_id = r.run_id) AS sweep, s.overrides, s.plan_json -> '$.tags' AS tags, \
              (SELECT coalesce(sum(coalesce(t.ended_ms, r.heartbeat_ms) - t.started_ms), 0) FROM sitting t \
               WHERE t.run_id = r.run_id) AS worked_ms, \
              (SELECT count(*) FROM sitting t WHERE t.run_id = r.run_id) AS sittings, \
@@ -199,11 +206,15 @@ impl Store {
 
     /// The run a reference means: `latest`, a name, a uid, or the beginning of one that fits a single run.
     pub fn run(&self, reference: &str) -> Result<RunSummary, StoreError> {
-        let run_id = self.find_run(reference)?;
+        let run = self.run_of_id(self.find_run(reference)?)?;
+        run.ok_or_else(|| self.unknown_run(reference, Vec::new()))
+    }
+
+    /// The run with this number in this store.
+    pub(crate) fn run_of_id(&self, run_id: i64) -> Result<Option<RunSummary>, StoreError> {
         let query = query_as::<_, RunRow>(run_query!("WHERE r.run_id = ?")).bind(run_id);
         let row = self.reader()?.first(query)?;
-        let run = self.with_figures(row)?.pop();
-        run.ok_or_else(|| self.unknown_run(reference, Vec::new()))
+        Ok(self.with_figures(row)?.pop())
     }
 
     /// Runs with their newest numbers.

@@ -94,6 +94,7 @@ pub fn start() -> RunStart {
         ],
         plugins: vec![plugin("equation", 1.0), plugin("format", 0.5)],
         parent: None,
+        member: None,
         folder: Some("/home/ann/project".into()),
     }
 }

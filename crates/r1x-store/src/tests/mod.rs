@@ -17,6 +17,7 @@ mod rescore;
 mod resume;
 mod round_trip;
 mod sittings;
+mod sweeps;
 mod terms;
 mod user_sql;
 mod waiting;

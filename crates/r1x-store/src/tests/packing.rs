@@ -35,6 +35,10 @@ fn components_of_an_older_store_are_read_as_they_are() {
     drop(run_of_steps(&place.write(), 1));
     let equation = plugin("equation", 1.0);
     for statement in [
+        "DROP VIEW v_sweeps",
+        "DROP TABLE sweep_run",
+        "DROP TABLE sweep_member",
+        "DROP TABLE sweep",
         "DROP VIEW v_selections",
         "DROP TABLE selection",
         "ALTER TABLE environment DROP COLUMN kernels",

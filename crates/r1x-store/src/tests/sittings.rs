@@ -8,7 +8,11 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 16] = [
+pub const TO_SCHEMA_3: [&str; 20] = [
+    "DROP VIEW v_sweeps",
+    "DROP TABLE sweep_run",
+    "DROP TABLE sweep_member",
+    "DROP TABLE sweep",
     "DROP VIEW v_selections",
     "DROP TABLE selection",
     "ALTER TABLE environment DROP COLUMN kernels",

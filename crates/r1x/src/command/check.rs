@@ -5,36 +5,52 @@
 
 use std::time::Instant;
 
+use r1x_spec::Asked;
+
 use crate::args::Global;
+use crate::command::sweep;
 use crate::display::{Line, Page, Tone};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
-use crate::prepare::prepare;
+use crate::prepare::{Share, prepare};
 use crate::speed::all_cores;
 use crate::{earlier, plans, table};
 
-/// Checks a spec and the plugins and data it names.
+/// Checks a spec and the plugins and data it names; of a spec that stands for several runs, every one of them.
 ///
 /// # Errors
 /// Everything wrong, printed at once.
 pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
     let began = Instant::now();
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
-    let resolved = plans::resolved(spec, &world)?;
-    let plan = &resolved.plan;
-    let prepared = prepare(plan, &world, None, all_cores(), excess)?;
+    let asked = plans::asked(spec, &world)?;
+    let share = Share::alone(all_cores());
+    let (runs, plan) = match &asked {
+        Asked::Run(resolved) => {
+            let prepared = prepare(&resolved.plan, &world, None, share, excess)?;
+            prepared.notices.iter().for_each(Notice::say);
+            (None, &resolved.plan)
+        }
+        Asked::Sweep(all) => {
+            sweep::checked(all, &world, share, excess)?;
+            let first = all.combinations.first().map(|first| &first.plan);
+            let nothing =
+                || Failure::new(code::INTERNAL, "a sweep without a run", "please report this");
+            (Some(all.combinations.len()), first.ok_or_else(nothing)?)
+        }
+    };
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
-    prepared.notices.iter().for_each(Notice::say);
     let plural =
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let runs = runs.map_or_else(String::new, |runs| format!("{}, each with ", plural(runs, "run")));
     let said = format!(
-        "  {}  {}, {}, {}  ({:.0} ms)",
+        "  {}  {runs}{}, {}, {}  ({:.0} ms)",
         spec.path.display(),
         plural(plan.stages.len(), "stage"),
         plural(plan.rewards.len(), "reward"),

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod chat;
 pub mod check;
+pub mod compare;
 pub mod diff;
 pub mod doctor;
 pub mod generate;
@@ -21,3 +22,4 @@ pub mod resume;
 pub mod run;
 pub mod show;
 pub mod sql;
+pub mod sweep;

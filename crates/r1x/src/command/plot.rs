@@ -1,14 +1,17 @@
-//! `r1x plot`: a metric of one or several runs as SVG.
+//! `r1x plot`: a metric of one or several runs, or of the combinations of a sweep, as SVG.
 //!
 //! What was recorded is drawn faintly, and a moving average over it with its window in the legend: nobody can take the
 //! smooth curve for what was measured. Must not change the store.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use plotters::prelude::SVGBackend;
+use r1x_store::Store;
 
 use crate::args::Global;
+use crate::command::compare::{Comparison, mean_and_error, shown};
 use crate::failure::{Failure, code};
 use crate::picture::{Curve, Legend, Picture, window};
 use crate::stores;
@@ -26,39 +29,33 @@ pub struct Draw {
     pub output: PathBuf,
 }
 
-/// Draws the metric over steps, one line per run.
+/// What is drawn.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// Runs, a line each.
+    Runs(&'a [String]),
+    /// The combinations of a sweep, each a line through the means over its seeds, with a band of their errors.
+    Sweep(&'a str),
+}
+
+/// Draws the metric over steps.
 ///
 /// # Errors
-/// When a run has no such metric or the file cannot be written.
-pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failure> {
+/// When there is no such metric or the file cannot be written.
+pub fn plot(global: &Global, subject: Subject<'_>, draw: &Draw) -> Result<i32, Failure> {
     let store = stores::reading(global.store())?;
-    let metric = draw.metric.as_str();
-    let mut curves = Vec::new();
     let mut stages: Vec<String> = Vec::new();
-    for run in runs {
-        let summary = store.run(run)?;
-        let recorded = store.curve(run, draw.stage.as_deref(), metric)?;
-        let of = draw.stage.as_ref().map_or(String::new(), |stage| format!(" in stage `{stage}`"));
-        if !recorded.points.iter().any(|(_, value)| value.is_finite()) {
-            return Err(Failure::new(
-                code::INPUT,
-                format!("run {} has no metric `{metric}`{of}", summary.name),
-                "r1x sql \"SELECT DISTINCT stage, metric FROM v_metrics WHERE run = :run\" lists them",
-            ));
+    let curves = match subject {
+        Subject::Runs(runs) => {
+            let of = |run: &String| of_run(&store, run, draw, &mut stages);
+            runs.iter().map(of).collect::<Result<Vec<Curve>, Failure>>()?
         }
-        for stage in recorded.stages {
-            if !stages.contains(&stage) {
-                stages.push(stage);
-            }
-        }
-        let name = format!("{}, seed {}", summary.name, summary.seed);
-        let points = recorded.points.iter().map(|(step, value)| (*step as f64, *value)).collect();
-        curves.push(Curve { name, points });
-    }
+        Subject::Sweep(sweep) => of_sweep(&store, sweep, draw, &mut stages)?,
+    };
     let longest = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
     let window = draw.window.map_or_else(|| window(longest), |steps| steps.get() | 1);
     let (steps, legend) = (step_axis(&stages), Legend::Shown);
-    let picture = Picture { curves, metric, window, steps, legend };
+    let picture = Picture { curves, metric: &draw.metric, window, steps, legend };
     picture.draw(SVGBackend::new(&draw.output, (760, 400))).map_err(|error| {
         Failure::new(
             code::INPUT,
@@ -72,6 +69,91 @@ pub fn plot(global: &Global, runs: &[String], draw: &Draw) -> Result<i32, Failur
     };
     eprintln!("wrote {}{smoothed}", draw.output.display());
     Ok(0)
+}
+
+/// What a run has recorded of the metric, and the stages that have it.
+fn recorded(
+    store: &Store,
+    run: &str,
+    draw: &Draw,
+    stages: &mut Vec<String>,
+) -> Result<Vec<(u64, f64)>, Failure> {
+    let (stage, metric) = (draw.stage.as_deref(), draw.metric.as_str());
+    let found = store.curve(run, stage, metric)?;
+    if !found.points.iter().any(|(_, value)| value.is_finite()) {
+        let of = stage.map_or(String::new(), |stage| format!(" in stage `{stage}`"));
+        return Err(Failure::new(
+            code::INPUT,
+            format!("run {run} has no metric `{metric}`{of}"),
+            "r1x sql \"SELECT DISTINCT stage, metric FROM v_metrics WHERE run = :run\" lists them",
+        ));
+    }
+    for stage in found.stages {
+        if !stages.contains(&stage) {
+            stages.push(stage);
+        }
+    }
+    Ok(found.points)
+}
+
+fn of_run(
+    store: &Store,
+    run: &str,
+    draw: &Draw,
+    stages: &mut Vec<String>,
+) -> Result<Curve, Failure> {
+    let summary = store.run(run)?;
+    let points = recorded(store, &summary.name, draw, stages)?;
+    Ok(Curve {
+        name: format!("{}, seed {}", summary.name, summary.seed),
+        points: points.into_iter().map(|(step, value)| (step as f64, value)).collect(),
+        errors: None,
+    })
+}
+
+/// A curve for each combination with runs that have ended: means of them at every step that all of them have.
+fn of_sweep(
+    store: &Store,
+    sweep: &str,
+    draw: &Draw,
+    stages: &mut Vec<String>,
+) -> Result<Vec<Curve>, Failure> {
+    let comparison = Comparison::of(store, &store.sweep(sweep)?)?;
+    let mut curves = Vec::new();
+    for row in &comparison.rows {
+        let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        for run in row.ended_runs() {
+            for (step, value) in recorded(store, &run.name, draw, stages)? {
+                at.entry(step).or_default().extend(Some(value).filter(|value| value.is_finite()));
+            }
+        }
+        at.retain(|_, values| values.len() == row.ended);
+        let (mut points, mut errors) = (Vec::new(), Vec::new());
+        for (step, values) in &at {
+            if let (Some(mean), error) = mean_and_error(values) {
+                points.push((*step as f64, mean));
+                errors.extend(error);
+            }
+        }
+        if points.is_empty() {
+            continue;
+        }
+        let values =
+            row.values.iter().map(|(path, value)| format!("{path}={}", shown(Some(value))));
+        let values: Vec<String> = values.collect();
+        let name = if values.is_empty() { comparison.sweep.clone() } else { values.join(" ") };
+        let seeds = if row.ended == 1 { "seed" } else { "seeds" };
+        let errors = (errors.len() == points.len()).then_some(errors);
+        curves.push(Curve { name: format!("{name}, {} {seeds}", row.ended), points, errors });
+    }
+    if curves.is_empty() {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("no run of the sweep {} has ended", comparison.sweep),
+            "`r1x plot RUN` draws a run that has not",
+        ));
+    }
+    Ok(curves)
 }
 
 fn step_axis(stages: &[String]) -> String {

@@ -32,7 +32,7 @@ use crate::memory::Excess;
 use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
-use crate::prepare::check_memory;
+use crate::prepare::{Share, check_memory};
 use crate::rewards::RunRewarder;
 use crate::wiring::Compute;
 use crate::{environment, plans, stores, wiring};
@@ -145,7 +145,7 @@ fn remake(
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = wiring::problems(plan, encoder.markup())?;
     let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
-    check_memory(plan, (&encoder, &problems), compute.threads, excess)?
+    check_memory(plan, (&encoder, &problems), Share::alone(compute.threads), excess)?
         .iter()
         .for_each(Notice::say);
     let (rewarder, plugins) = wiring::rewarder(plan, &world, Some(store))?;
@@ -226,6 +226,7 @@ fn scratch(
         datasets: Vec::new(),
         plugins,
         parent: None,
+        member: None,
         folder: None,
     };
     let writer = scratch.begin_run(start)?;

@@ -19,7 +19,7 @@ use crate::memory::Excess;
 use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, Share, prepare};
 use crate::reproduction::Repetition;
 use crate::reuse::Reuse;
 use crate::wiring::Compute;
@@ -57,7 +57,8 @@ pub fn reproduce(
 
     let world = World::with_workers(compute.threads)?;
     let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
-    let mut prepared = prepare(&plan, &world, Some(&store), compute.threads, excess)?;
+    let share = Share::alone(compute.threads);
+    let mut prepared = prepare(&plan, &world, Some(&store), share, excess)?;
     let Prepared { problems, plugins, notices, .. } = &mut prepared;
     let datasets = wiring::datasets(&plan, problems);
     if let Some(other) = datasets.iter().find(|now| {
@@ -90,6 +91,7 @@ pub fn reproduce(
         datasets,
         plugins: std::mem::take(plugins),
         parent: Some((of.run_id, Relation::Reproduce)),
+        member: None,
         folder: spec.folder.or_else(plans::folder),
     };
     let repeats = Some(Repetition::new(&store, &plan, of, (until, changes)));

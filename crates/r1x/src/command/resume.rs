@@ -20,7 +20,7 @@ use crate::memory::Excess;
 use crate::models::{self, RunModels};
 use crate::notice::Notice;
 use crate::output::{self, Stream};
-use crate::prepare::check_memory;
+use crate::prepare::{Share, check_memory};
 use crate::reuse::{self, Reusable};
 use crate::rewards::RunRewarder;
 use crate::wiring::Compute;
@@ -83,7 +83,8 @@ pub fn resume(
     let excess = if device.is_cpu() { from.excess } else { Excess::Elsewhere };
     let encoder = ModelEncoder::new(&plan.model).map_err(PortError::from)?;
     let problems = wiring::problems(&plan, encoder.markup())?;
-    let too_much = check_memory(&plan, (&encoder, &problems), compute.threads, excess)?;
+    let too_much =
+        check_memory(&plan, (&encoder, &problems), Share::alone(compute.threads), excess)?;
     too_much.iter().for_each(Notice::say);
     let (mut rewarder, _) = wiring::rewarder(&plan, &world, Some(&store))?;
     let folder = store.run_folder(name);

@@ -1,7 +1,9 @@
-//! `r1x run`: resolve a spec, wire the ports, run the plan, say what came of it.
+//! `r1x run`: resolve a spec, wire the ports, run the plan, say what came of it. A spec that stands for several runs is
+//! handed on to `sweep`.
 //!
 //! Start reading here to see how the pieces fit.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use r1x_core::plan::RunPlan;
@@ -9,10 +11,12 @@ use r1x_core::port::Cursor;
 use r1x_core::{PortError, Recorder};
 use r1x_model::Home;
 use r1x_ops::device::Device;
-use r1x_store::{Level, RunStart, RunStatus, RunWriter, Store};
+use r1x_spec::{Asked, Resolved};
+use r1x_store::{EarlierSweep, Level, RunStart, RunStatus, RunWriter, Store};
 use r1x_train::{Checked, Ports, RunOutcome};
 
 use crate::args::Global;
+use crate::command::sweep;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::interrupt::Interrupt;
@@ -21,7 +25,7 @@ use crate::models::RunModels;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, Share, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
 use crate::reproduction::{Comparing, Repetition, Reproduced};
@@ -31,36 +35,82 @@ use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
 use crate::{diagnosis, earlier, environment, plans, reuse, stores, table, wiring};
 
-/// Runs an experiment from its beginning.
+/// What is to run, and how.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The spec.
+    pub spec: SpecSource,
+    /// Where it is computed.
+    pub compute: Compute,
+    /// What becomes of a run that takes more memory than this machine has.
+    pub excess: Excess,
+    /// Whether stages of earlier runs are taken over.
+    pub reuse: Reuse,
+    /// How the end is told.
+    pub form: Form,
+    /// Runs of a sweep at a time; one where nobody said.
+    pub jobs: Option<NonZeroUsize>,
+    /// What becomes of an earlier sweep that could be gone on with.
+    pub earlier: EarlierSweep,
+}
+
+impl Ask {
+    /// The world in which the spec is read.
+    ///
+    /// # Errors
+    /// When the host of plugins cannot start.
+    pub fn world(&self, global: &Global) -> Result<World, Failure> {
+        let world = World::with_workers(self.compute.threads)?;
+        Ok(world.with_checkpoints(earlier::finder(global.store())))
+    }
+}
+
+/// Runs an experiment from its beginning, or every run that its spec stands for.
 ///
 /// # Errors
 /// Whatever stops it; what was recorded stays.
-pub fn run(
-    global: &Global,
-    spec: &SpecSource,
-    compute: &Compute,
-    (excess, reuse): (Excess, Reuse),
-    json: bool,
-) -> Result<i32, Failure> {
-    let device = wiring::device(compute)?;
-    let world =
-        World::with_workers(compute.threads)?.with_checkpoints(earlier::finder(global.store()));
-    let resolved = plans::resolved(spec, &world)?;
+pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
+    let device = wiring::device(&ask.compute)?;
+    let world = ask.world(global)?;
+    let asked = plans::asked(&ask.spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
-    let plan = &resolved.plan;
-    let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
-    let mut prepared = prepare(plan, &world, None, compute.threads, excess)?;
+    match asked {
+        Asked::Sweep(all) => sweep::sweep(global, ask, &all, &world),
+        Asked::Run(_) if ask.jobs.is_some() || ask.earlier == EarlierSweep::Leave => {
+            Err(Failure::new(
+                code::USAGE,
+                "`--jobs` and `--anew` are for a spec that stands for several runs",
+                "give it a `sweep`, or say `--seeds`",
+            ))
+        }
+        Asked::Run(resolved) => once(global, ask, (&resolved, None), (&world, &device)),
+    }
+}
+
+/// Makes one run, which may be that of a member of a sweep.
+///
+/// # Errors
+/// Whatever stops it; what was recorded stays.
+pub fn once(
+    global: &Global,
+    ask: &Ask,
+    (resolved, member): (&Resolved, Option<i64>),
+    (world, device): (&World, &Device),
+) -> Result<i32, Failure> {
+    let (plan, compute) = (&resolved.plan, &ask.compute);
+    let excess = if device.is_cpu() { ask.excess } else { Excess::Elsewhere };
+    let mut prepared = prepare(plan, world, None, Share::alone(compute.threads), excess)?;
     prepared.notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
-    let models = RunModels::new(plan, compute, &device)?;
+    let models = RunModels::new(plan, compute, device)?;
     let (plan_json, plan_sha256) = plans::plan_json(plan)?;
     let store = stores::store(global.store())?;
     let start = RunStart {
         name: plan.name.clone(),
         seed: plan.seed,
-        spec_path: Some(spec.path.display().to_string()),
+        spec_path: Some(ask.spec.path.display().to_string()),
         spec_text: resolved.source_text.clone(),
         overrides: resolved.overrides.clone(),
         plan_json,
@@ -69,10 +119,13 @@ pub fn run(
         datasets: wiring::datasets(plan, &prepared.problems),
         plugins: std::mem::take(&mut prepared.plugins),
         parent: None,
+        member,
         folder: plans::folder(),
     };
-    let (place, repeats) = ((compute, &device), None);
-    Beginning { plan, prepared, models, place, store: &store, repeats, reuse }.begin(start, json)
+    let (store, place, repeats) = (&store, (compute, device), None);
+    let reuse = ask.reuse;
+    let beginning = Beginning { plan, prepared, models, place, store, repeats, reuse };
+    beginning.begin(start, ask.form == Form::Json)
 }
 
 /// A run about to begin, with everything that was made and checked for it.

@@ -109,6 +109,9 @@ fn run_page(card: &RunCard) -> Page {
     if let (Some(parent), Some(relation)) = (&run.parent, &run.relation) {
         fields.add("from", format!("{relation} of {parent}"));
     }
+    if let Some(sweep) = &run.sweep {
+        fields.add("sweep", sweep);
+    }
     if let Some(error) = &run.error {
         fields.add("error", error);
     }

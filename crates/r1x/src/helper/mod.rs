@@ -28,7 +28,7 @@ pub fn asked() -> Option<i32> {
 }
 
 /// The program of this process, also where its file has been replaced since.
-fn program() -> OsString {
+pub fn program() -> OsString {
     let running = Path::new("/proc/self/exe");
     let found = || std::env::current_exe().map(OsString::from);
     match running.exists() {

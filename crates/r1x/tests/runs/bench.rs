@@ -214,6 +214,24 @@ stages:
     sft: {data: sums.train, skip: 100, steps: 8, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
 "#;
 
+const SWEPT_SPEC: &str = r#"
+extends: small.yaml
+name: swept
+stages:
+  - id: cold-start
+    sft: {steps: 4}
+  - id: rl
+    grpo: {steps: 6}
+checkpoints: {every: 2, keep: 2}
+sweep:
+  matrix:
+    seed: [1, 2]
+    stages.rl.grpo.lr: [1e-4, 3e-4]
+"#;
+
+/// The file of an experiment that stands for four runs.
+pub const SWEPT: &str = "swept.yaml";
+
 /// The file of an experiment that has a last stage of its own and no other, to begin with a checkpoint.
 pub const BEGUN: &str = "begun.yaml";
 
@@ -285,6 +303,13 @@ impl Bench {
     pub fn with_merged() -> Self {
         let bench = Self::new();
         std::fs::write(bench.path(MERGED), MERGED_SPEC).unwrap();
+        bench
+    }
+
+    /// With a second experiment, [`SWEPT`].
+    pub fn with_swept() -> Self {
+        let bench = Self::new();
+        std::fs::write(bench.path(SWEPT), SWEPT_SPEC).unwrap();
         bench
     }
 
@@ -408,6 +433,12 @@ impl Started {
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Every message, once whoever writes to its messages has ended.
+    pub fn rest(mut self) -> String {
+        self.lines.read_to_string(&mut self.seen).unwrap();
+        self.seen
     }
 
     /// Every message, once it has ended with this code.

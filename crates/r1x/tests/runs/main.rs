@@ -22,5 +22,6 @@ mod reproduce;
 mod resume;
 mod reuse;
 mod store;
+mod sweep;
 mod taught;
 mod turns;

@@ -1,23 +1,22 @@
 //! `r1x plan`: what would run, where every value came from, and what it would cost.
 //!
-//! A spec that is only the shape of a model is shown by itself. Must not run anything, but for the moment in which the
+//! A spec that is only the shape of a model is shown by itself, and one that stands for several runs as a table of them. Must not run anything, but for the moment in which the
 //! speed of this machine is measured.
 
 mod model;
+mod sweep;
 
 use std::collections::BTreeMap;
 
 use r1x_core::Encoder;
 use r1x_core::plan::{InitialWeights, ModelPlan, RunPlan, WeightsFrom};
 use r1x_model::ModelEncoder;
-use r1x_spec::{
-    DataSize, Described, Estimate, ModelCost, Resolved, Setting, StageEstimate, estimate,
-};
+use r1x_spec::{Asked, DataSize, Estimate, ModelCost, Resolved, Setting, StageEstimate, estimate};
 use r1x_tasks::Problems;
 
 use crate::args::Global;
 use crate::display::{Fields, Page, Table};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
@@ -37,12 +36,23 @@ pub fn plan(
     device_memory_bytes: Option<u64>,
 ) -> Result<i32, Failure> {
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
-    match plans::described(spec, &world)? {
-        Described::Run(resolved) => {
+    if let Some(shape) = plans::only_shape(spec, &world)? {
+        model::shape(&shape, json, device_memory_bytes);
+        return Ok(0);
+    }
+    match plans::asked(spec, &world)? {
+        Asked::Run(resolved) => {
             let reused = reused(&resolved.plan, global)?;
             run(&resolved, &reused, json, device_memory_bytes)?;
         }
-        Described::Shape(shape) => model::shape(&shape, json, device_memory_bytes),
+        Asked::Sweep(all) if device_memory_bytes.is_none() => sweep::sweep(&all, json)?,
+        Asked::Sweep(_) => {
+            return Err(Failure::new(
+                code::USAGE,
+                "`--device-memory` is about one model, and this spec stands for several runs",
+                "`--set sweep=null` makes it one run",
+            ));
+        }
     }
     Ok(0)
 }

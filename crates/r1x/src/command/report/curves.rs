@@ -104,7 +104,7 @@ fn drawn(metric: &str, points: &[(u64, f64)]) -> Result<String, Failure> {
     };
     let points: Vec<(f64, f64)> = points.chunks(each).map(mean).collect();
     let window = window(points.len());
-    let curves = vec![Curve { name: String::new(), points }];
+    let curves = vec![Curve { name: String::new(), points, errors: None }];
     let (steps, legend) = ("step".to_owned(), Legend::Elsewhere);
     let picture = Picture { curves, metric, window, steps, legend };
     let mut svg = String::new();
