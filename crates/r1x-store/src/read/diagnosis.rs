@@ -24,7 +24,7 @@ pub struct RewardPair {
 pub struct SilentGroups {
     /// How many.
     pub groups: u64,
-    /// Of them those that earned as much as any completion did.
+    /// Of them those that earned the most that any completion of the stage did, where some earned less.
     pub best: u64,
 }
 
@@ -75,10 +75,11 @@ impl Store {
         from_step: u64,
     ) -> Result<SilentGroups, StoreError> {
         let query = query_as(
-            "WITH found AS MATERIALIZED (
-                 SELECT zero_signal, lowest, highest FROM v_groups
-                  WHERE run_id = ?1 AND stage_idx = ?2 AND step >= ?3)
-             SELECT total(zero_signal), total(zero_signal AND lowest >= (SELECT max(highest) FROM found)) FROM found",
+            "WITH earned AS MATERIALIZED (
+                 SELECT min(o.reward) AS least, max(o.reward) AS most FROM stage st JOIN rollout o USING (stage_id)
+                  WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR o.step < st.superseded_from))
+             SELECT total(zero_signal), total(zero_signal AND lowest >= most AND most > least)
+               FROM earned, v_groups WHERE run_id = ?1 AND stage_idx = ?2 AND step >= ?3",
         );
         let query = query.bind(run_id).bind(stage).bind(from_step.cast_signed());
         let row: Option<(f64, f64)> = self.reader()?.first(query)?;

@@ -11,7 +11,7 @@ fn rewards_are_compared_by_their_correlation_over_the_newest_rollouts() {
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
     // By hand: of the values 1, 2, 4 and 3, 1, 0 the means are 7/3 and 4/3, and the correlation is
-    // (-16/9 + 1/9 - 20/9) / sqrt(42/9 * 42/9) = -35/42.
+    // (-20/9 + 1/9 - 20/9) / sqrt(42/9 * 42/9) = -39/42.
     let values = [(1.0, 3.0), (2.0, 1.0), (4.0, 0.0)];
     let with = |(salt, (equation, format)): (u32, (f64, f64))| {
         rollout(3, salt, Some(equation), Some(format))
@@ -26,7 +26,7 @@ fn rewards_are_compared_by_their_correlation_over_the_newest_rollouts() {
     let [pair] = &pairs[..] else { panic!("{pairs:?}") };
     assert_eq!((pair.first.as_str(), pair.second.as_str()), ("equation", "format"));
     assert_eq!(pair.rollouts, 3);
-    assert!((pair.correlation + 35.0 / 42.0).abs() < 1e-12, "{}", pair.correlation);
+    assert!((pair.correlation + 39.0 / 42.0).abs() < 1e-12, "{}", pair.correlation);
     assert_eq!(reader.reward_pairs((run_id, 0), 100).unwrap()[0].rollouts, 4);
     assert_eq!(reader.reward_pairs((run_id, 1), 100).unwrap(), []);
 }

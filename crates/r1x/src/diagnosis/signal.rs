@@ -32,7 +32,7 @@ pub fn none(looked: &Looked<'_>) -> Result<Option<Notice>, Failure> {
     Ok(Some(Notice::new(
         format!(
             "{}: in the last tenth of the steps {} of the groups taught nothing, because all of their completions earned the \
-             same; {} of them earned all there is",
+             same; {} of them earned the most that any completion did",
             looked.place(),
             percent(course.last),
             percent(best),

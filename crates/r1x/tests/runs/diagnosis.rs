@@ -25,28 +25,35 @@ fn has(found: &[String], check: &str) -> bool {
     found.iter().any(|known| known == check)
 }
 
+/// Long enough for the form of an answer to be learnt.
+const LONGER: [&str; 3] = [
+    "stages.cold-start.sft.steps=200",
+    "stages.cold-start.sft.lr=1e-2",
+    "stages.rl.grpo.sampling.max_tokens=24",
+];
+
 #[test]
 fn a_run_says_what_is_wrong_with_it_and_nothing_else() {
     let bench = Bench::new();
-    // Rewards take a thought to be open that the completion has to open: format is 0 for ever, as prompts of the small
-    // experiment end with the mark.
-    let closed = "rewards.format.with={prefilled: false}";
-    let found_closed = found(&bench, &[closed]);
-    assert!(has(&found_closed, "reward-never"), "{found_closed:?}");
+    let learnt = found(&bench, &LONGER);
+    // The policy is the one that sampled, so its loss is near 0, and the run says that this is right, to whoever asks; the
+    // task is too hard, so most groups earn the same.
+    assert_eq!(learnt, ["no-signal", "loss-near-zero"]);
     let shown = bench.ok(&["show"]);
-    assert!(shown.contains("gave 0 to every completion"), "{shown}");
-    let open = found(&bench, &[]);
-    assert!(!has(&open, "reward-never"), "{open:?}");
-    // The policy is the one that sampled, so its loss is near 0, and the run says that this is right, to whoever asks.
-    assert!(has(&open, "loss-near-zero"), "{open:?}");
-    let short = found(&bench, &["stages.rl.grpo.sampling.max_tokens=2"]);
-    assert!(has(&short, "truncated") && has(&short, "no-signal"), "{short:?}");
-    assert!(!has(&open, "truncated"), "{open:?}");
+    assert!(shown.contains("and that is right") && shown.contains("are never solved"), "{shown}");
+    // A reward that takes a thought to be closed, where prompts end with the mark that opens it, gives 0 for ever.
+    let closed = [&LONGER[..], &["rewards.format.with={prefilled: false}"]].concat();
+    assert!(has(&found(&bench, &closed), "reward-never"));
+    let shown = bench.ok(&["show"]);
+    assert!(shown.contains("`format` gave 0 to every completion"), "{shown}");
+    let short = [&LONGER[..], &["stages.rl.grpo.sampling.max_tokens=4"]].concat();
+    let short = found(&bench, &short);
+    assert!(has(&short, "truncated"), "{short:?}");
     // Of a run that has ended everything is written down, and nothing is said twice.
     assert_eq!(bench.latest()["events"].as_array().unwrap().len(), short.len());
-    let stopped =
-        bench.interrupted(&["stages.rl.grpo.steps=4000", "stages.rl.grpo.sampling.max_tokens=2"]);
-    assert!(!stopped.contains("were cut off"), "{stopped}");
+    // Of one that was stopped it is said to whoever asks.
+    let stopped = bench.interrupted(&["stages.rl.grpo.steps=4000"]);
+    assert!(!stopped.contains("gave 0"), "{stopped}");
 }
 
 /// The small experiment with a suite of its own, whose problems are in a file with those of a stage.
@@ -61,7 +68,7 @@ data:
     prompt: "{{ question }} <think>"
 stages:
   - id: cold-start
-    sft: {data: [sums.train, more.train]}
+    sft: {data: more.train, limit: null}
 evals:
   - id: heldout
     data: asked.train

@@ -158,13 +158,15 @@ fn members_of_a_sweep_share_what_is_above_the_stage_in_which_they_differ() {
     let sweep = "sweep={matrix: {stages.rl.grpo.lr: [1e-4, 2e-4]}}";
     let output = bench.reusing(&["run", "small.yaml", "--set", sweep, "--json"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let taken = bench.sql("SELECT stage, reused_from_run FROM v_stages WHERE reused_from IS NOT NULL");
+    let taken =
+        bench.sql("SELECT stage, reused_from_run FROM v_stages WHERE reused_from IS NOT NULL");
     assert_eq!(taken.len(), 1, "{taken:?}");
     assert_eq!(taken[0]["stage"], "cold-start");
     for lr in ["1e-4", "2e-4"] {
         let alone = whole(&bench, &["small.yaml", "--set", &format!("stages.rl.grpo.lr={lr}")]);
         let digest = alone["digest"].as_str().unwrap();
-        let equal = bench.sql(&format!("SELECT count(*) AS n FROM v_sweeps WHERE digest = '{digest}'"));
+        let equal =
+            bench.sql(&format!("SELECT count(*) AS n FROM v_sweeps WHERE digest = '{digest}'"));
         assert_eq!(equal[0]["n"], 1, "{lr}");
     }
 }
