@@ -1,4 +1,4 @@
-//! The six questions on a small run whose answers are known, and the plans of common queries.
+//! The questions on a small run whose answers are known, and the plans of common queries.
 
 use r1x_core::facts::StepFacts;
 use r1x_core::port::Recorder;
@@ -69,7 +69,7 @@ fn text(rows: &[Vec<Value>], columns: &[usize]) -> Vec<String> {
 }
 
 #[test]
-fn the_six_questions_have_their_answers() {
+fn the_questions_that_are_asked_first_have_their_answers() {
     let (_place, store) = store();
     let rows = answer(&store, "format-first");
     assert_eq!(rows.len(), 10, "twenty steps in tenths");
@@ -103,6 +103,82 @@ fn the_six_questions_have_their_answers() {
             r#""format" "grpo-0" "ok" 80 100.0 0 19"#,
         ]
     );
+}
+
+#[test]
+fn questions_about_learning_have_their_answers() {
+    let (_place, store) = store();
+    let rows = answer(&store, "course");
+    assert_eq!(rows.len(), 10);
+    assert_eq!(text(&rows, &[1, 2, 3, 7])[0], "0 null 1.0 null", "0.5 and 1.5; NaN is no number");
+    assert_eq!(text(&rows, &[1, 3])[9], "18 19.0");
+    let rows = answer(&store, "never-solved");
+    let tried = text(&rows, &[1, 2, 3, 4]);
+    assert_eq!(tried.len(), 10);
+    assert!(tried[..5].iter().all(|row| row == "2 4 0.5 0.25"), "{tried:?}");
+    assert!(tried[5..].iter().all(|row| row == "1 2 1.0 0.5"), "{tried:?}");
+    assert!(answer(&store, "repeated").is_empty(), "no two completions are alike");
+    let rows = answer(&store, "surprising");
+    assert_eq!(rows.len(), 20);
+    assert_eq!(text(&rows, &[1, 2, 3, 4])[0], "5 1 1 1.5");
+    assert_eq!(text(&answer(&store, "time"), &[0, 1, 2]), [r#""grpo-0" "grpo" 20"#]);
+}
+
+#[test]
+fn a_completion_that_is_written_again_and_again_is_told() {
+    let place = Place::new();
+    let store = place.write();
+    let mut run = store.begin_run(start()).unwrap();
+    run.stage_started(&stage(0, "grpo", 0)).unwrap();
+    let alike = |key| group(problem(key), vec![rollout(3, 7, Some(1.0), None), rollout(3, 8, Some(0.0), None)]);
+    write(&mut run, step_facts(0, 0, vec![alike(1), alike(2), alike(2)]));
+    let said = text(&answer(&store, "repeated"), &[1, 2, 3, 4, 5]);
+    let expected =
+        [r#""<think>7</think> 1 + 2" 3 2 50.0 1.0"#, r#""<think>8</think> 1 + 2" 3 2 50.0 0.0"#];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn questions_about_rewards_have_their_answers() {
+    let (_place, store) = store();
+    let rows = text(&answer(&store, "totals"), &[1, 2, 3, 4, 5]);
+    assert_eq!(rows.len(), 20);
+    assert_eq!(rows[0], r#"0 "equation" 0.25 0.25 1.0"#);
+    assert_eq!(rows[2], r#"2 "equation" 0.2857 0.2857 0.875"#, "one of eight was not judged");
+    assert_eq!(rows[19], r#"18 "format" 0.5 1.0 1.0"#);
+    let rows = text(&answer(&store, "disagree"), &[0, 1, 2, 3]);
+    assert_eq!(rows, [r#""format" "equation" 79 35"#, r#""equation" "format" 79 5"#]);
+    assert!(answer(&store, "filters").is_empty());
+}
+
+#[test]
+fn questions_about_evaluations_have_their_answers() {
+    let (_place, store) = store();
+    let first = store.runs().unwrap().pop().unwrap();
+    let mut run = store.resume_run(&first.name, crate::StagePoint { stage: 1, step: 0 }, None).unwrap();
+    let mut later = evaluation(None, "later", 20, 0.25);
+    for sample in &mut later.items[0].1 {
+        (sample.score, sample.correct) = (Some(0.5), false);
+    }
+    run.evaluation(&later).unwrap();
+    let rows = text(&answer(&store, "scores"), &[0, 1, 2, 4, 6]);
+    assert_eq!(rows[0], r#""heldout" "pass@1" "start" 0.5 null"#);
+    assert_eq!(rows[1], r#""heldout" "pass@1" "later" 0.25 -0.25"#);
+    let rows = text(&answer(&store, "unlearnt"), &[1, 2, 3]);
+    assert_eq!(rows, ["0 0.5 0.0"]);
+    let rows = text(&answer(&store, "unsolved"), &[1, 2, 3]);
+    assert_eq!(rows, ["0 2 0.5", "1 2 0.0"]);
+}
+
+#[test]
+fn questions_about_runs_have_their_answers() {
+    let (_place, store) = store();
+    let rows = text(&answer(&store, "seeds"), &[0, 1, 2, 3, 4]);
+    assert_eq!(rows, [r#""heldout" "pass@1" 1 1 0.5"#, r#""heldout" "pass@2" 1 1 0.5"#]);
+    let rows = text(&answer(&store, "repeated-runs"), &[3]);
+    assert_eq!(rows, ["1", "1"], "two runs of one plan, of which none has a digest yet");
+    let rows = text(&answer(&store, "origins"), &[0, 1, 3, 4, 5]);
+    assert_eq!(rows, [r#""grpo-0" "grpo" 20 1 null"#]);
 }
 
 #[test]

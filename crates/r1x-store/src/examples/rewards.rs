@@ -1,0 +1,88 @@
+//! Questions about rewards and what they decide.
+
+use super::Example;
+
+pub(super) const HACKING: Example = Example {
+    name: "hacking",
+    question: "Which rollouts look like reward hacking?",
+    reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched first.",
+    sql: "\
+WITH said AS (
+    SELECT rollout_id,
+           max(value) FILTER (WHERE reward = 'format') AS format,
+           max(value) FILTER (WHERE reward = 'equation') AS equation,
+           max(info) FILTER (WHERE reward = 'equation') AS why
+      FROM v_rewards WHERE run = :run GROUP BY rollout_id),
+     usual AS MATERIALIZED (SELECT stage_idx, step, grp, mean_tokens FROM v_groups WHERE run = :run)
+SELECT o.step, o.grp, o.sample, round(o.reward, 3) AS reward, o.n_tokens,
+       round(o.n_tokens / mean_tokens, 2) AS times_group, said.why, o.gold,
+       substr(o.completion, 1, 80) AS completion
+  FROM said JOIN v_rollouts o USING (rollout_id) JOIN usual USING (stage_idx, step, grp)
+ WHERE o.reward > 0 AND said.format > 0 AND coalesce(said.equation, 0) <= 0 AND o.n_tokens > mean_tokens
+ ORDER BY times_group DESC, o.step, o.grp, o.sample
+ LIMIT 20",
+};
+
+pub(super) const PLUGIN_FAILURES: Example = Example {
+    name: "plugin-failures",
+    question: "How did scoring end, and where did plugins fail?",
+    reading: "Anything but `ok` and `abstain` is a failure; a rollout without a value is not one with 0. \
+              `during` is the stage that trained on the rollouts, or the suite that evaluated them.",
+    sql: "\
+WITH said AS (
+    SELECT reward, stage AS during, status, step, info FROM v_rewards WHERE run = :run
+     UNION ALL
+    SELECT reward, suite, status, step, info FROM v_eval_rewards WHERE run = :run)
+SELECT reward, during, status, count(*) AS rollouts,
+       round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY reward, during), 2) AS percent,
+       min(step) AS first_step, max(step) AS last_step, max(info) AS for_example
+  FROM said
+ GROUP BY reward, during, status
+ ORDER BY reward, during, rollouts DESC",
+};
+
+pub(super) const TOTALS: Example = Example {
+    name: "totals",
+    question: "What does each reward add to the total?",
+    reading: "`adds` is the mean of weight times what is weighted, `judged` how often there was a value.",
+    sql: "\
+WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
+SELECT stage, step / width * width AS from_step, reward, round(avg(contribution), 4) AS adds,
+       round(avg(value), 4) AS value, round(avg(value IS NOT NULL), 4) AS judged
+  FROM span, v_rewards
+ WHERE run = :run
+ GROUP BY stage_idx, from_step, reward
+ ORDER BY stage_idx, from_step, reward",
+};
+
+pub(super) const DISAGREE: Example = Example {
+    name: "disagree",
+    question: "Where do two rewards disagree?",
+    reading: "How often one reward was at its best while another one was at its worst, over all rollouts.",
+    sql: "\
+WITH bounds AS MATERIALIZED (
+    SELECT reward, min(value) AS worst, max(value) AS best FROM v_rewards WHERE run = :run GROUP BY reward),
+     said AS MATERIALIZED (
+    SELECT rollout_id, reward, value <= worst AS low, value >= best AS high
+      FROM v_rewards JOIN bounds USING (reward) WHERE run = :run AND value IS NOT NULL AND worst < best)
+SELECT a.reward AS liked_by, b.reward AS not_by, count(*) AS rollouts_judged, sum(a.high AND b.low) AS disagree,
+       round(100.0 * avg(a.high AND b.low), 2) AS percent, min(iif(a.high AND b.low, a.rollout_id, NULL)) AS for_example
+  FROM said a JOIN said b USING (rollout_id)
+ WHERE a.reward <> b.reward
+ GROUP BY a.reward, b.reward
+ ORDER BY disagree DESC, liked_by, not_by",
+};
+
+pub(super) const FILTERS: Example = Example {
+    name: "filters",
+    question: "What did rejection sampling keep, and what did each filter drop?",
+    reading: "Completions by the first filter that they did not pass; `kept` are the rows of the data made.",
+    sql: "\
+SELECT stage, coalesce(dropped_by, 'kept') AS verdict, count(*) AS completions, count(DISTINCT prompt_id) AS prompts,
+       round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY stage_idx), 2) AS percent,
+       round(avg(n_tokens), 1) AS tokens
+  FROM v_selections
+ WHERE run = :run
+ GROUP BY stage_idx, verdict
+ ORDER BY stage_idx, completions DESC",
+};
