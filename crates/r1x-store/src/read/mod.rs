@@ -7,6 +7,7 @@
 
 pub mod card;
 pub mod checkpoint;
+pub mod descent;
 pub mod difference;
 pub mod evaluation;
 mod facts;

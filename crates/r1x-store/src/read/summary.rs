@@ -47,8 +47,10 @@ pub struct RunSummary {
     pub parent: Option<String>,
     /// How it comes from it: `reproduce`, `fork` or `sweep`.
     pub relation: Option<String>,
-    /// Labels of the spec.
+    /// Labels: those of the spec that nobody took away, and those that were given later.
     pub tags: Vec<String>,
+    /// What a person noted about it.
+    pub note: Option<String>,
     /// `path=value` of each `--set`.
     pub overrides: Vec<String>,
     /// `reward.mean` of the newest step, or `loss` where nothing is rewarded.
@@ -109,6 +111,8 @@ struct RunRow {
     sittings: i64,
     #[sqlx(try_from = "MaybeText")]
     tags: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
+    note: Option<String>,
     #[sqlx(try_from = "Text")]
     overrides: String,
     #[sqlx(try_from = "MaybeText")]
@@ -146,6 +150,7 @@ impl RunRow {
             parent: self.parent,
             relation: self.relation,
             tags: list(self.tags.as_deref()).unwrap_or_default(),
+            note: self.note,
             overrides: list(Some(&self.overrides)).unwrap_or_default(),
             last_metric: None,
             last_eval: None,
@@ -158,7 +163,8 @@ macro_rules! run_query {
         concat!(
             "SELECT r.run_id, r.name, r.uid, r.status, s.source_path AS spec_path, r.seed, r.digest, \
              r.plan_sha256, r.exit_code, r.error, r.started_ms, r.ended_ms, r.heartbeat_ms, r.machine, r.pid, \
-             r.pid_start, r.boot_id, p.name AS parent, r.relation, s.overrides, s.plan_json -> '$.tags' AS tags, \
+             r.pid_start, r.boot_id, p.name AS parent, r.relation, s.overrides, r.note, \
+             (SELECT v.tags FROM v_runs v WHERE v.run_id = r.run_id) AS tags, \
              (SELECT coalesce(sum(coalesce(t.ended_ms, r.heartbeat_ms) - t.started_ms), 0) FROM sitting t \
               WHERE t.run_id = r.run_id) AS worked_ms, \
              (SELECT count(*) FROM sitting t WHERE t.run_id = r.run_id) AS sittings, \

@@ -42,6 +42,12 @@ fn components_of_an_older_store_are_read_as_they_are() {
         "CREATE VIEW v_checkpoints AS SELECT 1",
         "ALTER TABLE checkpoint DROP COLUMN state_sha256",
         "ALTER TABLE plugin DROP COLUMN packing",
+        "DROP VIEW v_runs",
+        "CREATE VIEW v_runs AS SELECT 1",
+        "DROP TABLE run_tag",
+        "ALTER TABLE run DROP COLUMN note",
+        "ALTER TABLE step DROP COLUMN rows_sha256",
+        "ALTER TABLE eval_run DROP COLUMN rows_sha256",
         "DELETE FROM _sqlx_migrations WHERE version > 4",
         "PRAGMA user_version = 4",
     ] {

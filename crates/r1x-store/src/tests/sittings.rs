@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 16] = [
+pub const TO_SCHEMA_3: [&str; 20] = [
     "DROP VIEW v_selections",
     "DROP TABLE selection",
     "ALTER TABLE environment DROP COLUMN kernels",
@@ -18,6 +18,10 @@ pub const TO_SCHEMA_3: [&str; 16] = [
     "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_runs",
     "CREATE VIEW v_runs AS SELECT 1",
+    "DROP TABLE run_tag",
+    "ALTER TABLE run DROP COLUMN note",
+    "ALTER TABLE step DROP COLUMN rows_sha256",
+    "ALTER TABLE eval_run DROP COLUMN rows_sha256",
     "DROP VIEW v_eval_rewards",
     "DROP TABLE eval_reward",
     "DROP TABLE sitting",
