@@ -22,6 +22,8 @@ mod diff;
 mod import;
 mod model;
 mod plugin;
+mod store;
+mod tidy;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -111,11 +113,7 @@ enum Command {
         json: bool,
     },
     /// List runs
-    Ls {
-        /// Print a JSON list
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(tidy::LsArgs),
     /// Show a run, a step, a group or one rollout: RUN[@STEP[.GROUP[.SAMPLE]]]
     Show {
         /// What to show; `latest` is the newest run
@@ -130,6 +128,11 @@ enum Command {
     },
     /// Show what differs between two recorded runs: plan, environment, plugins, metrics and evaluations
     Diff(diff::DiffArgs),
+    #[command(flatten)]
+    Tidy(tidy::Command),
+    /// Verify, copy, tidy and merge stores
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Ask the store in SQL, read-only; `:run` is the run given by --run
     Sql {
         /// The query; without one, a prompt
@@ -342,11 +345,13 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&global, &spec.source(), json, device_memory)
         }
-        Command::Ls { json } => command::ls::ls(&global, json),
+        Command::Ls(asked) => tidy::ls(&global, asked),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
         }
         Command::Diff(asked) => diff::diff(&global, &asked),
+        Command::Tidy(asked) => tidy::dispatch(&global, asked),
+        Command::Store(verb) => store::dispatch(&global, verb),
         Command::Sql { query, example, run, format, limit, timeout } => {
             let time_limit = Duration::from_secs(timeout);
             let asking = command::sql::Asking { run, format, limit, time_limit };

@@ -118,6 +118,9 @@ impl From<StoreError> for Failure {
                 | StoreError::AmbiguousRun { .. }
                 | StoreError::NotInRun { .. }
                 | StoreError::StillRunning { .. }
+                | StoreError::StoodOn { .. }
+                | StoreError::Word { .. }
+                | StoreError::Exists { .. }
                 | StoreError::Query { .. }
                 | StoreError::Writes { .. }
                 | StoreError::Timeout { .. }

@@ -11,6 +11,7 @@ mod cache;
 mod capability;
 mod cli;
 mod command;
+mod consent;
 mod display;
 mod earlier;
 pub mod environment;

@@ -8,6 +8,7 @@
 
 mod average;
 mod folder;
+mod intact;
 mod read;
 mod state;
 mod tensors;
@@ -23,6 +24,7 @@ use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 pub(crate) use self::average::average;
 use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
+pub use self::intact::intact;
 use self::read::{Moments, Shelf};
 pub(crate) use self::state::STATE;
 pub use self::state::SavedCursor;

@@ -20,4 +20,6 @@ mod reproduce;
 mod resume;
 mod store;
 mod taught;
+mod tidy;
 mod turns;
+mod upkeep;
