@@ -15,12 +15,14 @@ pub enum Answer {
     Nobody,
 }
 
-/// Asks a question that is answered with y or n; anything but a yes is a no.
+/// Asks a question that is answered with y or n; anything but a yes is a no. The question is the last of its lines.
 pub fn ask(question: &str) -> Answer {
     if !std::io::stdin().is_terminal() || !output::is_terminal(Stream::Err) {
         return Answer::Nobody;
     }
-    eprintln!("{question} [y/N]");
+    let (before, last) = question.rsplit_once('\n').unwrap_or(("", question));
+    before.lines().for_each(|line| eprintln!("{line}"));
+    eprintln!("{last} [y/N]");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     let is_yes = read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes");

@@ -34,7 +34,7 @@ fn a_run_goes_with_everything_of_it_and_others_stay_as_they_are() {
     let folder = store.run_folder(&gone);
     std::fs::create_dir_all(folder.join("grpo-1/final")).unwrap();
     std::fs::write(folder.join("grpo-1/final/model"), [7; 1000]).unwrap();
-    assert_eq!(store.removal(&[gone.clone()]).unwrap()[0].folder_bytes, 1000);
+    assert_eq!(store.removal(std::slice::from_ref(&gone)).unwrap()[0].folder_bytes, 1000);
     let plugin = crate::PluginInput { bytes: vec![9; 10], ..plugin("equation", 1.0) };
     store.add_rescore(&gone, plugin, Vec::new()).unwrap();
     remove(&store, &gone, StoodOn::Refused).unwrap();

@@ -40,7 +40,10 @@ fn runs_are_tagged_noted_renamed_and_found() {
     assert_eq!(bench.json(&["show", "best", "--json"])["digest"], digest);
     assert_eq!(names(&bench, &["--tag", "test"]), ["best"]);
     assert_eq!(names(&bench, &["--tag", "good", "--tag", "tiny"]), Vec::<String>::new());
-    assert_eq!(names(&bench, &["--status", "done", "--where", "seed = 2 -- mine"]), [two.clone()]);
+    assert_eq!(
+        names(&bench, &["--status", "done", "--where", "seed = 2 -- mine"]),
+        std::slice::from_ref(&two)
+    );
     assert_eq!(names(&bench, &["--status", "failed", "--status", "crashed"]), Vec::<String>::new());
     assert_eq!(names(&bench, &["--where", "note LIKE '%page%'"]), ["best"]);
     let told = bench.fails(4, &["ls", "--where", "sead = 2"]);
@@ -87,7 +90,7 @@ fn a_tree_of_runs_is_shown_and_cut_from_its_end() {
     for run in [&root, &begun] {
         assert!(!bench.path(&format!("runs/{run}")).exists());
     }
-    assert_eq!(names(&bench, &[]), [again.clone()]);
+    assert_eq!(names(&bench, &[]), std::slice::from_ref(&again));
     let shown = bench.ok(&["show", &again]);
     assert!(shown.contains("was removed from the store"), "{shown}");
     assert_eq!(bench.output(&["store", "verify"]).status.code(), Some(0));

@@ -26,10 +26,10 @@ pub fn backup(global: &Global, file: &Path, json: bool) -> Result<i32, Failure> 
     let Backup { path, bytes, verified } = made;
     let mut page = Page::default();
     page.line(format!(
-        "{}: {} runs, {}; the digests of {} finished runs are those of their steps",
+        "{}: {}, runs: {}, digests of finished runs compared: {}",
         path.display(),
-        table::count(verified.runs),
         table::bytes(bytes),
+        table::count(verified.runs),
         table::count(verified.digests),
     ));
     if !verified.flaws.is_empty() {

@@ -85,7 +85,7 @@ fn page(merged: &Merged) -> Page {
     let rows: Vec<Vec<String>> = imported.chain(skipped).collect();
     page.table(Table::of(&["run", "digest", "what became of it"], &rows).whole(&["run", "digest"]));
     page.blank().line(format!(
-        "{} runs imported, {} left alone",
+        "runs imported: {}, left alone: {}",
         merged.imported.len(),
         merged.skipped.len()
     ));

@@ -20,7 +20,7 @@ pub fn vacuum(global: &Global, json: bool) -> Result<i32, Failure> {
     }
     let Shrunk { before_bytes, after_bytes, rows } = shrunk;
     println!(
-        "{}: {} before, {} after; {} rows belonged to no run",
+        "{}: {} before, {} after; rows that belonged to no run: {}",
         path.display(),
         table::bytes(before_bytes),
         table::bytes(after_bytes),

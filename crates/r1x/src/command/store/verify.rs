@@ -6,7 +6,7 @@ use r1x_model::{Expected, checkpoint};
 use r1x_store::{CheckpointCard, Depth, Flaw, RunSummary, Store, Verified};
 
 use crate::args::Global;
-use crate::display::{Line, Page, Table, Tone};
+use crate::display::{Fields, Line, Page, Table, Tone};
 use crate::failure::{Failure, code};
 use crate::output::{self, Stream};
 use crate::{plans, stores, table};
@@ -114,17 +114,16 @@ impl Compared {
         let Verified { runs, digests, hashed, without_hash, texts, plugins, flaws: found } =
             &self.store;
         let count = |number: &u64| table::count(*number);
-        page.line(format!(
-            "{}: {} runs; compared: digests of {} finished runs, rows of {} steps and evaluations, {} texts, {} \
-             components, {} checkpoints",
-            store.path().display(),
-            count(runs),
-            count(digests),
-            count(hashed),
-            count(texts),
-            count(plugins),
-            count(&self.checkpoints)
-        ));
+        let mut fields = Fields::default();
+        fields
+            .add("store", store.path().display().to_string())
+            .add("runs", count(runs))
+            .add("digests", format!("{} of finished runs", count(digests)))
+            .add("rows", format!("of {} steps and evaluations", count(hashed)))
+            .add("texts", format!("{} specs and problems", count(texts)))
+            .add("components", count(plugins))
+            .add("checkpoints", count(&self.checkpoints));
+        page.line("compared with what was written:").fields(fields);
         if *without_hash > 0 {
             page.line(format!(
                 "{} steps and evaluations are of an earlier r1x, which hashed no rows: only their own hashes are in the \
@@ -138,8 +137,9 @@ impl Compared {
         match found.len() {
             0 => page.line(Line::of(Tone::Good, "nothing is wrong")),
             wrong => {
+                let things = if wrong == 1 { "thing is" } else { "things are" };
                 page.blank().table(flaws(found));
-                page.blank().line(Line::of(Tone::Bad, format!("{wrong} things are wrong")))
+                page.blank().line(Line::of(Tone::Bad, format!("{wrong} {things} wrong")))
             }
         };
         page
