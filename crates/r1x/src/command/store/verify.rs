@@ -2,6 +2,10 @@
 //!
 //! Must not change either of them. The store compares itself; what checkpoints hold is compared here.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use r1x_core::CheckpointKind;
 use r1x_model::{Expected, checkpoint};
 use r1x_store::{CheckpointCard, Depth, Flaw, RunSummary, Store, Verified};
 
@@ -154,10 +158,22 @@ fn kept(store: &Store, run: &str, cards: &[CheckpointCard]) -> Vec<bool> {
         .and_then(|spec| serde_json::from_str::<serde_json::Value>(&spec.plan_json).ok());
     let keep = plan.as_ref().and_then(|plan| plan.pointer("/checkpoints/keep")?.as_u64());
     let keep = usize::try_from(keep.unwrap_or(1).max(1)).unwrap_or(usize::MAX);
-    let is_periodic = |card: &&CheckpointCard| card.kind == r1x_core::CheckpointKind::Step.as_str();
+    let is_periodic = |card: &CheckpointCard| card.kind == CheckpointKind::Step.as_str();
     let newer = |card: &CheckpointCard| {
-        let of_stage = cards.iter().filter(is_periodic).filter(|other| other.stage == card.stage);
-        of_stage.filter(|other| other.step > card.step).count()
+        let of_stage = cards.iter().filter(|other| is_periodic(other) && other.stage == card.stage);
+        let recorded = of_stage.map(|other| other.step.cast_unsigned());
+        let steps: BTreeSet<u64> =
+            recorded.chain(steps_beside(&store.run_folder(run).join(&card.path))).collect();
+        steps.range(card.step.cast_unsigned() + 1..).count()
     };
-    cards.iter().map(|card| !is_periodic(&card) || newer(card) < keep).collect()
+    cards.iter().map(|card| !is_periodic(card) || newer(card) < keep).collect()
+}
+
+/// Steps of the periodic checkpoints that lie beside one. A store that lost its newest rows with the power does not know
+/// all of them, and older ones were removed for these as well.
+fn steps_beside(checkpoint: &Path) -> Vec<u64> {
+    let Some(Ok(entries)) = checkpoint.parent().map(std::fs::read_dir) else { return Vec::new() };
+    let step =
+        |entry: std::fs::DirEntry| CheckpointKind::periodic_step(entry.file_name().to_str()?);
+    entries.flatten().filter_map(step).collect()
 }
