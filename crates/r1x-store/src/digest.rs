@@ -11,6 +11,8 @@ use r1x_core::rollout::{
     ConditionState, CreditedGroup, RewardOutcome, RewardTerm, RewardedRollout,
 };
 use sha2::{Digest, Sha256};
+use sqlx::query_as;
+use sqlx::sqlite::SqliteConnection;
 
 use crate::error::StoreError;
 use crate::text::Text;
@@ -132,40 +134,49 @@ pub(crate) fn evaluation(facts: &EvalFacts) -> String {
 
 /// The digest of everything recorded of a run so far.
 pub(crate) async fn run(tx: &mut Tx<'_>, run_id: i64) -> Result<String, StoreError> {
+    let path = tx.path().to_owned();
+    of_run(tx.connection(), run_id).await.map_err(|error| StoreError::from_sqlx(&path, error))
+}
+
+/// The digest of a run, by its rows in a store.
+pub(crate) async fn of_run(
+    conn: &mut SqliteConnection,
+    run_id: i64,
+) -> Result<String, sqlx::Error> {
     let mut hash = Facts(Sha256::new());
-    let steps: Vec<(i64, i64, Text)> = tx
-        .fetch_all(
-            "SELECT st.idx, s.step, s.facts_sha256 FROM step s JOIN stage st USING (stage_id)
-              WHERE st.run_id = ? AND (st.superseded_from IS NULL OR s.step < st.superseded_from)
-              ORDER BY st.idx, s.step",
-            [run_id.into()],
-        )
-        .await?;
+    let steps: Vec<(i64, i64, Text)> = query_as(
+        "SELECT st.idx, s.step, s.facts_sha256 FROM step s JOIN stage st USING (stage_id)
+          WHERE st.run_id = ? AND (st.superseded_from IS NULL OR s.step < st.superseded_from)
+          ORDER BY st.idx, s.step",
+    )
+    .bind(run_id)
+    .fetch_all(&mut *conn)
+    .await?;
     for (stage, step, Text(facts)) in steps {
         hash.number(stage.cast_unsigned());
         hash.number(step.cast_unsigned());
         hash.text(&facts);
     }
-    let evaluations: Vec<(Text, i64, Text, Text)> = tx
-        .fetch_all(
-            "SELECT label, step, suite, facts_sha256 FROM eval_run
-              WHERE run_id = ? AND superseded = 0 ORDER BY label, step, suite",
-            [run_id.into()],
-        )
-        .await?;
+    let evaluations: Vec<(Text, i64, Text, Text)> = query_as(
+        "SELECT label, step, suite, facts_sha256 FROM eval_run
+          WHERE run_id = ? AND superseded = 0 ORDER BY label, step, suite",
+    )
+    .bind(run_id)
+    .fetch_all(&mut *conn)
+    .await?;
     for (Text(label), step, Text(suite), Text(facts)) in evaluations {
         hash.text(&label);
         hash.number(step.cast_unsigned());
         hash.text(&suite);
         hash.text(&facts);
     }
-    let weights: Vec<(i64, Text)> = tx
-        .fetch_all(
-            "SELECT idx, weights_sha256 FROM stage
-              WHERE run_id = ? AND weights_sha256 IS NOT NULL AND superseded_from IS NULL ORDER BY idx",
-            [run_id.into()],
-        )
-        .await?;
+    let weights: Vec<(i64, Text)> = query_as(
+        "SELECT idx, weights_sha256 FROM stage
+          WHERE run_id = ? AND weights_sha256 IS NOT NULL AND superseded_from IS NULL ORDER BY idx",
+    )
+    .bind(run_id)
+    .fetch_all(&mut *conn)
+    .await?;
     for (stage, Text(weights)) in weights {
         hash.number(stage.cast_unsigned());
         hash.text(&weights);

@@ -165,6 +165,48 @@ pub enum StoreError {
         /// The process.
         pid: i64,
     },
+    /// Something needs the store for itself, and runs are being written.
+    #[error("{} is in use: {}", path.display(), at_work(runs))]
+    AtWork {
+        /// The file.
+        path: PathBuf,
+        /// Names of the runs.
+        runs: Vec<String>,
+    },
+    /// A run that others stand on cannot be removed.
+    #[error("run {run} cannot be removed alone: {}", by.join(", "))]
+    StoodOn {
+        /// The run.
+        run: String,
+        /// Each of the others, and how it comes from the run.
+        by: Vec<String>,
+    },
+    /// A name or a tag that cannot be one.
+    #[error("`{word}` cannot be {what}: {detail}")]
+    Word {
+        /// What was given.
+        word: String,
+        /// What it was given for.
+        what: &'static str,
+        /// What is against it.
+        detail: String,
+    },
+    /// A file that was to be made is there.
+    #[error("{} is there already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The runs of another store cannot be taken in.
+    #[error("the runs of {} cannot be imported: {detail}", path.display())]
+    Import {
+        /// The other store.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+        /// How to mend it.
+        hint: String,
+    },
     /// A caller recorded facts that do not fit together; a bug outside of the store.
     #[error("cannot record facts of run {run}: {detail}")]
     Facts {
@@ -222,6 +264,23 @@ fn no_sweep(path: &Path, reference: &str, names: &[String]) -> String {
     }
 }
 
+/// A copy of a store needs as much room as the store.
+fn room_for(path: &Path) -> String {
+    let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    format!("the store was left as it is; free {} MiB in its folder", (bytes >> 20) + 1)
+}
+
+fn more_of(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    let more = if names.len() > shown.len() { ", ..." } else { "" };
+    format!("write more of the name: {}{more}", shown.join(", "))
+}
+
+fn at_work(runs: &[String]) -> String {
+    let are = if runs.len() == 1 { "run" } else { "runs" };
+    format!("{are} {} at work", runs.join(", "))
+}
+
 impl StoreError {
     /// How to mend it.
     pub fn hint(&self) -> String {
@@ -242,10 +301,7 @@ impl StoreError {
                     .into()
             }
             StoreError::TooOld { .. } => "`r1x run` brings it up to date".into(),
-            StoreError::Backup { path, .. } => {
-                let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
-                format!("the store was left as it is; free {} MiB in its folder", (bytes >> 20) + 1)
-            }
+            StoreError::Backup { path, .. } => room_for(path),
             StoreError::Migration { .. } => {
                 "the store was left as it is; copy it aside and report this".into()
             }
@@ -271,11 +327,7 @@ impl StoreError {
             StoreError::UnknownRun { close, .. } => {
                 format!("did you mean {}? `r1x ls` lists the runs", close.join(" or "))
             }
-            StoreError::AmbiguousRun { names, .. } => {
-                let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
-                let more = if names.len() > shown.len() { ", ..." } else { "" };
-                format!("write more of the name: {}{more}", shown.join(", "))
-            }
+            StoreError::AmbiguousRun { names, .. } => more_of(names),
             StoreError::UnknownSweep { names, .. } if names.is_empty() => {
                 "`r1x run SPEC --seeds 1..3` makes one".into()
             }
@@ -286,6 +338,13 @@ impl StoreError {
             }
             StoreError::NotInRun { instead, .. } => instead.clone(),
             StoreError::StillRunning { .. } => "wait for it, or stop that process".into(),
+            StoreError::AtWork { .. } => "wait for its end, or stop it with Ctrl-C".into(),
+            StoreError::StoodOn { .. } => "remove these as well, or say `--force`".into(),
+            StoreError::Word { .. } => {
+                "use letters, digits, `-`, `_` and `.`, and begin with a letter or a digit".into()
+            }
+            StoreError::Exists { .. } => "give another name, or move it away first".into(),
+            StoreError::Import { hint, .. } => hint.clone(),
             StoreError::Facts { .. } | StoreError::Internal { .. } => {
                 "this is a bug in r1x: please report it".into()
             }

@@ -3,6 +3,7 @@
 //! All that is asynchronous stays in here; the public interface is synchronous. Must not know tensors,
 //! plugins or YAML: it keeps what it is given.
 
+mod about;
 mod digest;
 mod error;
 pub mod examples;
@@ -15,6 +16,7 @@ mod read;
 mod record;
 mod rescore;
 mod rescue;
+mod row_hash;
 mod run_begin;
 mod run_resume;
 mod run_writer;
@@ -23,16 +25,19 @@ mod sql;
 mod store;
 mod sweep;
 mod text;
+mod upkeep;
 mod wait;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use about::TagChange;
 pub use error::StoreError;
 pub use open::{Upgraded, known_schema};
 pub use read::card::{EventCard, PluginCard, RunCard, SpecText, StageCard};
 pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
+pub use read::descent::{Descent, Origin};
 pub use read::diagnosis::{RewardPair, SilentGroups};
 pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
@@ -53,3 +58,8 @@ pub use run_writer::{Level, RunStatus, RunWriter, Stopper};
 pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
 pub use store::{Mode, Store};
 pub use sweep::{EarlierSweep, MemberStart, SweepCard, SweepMember, SweepStart};
+pub use upkeep::backup::Backup;
+pub use upkeep::merge::{ImportedRun, Merged, SkippedRun};
+pub use upkeep::remove::{Removed, StoodOn};
+pub use upkeep::shrink::{Shrinking, Shrunk};
+pub use upkeep::verify::{Depth, Flaw, Verified};

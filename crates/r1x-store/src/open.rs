@@ -132,17 +132,33 @@ fn keep(partial: &Path, backup: &Path, schema: i64) -> std::io::Result<bool> {
 
 /// Opens a connection that cannot change the store. The writer may be at work.
 pub(crate) async fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::Missing { path: path.to_owned() });
-        }
-        Err(error) => return Err(from_io(path, &error)),
-        Ok(_) => refuse_irregular(path)?,
-    }
+    refuse_missing(path)?;
     let (mut conn, header) = look(path, Patience::SHORT).await?;
     check_header(path, &header, Purpose::Read)?;
     check_sqlite(&mut conn, path).await?;
     Ok(conn)
+}
+
+/// Opens a connection that cannot change the store, of whatever schema up to the newest one that is known, and says its
+/// schema.
+pub(crate) async fn open_any_reader(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
+    refuse_missing(path)?;
+    let (conn, header) = look(path, Patience::SHORT).await?;
+    match check_header(path, &header, Purpose::Read) {
+        Err(StoreError::TooOld { .. }) | Ok(()) => Ok((conn, header.schema)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what is not there, and what is no file.
+fn refuse_missing(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(StoreError::Missing { path: path.to_owned() })
+        }
+        Err(error) => Err(from_io(path, &error)),
+        Ok(_) => refuse_irregular(path),
+    }
 }
 
 /// Opens the file read-only and reads its header.
@@ -283,7 +299,10 @@ fn mount_kind(mounts: &str, folder: &Path) -> Option<String> {
 }
 
 /// Settings of every connection: foreign keys (on by default in sqlx), a patience, no logging of statements.
-fn base_options(path: &Path, patience: Patience) -> Result<SqliteConnectOptions, StoreError> {
+pub(crate) fn base_options(
+    path: &Path,
+    patience: Patience,
+) -> Result<SqliteConnectOptions, StoreError> {
     // An absolute path can never be read as a URI or as `:memory:`.
     let absolute = std::path::absolute(path).map_err(|error| from_io(path, &error))?;
     Ok(SqliteConnectOptions::new()
@@ -295,7 +314,8 @@ fn base_options(path: &Path, patience: Patience) -> Result<SqliteConnectOptions,
         .disable_statement_logging())
 }
 
-async fn connect(
+/// Opens a connection, waiting for others as long as patience lasts.
+pub(crate) async fn connect(
     path: &Path,
     options: &SqliteConnectOptions,
     patience: Patience,

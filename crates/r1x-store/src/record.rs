@@ -1,5 +1,6 @@
 //! Facts as rows: what each fact of a run adds to the store, inside a transaction.
 
+pub(crate) mod import;
 mod kept;
 mod reuse;
 mod step;
@@ -22,6 +23,7 @@ pub(crate) use self::step::{StepRecord, misfit, step};
 use crate::digest;
 use crate::error::StoreError;
 use crate::read::rollout::u32_list;
+use crate::row_hash::{RowHash, table};
 use crate::run_begin::{hash_parts, id, reward_key};
 use crate::sitting::now_ms;
 use crate::text::{MaybeText, Text};
@@ -203,27 +205,16 @@ pub(crate) async fn evaluation(
         [run_id.into(), (&facts.suite).into(), facts.step.into(), (&facts.label).into()],
     )
     .await?;
-    let eval_id = tx
-        .insert(
-            "INSERT INTO eval_run (run_id, stage_id, label, step, suite, facts_sha256, ended_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                run_id.into(),
-                stage_id.into(),
-                (&facts.label).into(),
-                facts.step.into(),
-                (&facts.suite).into(),
-                digest::evaluation(facts).into(),
-                now_ms().into(),
-            ],
-        )
-        .await?;
-    samples(tx, eval_id, record, reward_keys, facts).await?;
+    let next: Option<(i64,)> =
+        tx.fetch("SELECT coalesce(max(eval_id), 0) + 1 FROM eval_run", []).await?;
+    let eval_id = next.map_or(1, |(id,)| id);
+    let mut hash = RowHash::default();
+    let (samples, rewards) = samples(tx, (eval_id, &mut hash), record, reward_keys, facts).await?;
     let mut rows = Rows::new(
         "INSERT INTO eval_result (eval_id, metric, idx, value, stderr, n_items, n_samples)",
     );
     for (idx, metric) in facts.metrics.iter().enumerate() {
-        rows.push([
+        let row = [
             eval_id.into(),
             (&metric.metric).into(),
             idx.into(),
@@ -231,19 +222,39 @@ pub(crate) async fn evaluation(
             metric.stderr.into(),
             metric.n_items.into(),
             metric.n_samples.into(),
-        ]);
+        ];
+        hash.add(table::RESULT, &[], &row[1..]);
+        rows.push(row);
     }
+    tx.execute(
+        "INSERT INTO eval_run (eval_id, run_id, stage_id, label, step, suite, facts_sha256, rows_sha256, ended_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            eval_id.into(),
+            run_id.into(),
+            stage_id.into(),
+            (&facts.label).into(),
+            facts.step.into(),
+            (&facts.suite).into(),
+            digest::evaluation(facts).into(),
+            hash.finish().into(),
+            now_ms().into(),
+        ],
+    )
+    .await?;
+    tx.insert_rows(samples).await?;
+    tx.insert_rows(rewards).await?;
     tx.insert_rows(rows).await
 }
 
-/// The samples of an evaluation, and what every reward said about each.
+/// The rows of the samples of an evaluation, and those of what every reward said about each.
 async fn samples(
     tx: &mut Tx<'_>,
-    eval_id: i64,
+    (eval_id, hash): (i64, &mut RowHash),
     record: &RecordPlan,
     reward_keys: &HashMap<String, i64>,
     facts: &EvalFacts,
-) -> Result<(), StoreError> {
+) -> Result<(Rows, Rows), StoreError> {
     let prompts = prompt_ids(tx, facts.items.iter().map(|(problem, _)| problem)).await?;
     let keys = keys_of(tx, reward_keys, &facts.rewards).await?;
     let first: Option<(i64,)> =
@@ -255,29 +266,33 @@ async fn samples(
     );
     let mut rewards =
         Rows::new("INSERT INTO eval_reward (eval_sample_id, key_id, value, status, parts, info)");
-    for (item, (_, samples)) in facts.items.iter().enumerate() {
+    for (item, (problem, samples)) in facts.items.iter().enumerate() {
         for (index, sample) in samples.iter().enumerate() {
             let place = SamplePlace { id, eval_id, item, index, prompt_id: prompts[item] };
-            rows.push(sample_row(place, record, sample));
-            for (&key, outcome) in keys.iter().zip(&sample.outcomes) {
+            let row = sample_row(place, record, sample);
+            hash.add(table::SAMPLE, &[item.into(), index.into(), (&problem.key).into()], &row[5..]);
+            rows.push(row);
+            for ((&key, name), outcome) in keys.iter().zip(&facts.rewards).zip(&sample.outcomes) {
                 let RewardOutcome { value, status, parts, info } = outcome;
                 if *status == RewardStatus::Unasked {
                     continue;
                 }
-                rewards.push([
+                let row = [
                     id.into(),
                     key.into(),
                     (*value).into(),
                     status.as_str().into(),
                     parts_json(parts).into(),
                     info.as_ref().into(),
-                ]);
+                ];
+                let place = [item.into(), index.into(), name.into()];
+                hash.add(table::SAMPLE_REWARD, &place, &row[2..]);
+                rewards.push(row);
             }
             id += 1;
         }
     }
-    tx.insert_rows(rows).await?;
-    tx.insert_rows(rewards).await
+    Ok((rows, rewards))
 }
 
 /// Where a sample of an evaluation belongs.

@@ -101,7 +101,26 @@ async fn running(tx: &mut Tx<'_>) -> Result<Vec<ProcessRow>, StoreError> {
     .await
 }
 
-async fn refuse_live_run(tx: &mut Tx<'_>, run_id: i64, name: &str) -> Result<(), StoreError> {
+/// Names of the runs that a living program is at work on.
+pub(crate) async fn at_work(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for row in running(tx).await? {
+        let (process, heartbeat_ms) = process(&row);
+        if process.is_alive(heartbeat_ms, now_ms()) {
+            let name: Option<(Text,)> =
+                tx.fetch("SELECT name FROM run WHERE run_id = ?", [row.0.into()]).await?;
+            names.extend(name.map(|(Text(name),)| name));
+        }
+    }
+    Ok(names)
+}
+
+/// An error where a living program is at work on a run.
+pub(crate) async fn refuse_live_run(
+    tx: &mut Tx<'_>,
+    run_id: i64,
+    name: &str,
+) -> Result<(), StoreError> {
     for row in running(tx).await?.iter().filter(|row| row.0 == run_id) {
         let (process, heartbeat_ms) = process(row);
         if process.is_alive(heartbeat_ms, now_ms()) {

@@ -247,6 +247,15 @@ impl Writer {
         set.map(|_| ()).map_err(|error| StoreError::from_sqlx(path, error))
     }
 
+    /// Does something with the connection outside of a transaction.
+    pub fn outside<T>(
+        &mut self,
+        body: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let Self { path, runtime, conn, .. } = self;
+        runtime.block_on(body(conn)).map_err(|error| StoreError::from_sqlx(path, error))
+    }
+
     /// Copies the log into the store's file, and says whether all of it is there, on the disk: what is only in the
     /// log depends on the log. Somebody who reads, or copies just now, may be in the way.
     pub fn settle(&mut self) -> bool {
@@ -309,6 +318,16 @@ impl Tx<'_> {
     /// Something that cannot be, were the store as this crate keeps it.
     pub fn internal(&self, detail: String) -> StoreError {
         StoreError::Internal { path: self.path.to_owned(), detail }
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// The connection that is inside of the transaction.
+    pub fn connection(&mut self) -> &mut SqliteConnection {
+        self.conn
     }
 
     /// Runs one statement and returns how many rows it changed.

@@ -25,10 +25,50 @@ page has every table, view and column of it, generated from the schema itself: a
 are below them. Steps, groups and samples count from 0; times are milliseconds since 1970, or durations in milliseconds. \
 NULL is never 0: a reward without a value has none. What is not finite is NULL in `value`, and named beside it.
 
-Rows of facts are only added, never changed. `PRAGMA user_version` is the schema's version. A store of an earlier \
-version is brought up to date when it is opened for writing, after a copy of it was made; one of a later version is \
-refused. `r1x sql` asks read-only, and so does `sqlite3 -readonly runs/r1x.sqlite` (while a run is under way as well); lists of \
-numbers are blobs, little endian: in Python, `numpy.frombuffer(logp, '<f4')` or `numpy.frombuffer(token_ids, '<u4')`.
+Rows of facts are only added, never changed; only a whole run goes, when a person removes it (`r1x rm`). `PRAGMA \
+user_version` is the schema's version. A store of an earlier version is brought up to date when it is opened for writing, \
+or asked while it may be written, after a copy of it was made beside it (`r1x.sqlite.schema-N`); without room for the copy \
+it is left as it is. One of a later version is refused. `r1x sql` asks read-only, and so does `sqlite3 -readonly \
+runs/r1x.sqlite` (while a run is under way as well); lists of numbers are blobs, little endian: in Python, \
+`numpy.frombuffer(logp, '<f4')` or `numpy.frombuffer(token_ids, '<u4')`.
+";
+
+/// What keeps a store in order, and runs in it.
+const UPKEEP: &str = "
+## Upkeep
+
+`r1x store path` prints where the store in use is, and says on standard error how it was chosen.
+
+`r1x store verify` compares the store with what was written: SQLite's `integrity_check` and `foreign_key_check`; the digest \
+of every finished run, computed again from the hashes of its steps, evaluations and weights; the rows of every step and \
+evaluation with the hash that was recorded beside them; the hashes of plans, specs, problems and components, which are \
+unpacked; and every file of every checkpoint. Periodic checkpoints that were removed because newer ones came are no \
+mistake; any other checkpoint that is gone is one. What is wrong is a row that says what, where and how to mend it, and \
+the exit code is 8. Steps of schema 7 and before have no hash over their rows: of these, what is hashed into the digest \
+is compared. `--quick` leaves rows, components and checkpoints out. Nothing is changed.
+
+`r1x store backup FILE` copies the store as it is at one moment, also while a run writes to it, and takes a quick look at \
+the copy. A file that is there is never written over. Checkpoints are not in the copy.
+
+`r1x store vacuum` removes rows that no run refers to any more and writes the file anew. It needs the store for itself: \
+while a run is at work, or another program has the store open, it is refused, because a run takes a file that became \
+shorter for one that was cut short.
+
+`r1x store merge OTHER` takes in every run of another store that this one lacks, all of them or none. A run is known by \
+its `uid`: one that is here already is left alone, and one that a program is at work on too. Numbers of rows become other \
+ones, digests stay, and each is computed again from what was taken in. A run whose name is taken here gets the end of its \
+`uid` behind the name. The other store is only read; of one of an earlier version a copy is brought up to date, which goes \
+away. `--checkpoints` copies the folders of these runs too; without it a run can be shown, compared and asked, and what \
+needs a checkpoint finds none.
+
+`r1x rm RUN...` removes runs, all or none: everything that is recorded of them in one transaction, then their folders, \
+then what the file of the store has become too long by, where nobody else has it open. It asks first (`--yes`), and \
+refuses while a program is at work on one of them, or another run stands on one of them: a reproduction, or a run whose \
+plan names the weights of a checkpoint. With `--force` these stay, and an event of theirs says what they came from.
+
+`r1x tag RUN +word -word`, `r1x note RUN TEXT` and `r1x rename RUN NAME` change what is said about a run. None of it is in \
+a digest, and a run that was renamed is gone on with, reproduced and compared as before. `r1x ls` finds runs by `--tag`, \
+`--status` and `--where`, which is SQL over the columns of `v_runs`, and `--tree` puts a run below the one it comes from.
 ";
 
 /// Meanings by section (`table run`, `view v_runs`) and column; the description of a section has no column.
@@ -96,6 +136,7 @@ fn page() -> (String, Vec<String>) {
     let mut used = Vec::new();
     let mut page = HEAD.to_owned();
     let _ = writeln!(page, "\nThis is schema {}.", known_schema());
+    page.push_str(UPKEEP);
     let _ = writeln!(page, "\n## Questions\n\n`r1x sql --example NAME --run RUN` asks them.");
     for example in EXAMPLES {
         let (name, question, reading) = (example.name, example.question, example.reading);

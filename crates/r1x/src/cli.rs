@@ -23,6 +23,8 @@ mod import;
 mod model;
 mod plugin;
 mod run;
+mod store;
+mod tidy;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -101,15 +103,7 @@ enum Command {
         json: bool,
     },
     /// List runs
-    Ls {
-        /// The runs of a sweep, with the values that each of them has: its name, or the beginning of it [default: the
-        /// latest]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "latest")]
-        sweep: Option<String>,
-        /// Print a JSON list
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(tidy::LsArgs),
     /// Compare the combinations of a sweep: means over its seeds, with their standard errors
     Compare {
         /// The sweep: its name, or the beginning of it
@@ -133,6 +127,11 @@ enum Command {
     },
     /// Show what differs between two recorded runs: plan, environment, plugins, metrics and evaluations
     Diff(diff::DiffArgs),
+    #[command(flatten)]
+    Tidy(tidy::Command),
+    /// Verify, copy, tidy and merge stores
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Ask the store in SQL, read-only; `:run` is the run given by --run
     Sql {
         /// The query; without one, a prompt
@@ -356,13 +355,14 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&global, &spec.source(), json, device_memory)
         }
-        Command::Ls { sweep: None, json } => command::ls::ls(&global, json),
-        Command::Ls { sweep: Some(sweep), json } => command::ls::of_sweep(&global, &sweep, json),
+        Command::Ls(asked) => tidy::ls(&global, asked),
         Command::Compare { sweep, json } => command::compare::compare(&global, &sweep, json),
         Command::Show { address, stage, json } => {
             command::show::show(&global, &address, stage.as_deref(), json)
         }
         Command::Diff(asked) => diff::diff(&global, &asked),
+        Command::Tidy(asked) => tidy::dispatch(&global, asked),
+        Command::Store(verb) => store::dispatch(&global, verb),
         Command::Sql { query, example, run, format, limit, timeout } => {
             let time_limit = Duration::from_secs(timeout);
             let asking = command::sql::Asking { run, format, limit, time_limit };

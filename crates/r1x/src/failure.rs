@@ -121,6 +121,9 @@ impl From<StoreError> for Failure {
                 | StoreError::UnknownSweep { .. }
                 | StoreError::NotInRun { .. }
                 | StoreError::StillRunning { .. }
+                | StoreError::StoodOn { .. }
+                | StoreError::Word { .. }
+                | StoreError::Exists { .. }
                 | StoreError::Query { .. }
                 | StoreError::Writes { .. }
                 | StoreError::Timeout { .. }

@@ -12,6 +12,7 @@ mod cache;
 mod capability;
 mod cli;
 mod command;
+mod consent;
 mod diagnosis;
 mod display;
 mod earlier;

@@ -28,7 +28,7 @@ pub fn known(place: Option<&Path>) -> Option<Store> {
 /// # Errors
 /// When it is not there or cannot be opened.
 pub fn existing(place: Option<&Path>) -> Result<Store, Failure> {
-    let path = found(place);
+    let path = told(place);
     if !path.exists() {
         // The error of a reader, who makes none.
         return Ok(Store::open(&path, Mode::Read)?);
@@ -51,10 +51,57 @@ fn tell_upgraded(path: &Path, Upgraded { from, to, backup }: &Upgraded) {
     );
 }
 
+/// How a store was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// `--store` names it.
+    Argument,
+    /// R1X_STORE names it.
+    Environment,
+    /// It is the one of this folder.
+    Here,
+    /// It is the one of the nearest folder above that has one.
+    Above,
+}
+
+impl Choice {
+    /// The word for it in `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Argument => "argument",
+            Self::Environment => "environment",
+            Self::Here => "folder",
+            Self::Above => "folder above",
+        }
+    }
+
+    /// It as a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Argument => "this store was named by `--store`",
+            Self::Environment => "this store was named by R1X_STORE",
+            Self::Here => "this is the store of this folder",
+            Self::Above => "this is the store of the nearest folder above that has one",
+        }
+    }
+}
+
+/// A store that was found, which may not be there yet.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it was chosen.
+    pub choice: Choice,
+}
+
 /// The store that is asked for; without a word about it, the one of this folder or of the nearest folder above.
-fn found(place: Option<&Path>) -> PathBuf {
+pub fn found(place: Option<&Path>) -> Found {
     if let Some(path) = place {
-        return path.to_path_buf();
+        // The command line reads both into one place, and an argument wins.
+        let is_set = std::env::var_os("R1X_STORE").is_some_and(|set| set == path.as_os_str());
+        let choice = if is_set { Choice::Environment } else { Choice::Argument };
+        return Found { path: path.to_path_buf(), choice };
     }
     let here = PathBuf::from(STORE);
     let above = || {
@@ -62,15 +109,21 @@ fn found(place: Option<&Path>) -> PathBuf {
         folder.ancestors().skip(1).map(|folder| folder.join(STORE)).find(|path| path.is_file())
     };
     if here.exists() {
-        return here;
+        return Found { path: here, choice: Choice::Here };
     }
     match above() {
-        Some(path) => {
-            eprintln!("store {}", path.display());
-            path
-        }
-        None => here,
+        Some(path) => Found { path, choice: Choice::Above },
+        None => Found { path: here, choice: Choice::Here },
     }
+}
+
+/// The path of the store that is asked for. A person is told of one that lies elsewhere.
+fn told(place: Option<&Path>) -> PathBuf {
+    let Found { path, choice } = found(place);
+    if choice == Choice::Above {
+        eprintln!("store {}", path.display());
+    }
+    path
 }
 
 /// Opens the store for reading.
@@ -78,7 +131,7 @@ fn found(place: Option<&Path>) -> PathBuf {
 /// # Errors
 /// When it is not there or cannot be read.
 pub fn reading(place: Option<&Path>) -> Result<Store, Failure> {
-    let path = found(place);
+    let path = told(place);
     let old = match Store::open(&path, Mode::Read) {
         Err(old @ StoreError::TooOld { .. }) => old,
         opened => return Ok(opened?),

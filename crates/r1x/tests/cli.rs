@@ -189,7 +189,7 @@ fn interrupted_and_resumed_has_the_digest_of_uninterrupted() {
     let long = ["--set", "stages.rl.grpo.steps=60"];
     let whole = bench.run(&long);
     let spec = experiments().join("countdown.yaml");
-    let mut arguments = vec!["run", spec.to_str().unwrap()];
+    let mut arguments = vec!["run", spec.to_str().unwrap(), "--no-reuse"];
     SMALL.iter().for_each(|set| arguments.extend(["--set", set]));
     arguments.extend(long);
     let mut child =

@@ -141,7 +141,7 @@ fn harmless(what: &str, text: &str) {
 }
 
 /// Every command that shows what is recorded, data or plugins.
-const SHOWING: [&[&str]; 17] = [
+const SHOWING: [&[&str]; 20] = [
     &["ls"],
     &["show"],
     &["show", "latest@0"],
@@ -158,6 +158,9 @@ const SHOWING: [&[&str]; 17] = [
     &["show", "no\u{1b}[2J\nerror: forged"],
     &["sql", "SELECT \u{9b}1A\u{202e}"],
     &["plugin", "test", "gone\u{1b}[2J\u{202e}.py"],
+    &["ls", "--tree"],
+    &["tag", "latest"],
+    &["store", "verify"],
     &["plot", "--metric", "\u{1b}[31mred\u{202e}"],
 ];
 

@@ -126,8 +126,13 @@ fn facts_are_written_in_one_place() {
 }
 
 /// What is written to a recorded fact later: the cost of a step, which it cannot contain itself, and the mark that an
-/// evaluation was made again.
-const LATER: [&str; 2] = ["UPDATE step SET store_ms", "UPDATE eval_run SET superseded"];
+/// evaluation was made again. A problem goes once no run is left that was asked it; the runs themselves go whole, with
+/// the row that everything of a run belongs to.
+const LATER: [&str; 3] = [
+    "UPDATE step SET store_ms",
+    "UPDATE eval_run SET superseded",
+    "DELETE FROM prompt WHERE prompt_id NOT IN",
+];
 
 #[test]
 fn recorded_facts_are_not_rewritten() {

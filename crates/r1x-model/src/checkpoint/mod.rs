@@ -8,6 +8,7 @@
 
 mod average;
 mod folder;
+mod intact;
 mod read;
 mod share;
 mod state;
@@ -24,6 +25,7 @@ use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 pub(crate) use self::average::average;
 use self::folder::torn;
 pub use self::folder::{PARTIAL, REPLACED, take_back};
+pub use self::intact::intact;
 use self::read::{Moments, Shelf};
 pub use self::share::share;
 pub(crate) use self::state::STATE;

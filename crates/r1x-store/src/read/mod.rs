@@ -7,6 +7,7 @@
 
 pub mod card;
 pub mod checkpoint;
+pub mod descent;
 pub mod diagnosis;
 pub mod difference;
 pub mod evaluation;

@@ -49,8 +49,10 @@ pub struct RunSummary {
     pub relation: Option<String>,
     /// Name of the sweep that it was begun for.
     pub sweep: Option<String>,
-    /// Labels of the spec.
+    /// Labels: those of the spec that nobody took away, and those that were given later.
     pub tags: Vec<String>,
+    /// What a person noted about it.
+    pub note: Option<String>,
     /// `path=value` of each `--set`.
     pub overrides: Vec<String>,
     /// `reward.mean` of the newest step, or `loss` where nothing is rewarded.
@@ -111,6 +113,8 @@ struct RunRow {
     sittings: i64,
     #[sqlx(try_from = "MaybeText")]
     tags: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
+    note: Option<String>,
     #[sqlx(try_from = "Text")]
     overrides: String,
     #[sqlx(try_from = "MaybeText")]
@@ -151,6 +155,7 @@ impl RunRow {
             relation: self.relation,
             sweep: self.sweep,
             tags: list(self.tags.as_deref()).unwrap_or_default(),
+            note: self.note,
             overrides: list(Some(&self.overrides)).unwrap_or_default(),
             last_metric: None,
             last_eval: None,
@@ -163,9 +168,10 @@ macro_rules! run_query {
         concat!(
             "SELECT r.run_id, r.name, r.uid, r.status, s.source_path AS spec_path, r.seed, r.digest, \
              r.plan_sha256, r.exit_code, r.error, r.started_ms, r.ended_ms, r.heartbeat_ms, r.machine, r.pid, \
-             r.pid_start, r.boot_id, p.name AS parent, r.relation, \
+             r.pid_start, r.boot_id, p.name AS parent, r.relation, s.overrides, r.note, \
              (SELECT w.name FROM sweep_run x JOIN sweep_member m USING (member_id) JOIN sweep w USING (sweep_id) \
-              WHERE x.run_id = r.run_id) AS sweep, s.overrides, s.plan_json -> '$.tags' AS tags, \
+              WHERE x.run_id = r.run_id) AS sweep, \
+             (SELECT v.tags FROM v_runs v WHERE v.run_id = r.run_id) AS tags, \
              (SELECT coalesce(sum(coalesce(t.ended_ms, r.heartbeat_ms) - t.started_ms), 0) FROM sitting t \
               WHERE t.run_id = r.run_id) AS worked_ms, \
              (SELECT count(*) FROM sitting t WHERE t.run_id = r.run_id) AS sittings, \

@@ -13,8 +13,10 @@ use crate::writer::{Cell, Tx};
 /// that the facts are copied from, the run (3) and the stage (4) that they are copied to, and the largest numbers so far of a
 /// rollout (5), an evaluation (6) and a sample (7), to which the old numbers are added.
 const COPIES: [&str; 11] = [
-    "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, store_ms, started_ms, ended_ms)
-     SELECT ?4, t.step, t.facts_sha256, t.gen_ms, t.reward_ms, t.train_ms, t.store_ms, t.started_ms, t.ended_ms
+    "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, store_ms, started_ms, ended_ms,
+                       rows_sha256)
+     SELECT ?4, t.step, t.facts_sha256, t.gen_ms, t.reward_ms, t.train_ms, t.store_ms, t.started_ms, t.ended_ms,
+            t.rows_sha256
        FROM stage st JOIN step t USING (stage_id)
       WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)",
     "INSERT INTO metric (stage_id, key_id, step, idx, value, kind)
@@ -46,8 +48,9 @@ const COPIES: [&str; 11] = [
      SELECT n.rollout_id, t.dropped_by
        FROM rollout n JOIN selection t ON t.rollout_id = n.rollout_id - ?5
       WHERE n.stage_id = ?4 ORDER BY n.rollout_id",
-    "INSERT INTO eval_run (eval_id, run_id, stage_id, label, step, suite, facts_sha256, superseded, ended_ms)
-     SELECT ?6 + t.eval_id, ?3, ?4, t.label, t.step, t.suite, t.facts_sha256, t.superseded, t.ended_ms
+    "INSERT INTO eval_run (eval_id, run_id, stage_id, label, step, suite, facts_sha256, superseded, ended_ms,
+                           rows_sha256)
+     SELECT ?6 + t.eval_id, ?3, ?4, t.label, t.step, t.suite, t.facts_sha256, t.superseded, t.ended_ms, t.rows_sha256
        FROM stage st JOIN eval_run t USING (stage_id)
       WHERE st.run_id = ?1 AND st.idx = ?2 AND t.superseded = 0 ORDER BY t.eval_id",
     "INSERT INTO eval_sample (eval_sample_id, eval_id, item, sample, prompt_id, score, status, correct, n_tokens, finish,

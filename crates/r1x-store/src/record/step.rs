@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use r1x_core::select::Verdict;
 
 use super::*;
+use crate::row_hash::{RowHash, table};
 
 /// How long the parts of a step took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -82,13 +83,21 @@ pub(crate) async fn step(
     step: &StepRecord,
 ) -> Result<(), StoreError> {
     let facts = &step.facts;
+    let mut hash = RowHash::default();
+    let metrics = metrics(tx, step, &mut hash).await?;
+    let rows = match facts.groups.is_empty() {
+        true => None,
+        false => Some(step_rows(tx, record, reward_keys, step).await?),
+    };
+    hash = rows.as_ref().map_or(hash, |rows| hash.with(rows.hash));
     tx.execute(
-        "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, started_ms, ended_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO step (stage_id, step, facts_sha256, rows_sha256, gen_ms, reward_ms, train_ms, started_ms, ended_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             step.stage_id.into(),
             facts.step.into(),
             digest::step(facts).into(),
+            hash.finish().into(),
             step.timing.map(|timing| timing.generate_ms).into(),
             step.timing.map(|timing| timing.reward_ms).into(),
             step.timing.map(|timing| timing.train_ms).into(),
@@ -97,10 +106,23 @@ pub(crate) async fn step(
         ],
     )
     .await?;
-    metrics(tx, step).await?;
-    if facts.groups.is_empty() {
-        return Ok(());
-    }
+    tx.insert_rows(metrics).await?;
+    let Some(rows) = rows else { return Ok(()) };
+    tx.insert_rows(rows.groups).await?;
+    tx.insert_rows(rows.rollouts).await?;
+    tx.insert_rows(rows.payloads).await?;
+    tx.insert_rows(rows.selections).await?;
+    tx.insert_rows(rows.rewards).await
+}
+
+/// The rows of a step's groups; what they refer to is added where the store has not seen it.
+async fn step_rows<'a>(
+    tx: &mut Tx<'_>,
+    record: &'a RecordPlan,
+    reward_keys: &HashMap<String, i64>,
+    step: &'a StepRecord,
+) -> Result<StepRows<'a>, StoreError> {
+    let facts = &step.facts;
     let prompts = prompt_ids(tx, facts.groups.iter().map(|group| &group.group.problem)).await?;
     let keys = keys_of(tx, reward_keys, &facts.rewards).await?;
     let first: Option<(i64,)> =
@@ -109,11 +131,7 @@ pub(crate) async fn step(
     for (g, group) in facts.groups.iter().enumerate() {
         rows.group(g, group, prompts[g]);
     }
-    tx.insert_rows(rows.groups).await?;
-    tx.insert_rows(rows.rollouts).await?;
-    tx.insert_rows(rows.payloads).await?;
-    tx.insert_rows(rows.selections).await?;
-    tx.insert_rows(rows.rewards).await
+    Ok(rows)
 }
 
 /// Keys of rewards by name, in order; a reward that is no plugin of the run gets one of its own.
@@ -132,21 +150,22 @@ pub(super) async fn keys_of(
     Ok(keys)
 }
 
-async fn metrics(tx: &mut Tx<'_>, step: &StepRecord) -> Result<(), StoreError> {
+/// The rows of a step's metrics, which are added to the hash.
+async fn metrics(
+    tx: &mut Tx<'_>,
+    step: &StepRecord,
+    hash: &mut RowHash,
+) -> Result<Rows, StoreError> {
     let mut rows = Rows::new("INSERT INTO metric (stage_id, key_id, step, idx, value, kind)");
     for (idx, (name, value)) in step.facts.metrics.iter().enumerate() {
         let key = metric_key(tx, name).await?;
         let (value, kind) = number(*value);
-        rows.push([
-            step.stage_id.into(),
-            key.into(),
-            step.facts.step.into(),
-            idx.into(),
-            value,
-            kind,
-        ]);
+        let row =
+            [step.stage_id.into(), key.into(), step.facts.step.into(), idx.into(), value, kind];
+        hash.add(table::METRIC, &[name.into()], &row[3..]);
+        rows.push(row);
     }
-    tx.insert_rows(rows).await
+    Ok(rows)
 }
 
 /// What a step says of a rollout beside the rollout itself.
@@ -162,6 +181,7 @@ struct StepRows<'a> {
     record: &'a RecordPlan,
     keys: Vec<i64>,
     next_rollout: i64,
+    hash: RowHash,
     groups: Rows,
     rollouts: Rows,
     payloads: Rows,
@@ -181,6 +201,7 @@ impl<'a> StepRows<'a> {
             record,
             keys,
             next_rollout,
+            hash: RowHash::default(),
             groups: Rows::new(
                 "INSERT INTO rollout_group (stage_id, step, grp, prompt_id, zero_signal, prompt_ids, data)",
             ),
@@ -200,7 +221,8 @@ impl<'a> StepRows<'a> {
     }
 
     fn group(&mut self, g: usize, group: &CreditedGroup, prompt_id: i64) {
-        self.groups.push([
+        let key = &group.group.problem.key;
+        let row = [
             self.step.stage_id.into(),
             self.step.facts.step.into(),
             g.into(),
@@ -208,7 +230,9 @@ impl<'a> StepRows<'a> {
             group.zero_signal.into(),
             u32_bytes(&group.group.prompt_tokens).into(),
             (&group.group.problem.data).into(),
-        ]);
+        ];
+        self.hash.add(table::GROUP, &[g.into(), key.into()], &row[4..]);
+        self.groups.push(row);
         let step = self.step;
         for (s, rollout) in group.group.rollouts.iter().enumerate() {
             let reference = step.facts.reference_logprobs.get(g).and_then(|group| group.get(s));
@@ -217,11 +241,13 @@ impl<'a> StepRows<'a> {
             let advantage = group.advantages.get(s).copied();
             let verdict = step.facts.verdicts.get(g).and_then(|group| group.get(s));
             if let Some(verdict) = verdict {
-                let dropped_by = verdict.dropped_by().map(str::to_owned);
-                self.selections.push([self.next_rollout.into(), dropped_by.into()]);
+                let row =
+                    [self.next_rollout.into(), verdict.dropped_by().map(str::to_owned).into()];
+                self.hash.add(table::SELECTION, &[g.into(), s.into()], &row[1..]);
+                self.selections.push(row);
             }
             let of = Beside { reference: reference.map(Vec::as_slice), advantage, verdict };
-            self.rollout([g, s], rollout, of, prompt_id);
+            self.rollout([g, s], rollout, of, (prompt_id, key));
         }
     }
 
@@ -230,7 +256,7 @@ impl<'a> StepRows<'a> {
         [g, s]: [usize; 2],
         rollout: &RewardedRollout,
         Beside { reference, advantage, verdict }: Beside<'_>,
-        prompt_id: i64,
+        (prompt_id, key): (i64, &String),
     ) {
         let id = self.next_rollout;
         self.next_rollout += 1;
@@ -239,7 +265,7 @@ impl<'a> StepRows<'a> {
             let pairs = completion.logprobs.iter().zip(reference);
             mean(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)))
         });
-        self.rollouts.push([
+        let row = [
             id.into(),
             self.step.stage_id.into(),
             self.step.facts.step.into(),
@@ -254,29 +280,39 @@ impl<'a> StepRows<'a> {
             ref_diff.into(),
             mean(completion.entropies.iter().copied().map(f64::from)).into(),
             rollout.unclipped.into(),
-        ]);
+        ];
+        self.hash.add(table::ROLLOUT, &[g.into(), s.into(), key.into()], &row[6..]);
+        self.rollouts.push(row);
         let RecordPlan { text, tokens, logprobs } = *self.record;
         // What is kept is the data that the stage makes, so it is recorded whatever else is.
         let kept = verdict == Some(&Verdict::Kept);
         let (text, tokens) = (text || kept, tokens || kept);
         if text || tokens || logprobs {
-            self.payloads.push([
+            let row = [
                 id.into(),
                 text.then_some(&rollout.rollout.text).into(),
                 tokens.then(|| u32_bytes(&completion.tokens)).into(),
                 logprobs.then(|| f32_bytes(&completion.logprobs)).into(),
                 reference.filter(|_| logprobs).map(f32_bytes).into(),
                 logprobs.then(|| f32_bytes(&completion.entropies)).into(),
-            ]);
+            ];
+            self.hash.add(table::PAYLOAD, &[g.into(), s.into()], &row[1..]);
+            self.payloads.push(row);
         }
+        self.judged([g, s], id, rollout);
+    }
+
+    /// What every reward said of a rollout.
+    fn judged(&mut self, [g, s]: [usize; 2], id: i64, rollout: &RewardedRollout) {
         let outcomes = rollout.outcomes.iter().zip(&rollout.terms);
-        for (&key, (outcome, term)) in self.keys.iter().zip(outcomes) {
+        let names = self.step.facts.rewards.iter();
+        for ((&key, name), (outcome, term)) in self.keys.iter().zip(names).zip(outcomes) {
             let RewardOutcome { value, status, parts, info } = outcome;
             if *status == RewardStatus::Unasked {
                 continue;
             }
             let RewardTerm { clipped, condition, counted, weight, normalized } = term;
-            self.rewards.push([
+            let row = [
                 id.into(),
                 key.into(),
                 (*value).into(),
@@ -288,7 +324,9 @@ impl<'a> StepRows<'a> {
                 (*counted).into(),
                 (*weight).into(),
                 (*normalized).into(),
-            ]);
+            ];
+            self.hash.add(table::REWARD, &[g.into(), s.into(), name.into()], &row[2..]);
+            self.rewards.push(row);
         }
     }
 }

@@ -342,7 +342,8 @@ async fn stream(
     Ok(end)
 }
 
-fn values(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
+/// The values of a row.
+pub(crate) fn values(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
     (0..row.len()).map(|index| value(row.try_get_raw(index)?)).collect()
 }
 

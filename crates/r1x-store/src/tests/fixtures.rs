@@ -10,6 +10,7 @@ use r1x_core::rollout::{
     Completion, CreditedGroup, FinishReason, RewardOutcome, RewardStatus, RewardTerm,
     RewardedGroup, RewardedRollout, Rollout,
 };
+use r1x_core::select::Verdict;
 use tempfile::TempDir;
 
 use crate::{DatasetInput, Environment, Mode, PluginInput, RunStart, RunWriter, Store};
@@ -329,4 +330,54 @@ pub fn assert_whole(path: &Path) {
     assert!(bad.rows.is_empty());
     let check = store.sql_table(&crate::SqlQuery::new("PRAGMA quick_check")).unwrap();
     assert_eq!(check.rows, [[crate::Value::Text("ok".into())]]);
+}
+
+/// A start whose plan and components have the hashes that they are recorded with.
+pub fn hashed_start() -> RunStart {
+    let sha256 = r1x_core::digest::sha256;
+    let mut start = start();
+    start.plan_sha256 = sha256(start.plan_json.as_bytes());
+    for plugin in &mut start.plugins {
+        // Long enough to be packed.
+        plugin.bytes = format!("\0asm {} ", plugin.reward_id).repeat(100).into_bytes();
+        plugin.sha256 = sha256(&plugin.bytes);
+    }
+    start
+}
+
+/// A finished run of two attempts of one stage, with evaluations, checkpoints, a warning, metrics that SQLite keeps
+/// otherwise than they are, and verdicts. The seed is what tells two of them apart.
+pub fn finished_run(store: &Store, seed: u64) -> String {
+    finished_run_of(store, RunStart { seed, ..hashed_start() })
+}
+
+/// A finished run that begins like this.
+pub fn finished_run_of(store: &Store, start: RunStart) -> String {
+    let salt = start.seed;
+    let mut run = store.begin_run(start).unwrap();
+    run.stage_started(&stage(1, "grpo", 0)).unwrap();
+    for step in 0..3 {
+        let mut facts = grpo_step(1, step + salt);
+        facts.step = step;
+        facts.metrics.push(("zero".into(), -0.0));
+        facts.verdicts = vec![vec![Verdict::Kept, Verdict::Dropped("format".into())]; 2];
+        facts.groups.iter_mut().for_each(|group| group.advantages.clear());
+        run.step(facts).unwrap();
+    }
+    run.evaluation(&evaluation(None, "start", 0, 0.1)).unwrap();
+    run.checkpoint(&checkpoint(1, 2, CheckpointKind::Step, "grpo-1/step-000002")).unwrap();
+    run.event(crate::Level::Warn, "test", "it is small").unwrap();
+    run.finish(crate::RunStatus::Interrupted, 130, None, None).unwrap();
+    let name = run.name().to_owned();
+    drop(run);
+    let from = crate::StagePoint { stage: 1, step: 2 };
+    let mut run = store.resume_run(&name, from, Some("/elsewhere")).unwrap();
+    run.stage_started(&stage(1, "grpo", 2)).unwrap();
+    write(&mut run, grpo_step(1, 2));
+    run.evaluation(&evaluation(Some(1), "grpo-1", 3, 0.5)).unwrap();
+    run.checkpoint(&checkpoint(1, 3, CheckpointKind::Stage, "grpo-1/final")).unwrap();
+    run.stage_finished(&stage(1, "grpo", 2), &"ab".repeat(32)).unwrap();
+    let digest = run.digest().unwrap();
+    run.finish(crate::RunStatus::Done, 0, None, Some(&digest)).unwrap();
+    name
 }

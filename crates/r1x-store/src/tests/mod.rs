@@ -1,5 +1,6 @@
 //! Tests of the whole crate on real files.
 
+mod about;
 mod diagnosis;
 mod difference;
 mod displaced;
@@ -7,12 +8,14 @@ mod errors;
 mod fixtures;
 mod kept;
 mod many;
+mod merge;
 mod opening;
 mod packing;
 mod pair;
 mod parts;
 mod power;
 mod questions;
+mod remove;
 mod rescore;
 mod resume;
 mod round_trip;
@@ -20,4 +23,5 @@ mod sittings;
 mod sweeps;
 mod terms;
 mod user_sql;
+mod verify;
 mod waiting;

@@ -130,7 +130,9 @@ fn a_completion_that_is_written_again_and_again_is_told() {
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "grpo", 0)).unwrap();
-    let alike = |key| group(problem(key), vec![rollout(3, 7, Some(1.0), None), rollout(3, 8, Some(0.0), None)]);
+    let alike = |key| {
+        group(problem(key), vec![rollout(3, 7, Some(1.0), None), rollout(3, 8, Some(0.0), None)])
+    };
     write(&mut run, step_facts(0, 0, vec![alike(1), alike(2), alike(2)]));
     let said = text(&answer(&store, "repeated"), &[1, 2, 3, 4, 5]);
     let expected =
@@ -155,7 +157,8 @@ fn questions_about_rewards_have_their_answers() {
 fn questions_about_evaluations_have_their_answers() {
     let (_place, store) = store();
     let first = store.runs().unwrap().pop().unwrap();
-    let mut run = store.resume_run(&first.name, crate::StagePoint { stage: 1, step: 0 }, None).unwrap();
+    let mut run =
+        store.resume_run(&first.name, crate::StagePoint { stage: 1, step: 0 }, None).unwrap();
     let mut later = evaluation(None, "later", 20, 0.25);
     for sample in &mut later.items[0].1 {
         (sample.score, sample.correct) = (Some(0.5), false);

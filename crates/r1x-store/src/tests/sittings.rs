@@ -8,11 +8,15 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 20] = [
+pub const TO_SCHEMA_3: [&str; 28] = [
     "DROP VIEW v_sweeps",
     "DROP TABLE sweep_run",
     "DROP TABLE sweep_member",
     "DROP TABLE sweep",
+    "DROP VIEW v_stages",
+    "DROP INDEX stage_key",
+    "ALTER TABLE stage DROP COLUMN key_sha256",
+    "ALTER TABLE stage DROP COLUMN reused_from",
     "DROP VIEW v_selections",
     "DROP TABLE selection",
     "ALTER TABLE environment DROP COLUMN kernels",
@@ -22,6 +26,10 @@ pub const TO_SCHEMA_3: [&str; 20] = [
     "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_runs",
     "CREATE VIEW v_runs AS SELECT 1",
+    "DROP TABLE run_tag",
+    "ALTER TABLE run DROP COLUMN note",
+    "ALTER TABLE step DROP COLUMN rows_sha256",
+    "ALTER TABLE eval_run DROP COLUMN rows_sha256",
     "DROP VIEW v_eval_rewards",
     "DROP TABLE eval_reward",
     "DROP TABLE sitting",

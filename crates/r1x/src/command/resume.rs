@@ -4,8 +4,6 @@
 
 pub mod choice;
 
-use std::io::{BufRead, IsTerminal};
-
 use r1x_core::plan::RunPlan;
 use r1x_core::port::{Cursor, PortError};
 use r1x_model::{Home, ModelEncoder};
@@ -14,12 +12,12 @@ use r1x_store::{Level, StagePoint, StepsAfter, Store};
 use crate::args::Global;
 use crate::command::reproduce;
 use crate::command::run::{Wired, drive, steps_done};
+use crate::consent::{Answer, ask};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::memory::Excess;
 use crate::models::{self, RunModels};
 use crate::notice::Notice;
-use crate::output::{self, Stream};
 use crate::prepare::{Share, check_memory};
 use crate::reuse::{self, Reusable};
 use crate::rewards::RunRewarder;
@@ -228,23 +226,17 @@ fn consent(unusable: &[String], again: &str) -> Result<(), Failure> {
         }
         [] => String::new(),
     };
-    if std::io::stdin().is_terminal() && output::is_terminal(Stream::Err) {
-        eprintln!("{gone}");
-        eprintln!("{again}. Go on? [y/N]");
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
-            return Ok(());
-        }
-        return Err(Failure::new(
+    match ask(&format!("{gone}\n{again}. Go on?")) {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(Failure::new(
             code::INPUT,
             "the run does not go on",
             "put the checkpoint back, or say y",
-        ));
+        )),
+        Answer::Nobody => Err(Failure::new(
+            code::INPUT,
+            format!("{gone}; from the newest checkpoint that is left, {again}"),
+            "put the checkpoint back, or say `--redo-steps`",
+        )),
     }
-    Err(Failure::new(
-        code::INPUT,
-        format!("{gone}; from the newest checkpoint that is left, {again}"),
-        "put the checkpoint back, or say `--redo-steps`",
-    ))
 }

@@ -80,15 +80,9 @@ fn print<T: serde::Serialize>(card: &T, page: fn(&T) -> Page, json: bool) -> Res
     Ok(())
 }
 
-fn run_page(card: &RunCard) -> Page {
+/// What is known of a run as a whole.
+fn about(card: &RunCard) -> Fields {
     let run = &card.run;
-    let mut page = Page::default();
-    page.line(
-        Line::of(Tone::Strong, &run.name)
-            .and(Tone::Plain, "  ")
-            .and(Tone::of_status(&run.status), &run.status)
-            .and(Tone::Plain, format!("  seed {}", run.seed)),
-    );
     let environment = &card.environment;
     let mut fields = Fields::default();
     fields
@@ -112,10 +106,25 @@ fn run_page(card: &RunCard) -> Page {
     if let Some(sweep) = &run.sweep {
         fields.add("sweep", sweep);
     }
+    if let Some(note) = &run.note {
+        fields.add("note", note);
+    }
     if let Some(error) = &run.error {
         fields.add("error", error);
     }
-    page.fields(fields);
+    fields
+}
+
+fn run_page(card: &RunCard) -> Page {
+    let run = &card.run;
+    let mut page = Page::default();
+    page.line(
+        Line::of(Tone::Strong, &run.name)
+            .and(Tone::Plain, "  ")
+            .and(Tone::of_status(&run.status), &run.status)
+            .and(Tone::Plain, format!("  seed {}", run.seed)),
+    );
+    page.fields(about(card));
     let stages: Vec<Vec<String>> = card
         .stages
         .iter()

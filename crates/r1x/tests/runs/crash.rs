@@ -86,6 +86,8 @@ fn finish(bench: &Bench, spec: &str) -> String {
         }
     };
     assert!(output.status.success(), "{}", text(&output.stderr));
+    let verified = bench.output(&["store", "verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
     let run: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     run["digest"].as_str().unwrap().to_owned()
 }

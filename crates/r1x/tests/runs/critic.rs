@@ -41,4 +41,10 @@ fn a_critic_learns_beside_the_policy_from_single_rollouts() {
     assert!(told.contains("bitwise match"), "{told}");
     let told = bench.ok(&["reproduce", &name]);
     assert!(told.contains("bitwise match through step 7 of stage `ppo`"), "{told}");
+    // The files of a critic inside of a checkpoint are compared like those around it.
+    bench.ok(&["store", "verify"]);
+    let inside = bench.path(&format!("{around}/critic/optimizer.safetensors"));
+    std::fs::write(&inside, "other bytes").unwrap();
+    let told = text(&bench.output(&["store", "verify"]).stdout);
+    assert!(told.contains("critic/optimizer.safetensors"), "{told}");
 }

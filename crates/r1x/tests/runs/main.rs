@@ -24,4 +24,6 @@ mod reuse;
 mod store;
 mod sweep;
 mod taught;
+mod tidy;
 mod turns;
+mod upkeep;

@@ -5,6 +5,7 @@
 //! was begun is finished, and then comes the rest. Must not compute anything itself.
 
 mod children;
+pub mod list;
 pub mod member;
 
 use std::collections::BTreeMap;

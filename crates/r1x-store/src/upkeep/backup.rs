@@ -1,0 +1,81 @@
+//! A copy of a store as it is at one moment, while a run may be writing to it.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use sqlx::Executor;
+
+use super::verify::{Depth, Verified};
+use crate::error::StoreError;
+use crate::guard::beside;
+use crate::open::{from_io, make_folder, sync_entry};
+use crate::read::Inner;
+use crate::store::{Mode, Store};
+
+/// A copy that was made.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Backup {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// What of it was compared.
+    pub verified: Verified,
+}
+
+impl Store {
+    /// Copies the store, as it is at one moment, to a file that is not there yet, and compares the copy with what was
+    /// written. A copy in which something is wrong is kept, because the store has the same.
+    ///
+    /// # Errors
+    /// When there is a file already, or the copy cannot be written; then there is none.
+    pub fn backup(&self, to: &Path) -> Result<Backup, StoreError> {
+        let told = |error: std::io::Error| from_io(to, &error);
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or(Ok(()), make_folder).map_err(told)?;
+        // An empty file keeps the name until the copy takes it, so that no two copies have one name.
+        match OpenOptions::new().write(true).create_new(true).open(to) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Exists { path: to.to_owned() });
+            }
+            Err(error) => return Err(told(error)),
+        }
+        let partial = beside(to, &format!(".partial-{}", std::process::id()));
+        let made = self.copy_into(&partial).and_then(|()| {
+            let verified = Store::open(&partial, Mode::Read)?.verify(Depth::Quick)?;
+            fs::rename(&partial, to).map_err(told)?;
+            sync_entry(to).map_err(told)?;
+            let bytes = fs::metadata(to).map_err(told)?.len();
+            Ok(Backup { path: to.to_owned(), bytes, verified })
+        });
+        if made.is_err() {
+            // Half a copy helps nobody; the first error is what counts.
+            for left in [&partial, to] {
+                let _ = fs::remove_file(left);
+            }
+        }
+        made
+    }
+
+    /// Copies the store into a file that is not there, and makes it last.
+    pub(super) fn copy_into(&self, file: &Path) -> Result<(), StoreError> {
+        let told = |error: std::io::Error| from_io(file, &error);
+        let target = std::path::absolute(file).map_err(told)?;
+        let reader = self.reader()?;
+        let mut inner = reader.lock();
+        let Inner { runtime, conn } = &mut *inner;
+        let copied = runtime.block_on(async {
+            // The connection stays one that cannot write to the store: the copy is another file.
+            conn.execute("PRAGMA query_only = OFF").await?;
+            let copied = sqlx::query("VACUUM INTO ?")
+                .bind(target.to_string_lossy().into_owned())
+                .execute(&mut *conn)
+                .await;
+            conn.execute("PRAGMA query_only = ON").await?;
+            copied
+        });
+        copied.map_err(|error| StoreError::from_sqlx(file, error))?;
+        fs::File::open(file).and_then(|copy| copy.sync_all()).map_err(told)
+    }
+}
