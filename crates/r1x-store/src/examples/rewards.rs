@@ -7,19 +7,18 @@ pub(super) const HACKING: Example = Example {
     question: "Which rollouts look like reward hacking?",
     reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched first.",
     sql: "\
-WITH said AS (
-    SELECT rollout_id,
-           max(value) FILTER (WHERE reward = 'format') AS format,
-           max(value) FILTER (WHERE reward = 'equation') AS equation,
-           max(info) FILTER (WHERE reward = 'equation') AS why
-      FROM v_rewards WHERE run = :run GROUP BY rollout_id),
-     usual AS MATERIALIZED (SELECT stage_idx, step, grp, mean_tokens FROM v_groups WHERE run = :run)
-SELECT o.step, o.grp, o.sample, round(o.reward, 3) AS reward, o.n_tokens,
-       round(o.n_tokens / mean_tokens, 2) AS times_group, said.why, o.gold,
-       substr(o.completion, 1, 80) AS completion
-  FROM said JOIN v_rollouts o USING (rollout_id) JOIN usual USING (stage_idx, step, grp)
- WHERE o.reward > 0 AND said.format > 0 AND coalesce(said.equation, 0) <= 0 AND o.n_tokens > mean_tokens
- ORDER BY times_group DESC, o.step, o.grp, o.sample
+WITH written AS MATERIALIZED (
+    SELECT *, avg(n_tokens) OVER (PARTITION BY stage_idx, step, grp) AS mean_tokens FROM v_rollouts WHERE run = :run),
+     paid AS (SELECT * FROM written WHERE reward > 0 AND n_tokens > mean_tokens)
+SELECT step, grp, sample, round(reward, 3) AS reward, n_tokens, round(n_tokens / mean_tokens, 2) AS times_group,
+       (SELECT max(w.info) FROM v_rewards w WHERE w.rollout_id = paid.rollout_id AND w.reward = 'equation') AS why,
+       gold, substr(completion, 1, 80) AS completion
+  FROM paid
+ WHERE EXISTS (SELECT 1 FROM v_rewards w
+                WHERE w.rollout_id = paid.rollout_id AND w.reward = 'format' AND w.value > 0)
+   AND NOT EXISTS (SELECT 1 FROM v_rewards w
+                    WHERE w.rollout_id = paid.rollout_id AND w.reward = 'equation' AND w.value > 0)
+ ORDER BY times_group DESC, step, grp, sample
  LIMIT 20",
 };
 
