@@ -77,6 +77,8 @@ fn a_stage_that_is_not_changed_is_taken_over() {
     assert_eq!(again["digest"], first);
     let shown = bench.ok(&["show", name(&again)]);
     assert!(shown.contains("rl was taken over from run small-"), "{shown}");
+    // Copies are as whole as what they are copied from, weights and rows alike.
+    bench.ok(&["store", "verify"]);
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn a_run_stands_by_itself_once_it_has_taken_a_stage_over() {
     let mut started = bench.start_reusing(&["run", "small.yaml", "--set", set]);
     started.wait_for("stage cold-start (sft): taken over");
     started.wait_for("stage rl");
-    std::fs::remove_dir_all(bench.path(&format!("runs/{}", name(&first)))).unwrap();
+    bench.ok(&["rm", name(&first), "--yes"]);
     started.signal("INT");
     started.end(130);
     let second = bench.json(&["resume", "--json"]);
@@ -129,6 +131,7 @@ fn a_run_stands_by_itself_once_it_has_taken_a_stage_over() {
     assert_eq!(second["digest"], alone["digest"]);
     let told = bench.ok(&["reproduce", name(&second)]);
     assert!(told.contains("bitwise match through step 39 of stage `rl`"), "{told}");
+    bench.ok(&["store", "verify"]);
 }
 
 #[test]
