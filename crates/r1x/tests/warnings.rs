@@ -122,7 +122,7 @@ fn words_that_training_never_shows_are_told_with_their_share() {
     assert!(said.contains("occur in no training problem") && said.contains("`city"), "{said}");
     assert!(said.contains("tokenizer: {file: ...}"), "{said}");
     assert!(bench.said(&["run", &words]).contains("33.3 % of the tokens"), "a run says it too");
-    let events = bench.sql("SELECT level, target, message FROM event WHERE target = 'signal'");
+    let events = bench.sql("SELECT level, target, message FROM event ORDER BY event_id");
     assert_eq!((&events[0]["level"], &events[0]["target"]), (&json!("warn"), &json!("check")));
     assert!(events[0]["message"].as_str().unwrap().contains("33.3 %"), "{events}");
     bench.write("characters.json", &characters());
@@ -192,7 +192,7 @@ fn twenty_steps_without_a_signal_are_told_and_recorded() {
     let warning = "warning: stage `rl`: the last 20 steps taught nothing";
     assert_eq!(said.matches(warning).count(), 1, "{said}");
     assert!(said.contains("the mean reward is 0"), "{said}");
-    let events = bench.sql("SELECT level, target, message FROM event");
+    let events = bench.sql("SELECT level, target, message FROM event WHERE target = 'signal'");
     assert_eq!(events.as_array().unwrap().len(), 1, "{events}");
     assert_eq!(events[0]["target"], "signal");
     let shown = String::from_utf8(bench.r1x(&["show"]).stdout).unwrap();

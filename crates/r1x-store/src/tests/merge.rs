@@ -5,7 +5,8 @@ use super::fixtures::*;
 use super::sittings::{TO_SCHEMA_3, words};
 use crate::{Depth, Relation, RunStart, SqlQuery, Store, StoreError, Table, TagChange, Value};
 
-/// A store with two finished runs, one of them a reproduction, a judgement by another build, a tag and a note.
+/// A store with two finished runs, one of them a reproduction and the member of a sweep, a judgement by another build, a tag
+/// and a note.
 fn other() -> (Place, [String; 2]) {
     let place = Place::new();
     let store = place.write();
@@ -17,6 +18,16 @@ fn other() -> (Place, [String; 2]) {
     store.change_tags(&first, vec![TagChange::Give("good".into())]).unwrap();
     store.set_note(&first, "the first").unwrap();
     drop(store);
+    for statement in [
+        "UPDATE stage SET key_sha256 = 'all that it depends on', reused_from = 'another run'",
+        "INSERT INTO sweep (uid, name, experiment, paths, started_ms)
+         VALUES ('a sweep', 'countdown-sweep', 'countdown', '[\"seed\"]', 7)",
+        "INSERT INTO sweep_member (sweep_id, idx, combination, plan_sha256)
+         SELECT sweep_id, 3, '{\"seed\":2}', 'a plan' FROM sweep",
+        "INSERT INTO sweep_run (run_id, member_id) SELECT max(run_id), (SELECT member_id FROM sweep_member) FROM run",
+    ] {
+        change(&place, statement);
+    }
     (place, [first, second])
 }
 
