@@ -9,6 +9,7 @@ use crate::args::Global;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
 use crate::inputs::World;
+use crate::lock::{Guard, Locking, Plan, Verdict, path_of};
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
@@ -21,16 +22,23 @@ use crate::{earlier, plans, table};
 ///
 /// # Errors
 /// Everything wrong, printed at once.
-pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
+pub fn check(
+    global: &Global,
+    spec: &SpecSource,
+    excess: Excess,
+    locking: Locking,
+) -> Result<i32, Failure> {
     let began = Instant::now();
+    let guard = Guard::open(&spec.path, locking)?;
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     let resolved = plans::resolved(spec, &world)?;
+    let verdict = guard.compare(&resolved, &world)?;
     let plan = &resolved.plan;
     let prepared = prepare(plan, &world, None, all_cores(), excess)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
-    prepared.notices.iter().for_each(Notice::say);
+    verdict.notice().into_iter().chain(&prepared.notices).for_each(Notice::say);
     let plural =
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let said = format!(
@@ -43,6 +51,17 @@ pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, 
     );
     let mut page = Page::default();
     page.line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
+    if let Verdict::Unchanged { inputs, plan } = verdict {
+        let inputs = match inputs {
+            0 => "nothing to lock".to_owned(),
+            count => format!("{} as locked", plural(count, "input")),
+        };
+        let plan = match plan {
+            Plan::Locked => "",
+            Plan::Other => ", under another plan: the spec or --set says something else",
+        };
+        page.line(format!("    {}  {inputs}{plan}", path_of(&spec.path).display()));
+    }
     output::page(Stream::Out, &page);
     Ok(0)
 }

@@ -16,6 +16,7 @@ use crate::args::Global;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::interrupt::Interrupt;
+use crate::lock::{Guard, Locking};
 use crate::memory::Excess;
 use crate::models::RunModels;
 use crate::notice::Notice;
@@ -39,18 +40,24 @@ pub fn run(
     spec: &SpecSource,
     compute: &Compute,
     excess: Excess,
+    locking: Locking,
     json: bool,
 ) -> Result<i32, Failure> {
     let device = wiring::device(compute)?;
+    let guard = Guard::open(&spec.path, locking)?;
     let world =
         World::with_workers(compute.threads)?.with_checkpoints(earlier::finder(global.store()));
     let resolved = plans::resolved(spec, &world)?;
+    let verdict = guard.compare(&resolved, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
     let plan = &resolved.plan;
     let excess = if device.is_cpu() { excess } else { Excess::Elsewhere };
     let mut prepared = prepare(plan, &world, None, compute.threads, excess)?;
+    if let Some(stale) = verdict.notice() {
+        prepared.notices.insert(0, stale.clone());
+    }
     prepared.notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
     let models = RunModels::new(plan, compute, &device)?;

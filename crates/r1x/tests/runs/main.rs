@@ -12,6 +12,7 @@ mod harvest;
 mod interrupt;
 mod judged;
 mod limits;
+mod lock;
 mod looks;
 mod merged;
 mod model;
