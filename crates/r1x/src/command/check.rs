@@ -9,7 +9,7 @@ use crate::args::Global;
 use crate::display::{Line, Page, Tone};
 use crate::failure::Failure;
 use crate::inputs::World;
-use crate::lock::{Guard, Locking, Plan, Verdict, path_of};
+use crate::lock::{Agreement, Guard, Locking, Verdict, path_of};
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
@@ -57,8 +57,8 @@ pub fn check(
             count => format!("{} as locked", plural(count, "input")),
         };
         let plan = match plan {
-            Plan::Locked => "",
-            Plan::Other => ", under another plan: the spec or --set says something else",
+            Agreement::Locked => "",
+            Agreement::Other => ", under another plan: the spec or --set says something else",
         };
         page.line(format!("    {}  {inputs}{plan}", path_of(&spec.path).display()));
     }

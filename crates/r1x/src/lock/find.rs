@@ -355,8 +355,19 @@ fn of_file(path: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use r1x_core::testing;
+
     use super::*;
     use crate::inputs::World;
+    use crate::lock::differences;
+
+    /// A spec without rewards.
+    const BARE: &str = "r1x: 1\nname: bare\nmodel:\n  tokenizer: {data: sums}\n  hidden_size: 16\n  layers: 1\n  \
+        context_length: 32\n  attention: {gqa: {heads: 2, kv_heads: 1, head_dim: 8}}\n  \
+        feed_forward: {dense: {intermediate_size: 16}}\ndata:\n  sums:\n    countdown: {count: 3, numbers: [1, 9], \
+        target: [1, 20], operations: \"+-\", train: 30, heldout: 2, trace: steps, seed: 0}\n    \
+        prompt: \"{{ nums | join(' ') }} -> {{ target }} <think>\"\nstages:\n  - id: learn\n    \
+        sft: {data: sums.train, steps: 1, batch_size: 4, lr: 1e-3}\n";
 
     #[test]
     fn paths_are_seen_from_the_folder_of_the_spec() {
@@ -380,10 +391,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let reward = folder.path().join("reward.c");
         std::fs::write(&reward, "int x;").unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let spec = root.join("experiments/countdown.yaml");
+        let spec = folder.path().join("specs/bare.yaml");
+        std::fs::create_dir(folder.path().join("specs")).unwrap();
+        std::fs::write(&spec, BARE).unwrap();
         let world = World::with_workers(1).unwrap();
         let mut resolved = r1x_spec::resolve(&spec, &[], &world).unwrap();
+        resolved.plan.rewards = ["one", "two"].map(testing::reward).to_vec();
         let mut found = |component: &str| {
             for plugin in resolved.plan.rewards.iter_mut().filter_map(RewardPlan::plugin_mut) {
                 component.clone_into(&mut plugin.sha256);
@@ -392,22 +405,22 @@ mod tests {
             find(&spec, &resolved, &|_| Source::open(&reward).ok()).unwrap()
         };
         let (one, other) = (found("one build"), found("another build"));
-        assert_eq!((&one.plan, one.inputs[0].key.as_str()), (&other.plan, "rewards.countdown"));
+        assert_eq!((&one.plan, one.inputs[0].key.as_str()), (&other.plan, "rewards.one"));
         let [mut one, other] = [one, other].map(|found| found.lock(&[]).unwrap());
         assert_eq!(one, other);
-        let files: Vec<&String> = one.inputs[0].files.keys().collect();
-        assert_eq!(files, ["reward.c"]);
+        let files: Vec<&str> = one.inputs[0].files.keys().map(String::as_str).collect();
+        assert_eq!((files, one.inputs[0].path.as_deref()), (vec!["reward.c"], Some("..")));
         std::fs::write(&reward, "int y;").unwrap();
         let changed = found("one build");
-        let told = super::super::differences(&one, &changed.inputs).unwrap();
-        assert!(told.len() == 2 && told[0].path.ends_with("/reward.c"), "{told:?}");
+        let told = differences(&one, &changed.inputs).unwrap();
+        assert!(told.len() == 2 && told[0].path == "../reward.c", "{told:?}");
         assert_ne!(changed.plan, one.plan);
         // The lock of its packages is one of its sources.
         std::fs::write(&reward, "int x;").unwrap();
         std::fs::write(folder.path().join("reward.c.lock"), "").unwrap();
-        let told = super::super::differences(&one, &found("one build").inputs).unwrap();
-        assert!(told[0].path.ends_with("/reward.c.lock") && told[0].locked.is_none(), "{told:?}");
+        let told = differences(&one, &found("one build").inputs).unwrap();
+        assert!(told[0].path == "../reward.c.lock" && told[0].locked.is_none(), "{told:?}");
         one.inputs.clear();
-        assert_eq!(super::super::differences(&one, &changed.inputs).unwrap().len(), 2);
+        assert_eq!(differences(&one, &changed.inputs).unwrap().len(), 2);
     }
 }

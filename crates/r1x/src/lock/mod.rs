@@ -39,7 +39,7 @@ pub enum Verdict {
         /// How many there are.
         inputs: usize,
         /// Whether the plan is the locked one too.
-        plan: Plan,
+        plan: Agreement,
     },
     /// Something is not as it was locked.
     Stale(Notice),
@@ -47,7 +47,7 @@ pub enum Verdict {
 
 /// Whether the plan is the one that was locked; it may not be, because the spec or `--set` says something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
+pub enum Agreement {
     /// It is.
     Locked,
     /// It is another one.
@@ -143,7 +143,8 @@ impl<'s> Guard<'s> {
         }
         match (differences.as_slice(), self.locking) {
             ([], _) => {
-                let plan = if lock.plan == found.plan { Plan::Locked } else { Plan::Other };
+                let plan =
+                    if lock.plan == found.plan { Agreement::Locked } else { Agreement::Other };
                 Ok(Verdict::Unchanged { inputs: lock.inputs.len(), plan })
             }
             (differences, Locking::Required) => Err(refused(&self.path, differences, &hint)),
