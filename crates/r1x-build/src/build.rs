@@ -84,6 +84,23 @@ fn prebuilt(source: &Source, environment: &Environment) -> Result<BuiltPlugin, B
     Ok(BuiltPlugin { sha256: files::sha256(&bytes), wasm, cached: true })
 }
 
+/// The files that the component of a plugin is made of, relative to its folder.
+///
+/// # Errors
+/// When its folder cannot be listed, or has in it what is no file of a plugin.
+pub fn sources_of(source: &Source) -> Result<Vec<PathBuf>, BuildError> {
+    match (&source.manifest_path, &source.manifest.build.entry) {
+        // A single file is its own source, with the lock of its packages; its neighbours are none of its
+        // business.
+        (None, Some(entry)) => {
+            let lock = package::lock_path(source);
+            let lock = lock.file_name().filter(|_| lock.is_file()).map(PathBuf::from);
+            Ok([PathBuf::from(entry)].into_iter().chain(lock).collect())
+        }
+        _ => files::sources(&source.folder),
+    }
+}
+
 /// The file that remembers which component these sources gave, where the builder wants that.
 fn remembered(
     source: &Source,
@@ -91,17 +108,7 @@ fn remembered(
     builder: &Builder,
 ) -> Result<Option<PathBuf>, BuildError> {
     let Some(fingerprint) = builder.fingerprint else { return Ok(None) };
-    let sources = match (&source.manifest_path, &source.manifest.build.entry) {
-        // A single file is its own source, with the lock of its packages; its neighbours are none of its
-        // business.
-        (None, Some(entry)) => {
-            let lock = package::lock_path(source);
-            let lock = lock.file_name().filter(|_| lock.is_file()).map(PathBuf::from);
-            let own: Vec<PathBuf> = [PathBuf::from(entry)].into_iter().chain(lock).collect();
-            files::digest(&source.folder, &own)?
-        }
-        _ => files::digest(&source.folder, &files::sources(&source.folder)?)?,
-    };
+    let sources = files::digest(&source.folder, &sources_of(source)?)?;
     let key = files::sha256(format!("{sources}\n{}", fingerprint(environment)?).as_bytes());
     environment.cache_path("built", &format!("{key}.sha256")).map(Some)
 }

@@ -20,7 +20,7 @@ pub mod supervise;
 pub mod template;
 mod tool;
 
-pub use build::{BuiltPlugin, build, find, find_component};
+pub use build::{BuiltPlugin, build, find, find_component, sources_of};
 pub use environment::{Environment, Prepared, Sandbox, SandboxError, SandboxHandle};
 pub use error::{BuildError, ManifestError};
 pub use manifest::{

@@ -18,11 +18,11 @@ use crate::output::{self, Stream};
 use crate::{cache, hosting, table};
 
 mod again;
+mod begin;
 mod diff;
 mod import;
 mod model;
 mod plugin;
-mod run;
 mod store;
 mod tidy;
 
@@ -56,7 +56,7 @@ fn samples(text: &str) -> Result<usize, String> {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run an experiment, or every run that its spec stands for
-    Run(run::RunArgs),
+    Run(begin::RunArgs),
     /// Go on with an interrupted or crashed run
     Resume {
         /// Its name, or the beginning of it [default: the latest]
@@ -82,13 +82,9 @@ enum Command {
     /// Make one step of a recorded run again, or one group of it, and compare: RUN@STEP[.GROUP]
     Replay(again::ReplayArgs),
     /// Check a spec and everything it names, without running it
-    Check {
-        #[command(flatten)]
-        spec: RunsArgs,
-        /// Only warn when the run takes more memory than there is
-        #[arg(long)]
-        force: bool,
-    },
+    Check(begin::CheckArgs),
+    /// Lock what a spec reads (models, tokenizers, data, plugins, judges) by sha256, in SPEC.lock beside it
+    Lock(begin::LockArgs),
     /// Read a recipe of TRL, open-r1 or verl, write it as a spec, and say what became of each key
     ImportSpec(import::ImportArgs),
     /// Show the plan: every value and where it came from, sizes and estimates
@@ -340,7 +336,7 @@ fn wanted(list: bool, clear: bool) -> Wanted {
 fn dispatch(cli: Cli) -> Result<i32, Failure> {
     let Cli { global, command } = cli;
     match command {
-        Command::Run(asked) => run::run(&global, &asked),
+        Command::Run(asked) => begin::run(&global, &asked),
         Command::Resume { run, compute, checkpoint, redo_steps, force, json } => {
             let lost = if redo_steps { Lost::Redo } else { Lost::Ask };
             let from = Point { checkpoint, lost, excess: excess(force) };
@@ -348,9 +344,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         }
         Command::Reproduce(asked) => again::reproduce(&global, asked),
         Command::Replay(asked) => again::replay(&global, &asked),
-        Command::Check { spec, force } => {
-            command::check::check(&global, &spec.source(), excess(force))
-        }
+        Command::Check(asked) => begin::check(&global, &asked),
+        Command::Lock(asked) => begin::lock(&global, &asked),
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&global, &spec.source(), json, device_memory)

@@ -23,6 +23,7 @@ mod hosting;
 mod inputs;
 mod interrupt;
 mod judge;
+mod lock;
 mod log;
 mod memory;
 mod models;

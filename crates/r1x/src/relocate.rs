@@ -22,7 +22,11 @@ pub fn find(path: &str, folders: &[PathBuf]) -> Option<PathBuf> {
 
 /// Makes every relative path of a plan one that leads to a file, where one of the folders has it.
 pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
-    let place = |path: &mut String| moved(path, folders);
+    each_path(plan, &mut |path| moved(path, folders));
+}
+
+/// Hands over every path of a plan.
+pub fn each_path(plan: &mut RunPlan, place: &mut dyn FnMut(&mut String)) {
     let plugins = plan.rewards.iter_mut().filter_map(RewardPlan::plugin_mut);
     plugins.for_each(|plugin| place(&mut plugin.path));
     for data in plan.data.values_mut() {
@@ -30,25 +34,26 @@ pub fn relocate(plan: &mut RunPlan, folders: &[PathBuf]) {
             place(path);
         }
     }
-    let judging = plan.judges.values_mut().map(|judge| {
+    for judge in plan.judges.values_mut() {
         place(&mut judge.checkpoint);
-        &mut judge.model
-    });
-    let models = judging.chain(plan.models.values_mut()).chain([&mut plan.model]);
-    models.for_each(|planned| model(planned, folders));
+        model(&mut judge.model, place);
+    }
+    plan.models.values_mut().chain([&mut plan.model]).for_each(|planned| model(planned, place));
 }
 
-/// Makes the paths of a model lead to its files, where one of the folders has them.
-fn model(planned: &mut ModelPlan, folders: &[PathBuf]) {
+/// Hands over every path of a model.
+fn model(planned: &mut ModelPlan, place: &mut dyn FnMut(&mut String)) {
     let adapters = planned.lora.as_mut().map(|lora| &mut lora.initial);
     for initial in [&mut planned.initial].into_iter().chain(adapters) {
         match initial {
             InitialWeights::Random => {}
             InitialWeights::Published { folder, .. }
-            | InitialWeights::Checkpoint { folder, .. } => moved(folder, folders),
+            | InitialWeights::Checkpoint { folder, .. } => place(folder),
         }
     }
-    tokenizer(&mut planned.tokenizer, folders);
+    if let TokenizerPlan::File { path, .. } = &mut planned.tokenizer {
+        place(path);
+    }
 }
 
 /// Makes the path of a tokenizer's file one that leads to it, where one of the folders has it.

@@ -145,3 +145,16 @@ fn the_recipe_of_the_page_from_trl_is_imported_as_it_says() {
     let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
     reader.follow(&page("from-trl.md"), &["Importing a recipe"]);
 }
+
+/// The run of the page takes minutes, so it is checked instead.
+#[test]
+fn the_commands_of_the_page_about_locks_work() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/countdown.yaml");
+    std::fs::create_dir(folder.path().join("experiments")).unwrap();
+    std::fs::copy(spec, folder.path().join("experiments/countdown.yaml")).unwrap();
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
+    reader.follow(&page("lock.md").replace("r1x run", "r1x check"), &["Use"]);
+    assert!(folder.path().join("experiments/countdown.yaml.lock").is_file());
+}

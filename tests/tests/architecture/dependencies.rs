@@ -114,6 +114,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "serde_json",
             "signal-hook",
             "terminal_size",
+            "toml",
             "tracing",
             "tracing-subscriber",
             "unicode-segmentation",

@@ -12,7 +12,7 @@ const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
         "cli log command speaker report reproduction progress watch timed retention speed prepare sizes number earlier stores \
-         cache args rewards models wiring plans relocate inputs memory environment notice capability judge hosting \
+         cache args rewards models wiring lock plans relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table consent failure output display",
     ),
     (

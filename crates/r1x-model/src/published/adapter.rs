@@ -123,6 +123,11 @@ fn check(keys: &Keys<'_>) {
     }
 }
 
+/// The files of a folder of adapters that its hash is taken of.
+pub fn files(folder: &Path) -> [PathBuf; 2] {
+    [CONFIG, WEIGHTS].map(|name| folder.join(name))
+}
+
 /// sha256 over the hashes of configuration and weights.
 fn hash_of(folder: &Path) -> Result<String, ModelError> {
     let line = |name: &str| Ok(format!("{} {name}\n", hash::of_file(&folder.join(name))?));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use r1x_core::digest::Hasher;
 use r1x_weights::{Format, WeightFiles};
@@ -13,8 +13,11 @@ use crate::error::ModelError;
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// sha256 over a line for each file, its name and its sha256, in the order of names. A GGUF file says everything itself.
-pub(super) fn sha256(path: &Path) -> Result<String, ModelError> {
+/// The files of a published model that its hash is taken of, in the order of names. A GGUF file says everything itself.
+///
+/// # Errors
+/// When its weights cannot be opened.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ModelError> {
     let files = WeightFiles::open(path)?;
     let folder = files.path().parent().unwrap_or(path).to_owned();
     let mut names: BTreeSet<String> = files.file_names().collect();
@@ -23,9 +26,15 @@ pub(super) fn sha256(path: &Path) -> Result<String, ModelError> {
     }
     // An index decides where a tensor is that two files have.
     names.extend(files.path().file_name().map(|name| name.to_string_lossy().into_owned()));
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
+/// sha256 over a line for each file, its name and its sha256, in the order of names.
+pub(super) fn sha256(path: &Path) -> Result<String, ModelError> {
     let mut whole = Hasher::default();
-    for name in names {
-        let line = format!("{} {name}\n", of_file(&folder.join(&name))?);
+    for file in files(path)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let line = format!("{} {name}\n", of_file(&file)?);
         whole.update(line.as_bytes());
     }
     Ok(whole.finish())

@@ -39,6 +39,7 @@ use self::bounds::{MOST_LAYERS, MOST_MTP_LAYERS};
 use self::config::Keys;
 pub use self::ending::eos_tokens;
 use self::family::{FAMILIES, Family, Shape};
+pub use self::hash::files;
 use self::load::Tensors;
 use self::names::Naming;
 use self::texts::{TOKENIZER, Texts};

@@ -12,29 +12,40 @@ use crate::command::sweep;
 use crate::display::{Line, Page, Tone};
 use crate::failure::{Failure, code};
 use crate::inputs::World;
+use crate::lock::{Agreement, Guard, Locking, Verdict, path_of};
 use crate::memory::Excess;
 use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::prepare::{Share, prepare};
 use crate::speed::all_cores;
-use crate::{earlier, plans, table};
+use crate::{earlier, lock, plans, table};
 
 /// Checks a spec and the plugins and data it names; of a spec that stands for several runs, every one of them.
 ///
 /// # Errors
 /// Everything wrong, printed at once.
-pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, Failure> {
+pub fn check(
+    global: &Global,
+    spec: &SpecSource,
+    excess: Excess,
+    locking: Locking,
+) -> Result<i32, Failure> {
     let began = Instant::now();
+    let guard = Guard::open(&spec.path, locking)?;
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     let asked = plans::asked(spec, &world)?;
     let share = Share::alone(all_cores());
+    let mut verdict = None;
     let (runs, plan) = match &asked {
         Asked::Run(resolved) => {
+            verdict = Some(guard.compare(resolved, &world)?);
             let prepared = prepare(&resolved.plan, &world, None, share, excess)?;
-            prepared.notices.iter().for_each(Notice::say);
+            let stale = verdict.as_ref().and_then(Verdict::notice);
+            stale.into_iter().chain(&prepared.notices).for_each(Notice::say);
             (None, &resolved.plan)
         }
+        Asked::Sweep(_) if locking == Locking::Required => return Err(lock::of_one_run()),
         Asked::Sweep(all) => {
             sweep::checked(all, &world, share, excess)?;
             let first = all.combinations.first().map(|first| &first.plan);
@@ -59,6 +70,17 @@ pub fn check(global: &Global, spec: &SpecSource, excess: Excess) -> Result<i32, 
     );
     let mut page = Page::default();
     page.line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
+    if let Some(Verdict::Unchanged { inputs, plan }) = verdict {
+        let inputs = match inputs {
+            0 => "nothing to lock".to_owned(),
+            count => format!("{} as locked", plural(count, "input")),
+        };
+        let plan = match plan {
+            Agreement::Locked => "",
+            Agreement::Other => ", under another plan: the spec or --set says something else",
+        };
+        page.line(format!("    {}  {inputs}{plan}", path_of(&spec.path).display()));
+    }
     output::page(Stream::Out, &page);
     Ok(0)
 }

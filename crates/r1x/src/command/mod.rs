@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod generate;
 pub mod import_spec;
 pub mod info;
+pub mod lock;
 pub mod ls;
 pub mod model;
 pub mod note;

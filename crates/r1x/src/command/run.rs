@@ -20,6 +20,7 @@ use crate::command::sweep;
 use crate::failure::{Failure, code};
 use crate::inputs::World;
 use crate::interrupt::Interrupt;
+use crate::lock::{Guard, Locking};
 use crate::memory::Excess;
 use crate::models::RunModels;
 use crate::notice::Notice;
@@ -33,7 +34,7 @@ use crate::reuse::{Reusable, Reuse, Reused};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{diagnosis, earlier, environment, plans, reuse, stores, table, wiring};
+use crate::{diagnosis, earlier, environment, lock, plans, reuse, stores, table, wiring};
 
 /// What is to run, and how.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Ask {
     pub compute: Compute,
     /// What becomes of a run that takes more memory than this machine has.
     pub excess: Excess,
+    /// What becomes of a run whose inputs are not those of its lock.
+    pub locking: Locking,
     /// Whether stages of earlier runs are taken over.
     pub reuse: Reuse,
     /// How the end is told.
@@ -71,12 +74,14 @@ impl Ask {
 /// Whatever stops it; what was recorded stays.
 pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
     let device = wiring::device(&ask.compute)?;
+    let guard = Guard::open(&ask.spec.path, ask.locking)?;
     let world = ask.world(global)?;
     let asked = plans::asked(&ask.spec, &world)?;
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
     match asked {
+        Asked::Sweep(_) if ask.locking == Locking::Required => Err(lock::of_one_run()),
         Asked::Sweep(all) => sweep::sweep(global, ask, &all, &world),
         Asked::Run(_) if ask.jobs.is_some() || ask.earlier == EarlierSweep::Leave => {
             Err(Failure::new(
@@ -85,23 +90,28 @@ pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
                 "give it a `sweep`, or say `--seeds`",
             ))
         }
-        Asked::Run(resolved) => once(global, ask, (&resolved, None), (&world, &device)),
+        Asked::Run(resolved) => {
+            let verdict = guard.compare(&resolved, &world)?;
+            let made = (&resolved, None, verdict.notice());
+            once(global, ask, made, (&world, &device))
+        }
     }
 }
 
-/// Makes one run, which may be that of a member of a sweep.
+/// Makes one run, which may be that of a member of a sweep, with what is to be said of its lock.
 ///
 /// # Errors
 /// Whatever stops it; what was recorded stays.
 pub fn once(
     global: &Global,
     ask: &Ask,
-    (resolved, member): (&Resolved, Option<i64>),
+    (resolved, member, stale): (&Resolved, Option<i64>, Option<&Notice>),
     (world, device): (&World, &Device),
 ) -> Result<i32, Failure> {
     let (plan, compute) = (&resolved.plan, &ask.compute);
     let excess = if device.is_cpu() { ask.excess } else { Excess::Elsewhere };
     let mut prepared = prepare(plan, world, None, Share::alone(compute.threads), excess)?;
+    prepared.notices.splice(0..0, stale.cloned());
     prepared.notices.iter().for_each(Notice::say);
     // Last, because it takes the most: a run that cannot begin leaves nothing in the store.
     let models = RunModels::new(plan, compute, device)?;

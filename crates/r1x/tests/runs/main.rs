@@ -13,6 +13,7 @@ mod harvest;
 mod interrupt;
 mod judged;
 mod limits;
+mod lock;
 mod looks;
 mod merged;
 mod model;

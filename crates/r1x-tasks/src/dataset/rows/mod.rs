@@ -11,6 +11,7 @@ mod row;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 
 use minijinja::value::{Serde, Value as TemplateValue};
 use r1x_core::plan::{DataPlan, RowFormat, SourcePlan};
@@ -70,6 +71,14 @@ enum Side {
     Train,
     /// The file's rows are held out.
     Heldout,
+}
+
+/// The files that a planned path means: the one it leads to, or those of a folder, in the order in which they are read.
+///
+/// # Errors
+/// When a folder cannot be listed, or has no files of rows.
+pub fn files_of(path: &str, format: RowFormat) -> Result<Vec<PathBuf>, TaskError> {
+    Ok(files::of(path, format)?.into_iter().map(|file| PathBuf::from(file.path)).collect())
 }
 
 /// Reads the planned file or folder, whatever its hash.

@@ -50,7 +50,7 @@ pub fn run(global: &Global, ask: &Ask, member: &str) -> Result<i32, Failure> {
     if plan != member.plan_sha256 {
         return Err(plans::changed(&ask.spec));
     }
-    once(global, ask, (&resolved, Some(member.member_id)), (&world, &device))
+    once(global, ask, (&resolved, Some(member.member_id), None), (&world, &device))
 }
 
 fn find(store: &Store, member: &str) -> Result<SweepMember, Failure> {

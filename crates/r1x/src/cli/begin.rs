@@ -1,18 +1,18 @@
-//! Arguments of the command that runs specs.
+//! Arguments of the commands that begin with a spec: to run it, to check it, and to lock what it reads.
 
 use std::num::NonZeroUsize;
 
 use clap::Args;
 use r1x_store::EarlierSweep;
 
-use crate::args::{ComputeArgs, Global, RunsArgs};
+use super::excess;
+use crate::args::{ComputeArgs, Global, RunsArgs, SpecArgs};
 use crate::command;
 use crate::command::run::Ask;
 use crate::failure::Failure;
+use crate::lock::Locking;
 use crate::report::Form;
 use crate::reuse::Reuse;
-
-use super::excess;
 
 /// Arguments of `r1x run`.
 #[derive(Debug, Args)]
@@ -27,6 +27,9 @@ pub struct RunArgs {
     /// Begin a sweep anew instead of going on with the latest one that has these values and plans
     #[arg(long)]
     anew: bool,
+    /// Refuse to begin unless everything that the spec reads is what SPEC.lock says
+    #[arg(long)]
+    locked: bool,
     /// Begin even when the run takes more memory than there is
     #[arg(long)]
     force: bool,
@@ -41,6 +44,33 @@ pub struct RunArgs {
     member: Option<String>,
 }
 
+/// Arguments of `r1x check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    spec: RunsArgs,
+    /// Refuse unless everything that the spec reads is what SPEC.lock says
+    #[arg(long)]
+    locked: bool,
+    /// Only warn when the run takes more memory than there is
+    #[arg(long)]
+    force: bool,
+}
+
+/// Arguments of `r1x lock`.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn locking(locked: bool) -> Locking {
+    if locked { Locking::Required } else { Locking::Told }
+}
+
 /// Carries out `r1x run`.
 ///
 /// # Errors
@@ -50,6 +80,7 @@ pub fn run(global: &Global, asked: &RunArgs) -> Result<i32, Failure> {
         spec: asked.spec.source(),
         compute: asked.compute.compute(),
         excess: excess(asked.force),
+        locking: locking(asked.locked),
         reuse: if asked.no_reuse { Reuse::Refused } else { Reuse::Allowed },
         form: if asked.json { Form::Json } else { Form::Tables },
         jobs: asked.jobs,
@@ -59,4 +90,21 @@ pub fn run(global: &Global, asked: &RunArgs) -> Result<i32, Failure> {
         Some(member) => command::sweep::member::run(global, &ask, member),
         None => command::run::run(global, &ask),
     }
+}
+
+/// Carries out `r1x check`.
+///
+/// # Errors
+/// The errors of `r1x check`.
+pub fn check(global: &Global, asked: &CheckArgs) -> Result<i32, Failure> {
+    let CheckArgs { spec, locked, force } = asked;
+    command::check::check(global, &spec.source(), excess(*force), locking(*locked))
+}
+
+/// Carries out `r1x lock`.
+///
+/// # Errors
+/// The errors of `r1x lock`.
+pub fn lock(global: &Global, asked: &LockArgs) -> Result<i32, Failure> {
+    command::lock::lock(global, &asked.spec.source(), asked.json)
 }
