@@ -35,6 +35,7 @@ pub use read::card::{EventCard, PluginCard, RunCard, SpecText, StageCard};
 pub use read::checkpoint::{CheckpointCard, checkpoints_on_disk};
 pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
+pub use read::export::{Completion, Rollouts, RunEvaluation, RunStep, SearchIn, Searched, Tokens};
 pub use read::metric::{Curve, MetricPoint};
 pub use read::pair::{EvaluationPair, MetricPair, Paired};
 pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};

@@ -3,12 +3,13 @@
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
 //! it is recorded, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
 //! what is in them. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
-//! and evaluations of two runs side by side.
+//! and evaluations of two runs side by side, and `export` hands out everything that a run has written, page by page.
 
 pub mod card;
 pub mod checkpoint;
 pub mod difference;
 pub mod evaluation;
+pub mod export;
 mod facts;
 pub mod metric;
 pub mod pair;

@@ -3,6 +3,7 @@
 mod difference;
 mod displaced;
 mod errors;
+mod export;
 mod fixtures;
 mod kept;
 mod many;
