@@ -1,9 +1,10 @@
 //! Files that somebody else made: opened only where they are regular files, and read only up to a limit. And folders
-//! of our own, which appear whole or not at all.
+//! and files of our own, which appear whole or not at all.
 //!
 //! Opening a pipe waits for somebody who may never write to it, and a device has no end.
 
 pub mod folder;
+pub mod whole;
 
 use std::fs::{self, File, Metadata};
 use std::io::{Error, ErrorKind, Read, Result};

@@ -270,10 +270,23 @@ fn room_for(path: &Path) -> String {
     format!("the store was left as it is; free {} MiB in its folder", (bytes >> 20) + 1)
 }
 
-fn more_of(names: &[String]) -> String {
+/// The first of some names, and whether there are more.
+fn some_of(names: &[String]) -> String {
     let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
     let more = if names.len() > shown.len() { ", ..." } else { "" };
-    format!("write more of the name: {}{more}", shown.join(", "))
+    format!("{}{more}", shown.join(", "))
+}
+
+fn more_of(names: &[String]) -> String {
+    format!("write more of the name: {}", some_of(names))
+}
+
+/// Which sweeps there are, or how to make one.
+fn sweeps(names: &[String]) -> String {
+    match names.is_empty() {
+        true => "`r1x run SPEC --seeds 1..3` makes one".to_owned(),
+        false => format!("the store has {}", some_of(names)),
+    }
 }
 
 fn at_work(runs: &[String]) -> String {
@@ -328,14 +341,7 @@ impl StoreError {
                 format!("did you mean {}? `r1x ls` lists the runs", close.join(" or "))
             }
             StoreError::AmbiguousRun { names, .. } => more_of(names),
-            StoreError::UnknownSweep { names, .. } if names.is_empty() => {
-                "`r1x run SPEC --seeds 1..3` makes one".into()
-            }
-            StoreError::UnknownSweep { names, .. } => {
-                let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
-                let more = if names.len() > shown.len() { ", ..." } else { "" };
-                format!("the store has {}{more}", shown.join(", "))
-            }
+            StoreError::UnknownSweep { names, .. } => sweeps(names),
             StoreError::NotInRun { instead, .. } => instead.clone(),
             StoreError::StillRunning { .. } => "wait for it, or stop that process".into(),
             StoreError::AtWork { .. } => "wait for its end, or stop it with Ctrl-C".into(),

@@ -41,6 +41,7 @@ pub use read::descent::{Descent, Origin};
 pub use read::diagnosis::{RewardPair, SilentGroups};
 pub use read::difference::{Compared, Difference, RunPair};
 pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
+pub use read::export::{Completion, Rollouts, RunEvaluation, RunStep, SearchIn, Searched, Tokens};
 pub use read::metric::{Curve, MetricPoint};
 pub use read::pair::{EvaluationPair, MetricPair, Paired};
 pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};

@@ -20,8 +20,10 @@ use crate::{cache, hosting, table};
 mod again;
 mod begin;
 mod diff;
+mod export;
 mod import;
 mod model;
+mod plot;
 mod plugin;
 mod store;
 mod tidy;
@@ -148,6 +150,10 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
         timeout: u64,
     },
+    /// Find a text in what a run's model wrote, or was asked
+    Grep(export::GrepArgs),
+    /// Write what a run has recorded as a file or folder that other programs read
+    Export(export::ExportArgs),
     /// Sample from a run's last checkpoint, or from a published model
     Generate {
         /// The run, or the folder of a published model
@@ -209,28 +215,7 @@ enum Command {
         against: AgainstArgs,
     },
     /// Draw the curve of a run or of a sweep as SVG
-    Plot {
-        /// Runs; several are drawn over each other
-        #[arg(default_value = "latest")]
-        runs: Vec<String>,
-        /// A sweep in place of runs: for each combination of its values the mean over seeds, with a band of its standard
-        /// error [default: the latest]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "latest", conflicts_with = "runs")]
-        sweep: Option<String>,
-        /// Metric
-        #[arg(long, default_value = "reward.mean")]
-        metric: String,
-        /// Only this stage [default: every stage that has the metric, one after the other]
-        #[arg(long)]
-        stage: Option<String>,
-        /// Steps of the moving average drawn over the recorded values; 1 draws these alone [default: a fiftieth of the
-        /// longest curve]
-        #[arg(long, value_name = "STEPS")]
-        window: Option<std::num::NonZeroUsize>,
-        /// Where to write
-        #[arg(short, long, default_value = "curve.svg")]
-        output: PathBuf,
-    },
+    Plot(plot::PlotArgs),
     /// Write a run as one page of HTML that stands by itself: curves, tables, samples and where it comes from
     Report {
         /// The run
@@ -363,6 +348,8 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
             let asking = command::sql::Asking { run, format, limit, time_limit };
             command::sql::sql(&global, query, example, asking)
         }
+        Command::Grep(asked) => export::grep(&global, asked),
+        Command::Export(asked) => export::export(&global, asked),
         Command::Generate {
             model,
             prompt,
@@ -385,14 +372,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Rescore { run, plugin, with, grant, against } => {
             command::rescore::rescore(&global, &run, &PluginArgs { plugin, with, grant }, &against)
         }
-        Command::Plot { runs, sweep, metric, stage, window, output } => {
-            let draw = command::plot::Draw { metric, stage, window, output };
-            let subject = match &sweep {
-                Some(sweep) => command::plot::Subject::Sweep(sweep),
-                None => command::plot::Subject::Runs(&runs),
-            };
-            command::plot::plot(&global, subject, &draw)
-        }
+        Command::Plot(asked) => plot::plot(&global, asked),
         Command::Report { run, output } => {
             command::report::report(&global, &run, output.as_deref())
         }

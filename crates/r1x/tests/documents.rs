@@ -48,6 +48,44 @@ fn the_page_about_sweeps_runs_as_it_stands() {
     assert_eq!(found, serde_json::json!([{"n": 9, "begun": 9}]));
 }
 
+/// The commands of the page about exports, on the run of the page about data.
+#[test]
+fn the_page_about_exports_runs_as_it_stands() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
+    reader.follow(&page("data.md"), &["A file", "An experiment"]);
+    let sections = ["Finding words", "Files", "For a hub", "Scalars"];
+    reader.follow(&page("export.md"), &sections);
+    let rows = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let found: Value = rows("found.json").remove(0);
+    assert!(found["matching"].as_u64().unwrap() > 1, "{found}");
+    assert_eq!(found["hits"].as_array().unwrap().len(), 1);
+    // The columns that the page names are those that there are.
+    let text = page("export.md");
+    for (what, name) in [("rollouts", "rollouts.jsonl"), ("evals", "evals.jsonl")] {
+        let path = folder.path().join("evals.jsonl");
+        if !path.exists() {
+            let store = folder.path().join("runs/r1x.sqlite");
+            let status = Command::new(env!("CARGO_BIN_EXE_r1x"))
+                .args(["export", "latest", "--what", "evals", "-o"])
+                .args([path.as_os_str(), "--store".as_ref(), store.as_os_str()])
+                .status()
+                .unwrap();
+            assert!(status.success());
+        }
+        let line = text.lines().find(|line| line.starts_with(&format!("| `{what}` |"))).unwrap();
+        let cell = line.trim_end_matches('|').rsplit('|').next().unwrap();
+        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let row = rows(name).remove(0);
+        let columns: Vec<&String> = row.as_object().unwrap().keys().collect();
+        assert_eq!(columns, named, "{what}");
+    }
+}
+
 /// The other template of the page writes prompts that the model can read as well.
 #[test]
 fn templates_of_the_page_about_data_are_templates() {

@@ -141,7 +141,7 @@ fn harmless(what: &str, text: &str) {
 }
 
 /// Every command that shows what is recorded, data or plugins.
-const SHOWING: [&[&str]; 20] = [
+const SHOWING: [&[&str]; 24] = [
     &["ls"],
     &["show"],
     &["show", "latest@0"],
@@ -151,6 +151,10 @@ const SHOWING: [&[&str]; 20] = [
     &["sql", "SELECT prompt, completion, gold FROM v_rollouts"],
     &["sql", "SELECT completion AS \"\u{1b}[2Jname\u{202e}\" FROM v_rollouts LIMIT 1"],
     &["sql", "--example", "one-prompt"],
+    &["grep", "latest", ".", "--regex"],
+    &["grep", "latest", ".", "--regex", "--wide", "--in", "prompt"],
+    &["grep", "latest", "(\u{1b}[2J\u{202e}", "--regex"],
+    &["export", "latest", "-o", "no\u{1b}[2J\u{202e}/a.txt"],
     &["generate", "-n", "2"],
     &["plan", "spec.yaml"],
     &["check", "spec.yaml"],
@@ -194,6 +198,13 @@ fn programs_get_the_text_as_it_is() {
     assert!(csv.contains(prompt), "{prompt:?}");
     let shown: Value = serde_json::from_str(&bench.ok(&["show", "@1.1.2", "--json"])).unwrap();
     assert!(shown["prompt"].as_str().unwrap().contains("\nerror: forged\r"), "{shown}");
+    let found = bench.ok(&["grep", "latest", "forged", "--in", "prompt", "--json"]);
+    harmless("grep --json", &found);
+    bench.ok(&["export", "latest", "-o", "all.jsonl"]);
+    let lines = std::fs::read_to_string(bench.folder.path().join("all.jsonl")).unwrap();
+    harmless("export", &lines);
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["prompt"], prompt);
     let lines = bench.ok(&["generate", "-n", "2", "--json"]);
     harmless("generate --json", &lines);
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
@@ -219,12 +230,14 @@ fn plugins_cannot_forge_lines() {
 }
 
 /// Every command that prints something, with and without somebody to read it.
-const PRINTING: [&[&str]; 27] = [
+const PRINTING: [&[&str]; 29] = [
     &["ls"],
     &["ls", "--json"],
     &["show"],
     &["show", "latest@1"],
     &["show", "latest@1.1.2", "--json"],
+    &["grep", "latest", "red"],
+    &["grep", "latest", "red", "--json"],
     &["sql", "SELECT * FROM v_rollouts"],
     &["sql", "SELECT * FROM v_rollouts", "--format", "csv"],
     &["sql", "SELECT * FROM v_rollouts", "--format", "json"],

@@ -20,7 +20,7 @@ const ORDERS: [(&str, &str); 7] = [
         "units shown markup reward schedule valued port rng rope parameters estimate loss long_number kl facts select rollout \
          digest checkpoint advantage plan cursor capability problem",
     ),
-    ("r1x-files", "folder"),
+    ("r1x-files", "folder whole"),
     (
         "r1x-model",
         "load model device_selftest tensor policy copies export initial published tokenizer generate sample mtp family \

@@ -1,9 +1,10 @@
 //! Reading: one connection that cannot write, used from the calling thread.
 //!
 //! `summary` lists runs and `card` shows one on a page. The other files answer about parts of a run: `recorded` how far
-//! it is recorded, `reusable` which stages of it another run need not run again, `checkpoint`, `evaluation` and `metric` about what they are called after, `rollout` about steps and
-//! what is in them. `diagnosis` asks what a look for trouble asks. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets metrics
-//! and evaluations of two runs side by side.
+//! it is recorded, `reusable` which stages of it another run need not run again, `checkpoint`, `evaluation` and `metric`
+//! about what they are called after, `rollout` about steps and what is in them. `diagnosis` asks what a look for trouble
+//! asks. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets
+//! metrics and evaluations of two runs side by side, and `export` hands out everything that a run has written, page by page.
 
 pub mod card;
 pub mod checkpoint;
@@ -11,6 +12,7 @@ pub mod descent;
 pub mod diagnosis;
 pub mod difference;
 pub mod evaluation;
+pub mod export;
 mod facts;
 pub mod metric;
 pub mod pair;

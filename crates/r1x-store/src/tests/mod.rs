@@ -5,6 +5,7 @@ mod diagnosis;
 mod difference;
 mod displaced;
 mod errors;
+mod export;
 mod fixtures;
 mod kept;
 mod many;
