@@ -92,7 +92,7 @@ pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
         }
         Asked::Run(resolved) => {
             let verdict = guard.compare(&resolved, &world)?;
-            let made = (&resolved, None, verdict.notice());
+            let made = (&*resolved, None, verdict.notice());
             once(global, ask, made, (&world, &device))
         }
     }
