@@ -5,10 +5,13 @@
 use std::collections::HashSet;
 
 use r1x_core::plan::{DataRef, RunPlan};
-use r1x_core::{PortError, Problem, ProblemSource};
+use r1x_core::{PortError, Problem, ProblemSource, shown};
 use r1x_tasks::Problems;
 
 use crate::notice::Notice;
+
+/// Characters of a prompt that are shown.
+const SHOWN: usize = 60;
 
 /// What is evaluated and trained on, suite by suite.
 ///
@@ -42,7 +45,7 @@ pub fn overlaps(plan: &RunPlan, problems: &Problems) -> Result<Vec<Notice>, Port
         }
         found.extend(trained.iter().map(|(stage, data, common)| {
             let first = evaluated.iter().find(|one| common.contains(one.prompt.as_str()));
-            let first = first.map_or("", |one| one.key.as_str());
+            let first = first.map_or_else(String::new, |one| brief(&one.prompt));
             Notice::new(
                 format!(
                     "eval `{}`: {} of its {} problems are trained on as well, by stage `{stage}` from `{data}`; the first is \
@@ -56,6 +59,15 @@ pub fn overlaps(plan: &RunPlan, problems: &Problems) -> Result<Vec<Notice>, Port
         }));
     }
     Ok(found)
+}
+
+/// The beginning of a prompt, on one line.
+fn brief(prompt: &str) -> String {
+    let line = shown::line(prompt);
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.into_owned(),
+    }
 }
 
 /// The problems that a reference takes.

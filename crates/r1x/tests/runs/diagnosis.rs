@@ -1,5 +1,7 @@
 //! What runs say about themselves when they have ended.
 
+use serde_json::json;
+
 use super::bench::{Bench, text};
 
 /// What a run of the small experiment with these changes said: the checks that found something.
@@ -78,16 +80,17 @@ evals:
 fn problems_that_are_trained_on_and_evaluated_are_told_beforehand() {
     let bench = Bench::new();
     let row = |number: u32| {
-        format!(
-            "{{\"question\": \"{number} 1 1 -> {}\", \"nums\": [{number}, 1, 1], \"target\": {}, \"solution\": \"{number} + 1\"}}\n",
-            number + 2,
-            number + 2
-        )
+        let (first, second) = (number / 9 + 1, number % 9 + 1);
+        let target = first + second + 1;
+        let question = format!("{first} {second} 1 -> {target}");
+        let solution = format!("{first} + {second}");
+        let row = json!({"question": question, "nums": [first, second, 1], "target": target, "solution": solution});
+        format!("{row}\n")
     };
     let rows = |numbers: std::ops::Range<u32>| numbers.map(row).collect::<String>();
     std::fs::write(bench.path("overlapping.yaml"), OVERLAPPING).unwrap();
-    std::fs::write(bench.path("more.jsonl"), rows(1..31)).unwrap();
-    std::fs::write(bench.path("asked.jsonl"), rows(29..34)).unwrap();
+    std::fs::write(bench.path("more.jsonl"), rows(0..30)).unwrap();
+    std::fs::write(bench.path("asked.jsonl"), rows(28..33)).unwrap();
     let said = |sets: &[&str]| {
         let output = bench.output(&[&["check", "overlapping.yaml"], sets].concat());
         let told = text(&output.stderr);
@@ -96,8 +99,11 @@ fn problems_that_are_trained_on_and_evaluated_are_told_beforehand() {
     };
     let told = said(&[]);
     let expected = "eval `heldout`: 2 of its 5 problems are trained on as well, by stage `cold-start` from `more`";
-    assert!(told.contains(expected), "{told}");
+    assert!(
+        told.contains(expected) && told.contains("the first is `4 2 1 -> 7 <think>`"),
+        "{told}"
+    );
     // What is left out of one of the two is in common no more.
     let rest = said(&["--set", "evals.heldout.skip=2"]);
-    assert!(!rest.contains("trained on as well"), "{rest}");
+    assert!(!rest.contains("from `more`"), "{rest}");
 }
