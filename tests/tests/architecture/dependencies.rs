@@ -107,6 +107,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "clap",
             "clap_complete",
             "indicatif",
+            "minijinja",
             "nix",
             "parquet",
             "plotters",

@@ -11,8 +11,8 @@ use super::sources::{Source, all};
 const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
-        "cli log command speaker report reproduction progress watch timed retention speed prepare sizes number earlier stores \
-         cache args rewards models wiring lock plans relocate inputs memory environment notice capability judge hosting \
+        "cli log command speaker report reproduction progress watch timed retention speed prepare overlap sizes diagnosis \
+         picture number earlier stores reuse cache args rewards models wiring lock plans relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table consent failure output display",
     ),
     (
