@@ -18,7 +18,7 @@ const ORDERS: [(&str, &str); 7] = [
     (
         "r1x-core",
         "units shown markup reward schedule valued port rng rope parameters estimate loss long_number kl facts select rollout \
-         digest checkpoint advantage plan cursor capability problem",
+         checkpoint advantage plan digest cursor capability problem",
     ),
     ("r1x-files", "folder whole"),
     (
