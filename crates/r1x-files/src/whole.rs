@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// What becomes of a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and nothing is written.
+    /// The file that has the name stays, and nothing is written.
     Kept,
-    /// The new one takes its name.
+    /// The file that is written takes the name.
     Replaced,
 }
 

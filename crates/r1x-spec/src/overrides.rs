@@ -9,7 +9,7 @@ use crate::schema_tree::{RecordShape, Shape};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml;
 
-/// One part of a path and where it stands.
+/// A part of a path (a key, or the id of a list entry), and where in a source it is written.
 pub(crate) type Segment = (String, Span);
 
 /// Keys that say how a spec is read, so that nothing but its files may give them.
@@ -32,7 +32,7 @@ impl Giver {
         }
     }
 
-    /// That a key is none that may be given in this way.
+    /// The words that refuse a key which only files may give.
     fn refuses(self, key: &str) -> String {
         match self {
             Giver::Set => format!("`{key}` cannot be set from the command line"),

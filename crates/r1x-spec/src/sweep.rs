@@ -55,7 +55,7 @@ pub struct SweepAxis {
 /// A path and the value that it has in a combination.
 pub type Given = (String, Json);
 
-/// One run of a sweep.
+/// A run that a sweep makes: the values that it has, and its plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Combination {
     /// The value of each path, in the order of the axes.
@@ -294,7 +294,7 @@ impl All<'_> {
         self.axes.iter().zip(picks).map(given).collect()
     }
 
-    /// One combination as a spec of its own.
+    /// What the spec is with a value of each axis, picked by its position among the values of the axis.
     fn one(&self, picks: &[usize]) -> Result<Resolved, Report> {
         let shape = RunSpec::shape(Range::ANY);
         let mut layered = self.base.clone();

@@ -70,7 +70,7 @@ impl Term for Matrix {
     }
 }
 
-/// One key and its values, each of which is listed once.
+/// Reads a key of a matrix with the list of its values, in which no value may stand twice.
 fn axis(entry: &Entry, reader: &mut Reader) -> Option<Axis> {
     let Value::List(nodes) = &entry.node.value else {
         let diagnostic = reader.expected(&entry.node, "a list of values");

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use r1x_core::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use r1x_core::plan::RecordPlan;
-use r1x_core::port::{PortError, Recorder};
+use r1x_core::port::{PortError, Recorder, Reuse};
 use r1x_core::select::Kept;
 
 use crate::digest;
@@ -163,7 +163,8 @@ impl RunWriter {
     }
 
     /// Takes a stage over that an earlier run has run: its facts become facts of this run. `checkpoint` is the checkpoint that
-    /// the stage ended with, which lies in the folder of this run by now.
+    /// the stage ended with, which lies in the folder of this run by now. A stage that somebody has removed meanwhile, or that
+    /// counts no more, is not taken.
     ///
     /// # Errors
     /// When it cannot be written; then nothing of it is.
@@ -172,7 +173,7 @@ impl RunWriter {
         facts: &StageFacts,
         origin: &StageOrigin,
         checkpoint: Option<CheckpointFacts>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Reuse, StoreError> {
         let index = facts.index;
         let key = self.keys.get(index).cloned().unwrap_or_default();
         let (facts, origin) = (facts.clone(), origin.clone());
@@ -180,8 +181,13 @@ impl RunWriter {
             let (place, checkpoint) = ((shared.run_id, key.as_str()), checkpoint.as_ref());
             record::reuse(tx, place, &facts, &origin, checkpoint, now_ms()).await
         })?;
-        self.stages.insert(index, stage_id);
-        Ok(())
+        Ok(match stage_id {
+            Some(stage_id) => {
+                self.stages.insert(index, stage_id);
+                Reuse::Taken
+            }
+            None => Reuse::NotKnown,
+        })
     }
 
     /// How long the parts of the next step took; used once.

@@ -28,7 +28,7 @@ pub struct SweepStart {
     pub earlier: EarlierSweep,
 }
 
-/// One run that a sweep is to make.
+/// A run that a sweep is to make: the values that it stands for, and its plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStart {
     /// The value of each path.
@@ -41,9 +41,9 @@ pub struct MemberStart {
 /// same values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlierSweep {
-    /// It is gone on with.
+    /// The new members are added to the earlier sweep, and its runs count.
     GoOn,
-    /// It stays as it is, and another one begins.
+    /// The earlier sweep stays as it is, and a sweep of its own begins.
     Leave,
 }
 
@@ -64,7 +64,7 @@ pub struct SweepCard {
     pub members: Vec<SweepMember>,
 }
 
-/// One combination of values of a sweep.
+/// A combination of values that a sweep stands for, with the run that was begun for it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SweepMember {
     /// Number in this store.

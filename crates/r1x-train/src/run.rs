@@ -9,7 +9,7 @@
 use r1x_core::plan::{
     EvalPlan, ModelWeights, RunPlan, StageOutline, StagePlan, WeightsError, WeightsFrom,
 };
-use r1x_core::port::{Cursor, EarlierWeights};
+use r1x_core::port::{Cursor, EarlierWeights, Reuse};
 use r1x_core::select::kept;
 use r1x_core::{
     CheckpointFacts, CheckpointKind, PortError, Problem, ProblemSource, Split, StageFacts,
@@ -150,7 +150,7 @@ impl RunUnderWay<'_, '_> {
             start_step: self.step,
         };
         let outline = stage.kind.outline();
-        if self.step == 0 && self.ports.recorder.reuse(&facts)? {
+        if self.step == 0 && self.ports.recorder.reuse(&facts)? == Reuse::Taken {
             self.step = outline.steps;
             if outline.makes.is_some() {
                 let kept = self.ports.recorder.kept(self.index, outline.steps)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use r1x_core::plan::RunPlan;
+use r1x_core::port::Reuse;
 use r1x_core::select::Kept;
 use r1x_core::{
     CheckpointFacts, EvalFacts, PortError, Recorder, RewardOutcome, RewardStatus, StageFacts,
@@ -272,14 +273,14 @@ impl Recorder for Progress<'_> {
         Ok(())
     }
 
-    fn reuse(&mut self, facts: &StageFacts) -> Result<bool, PortError> {
+    fn reuse(&mut self, facts: &StageFacts) -> Result<Reuse, PortError> {
         let steps = self.steps(facts.index);
         let taken = self.reusable.take(facts, steps, self.recorder.writer)?;
-        let Some(from) = taken else { return Ok(false) };
+        let Some(from) = taken else { return Ok(Reuse::NotKnown) };
         self.say(&format!("stage {} ({}): taken over from run {from}", facts.id, facts.kind));
         self.interrupt.note(|saved| saved.recorded = Some(format!("stage `{}`", facts.id)));
         self.reused.push(Reused { stage: facts.id.clone(), from });
-        Ok(true)
+        Ok(Reuse::Taken)
     }
 
     fn step(&mut self, facts: StepFacts) -> Result<(), PortError> {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use r1x_core::plan::RunPlan;
+use r1x_core::port::Reuse;
 use r1x_core::{CheckpointFacts, CheckpointKind, PortError, StageFacts};
 use r1x_model::{Expected, Home};
 use r1x_store::{Level, OriginCheckpoint, RunWriter, StageOrigin, Store};
@@ -16,7 +17,7 @@ use crate::notice::Notice;
 
 /// Whether a run takes stages of earlier runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
+pub enum ReuseChoice {
     /// Where there are any.
     Allowed,
     /// Every stage is run.
@@ -112,8 +113,9 @@ impl Reusable {
                     }
                 },
             };
-            writer.reuse(facts, origin, checkpoint)?;
-            return Ok(Some(origin.run.clone()));
+            if writer.reuse(facts, origin, checkpoint)? == Reuse::Taken {
+                return Ok(Some(origin.run.clone()));
+            }
         }
         Ok(None)
     }

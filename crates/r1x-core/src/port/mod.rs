@@ -24,6 +24,6 @@ pub use model::{
     REFERENCE, Sampler, SavedCheckpoint, Scorer, UpdateFacts, WeightChoice,
 };
 pub use problems::ProblemSource;
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Reuse};
 pub use reward::{Outcomes, PendingGroups, ReadColumns, Rehearsable, Rewarder, Scoring};
 pub use wrapper::PolicyWrapper;

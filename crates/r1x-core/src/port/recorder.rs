@@ -4,6 +4,15 @@ use super::PortError;
 use crate::facts::{CheckpointFacts, EvalFacts, StageFacts, StepFacts};
 use crate::select::Kept;
 
+/// What became of taking a stage over that was run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Its facts are facts of this run, and it need not be run.
+    Taken,
+    /// No such stage is known, and nothing was recorded.
+    NotKnown,
+}
+
 /// Remembers facts, in the order of the calls.
 ///
 /// When a call returns, the facts of all earlier calls are committed: a program that is killed does not lose them. The
@@ -16,13 +25,13 @@ pub trait Recorder {
     /// A stage begins.
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError>;
     /// Takes a stage over, instead of beginning it, that was run before: where the recorder knows of one whose facts are those
-    /// that this stage would leave, they are recorded as facts of this run, its checkpoint is the checkpoint of this stage, and
-    /// the answer is yes. A recorder that knows of no other runs takes nothing over.
+    /// that this stage would leave, these facts are recorded as facts of this run, and the checkpoint that the known stage ended
+    /// with is the checkpoint of this stage. A recorder that knows of no other runs takes nothing over.
     ///
     /// # Errors
     /// When the facts cannot be recorded.
-    fn reuse(&mut self, _facts: &StageFacts) -> Result<bool, PortError> {
-        Ok(false)
+    fn reuse(&mut self, _facts: &StageFacts) -> Result<Reuse, PortError> {
+        Ok(Reuse::NotKnown)
     }
     /// A step is done. Its facts may still be on their way when this returns.
     fn step(&mut self, facts: StepFacts) -> Result<(), PortError>;

@@ -70,7 +70,14 @@ const COPIES: [&str; 11] = [
       WHERE n.stage_id = ?4",
 ];
 
-/// Copies a stage of an earlier run into a run, with the checkpoint that it ended with, and returns the number of the copy.
+/// Whether a stage of this run (1), position (2) and key (3) is there, has ended and counts. Whoever looked for it did so before
+/// this transaction, and numbers of runs that were removed are given again.
+const IS_THERE: &str = "\
+SELECT st.stage_id FROM stage st JOIN run r USING (run_id)
+ WHERE r.uid = ?1 AND st.idx = ?2 AND st.key_sha256 = ?3 AND st.status = 'done' AND st.superseded_from IS NULL";
+
+/// Copies a stage of an earlier run into a run, with the checkpoint that it ended with, and returns the number of the copy;
+/// `None`, and nothing is written, where the stage is there no more.
 pub(crate) async fn reuse(
     tx: &mut Tx<'_>,
     (run_id, key): (i64, &str),
@@ -78,7 +85,12 @@ pub(crate) async fn reuse(
     origin: &StageOrigin,
     checkpoint: Option<&CheckpointFacts>,
     now_ms: i64,
-) -> Result<i64, StoreError> {
+) -> Result<Option<i64>, StoreError> {
+    let place: [Cell; 3] = [(&origin.uid).into(), origin.index.into(), key.into()];
+    let there: Option<(i64,)> = tx.fetch(IS_THERE, place).await?;
+    if there.is_none() {
+        return Ok(None);
+    }
     let stage_id = tx
         .insert(
             "INSERT INTO stage (run_id, idx, name, kind, status, attempt, start_step, weights_sha256, started_ms, ended_ms,
@@ -113,7 +125,7 @@ pub(crate) async fn reuse(
     if let Some(checkpoint) = checkpoint {
         super::checkpoint(tx, stage_id, checkpoint, now_ms).await?;
     }
-    Ok(stage_id)
+    Ok(Some(stage_id))
 }
 
 #[cfg(test)]

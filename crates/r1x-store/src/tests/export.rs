@@ -1,5 +1,6 @@
 //! What is taken out of a store page by page: the steps that count, in the order of the run, with all that is in them.
 
+use r1x_core::facts::StepFacts;
 use r1x_core::port::Recorder;
 use r1x_core::select::Verdict;
 
@@ -55,17 +56,23 @@ fn steps_are_those_that_count_one_stage_after_the_other() {
     assert!(read.texts_of(&steps[0], SearchIn::Prompts).unwrap().len() < texts.len());
 }
 
+/// The first step of a stage that makes data: of two groups of two completions the first completion is kept.
+fn judged_step() -> StepFacts {
+    let mut facts = grpo_step(0, 0);
+    facts.reference_logprobs.clear();
+    facts.groups.iter_mut().for_each(|group| group.advantages.clear());
+    let dropped = || Verdict::Dropped("reward.equation".to_owned());
+    facts.verdicts = vec![vec![Verdict::Kept, dropped()], vec![dropped(), dropped()]];
+    facts
+}
+
 #[test]
 fn conditions_of_people_choose_among_what_is_there_and_no_more() {
     let place = Place::new();
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "reject", 0)).unwrap();
-    let mut facts = grpo_step(0, 0);
-    facts.reference_logprobs.clear();
-    facts.groups.iter_mut().for_each(|group| group.advantages.clear());
-    let dropped = || Verdict::Dropped("reward.equation".to_owned());
-    facts.verdicts = vec![vec![Verdict::Kept, dropped()], vec![dropped(), dropped()]];
+    let facts = judged_step();
     write(&mut run, facts);
     run.flush().unwrap();
     let read = place.read();
@@ -94,11 +101,7 @@ fn columns_of_kept_problems_are_told_with_every_kind_of_json_in_them() {
     let store = place.write();
     let mut run = store.begin_run(start()).unwrap();
     run.stage_started(&stage(0, "reject", 0)).unwrap();
-    let mut facts = grpo_step(0, 0);
-    facts.reference_logprobs.clear();
-    facts.groups.iter_mut().for_each(|group| group.advantages.clear());
-    let dropped = || Verdict::Dropped("reward.equation".to_owned());
-    facts.verdicts = vec![vec![Verdict::Kept, dropped()], vec![dropped(), dropped()]];
+    let mut facts = judged_step();
     let columns = [
         ("few", "[1, 2.5, null]"),
         ("flag", "false"),

@@ -2,7 +2,7 @@
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::{TO_SCHEMA_3, words};
+use super::sittings::{TO_SCHEMA_3, WITHOUT_SCHEMA_8, words};
 use crate::{Depth, Relation, RunStart, SqlQuery, Store, StoreError, Table, TagChange, Value};
 
 /// A store with two finished runs, one of them a reproduction and the member of a sweep, a judgement by another build, a tag
@@ -138,7 +138,7 @@ fn a_run_at_work_stays_where_it_is_and_one_whose_program_died_comes_as_crashed()
 #[test]
 fn an_earlier_schema_is_read_from_a_copy() {
     let (there, [first, _]) = other();
-    let older = TO_SCHEMA_3.into_iter().chain(["PRAGMA user_version = 3"]);
+    let older = WITHOUT_SCHEMA_8.into_iter().chain(TO_SCHEMA_3).chain(["PRAGMA user_version = 3"]);
     older.for_each(|statement| change(&there, statement));
     let before = std::fs::read(there.path()).unwrap();
     let here = Place::new();

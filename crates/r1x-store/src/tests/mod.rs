@@ -19,6 +19,7 @@ mod questions;
 mod remove;
 mod rescore;
 mod resume;
+mod reuse;
 mod round_trip;
 mod sittings;
 mod sweeps;

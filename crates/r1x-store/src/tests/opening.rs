@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::{TO_SCHEMA_3, words};
+use super::sittings::{TO_SCHEMA_3, WITHOUT_SCHEMA_8, words};
 use crate::{Mode, RunStatus, Store, StoreError, known_schema};
 
 /// The migrations, as the store has them.
@@ -96,9 +96,11 @@ fn a_store_in_whose_upgrade_somebody_was_killed_is_upgraded_by_the_next() {
     let mut run = run_of_steps(&old.write(), 3);
     run.finish(RunStatus::Done, 0, None, None).unwrap();
     drop(run);
-    TO_SCHEMA_3.into_iter().chain(["PRAGMA user_version = 3"]).for_each(|statement| {
-        change(&old, statement);
-    });
+    WITHOUT_SCHEMA_8.into_iter().chain(TO_SCHEMA_3).chain(["PRAGMA user_version = 3"]).for_each(
+        |statement| {
+            change(&old, statement);
+        },
+    );
     for mode in ["DELETE", "WAL"] {
         for stop in (4..=known_schema()).map(Stop::After).chain([Stop::BeforeCommit]) {
             let left = killed_in_migrations(&old.path(), mode, stop);
@@ -125,23 +127,7 @@ fn a_store_in_whose_upgrade_somebody_was_killed_is_upgraded_by_the_next() {
 fn a_store_that_cannot_be_copied_is_left_as_it_is() {
     let old = Place::new();
     drop(run_of_steps(&old.write(), 3));
-    change(&old, "DROP VIEW v_sweeps");
-    change(&old, "DROP TABLE sweep_run");
-    change(&old, "DROP TABLE sweep_member");
-    change(&old, "DROP TABLE sweep");
-    change(&old, "DROP VIEW v_stages");
-    change(&old, "DROP INDEX stage_key");
-    change(&old, "ALTER TABLE stage DROP COLUMN key_sha256");
-    change(&old, "ALTER TABLE stage DROP COLUMN reused_from");
-    change(&old, "DROP VIEW v_selections");
-    change(&old, "DROP TABLE selection");
-    change(&old, "ALTER TABLE environment DROP COLUMN kernels");
-    change(&old, "DROP VIEW v_runs");
-    change(&old, "CREATE VIEW v_runs AS SELECT 1");
-    change(&old, "DROP TABLE run_tag");
-    change(&old, "ALTER TABLE run DROP COLUMN note");
-    change(&old, "ALTER TABLE step DROP COLUMN rows_sha256");
-    change(&old, "ALTER TABLE eval_run DROP COLUMN rows_sha256");
+    WITHOUT_SCHEMA_8.into_iter().for_each(|statement| change(&old, statement));
     change(&old, "DELETE FROM _sqlx_migrations WHERE version > 6");
     change(&old, "PRAGMA user_version = 6");
     // The name that the copy would have is taken by a folder with something in it.

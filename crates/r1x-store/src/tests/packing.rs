@@ -2,6 +2,7 @@
 
 use super::errors::change;
 use super::fixtures::*;
+use super::sittings::WITHOUT_SCHEMA_8;
 use crate::{PluginInput, RunStart, StoreError};
 
 /// A component that is larger than what is in it.
@@ -34,31 +35,15 @@ fn components_of_an_older_store_are_read_as_they_are() {
     let place = Place::new();
     drop(run_of_steps(&place.write(), 1));
     let equation = plugin("equation", 1.0);
-    for statement in [
-        "DROP VIEW v_sweeps",
-        "DROP TABLE sweep_run",
-        "DROP TABLE sweep_member",
-        "DROP TABLE sweep",
-        "DROP VIEW v_stages",
-        "DROP INDEX stage_key",
-        "ALTER TABLE stage DROP COLUMN key_sha256",
-        "ALTER TABLE stage DROP COLUMN reused_from",
-        "DROP VIEW v_selections",
-        "DROP TABLE selection",
-        "ALTER TABLE environment DROP COLUMN kernels",
+    let older = [
         "DROP VIEW v_checkpoints",
         "CREATE VIEW v_checkpoints AS SELECT 1",
         "ALTER TABLE checkpoint DROP COLUMN state_sha256",
         "ALTER TABLE plugin DROP COLUMN packing",
-        "DROP VIEW v_runs",
-        "CREATE VIEW v_runs AS SELECT 1",
-        "DROP TABLE run_tag",
-        "ALTER TABLE run DROP COLUMN note",
-        "ALTER TABLE step DROP COLUMN rows_sha256",
-        "ALTER TABLE eval_run DROP COLUMN rows_sha256",
         "DELETE FROM _sqlx_migrations WHERE version > 4",
         "PRAGMA user_version = 4",
-    ] {
+    ];
+    for statement in WITHOUT_SCHEMA_8.into_iter().chain(older) {
         change(&place, statement);
     }
     let store = place.write();

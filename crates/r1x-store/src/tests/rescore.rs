@@ -4,7 +4,7 @@ use r1x_core::{RewardOutcome, RewardStatus};
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::TO_SCHEMA_3;
+use super::sittings::{TO_SCHEMA_3, WITHOUT_SCHEMA_8};
 use super::terms::TO_SCHEMA_2;
 use crate::{SqlQuery, Store, StoreError, Value};
 
@@ -82,7 +82,9 @@ fn a_store_of_the_first_schema_is_brought_up_to_date_with_its_runs() {
         "DELETE FROM _sqlx_migrations WHERE version > 1",
         "PRAGMA user_version = 1",
     ];
-    for statement in TO_SCHEMA_3.into_iter().chain(TO_SCHEMA_2).chain(to_schema_1) {
+    for statement in
+        WITHOUT_SCHEMA_8.into_iter().chain(TO_SCHEMA_3).chain(TO_SCHEMA_2).chain(to_schema_1)
+    {
         change(&place, statement);
     }
     let error = Store::open(&place.path(), crate::Mode::Read).err().unwrap();

@@ -7,8 +7,8 @@ use super::errors::change;
 use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
-/// Statements that make a store of this schema one of schema 3 again.
-pub const TO_SCHEMA_3: [&str; 28] = [
+/// Statements that take away what schema 8 has added, but for the numbers of the schema itself.
+pub const WITHOUT_SCHEMA_8: [&str; 17] = [
     "DROP VIEW v_sweeps",
     "DROP TABLE sweep_run",
     "DROP TABLE sweep_member",
@@ -20,16 +20,20 @@ pub const TO_SCHEMA_3: [&str; 28] = [
     "DROP VIEW v_selections",
     "DROP TABLE selection",
     "ALTER TABLE environment DROP COLUMN kernels",
-    "DROP VIEW v_checkpoints",
-    "CREATE VIEW v_checkpoints AS SELECT 1",
-    "ALTER TABLE checkpoint DROP COLUMN state_sha256",
-    "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_runs",
     "CREATE VIEW v_runs AS SELECT 1",
     "DROP TABLE run_tag",
     "ALTER TABLE run DROP COLUMN note",
     "ALTER TABLE step DROP COLUMN rows_sha256",
     "ALTER TABLE eval_run DROP COLUMN rows_sha256",
+];
+
+/// Statements that make a store of schema 7 one of schema 3 again.
+pub const TO_SCHEMA_3: [&str; 11] = [
+    "DROP VIEW v_checkpoints",
+    "CREATE VIEW v_checkpoints AS SELECT 1",
+    "ALTER TABLE checkpoint DROP COLUMN state_sha256",
+    "ALTER TABLE plugin DROP COLUMN packing",
     "DROP VIEW v_eval_rewards",
     "DROP TABLE eval_reward",
     "DROP TABLE sitting",
@@ -206,7 +210,11 @@ fn a_store_of_schema_3_is_brought_up_to_date() {
     drop((run, store));
     let suites = "UPDATE spec SET plan_json = json_set(plan_json, '$.evals',
                   json('[{\"id\":\"heldout\",\"grade\":\"equation\"}]'))";
-    let older = [suites].into_iter().chain(TO_SCHEMA_3).chain(["PRAGMA user_version = 3"]);
+    let older = [suites]
+        .into_iter()
+        .chain(WITHOUT_SCHEMA_8)
+        .chain(TO_SCHEMA_3)
+        .chain(["PRAGMA user_version = 3"]);
     older.for_each(|statement| change(&place, statement));
     let error = Store::open(&place.path(), Mode::Read).err().unwrap();
     assert!(matches!(error, StoreError::TooOld { found: 3, .. }), "{error}");

@@ -6,7 +6,7 @@ use r1x_core::{ConditionState, RewardOutcome, RewardTerm};
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::TO_SCHEMA_3;
+use super::sittings::{TO_SCHEMA_3, WITHOUT_SCHEMA_8};
 use crate::digest;
 use crate::{SqlQuery, Store, Value};
 
@@ -156,7 +156,7 @@ pub const TO_SCHEMA_2: [&str; 18] = [
 fn rewards_of_a_store_of_schema_2_are_their_own_terms() {
     let place = Place::new();
     drop(run_of_steps(&place.write(), 1));
-    for statement in TO_SCHEMA_3.into_iter().chain(TO_SCHEMA_2) {
+    for statement in WITHOUT_SCHEMA_8.into_iter().chain(TO_SCHEMA_3).chain(TO_SCHEMA_2) {
         change(&place, statement);
     }
     change(&place, "PRAGMA user_version = 2");

@@ -5,7 +5,7 @@ use r1x_core::port::Recorder;
 
 use super::errors::change;
 use super::fixtures::*;
-use super::sittings::TO_SCHEMA_3;
+use super::sittings::{TO_SCHEMA_3, WITHOUT_SCHEMA_8};
 use crate::{Depth, Mode, RunStart, RunWriter, Store, StoreError};
 
 fn places(place: &Place, depth: Depth) -> Vec<String> {
@@ -134,7 +134,7 @@ fn steps_of_earlier_schemas_have_no_hash_and_nothing_wrong() {
     let place = Place::new();
     // Components are not packed there.
     finished_run_of(&place.write(), RunStart { plugins: Vec::new(), ..hashed_start() });
-    let older = TO_SCHEMA_3.into_iter().chain(["PRAGMA user_version = 3"]);
+    let older = WITHOUT_SCHEMA_8.into_iter().chain(TO_SCHEMA_3).chain(["PRAGMA user_version = 3"]);
     older.for_each(|statement| change(&place, statement));
     Store::upgrade(&place.path()).unwrap();
     let verified = place.read().verify(Depth::Whole).unwrap();

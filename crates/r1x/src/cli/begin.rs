@@ -12,7 +12,7 @@ use crate::command::run::Ask;
 use crate::failure::Failure;
 use crate::lock::Locking;
 use crate::report::Form;
-use crate::reuse::Reuse;
+use crate::reuse::ReuseChoice;
 
 /// Arguments of `r1x run`.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub fn run(global: &Global, asked: &RunArgs) -> Result<i32, Failure> {
         compute: asked.compute.compute(),
         excess: excess(asked.force),
         locking: locking(asked.locked),
-        reuse: if asked.no_reuse { Reuse::Refused } else { Reuse::Allowed },
+        reuse: if asked.no_reuse { ReuseChoice::Refused } else { ReuseChoice::Allowed },
         form: if asked.json { Form::Json } else { Form::Tables },
         jobs: asked.jobs,
         earlier: if asked.anew { EarlierSweep::Leave } else { EarlierSweep::GoOn },

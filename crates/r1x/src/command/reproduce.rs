@@ -21,7 +21,7 @@ use crate::notice::Notice;
 use crate::output::{self, Stream};
 use crate::prepare::{Prepared, Share, prepare};
 use crate::reproduction::Repetition;
-use crate::reuse::Reuse;
+use crate::reuse::ReuseChoice;
 use crate::wiring::Compute;
 use crate::{environment, plans, stores, wiring};
 
@@ -96,7 +96,7 @@ pub fn reproduce(
     };
     let repeats = Some(Repetition::new(&store, &plan, of, (until, changes)));
     let place = (compute, &device);
-    let (plan, store, reuse) = (&plan, &store, Reuse::Refused);
+    let (plan, store, reuse) = (&plan, &store, ReuseChoice::Refused);
     Beginning { plan, prepared, models, place, store, repeats, reuse }.begin(start, json)
 }
 

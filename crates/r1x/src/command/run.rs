@@ -17,7 +17,7 @@ use r1x_train::{Checked, Ports, RunOutcome};
 
 use crate::args::Global;
 use crate::command::sweep;
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, Told, code};
 use crate::inputs::World;
 use crate::interrupt::Interrupt;
 use crate::lock::{Guard, Locking};
@@ -30,7 +30,7 @@ use crate::prepare::{Prepared, Share, prepare};
 use crate::progress::Progress;
 use crate::report::{Form, Report, missed_gates};
 use crate::reproduction::{Comparing, Repetition, Reproduced};
-use crate::reuse::{Reusable, Reuse, Reused};
+use crate::reuse::{Reusable, ReuseChoice, Reused};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
@@ -48,7 +48,7 @@ pub struct Ask {
     /// What becomes of a run whose inputs are not those of its lock.
     pub locking: Locking,
     /// Whether stages of earlier runs are taken over.
-    pub reuse: Reuse,
+    pub reuse: ReuseChoice,
     /// How the end is told.
     pub form: Form,
     /// Runs of a sweep at a time; one where nobody said.
@@ -153,7 +153,7 @@ pub struct Beginning<'a> {
     /// The run that it makes again, if it does.
     pub repeats: Option<Repetition<'a>>,
     /// Whether it takes stages of earlier runs over.
-    pub reuse: Reuse,
+    pub reuse: ReuseChoice,
 }
 
 impl Beginning<'_> {
@@ -166,8 +166,8 @@ impl Beginning<'_> {
         let Prepared { checked, problems, mut rewarder, notices, .. } = prepared;
         let keys = reuse::keys(plan, &place.0.device);
         let reusable = match reuse {
-            Reuse::Allowed => Reusable::find(store, plan, &keys)?,
-            Reuse::Refused => Reusable::default(),
+            ReuseChoice::Allowed => Reusable::find(store, plan, &keys)?,
+            ReuseChoice::Refused => Reusable::default(),
         };
         let mut writer = store.begin_run(start).map_err(PortError::from)?;
         writer.set_stage_keys(keys);
@@ -304,7 +304,10 @@ impl End<'_> {
             // A gate that is missed as it was recorded is no difference.
             Some(_) => (status, 0, why),
         };
-        self.diagnose(writer)?;
+        // What is said about a run is no reason to lose its end.
+        if let Err(Failure { told: Told::Here { message, .. }, .. }) = self.diagnose(writer) {
+            tracing::warn!("the run was not looked at for trouble: {message}");
+        }
         writer.finish(status, exit, why.as_deref(), Some(&digest))?;
         report.print(writer.name(), status.as_str(), Some(&digest));
         for line in &missed {

@@ -53,9 +53,13 @@ fn a_run_says_what_is_wrong_with_it_and_nothing_else() {
     assert!(has(&short, "truncated"), "{short:?}");
     // Of a run that has ended everything is written down, and nothing is said twice.
     assert_eq!(bench.latest()["events"].as_array().unwrap().len(), short.len());
-    // Of one that was stopped it is said to whoever asks.
-    let stopped = bench.interrupted(&["stages.rl.grpo.steps=4000"]);
-    assert!(!stopped.contains("gave 0"), "{stopped}");
+    // Of a run that was stopped, here because it was to be made again up to a step, it is said to whoever asks.
+    bench.ok(&["reproduce", "latest", "--to", "20", "--stage", "rl"]);
+    assert_eq!(bench.latest()["status"], "interrupted");
+    let shown = bench.ok(&["show", "--wide"]);
+    assert!(shown.contains("warn truncated: stage `rl`"), "{shown}");
+    let recorded = "SELECT count(*) AS n FROM event WHERE run_id = (SELECT max(run_id) FROM run)";
+    assert_eq!(bench.sql(recorded)[0]["n"], 0);
 }
 
 /// The small experiment with a suite of its own, whose problems are in a file with those of a stage.

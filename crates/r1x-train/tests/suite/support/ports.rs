@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use r1x_core::plan::RewardPlan;
-use r1x_core::port::{Outcomes, PendingGroups, Scoring};
+use r1x_core::port::{Outcomes, PendingGroups, Reuse, Scoring};
 use r1x_core::select::{Kept, kept};
 use r1x_core::{
     CheckpointFacts, EvalFacts, FinishReason, PortError, Problem, ProblemSource, Recorder,
@@ -61,13 +61,13 @@ impl MemoryRecorder {
 }
 
 impl Recorder for MemoryRecorder {
-    fn reuse(&mut self, facts: &StageFacts) -> Result<bool, PortError> {
+    fn reuse(&mut self, facts: &StageFacts) -> Result<Reuse, PortError> {
         let of_stage = |fact: &&Fact| fact.stage() == Some(facts.index);
         let taken: Vec<Fact> = self.others.iter().filter(of_stage).cloned().collect();
         self.earlier.extend(taken.iter().cloned());
-        let reused = !taken.is_empty();
+        let reuse = if taken.is_empty() { Reuse::NotKnown } else { Reuse::Taken };
         self.facts.extend(taken);
-        Ok(reused)
+        Ok(reuse)
     }
 
     fn stage_started(&mut self, facts: &StageFacts) -> Result<(), PortError> {

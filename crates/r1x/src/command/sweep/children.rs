@@ -17,7 +17,7 @@ use crate::command::run::Ask;
 use crate::failure::code;
 use crate::memory::Excess;
 use crate::prepare::Share;
-use crate::reuse::Reuse;
+use crate::reuse::ReuseChoice;
 use crate::{helper, interrupt};
 
 /// A run that is to be made.
@@ -71,7 +71,7 @@ impl Children {
         // What all of them take together was compared with what there is, before the first one.
         let forced = ask.excess == Excess::Forced || share.runs > 1;
         arguments.extend(forced.then(|| "--force".into()));
-        arguments.extend((ask.reuse == Reuse::Refused).then(|| "--no-reuse".into()));
+        arguments.extend((ask.reuse == ReuseChoice::Refused).then(|| "--no-reuse".into()));
         // A path may look like an option.
         arguments.extend(["--".into(), ask.spec.path.clone().into_os_string()]);
         Self {
