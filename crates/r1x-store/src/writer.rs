@@ -185,16 +185,23 @@ impl Writer {
         }
         let result = self.transact(body);
         // Looked at afterwards: what was just written is in the copy then, if one has to be made.
-        if let Some(what) = self.guard.loss() {
-            let displaced = self.runtime.block_on(rescue::rescue(&self.path, &mut self.conn, what));
-            let error = displaced.error(&self.path);
-            self.displaced = Some(displaced);
+        if let Some(error) = self.loss() {
             return Err(error);
         }
         let (value, fresh) = result?;
         self.known.metrics.extend(fresh.metrics);
         self.known.prompts.extend(fresh.prompts);
         Ok(value)
+    }
+
+    /// What has become of the store, once it is no longer where it was; what can be saved of it is copied then.
+    fn loss(&mut self) -> Option<StoreError> {
+        if self.displaced.is_none() {
+            let what = self.guard.loss()?;
+            let rescued = rescue::rescue(&self.path, &mut self.conn, what);
+            self.displaced = Some(self.runtime.block_on(rescued));
+        }
+        self.displaced.as_ref().map(|displaced| displaced.error(&self.path))
     }
 
     fn transact<T>(
@@ -235,10 +242,12 @@ impl Writer {
         &mut self,
         body: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.set_synchronous("PRAGMA synchronous = FULL")?;
+        // SQLite may find out first that its file is gone.
+        let set = self.set_synchronous("PRAGMA synchronous = FULL");
+        set.map_err(|error| self.loss().unwrap_or(error))?;
         let result = self.transaction(body);
-        self.set_synchronous("PRAGMA synchronous = NORMAL")?;
-        result
+        let set = self.set_synchronous("PRAGMA synchronous = NORMAL");
+        result.and_then(|value| set.map(|()| value))
     }
 
     fn set_synchronous(&mut self, statement: &'static str) -> Result<(), StoreError> {

@@ -58,7 +58,8 @@ fn a_run_says_what_is_wrong_with_it_and_nothing_else() {
     assert_eq!(bench.latest()["status"], "interrupted");
     let shown = bench.ok(&["show", "--wide"]);
     assert!(shown.contains("warn truncated: stage `rl`"), "{shown}");
-    let recorded = "SELECT count(*) AS n FROM event WHERE run_id = (SELECT max(run_id) FROM run)";
+    let recorded =
+        "SELECT count(*) AS n FROM event WHERE run_id = :run_id AND target = 'truncated'";
     assert_eq!(bench.sql(recorded)[0]["n"], 0);
 }
 
