@@ -37,6 +37,9 @@ struct Tally {
     anew: u64,
     mismatches: u64,
     unopened: u64,
+    /// Stores that were compared with what was written right after a kill, and those that were not it.
+    verified: u64,
+    flawed: u64,
     stuck: u64,
     /// What went wrong, in words.
     wrong: Vec<String>,
@@ -63,6 +66,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
         length,
         draws: Draws::new(seed),
         tally: Tally::default(),
+        is_tampered: false,
     };
     while trial.tally.kills < kills {
         trial.life(kills)?;
@@ -103,6 +107,8 @@ struct Trial<'a> {
     length: Duration,
     draws: Draws,
     tally: Tally,
+    /// Whether a checkpoint of the run under way was exchanged or edited.
+    is_tampered: bool,
 }
 
 /// What the store says of its newest run.
@@ -119,6 +125,7 @@ impl Trial<'_> {
     /// One run from its beginning to its end, with kills in between.
     fn life(&mut self, most: u64) -> Result<(), Failure> {
         clear(self.field);
+        self.is_tampered = false;
         let mut blows = 0;
         let mut resume = false;
         loop {
@@ -201,6 +208,7 @@ impl Trial<'_> {
             return Ok(Some(fs::read_to_string(&errors).unwrap_or_default()));
         }
         self.tally.kills += 1;
+        self.verify()?;
         self.aftermath(blow.aftermath)?;
         Ok(None)
     }
@@ -242,6 +250,25 @@ impl Trial<'_> {
         }
     }
 
+    /// Compares the store, and the checkpoints that it knows, with what was written, unless the trial has changed one.
+    fn verify(&mut self) -> Result<(), Failure> {
+        if self.is_tampered {
+            return Ok(());
+        }
+        let output = self.field.output(&["store", "verify"])?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        if said.contains("there is no store") {
+            return Ok(());
+        }
+        self.tally.verified += 1;
+        if !output.status.success() {
+            self.tally.flawed += 1;
+            self.tally.wrong.push(format!("after a kill: {said}"));
+        }
+        Ok(())
+    }
+
     fn aftermath(&mut self, what: Aftermath) -> Result<(), Failure> {
         match what {
             Aftermath::Nothing => {}
@@ -259,8 +286,14 @@ impl Trial<'_> {
                     self.tally.logs_cut += 1;
                 }
             }
-            Aftermath::Foreign => self.tally.exchanged += u64::from(self.exchange()),
-            Aftermath::Edited => self.tally.edited += u64::from(self.edit()),
+            Aftermath::Foreign => {
+                self.is_tampered = true;
+                self.tally.exchanged += u64::from(self.exchange());
+            }
+            Aftermath::Edited => {
+                self.is_tampered = true;
+                self.tally.edited += u64::from(self.edit());
+            }
         }
         Ok(())
     }
@@ -357,12 +390,15 @@ fn report(tally: &Tally, seed: u64, took: Duration) -> Result<(), Failure> {
     println!("  then the log was cut            {logs_cut}");
     println!("  then a checkpoint was foreign   {exchanged}");
     println!("  then a checkpoint was edited    {edited}");
-    let Tally { ended, anew, mismatches, unopened, stuck, wrong, .. } = tally;
+    let Tally { ended, anew, mismatches, unopened, verified, flawed, stuck, wrong, .. } = tally;
     println!("{ended} runs ended, {anew} of which began anew for want of a checkpoint");
     println!("  other digests                   {mismatches}");
     println!("  stores that cannot be opened    {unopened}");
+    println!(
+        "  stores with a flaw              {flawed} of {verified} that were compared after a kill"
+    );
     println!("  runs that do not go on          {stuck}");
-    if mismatches + unopened + stuck == 0 {
+    if mismatches + unopened + flawed + stuck == 0 {
         return Ok(());
     }
     Err(Failure::new(wrong.join("\n  "), format!("--seed {seed} makes the same plan again")))

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Context;
 use crate::failure::Failure;
 
-/// Some seconds of work with many checkpoints, and evaluations between them.
+/// Some seconds of work with many checkpoints, and evaluations between them: a stage is trained on what another one makes.
 const SPEC: &str = r#"
 r1x: 1
 name: tiny
@@ -42,6 +42,22 @@ stages:
       sampling: {temperature: 1.0, max_tokens: 12}
       lr: 3e-4
       schedule: {kind: constant}
+  - id: harvest
+    reject:
+      data: sums.train
+      skip: 100
+      rewards: [format, equation]
+      steps: 8
+      prompts_per_step: 4
+      samples: 4
+      sampling: {temperature: 1.0, max_tokens: 12}
+      keep: {equation: 0}
+      per_prompt: 2
+  - id: again
+    weights: base
+    sft: {data: [harvest.train, sums.train], steps: 8, batch_size: 8, lr: 3e-3, schedule: {kind: constant}}
+  - id: last
+    evaluate: {evals: [heldout]}
 evals:
   - id: heldout
     data: sums.heldout
