@@ -8,7 +8,7 @@ use serde::Serialize;
 use r1x_core::parameters::{Counted, ParameterList};
 use r1x_core::plan::{
     AttentionPlan, DataRef, EvalPlan, GqaPlan, HeadPlan, Learning, MlaPlan, ModelPlan, Prompts,
-    Reference, Rollouts, RunPlan, StageOutline,
+    RecordPlan, Reference, Rollouts, RunPlan, StageOutline,
 };
 use r1x_core::problem::Split;
 
@@ -18,11 +18,13 @@ use crate::parts::{Part, by_model};
 
 /// Bytes of a weight, a gradient, a moment or a log-prob.
 const F32: u64 = 4;
-/// Bytes of a stored token: its id, its log-prob and about four characters of text.
-const STORED_TOKEN: u64 = 4 + F32 + 4;
-/// Bytes of a stored rollout besides its tokens, and of one reward of it.
-const STORED_ROLLOUT: u64 = 200;
-const STORED_REWARD: u64 = 140;
+/// Bytes of a stored token: of its id, and of its text, which is about four characters.
+const STORED_TOKEN_ID: u64 = 4;
+const STORED_TOKEN_TEXT: u64 = 4;
+/// Bytes of a stored rollout besides its tokens, with its share of the rows of its group and step, and of one reward of it
+/// with some parts and a sentence; indices and what pages leave empty are in it.
+const STORED_ROLLOUT: u64 = 130;
+const STORED_REWARD: u64 = 100;
 
 /// One kind of tensor of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -292,8 +294,21 @@ fn store_bytes(plan: &RunPlan, stages: &[StageEstimate]) -> u64 {
         let rollout = STORED_ROLLOUT + STORED_REWARD * rewards_of(&stage.id);
         let tokens = stage.most.generated_tokens as u64;
         sum.saturating_add(stage.most_completions.saturating_mul(rollout))
-            .saturating_add(tokens.saturating_mul(STORED_TOKEN))
+            .saturating_add(tokens.saturating_mul(stored_token(plan, &stage.id)))
     })
+}
+
+/// Bytes of what is recorded of a token that a stage or a suite samples.
+fn stored_token(plan: &RunPlan, id: &str) -> u64 {
+    let RecordPlan { text, tokens, logprobs } = plan.record;
+    // Stages record the entropy beside the log-prob, and the log-prob under the reference where there is one.
+    let numbers = plan.stages.iter().find(|stage| stage.id == id).map_or(1, |stage| {
+        let learning = stage.kind.outline().learning;
+        2 + u64::from(learning.is_some_and(|learning| learning.reference != Reference::None))
+    });
+    u64::from(text) * STORED_TOKEN_TEXT
+        + u64::from(tokens) * STORED_TOKEN_ID
+        + u64::from(logprobs) * numbers * F32
 }
 
 /// What costs nothing, of the kind of suites.

@@ -131,3 +131,30 @@ fn runs_of_another_store_are_taken_in_and_used() {
     let told = fresh.fails(4, &["store", "merge", "nowhere.sqlite"]);
     assert!(told.contains("there is no store at nowhere.sqlite"), "{told}");
 }
+
+#[test]
+fn a_store_grows_by_what_the_plan_says() {
+    let bench = Bench::new();
+    let bytes = || {
+        bench.ok(&["store", "vacuum"]);
+        std::fs::metadata(bench.path("runs/r1x.sqlite")).unwrap().len() as f64
+    };
+    let sets = |steps: &str| {
+        // So short that hardly a completion ends before it has to: the plan tells what there is at most.
+        let short = "stages.rl.grpo.sampling.max_tokens=4";
+        let steps = format!("stages.rl.grpo.steps={steps}");
+        ["--set", short, "--set", "evals=[]", "--set", &steps].map(str::to_owned)
+    };
+    let with = |command: &str, steps: &str| {
+        let sets = sets(steps);
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        bench.json(&[&[command, "small.yaml", "--json"][..], &sets].concat())
+    };
+    // Components and the tables themselves are there before.
+    with("run", "1");
+    let before = bytes();
+    with("run", "150");
+    let grown = bytes() - before;
+    let planned = with("plan", "150")["estimate"]["store_bytes"].as_f64().unwrap();
+    assert!((0.9..1.1).contains(&(grown / planned)), "{grown} instead of {planned}");
+}
