@@ -11,7 +11,7 @@ use crate::args::{
     AgainstArgs, ComputeArgs, Format, Global, PluginArgs, RunsArgs, WritingArgs, all_or, size,
 };
 use crate::command::resume::{Lost, Point};
-use crate::command::{self, cache::Wanted};
+use crate::command::{self, cache::Wanted, show};
 use crate::failure::{Failure, code};
 use crate::memory::Excess;
 use crate::output::{self, Stream};
@@ -119,6 +119,9 @@ enum Command {
         /// Stage of the step [default: the last one that has it]
         #[arg(long)]
         stage: Option<String>,
+        /// A row for each token of a rollout as well
+        #[arg(long, conflicts_with = "json")]
+        tokens: bool,
         /// Print a JSON object
         #[arg(long)]
         json: bool,
@@ -337,8 +340,9 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         }
         Command::Ls(asked) => tidy::ls(&global, asked),
         Command::Compare { sweep, json } => command::compare::compare(&global, &sweep, json),
-        Command::Show { address, stage, json } => {
-            command::show::show(&global, &address, stage.as_deref(), json)
+        Command::Show { address, stage, tokens, json } => {
+            let depth = if tokens { show::Depth::Tokens } else { show::Depth::Rollout };
+            show::show(&global, &address, stage.as_deref(), depth, json)
         }
         Command::Diff(asked) => diff::diff(&global, &asked),
         Command::Tidy(asked) => tidy::dispatch(&global, asked),

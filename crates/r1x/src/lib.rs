@@ -30,6 +30,7 @@ mod models;
 mod notice;
 mod number;
 mod picture;
+mod pieces;
 mod plans;
 mod prepare;
 mod progress;

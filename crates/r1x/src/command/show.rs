@@ -2,7 +2,9 @@
 //!
 //! Must not change them.
 
-use r1x_store::{GroupDetail, RewardCard, RolloutDetail, RunCard, RunSummary, StepCard};
+mod rollout;
+
+use r1x_store::{GroupDetail, RunCard, RunSummary, StepCard};
 
 use crate::args::Global;
 use crate::display::{Fields, Line, Page, Table, Tone};
@@ -18,6 +20,15 @@ pub struct Address<'a> {
     pub run: &'a str,
     /// Step, group and sample, as far as they are named.
     pub numbers: Vec<u64>,
+}
+
+/// How far down a rollout is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What it said and earned.
+    Rollout,
+    /// A row for each token as well.
+    Tokens,
 }
 
 /// Reads an address.
@@ -52,15 +63,27 @@ pub fn show(
     global: &Global,
     address: &str,
     stage: Option<&str>,
+    depth: Depth,
     json: bool,
 ) -> Result<i32, Failure> {
     let Address { run, numbers } = parse(address)?;
+    if depth == Depth::Tokens && numbers.len() < 3 {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("`{address}` is not one rollout, and `--tokens` lists those of one"),
+            "write RUN@STEP.GROUP.SAMPLE, for example latest@120.3.5",
+        ));
+    }
     let store = stores::reading(global.store())?;
     match numbers[..] {
         [step] => print(&store.step(run, stage, step)?, step_page, json)?,
         [step, group] => print(&store.group(run, stage, step, group)?, group_page, json)?,
         [step, group, sample] => {
-            print(&store.rollout(run, stage, step, group, sample)?, rollout_page, json)?;
+            let card = store.rollout(run, stage, step, group, sample)?;
+            match json {
+                true => output::json(&plans::json(&card)?),
+                false => output::page(Stream::Out, &rollout::page(&store, &card, depth)),
+            }
         }
         _ => {
             let mut card = store.run_card(run)?;
@@ -255,70 +278,6 @@ pub fn group_page(card: &GroupDetail) -> Page {
     let header = ["sample", "reward", "advantage", "tokens", "finish", "completion"];
     page.table(Table::of(&header, &rows).whole(&["finish"]));
     page
-}
-
-fn rollout_page(card: &RolloutDetail) -> Page {
-    let mut page = Page::default();
-    page.line(format!(
-        "{}  {} step {} group {} sample {}",
-        card.run, card.stage, card.step, card.group, card.sample
-    ));
-    let mut fields = Fields::default();
-    if let Some(data) = card.data.as_deref().filter(|data| !data.is_empty()) {
-        fields.add("data", data);
-    }
-    fields
-        .add("prompt", &card.prompt)
-        .add("gold", card.gold.as_deref().unwrap_or("-"))
-        .add("completion", card.text.as_deref().unwrap_or("(not recorded)"))
-        .add("finish", format!("{} after {} tokens", card.finish, card.n_tokens))
-        .add("reward", format!("{}{}", optional(card.reward), cut_from(card)))
-        .add("advantage", optional(card.advantage));
-    page.fields(fields).blank().table(rewards(card));
-    if let (Some(tokens), Some(logprobs)) = (&card.tokens, &card.logprobs) {
-        let mean =
-            logprobs.iter().map(|l| f64::from(*l)).sum::<f64>() / logprobs.len().max(1) as f64;
-        let lowest = logprobs.iter().copied().fold(0.0f32, f32::min);
-        page.blank().line(format!(
-            "{} tokens, log-prob {} a token on average, {} at the least likely",
-            tokens.len(),
-            number(mean),
-            number(f64::from(lowest)),
-        ));
-    }
-    page
-}
-
-/// What the total was before its bounds, when they changed it.
-fn cut_from(card: &RolloutDetail) -> String {
-    if card.unclipped == card.reward {
-        return String::new();
-    }
-    format!(" (clipped from {})", optional(card.unclipped))
-}
-
-/// What each reward said and what became of it; columns for conditions and comparisons only where there are any.
-fn rewards(card: &RolloutDetail) -> Table {
-    let conditional = card.rewards.iter().any(|r| r.condition.is_some());
-    let compared = card.rewards.iter().any(|r| r.normalized.is_some());
-    let mut header = vec!["reward", "value"];
-    header.extend(conditional.then_some("only_if"));
-    header.extend(["counted", "weight", "adds"]);
-    header.extend(compared.then_some("normalized"));
-    header.extend(["status", "parts", "info"]);
-    let row = |r: &RewardCard| {
-        let parts: Vec<String> =
-            r.parts.iter().map(|(name, v)| format!("{name} {}", number(*v))).collect();
-        let mut row = vec![r.name.clone(), optional(r.value)];
-        row.extend(conditional.then(|| r.condition.clone().unwrap_or_else(|| "-".to_owned())));
-        let weight = optional(r.weight);
-        row.extend([optional(r.counted), weight, optional(r.contribution)]);
-        row.extend(compared.then(|| optional(r.normalized)));
-        row.extend([r.status.clone(), parts.join(", "), r.info.clone().unwrap_or_default()]);
-        row
-    };
-    let rows: Vec<Vec<String>> = card.rewards.iter().map(row).collect();
-    Table::of(&header, &rows).whole(&["reward"]).status(&["status"])
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub enum Tone {
     Faint,
     /// It is the head of something.
     Strong,
+    /// It is out of the ordinary.
+    Odd,
 }
 
 impl Tone {
@@ -57,6 +59,7 @@ impl Tone {
             Self::Busy => "36",
             Self::Faint => "2",
             Self::Strong => "1",
+            Self::Odd => "31",
         }
     }
 }
@@ -128,6 +131,7 @@ fn paint(out: &mut String, tone: Tone, text: &str, view: View) {
 enum Part {
     Line(Line),
     Text { lead: &'static str, text: String },
+    Toned { lead: &'static str, spans: Vec<(Tone, String)> },
     Table(Table),
     Fields(Fields),
 }
@@ -187,6 +191,12 @@ impl Page {
         self
     }
 
+    /// A text of somebody else in pieces of a tone each, with its line breaks; `lead` stands before each of its lines.
+    pub fn toned(&mut self, lead: &'static str, spans: Vec<(Tone, String)>) -> &mut Self {
+        self.parts.push(Part::Toned { lead, spans });
+        self
+    }
+
     /// The page for a view.
     pub fn draw(&self, view: View) -> Drawn {
         let mut drawn = Drawn { text: String::new(), cut: Cut::Nothing };
@@ -194,6 +204,7 @@ impl Page {
             match part {
                 Part::Line(line) => wrap::line(&mut drawn.text, &line.spans, view),
                 Part::Text { lead, text } => wrap::text(&mut drawn.text, lead, lead, text, view),
+                Part::Toned { lead, spans } => wrap::toned(&mut drawn.text, lead, spans, view),
                 Part::Fields(fields) => fields.draw(&mut drawn.text, view),
                 Part::Table(table) => {
                     if table.draw(&mut drawn.text, view) == Cut::Cells {

@@ -155,3 +155,28 @@ fn what_is_redrawn_in_place_is_one_line() {
     assert_eq!(width(&fitted(&line, narrow(30))), 30);
     assert!(fitted(&line, narrow(30)).ends_with('…'));
 }
+
+#[test]
+fn a_text_in_tones_keeps_its_lines_and_stays_inside_the_edge() {
+    let spans = || {
+        [
+            (Tone::Faint, "one\nt"),
+            (Tone::Odd, "wo \u{1b}[2J"),
+            (Tone::Plain, "abcdefghijklmnopqrstuvwxyz\n"),
+        ]
+        .map(|(tone, text)| (tone, text.to_owned()))
+        .to_vec()
+    };
+    let mut page = Page::default();
+    page.toned("| ", spans());
+    let text = page.draw(narrow(20)).text;
+    within(&text, 20);
+    assert_eq!(text, "| one\n| two ␛[2Jabcdefghij\n| klmnopqrstuvwxyz\n|\n");
+    let colored = page.draw(View { width: None, color: Ink::Colored }).text;
+    assert!(
+        colored.starts_with(
+            "| \u{1b}[2mone\u{1b}[0m\n| \u{1b}[2mt\u{1b}[0m\u{1b}[31mwo ␛[2J\u{1b}[0m"
+        ),
+        "{colored:?}"
+    );
+}

@@ -90,6 +90,37 @@ pub(super) fn text(out: &mut String, lead: &str, rest: &str, text: &str, view: V
     }
 }
 
+/// Writes a text in pieces of a tone each, `lead` before each of its lines, which are broken anywhere at the edge. A tone
+/// ends with its line.
+pub(super) fn toned(out: &mut String, lead: &str, spans: &[(Tone, String)], view: View) {
+    let room =
+        view.width.unwrap_or(usize::MAX).max(NARROWEST).saturating_sub(width(lead)).max(HANG);
+    out.push_str(lead);
+    let mut used = 0;
+    for (tone, text) in spans {
+        for (at, line) in text.split('\n').enumerate() {
+            if at > 0 {
+                end_line(out);
+                out.push_str(lead);
+                used = 0;
+            }
+            let mut piece = String::new();
+            for cluster in shown::line(line).graphemes(true) {
+                if used > 0 && used + width(cluster) > room {
+                    paint(out, *tone, &std::mem::take(&mut piece), view);
+                    end_line(out);
+                    out.push_str(lead);
+                    used = 0;
+                }
+                piece.push_str(cluster);
+                used += width(cluster);
+            }
+            paint(out, *tone, &piece, view);
+        }
+    }
+    end_line(out);
+}
+
 /// The text in pieces that fit, broken after blanks where there are some.
 pub(super) fn broken(text: &str, room: usize) -> Vec<String> {
     if width(text) <= room {

@@ -166,3 +166,30 @@ fn an_estimate_says_what_it_rests_on_and_counts_suites_over_files() {
     // between.
     assert_eq!((&suite["id"], &suite["completions"]), (&"heldout".into(), &264.into()), "{suite}");
 }
+
+#[test]
+fn a_rollout_is_shown_down_to_its_tokens() {
+    let bench = Bench::new();
+    bench.ok(&["run", "small.yaml"]);
+    let card = bench.json(&["show", "latest@2.1.0", "--json"]);
+    let tokens = card["tokens"].as_array().unwrap();
+    let shown = bench.ok(&["show", "latest@2.1.0", "--tokens"]);
+    let table = shown.split("position").nth(1).unwrap();
+    // The names of the columns, a rule, and a row for each token.
+    let rows: Vec<&str> = table.lines().skip(2).filter(|line| !line.is_empty()).collect();
+    assert_eq!(rows.len(), tokens.len(), "{shown}");
+    let last = rows.last().unwrap();
+    assert!(last.contains(&tokens.last().unwrap().to_string()), "{shown}");
+    let logprob = card["logprobs"][0].as_f64().unwrap();
+    let first: Vec<&str> = rows[0].split_whitespace().collect();
+    let told: f64 = first[first.len() - 4].parse().unwrap();
+    assert!((told - logprob).abs() < 1e-3 * logprob.abs().max(1e-3), "{shown}");
+    assert!(!shown.contains("1 to 0.9"), "colours are for terminals: {shown}");
+    let colored = bench.ok(&["show", "latest@2.1.0", "--color", "always"]);
+    assert!(colored.contains("1 to 0.9") && colored.contains("\u{1b}[2m"), "{colored:?}");
+    let told = bench.fails(4, &["show", "latest@2.1", "--tokens"]);
+    assert!(told.contains("is not one rollout"), "{told}");
+    let rows = bench.sql("SELECT position, token_id FROM v_tokens WHERE run = :run AND step = 2 AND grp = 1 AND sample = 0 ORDER BY position");
+    let listed: Vec<&serde_json::Value> = rows.iter().map(|row| &row["token_id"]).collect();
+    assert_eq!(listed, tokens.iter().collect::<Vec<_>>());
+}

@@ -33,6 +33,13 @@ fn a_page_goes_where_it_is_asked_to_and_a_run_that_is_not_there_has_none() {
     bench.ok(&["run", "small.yaml", "--set", "stages.rl.grpo.steps=2"]);
     bench.ok(&["report", "latest", "-o", "page.html"]);
     assert!(bench.path("page.html").is_file());
+    // A report is made anew, and what somebody else has written stays.
+    bench.ok(&["report", "latest", "-o", "page.html"]);
+    std::fs::write(bench.path("notes.html"), "<!doctype html>mine").unwrap();
+    let told = bench.fails(4, &["report", "-o", "notes.html"]);
+    assert!(told.contains("is no report of r1x"), "{told}");
+    assert_eq!(std::fs::read_to_string(bench.path("notes.html")).unwrap(), "<!doctype html>mine");
     assert!(bench.fails(4, &["report", "nobody"]).contains("nobody"));
-    assert!(bench.fails(4, &["report", "-o", "no/folder/page.html"]).contains("no/folder"));
+    bench.ok(&["report", "-o", "new/folder/page.html"]);
+    assert!(bench.fails(4, &["report", "-o", "page.html/page.html"]).contains("page.html"));
 }

@@ -7,15 +7,24 @@ mod curves;
 mod page;
 mod samples;
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 
+use r1x_files::whole::{self, Existing};
 use r1x_store::{RunCard, Store};
 
 use crate::args::Global;
 use crate::failure::{Failure, code};
 use crate::{diagnosis, plans, stores};
 
-/// Writes the page of a run.
+/// What a report says at its beginning that no other page says.
+const MARK: &str = r#"<meta name="generator" content="r1x report">"#;
+
+/// As much of a file as is looked at to tell a report.
+const HEAD_BYTES: u64 = 1024;
+
+/// Writes the page of a run. It takes the place of an earlier report, and of nothing else.
 ///
 /// # Errors
 /// When there is no such run, or the file cannot be written.
@@ -25,10 +34,27 @@ pub fn report(global: &Global, run: &str, output: Option<&Path>) -> Result<i32, 
     diagnosis::add(&store, &mut card)?;
     let name = format!("{}.html", card.run.name);
     let path = output.unwrap_or(Path::new(&name));
+    if whole::is_taken(path) && !is_report(path) {
+        return Err(Failure::new(
+            code::INPUT,
+            format!("{} is there already, and is no report of r1x", path.display()),
+            "name another file with `-o`; a report takes the place of an earlier one",
+        ));
+    }
     let html = html(&store, &card)?;
-    std::fs::write(path, html).map_err(|error| Failure::io(path, &error))?;
+    let fill = |file: &mut File| {
+        file.write_all(html.as_bytes()).map_err(|error| Failure::io(path, &error))
+    };
+    whole::write(path, Existing::Replaced, fill, |error| Failure::io(path, &error))?;
     eprintln!("wrote {}", path.display());
     Ok(0)
+}
+
+/// Whether a file says at its beginning that it is a report.
+fn is_report(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.is_ok() && String::from_utf8_lossy(&head).contains(MARK)
 }
 
 /// The page as a text.

@@ -1,25 +1,19 @@
 //! The samples of a report: what the model wrote at the beginning, in the middle and at the end of a stage, token by token,
 //! and what each reward said of it.
 
-use r1x_core::Encoder;
 use r1x_core::plan::RunPlan;
 use r1x_model::ModelEncoder;
 use r1x_store::{GroupDetail, RolloutDetail, RunCard, Store};
 
 use crate::failure::Failure;
-use crate::number::{number, optional};
+use crate::number::optional;
+use crate::pieces::{Piece, encoder_of, pieces};
 
 /// Completions of a group at most: the best and the worst of them.
 const MOST_SAMPLES: usize = 4;
 
 /// Tokens of a completion that are shown; what comes behind is counted.
 const MOST_TOKENS: usize = 1_500;
-
-/// Tokens before one that are decoded with it: what a token says depends on the bytes before it, and on few of them.
-const BEFORE: usize = 16;
-
-/// What stands for bytes that are no character yet.
-const INCOMPLETE: char = '\u{fffd}';
 
 /// One group of rollouts.
 #[derive(Debug, serde::Serialize)]
@@ -59,17 +53,6 @@ pub struct Sample {
     pub rewards: Vec<Said>,
 }
 
-/// A piece of a completion.
-#[derive(Debug, PartialEq, serde::Serialize)]
-pub struct Piece {
-    /// The text.
-    pub text: String,
-    /// How unlikely it was, from 0 to 4; none where no log-prob is recorded.
-    pub level: Option<u8>,
-    /// What is known of it.
-    pub title: String,
-}
-
 /// What a reward said.
 #[derive(Debug, serde::Serialize)]
 pub struct Said {
@@ -90,10 +73,7 @@ pub struct Said {
 pub fn of(store: &Store, card: &RunCard, plan: Option<&RunPlan>) -> Result<Vec<Group>, Failure> {
     let mut groups = Vec::new();
     for stage in card.stages.iter().filter(|stage| stage.rollouts > 0 && stage.steps > 0) {
-        let encoder = plan.and_then(|plan| {
-            let stage = plan.stages.get(usize::try_from(stage.index).ok()?)?;
-            ModelEncoder::new(plan.model_of(stage).ok()?).ok()
-        });
+        let encoder = plan.and_then(|plan| encoder_of(plan, &stage.name));
         let last = stage.steps.cast_unsigned() - 1;
         let mut steps = vec![0, last / 2, last];
         steps.dedup();
@@ -157,11 +137,7 @@ fn shown(
 }
 
 fn sample_of(detail: &RolloutDetail, encoder: Option<&ModelEncoder>) -> Sample {
-    let whole = || Piece {
-        text: detail.text.clone().unwrap_or_else(|| "(not recorded)".to_owned()),
-        level: None,
-        title: String::new(),
-    };
+    let whole = || Piece { text: detail.said().to_owned(), level: None, title: String::new() };
     let pieces = match (encoder, &detail.tokens) {
         (Some(encoder), Some(tokens)) => {
             pieces(encoder, &tokens[..tokens.len().min(MOST_TOKENS)], detail.logprobs.as_deref())
@@ -188,90 +164,5 @@ fn sample_of(detail: &RolloutDetail, encoder: Option<&ModelEncoder>) -> Sample {
         pieces,
         left_out: shown.saturating_sub(MOST_TOKENS),
         rewards: rewards.collect(),
-    }
-}
-
-/// A completion token by token. A token that ends no character adds to the piece of the one that does.
-fn pieces(encoder: &dyn Encoder, tokens: &[u32], logprobs: Option<&[f32]>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let from = at.saturating_sub(BEFORE);
-        let [before, with] = [&tokens[from..at], &tokens[from..=at]].map(|part| {
-            let text = encoder.decode(part);
-            text.trim_end_matches(INCOMPLETE).to_owned()
-        });
-        let said = with.strip_prefix(before.as_str()).unwrap_or(&with);
-        let text = match (said, *token == encoder.eos()) {
-            ("", true) => "∎",
-            (said, _) => said,
-        };
-        let logprob = logprobs.and_then(|logprobs| logprobs.get(at)).map(|value| f64::from(*value));
-        let known = logprob.map(|value| {
-            format!(", log-prob {}, probability {}", number(value), number(value.exp()))
-        });
-        pieces.push(Piece {
-            text: text.to_owned(),
-            level: logprob.map(level),
-            title: format!("token {token}{}", known.unwrap_or_default()),
-        });
-    }
-    pieces
-}
-
-/// How unlikely a token was: at least nine in ten, a half, a tenth, a hundredth, or less.
-fn level(logprob: f64) -> u8 {
-    let bounds = [0.9_f64, 0.5, 0.1, 0.01];
-    bounds.iter().filter(|bound| logprob.exp() < **bound).count() as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Tokens are bytes; 0 ends.
-    struct Bytes;
-
-    impl Encoder for Bytes {
-        fn encode(&self, text: &str) -> Result<Vec<u32>, r1x_core::PortError> {
-            Ok(text.bytes().map(u32::from).collect())
-        }
-
-        fn decode(&self, tokens: &[u32]) -> String {
-            let bytes = tokens.iter().filter(|token| **token != 0);
-            let bytes: Vec<u8> = bytes.map(|token| u8::try_from(*token).unwrap()).collect();
-            String::from_utf8_lossy(&bytes).into_owned()
-        }
-
-        fn eos(&self) -> u32 {
-            0
-        }
-
-        fn bos(&self) -> Option<u32> {
-            None
-        }
-
-        fn context_length(&self) -> usize {
-            64
-        }
-    }
-
-    #[test]
-    fn pieces_are_the_whole_text_and_characters_stay_whole() {
-        let text = "a é 好 <b>, and so on until more than sixteen tokens are there";
-        let mut tokens = Bytes.encode(text).unwrap();
-        tokens.push(0);
-        let logprobs = vec![-0.01; tokens.len()];
-        let pieces = pieces(&Bytes, &tokens, Some(&logprobs));
-        let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
-        assert_eq!(whole, format!("{text}∎"));
-        assert_eq!(pieces.len(), tokens.len());
-        assert!(pieces.iter().any(|piece| piece.text == "好"));
-        assert!(pieces[0].title.starts_with("token 97, log-prob"), "{}", pieces[0].title);
-    }
-
-    #[test]
-    fn what_is_less_likely_has_a_higher_level() {
-        let levels = [0.95_f64, 0.6, 0.2, 0.05, 0.001].map(|probability| level(probability.ln()));
-        assert_eq!(levels, [0, 1, 2, 3, 4]);
     }
 }
