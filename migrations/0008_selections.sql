@@ -11,6 +11,10 @@
 -- of a zero.) Steps and evaluations of schema 7 and before have none.
 --
 -- What a person says about a run (tags, a note) stands beside its facts.
+--
+-- What the rollouts of a group and the rewards of a step come to is kept beside them: questions about a whole run read a
+-- row for each group or step then, and no rollout. A view says what each of the two tables has to hold; the rows are
+-- made from that view when a step is written, and compared with it when a store is verified.
 
 PRAGMA user_version = 8;
 
@@ -81,6 +85,7 @@ SELECT w.sweep_id, w.name AS sweep, m.idx AS member, m.combination, m.plan_sha25
        LEFT JOIN run r ON r.run_id = newest.run_id;
 
 ALTER TABLE step ADD COLUMN rows_sha256 TEXT;                      -- of its rows, as they are read
+ALTER TABLE step ADD COLUMN dropped TEXT CHECK (dropped IS NULL OR json_valid(dropped)); -- list of what a person removed of its rollouts
 ALTER TABLE eval_run ADD COLUMN rows_sha256 TEXT;                  -- likewise
 
 ALTER TABLE run ADD COLUMN note TEXT;                              -- of a person
@@ -109,3 +114,146 @@ SELECT r.run_id, r.name AS run, r.uid, r.status,
             SELECT g.word FROM run_tag g WHERE g.run_id = r.run_id AND g.given = 1)) AS tags,
        s.overrides, r.note
   FROM run r JOIN spec s USING (spec_id) JOIN environment e USING (env_id);
+
+-- What the rollouts of a group come to.
+CREATE TABLE group_total (
+    stage_id  INTEGER NOT NULL REFERENCES stage ON DELETE CASCADE,
+    step      INTEGER NOT NULL,
+    grp       INTEGER NOT NULL,
+    rollouts  INTEGER NOT NULL,
+    mean      REAL,                                                -- of the totals that there are, as are the next two
+    lowest    REAL,
+    highest   REAL,
+    tokens    INTEGER NOT NULL,
+    truncated INTEGER NOT NULL,                                    -- rollouts that the limit ended
+    PRIMARY KEY (stage_id, step, grp)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW computed_group_total AS
+SELECT stage_id, step, grp, count(*) AS rollouts, avg(reward) AS mean, min(reward) AS lowest, max(reward) AS highest,
+       sum(n_tokens) AS tokens, sum(finish = 'length') AS truncated
+  FROM rollout
+ GROUP BY stage_id, step, grp;
+
+INSERT INTO group_total (stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated)
+SELECT stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated FROM computed_group_total;
+
+-- What a reward said of the rollouts of a step, by how its calls ended.
+CREATE TABLE reward_total (
+    stage_id INTEGER NOT NULL REFERENCES stage ON DELETE CASCADE,
+    step     INTEGER NOT NULL,
+    key_id   INTEGER NOT NULL REFERENCES reward_key,
+    status   TEXT NOT NULL,
+    weight   REAL,                                                 -- at this step
+    rollouts INTEGER NOT NULL,
+    judged   INTEGER NOT NULL,                                     -- rollouts with a value
+    total    REAL,                                                 -- of the values
+    lowest   REAL,
+    highest  REAL,
+    adds     REAL,                                                 -- to the totals of the rollouts, together
+    example  TEXT,                                                 -- the last of its sentences by the alphabet
+    PRIMARY KEY (stage_id, step, key_id, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW computed_reward_total AS
+SELECT o.stage_id, o.step, w.key_id, w.status, max(coalesce(w.weight, k.weight)) AS weight, count(*) AS rollouts,
+       count(w.value) AS judged, sum(w.value) AS total, min(w.value) AS lowest, max(w.value) AS highest,
+       sum(coalesce(w.weight, k.weight) * iif(w.weight IS NULL, w.value, w.counted)) AS adds, max(w.info) AS example
+  FROM rollout o JOIN reward w USING (rollout_id) JOIN reward_key k USING (key_id)
+ GROUP BY o.stage_id, o.step, w.key_id, w.status;
+
+INSERT INTO reward_total (stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest, adds, example)
+SELECT stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest, adds, example
+  FROM computed_reward_total;
+
+-- As `v_rewards`, a row for each step, reward and way in which calls ended.
+CREATE VIEW v_reward_steps AS
+SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, t.step, k.name AS reward, t.status, t.weight,
+       t.rollouts, t.judged, t.total / t.judged AS mean, t.lowest, t.highest, t.total, t.adds, t.example, k.plugin_id
+  FROM run r JOIN stage st USING (run_id) JOIN reward_total t USING (stage_id) JOIN reward_key k USING (key_id)
+ WHERE st.superseded_from IS NULL OR t.step < st.superseded_from;
+
+DROP VIEW v_groups;
+CREATE VIEW v_groups AS
+SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, g.step, g.grp, g.prompt_id,
+       p.text AS prompt, p.answer AS gold, g.zero_signal,
+       t.rollouts AS n, t.mean, t.lowest, t.highest, 1.0 * t.tokens / t.rollouts AS mean_tokens,
+       1.0 * t.truncated / t.rollouts AS truncated, g.data
+  FROM run r JOIN stage st USING (run_id) JOIN rollout_group g USING (stage_id)
+       JOIN group_total t ON t.stage_id = g.stage_id AND t.step = g.step AND t.grp = g.grp
+       JOIN prompt p ON p.prompt_id = g.prompt_id
+ WHERE st.superseded_from IS NULL OR g.step < st.superseded_from;
+
+-- The lists of numbers of a rollout as rows: tokens as whole numbers, the others as the exact values of their 32 bits. It
+-- is SQL alone, so every program that reads the file has it. Positions are made of three digits to the base of 100, and
+-- those that lie behind the end of a completion are left out digit by digit. No rows are alike; `DISTINCT` keeps SQLite from
+-- merging the parts into one, which would read and decode every list many times for a row.
+CREATE VIEW v_tokens AS
+WITH RECURSIVE digit(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM digit WHERE value < 99),
+     words AS (
+        SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, o.step, o.grp, o.sample, o.rollout_id,
+               a.value * 10000 + b.value * 100 + c.value AS position, x.token_ids, x.logp, x.ref_logp, x.entropy
+          FROM run r JOIN stage st USING (run_id) JOIN rollout o USING (stage_id) JOIN rollout_payload x USING (rollout_id)
+          CROSS JOIN digit a ON a.value * 10000 < o.n_tokens
+          CROSS JOIN digit b ON a.value * 10000 + b.value * 100 < o.n_tokens
+          CROSS JOIN digit c ON a.value * 10000 + b.value * 100 + c.value < o.n_tokens
+         WHERE st.superseded_from IS NULL OR o.step < st.superseded_from),
+     hexes AS (
+        SELECT DISTINCT run_id, run, stage_idx, stage, step, grp, sample, rollout_id, position,
+               hex(substr(x.token_ids, 4 * position + 1, 4)) AS ids_hex,
+               hex(substr(x.logp, 4 * position + 1, 4)) AS lp_hex,
+               hex(substr(x.ref_logp, 4 * position + 1, 4)) AS ref_hex,
+               hex(substr(x.entropy, 4 * position + 1, 4)) AS ent_hex
+          FROM words x),
+     numbers AS (
+        SELECT DISTINCT run_id, run, stage_idx, stage, step, grp, sample, rollout_id, position,
+           iif(ids_hex = '', NULL,
+               instr('123456789ABCDEF', substr(ids_hex, 1, 1)) * 16 + instr('123456789ABCDEF', substr(ids_hex, 2, 1))
+               + (instr('123456789ABCDEF', substr(ids_hex, 3, 1)) * 16 + instr('123456789ABCDEF', substr(ids_hex, 4, 1))) * 256
+               + (instr('123456789ABCDEF', substr(ids_hex, 5, 1)) * 16 + instr('123456789ABCDEF', substr(ids_hex, 6, 1))) * 65536
+               + (instr('123456789ABCDEF', substr(ids_hex, 7, 1)) * 16 + instr('123456789ABCDEF', substr(ids_hex, 8, 1))) * 16777216) AS ids_bits,
+           iif(lp_hex = '', NULL,
+               instr('123456789ABCDEF', substr(lp_hex, 1, 1)) * 16 + instr('123456789ABCDEF', substr(lp_hex, 2, 1))
+               + (instr('123456789ABCDEF', substr(lp_hex, 3, 1)) * 16 + instr('123456789ABCDEF', substr(lp_hex, 4, 1))) * 256
+               + (instr('123456789ABCDEF', substr(lp_hex, 5, 1)) * 16 + instr('123456789ABCDEF', substr(lp_hex, 6, 1))) * 65536
+               + (instr('123456789ABCDEF', substr(lp_hex, 7, 1)) * 16 + instr('123456789ABCDEF', substr(lp_hex, 8, 1))) * 16777216) AS lp_bits,
+           iif(ref_hex = '', NULL,
+               instr('123456789ABCDEF', substr(ref_hex, 1, 1)) * 16 + instr('123456789ABCDEF', substr(ref_hex, 2, 1))
+               + (instr('123456789ABCDEF', substr(ref_hex, 3, 1)) * 16 + instr('123456789ABCDEF', substr(ref_hex, 4, 1))) * 256
+               + (instr('123456789ABCDEF', substr(ref_hex, 5, 1)) * 16 + instr('123456789ABCDEF', substr(ref_hex, 6, 1))) * 65536
+               + (instr('123456789ABCDEF', substr(ref_hex, 7, 1)) * 16 + instr('123456789ABCDEF', substr(ref_hex, 8, 1))) * 16777216) AS ref_bits,
+           iif(ent_hex = '', NULL,
+               instr('123456789ABCDEF', substr(ent_hex, 1, 1)) * 16 + instr('123456789ABCDEF', substr(ent_hex, 2, 1))
+               + (instr('123456789ABCDEF', substr(ent_hex, 3, 1)) * 16 + instr('123456789ABCDEF', substr(ent_hex, 4, 1))) * 256
+               + (instr('123456789ABCDEF', substr(ent_hex, 5, 1)) * 16 + instr('123456789ABCDEF', substr(ent_hex, 6, 1))) * 65536
+               + (instr('123456789ABCDEF', substr(ent_hex, 7, 1)) * 16 + instr('123456789ABCDEF', substr(ent_hex, 8, 1))) * 16777216) AS ent_bits
+          FROM hexes)
+SELECT run_id, run, stage_idx, stage, step, grp, sample, rollout_id, position, ids_bits AS token_id,
+       CASE (lp_bits >> 23) & 255
+           WHEN 255 THEN iif(lp_bits & 8388607, NULL, iif(lp_bits >> 31, -9e999, 9e999))
+           ELSE iif(lp_bits >> 31, -1.0, 1.0)
+                * ((lp_bits & 8388607) + iif((lp_bits >> 23) & 255, 8388608, 0))
+                * (1 << max(0, min(62, ((lp_bits >> 23) & 255) - 150))) * (1 << max(0, ((lp_bits >> 23) & 255) - 212))
+                / (1 << max(0, min(62, 150 - max(1, (lp_bits >> 23) & 255))))
+                / (1 << max(0, min(62, 88 - max(1, (lp_bits >> 23) & 255))))
+                / (1 << max(0, 26 - max(1, (lp_bits >> 23) & 255)))
+       END AS logp,
+       CASE (ref_bits >> 23) & 255
+           WHEN 255 THEN iif(ref_bits & 8388607, NULL, iif(ref_bits >> 31, -9e999, 9e999))
+           ELSE iif(ref_bits >> 31, -1.0, 1.0)
+                * ((ref_bits & 8388607) + iif((ref_bits >> 23) & 255, 8388608, 0))
+                * (1 << max(0, min(62, ((ref_bits >> 23) & 255) - 150))) * (1 << max(0, ((ref_bits >> 23) & 255) - 212))
+                / (1 << max(0, min(62, 150 - max(1, (ref_bits >> 23) & 255))))
+                / (1 << max(0, min(62, 88 - max(1, (ref_bits >> 23) & 255))))
+                / (1 << max(0, 26 - max(1, (ref_bits >> 23) & 255)))
+       END AS ref_logp,
+       CASE (ent_bits >> 23) & 255
+           WHEN 255 THEN iif(ent_bits & 8388607, NULL, iif(ent_bits >> 31, -9e999, 9e999))
+           ELSE iif(ent_bits >> 31, -1.0, 1.0)
+                * ((ent_bits & 8388607) + iif((ent_bits >> 23) & 255, 8388608, 0))
+                * (1 << max(0, min(62, ((ent_bits >> 23) & 255) - 150))) * (1 << max(0, ((ent_bits >> 23) & 255) - 212))
+                / (1 << max(0, min(62, 150 - max(1, (ent_bits >> 23) & 255))))
+                / (1 << max(0, min(62, 88 - max(1, (ent_bits >> 23) & 255))))
+                / (1 << max(0, 26 - max(1, (ent_bits >> 23) & 255)))
+       END AS entropy
+  FROM numbers;

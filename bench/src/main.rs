@@ -130,8 +130,8 @@ fn child(id: &str, ask: &Ask) -> Result<(), Failure> {
 fn run(ask: &Ask) -> Result<bool, Failure> {
     let options = ask.options()?;
     let saved = ask.compare.as_deref().map(Saved::read).transpose()?;
-    let ids: Vec<String> = part::cases().into_iter().map(|case| case.id).collect();
-    let ids = part::select(&ids, &ask.words)?;
+    let workloads: Vec<_> = part::cases().into_iter().map(|case| (case.id, case.asked)).collect();
+    let ids = part::select(&workloads, &ask.words)?;
     let machine = Machine::this();
     println!("{}, {} cores, kernels for {}", machine.cpu, machine.cores, machine.level);
     let clock = if options.cpu_time { "processor seconds" } else { "wall clock" };

@@ -11,6 +11,7 @@ mod peak;
 mod prefill;
 mod reward;
 mod sampling;
+mod scale;
 mod store;
 mod train;
 
@@ -27,6 +28,17 @@ pub struct Case {
     pub id: String,
     /// Measures it.
     pub run: Run,
+    /// When it is measured.
+    pub asked: Asked,
+}
+
+/// When a workload is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// When nothing is named, and when it is.
+    Always,
+    /// When it or its part is named: it takes long, or much room.
+    ByName,
 }
 
 impl Case {
@@ -34,7 +46,7 @@ impl Case {
         id: impl Into<String>,
         run: impl Fn(&Options) -> Result<Vec<Row>, Failure> + 'static,
     ) -> Self {
-        Self { id: id.into(), run: Box::new(run) }
+        Self { id: id.into(), run: Box::new(run), asked: Asked::Always }
     }
 }
 
@@ -62,6 +74,11 @@ pub const PARTS: &[Part] = &[
     ("grpo", "a whole step: 16 prompts x 8, generation, rewards, update", grpo::cases),
     ("reward", "1000 completions of 2 kB through the countdown plugin", reward::cases),
     ("store", "one step of 1024 rollouts of 128 tokens", store::cases),
+    (
+        "scale",
+        "a million rollouts in one store: 10 GB of disk, and only when it is named",
+        scale::cases,
+    ),
     ("load", "a weights file of 1 GiB into memory, beside reading it", load::cases),
 ];
 
@@ -70,14 +87,15 @@ pub fn cases() -> Vec<Case> {
     PARTS.iter().flat_map(|(_, _, cases)| cases()).collect()
 }
 
-/// The ids of workloads that the words select: all without words, else those at or below one of them.
-pub fn select(ids: &[String], words: &[String]) -> Result<Vec<String>, Failure> {
+/// The ids of workloads that the words select: without words all that need not be named, else those at or below one of
+/// them.
+pub fn select(workloads: &[(String, Asked)], words: &[String]) -> Result<Vec<String>, Failure> {
     let selects = |word: &str, id: &str| {
         id.strip_prefix(word.trim_end_matches('/'))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     for word in words {
-        if !ids.iter().any(|id| selects(word, id)) {
+        if !workloads.iter().any(|(id, _)| selects(word, id)) {
             let names: Vec<&str> = PARTS.iter().map(|(name, ..)| *name).collect();
             return Err(Failure::new(
                 format!("there is no workload `{word}`"),
@@ -85,8 +103,12 @@ pub fn select(ids: &[String], words: &[String]) -> Result<Vec<String>, Failure> 
             ));
         }
     }
-    let chosen = |id: &&String| words.is_empty() || words.iter().any(|word| selects(word, id));
-    Ok(ids.iter().filter(chosen).cloned().collect())
+    let chosen = |id: &str, asked: Asked| match words {
+        [] => asked == Asked::Always,
+        words => words.iter().any(|word| selects(word, id)),
+    };
+    let chosen = workloads.iter().filter(|(id, asked)| chosen(id, *asked));
+    Ok(chosen.map(|(id, _)| id.clone()).collect())
 }
 
 #[cfg(test)]
@@ -110,14 +132,19 @@ mod tests {
 
     #[test]
     fn words_select_what_lies_below_them() {
-        let ids = ["decode/small/a", "decode/small-moe/a", "train/small"].map(str::to_owned);
+        let ids = ["decode/small/a", "decode/small-moe/a", "train/small", "scale/million"];
+        let workloads = ids.map(|id| {
+            let asked = if id.starts_with("scale") { Asked::ByName } else { Asked::Always };
+            (id.to_owned(), asked)
+        });
         let select = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            select(&ids, &words)
+            select(&workloads, &words)
         };
-        assert_eq!(select(&[]).unwrap(), ids);
+        assert_eq!(select(&[]).unwrap(), ids[..3]);
+        assert_eq!(select(&["scale"]).unwrap(), ["scale/million"]);
         assert_eq!(select(&["decode/small"]).unwrap(), ["decode/small/a"]);
-        assert_eq!(select(&["train", "decode/small-moe/"]).unwrap(), ids[1..]);
+        assert_eq!(select(&["train", "decode/small-moe/"]).unwrap(), ids[1..3]);
         let message = select(&["dec"]).unwrap_err().to_string();
         assert!(message.contains("there is no workload `dec`"), "{message}");
     }

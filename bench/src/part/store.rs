@@ -14,7 +14,8 @@ use crate::row::Row;
 const GROUPS: usize = 128;
 const GROUP_SIZE: usize = 8;
 const TOKENS: usize = 128;
-const REWARDS: [&str; 2] = ["equation", "format"];
+/// Names of the rewards.
+pub const REWARDS: [&str; 2] = ["equation", "format"];
 
 /// The workloads.
 pub fn cases() -> Vec<Case> {
@@ -52,7 +53,8 @@ fn run(options: &Options) -> Result<Row, Failure> {
     Ok(time_row("store/step", "ms", 1e3, &samples, None))
 }
 
-fn start() -> RunStart {
+/// A run with two rewards that records everything.
+pub fn start() -> RunStart {
     let plugin = |id: &str| PluginInput {
         reward_id: id.to_owned(),
         name: id.to_owned(),

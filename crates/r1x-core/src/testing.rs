@@ -18,10 +18,10 @@ use crate::plan::{
     GrpoPlan, HeadPlan, InitialWeights, JudgedBy, KlEstimator, KlPlace, KlPlan, Language,
     LeastPlan, LimitsPlan, LossPlan, ModelPlan, MoePlan, OnFailure, OptimizerPlan, OtherTokens,
     PassRatePlan, PlanVersion, PluginPlan, Precision, Preference, PreferenceKind, PreferencePlan,
-    RatioBounds, RatioLevel, ReadPart, RecordPlan, RejectPlan, RewardLossPlan, RewardModelPlan,
-    RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind, SchedulePlan, Scoring,
-    SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan, TextFilterPlan,
-    TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
+    RatioBounds, RatioLevel, ReadPart, RecordPlan, RejectPlan, RetentionPlan, RewardLossPlan,
+    RewardModelPlan, RewardPlan, RopePairs, RopePlan, RunPlan, SamplingPlan, ScheduleKind,
+    SchedulePlan, Scoring, SftPlan, ShapingPlan, StageKind, StagePlan, SurrogatePlan, TeacherPlan,
+    TextFilterPlan, TokenizerPlan, TraceStyle, Truncated, WeightsFrom, ZeroSignal, in_order,
 };
 use crate::problem::Split;
 
@@ -49,6 +49,7 @@ pub fn run(stages: Vec<StagePlan>) -> RunPlan {
         stages,
         evals: Vec::new(),
         record: RecordPlan { text: true, tokens: true, logprobs: true },
+        retention: RetentionPlan::default(),
         checkpoints: CheckpointPlan { every: None, keep: 1 },
     }
 }

@@ -338,6 +338,31 @@ record! {
         tokens: bool => default(true);
         /// Whether the log-probability of each token is kept, in nats.
         logprobs: bool => default(true);
+        /// What `r1x gc` leaves of older steps. Nothing goes by itself.
+        retention: RetentionSpec => nested;
+    }
+}
+
+record! {
+    /// The steps of which each field of rollouts is kept. Rollouts that another stage is trained on keep all of them.
+    pub struct RetentionSpec {
+        /// The steps that keep the text of completions. Left out, all do.
+        text: StepsKeptSpec => optional;
+        /// The steps that keep the ids of their tokens. Left out, all do.
+        tokens: StepsKeptSpec => optional;
+        /// The steps that keep the log-probability of each token, the one under the reference, and the entropy. Left out,
+        /// all do.
+        logprobs: StepsKeptSpec => optional;
+    }
+}
+
+record! {
+    /// Steps of which a field is kept.
+    pub struct StepsKeptSpec {
+        /// The number of the newest steps of a stage that keep it.
+        last_steps: u64 => required, COUNT;
+        /// Each step whose number is a multiple of this keeps it too. Left out, no other does.
+        every: u64 => optional, COUNT;
     }
 }
 

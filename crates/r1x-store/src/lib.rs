@@ -60,6 +60,7 @@ pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
 pub use store::{Mode, Store};
 pub use sweep::{EarlierSweep, MemberStart, SweepCard, SweepMember, SweepStart};
 pub use upkeep::backup::Backup;
+pub use upkeep::collect::{Garbage, PayloadField};
 pub use upkeep::merge::{ImportedRun, Merged, SkippedRun};
 pub use upkeep::remove::{Removed, StoodOn};
 pub use upkeep::shrink::{Shrinking, Shrunk};

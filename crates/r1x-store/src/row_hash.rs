@@ -51,6 +51,26 @@ impl RowHash {
         self
     }
 
+    /// The sum without the rows of another one.
+    pub fn without(mut self, other: Self) -> Self {
+        for (sum, part) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.wrapping_sub(part);
+        }
+        self
+    }
+
+    /// A hash from its text; `None` for what is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        let mut sum = [0; 4];
+        for (at, part) in sum.iter_mut().enumerate() {
+            *part = u64::from_str_radix(&text[at * 16..(at + 1) * 16], 16).ok()?;
+        }
+        Some(Self(sum))
+    }
+
     /// The hash as text, hex.
     pub fn finish(self) -> String {
         let bytes: Vec<u8> = self.0.iter().flat_map(|part| part.to_be_bytes()).collect();
@@ -106,11 +126,7 @@ const OF_STEP: [(&str, &str); 6] = [
                 o.entropy_mean, o.unclipped
            FROM rollout o LEFT JOIN prompt p USING (prompt_id) WHERE o.stage_id = ?1 AND o.step = ?2",
     ),
-    (
-        table::PAYLOAD,
-        "SELECT o.grp, o.sample, x.text, x.token_ids, x.logp, x.ref_logp, x.entropy
-           FROM rollout o JOIN rollout_payload x USING (rollout_id) WHERE o.stage_id = ?1 AND o.step = ?2",
-    ),
+    PAYLOADS,
     (
         table::SELECTION,
         "SELECT o.grp, o.sample, s.dropped_by
@@ -124,6 +140,13 @@ const OF_STEP: [(&str, &str); 6] = [
           WHERE o.stage_id = ?1 AND o.step = ?2",
     ),
 ];
+
+/// What the rollouts of a step (2) of an attempt of a stage (1) said.
+const PAYLOADS: (&str, &str) = (
+    table::PAYLOAD,
+    "SELECT o.grp, o.sample, x.text, x.token_ids, x.logp, x.ref_logp, x.entropy
+       FROM rollout o JOIN rollout_payload x USING (rollout_id) WHERE o.stage_id = ?1 AND o.step = ?2",
+);
 
 /// The rows of an evaluation (1), in the order of cells in which they are hashed when they are written.
 const OF_EVALUATION: [(&str, &str); 3] = [
@@ -151,7 +174,16 @@ pub(crate) async fn step(
     stage_id: i64,
     step: i64,
 ) -> Result<String, sqlx::Error> {
-    sum(conn, &OF_STEP, &[stage_id, step]).await
+    Ok(sum(conn, &OF_STEP, &[stage_id, step]).await?.finish())
+}
+
+/// The sum over what the rollouts of a step say, as it is in the store.
+pub(crate) async fn payloads(
+    conn: &mut SqliteConnection,
+    stage_id: i64,
+    step: i64,
+) -> Result<RowHash, sqlx::Error> {
+    sum(conn, &[PAYLOADS], &[stage_id, step]).await
 }
 
 /// The hash over the rows of an evaluation as they are in the store.
@@ -159,14 +191,14 @@ pub(crate) async fn evaluation(
     conn: &mut SqliteConnection,
     eval_id: i64,
 ) -> Result<String, sqlx::Error> {
-    sum(conn, &OF_EVALUATION, &[eval_id]).await
+    Ok(sum(conn, &OF_EVALUATION, &[eval_id]).await?.finish())
 }
 
 async fn sum(
     conn: &mut SqliteConnection,
     queries: &[(&'static str, &'static str)],
     ids: &[i64],
-) -> Result<String, sqlx::Error> {
+) -> Result<RowHash, sqlx::Error> {
     let mut hash = RowHash::default();
     for (table, sql) in queries {
         let mut query = sqlx::query(*sql);
@@ -179,7 +211,7 @@ async fn sum(
             hash.add(table, &cells, &[]);
         }
     }
-    Ok(hash.finish())
+    Ok(hash)
 }
 
 #[cfg(test)]
@@ -199,6 +231,16 @@ mod tests {
         assert_ne!(hash(&[&a]), hash(&[&[Cell::Real(0.5), Cell::Int(1)]]));
         assert_ne!(hash(&[&a]), hash(&[&a, &a]), "a row that is there twice counts twice");
         assert_eq!(hash(&[&a]).len(), 64);
+    }
+
+    #[test]
+    fn a_row_that_goes_is_taken_off_the_sum() {
+        let (a, b) = ([Cell::Int(1), Cell::Real(0.5)], [Cell::Int(2), Cell::Null]);
+        let whole = RowHash::parse(&hash(&[&a, &b])).unwrap();
+        let gone = RowHash::parse(&hash(&[&a])).unwrap();
+        assert_eq!(whole.without(gone).finish(), hash(&[&b]));
+        assert_eq!(RowHash::parse("00"), None);
+        assert_eq!(RowHash::parse(&"g".repeat(64)), None);
     }
 
     #[test]

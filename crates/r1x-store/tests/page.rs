@@ -25,7 +25,8 @@ page has every table, view and column of it, generated from the schema itself: a
 are below them. Steps, groups and samples count from 0; times are milliseconds since 1970, or durations in milliseconds. \
 NULL is never 0: a reward without a value has none. What is not finite is NULL in `value`, and named beside it.
 
-Rows of facts are only added, never changed; only a whole run goes, when a person removes it (`r1x rm`). `PRAGMA \
+Rows of facts are only added, never changed. A person may remove a whole run (`r1x rm`), or what rollouts of older steps \
+said (`r1x gc`). `PRAGMA \
 user_version` is the schema's version. A store of an earlier version is brought up to date when it is opened for writing, \
 or asked while it may be written, after a copy of it was made beside it (`r1x.sqlite.schema-N`); without room for the copy \
 it is left as it is. One of a later version is refused. `r1x sql` asks read-only, and so does `sqlite3 -readonly \
@@ -65,6 +66,15 @@ needs a checkpoint finds none.
 then what the file of the store has become too long by, where nobody else has it open. It asks first (`--yes`), and \
 refuses while a program is at work on one of them, or another run stands on one of them: a reproduction, or a run whose \
 plan names the weights of a checkpoint. With `--force` these stay, and an event of theirs says what they came from.
+
+`r1x gc [RUN...]` removes texts, tokens or log-probs of older steps. What is kept is said by the spec of a run \
+(`record: {retention: {logprobs: {last_steps: 50, every: 10}}}`: the newest 50 steps of each stage, and each whose number is \
+a multiple of 10), or by `--field logprobs --last-steps 50 --every 10` for the runs that are named. Of steps that were done \
+again after an interruption nothing is kept. `--dry-run` shows what would go; else it asks first (`--yes`). Rollouts, \
+rewards, advantages and metrics stay, and so does every completion that another stage is trained on. The digest of the run \
+is what it was, `r1x store verify` compares what is left with what was written, and `step.dropped` says what went. It may \
+be done while a run is at work, whose further steps use the space then. Stages that lost something are not taken over by \
+later runs.
 
 `r1x tag RUN +word -word`, `r1x note RUN TEXT` and `r1x rename RUN NAME` change what is said about a run. None of it is in \
 a digest, and a run that was renamed is gone on with, reproduced and compared as before. `r1x ls` finds runs by `--tag`, \

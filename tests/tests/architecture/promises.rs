@@ -127,11 +127,15 @@ fn facts_are_written_in_one_place() {
 
 /// What is written to a recorded fact later: the cost of a step, which it cannot contain itself, and the mark that an
 /// evaluation was made again. A problem goes once no run is left that was asked it; the runs themselves go whole, with
-/// the row that everything of a run belongs to.
-const LATER: [&str; 3] = [
+/// the row that everything of a run belongs to. What rollouts said may go when a person says so, and their step says then
+/// what went.
+const LATER: [&str; 6] = [
     "UPDATE step SET store_ms",
     "UPDATE eval_run SET superseded",
     "DELETE FROM prompt WHERE prompt_id NOT IN",
+    "UPDATE rollout_payload",
+    "DELETE FROM rollout_payload",
+    "UPDATE step SET rows_sha256 = ?, dropped = ?",
 ];
 
 #[test]

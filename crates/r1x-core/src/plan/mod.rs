@@ -68,6 +68,8 @@ pub struct RunPlan {
     pub evals: Vec<EvalPlan>,
     /// What of a rollout is kept.
     pub record: RecordPlan,
+    /// What a clean-up leaves of it.
+    pub retention: RetentionPlan,
     /// When weights are saved.
     pub checkpoints: CheckpointPlan,
 }

@@ -19,8 +19,8 @@ use super::{RunPlan, TokenizerPlan};
 /// tokenizer says what begins a text and how it writes conversations. Rows of a file say in which format they are, and
 /// behind which mark the answer stands, and which column has a worse completion. A model says which adapters are trained
 /// in place of its weights. A loss says of what its ratio is taken, which kind of clipping it has, and where
-/// its penalty is counted. A run may have
-/// further models, and a stage says which it works on.
+/// its penalty is counted. A run may have further models, and a stage says which it works on; what of older steps is kept
+/// has a limit.
 pub const PLAN_VERSION: u64 = 3;
 
 /// Most dense layers that a plan of version 2 had: the largest number that its spec took.
@@ -221,6 +221,7 @@ fn upgrade_from_2(
     plan.insert("version".to_owned(), json!(3));
     plan.get_mut("rewards").into_iter().flat_map(values).for_each(condition_from_2);
     add(plan, "models", json!({}));
+    add(plan, "retention", json!({ "text": null, "tokens": null, "logprobs": null }));
     for stage in plan.get_mut("stages").into_iter().flat_map(values) {
         // Every stage worked on the policy.
         if let Value::Object(stage) = stage {

@@ -371,6 +371,22 @@ evals:
 record: {text: true, tokens: false, logprobs: false}",
     },
     Example {
+        path: "record.retention",
+        text: "
+record:
+  retention:                     # `r1x gc` may take the rest
+    text: {last_steps: 1000, every: 10}
+    tokens: {last_steps: 200}
+    logprobs: {last_steps: 50}",
+    },
+    Example {
+        path: "record.retention.text",
+        text: "
+record:
+  retention:
+    text: {last_steps: 200, every: 50}",
+    },
+    Example {
         path: "checkpoints",
         text: "
 checkpoints: {every: 50, keep: 3}",

@@ -27,7 +27,9 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use r1x_core::Markup;
-use r1x_core::plan::{CheckpointPlan, ModelPlan, PlanVersion, RecordPlan, RunPlan};
+use r1x_core::plan::{
+    CheckpointPlan, ModelPlan, PlanVersion, RecordPlan, RetentionPlan, RunPlan, StepsKept,
+};
 
 use crate::Setting;
 use crate::codes;
@@ -35,7 +37,10 @@ use crate::diagnostic::{Diagnostic, all_words, nearest, quoted};
 use crate::inputs::{Inputs, Refusal};
 use crate::read::{At, Reader};
 use crate::source::{Origin, Span};
-use crate::spec::{CheckpointSpec, ModelSpec, RecordSpec, RunSpec, ShapeSpec, TokenizerKind};
+use crate::spec::{
+    CheckpointSpec, ModelSpec, RecordSpec, RetentionSpec, RunSpec, ShapeSpec, StepsKeptSpec,
+    TokenizerKind,
+};
 use crate::value_types::Name;
 use data::{DataRead, RewardFacts};
 use further::KnownModel;
@@ -188,6 +193,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             stages: stages?,
             evals: evals?,
             record: record_plan(&spec.record),
+            retention: retention_plan(&spec.record.retention),
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
         Some(Outcome { plan, plugins })
@@ -304,6 +310,19 @@ impl<'r, 'a> Resolver<'r, 'a> {
 
 fn record_plan(spec: &RecordSpec) -> RecordPlan {
     RecordPlan { text: *spec.text, tokens: *spec.tokens, logprobs: *spec.logprobs }
+}
+
+fn retention_plan(spec: &RetentionSpec) -> RetentionPlan {
+    let kept = |spec: &Option<At<StepsKeptSpec>>| {
+        let StepsKeptSpec { last_steps, every } = spec.as_deref()?;
+        let last_steps = **last_steps;
+        Some(StepsKept { last_steps, every: every.as_deref().copied() })
+    };
+    RetentionPlan {
+        text: kept(&spec.text),
+        tokens: kept(&spec.tokens),
+        logprobs: kept(&spec.logprobs),
+    }
 }
 
 fn checkpoint_plan(spec: &CheckpointSpec) -> CheckpointPlan {

@@ -7,12 +7,13 @@ pub(super) const FORMAT_FIRST: Example = Example {
     question: "Did format come before correctness?",
     reading: "Mean of each reward in every tenth of the training: the one that rises first was learnt first.",
     sql: "\
-WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
+WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_reward_steps WHERE run = :run)
 SELECT stage, step / width * width AS from_step,
-       round(avg(value) FILTER (WHERE reward = 'format'), 3) AS format,
-       round(avg(value) FILTER (WHERE reward = 'equation'), 3) AS equation,
-       round(avg(value), 3) AS all_rewards
-  FROM span, v_rewards
+       round(sum(total) FILTER (WHERE reward = 'format') / sum(judged) FILTER (WHERE reward = 'format'), 3) AS format,
+       round(sum(total) FILTER (WHERE reward = 'equation') / sum(judged) FILTER (WHERE reward = 'equation'), 3)
+           AS equation,
+       round(sum(total) / sum(judged), 3) AS all_rewards
+  FROM span, v_reward_steps
  WHERE run = :run
  GROUP BY stage_idx, from_step
  ORDER BY stage_idx, from_step",
@@ -23,14 +24,13 @@ pub(super) const NO_SIGNAL: Example = Example {
     question: "How much of the training taught nothing?",
     reading: "Groups whose rollouts all got the same total: too easy when it is the best one, else too hard.",
     sql: "\
-WITH best AS (SELECT max(reward) AS reward FROM v_rollouts WHERE run = :run),
-     span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
+WITH best AS (SELECT max(highest) AS reward, max(step) / 10 + 1 AS width FROM v_groups WHERE run = :run)
 SELECT stage, step / width * width AS from_step, count(*) AS groups,
        sum(zero_signal) AS without_signal,
        sum(zero_signal AND highest >= best.reward) AS too_easy,
        sum(zero_signal AND highest < best.reward) AS too_hard,
        round(avg(zero_signal), 3) AS share
-  FROM span, best, v_groups
+  FROM best, v_groups
  WHERE run = :run
  GROUP BY stage_idx, from_step
  ORDER BY stage_idx, from_step",
@@ -77,7 +77,7 @@ pub(super) const NEVER_SOLVED: Example = Example {
     question: "Which problems were never solved?",
     reading: "No completion of these ever earned the most that any completion did; those tried most often come first.",
     sql: "\
-WITH best AS (SELECT max(reward) AS reward FROM v_rollouts WHERE run = :run)
+WITH best AS (SELECT max(highest) AS reward FROM v_groups WHERE run = :run)
 SELECT stage, count(DISTINCT step) AS steps, sum(n) AS completions, round(max(highest), 3) AS best,
        round(sum(mean * n) / sum(n), 3) AS mean, gold, prompt
   FROM v_groups, best
@@ -91,15 +91,20 @@ HAVING max(highest) < best.reward
 pub(super) const REPEATED: Example = Example {
     name: "repeated",
     question: "What does the model say again and again?",
-    reading: "Completions that were written word for word most often, with the share of all completions that they are.",
+    reading: "Completions that were written word for word most often in the last tenth of each stage, with their share in it.",
     sql: "\
-SELECT stage, completion, count(*) AS times, count(DISTINCT prompt_id) AS prompts,
-       round(100.0 * count(*) / (SELECT count(*) FROM v_rollouts WHERE run = :run), 2) AS percent,
-       round(avg(reward), 3) AS mean_reward
-  FROM v_rollouts
- WHERE run = :run AND completion IS NOT NULL
- GROUP BY stage_idx, completion
-HAVING count(*) > 1
+WITH span AS MATERIALIZED (
+    SELECT stage_idx, max(step) * 9 / 10 AS from_step FROM v_groups WHERE run = :run GROUP BY stage_idx),
+     said AS MATERIALIZED (
+    SELECT o.stage_idx, o.stage, completion, count(*) AS times, count(DISTINCT prompt_id) AS prompts,
+           round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY o.stage_idx), 2) AS percent,
+           round(avg(reward), 3) AS mean_reward
+      FROM span JOIN v_rollouts o ON o.run = :run AND o.stage_idx = span.stage_idx AND o.step >= span.from_step
+     WHERE completion IS NOT NULL
+     GROUP BY o.stage_idx, completion)
+SELECT stage, completion, times, prompts, percent, mean_reward
+  FROM said
+ WHERE times > 1
  ORDER BY times DESC, stage_idx, completion
  LIMIT 20",
 };
@@ -109,12 +114,15 @@ pub(super) const SURPRISING: Example = Example {
     question: "Which good completions did the model think unlikely?",
     reading: "What earned the most while its tokens had the lowest log-prob on average: what reinforcement has to teach.",
     sql: "\
-SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_sum / n_tokens, 3) AS logp_per_token,
-       n_tokens, substr(completion, 1, 80) AS completion
-  FROM v_rollouts
- WHERE run = :run AND reward = (SELECT max(reward) FROM v_rollouts WHERE run = :run)
- ORDER BY logp_per_token, stage_idx, step, grp, sample
- LIMIT 20",
+WITH chosen AS MATERIALIZED (
+    SELECT stage_idx, rollout_id, logp_sum / n_tokens AS logp_per_token FROM v_rollouts
+     WHERE run = :run AND reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
+     ORDER BY logp_per_token, stage_idx, step, grp, sample LIMIT 20)
+SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_per_token, 3) AS logp_per_token, n_tokens,
+       substr(completion, 1, 80) AS completion
+  FROM chosen JOIN v_rollouts USING (rollout_id)
+ WHERE run = :run
+ ORDER BY chosen.logp_per_token, v_rollouts.stage_idx, step, grp, sample",
 };
 
 pub(super) const TIME: Example = Example {
@@ -125,7 +133,7 @@ pub(super) const TIME: Example = Example {
 SELECT stage, kind, count(*) AS steps, round(total(gen_ms) / 1000, 1) AS sampling,
        round(total(reward_ms) / 1000, 1) AS rewards, round(total(train_ms) / 1000, 1) AS training,
        round(total(store_ms) / 1000, 1) AS store,
-       round(1000.0 * (SELECT count(*) FROM v_rollouts o WHERE o.run = :run AND o.stage_idx = t.stage_idx)
+       round(1000.0 * (SELECT sum(n) FROM v_groups g WHERE g.run = :run AND g.stage_idx = t.stage_idx)
              / nullif(total(gen_ms), 0), 1) AS completions_per_second
   FROM v_steps t
  WHERE run = :run

@@ -7,19 +7,22 @@ pub(super) const HACKING: Example = Example {
     question: "Which rollouts look like reward hacking?",
     reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched first.",
     sql: "\
-WITH written AS MATERIALIZED (
-    SELECT *, avg(n_tokens) OVER (PARTITION BY stage_idx, step, grp) AS mean_tokens FROM v_rollouts WHERE run = :run),
-     paid AS (SELECT * FROM written WHERE reward > 0 AND n_tokens > mean_tokens)
-SELECT step, grp, sample, round(reward, 3) AS reward, n_tokens, round(n_tokens / mean_tokens, 2) AS times_group,
-       (SELECT max(w.info) FROM v_rewards w WHERE w.rollout_id = paid.rollout_id AND w.reward = 'equation') AS why,
+WITH stretched AS MATERIALIZED (
+    SELECT rollout_id, n_tokens / mean_tokens AS times_group
+      FROM v_groups g JOIN v_rollouts o USING (run_id, stage_idx, step, grp)
+     WHERE g.run = :run AND highest > 0 AND o.reward > 0 AND n_tokens > mean_tokens
+       AND EXISTS (SELECT 1 FROM v_rewards w
+                    WHERE w.rollout_id = o.rollout_id AND w.reward = 'format' AND w.value > 0)
+       AND NOT EXISTS (SELECT 1 FROM v_rewards w
+                        WHERE w.rollout_id = o.rollout_id AND w.reward = 'equation' AND w.value > 0)
+     ORDER BY times_group DESC, step, grp, sample
+     LIMIT 20)
+SELECT step, grp, sample, round(reward, 3) AS reward, n_tokens, round(times_group, 2) AS times_group,
+       (SELECT max(w.info) FROM v_rewards w WHERE w.rollout_id = o.rollout_id AND w.reward = 'equation') AS why,
        gold, substr(completion, 1, 80) AS completion
-  FROM paid
- WHERE EXISTS (SELECT 1 FROM v_rewards w
-                WHERE w.rollout_id = paid.rollout_id AND w.reward = 'format' AND w.value > 0)
-   AND NOT EXISTS (SELECT 1 FROM v_rewards w
-                    WHERE w.rollout_id = paid.rollout_id AND w.reward = 'equation' AND w.value > 0)
- ORDER BY times_group DESC, step, grp, sample
- LIMIT 20",
+  FROM stretched JOIN v_rollouts o USING (rollout_id)
+ WHERE run = :run
+ ORDER BY stretched.times_group DESC, step, grp, sample",
 };
 
 pub(super) const PLUGIN_FAILURES: Example = Example {
@@ -29,12 +32,12 @@ pub(super) const PLUGIN_FAILURES: Example = Example {
               `during` is the stage that trained on the rollouts, or the suite that evaluated them.",
     sql: "\
 WITH said AS (
-    SELECT reward, stage AS during, status, step, info FROM v_rewards WHERE run = :run
+    SELECT reward, stage AS during, status, step, rollouts, example FROM v_reward_steps WHERE run = :run
      UNION ALL
-    SELECT reward, suite, status, step, info FROM v_eval_rewards WHERE run = :run)
-SELECT reward, during, status, count(*) AS rollouts,
-       round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY reward, during), 2) AS percent,
-       min(step) AS first_step, max(step) AS last_step, max(info) AS for_example
+    SELECT reward, suite, status, step, 1, info FROM v_eval_rewards WHERE run = :run)
+SELECT reward, during, status, sum(rollouts) AS rollouts,
+       round(100.0 * sum(rollouts) / sum(sum(rollouts)) OVER (PARTITION BY reward, during), 2) AS percent,
+       min(step) AS first_step, max(step) AS last_step, max(example) AS for_example
   FROM said
  GROUP BY reward, during, status
  ORDER BY reward, during, rollouts DESC",
@@ -43,12 +46,13 @@ SELECT reward, during, status, count(*) AS rollouts,
 pub(super) const TOTALS: Example = Example {
     name: "totals",
     question: "What does each reward add to the total?",
-    reading: "`adds` is the mean of weight times what is weighted, `judged` how often there was a value.",
+    reading: "`adds` is what the total of a rollout gets from the reward, `value` the mean of its values, and `judged` the \
+              share of rollouts that have one.",
     sql: "\
-WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_rollouts WHERE run = :run)
-SELECT stage, step / width * width AS from_step, reward, round(avg(contribution), 4) AS adds,
-       round(avg(value), 4) AS value, round(avg(value IS NOT NULL), 4) AS judged
-  FROM span, v_rewards
+WITH span AS (SELECT max(step) / 10 + 1 AS width FROM v_reward_steps WHERE run = :run)
+SELECT stage, step / width * width AS from_step, reward, round(total(adds) / sum(rollouts), 4) AS adds,
+       round(sum(total) / sum(judged), 4) AS value, round(1.0 * sum(judged) / sum(rollouts), 4) AS judged
+  FROM span, v_reward_steps
  WHERE run = :run
  GROUP BY stage_idx, from_step, reward
  ORDER BY stage_idx, from_step, reward",
@@ -57,13 +61,17 @@ SELECT stage, step / width * width AS from_step, reward, round(avg(contribution)
 pub(super) const DISAGREE: Example = Example {
     name: "disagree",
     question: "Where do two rewards disagree?",
-    reading: "How often one reward was at its best while another one was at its worst, over all rollouts.",
+    reading: "How often one reward was at its best while another one was at its worst, in the last tenth of each stage.",
     sql: "\
-WITH bounds AS MATERIALIZED (
-    SELECT reward, min(value) AS worst, max(value) AS best FROM v_rewards WHERE run = :run GROUP BY reward),
+WITH span AS MATERIALIZED (
+    SELECT stage_idx, max(step) * 9 / 10 AS from_step FROM v_reward_steps WHERE run = :run GROUP BY stage_idx),
+     bounds AS MATERIALIZED (
+    SELECT reward, min(lowest) AS worst, max(highest) AS best FROM v_reward_steps WHERE run = :run GROUP BY reward),
      said AS MATERIALIZED (
     SELECT rollout_id, reward, value <= worst AS low, value >= best AS high
-      FROM v_rewards JOIN bounds USING (reward) WHERE run = :run AND value IS NOT NULL AND worst < best)
+      FROM span JOIN v_rewards w ON w.run = :run AND w.stage_idx = span.stage_idx AND w.step >= span.from_step
+           JOIN bounds USING (reward)
+     WHERE value IS NOT NULL AND worst < best)
 SELECT a.reward AS liked_by, b.reward AS not_by, count(*) AS rollouts_judged, sum(a.high AND b.low) AS disagree,
        round(100.0 * avg(a.high AND b.low), 2) AS percent, min(iif(a.high AND b.low, a.rollout_id, NULL)) AS for_example
   FROM said a JOIN said b USING (rollout_id)

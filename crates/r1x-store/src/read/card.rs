@@ -221,7 +221,7 @@ impl Store {
                        FROM stage w JOIN run r USING (run_id)
                       WHERE w.run_id = st.run_id AND w.idx = st.idx) AS worked_ms,
                     (SELECT min(started_ms) FROM stage f WHERE f.run_id = st.run_id AND f.idx = st.idx) AS started_ms,
-                    (SELECT count(*) FROM stage a JOIN rollout o USING (stage_id)
+                    (SELECT coalesce(sum(o.rollouts), 0) FROM stage a JOIN group_total o USING (stage_id)
                       WHERE a.run_id = st.run_id AND a.idx = st.idx
                         AND (a.superseded_from IS NULL OR o.step < a.superseded_from)) AS rollouts,
                     count(t.step) AS steps,

@@ -76,8 +76,7 @@ impl Store {
     ) -> Result<SilentGroups, StoreError> {
         let query = query_as(
             "WITH earned AS MATERIALIZED (
-                 SELECT min(o.reward) AS least, max(o.reward) AS most FROM stage st JOIN rollout o USING (stage_id)
-                  WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR o.step < st.superseded_from))
+                 SELECT min(lowest) AS least, max(highest) AS most FROM v_groups WHERE run_id = ?1 AND stage_idx = ?2)
              SELECT total(zero_signal), total(zero_signal AND lowest >= most AND most > least)
                FROM earned, v_groups WHERE run_id = ?1 AND stage_idx = ?2 AND step >= ?3",
         );

@@ -304,6 +304,14 @@ impl Difference {
     }
 }
 
+/// Two recordings of a step with what is there of both: of what a person has removed of one of them, the hash tells.
+fn alike(mut was: StepFact, mut is: StepFact) -> (StepFact, StepFact) {
+    let dropped = [&was.dropped[..], &is.dropped].concat();
+    was.without(&dropped);
+    is.without(&dropped);
+    (was, is)
+}
+
 fn compared(found: Found) -> Compared {
     found.map_or_else(Compared::Differs, |()| Compared::Equal)
 }
@@ -323,6 +331,7 @@ impl Store {
         let (Some(was), Some(is)) = (fact(runs.was)?, fact(runs.is)?) else {
             return Ok(Compared::Missing);
         };
+        let (was, is) = alike(was, is);
         let here =
             Difference { stage: is.stage.clone(), step: Some(step), ..Difference::default() };
         Ok(compared(here.step(&was, &is)))
@@ -350,6 +359,7 @@ impl Store {
             }
         }
         let [Some(was), Some(is)] = facts else { return Ok(Compared::Missing) };
+        let (was, is) = alike(was, is);
         let stage = is.stage.clone();
         let here = Difference { stage, step: Some(step), ..Difference::default() };
         Ok(compared(here.step(&was, &is)))

@@ -323,7 +323,7 @@ impl Store {
     /// When there is no such run.
     pub fn reward_names(&self, reference: &str) -> Result<Vec<String>, StoreError> {
         let query = query_as(
-            "SELECT DISTINCT k.name FROM stage st JOIN rollout o USING (stage_id) JOIN reward w USING (rollout_id)
+            "SELECT DISTINCT k.name FROM stage st JOIN reward_total w USING (stage_id)
                JOIN reward_key k USING (key_id) WHERE st.run_id = ? ORDER BY k.name",
         );
         self.names(reference, query)

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::record::{KEPT, KeptRow, kept_of};
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
+use crate::upkeep::collect::{self, PayloadField};
 
 /// A step of a stage.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +23,27 @@ pub(crate) struct StepFact {
     /// Names and values, in order.
     pub metrics: Vec<(String, f64)>,
     pub groups: Vec<GroupFact>,
+    /// What a person has removed of its rollouts.
+    pub dropped: Vec<PayloadField>,
+}
+
+impl StepFact {
+    /// Takes what somebody has removed of a step out of it, so that the step can be compared with one of which this is left.
+    pub fn without(&mut self, fields: &[PayloadField]) {
+        for rollout in self.groups.iter_mut().flat_map(|group| &mut group.rollouts) {
+            for field in fields {
+                match field {
+                    PayloadField::Text => rollout.wrote.text = None,
+                    PayloadField::Tokens => rollout.wrote.tokens = None,
+                    PayloadField::Logprobs => {
+                        rollout.wrote.logprobs = None;
+                        rollout.entropies = None;
+                        rollout.reference_logprobs = None;
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -196,14 +218,16 @@ impl Store {
         step: u64,
     ) -> Result<Option<StepFact>, StoreError> {
         let query = query_as(
-            "SELECT st.stage_id, st.name, t.facts_sha256 FROM stage st JOIN step t USING (stage_id)
+            "SELECT st.stage_id, st.name, t.facts_sha256, t.dropped FROM stage st JOIN step t USING (stage_id)
               WHERE st.run_id = ? AND st.idx = ? AND t.step = ?
                 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)",
         );
         let step = step.cast_signed();
-        let found: Option<(i64, Text, Text)> =
+        let found: Option<(i64, Text, Text, MaybeText)> =
             self.reader()?.first(query.bind(run_id).bind(stage as i64).bind(step))?;
-        let Some((stage_id, Text(stage), Text(sha256))) = found else { return Ok(None) };
+        let Some((stage_id, Text(stage), Text(sha256), MaybeText(dropped))) = found else {
+            return Ok(None);
+        };
         let metrics: Vec<(Text, Option<f64>, MaybeText)> = self.reader()?.all(
             query_as(
                 "SELECT k.name, m.value, m.kind FROM metric m JOIN metric_key k USING (key_id)
@@ -217,7 +241,8 @@ impl Store {
             .map(|(Text(name), value, kind)| (name, metric_value(value, kind.0.as_deref())))
             .collect();
         let groups = self.group_facts(stage_id, step)?;
-        Ok(Some(StepFact { stage, sha256, metrics, groups }))
+        let dropped = collect::fields(dropped.as_deref());
+        Ok(Some(StepFact { stage, sha256, metrics, groups, dropped }))
     }
 
     fn group_facts(&self, stage_id: i64, step: i64) -> Result<Vec<GroupFact>, StoreError> {

@@ -52,7 +52,7 @@ impl Store {
         Ok(rows.into_iter().map(key).collect())
     }
 
-    /// The recorded stages of a key that are done, count, and have all of their `steps`: those that were computed before
+    /// The recorded stages of a key that are done, count, and have all of their `steps` with all that was recorded of them: those that were computed before
     /// those that were taken over themselves, and among them the newest first.
     ///
     /// # Errors
@@ -68,6 +68,8 @@ impl Store {
                 AND st.weights_sha256 IS NOT NULL
                 AND (?2 = 0 OR c.state_sha256 IS NOT NULL)
                 AND ?2 = (SELECT count(*) FROM v_steps t WHERE t.run_id = st.run_id AND t.stage_idx = st.idx)
+                AND NOT EXISTS (SELECT 1 FROM stage a JOIN step t USING (stage_id)
+                                 WHERE a.run_id = st.run_id AND a.idx = st.idx AND t.dropped IS NOT NULL)
               ORDER BY st.reused_from IS NOT NULL, st.ended_ms DESC, c.checkpoint_id DESC",
         );
         let steps = steps.cast_signed();

@@ -9,6 +9,7 @@ use crate::read::metric::metric_value;
 use crate::record::StepTiming;
 use crate::store::Store;
 use crate::text::{MaybeText, Text};
+use crate::upkeep::collect::{self, PayloadField};
 
 /// A named number.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -203,6 +204,8 @@ pub struct RolloutDetail {
     pub reference_logprobs: Option<Vec<f32>>,
     /// Entropy at each token, nats, when recorded.
     pub entropies: Option<Vec<f32>>,
+    /// What a person has removed of the rollouts of its step.
+    pub dropped: Vec<PayloadField>,
     /// Length, tokens.
     pub n_tokens: i64,
     /// `stop` or `length`.
@@ -266,6 +269,8 @@ struct RolloutRow {
     advantage: Option<f64>,
     #[sqlx(try_from = "MaybeText")]
     data: Option<String>,
+    #[sqlx(try_from = "MaybeText")]
+    dropped: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -308,6 +313,17 @@ fn parts_list(json: Option<&str>) -> Vec<(String, f64)> {
         other => other.as_f64().unwrap_or(f64::NAN),
     };
     parsed.iter().flatten().map(|(name, part)| (name.clone(), value(part))).collect()
+}
+
+impl RolloutDetail {
+    /// What it said, or why that is not there.
+    pub fn said(&self) -> &str {
+        match &self.text {
+            Some(text) => text,
+            None if self.dropped.contains(&PayloadField::Text) => "(removed by `r1x gc`)",
+            None => "(not recorded)",
+        }
+    }
 }
 
 impl Store {
@@ -405,7 +421,7 @@ impl Store {
     pub fn mean_step(&self) -> Result<Option<MeanStep>, StoreError> {
         self.reader()?.first(query_as(
             "SELECT s.run, avg(s.gen_ms + s.reward_ms + s.train_ms) AS ms,
-                    (SELECT count(*) FROM v_rollouts o WHERE o.run_id = s.run_id)
+                    (SELECT coalesce(sum(o.n), 0) FROM v_groups o WHERE o.run_id = s.run_id)
                       / CAST(count(*) AS REAL) AS rollouts
                FROM v_steps s WHERE s.gen_ms > 0 AND s.run_id =
                     (SELECT max(run_id) FROM v_steps WHERE gen_ms > 0) GROUP BY s.run_id",
@@ -420,12 +436,11 @@ impl Store {
     ) -> Result<Vec<GroupCard>, StoreError> {
         let query = query_as(
             "SELECT g.grp AS \"group\", p.key AS prompt_key, p.text AS prompt, p.answer AS gold, g.zero_signal,
-                    count(*) AS rollouts, avg(o.reward) AS mean, min(o.reward) AS lowest, max(o.reward) AS highest,
-                    avg(o.n_tokens) AS mean_tokens, avg(o.finish = 'length') AS truncated
+                    t.rollouts, t.mean, t.lowest, t.highest, 1.0 * t.tokens / t.rollouts AS mean_tokens,
+                    1.0 * t.truncated / t.rollouts AS truncated
                FROM rollout_group g JOIN prompt p USING (prompt_id)
-               JOIN rollout o ON o.stage_id = g.stage_id AND o.step = g.step AND o.grp = g.grp
-              WHERE g.stage_id = ?1 AND g.step = ?2 AND (?3 IS NULL OR g.grp = ?3)
-              GROUP BY g.group_id ORDER BY g.grp",
+               JOIN group_total t ON t.stage_id = g.stage_id AND t.step = g.step AND t.grp = g.grp
+              WHERE g.stage_id = ?1 AND g.step = ?2 AND (?3 IS NULL OR g.grp = ?3) ORDER BY g.grp",
         );
         let query = query.bind(place.stage_id).bind(step.cast_signed());
         self.reader()?.all(query.bind(group.map(u64::cast_signed)))
@@ -474,7 +489,8 @@ impl Store {
         let query = query_as::<_, RolloutRow>(
             "SELECT o.rollout_id, p.key AS prompt_key, p.text AS prompt, p.answer AS gold, p.solution, p.columns,
                     g.prompt_ids, x.text, x.token_ids, x.logp, x.ref_logp, x.entropy, o.n_tokens, o.finish,
-                    o.reward, coalesce(o.unclipped, o.reward) AS unclipped, o.advantage, g.data
+                    o.reward, coalesce(o.unclipped, o.reward) AS unclipped, o.advantage, g.data,
+                    (SELECT t.dropped FROM step t WHERE t.stage_id = o.stage_id AND t.step = o.step) AS dropped
                FROM rollout o
                JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
                JOIN prompt p ON p.prompt_id = o.prompt_id LEFT JOIN rollout_payload x USING (rollout_id)
@@ -509,6 +525,7 @@ impl Store {
             logprobs: row.logp.as_deref().map(f32_list),
             reference_logprobs: row.ref_logp.as_deref().map(f32_list),
             entropies: row.entropy.as_deref().map(f32_list),
+            dropped: collect::fields(row.dropped.as_deref()),
             n_tokens: row.n_tokens,
             finish: row.finish,
             reward: row.reward,

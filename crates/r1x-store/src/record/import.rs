@@ -74,7 +74,7 @@ SELECT t.here, r.uid, t.name, s.spec_id, e.env_id, r.plan_sha256, r.seed, r.stat
  ORDER BY t.here";
 
 /// What each run has alone, in an order in which nothing refers to what comes later.
-const OWN: [&str; 22] = [
+const OWN: [&str; 24] = [
     // Both are empty where the run that is meant is not here.
     "UPDATE main.run SET (parent_run_id, relation) = (
          SELECT p.run_id, there.relation
@@ -115,9 +115,9 @@ const OWN: [&str; 22] = [
             x.superseded_from, x.weights_sha256, x.started_ms, x.ended_ms, x.key_sha256, x.reused_from
        FROM other.stage x JOIN temp.taken t USING (run_id), temp.shift ORDER BY x.stage_id",
     "INSERT INTO main.step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, store_ms, started_ms, ended_ms,
-            rows_sha256)
+            rows_sha256, dropped)
      SELECT x.stage_id + shift.stage, x.step, x.facts_sha256, x.gen_ms, x.reward_ms, x.train_ms, x.store_ms,
-            x.started_ms, x.ended_ms, x.rows_sha256
+            x.started_ms, x.ended_ms, x.rows_sha256, x.dropped
        FROM other.step x JOIN other.stage st USING (stage_id) JOIN temp.taken USING (run_id), temp.shift",
     "INSERT INTO main.metric (stage_id, key_id, step, idx, value, kind)
      SELECT x.stage_id + shift.stage, k.key_id, x.step, x.idx, x.value, x.kind
@@ -146,6 +146,15 @@ const OWN: [&str; 22] = [
             x.weight, x.normalized
        FROM other.reward x JOIN other.rollout o USING (rollout_id) JOIN other.stage st USING (stage_id)
             JOIN temp.taken USING (run_id) JOIN temp.reward_here k ON k.there = x.key_id, temp.shift",
+    "INSERT INTO main.group_total (stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated)
+     SELECT x.stage_id + shift.stage, x.step, x.grp, x.rollouts, x.mean, x.lowest, x.highest, x.tokens, x.truncated
+       FROM other.group_total x JOIN other.stage st USING (stage_id) JOIN temp.taken USING (run_id), temp.shift",
+    "INSERT INTO main.reward_total (stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest,
+            adds, example)
+     SELECT x.stage_id + shift.stage, x.step, k.here, x.status, x.weight, x.rollouts, x.judged, x.total, x.lowest,
+            x.highest, x.adds, x.example
+       FROM other.reward_total x JOIN other.stage st USING (stage_id) JOIN temp.taken USING (run_id)
+            JOIN temp.reward_here k ON k.there = x.key_id, temp.shift",
     "INSERT INTO main.eval_run (eval_id, run_id, stage_id, label, step, suite, facts_sha256, superseded, ended_ms,
             rows_sha256)
      SELECT x.eval_id + shift.eval, t.here, x.stage_id + shift.stage, x.label, x.step, x.suite, x.facts_sha256,

@@ -12,11 +12,11 @@ use crate::writer::{Cell, Tx};
 /// What is copied, in the order in which rows may refer to each other. Each statement knows the run (1) and the position (2)
 /// that the facts are copied from, the run (3) and the stage (4) that they are copied to, and the largest numbers so far of a
 /// rollout (5), an evaluation (6) and a sample (7), to which the old numbers are added.
-const COPIES: [&str; 11] = [
+const COPIES: [&str; 13] = [
     "INSERT INTO step (stage_id, step, facts_sha256, gen_ms, reward_ms, train_ms, store_ms, started_ms, ended_ms,
-                       rows_sha256)
+                       rows_sha256, dropped)
      SELECT ?4, t.step, t.facts_sha256, t.gen_ms, t.reward_ms, t.train_ms, t.store_ms, t.started_ms, t.ended_ms,
-            t.rows_sha256
+            t.rows_sha256, t.dropped
        FROM stage st JOIN step t USING (stage_id)
       WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)",
     "INSERT INTO metric (stage_id, key_id, step, idx, value, kind)
@@ -48,6 +48,16 @@ const COPIES: [&str; 11] = [
      SELECT n.rollout_id, t.dropped_by
        FROM rollout n JOIN selection t ON t.rollout_id = n.rollout_id - ?5
       WHERE n.stage_id = ?4 ORDER BY n.rollout_id",
+    "INSERT INTO group_total (stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated)
+     SELECT ?4, t.step, t.grp, t.rollouts, t.mean, t.lowest, t.highest, t.tokens, t.truncated
+       FROM stage st JOIN group_total t USING (stage_id)
+      WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)",
+    "INSERT INTO reward_total (stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest, adds,
+                               example)
+     SELECT ?4, t.step, t.key_id, t.status, t.weight, t.rollouts, t.judged, t.total, t.lowest, t.highest, t.adds,
+            t.example
+       FROM stage st JOIN reward_total t USING (stage_id)
+      WHERE st.run_id = ?1 AND st.idx = ?2 AND (st.superseded_from IS NULL OR t.step < st.superseded_from)",
     "INSERT INTO eval_run (eval_id, run_id, stage_id, label, step, suite, facts_sha256, superseded, ended_ms,
                            rows_sha256)
      SELECT ?6 + t.eval_id, ?3, ?4, t.label, t.step, t.suite, t.facts_sha256, t.superseded, t.ended_ms, t.rows_sha256

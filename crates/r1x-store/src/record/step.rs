@@ -112,8 +112,23 @@ pub(crate) async fn step(
     tx.insert_rows(rows.rollouts).await?;
     tx.insert_rows(rows.payloads).await?;
     tx.insert_rows(rows.selections).await?;
-    tx.insert_rows(rows.rewards).await
+    tx.insert_rows(rows.rewards).await?;
+    for totals in TOTALS {
+        tx.execute(totals, [step.stage_id.into(), facts.step.into()]).await?;
+    }
+    Ok(())
 }
+
+/// What the rows of a step (2) of an attempt of a stage (1) come to. The views say what that is.
+const TOTALS: [&str; 2] = [
+    "INSERT INTO group_total (stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated)
+     SELECT stage_id, step, grp, rollouts, mean, lowest, highest, tokens, truncated
+       FROM computed_group_total WHERE stage_id = ? AND step = ?",
+    "INSERT INTO reward_total (stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest, adds,
+                               example)
+     SELECT stage_id, step, key_id, status, weight, rollouts, judged, total, lowest, highest, adds, example
+       FROM computed_reward_total WHERE stage_id = ? AND step = ?",
+];
 
 /// The rows of a step's groups; what they refer to is added where the store has not seen it.
 async fn step_rows<'a>(

@@ -17,6 +17,9 @@ fn other() -> (Place, [String; 2]) {
     store.add_rescore(&second, plugin, vec![(13, outcome(Some(0.5)))]).unwrap();
     store.change_tags(&first, vec![TagChange::Give("good".into())]).unwrap();
     store.set_note(&first, "the first").unwrap();
+    let kept = Some(r1x_core::plan::StepsKept { last_steps: 1, every: None });
+    let retention = r1x_core::plan::RetentionPlan { logprobs: kept, ..Default::default() };
+    store.collect(&first, &retention).unwrap();
     drop(store);
     for statement in [
         "UPDATE stage SET key_sha256 = 'all that it depends on', reused_from = 'another run'",

@@ -1,6 +1,7 @@
 //! Tests of the whole crate on real files.
 
 mod about;
+mod collect;
 mod diagnosis;
 mod difference;
 mod displaced;
@@ -24,6 +25,7 @@ mod round_trip;
 mod sittings;
 mod sweeps;
 mod terms;
+mod totals;
 mod user_sql;
 mod verify;
 mod waiting;

@@ -8,7 +8,15 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that take away what schema 8 has added, but for the numbers of the schema itself.
-pub const WITHOUT_SCHEMA_8: [&str; 17] = [
+pub const WITHOUT_SCHEMA_8: [&str; 26] = [
+    "DROP VIEW v_tokens",
+    "DROP VIEW v_reward_steps",
+    "DROP VIEW v_groups",
+    "CREATE VIEW v_groups AS SELECT 1",
+    "DROP VIEW computed_reward_total",
+    "DROP TABLE reward_total",
+    "DROP VIEW computed_group_total",
+    "DROP TABLE group_total",
     "DROP VIEW v_sweeps",
     "DROP TABLE sweep_run",
     "DROP TABLE sweep_member",
@@ -25,6 +33,7 @@ pub const WITHOUT_SCHEMA_8: [&str; 17] = [
     "DROP TABLE run_tag",
     "ALTER TABLE run DROP COLUMN note",
     "ALTER TABLE step DROP COLUMN rows_sha256",
+    "ALTER TABLE step DROP COLUMN dropped",
     "ALTER TABLE eval_run DROP COLUMN rows_sha256",
 ];
 

@@ -74,7 +74,9 @@ fn whatever_is_changed_is_found() {
         let place = Place::new();
         finished_run(&place.write(), 1);
         change(&place, statement);
-        let found = places(&place, Depth::Whole);
+        let mut found = places(&place, Depth::Whole);
+        // What rollouts come to is compared with them as well.
+        found.retain(|flaw| !flaw.contains("the totals of"));
         assert_eq!(found.len(), 1, "{statement}: {found:?}");
         assert!(found[0].contains(expected), "{statement}: {found:?}");
     }

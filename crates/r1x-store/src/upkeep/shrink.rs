@@ -43,7 +43,8 @@ pub struct Shrunk {
 /// Rows that several runs share, each with the rows that refer to it. The order matters: the key of a reward refers to a
 /// component.
 const UNNEEDED: [&str; 7] = [
-    "DELETE FROM reward_key WHERE key_id NOT IN (SELECT key_id FROM reward UNION SELECT key_id FROM eval_reward)",
+    "DELETE FROM reward_key WHERE key_id NOT IN (
+         SELECT key_id FROM reward_total UNION SELECT key_id FROM eval_reward)",
     "DELETE FROM plugin WHERE plugin_id NOT IN (
          SELECT plugin_id FROM run_input WHERE plugin_id IS NOT NULL UNION SELECT plugin_id FROM rescore
           UNION SELECT plugin_id FROM reward_key WHERE plugin_id IS NOT NULL)",

@@ -68,6 +68,26 @@ const PAGE_ROWS: i64 = 1000;
 /// SQLite says at most so many things about damaged pages.
 const MOST_FLAWS: usize = 100;
 
+/// How many steps of a stage (1) have totals that are not those of their rollouts.
+const DIFFERING_TOTALS: [(&str, &str); 2] = [
+    (
+        "groups",
+        "WITH kept AS MATERIALIZED (SELECT * FROM group_total WHERE stage_id = ?1),
+              computed AS MATERIALIZED (SELECT * FROM computed_group_total WHERE stage_id = ?1)
+         SELECT count(DISTINCT step) FROM (
+             SELECT step FROM (SELECT * FROM kept EXCEPT SELECT * FROM computed)
+              UNION ALL SELECT step FROM (SELECT * FROM computed EXCEPT SELECT * FROM kept))",
+    ),
+    (
+        "rewards",
+        "WITH kept AS MATERIALIZED (SELECT * FROM reward_total WHERE stage_id = ?1),
+              computed AS MATERIALIZED (SELECT * FROM computed_reward_total WHERE stage_id = ?1)
+         SELECT count(DISTINCT step) FROM (
+             SELECT step FROM (SELECT * FROM kept EXCEPT SELECT * FROM computed)
+              UNION ALL SELECT step FROM (SELECT * FROM computed EXCEPT SELECT * FROM kept))",
+    ),
+];
+
 impl Store {
     /// Compares what is in the store with what was written.
     ///
@@ -106,6 +126,8 @@ impl<'c> Verifying<'c> {
         if depth == Depth::Whole {
             let read = self.steps().await;
             self.readable("the steps", read);
+            let read = self.totals().await;
+            self.readable("the totals", read);
             let read = self.evaluations().await;
             self.readable("the evaluations", read);
             let read = self.specs().await;
@@ -213,6 +235,30 @@ impl<'c> Verifying<'c> {
                 if computed != recorded {
                     let place = format!("run {run}, stage {stage}, step {step}");
                     self.flaw(place, "its rows are not those that were recorded", MADE_AGAIN);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is kept of groups and of the rewards of steps, beside what the rollouts give.
+    async fn totals(&mut self) -> Result<(), sqlx::Error> {
+        let stages: Vec<(i64, Text, Text)> = query_as(
+            "SELECT st.stage_id, st.name, r.name FROM stage st JOIN run r USING (run_id) ORDER BY st.stage_id",
+        )
+        .fetch_all(&mut *self.conn)
+        .await?;
+        for (stage_id, Text(stage), Text(run)) in stages {
+            for (of, differing) in DIFFERING_TOTALS {
+                let steps: (i64,) =
+                    query_as(differing).bind(stage_id).fetch_one(&mut *self.conn).await?;
+                if steps.0 > 0 {
+                    let place = format!("run {run}, stage {stage}");
+                    let what = format!(
+                        "at {} steps the totals of {of} are not what the rollouts come to",
+                        steps.0
+                    );
+                    self.flaw(place, what, MADE_AGAIN);
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! Arguments of the commands that list runs and keep them tidy.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use r1x_core::plan::StepsKept;
+use r1x_store::PayloadField;
 
 use crate::args::Global;
 use crate::command::sweep::list::list;
-use crate::command::{ls, note, rename, rm, tag};
+use crate::command::{gc, ls, note, rename, rm, tag};
 use crate::failure::Failure;
 
 /// What is done to runs that are there.
@@ -18,6 +20,8 @@ pub enum Command {
     Rename(RenameArgs),
     /// Remove runs: everything recorded of them, and their checkpoints
     Rm(RmArgs),
+    /// Remove texts, tokens and log-probs of older steps, as far as they are not kept
+    Gc(GcArgs),
 }
 
 /// Arguments of `r1x ls`.
@@ -65,6 +69,53 @@ pub struct RmArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `r1x gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// The runs: their names, or the beginnings of them; without one, all of the store
+    #[arg(value_name = "RUN", required_if_eq_any = [("field", "text"), ("field", "tokens"), ("field", "logprobs")])]
+    runs: Vec<String>,
+    /// What older steps lose, in place of what the spec of the run says (`record.retention`); may be given several times
+    #[arg(long, value_name = "FIELD", requires = "last_steps")]
+    field: Vec<FieldArg>,
+    /// The number of the newest steps of each stage that keep it
+    #[arg(long, value_name = "N", requires = "field", value_parser = clap::value_parser!(u64).range(1..))]
+    last_steps: Option<u64>,
+    /// Each step whose number is a multiple of this keeps it too
+    #[arg(long, value_name = "N", requires = "field", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+    /// Show what would go, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Remove without being asked
+    #[arg(short, long)]
+    yes: bool,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A part of what a rollout said.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FieldArg {
+    /// The text of completions
+    Text,
+    /// The ids of their tokens
+    Tokens,
+    /// The log-prob of each token, the one under the reference, and the entropy
+    Logprobs,
+}
+
+impl From<FieldArg> for PayloadField {
+    fn from(field: FieldArg) -> Self {
+        match field {
+            FieldArg::Text => Self::Text,
+            FieldArg::Tokens => Self::Tokens,
+            FieldArg::Logprobs => Self::Logprobs,
+        }
+    }
 }
 
 /// Arguments of `r1x tag`.
@@ -121,6 +172,15 @@ pub fn dispatch(global: &Global, asked: Command) -> Result<i32, Failure> {
             let stood_on = if force { rm::StoodOn::LeftAlone } else { rm::StoodOn::Refused };
             let consent = if yes { rm::Consent::Given } else { rm::Consent::Asked };
             rm::rm(global, &runs, (stood_on, consent), json)
+        }
+        Command::Gc(GcArgs { runs, field, last_steps, every, dry_run, yes, json }) => {
+            let kept = last_steps.map(|last_steps| gc::Kept {
+                fields: field.into_iter().map(PayloadField::from).collect(),
+                steps: StepsKept { last_steps, every },
+            });
+            let consent = if yes { rm::Consent::Given } else { rm::Consent::Asked };
+            let ending = if dry_run { gc::Ending::Shown } else { gc::Ending::Removed(consent) };
+            gc::gc(global, &runs, kept.as_ref(), ending, json)
         }
     }
 }

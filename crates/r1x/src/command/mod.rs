@@ -7,6 +7,7 @@ pub mod compare;
 pub mod diff;
 pub mod doctor;
 pub mod export;
+pub mod gc;
 pub mod generate;
 pub mod grep;
 pub mod import_spec;

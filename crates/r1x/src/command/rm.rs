@@ -2,6 +2,8 @@
 //!
 //! Facts of a run are never removed in part; who removes a run is a person, who is asked.
 
+use std::path::Path;
+
 pub use r1x_store::StoodOn;
 use r1x_store::{Removed, Shrinking, Store};
 
@@ -44,7 +46,11 @@ pub fn rm(
     // What will be refused is not asked about.
     store.check_removal(&removed, stood_on)?;
     if consent == Consent::Asked {
-        agree(&removed)?;
+        let line = |run: &Removed| {
+            let bytes = table::bytes(run.folder_bytes);
+            format!("{}: {} steps, {bytes} of files", run.run, table::count(run.steps))
+        };
+        agree(&removed.iter().map(line).collect::<Vec<_>>(), "say `--yes`")?;
     }
     let left = store.remove_runs(&removed, stood_on)?;
     for (folder, error) in &left {
@@ -52,14 +58,7 @@ pub fn rm(
     }
     let path = store.path().to_owned();
     drop(store);
-    let store_bytes = match Store::shrink(&path, Shrinking::Freed) {
-        Ok(shrunk) => Some(shrunk.before_bytes.saturating_sub(shrunk.after_bytes)),
-        Err(error) => {
-            eprintln!("the file of the store stays as long as it is: {error}");
-            eprintln!("  help: later runs use the space; `r1x store vacuum` gives it back");
-            None
-        }
-    };
+    let store_bytes = shortened(&path);
     let folders =
         removed.iter().filter(|run| left.iter().all(|(folder, _)| !folder.ends_with(&run.run)));
     let folder_bytes = folders.map(|run| run.folder_bytes).sum();
@@ -77,20 +76,31 @@ pub fn rm(
     Ok(0)
 }
 
-/// Asks a person, who must be there.
-fn agree(removed: &[Removed]) -> Result<(), Failure> {
-    let line = |run: &Removed| {
-        let bytes = table::bytes(run.folder_bytes);
-        format!("{}: {} steps, {bytes} of files", run.run, table::count(run.steps))
-    };
-    let lines: Vec<String> = removed.iter().map(line).collect();
+/// Asks a person about what is about to go for good, a line for each, who must be there.
+///
+/// # Errors
+/// When the answer is no, or there is nobody; `elsewhere` says what to do then.
+pub fn agree(lines: &[String], elsewhere: &str) -> Result<(), Failure> {
     match ask(&format!("{}\nRemove for good?", lines.join("\n"))) {
         Answer::Yes => Ok(()),
         Answer::No => Err(Failure::new(code::INPUT, "nothing was removed", "say y to remove")),
         Answer::Nobody => Err(Failure::new(
             code::INPUT,
             format!("nothing was removed, because nobody was asked: {}", lines.join("; ")),
-            "say `--yes`",
+            elsewhere.to_owned(),
         )),
+    }
+}
+
+/// Gives back to the disk what the store needs no more, and returns how many bytes that are; none where somebody else has
+/// it open, which is said.
+pub fn shortened(path: &Path) -> Option<u64> {
+    match Store::shrink(path, Shrinking::Freed) {
+        Ok(shrunk) => Some(shrunk.before_bytes.saturating_sub(shrunk.after_bytes)),
+        Err(error) => {
+            eprintln!("the file of the store stays as long as it is: {error}");
+            eprintln!("  help: later runs use the space; `r1x store vacuum` gives it back");
+            None
+        }
     }
 }

@@ -114,3 +114,58 @@ fn a_run_at_work_is_not_removed() {
     assert_eq!(names(&bench, &[]).len(), 1);
     assert_eq!(bench.output(&["store", "verify"]).status.code(), Some(0));
 }
+
+#[test]
+fn what_older_steps_said_is_removed_as_the_spec_says_or_the_command_line() {
+    let bench = Bench::new();
+    let keeps = "record.retention={logprobs: {last_steps: 2, every: 4}}";
+    let run = bench.json(&["run", "small.yaml", "--set", keeps, "--json"]);
+    let (run, digest) = (run["run"].as_str().unwrap().to_owned(), run["digest"].clone());
+    let forever = bench.json(&["run", "small.yaml", "--set", "seed=2", "--json"]);
+    let forever = forever["run"].as_str().unwrap();
+    let steps = bench.sql("SELECT max(step) + 1 AS n FROM v_rollouts WHERE run = :run")[0]["n"]
+        .as_u64()
+        .unwrap();
+    assert!(steps > 4, "{steps}");
+    let goes = (0..steps - 2).filter(|step| step % 4 > 0).count() as u64;
+    let bytes = std::fs::metadata(bench.path("runs/r1x.sqlite")).unwrap().len();
+    let looked = bench.json(&["gc", "--dry-run", "--json"]);
+    assert_eq!(
+        (&looked["removed"], &looked["store_bytes"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+    let found = &looked["garbage"].as_array().unwrap()[..];
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0]["run"], &found[0]["field"]), (&run.clone().into(), &"logprobs".into()));
+    assert_eq!(found[0]["steps"], goes);
+    let told = bench.fails(4, &["gc"]);
+    assert!(told.contains("nobody was asked") && told.contains("--dry-run"), "{told}");
+    let said = bench.ok(&["gc", "--yes"]);
+    assert!(said.contains("logprobs") && said.contains("removed "), "{said}");
+    assert!(std::fs::metadata(bench.path("runs/r1x.sqlite")).unwrap().len() <= bytes);
+    assert!(
+        bench.ok(&["gc", "--yes"]).contains("nothing to remove: all that these runs have is kept")
+    );
+    let shown = bench.json(&["show", &format!("{run}@1.0.0"), "--json"]);
+    assert_eq!(
+        (&shown["logprobs"], &shown["dropped"]),
+        (&serde_json::Value::Null, &serde_json::json!(["logprobs"]))
+    );
+    assert!(shown["tokens"].is_array());
+    // On the command line for runs that are named, whatever their specs say.
+    let told = bench.fails(2, &["gc", "--field", "text", "--last-steps", "1"]);
+    assert!(told.contains("<RUN>") || told.contains("[RUN]"), "{told}");
+    let args =
+        ["gc", forever, "--field", "text", "--field", "tokens", "--last-steps", "1", "--yes"];
+    assert!(bench.ok(&args).contains("tokens"));
+    let page = bench.ok(&["show", &format!("{forever}@0.0.0")]);
+    assert!(page.contains("(removed by `r1x gc`)"), "{page}");
+    // The run is what it was: verified, and made again to its digest.
+    assert_eq!(bench.output(&["store", "verify"]).status.code(), Some(0));
+    assert_eq!(bench.json(&["show", &run, "--json"])["digest"], digest);
+    let made = bench.json(&["reproduce", &run, "--json"]);
+    assert_eq!(made["reproduction"]["matches"], true, "{made}");
+    let none = Bench::new();
+    none.ok(&["run", "small.yaml"]);
+    assert!(none.ok(&["gc", "--dry-run"]).contains("no spec of these runs has"));
+}

@@ -94,6 +94,8 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
             rename(reward.get_mut("shaping"), "condition", "gate");
         }
         assert_eq!(new.as_object_mut().unwrap().remove("models"), Some(json!({})));
+        let forever = json!({"text": null, "tokens": null, "logprobs": null});
+        assert_eq!(new.as_object_mut().unwrap().remove("retention"), Some(forever));
         for stage in new.get_mut("stages").into_iter().flat_map(values) {
             assert_eq!(stage.as_object_mut().unwrap().remove("model"), Some(Value::Null));
             if let Some(data) = stage.pointer_mut("/kind/sft/data") {
