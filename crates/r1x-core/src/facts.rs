@@ -11,7 +11,8 @@ pub struct StageFacts {
     pub index: usize,
     /// The stage's id in the spec.
     pub id: String,
-    /// The word for the kind of stage, as [`crate::plan::StageKind::as_str`] says it.
+    /// The word for the kind of stage, as [`crate::plan::StageKind::as_str`] says it; another word for a stage that
+    /// another system has run.
     pub kind: &'static str,
     /// The first step this attempt runs (more than 0 after a resume).
     pub start_step: u64,

@@ -14,6 +14,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` was reached first: the completion is truncated.
     Length,
+    /// Nobody has said: another system sampled the completion.
+    Unknown,
 }
 
 impl FinishReason {
@@ -22,6 +24,7 @@ impl FinishReason {
         match self {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::Unknown => "unknown",
         }
     }
 }

@@ -55,7 +55,7 @@ pub use record::StepTiming;
 pub use rescore::{RolloutStep, StoredGroup, StoredRollout};
 pub use run_begin::{DatasetInput, Environment, PluginInput, Relation, RunStart};
 pub use run_resume::StagePoint;
-pub use run_writer::{Level, RunStatus, RunWriter, Stopper};
+pub use run_writer::{Advantages, Level, RunStatus, RunWriter, Stopper};
 pub use sql::{RowSink, SqlEnd, SqlQuery, Table, TableInfo, Value, statements};
 pub use store::{Mode, Store};
 pub use sweep::{EarlierSweep, MemberStart, SweepCard, SweepMember, SweepStart};

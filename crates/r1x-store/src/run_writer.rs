@@ -36,6 +36,8 @@ pub enum RunStatus {
     Diverged,
     /// The run makes an earlier run again, and a fact of the run differs from the recorded fact of the earlier one.
     Differs,
+    /// Another system ran it, and what that has written was brought in whole.
+    Imported,
 }
 
 impl RunStatus {
@@ -48,6 +50,7 @@ impl RunStatus {
             RunStatus::Interrupted => "interrupted",
             RunStatus::Diverged => "diverged",
             RunStatus::Differs => "differs",
+            RunStatus::Imported => "imported",
         }
     }
 }
@@ -81,6 +84,16 @@ struct Shared {
     reward_keys: HashMap<String, i64>,
 }
 
+/// What the groups of a step must say about advantages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Advantages {
+    /// Each compared rollout has one: a run that computes them has them.
+    #[default]
+    Needed,
+    /// All rollouts of a group have one, or none has: another system may not have written them down.
+    WhereKnown,
+}
+
 /// The writing end of one run. Dropped without `finish`, the run is marked as crashed.
 pub struct RunWriter {
     writer: Arc<WriterHandle>,
@@ -92,6 +105,7 @@ pub struct RunWriter {
     /// The keys of the stages of the plan, where they are known.
     keys: Vec<String>,
     timing: Option<StepTiming>,
+    advantages: Advantages,
     last_ms: i64,
     /// Cost of the newest step, written with the next fact: a step cannot contain its own cost.
     owed: Option<StoreCost>,
@@ -129,6 +143,7 @@ impl RunWriter {
             stages,
             keys: Vec::new(),
             timing: None,
+            advantages: Advantages::default(),
             last_ms: now_ms(),
             owed: None,
             pending: None,
@@ -188,6 +203,11 @@ impl RunWriter {
             }
             None => Reuse::NotKnown,
         })
+    }
+
+    /// What the groups of the following steps must say about advantages.
+    pub fn set_advantages(&mut self, advantages: Advantages) {
+        self.advantages = advantages;
     }
 
     /// How long the parts of the next step took; used once.
@@ -352,7 +372,7 @@ impl RunWriter {
     /// Hands a step to the writer. It is committed while the next step is computed: whatever is called next waits for
     /// it, and returns its error.
     fn record_step(&mut self, facts: StepFacts) -> Result<(), StoreError> {
-        if let Some(detail) = record::misfit(&facts) {
+        if let Some(detail) = record::misfit(&facts, self.advantages) {
             return Err(self.misfit(format!("step {}: {detail}", facts.step)));
         }
         let (stage_id, step) = (self.stage_id(facts.stage)?, facts.step);

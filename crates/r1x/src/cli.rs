@@ -88,7 +88,9 @@ enum Command {
     /// Lock what a spec reads (models, tokenizers, data, plugins, judges) by sha256, in SPEC.lock beside it
     Lock(begin::LockArgs),
     /// Read a recipe of TRL, open-r1 or verl, write it as a spec, and say what became of each key
-    ImportSpec(import::ImportArgs),
+    ImportSpec(import::ImportSpecArgs),
+    /// Bring in rollouts that TRL, verl, verifiers or prime-rl have written, as a run to query and to score again
+    Import(import::ImportArgs),
     /// Show the plan: every value and where it came from, sizes and estimates
     Plan {
         #[command(flatten)]
@@ -335,6 +337,7 @@ fn dispatch(cli: Cli) -> Result<i32, Failure> {
         Command::Check(asked) => begin::check(&global, &asked),
         Command::Lock(asked) => begin::lock(&global, &asked),
         Command::ImportSpec(asked) => command::import_spec::import_spec(&asked.ask()),
+        Command::Import(asked) => import::import(&global, asked),
         Command::Plan { spec, device_memory, json } => {
             command::plan::plan(&global, &spec.source(), json, device_memory)
         }

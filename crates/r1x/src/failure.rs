@@ -136,6 +136,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<r1x_tasks::TaskError> for Failure {
+    fn from(error: r1x_tasks::TaskError) -> Self {
+        Self::from(PortError::from(error))
+    }
+}
+
 impl From<r1x_build::BuildError> for Failure {
     fn from(error: r1x_build::BuildError) -> Self {
         Failure::new(code::INPUT, error.to_string(), error.hint())

@@ -20,6 +20,7 @@ pub mod environment;
 mod failure;
 mod helper;
 mod hosting;
+mod imported;
 mod inputs;
 mod interrupt;
 mod judge;

@@ -12,6 +12,7 @@ use r1x_store::Store;
 
 use crate::display::Ink;
 use crate::failure::{Failure, Told, code};
+use crate::imported;
 use crate::inputs::World;
 use crate::output::{self, Stream};
 use crate::relocate;
@@ -130,9 +131,12 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
 /// The plan a run was started with; its files are looked for where they may be by now.
 ///
 /// # Errors
-/// When there is no such run, or its plan is of another version of r1x.
+/// When there is no such run, it has no plan because it was imported, or its plan is of another version of r1x.
 pub fn plan_of(store: &Store, run: &str) -> Result<RunPlan, Failure> {
     let spec = store.spec(run)?;
+    if let Some(provenance) = imported::provenance(&spec) {
+        return Err(imported::has_no_plan(&store.run(run)?.name, &provenance));
+    }
     let folders = relocate::folders(spec.folder.as_deref(), store.path());
     let vocabulary_size = |tokenizer: &TokenizerPlan| {
         let mut tokenizer = tokenizer.clone();

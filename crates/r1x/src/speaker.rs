@@ -233,6 +233,14 @@ impl Speaker {
     }
 }
 
+/// The tokenizer of a published model.
+///
+/// # Errors
+/// When the folder has none, or it cannot be used.
+pub fn tokenizer_of(folder: &Path) -> Result<TokenizerPlan, Failure> {
+    tokenizer(folder).map(|(plan, ..)| plan)
+}
+
 /// The tokenizer of a published model, its reserved texts, and why its chat template cannot be had.
 fn tokenizer(folder: &Path) -> Result<(TokenizerPlan, Vec<String>, Option<Refusal>), Failure> {
     let refused = |refusal: Refusal| {

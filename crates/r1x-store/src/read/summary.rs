@@ -18,7 +18,7 @@ pub struct RunSummary {
     pub name: String,
     /// Identity across stores.
     pub uid: String,
-    /// `running`, `done`, `gate missed`, `failed`, `interrupted`, `crashed`, `diverged` or `differs`. A run whose process
+    /// `running`, `done`, `gate missed`, `failed`, `interrupted`, `crashed`, `diverged`, `differs` or `imported`. A run whose process
     /// is gone is `crashed`, whether or not somebody has marked it yet.
     pub status: String,
     /// Where the spec was read.
@@ -63,10 +63,11 @@ pub struct RunSummary {
 
 impl RunSummary {
     /// Whether it can go on: somebody stopped it, or it failed or crashed. A run whose stages are all done has nothing
-    /// left to do, one that is running goes on already, and one that differs from the run it makes again has done what
-    /// it was made for.
+    /// left to do, one that is running goes on already, one that differs from the run it makes again has done what it was
+    /// made for, and an imported one was never run here.
     pub fn can_go_on(&self) -> bool {
-        let done = [RunStatus::Done, RunStatus::GateMissed, RunStatus::Differs];
+        let done =
+            [RunStatus::Done, RunStatus::GateMissed, RunStatus::Differs, RunStatus::Imported];
         self.status != "running" && done.iter().all(|done| self.status != done.as_str())
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use r1x_core::FinishReason;
 use r1x_core::select::Verdict;
 
 use super::*;
 use crate::row_hash::{RowHash, table};
+use crate::run_writer::Advantages;
 
 /// How long the parts of a step took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -29,7 +31,7 @@ pub(crate) struct StepRecord {
 }
 
 /// What in a step's facts does not fit together, if anything: rows are never written for such a step.
-pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
+pub(crate) fn misfit(facts: &StepFacts, advantages: Advantages) -> Option<String> {
     let references = &facts.reference_logprobs;
     if !references.is_empty() && references.len() != facts.groups.len() {
         return Some(format!("{} groups, {} with reference", facts.groups.len(), references.len()));
@@ -43,7 +45,10 @@ pub(crate) fn misfit(facts: &StepFacts) -> Option<String> {
         // Nobody compares the rollouts of a stage that makes data, or those that no reward judges.
         let compared = verdicts.is_empty() && !facts.rewards.is_empty();
         let credited = if compared { rollouts.len() } else { 0 };
-        if group.advantages.len() != credited {
+        let known = [0, rollouts.len()].contains(&group.advantages.len());
+        let fits =
+            group.advantages.len() == credited || (advantages == Advantages::WhereKnown && known);
+        if !fits {
             return Some(format!("group {g}: {credited} advantages are needed"));
         }
         if verdicts.get(g).is_some_and(|group| group.len() != rollouts.len()) {
@@ -280,6 +285,10 @@ impl<'a> StepRows<'a> {
             let pairs = completion.logprobs.iter().zip(reference);
             mean(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)))
         });
+        // NULL where a completion without log-probs was recorded by somebody else.
+        let logp_sum = (completion.finish != FinishReason::Unknown
+            || !completion.logprobs.is_empty())
+        .then(|| completion.logprobs.iter().copied().map(f64::from).sum::<f64>());
         let row = [
             id.into(),
             self.step.stage_id.into(),
@@ -291,7 +300,7 @@ impl<'a> StepRows<'a> {
             completion.finish.as_str().into(),
             rollout.total.into(),
             advantage.into(),
-            completion.logprobs.iter().copied().map(f64::from).sum::<f64>().into(),
+            logp_sum.into(),
             ref_diff.into(),
             mean(completion.entropies.iter().copied().map(f64::from)).into(),
             rollout.unclipped.into(),

@@ -1,15 +1,18 @@
-//! The arguments of `r1x import-spec`.
+//! The arguments of `r1x import-spec` and of `r1x import`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use r1x_spec::import::System;
 
+use crate::args::Global;
+use crate::command::import;
 use crate::command::import_spec::Ask;
+use crate::failure::Failure;
 
 /// A recipe and what is known beside it.
 #[derive(Clone, Debug, Args)]
-pub struct ImportArgs {
+pub struct ImportSpecArgs {
     /// The recipe: a YAML file, or a script that starts verl
     file: PathBuf,
     /// Whose recipe it is
@@ -26,7 +29,7 @@ pub struct ImportArgs {
     rows: Option<u64>,
 }
 
-impl ImportArgs {
+impl ImportSpecArgs {
     /// What is asked for.
     pub fn ask(self) -> Ask {
         let Self { file, from, output, devices, rows } = self;
@@ -54,4 +57,51 @@ impl Whose {
             Whose::Verl => System::Verl,
         }
     }
+}
+
+/// Files with rollouts and how they are read.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// The files: Parquet or JSON lines, in any order; their steps put them into one
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Whose files they are; `verifiers` reads those of prime-rl as well
+    #[arg(long, value_enum)]
+    from: import::Whose,
+    /// What the run is called, with two words behind it [default: the word of --from]
+    #[arg(long)]
+    name: Option<String>,
+    /// A column that is a reward; several times for several [default: each column of numbers]
+    #[arg(long = "reward", value_name = "COLUMN")]
+    rewards: Vec<String>,
+    /// The weight of a reward in the total [default: 1; of what verl and verifiers have beside their total: 0]
+    #[arg(long = "weight", value_name = "COLUMN=WEIGHT", value_parser = weight)]
+    weights: Vec<(String, f64)>,
+    /// The column of the right answers [default: `gts` of verl, `answer` of the others]
+    #[arg(long, value_name = "COLUMN")]
+    answer: Option<String>,
+    /// Count tokens with the tokenizer.json of this folder
+    #[arg(long, value_name = "FOLDER")]
+    tokenizer: Option<PathBuf>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A column and its weight.
+fn weight(text: &str) -> Result<(String, f64), String> {
+    let told = || "a weight is written COLUMN=WEIGHT, such as accuracy=0.5".to_owned();
+    let (name, number) = text.rsplit_once('=').ok_or_else(told)?;
+    let number = number.parse().ok().filter(|number: &f64| number.is_finite());
+    number.map(|number| (name.to_owned(), number)).ok_or_else(told)
+}
+
+/// Carries out `r1x import`.
+///
+/// # Errors
+/// The errors of `r1x import`.
+pub fn import(global: &Global, asked: ImportArgs) -> Result<i32, Failure> {
+    let ImportArgs { files, from, name, rewards, weights, answer, tokenizer, json } = asked;
+    let ask = import::Ask { files, from, name, rewards, weights, answer, tokenizer, json };
+    import::import(global, &ask)
 }

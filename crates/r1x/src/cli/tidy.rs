@@ -33,8 +33,8 @@ pub struct LsArgs {
     /// Only runs with this tag; with several, those that have all of them
     #[arg(long, value_name = "WORD")]
     tag: Vec<String>,
-    /// Only runs with this status: running, done, "gate missed", failed, interrupted, crashed, diverged or differs; with
-    /// several, those that have one of them
+    /// Only runs with this status: running, done, "gate missed", failed, interrupted, crashed, diverged, differs or
+    /// imported; with several, those that have one of them
     #[arg(long, value_name = "WORD")]
     status: Vec<String>,
     /// The runs of a sweep, with the values that each of them has: its name, or the beginning of it [default: the latest]

@@ -91,8 +91,17 @@ pub fn ls(global: &Global, filter: &Filter, order: Order, json: bool) -> Result<
 }
 
 /// The words that a status can be.
-const STATUSES: [&str; 8] =
-    ["running", "done", "gate missed", "failed", "interrupted", "crashed", "diverged", "differs"];
+const STATUSES: [&str; 9] = [
+    "running",
+    "done",
+    "gate missed",
+    "failed",
+    "interrupted",
+    "crashed",
+    "diverged",
+    "differs",
+    "imported",
+];
 
 fn check_statuses(words: &[String]) -> Result<(), Failure> {
     match words.iter().find(|word| !STATUSES.contains(&word.as_str())) {

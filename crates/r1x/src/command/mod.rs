@@ -10,6 +10,7 @@ pub mod export;
 pub mod gc;
 pub mod generate;
 pub mod grep;
+pub mod import;
 pub mod import_spec;
 pub mod info;
 pub mod lock;

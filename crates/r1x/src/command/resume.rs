@@ -139,6 +139,7 @@ fn state(status: &str) -> &str {
     match status {
         "gate missed" => "done, and missed a gate",
         "differs" => "done, because it differs from the run that it makes again",
+        "imported" => "imported, and was never run here",
         other => other,
     }
 }

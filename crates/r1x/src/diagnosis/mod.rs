@@ -82,7 +82,7 @@ pub fn of(store: &Store, card: &RunCard) -> Result<Vec<Finding>, Failure> {
 /// # Errors
 /// When the store cannot be read.
 pub fn add(store: &Store, card: &mut RunCard) -> Result<(), Failure> {
-    if ["done", "gate missed", "differs"].contains(&card.run.status.as_str()) {
+    if ["done", "gate missed", "differs", "imported"].contains(&card.run.status.as_str()) {
         return Ok(());
     }
     let ts_ms = card.run.ended_ms.unwrap_or(card.run.started_ms);

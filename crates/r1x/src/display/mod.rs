@@ -40,7 +40,7 @@ impl Tone {
     /// The tone of a status of runs, stages, rewards and checks, by its word.
     pub fn of_status(word: &str) -> Self {
         match word.split_whitespace().next().unwrap_or_default() {
-            "done" | "ok" => Self::Good,
+            "done" | "ok" | "imported" => Self::Good,
             "failed" | "crashed" | "diverged" | "differs" | "FAIL" | "FAILED" | "trap"
             | "timeout" | "invalid" | "missed" | "gate" => Self::Bad,
             "interrupted" | "skip" | "abstain" | "stopped" => Self::Warn,

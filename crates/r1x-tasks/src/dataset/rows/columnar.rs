@@ -13,8 +13,16 @@ use parquet::schema::types::Type;
 use serde_json::{Number, Value};
 
 use super::row::Row;
-use super::{Reading, Side};
 use crate::error::{TaskError, display, listed};
+
+/// What becomes of a number that is not finite, which JSON cannot write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotFinite {
+    /// Its row is refused.
+    Refused,
+    /// It is a missing value: programs that write tables mark what is missing with it.
+    Missing,
+}
 
 /// What a file ends with, behind the length of its footer.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -31,33 +39,41 @@ const MOST_CHUNK_BYTES: i64 = 1 << 30;
 /// What to do about a file that cannot be read.
 const HINT: &str = "download it again, or write it as JSON lines";
 
-/// Reads the rows of the file that was begun last.
-pub(super) fn read(reading: &mut Reading<'_>, side: Side) -> Result<(), TaskError> {
-    let path = reading.layout.path.clone();
+/// Reads the rows of a file one after the other; their numbers count from 1.
+pub(super) fn each<E: From<TaskError>>(
+    path: &str,
+    not_finite: NotFinite,
+    visit: &mut dyn FnMut(usize, Row) -> Result<(), E>,
+) -> Result<(), E> {
     let file =
-        r1x_files::open(&path).map_err(|error| TaskError::Read { path: path.clone(), error })?;
+        r1x_files::open(path).map_err(|error| TaskError::Read { path: path.to_owned(), error })?;
     let unusable = |reason: String| TaskError::Rules {
         reason: format!("{path} cannot be read as Parquet: {reason}"),
         hint: HINT.to_owned(),
     };
     check_footer(&file).map_err(unusable)?;
-    // The reader checks most of what it is given, and panics on some of the rest.
-    let work = || -> Result<(), TaskError> {
-        let told = |error: parquet::errors::ParquetError| unusable(display(&error.to_string()));
+    let told = |error: parquet::errors::ParquetError| unusable(display(&error.to_string()));
+    let reader = guarded(|| {
         let reader = SerializedFileReader::new(file).map_err(told)?;
         check(&reader).map_err(unusable)?;
-        for (number, record) in (1..).zip(reader.get_row_iter(None).map_err(told)?) {
-            let record = record.map_err(told)?;
-            let row = row(&record)
-                .map_err(|(reason, hint)| reading.layout.error(number, reason, hint))?;
-            reading.add(&row, number, side)?;
-        }
-        Ok(())
-    };
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(outcome) => outcome,
-        Err(_) => Err(unusable("its pages contradict its footer".to_owned())),
+        Ok(reader)
+    })
+    .map_err(unusable)??;
+    let mut records = guarded(|| reader.get_row_iter(None).map_err(told)).map_err(unusable)??;
+    for number in 1.. {
+        let Some(record) = guarded(|| records.next()).map_err(unusable)? else { break };
+        let row = row(&record.map_err(told)?, not_finite).map_err(|(reason, hint)| {
+            let path = path.to_owned();
+            TaskError::Row { path, line: number, reason, hint: hint.to_owned() }
+        })?;
+        visit(number, row)?;
     }
+    Ok(())
+}
+
+/// Lets the reader work. It checks most of what it is given, and panics on some of the rest.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "its pages contradict its footer".to_owned())
 }
 
 /// Looks at the end of a file, before a reader trusts it.
@@ -127,9 +143,9 @@ fn check_depth(schema: &Type, left: usize) -> Result<(), String> {
 /// Why a value has no JSON, and what to do about it.
 type Refused = (String, &'static str);
 
-fn row(record: &Record) -> Result<Row, Refused> {
+fn row(record: &Record, not_finite: NotFinite) -> Result<Row, Refused> {
     let columns = record.get_column_iter().map(|(name, field)| {
-        let value = json(field).map_err(|(reason, hint)| {
+        let value = json(field, not_finite).map_err(|(reason, hint)| {
             (format!("the column {} {reason}", listed([name.as_str()])), hint)
         })?;
         Ok((name.clone(), value))
@@ -138,7 +154,7 @@ fn row(record: &Record) -> Result<Row, Refused> {
 }
 
 /// A value as JSON lines would have it.
-fn json(field: &Field) -> Result<Value, Refused> {
+fn json(field: &Field, not_finite: NotFinite) -> Result<Value, Refused> {
     Ok(match field {
         Field::Null => Value::Null,
         Field::Bool(value) => Value::from(*value),
@@ -151,9 +167,9 @@ fn json(field: &Field) -> Result<Value, Refused> {
         Field::UInt(value) => Value::from(*value),
         Field::ULong(value) => Value::from(*value),
         // The shortest decimal that has these bits: whoever wrote 0.1 meant 0.1.
-        Field::Float16(value) => number(value.to_string().parse().unwrap_or(f64::NAN))?,
-        Field::Float(value) => number(value.to_string().parse().unwrap_or(f64::NAN))?,
-        Field::Double(value) => number(*value)?,
+        Field::Float16(value) => number(value.to_string().parse().unwrap_or(f64::NAN), not_finite)?,
+        Field::Float(value) => number(value.to_string().parse().unwrap_or(f64::NAN), not_finite)?,
+        Field::Double(value) => number(*value, not_finite)?,
         Field::Str(text) => Value::from(text.as_str()),
         Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
             Ok(text) => Value::from(text),
@@ -162,9 +178,9 @@ fn json(field: &Field) -> Result<Value, Refused> {
                 return Err(("holds bytes that are no text".to_owned(), hint));
             }
         },
-        Field::Group(record) => object(record)?,
-        Field::ListInternal(list) => array(list)?,
-        Field::MapInternal(map) => entries(map)?,
+        Field::Group(record) => object(record, not_finite)?,
+        Field::ListInternal(list) => array(list, not_finite)?,
+        Field::MapInternal(map) => entries(map, not_finite)?,
         // Times and decimals are written as people write them.
         Field::Decimal(_)
         | Field::Date(_)
@@ -175,28 +191,35 @@ fn json(field: &Field) -> Result<Value, Refused> {
     })
 }
 
-fn number(value: f64) -> Result<Value, Refused> {
-    let number = Number::from_f64(value).map(Value::Number);
-    number.ok_or(("holds a number that is not finite".to_owned(), "write null there instead"))
+fn number(value: f64, not_finite: NotFinite) -> Result<Value, Refused> {
+    match (Number::from_f64(value), not_finite) {
+        (Some(number), _) => Ok(Value::Number(number)),
+        (None, NotFinite::Missing) => Ok(Value::Null),
+        (None, NotFinite::Refused) => {
+            Err(("holds a number that is not finite".to_owned(), "write null there instead"))
+        }
+    }
 }
 
-fn object(record: &Record) -> Result<Value, Refused> {
-    let entries = record.get_column_iter().map(|(name, field)| Ok((name.clone(), json(field)?)));
+fn object(record: &Record, not_finite: NotFinite) -> Result<Value, Refused> {
+    let entries =
+        record.get_column_iter().map(|(name, field)| Ok((name.clone(), json(field, not_finite)?)));
     Ok(Value::Object(entries.collect::<Result<_, Refused>>()?))
 }
 
-fn array(list: &List) -> Result<Value, Refused> {
-    Ok(Value::Array(list.elements().iter().map(json).collect::<Result<_, _>>()?))
+fn array(list: &List, not_finite: NotFinite) -> Result<Value, Refused> {
+    let values = list.elements().iter().map(|field| json(field, not_finite));
+    Ok(Value::Array(values.collect::<Result<_, _>>()?))
 }
 
 /// A map as an object. Keys of objects are texts.
-fn entries(map: &Map) -> Result<Value, Refused> {
+fn entries(map: &Map, not_finite: NotFinite) -> Result<Value, Refused> {
     let entries = map.entries().iter().map(|(key, value)| {
-        let key = match json(key)? {
+        let key = match json(key, not_finite)? {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        Ok((key, json(value)?))
+        Ok((key, json(value, not_finite)?))
     });
     Ok(Value::Object(entries.collect::<Result<_, Refused>>()?))
 }

@@ -6,11 +6,12 @@
 //! files of its own for what is held out, they decide instead, and a row that is held out is not trained on.
 
 mod columnar;
+mod each;
 mod files;
 mod row;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use minijinja::value::{Serde, Value as TemplateValue};
@@ -23,18 +24,17 @@ use crate::digest::{Hashed, key_number, problem_key};
 use crate::error::{TaskError, listed};
 use crate::prompt::Writer;
 use crate::template::Columns;
+use columnar::NotFinite;
 use row::Row;
+
+pub use each::{FileRow, each_row};
 
 /// The column whose order does not matter: the numbers of a Countdown problem.
 const UNORDERED_COLUMN: &str = "nums";
-/// The byte-order mark some editors put at the start of UTF-8 files.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Largest file.
 const MOST_FILE_BYTES: u64 = 8 << 30;
 /// Bytes of the number of a line.
 const LINE_BYTES: u64 = 8;
-/// Longest line; a longer one is no row but another kind of file.
-const MOST_ROW_BYTES: u64 = 64 << 20;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
@@ -108,7 +108,9 @@ pub fn open(plan: &DataPlan, markup: &Markup, most_bytes: u64) -> Result<Opened,
             RowFormat::Parquet => {
                 // The end of the file says what is in it, so it cannot be hashed while it is read.
                 std::io::copy(&mut reader, &mut std::io::sink()).map_err(told)?;
-                columnar::read(&mut reading, file.side)?;
+                columnar::each(&file.path, NotFinite::Refused, &mut |number, row| {
+                    reading.add(&row, number, file.side)
+                })?;
             }
         }
         hashes.push(reader.into_inner().finish());
@@ -187,32 +189,9 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads JSON lines.
-    fn lines(&mut self, mut reader: impl BufRead, side: Side) -> Result<(), TaskError> {
-        let mut bytes = Vec::new();
-        for number in 1.. {
-            bytes.clear();
-            let mut limited = (&mut reader).take(MOST_ROW_BYTES + 1);
-            let read = limited.read_until(b'\n', &mut bytes);
-            let length =
-                read.map_err(|error| TaskError::Read { path: self.layout.path.clone(), error })?;
-            if length == 0 {
-                break;
-            }
-            if length as u64 > MOST_ROW_BYTES {
-                let reason = format!("the line is longer than {MOST_ROW_BYTES} bytes");
-                let hint = "write one JSON object on each line";
-                return Err(self.layout.error(number, reason, hint));
-            }
-            let mark = if number == 1 { BYTE_ORDER_MARK } else { b"" };
-            let line = bytes.strip_prefix(mark).unwrap_or(&bytes).trim_ascii_end();
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let row = row::read(line)
-                .map_err(|refusal| self.layout.error(number, refusal.reason, refusal.hint))?;
-            self.add(&row, number, side)?;
-        }
-        Ok(())
+    fn lines(&mut self, reader: impl BufRead, side: Side) -> Result<(), TaskError> {
+        let path = self.layout.path.clone();
+        each::line(reader, &path, &mut |number, row| self.add(&row, number, side))
     }
 
     /// Reads one more row of the file that was begun last; the row's number counts from 1.

@@ -31,6 +31,11 @@ impl Row {
         Self { columns, marked: false }
     }
 
+    /// Whether long numbers in the row are marked texts.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked
+    }
+
     /// A value of the row as JSON text, long numbers as they were written.
     pub(super) fn json(&self, value: &Value) -> String {
         let text = value.to_string();

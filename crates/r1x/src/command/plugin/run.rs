@@ -3,7 +3,7 @@
 //! What is compared is what the plugin says, before bounds, condition and weight. Generates nothing and writes
 //! nothing; `r1x rescore` keeps what is computed here.
 
-use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan};
+use r1x_core::plan::{JudgedBy, OnFailure, PluginPlan, RewardPlan, ShapingPlan};
 use r1x_core::{PortError, RewardOutcome, RewardStatus, Rewarder, RolloutGroup};
 use r1x_reward::WasmRewarder;
 use r1x_store::{RolloutStep, Store, StoredGroup};
@@ -15,7 +15,7 @@ use crate::display::{Page, Table};
 use crate::failure::{Failure, code};
 use crate::number::{number, optional};
 use crate::output::{self, Stream};
-use crate::{plans, stores, table};
+use crate::{imported, plans, stores, table};
 
 /// One rollout judged twice.
 pub struct Pair {
@@ -133,8 +133,11 @@ fn original(
     opened: &Opened,
     reward: Option<&str>,
 ) -> Result<RewardPlan, Failure> {
-    let plan = plans::plan_of(store, run)?;
     let name = &opened.plugin.info().name;
+    if let Some(of) = imported::provenance(&store.spec(run)?) {
+        return of_imported(store.run(run)?.name, &of, opened, reward);
+    }
+    let plan = plans::plan_of(store, run)?;
     let id = match reward {
         Some(id) => Some(id.to_owned()),
         None => store.reward_of_plugin(run, name)?,
@@ -154,6 +157,42 @@ fn original(
         message,
         format!("say which to compare with: --reward {}", known.join(" or --reward ")),
     ))
+}
+
+/// The reward of an imported run that the plugin is compared with. There is no plan of it, so the plugin is asked as a spec
+/// would have it asked by default.
+fn of_imported(
+    run: String,
+    of: &imported::Provenance,
+    opened: &Opened,
+    reward: Option<&str>,
+) -> Result<RewardPlan, Failure> {
+    let known: Vec<&str> = of.imported.rewards.iter().map(|reward| reward.name.as_str()).collect();
+    let wanted = reward.unwrap_or(&opened.plugin.info().name);
+    let id = match (known.iter().find(|id| **id == wanted), known.as_slice(), reward) {
+        (Some(id), ..) => *id,
+        (None, [only], None) => *only,
+        (None, ..) => {
+            let message = format!("run `{run}` has no reward `{wanted}`");
+            let hint =
+                format!("say which to compare with: --reward {}", known.join(" or --reward "));
+            return Err(Failure::new(code::INPUT, message, hint));
+        }
+    };
+    Ok(RewardPlan {
+        id: id.to_owned(),
+        judged_by: JudgedBy::Plugin(PluginPlan {
+            path: opened.plugin.source().to_owned(),
+            sha256: opened.plugin.sha256().to_owned(),
+            config: config(None)?,
+            limits: opened.limits(),
+            grant: Vec::new(),
+        }),
+        weight: 1.0,
+        on_failure: OnFailure::Mask,
+        max_failed_share: 1.0,
+        shaping: ShapingPlan::default(),
+    })
 }
 
 fn asked(group: &StoredGroup, run: &str) -> Result<RolloutGroup, Failure> {

@@ -72,13 +72,17 @@ pub struct Said {
 /// When the store cannot be read.
 pub fn of(store: &Store, card: &RunCard, plan: Option<&RunPlan>) -> Result<Vec<Group>, Failure> {
     let mut groups = Vec::new();
+    let recorded = store.rollout_steps(&card.run.name)?;
     for stage in card.stages.iter().filter(|stage| stage.rollouts > 0 && stage.steps > 0) {
         let encoder = plan.and_then(|plan| encoder_of(plan, &stage.name));
-        let last = stage.steps.cast_unsigned() - 1;
-        let mut steps = vec![0, last / 2, last];
-        steps.dedup();
-        for step in steps {
-            let stage = stage.name.as_str();
+        let stage = stage.name.as_str();
+        // An imported run may have any steps, not only those from 0 on.
+        let of_stage = recorded.iter().filter(|step| step.stage == stage);
+        let steps: Vec<u64> = of_stage.map(|step| step.step.cast_unsigned()).collect();
+        let last = steps.len().saturating_sub(1);
+        let mut places = vec![0, last / 2, last];
+        places.dedup();
+        for step in places.into_iter().filter_map(|place| steps.get(place).copied()) {
             if let Some(group) = telling(store, card, stage, step)? {
                 groups.push(shown(store, card, group, encoder.as_ref())?);
             }
