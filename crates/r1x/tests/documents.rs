@@ -184,6 +184,15 @@ fn the_recipe_of_the_page_from_trl_is_imported_as_it_says() {
     reader.follow(&page("from-trl.md"), &["Importing a recipe"]);
 }
 
+/// The rollouts of the page stand in it, so nothing has to run before.
+#[test]
+fn the_page_about_imports_runs_as_it_stands() {
+    let folder = at_the_top_of_a_clone();
+    let cache = folder.path().join("cache");
+    let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
+    reader.follow(&page("import.md"), &["A first import"]);
+}
+
 /// The run of the page takes minutes, so it is checked instead.
 #[test]
 fn the_commands_of_the_page_about_locks_work() {

@@ -8,6 +8,7 @@ mod displaced;
 mod errors;
 mod export;
 mod fixtures;
+mod imported;
 mod kept;
 mod many;
 mod merge;

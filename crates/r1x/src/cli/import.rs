@@ -69,7 +69,7 @@ pub struct ImportArgs {
     #[arg(long, value_enum)]
     from: import::Whose,
     /// What the run is called, with two words behind it [default: the word of --from]
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: Option<String>,
     /// A column that is a reward; several times for several [default: each column of numbers]
     #[arg(long = "reward", value_name = "COLUMN")]
@@ -86,6 +86,20 @@ pub struct ImportArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// A name as a spec has one: runs get it with two words behind it, and so do their folders.
+fn name(text: &str) -> Result<String, String> {
+    const MOST_CHARACTERS: usize = 64;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    match begins && text.len() <= MOST_CHARACTERS && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a name has letters, digits, `-` and `_`, starts with a letter or digit, and has at most {MOST_CHARACTERS} \
+             characters"
+        )),
+    }
 }
 
 /// A column and its weight.

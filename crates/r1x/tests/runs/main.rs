@@ -12,6 +12,8 @@ mod export;
 mod foreign;
 mod grep;
 mod harvest;
+mod imported;
+mod imported_formats;
 mod interrupt;
 mod judged;
 mod limits;

@@ -339,3 +339,58 @@ fn gsm8k_is_read_as_it_is_published() {
     }
     assert_eq!(set.heldout[0].answer.as_deref(), Some("18"));
 }
+
+/// The rows of a file as JSON, by their numbers, and the hash of the file.
+fn visited(path: &Path, format: RowFormat) -> (Vec<(usize, String)>, String) {
+    let mut rows = Vec::new();
+    let hash = each_row(&path.display().to_string(), format, |row| {
+        let columns = row
+            .columns()
+            .map(|(name, value)| format!("{name}={} {:?}", row.json(value), row.as_number(value)));
+        rows.push((row.number(), columns.collect::<Vec<_>>().join(", ")));
+        Ok::<(), TaskError>(())
+    });
+    (rows, hash.unwrap())
+}
+
+#[test]
+fn rows_are_visited_one_after_the_other_with_the_hash_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines =
+        "{\"x\": 1e-05}\n\n{\"x\": 123456789012345678901234567890}\n{\"x\": 1e999, \"y\": \"5\"}";
+    let path = written(&folder, "rows.jsonl", lines.as_bytes());
+    let (rows, hash) = visited(&path, RowFormat::JsonLines);
+    let expected = [
+        (1, "x=1e-05 Some(1e-5)"),
+        (3, "x=123456789012345678901234567890 Some(1.2345678901234568e29)"),
+        (4, "x=1e999 None, y=\"5\" None"),
+    ];
+    assert_eq!(rows, expected.map(|(number, text)| (number, text.to_owned())));
+    assert_eq!(hash, r1x_core::digest::sha256(lines.as_bytes()));
+
+    // A number that is not finite marks what is missing in a table.
+    let schema = "message schema { OPTIONAL DOUBLE x; }";
+    let x = Column::Doubles(&[0.5, f64::NAN, f64::INFINITY], &[1, 1, 1, 0], &[]);
+    let bytes = file_of(schema, &[x], Compression::SNAPPY);
+    let path = written(&folder, "rows.parquet", &bytes);
+    let (rows, hash) = visited(&path, RowFormat::Parquet);
+    let expected =
+        [(1, "x=0.5 Some(0.5)"), (2, "x=null None"), (3, "x=null None"), (4, "x=null None")];
+    assert_eq!(rows, expected.map(|(number, text)| (number, text.to_owned())));
+    assert_eq!(hash, r1x_core::digest::sha256(&bytes));
+}
+
+#[test]
+fn what_a_visitor_says_ends_the_visit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, "rows.jsonl", b"{\"x\": 1}\n{\"x\": 2}\n{\"x\": 3}\n");
+    let mut seen = 0;
+    let told = each_row(&path.display().to_string(), RowFormat::JsonLines, |row| {
+        seen = row.number();
+        match row.number() {
+            2 => Err(TaskError::NoChat),
+            _ => Ok(()),
+        }
+    });
+    assert!(matches!(told, Err(TaskError::NoChat)) && seen == 2);
+}
