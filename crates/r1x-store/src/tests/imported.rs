@@ -7,7 +7,8 @@ use crate::{Advantages, RunStatus};
 
 /// A step of one group, of which only the texts and the totals are known.
 fn step_of_texts() -> r1x_core::StepFacts {
-    let mut group = group(problem(0), vec![rollout(2, 0, Some(1.0), None), rollout(2, 1, Some(0.5), None)]);
+    let mut group =
+        group(problem(0), vec![rollout(2, 0, Some(1.0), None), rollout(2, 1, Some(0.5), None)]);
     group.advantages.clear();
     for rollout in &mut group.group.rollouts {
         let completion = &mut rollout.rollout.completion;

@@ -76,7 +76,7 @@ fn reference_log_probs_are_recorded_for_every_trained_token() {
                 let completion = &rewarded.rollout.completion;
                 let expected = match completion.finish {
                     FinishReason::Stop => completion.tokens.len(),
-                    FinishReason::Length => 0,
+                    FinishReason::Length | FinishReason::Unknown => 0,
                 };
                 assert_eq!(scored.len(), expected);
                 // The reference of this stage is the untrained, uniform policy.

@@ -243,6 +243,17 @@ fn mistakes_are_told_with_their_place_and_leave_nothing() {
         bench.fails(2, &[&["import", "good.jsonl", "--from", "trl"], more].concat());
     }
     assert!(!bench.path("runs").exists(), "a mistake is found before there is a store");
+
+    // What only shows when rewards are added up takes back what was recorded before it.
+    let large = row("2").replace("\"r\": 1", "\"r\": 1e308, \"s\": 1e308");
+    write(&bench, "large.jsonl", &format!("{}{large}", row("1").repeat(3)));
+    let told = bench.fails(4, &["import", "large.jsonl", "--from", "trl"]);
+    assert!(told.contains("large.jsonl:4: the total of the rewards is not finite"), "{told}");
+    assert_eq!(bench.json(&["ls", "--json"]), json!([]));
+    let left = std::fs::read_dir(bench.path("runs")).unwrap();
+    let left: Vec<String> =
+        left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with("r1x.sqlite")), "{left:?}");
 }
 
 #[test]
@@ -252,7 +263,7 @@ fn hostile_texts_do_nothing() {
     let long = "x".repeat(5000);
     let line = format!(
         "{{\"step\": 0, \"prompt\": \"{bad}\", \"completion\": \"<script>alert(1)</script>{bad}\", \"{bad}\": 1e308, \
-         \"{long}\": 1e308, \"deep\": {}{}, \"answer\": 123456789012345678901234567890}}\n",
+         \"{long}\": 5, \"deep\": {}{}, \"answer\": 123456789012345678901234567890}}\n",
         "[".repeat(100),
         "]".repeat(100)
     );

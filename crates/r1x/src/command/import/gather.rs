@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::row::{Cell, Found, Score, short};
 use super::tokens::{Counter, Known};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::imported::SourceReward;
 
 /// The column that rewards read the right answer from, whatever the file calls it.
@@ -126,11 +126,16 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// Adds a rollout. The step before is returned, if the rollout begins another one.
+    /// Adds a rollout. The step before is returned, if the rollout begins another one. `place` is where the row stands.
     ///
     /// # Errors
-    /// When its tokens cannot be counted.
-    pub fn add(&mut self, step: u64, found: Found) -> Result<Option<StepFacts>, Failure> {
+    /// When its tokens cannot be counted, or its total is not finite.
+    pub fn add(
+        &mut self,
+        step: u64,
+        found: Found,
+        place: impl Fn() -> String,
+    ) -> Result<Option<StepFacts>, Failure> {
         let whole = if self.step == Some(step) { None } else { self.whole() };
         self.step = Some(step);
         let tokens = match self.counter {
@@ -141,7 +146,7 @@ impl<'a> Gatherer<'a> {
         let Found { prompt, example, answer, completion, scores, advantage, finish, .. } = found;
         let columns = self.beside(found.columns);
         let asked = (prompt, example, answer);
-        let place = self.places.get(&asked).copied().unwrap_or_else(|| {
+        let index = self.places.get(&asked).copied().unwrap_or_else(|| {
             self.groups.push(Group {
                 asked: asked.clone(),
                 columns: columns.clone(),
@@ -152,7 +157,12 @@ impl<'a> Gatherer<'a> {
             self.groups.len() - 1
         });
         let rollout = self.rollout(completion, tokens.unwrap_or_default(), finish, &scores);
-        let group = &mut self.groups[place];
+        if rollout.total.is_some_and(|total| !total.is_finite()) {
+            let message = format!("{}: the total of the rewards is not finite", place());
+            let hint = "give its rewards smaller weights with `--weight COLUMN=WEIGHT`";
+            return Err(Failure::new(code::INPUT, message, hint));
+        }
+        let group = &mut self.groups[index];
         let differs = |name: &&String| group.columns.get(*name) != columns.get(*name);
         let differing: Vec<String> =
             group.columns.keys().chain(columns.keys()).filter(differs).cloned().collect();

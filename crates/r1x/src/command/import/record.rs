@@ -90,7 +90,8 @@ pub fn record(
     for file in &survey.files {
         let sha256 = each_row(&file.name, file.format, |row| {
             let found = rollout(&row, &file.name, ask.format(), ask.answer())?;
-            match gatherer.add(file.step_of(&found), found)? {
+            let place = || format!("{}:{}", file.name, row.number());
+            match gatherer.add(file.step_of(&found), found, place)? {
                 Some(step) => Ok(writer.step(step)?),
                 None => Ok::<(), Failure>(()),
             }
