@@ -159,45 +159,41 @@ fn a_tokenizer_counts_tokens() {
     assert!(told.contains("nowhere has no tokenizer.json"), "{told}");
 }
 
+/// A row of TRL of this step.
+fn row(step: &str) -> String {
+    format!(
+        "{{\"step\": {step}, \"prompt\": \"p\", \"completion\": \"c\", \"r\": 1, \"t\": \"x\"}}\n"
+    )
+}
+
 /// Files, whose they are, what else is said, and what is told.
 type Wrong<'w> = (&'w [&'w str], &'w str, &'w [&'w str], &'w str);
 
+/// Each case is refused with a hint, and nothing is written.
+fn refused(bench: &Bench, cases: &[Wrong<'_>]) {
+    for (files, from, more, expected) in cases {
+        let told = bench.fails(4, &[&["import"], *files, &["--from", from], *more].concat());
+        assert!(told.contains(expected) && told.contains("help: "), "{files:?}: {told}");
+    }
+    assert!(!bench.path("runs").exists(), "a mistake is found before there is a store");
+}
+
 #[test]
-fn mistakes_are_told_with_their_place_and_leave_nothing() {
+fn steps_that_are_none_or_in_no_order_are_told_with_their_place() {
     let bench = Bench::new();
-    let row = |step: &str| {
-        format!(
-            "{{\"step\": {step}, \"prompt\": \"p\", \"completion\": \"c\", \"r\": 1, \"t\": \"x\"}}\n"
-        )
-    };
-    write(&bench, "good.jsonl", &row("1"));
-    write(&bench, "copy.jsonl", &row("1"));
-    write(&bench, "other.jsonl", &format!("{} ", row("1")));
-    write(&bench, "torn.jsonl", &format!("{}{}", row("1"), &row("2")[..30]));
-    write(&bench, "back.jsonl", &format!("{}{}", row("2"), row("1")));
-    write(&bench, "some.jsonl", &format!("{}{}", row("2"), row("null")));
-    write(&bench, "silent.jsonl", &row("null"));
-    write(&bench, "minus.jsonl", &row("-1"));
-    write(&bench, "half.jsonl", &row("1.5"));
-    write(&bench, "nan.jsonl", &row("1").replace("\"r\": 1", "\"r\": NaN"));
-    write(&bench, "number.jsonl", &row("1").replace("\"p\"", "5"));
-    write(&bench, "message.jsonl", &row("1").replace("\"p\"", "[{\"role\": 5}]"));
-    write(&bench, "empty.jsonl", "\n");
-    write(
-        &bench,
-        "loop.jsonl",
-        "{\"nodes\": [{\"parent\": 0, \"message\": {\"role\": \"user\"}}]}\n",
-    );
-    write(&bench, "node.jsonl", "{\"nodes\": [5]}\n");
-    write(
-        &bench,
-        "many.jsonl",
-        "{\"prompt\": \"\", \"completion\": \"\", \"reward\": 1, \"token_usage\": {\"output_tokens\": 1e15}}\n",
-    );
-    write(&bench, "rows.csv", "a,b\n");
-    write(&bench, "no.parquet", "PAR1 but nothing else PAR1");
-    let cases: [Wrong<'_>; 22] = [
-        (&["torn.jsonl"], "trl", &[], "torn.jsonl:2: not JSON"),
+    for (name, text) in [
+        ("good.jsonl", row("1")),
+        ("copy.jsonl", row("1")),
+        ("other.jsonl", format!("{} ", row("1"))),
+        ("back.jsonl", format!("{}{}", row("2"), row("1"))),
+        ("some.jsonl", format!("{}{}", row("2"), row("null"))),
+        ("silent.jsonl", row("null")),
+        ("minus.jsonl", row("-1")),
+        ("half.jsonl", row("1.5")),
+    ] {
+        write(&bench, name, &text);
+    }
+    let cases: [Wrong<'_>; 7] = [
         (&["back.jsonl"], "trl", &[], "back.jsonl:2: step 1 stands behind step 2 of row 1"),
         (&["some.jsonl"], "trl", &[], "some.jsonl:2: this row or row 1 does not say which step"),
         (&["good.jsonl", "silent.jsonl"], "trl", &[], "silent.jsonl says of no row which step"),
@@ -205,55 +201,77 @@ fn mistakes_are_told_with_their_place_and_leave_nothing() {
         (&["good.jsonl", "other.jsonl"], "trl", &[], "have steps in common, such as step 1"),
         (&["minus.jsonl"], "trl", &[], "minus.jsonl:1: `step` is no number of a step: -1"),
         (&["half.jsonl"], "trl", &[], "half.jsonl:1: `step` is no number of a step: 1.5"),
+    ];
+    refused(&bench, &cases);
+}
+
+#[test]
+fn files_and_rows_that_are_none_are_told_with_their_place() {
+    let bench = Bench::new();
+    let looped = r#"{"nodes": [{"parent": 0, "message": {"role": "user"}}]}"#;
+    let many =
+        r#"{"prompt": "", "completion": "", "reward": 1, "token_usage": {"output_tokens": 1e15}}"#;
+    for (name, text) in [
+        ("torn.jsonl", format!("{}{}", row("1"), &row("2")[..30])),
+        ("nan.jsonl", row("1").replace("\"r\": 1", "\"r\": NaN")),
+        ("number.jsonl", row("1").replace("\"p\"", "5")),
+        ("message.jsonl", row("1").replace("\"p\"", "[{\"role\": 5}]")),
+        ("empty.jsonl", "\n".to_owned()),
+        ("loop.jsonl", looped.to_owned()),
+        ("node.jsonl", "{\"nodes\": [5]}\n".to_owned()),
+        ("many.jsonl", many.to_owned()),
+        ("rows.csv", "a,b\n".to_owned()),
+        ("no.parquet", "PAR1 but nothing else PAR1".to_owned()),
+    ] {
+        write(&bench, name, &text);
+    }
+    let cases: [Wrong<'_>; 11] = [
+        (&["torn.jsonl"], "trl", &[], "torn.jsonl:2: not JSON"),
         (&["nan.jsonl"], "trl", &[], "write null"),
         (&["number.jsonl"], "trl", &[], "the column `prompt` is neither a text nor a list"),
         (&["message.jsonl"], "trl", &[], "an entry of it is no message"),
         (&["empty.jsonl"], "trl", &[], "there are no rows in empty.jsonl"),
-        (
-            &["good.jsonl"],
-            "verl",
-            &[],
-            "the column `score` is missing; the row has `step`, `prompt`",
-        ),
-        (&["good.jsonl"], "verifiers", &[], "the column `reward` is missing"),
-        (
-            &["loop.jsonl"],
-            "verifiers",
-            &[],
-            "entry 0 of `nodes` follows none that stands before it",
-        ),
+        (&["loop.jsonl"], "verifiers", &[], "entry 0 of `nodes` follows none that stands before"),
         (&["node.jsonl"], "verifiers", &[], "entry 0 of `nodes` has no message"),
         (&["many.jsonl"], "verifiers", &[], "`output_tokens` is no number of tokens"),
         (&["rows.csv"], "trl", &[], "names end with .parquet, .jsonl"),
         (&["no.parquet"], "trl", &[], "no.parquet cannot be read as Parquet"),
         (&["gone.jsonl"], "trl", &[], "cannot read gone.jsonl"),
-        (&["good.jsonl"], "trl", &["--reward", "s"], "the files have no column `s`"),
-        (
-            &["good.jsonl"],
-            "trl",
-            &["--reward", "t"],
-            "good.jsonl:1: the column `t` holds no number",
-        ),
     ];
-    for (files, from, more, expected) in cases {
-        let told = bench.fails(4, &[&["import"], files, &["--from", from], more].concat());
-        assert!(told.contains(expected) && told.contains("help: "), "{files:?}: {told}");
-    }
+    refused(&bench, &cases);
+}
+
+#[test]
+fn what_is_said_beside_the_files_must_fit_them() {
+    let bench = Bench::new();
+    write(&bench, "good.jsonl", &row("1"));
+    let cases: [Wrong<'_>; 5] = [
+        (&["good.jsonl"], "verl", &[], "the column `score` is missing; the row has `step`, `p"),
+        (&["good.jsonl"], "verifiers", &[], "the column `reward` is missing"),
+        (&["good.jsonl"], "trl", &["--reward", "s"], "the files have no column `s`"),
+        (&["good.jsonl"], "trl", &["--weight", "s=1"], "the files have no column `s`"),
+        (&["good.jsonl"], "trl", &["--reward", "t"], "good.jsonl:1: the column `t` holds no n"),
+    ];
+    refused(&bench, &cases);
     for more in [&["--name", "../up"][..], &["--weight", "r"], &["--weight", "r=inf"]] {
         bench.fails(2, &[&["import", "good.jsonl", "--from", "trl"], more].concat());
     }
-    assert!(!bench.path("runs").exists(), "a mistake is found before there is a store");
+}
 
-    // What only shows when rewards are added up takes back what was recorded before it.
-    let large = row("2").replace("\"r\": 1", "\"r\": 1e308, \"s\": 1e308");
-    write(&bench, "large.jsonl", &format!("{}{large}", row("1").repeat(3)));
+/// What only shows when rewards are added up is found when a part of the run is in the store.
+#[test]
+fn an_import_that_fails_on_its_way_is_taken_back() {
+    let bench = Bench::new();
+    let large = row("3").replace("\"r\": 1", "\"r\": 1e308, \"s\": 1e308");
+    write(&bench, "large.jsonl", &format!("{}{}{large}", row("1"), row("2")));
     let told = bench.fails(4, &["import", "large.jsonl", "--from", "trl"]);
-    assert!(told.contains("large.jsonl:4: the total of the rewards is not finite"), "{told}");
+    assert!(told.contains("large.jsonl:3: the total of the rewards is not finite"), "{told}");
     assert_eq!(bench.json(&["ls", "--json"]), json!([]));
     let left = std::fs::read_dir(bench.path("runs")).unwrap();
     let left: Vec<String> =
         left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.iter().all(|name| name.starts_with("r1x.sqlite")), "{left:?}");
+    bench.ok(&["import", "large.jsonl", "--from", "trl", "--reward", "r"]);
 }
 
 #[test]
