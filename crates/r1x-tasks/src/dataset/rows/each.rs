@@ -41,7 +41,7 @@ impl FileRow {
         self.row.columns.get(name)
     }
 
-    /// A value of the row as JSON text, numbers as they were written.
+    /// A value of the row as JSON text, long numbers as they were written.
     pub fn json(&self, value: &Value) -> String {
         self.row.json(value)
     }

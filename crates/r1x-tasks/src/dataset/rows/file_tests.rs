@@ -361,7 +361,7 @@ fn rows_are_visited_one_after_the_other_with_the_hash_of_their_file() {
     let path = written(&folder, "rows.jsonl", lines.as_bytes());
     let (rows, hash) = visited(&path, RowFormat::JsonLines);
     let expected = [
-        (1, "x=1e-05 Some(1e-5)"),
+        (1, "x=0.00001 Some(1e-5)"),
         (3, "x=123456789012345678901234567890 Some(1.2345678901234568e29)"),
         (4, "x=1e999 None, y=\"5\" None"),
     ];
