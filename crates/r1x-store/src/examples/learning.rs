@@ -91,15 +91,20 @@ HAVING max(highest) < best.reward
 pub(super) const REPEATED: Example = Example {
     name: "repeated",
     question: "What does the model say again and again?",
-    reading: "Completions that were written word for word most often in the last tenth of each stage, with their share in it.",
+    reading: "Completions that were written word for word most often among the newest 10 000 of each stage, with their share in \
+              these.",
     sql: "\
-WITH span AS MATERIALIZED (
-    SELECT stage_idx, max(step) * 9 / 10 AS from_step FROM v_groups WHERE run = :run GROUP BY stage_idx),
+WITH newest AS MATERIALIZED (
+    SELECT stage_idx, min(step) AS from_step
+      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
+              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
+     WHERE newer - own < 10000
+     GROUP BY stage_idx),
      said AS MATERIALIZED (
     SELECT o.stage_idx, o.stage, completion, count(*) AS times, count(DISTINCT prompt_id) AS prompts,
            round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY o.stage_idx), 2) AS percent,
            round(avg(reward), 3) AS mean_reward
-      FROM span JOIN v_rollouts o ON o.run = :run AND o.stage_idx = span.stage_idx AND o.step >= span.from_step
+      FROM newest JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
      WHERE completion IS NOT NULL
      GROUP BY o.stage_idx, completion)
 SELECT stage, completion, times, prompts, percent, mean_reward
@@ -112,17 +117,25 @@ SELECT stage, completion, times, prompts, percent, mean_reward
 pub(super) const SURPRISING: Example = Example {
     name: "surprising",
     question: "Which good completions did the model think unlikely?",
-    reading: "What earned the most while its tokens had the lowest log-prob on average: what reinforcement has to teach.",
+    reading: "What earned the most while its tokens had the lowest log-prob on average: what reinforcement has to teach. \
+              It is looked for among the newest 100 000 completions of each stage.",
     sql: "\
-WITH chosen AS MATERIALIZED (
-    SELECT stage_idx, rollout_id, logp_sum / n_tokens AS logp_per_token FROM v_rollouts
-     WHERE run = :run AND reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
-     ORDER BY logp_per_token, stage_idx, step, grp, sample LIMIT 20)
+WITH newest AS MATERIALIZED (
+    SELECT stage_idx, min(step) AS from_step
+      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
+              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
+     WHERE newer - own < 100000
+     GROUP BY stage_idx),
+     chosen AS MATERIALIZED (
+    SELECT rollout_id, logp_sum / n_tokens AS logp_per_token
+      FROM newest JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
+     WHERE reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
+     ORDER BY logp_per_token, o.stage_idx, step, grp, sample LIMIT 20)
 SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_per_token, 3) AS logp_per_token, n_tokens,
        substr(completion, 1, 80) AS completion
   FROM chosen JOIN v_rollouts USING (rollout_id)
  WHERE run = :run
- ORDER BY chosen.logp_per_token, v_rollouts.stage_idx, step, grp, sample",
+ ORDER BY logp_per_token, stage_idx, step, grp, sample",
 };
 
 pub(super) const TIME: Example = Example {

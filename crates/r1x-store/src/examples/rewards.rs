@@ -5,17 +5,25 @@ use super::Example;
 pub(super) const HACKING: Example = Example {
     name: "hacking",
     question: "Which rollouts look like reward hacking?",
-    reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched first.",
+    reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched of the newest \
+              100 000 completions of each stage first.",
     sql: "\
-WITH stretched AS MATERIALIZED (
+WITH newest AS MATERIALIZED (
+    SELECT stage_idx, min(step) AS from_step
+      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
+              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
+     WHERE newer - own < 100000
+     GROUP BY stage_idx),
+     stretched AS MATERIALIZED (
     SELECT rollout_id, n_tokens / mean_tokens AS times_group
-      FROM v_groups g JOIN v_rollouts o USING (run_id, stage_idx, step, grp)
+      FROM newest JOIN v_groups g ON g.stage_idx = newest.stage_idx AND g.step >= newest.from_step
+           JOIN v_rollouts o ON o.run_id = g.run_id AND o.stage_idx = g.stage_idx AND o.step = g.step AND o.grp = g.grp
      WHERE g.run = :run AND highest > 0 AND o.reward > 0 AND n_tokens > mean_tokens
        AND EXISTS (SELECT 1 FROM v_rewards w
                     WHERE w.rollout_id = o.rollout_id AND w.reward = 'format' AND w.value > 0)
        AND NOT EXISTS (SELECT 1 FROM v_rewards w
                         WHERE w.rollout_id = o.rollout_id AND w.reward = 'equation' AND w.value > 0)
-     ORDER BY times_group DESC, step, grp, sample
+     ORDER BY times_group DESC, o.step, o.grp, sample
      LIMIT 20)
 SELECT step, grp, sample, round(reward, 3) AS reward, n_tokens, round(times_group, 2) AS times_group,
        (SELECT max(w.info) FROM v_rewards w WHERE w.rollout_id = o.rollout_id AND w.reward = 'equation') AS why,
@@ -61,15 +69,20 @@ SELECT stage, step / width * width AS from_step, reward, round(total(adds) / sum
 pub(super) const DISAGREE: Example = Example {
     name: "disagree",
     question: "Where do two rewards disagree?",
-    reading: "How often one reward was at its best while another one was at its worst, in the last tenth of each stage.",
+    reading: "How often one reward was at its best while another one was at its worst, among the newest 20 000 completions \
+              of each stage.",
     sql: "\
-WITH span AS MATERIALIZED (
-    SELECT stage_idx, max(step) * 9 / 10 AS from_step FROM v_reward_steps WHERE run = :run GROUP BY stage_idx),
+WITH newest AS MATERIALIZED (
+    SELECT stage_idx, min(step) AS from_step
+      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
+              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
+     WHERE newer - own < 20000
+     GROUP BY stage_idx),
      bounds AS MATERIALIZED (
     SELECT reward, min(lowest) AS worst, max(highest) AS best FROM v_reward_steps WHERE run = :run GROUP BY reward),
      said AS MATERIALIZED (
     SELECT rollout_id, reward, value <= worst AS low, value >= best AS high
-      FROM span JOIN v_rewards w ON w.run = :run AND w.stage_idx = span.stage_idx AND w.step >= span.from_step
+      FROM newest JOIN v_rewards w ON w.run = :run AND w.stage_idx = newest.stage_idx AND w.step >= newest.from_step
            JOIN bounds USING (reward)
      WHERE value IS NOT NULL AND worst < best)
 SELECT a.reward AS liked_by, b.reward AS not_by, count(*) AS rollouts_judged, sum(a.high AND b.low) AS disagree,

@@ -149,7 +149,7 @@ fn questions_about_rewards_have_their_answers() {
     assert_eq!(rows[2], r#"2 "equation" 0.25 0.2857 0.875"#, "one of eight was not judged");
     assert_eq!(rows[19], r#"18 "format" 0.5 1.0 1.0"#);
     let rows = text(&answer(&store, "disagree"), &[0, 1, 2, 3]);
-    assert_eq!(rows, [r#""format" "equation" 12 3"#, r#""equation" "format" 12 0"#]);
+    assert_eq!(rows, [r#""format" "equation" 79 35"#, r#""equation" "format" 79 5"#]);
     assert!(answer(&store, "filters").is_empty());
 }
 
