@@ -104,7 +104,7 @@ WITH newest AS MATERIALIZED (
     SELECT o.stage_idx, o.stage, completion, count(*) AS times, count(DISTINCT prompt_id) AS prompts,
            round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY o.stage_idx), 2) AS percent,
            round(avg(reward), 3) AS mean_reward
-      FROM newest JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
+      FROM newest CROSS JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
      WHERE completion IS NOT NULL
      GROUP BY o.stage_idx, completion)
 SELECT stage, completion, times, prompts, percent, mean_reward
@@ -128,7 +128,7 @@ WITH newest AS MATERIALIZED (
      GROUP BY stage_idx),
      chosen AS MATERIALIZED (
     SELECT rollout_id, logp_sum / n_tokens AS logp_per_token
-      FROM newest JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
+      FROM newest CROSS JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
      WHERE reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
      ORDER BY logp_per_token, o.stage_idx, step, grp, sample LIMIT 20)
 SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_per_token, 3) AS logp_per_token, n_tokens,

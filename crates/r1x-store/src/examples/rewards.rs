@@ -16,7 +16,7 @@ WITH newest AS MATERIALIZED (
      GROUP BY stage_idx),
      stretched AS MATERIALIZED (
     SELECT rollout_id, n_tokens / mean_tokens AS times_group
-      FROM newest JOIN v_groups g ON g.stage_idx = newest.stage_idx AND g.step >= newest.from_step
+      FROM newest CROSS JOIN v_groups g ON g.stage_idx = newest.stage_idx AND g.step >= newest.from_step
            JOIN v_rollouts o ON o.run_id = g.run_id AND o.stage_idx = g.stage_idx AND o.step = g.step AND o.grp = g.grp
      WHERE g.run = :run AND highest > 0 AND o.reward > 0 AND n_tokens > mean_tokens
        AND EXISTS (SELECT 1 FROM v_rewards w
@@ -82,7 +82,7 @@ WITH newest AS MATERIALIZED (
     SELECT reward, min(lowest) AS worst, max(highest) AS best FROM v_reward_steps WHERE run = :run GROUP BY reward),
      said AS MATERIALIZED (
     SELECT rollout_id, reward, value <= worst AS low, value >= best AS high
-      FROM newest JOIN v_rewards w ON w.run = :run AND w.stage_idx = newest.stage_idx AND w.step >= newest.from_step
+      FROM newest CROSS JOIN v_rewards w ON w.run = :run AND w.stage_idx = newest.stage_idx AND w.step >= newest.from_step
            JOIN bounds USING (reward)
      WHERE value IS NOT NULL AND worst < best)
 SELECT a.reward AS liked_by, b.reward AS not_by, count(*) AS rollouts_judged, sum(a.high AND b.low) AS disagree,
