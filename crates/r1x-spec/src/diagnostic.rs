@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use r1x_core::shown;
 use serde::Serialize;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::source::{Sources, Span};
 
 /// Diagnostics printed at most; a hostile file could cause any number of them.
@@ -15,6 +17,10 @@ const WIDEST_LINE: usize = 120;
 const MOST_LINES: usize = 60;
 /// What stands before the further lines of a message.
 const QUOTED: &str = "  | ";
+/// What stands before the rest of a message that is longer than a line.
+const HANG: &str = "  ";
+/// A narrower terminal is treated like one of so many columns: nothing can be laid out in less.
+const NARROWEST: usize = 20;
 
 /// Whose fault a diagnostic is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +75,7 @@ impl Diagnostic {
         message: impl Into<String>,
     ) -> Self {
         let file = sources.get(span.source).name.clone();
-        let (source, lead) = window(sources.line(span.source, span.line), span.col);
+        let (source, lead) = window(sources.line(span.source, span.line), span.col, WIDEST_LINE);
         let (line, col, len) = (span.line, span.col + 1, span.len.max(1));
         let location = Location { file, line, col, len, source, lead };
         Self { at: Some(location), ..Self::nowhere(code, message) }
@@ -104,9 +110,16 @@ pub struct Style {
     pub unicode: bool,
     /// ANSI colours.
     pub color: bool,
+    /// Columns of the terminal; `None` where no line is too long, as in a file.
+    pub width: Option<usize>,
 }
 
 impl Style {
+    /// Columns that a line may take.
+    fn room(self) -> usize {
+        self.width.unwrap_or(usize::MAX).max(NARROWEST)
+    }
+
     fn paint(self, ansi: &str, text: &str) -> String {
         if self.color { format!("\x1b[{ansi}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -161,7 +174,7 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.render(Style { unicode: true, color: false }))
+        f.write_str(&self.render(Style { unicode: true, ..Style::default() }))
     }
 }
 
@@ -195,18 +208,26 @@ impl Severity {
 
 fn render_one(out: &mut String, diagnostic: &Diagnostic, severity: Severity, style: Style) {
     let (word, color) = severity.head();
-    let head = style.paint(color, &format!("{word}[{}]", diagnostic.code));
-    let _ = writeln!(out, "{head}: {}", visible_lines(&diagnostic.message, QUOTED));
+    let head = format!("{word}[{}]", diagnostic.code);
+    let mut lines = visible_lines(&diagnostic.message).into_iter();
+    let lead = (style.paint(color, &head) + ": ", width(&head) + 2);
+    flow(out, lead, HANG, &lines.next().unwrap_or_default(), style);
+    for line in lines {
+        flow(out, (QUOTED.to_owned(), width(QUOTED)), QUOTED, &line, style);
+    }
     let mut indent = 1;
     if let Some(at) = &diagnostic.at {
         indent = at.line.to_string().len();
         render_place(out, at, diagnostic.label.as_deref(), color, style);
     }
     if let Some(help) = &diagnostic.help {
-        let lead = style.paint("1;34", "=");
         // Further lines stand below the first word of the help.
         let below = " ".repeat(indent + " = help: ".len());
-        let _ = writeln!(out, "{:indent$} {lead} help: {}", "", visible_lines(help, &below));
+        let mut lead = format!("{:indent$} {} help: ", "", style.paint("1;34", "="));
+        for line in visible_lines(help) {
+            flow(out, (lead, below.len()), &below, &line, style);
+            lead = below.clone();
+        }
     }
 }
 
@@ -216,25 +237,68 @@ fn render_place(out: &mut String, at: &Location, label: Option<&str>, color: &st
     let number = at.line.to_string();
     let indent = number.len();
     let _ = writeln!(out, "{:indent$} {corner} {}:{}:{}", "", visible(&at.file), at.line, at.col);
-    let (line, col) = (&at.source, at.lead);
-    let room = line.chars().count().saturating_sub(col).max(1);
-    let marks = style.paint(color, &"^".repeat(at.len.min(room)));
+    // Before the source stand its number, a blank, the bar and another blank.
+    let room = style.room().saturating_sub(indent + 3);
+    let (line, col) = match width(&at.source) <= room {
+        true => (at.source.clone(), at.lead),
+        false => window(&at.source, at.lead, room.saturating_sub(2 * "...".len()).max(1)),
+    };
+    let marked = at.len.min(line.chars().count().saturating_sub(col).max(1));
+    let marks = style.paint(color, &"^".repeat(marked));
     let number = style.paint("1;34", &number);
     let _ = writeln!(out, "{number} {bar} {line}");
     let label = label.map_or(String::new(), |label| format!(" {}", visible(label)));
-    let _ = writeln!(out, "{:indent$} {bar} {:col$}{marks}{label}", "", "");
+    let beside = col + marked + width(&label) <= room;
+    let _ = write!(out, "{:indent$} {bar} {:col$}{marks}", "", "");
+    let _ = writeln!(out, "{}", if beside { label.as_str() } else { "" });
+    if !beside {
+        let below = format!("{:indent$} {bar} ", "");
+        flow(out, (below.clone(), indent + 3), &below, label.trim_start(), style);
+    }
+}
+
+/// Writes a text behind a lead, of which the columns are given, because they are not those of a painted text. Where the
+/// terminal ends, the text goes on behind `below`. It is broken between words; a word that is too long for any line, such
+/// as a path, stays whole, because it could not be copied in pieces.
+fn flow(
+    out: &mut String,
+    (lead, lead_width): (String, usize),
+    below: &str,
+    text: &str,
+    style: Style,
+) {
+    let room = style.room();
+    out.push_str(&lead);
+    let (mut used, mut is_first) = (lead_width, true);
+    for word in text.split_inclusive(' ') {
+        let seen = width(word.trim_end_matches(' '));
+        if !is_first && used + seen > room && seen > 0 {
+            out.truncate(out.trim_end_matches(' ').len());
+            let _ = write!(out, "\n{below}");
+            used = width(below);
+        }
+        out.push_str(word);
+        used += width(word);
+        is_first = false;
+    }
+    out.push('\n');
 }
 
 /// The part of a line around a column that fits, and the column inside it.
-fn window(line: &str, col: usize) -> (String, usize) {
-    let fits = line.chars().nth(WIDEST_LINE).is_none();
-    let start = if fits { 0 } else { col.saturating_sub(WIDEST_LINE / 2) };
+fn window(line: &str, col: usize, widest: usize) -> (String, usize) {
+    let fits = line.chars().nth(widest).is_none();
+    let start = if fits { 0 } else { col.saturating_sub(widest / 2) };
     // Only what is shown is copied: a hostile file can have one line of a megabyte.
     let mut rest = line.chars().skip(start);
-    let shown: String = rest.by_ref().take(WIDEST_LINE).map(visible_char).collect();
+    let shown: String = rest.by_ref().take(widest).map(visible_char).collect();
     let before = if start > 0 { "..." } else { "" };
     let after = if rest.next().is_some() { "..." } else { "" };
     (format!("{before}{shown}{after}"), col - start + before.len())
+}
+
+/// Columns that a text takes.
+fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
 }
 
 /// Text from a file must not reach the terminal as control sequences.
@@ -242,9 +306,9 @@ fn visible(text: &str) -> std::borrow::Cow<'_, str> {
     shown::line(text)
 }
 
-/// A text of several lines, each made safe to print by itself; lines after the first begin with `below`, whatever
-/// they say, so that no text can pass for a line of ours.
-fn visible_lines(text: &str, below: &str) -> String {
+/// The lines of a text, each made safe to print by itself. Whoever prints them begins each line after the first with a
+/// lead of ours, so that no text can pass for a line of ours.
+fn visible_lines(text: &str) -> Vec<String> {
     let mut lines = text.lines();
     let mut shown: Vec<String> = lines
         .by_ref()
@@ -256,7 +320,7 @@ fn visible_lines(text: &str, below: &str) -> String {
         0 => {}
         more => shown.push(format!("... and {more} more lines")),
     }
-    shown.join(&format!("\n{below}"))
+    shown
 }
 
 /// A character of a source line as it is shown: one for each, so that the marks stay under what they mark.
@@ -342,7 +406,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_around_the_place() {
         let line = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
-        let (shown, col) = window(&line, 500);
+        let (shown, col) = window(&line, 500, WIDEST_LINE);
         assert!(shown.chars().skip(col).collect::<String>().starts_with("HERE"));
         assert!(shown.chars().count() <= WIDEST_LINE + 6);
     }
@@ -369,6 +433,44 @@ mod tests {
         diagnostic.message = "line\n".repeat(MOST_LINES + 7);
         let text = Report::new(vec![diagnostic]).to_string();
         assert!(text.contains("\n  | line\n  | ... and 7 more lines\n"), "{text}");
+    }
+
+    /// A mistake in a line that is longer than a terminal.
+    fn wide() -> Report {
+        let mut sources = Sources::default();
+        let text = format!("{}=x # {}", "a.b".repeat(30), "z".repeat(50));
+        let source = sources.add_set(&text);
+        let span = Span { source, line: 1, col: 91, len: 1 };
+        let message = format!("the file {} is not there or is another one", "d/".repeat(20));
+        let mut diagnostic = Diagnostic::at(&sources, "R1X0000", span, message);
+        diagnostic.label("this value is one that nobody has ever seen before, and no key takes it");
+        diagnostic.help(format!("write `--set {}=1` or {}", "k".repeat(25), "p/".repeat(50)));
+        Report::new(vec![diagnostic])
+    }
+
+    #[test]
+    fn lines_end_where_a_terminal_does_and_no_word_is_torn() {
+        let style = Style { width: Some(60), ..Style::default() };
+        let text = wide().render(style);
+        let expected = format!(
+            "error[R1X0000]: the file\n  {} is not there or\n  is another one\n  --> --set:1:92\n1 | ...{}=x # {}...\n  | {}^\n  \
+             | this value is one that nobody has ever seen before, and\n  | no key takes it\n  = help: write `--set {}=1` or\n  \
+             \x20       {}\n1 error. Nothing was run.\n",
+            "d/".repeat(20),
+            "a.b".repeat(8),
+            "z".repeat(21),
+            " ".repeat(28),
+            "k".repeat(25),
+            "p/".repeat(50),
+        );
+        assert_eq!(text, expected);
+        let painted = wide().render(Style { color: true, ..style });
+        let mut plain = painted;
+        for code in ["1;31", "1;34", "0"] {
+            plain = plain.replace(&format!("\u{1b}[{code}m"), "");
+        }
+        assert_eq!(plain, expected);
+        assert_eq!(wide().to_string().lines().count(), 6, "a file has lines of any length");
     }
 
     #[test]

@@ -580,10 +580,10 @@ fn every_mistake_has_its_message() {
 fn messages_can_be_plain_coloured_or_json() {
     let world = World::new().with(SPEC, &BASE.replace("lr: 3e-4", "lr: fast"));
     let report = world.with("experiments/rows.jsonl", "{}").resolve(&[]).expect_err("a mistake");
-    let plain = report.render(Style { unicode: false, color: false });
+    let plain = report.render(Style { unicode: false, color: false, width: None });
     assert!(plain.is_ascii(), "{plain}");
     assert!(plain.contains("--> experiments/spec.yaml:33:11"), "{plain}");
-    let coloured = report.render(Style { unicode: false, color: true });
+    let coloured = report.render(Style { unicode: false, color: true, width: None });
     assert!(coloured.contains("\x1b[1;31merror[R1X0105]\x1b[0m"), "{coloured}");
     let json = serde_json::to_value(&report).expect("JSON");
     assert_eq!(json["diagnostics"][0]["at"]["line"], 33);

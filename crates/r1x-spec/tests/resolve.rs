@@ -498,7 +498,7 @@ fn a_penalty_without_a_gradient_is_warned_about() {
     let found = warnings(&[format!("{kl}.coef=0.01"), format!("{kl}.estimator=k1")]);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].code, "R1X0141");
-    let text = render_warnings(&found, Style { unicode: true, color: false });
+    let text = render_warnings(&found, Style { unicode: true, color: false, width: None });
     let expected = "\
 warning[R1X0141]: k1 as a term of the loss has no gradient on average, so it pulls nowhere
   ┌─ --set:1:29

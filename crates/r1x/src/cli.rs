@@ -12,6 +12,7 @@ use crate::args::{
 };
 use crate::command::resume::{Lost, Point};
 use crate::command::{self, cache::Wanted, show};
+use crate::display::{Line, Page, Tone};
 use crate::failure::{Failure, code};
 use crate::memory::Excess;
 use crate::output::{self, Stream};
@@ -270,7 +271,12 @@ pub fn main() -> i32 {
         eprintln!("error: r1x {} has a bug: {info}", env!("CARGO_PKG_VERSION"));
         eprintln!("  help: recorded steps are safe; please report this with the command you ran");
     }));
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was asked for, such as help, is printed as it was laid out.
+        Err(said) if !said.use_stderr() => said.exit(),
+        Err(mistake) => return told(&mistake),
+    };
     output::set_looks(cli.global.looks());
     logging(cli.global.log_level());
     let (began, limit_bytes) = (SystemTime::now(), cli.global.cache_limit_bytes());
@@ -292,6 +298,19 @@ pub fn main() -> i32 {
         }
         _ => code,
     }
+}
+
+/// Says what is wrong with the arguments, in lines that fit the terminal, and returns the exit code.
+fn told(mistake: &clap::Error) -> i32 {
+    let mut page = Page::default();
+    for line in mistake.render().to_string().lines() {
+        match line.strip_prefix("error: ") {
+            Some(rest) => page.line(Line::of(Tone::Bad, "error: ").and(Tone::Plain, rest)),
+            None => page.line(line),
+        };
+    }
+    output::page(Stream::Err, &page);
+    mistake.exit_code()
 }
 
 /// Keeps the cache within its limit, whatever this command added to it.

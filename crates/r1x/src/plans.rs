@@ -89,7 +89,8 @@ pub fn only_shape(spec: &SpecSource, world: &World) -> Result<Option<ResolvedSha
 }
 
 fn style() -> Style {
-    Style { unicode: true, color: output::view(Stream::Err).color == Ink::Colored }
+    let view = output::view(Stream::Err);
+    Style { unicode: true, color: view.color == Ink::Colored, width: view.width }
 }
 
 /// Prints what is wrong with a spec.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -124,6 +125,25 @@ stages:
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
+    }
+
+    /// Runs the command on a terminal of 80 columns, at which somebody types this: its exit code, and what is on the
+    /// terminal then.
+    fn typed(&self, arguments: &[&str], keys: &str) -> (Option<i32>, String) {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(&size, None).unwrap();
+        let end = || Stdio::from(terminal.slave.try_clone().unwrap());
+        let mut command = self.command(arguments);
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
+        let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        // Only the process itself keeps the terminal open, so that it closes when that ends.
+        drop((command, terminal.slave));
+        let mut terminal = std::fs::File::from(terminal.master);
+        terminal.write_all(keys.as_bytes()).unwrap();
+        let mut shown = Vec::new();
+        // Linux says EIO at the end of a terminal.
+        let _ = terminal.read_to_end(&mut shown);
+        (child.wait().unwrap().code(), text(&shown).replace("\r\n", "\n"))
     }
 
     fn ok(&self, arguments: &[&str]) -> String {
@@ -337,6 +357,63 @@ fn a_run_that_cannot_print_is_recorded_whole() {
         assert_eq!(run.stdout(full()).stderr(full()).status().unwrap().code(), Some(code));
         let runs: Value = serde_json::from_str(&bench.ok(&["ls", "--json"])).unwrap();
         assert_eq!(runs[0]["status"], "done", "{runs}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_before_a_run_is_removed() {
+    let bench = Bench::new();
+    assert!(bench.r1x(&["run", "spec.yaml"]).status.success());
+    let runs = || bench.ok(&["sql", "SELECT count(*) AS n FROM run", "--format", "csv"]);
+    // The second one is Ctrl-D, and the last one the key Enter alone.
+    for keys in ["n\n", "\u{4}", "yes please\n", "\n"] {
+        let (code, shown) = bench.typed(&["rm", "latest"], keys);
+        assert_eq!(code, Some(4), "{keys:?}: {shown}");
+        assert!(
+            shown.contains(": 4 steps, ") && shown.contains("Remove for good? [y/N]\n"),
+            "{shown}"
+        );
+        let refusal = "error: nothing was removed\n  help: say y to remove\n";
+        assert!(shown.ends_with(refusal), "{keys:?}: {shown}");
+        assert_eq!(runs(), "n\n1\n");
+    }
+    let (code, shown) = bench.typed(&["rm", "latest"], "y\n");
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("removed hostile-"), "{shown}");
+    assert_eq!(runs(), "n\n0\n");
+}
+
+/// Errors of specs, of commands and of their arguments.
+#[test]
+fn what_is_wrong_is_told_within_a_terminal_and_no_word_is_torn() {
+    let bench = Bench::new();
+    let path = format!("{}spec.yaml", "folder/".repeat(8));
+    let wrong = "data.rows.jsonl={path: rows.jsonl, heldout: 0.2, columns: [question, worked], solution: worked, answer: gold}";
+    let size = "as-much-as-there-is-and-not-a-byte-less-than-that";
+    let cases: [(&[&str], &str); 5] = [
+        (&["plan", "spec.yaml", "--device-memory", size], "such as 500MiB or 2GiB"),
+        (&["check", &path], "  = help: "),
+        (&["check", "spec.yaml", "--set", "nothing.like.it=5"], "  = help: it has `r1x`, "),
+        (&["check", "spec.yaml", "--set", wrong], "= help: name a column that every row has"),
+        (&["rm", "latest", "--store", &path], "  help: "),
+    ];
+    for (arguments, hint) in cases {
+        let (code, shown) = bench.typed(arguments, "");
+        assert!(code.is_some_and(|code| code > 0), "{arguments:?}: {shown}");
+        let piped = text(&bench.r1x(arguments).stderr);
+        assert!(hint == "  = help: " || piped.contains(hint), "{piped}");
+        for line in shown.lines() {
+            let words = line.split_whitespace().count();
+            assert!(line.chars().count() <= 80 || words == 1, "{arguments:?}: {line}");
+        }
+        // Without what stands before lines, the words are those of a pipe, unless a line of the source was cut.
+        let words = |text: &str| {
+            let words = text.split_whitespace().map(str::to_owned);
+            words.filter(|word| word != "│").collect::<Vec<String>>()
+        };
+        if !shown.contains("...") {
+            assert_eq!(words(&shown), words(&piped), "{arguments:?}: {shown}");
+        }
     }
 }
 

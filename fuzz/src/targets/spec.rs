@@ -61,7 +61,7 @@ fn make(_: &Path) -> io::Result<(Read, Vec<Vec<u8>>)> {
                 if told { "ok".to_owned() } else { "untold".to_owned() }
             }
             Err(report) => {
-                report.render(Style { unicode: true, color: false });
+                report.render(Style { unicode: true, color: false, width: None });
                 report.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>().join(" ")
             }
         }

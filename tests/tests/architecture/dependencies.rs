@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-spec",
         &["r1x-core"],
-        &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim"],
+        &["saphyr-parser", "serde", "serde_json", "serde_norway", "strsim", "unicode-width"],
     ),
     ("r1x-files", &[], &[]),
     ("r1x-weights", &["r1x-files"], &["half", "serde", "serde_json", "thiserror"]),

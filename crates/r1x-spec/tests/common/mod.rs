@@ -274,5 +274,5 @@ pub fn experiment(name: &str) -> String {
 }
 
 pub fn render(report: &Report) -> String {
-    report.render(Style { unicode: true, color: false })
+    report.render(Style { unicode: true, color: false, width: None })
 }

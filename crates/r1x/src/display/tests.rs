@@ -114,6 +114,25 @@ fn lines_break_between_words_and_hang() {
 }
 
 #[test]
+fn a_word_of_several_tones_is_not_torn() {
+    let mut page = Page::default();
+    let line = Line::of(Tone::Strong, "recipes/of/somebody.yaml");
+    page.line(line.and(Tone::Plain, ": what").and(Tone::Faint, " it has"));
+    let text = page.draw(narrow(24)).text;
+    assert_eq!(text, "recipes/of/somebody.yaml:\n  what it has\n");
+    let text = page.draw(View { color: Ink::Colored, ..narrow(24) }).text;
+    assert!(text.starts_with("\u{1b}[1mrecipes/of/somebody.yaml\u{1b}[0m:\n"), "{text:?}");
+    let mut page = Page::default();
+    page.line(
+        Line::of(Tone::Plain, "somewhere in the file ")
+            .and(Tone::Strong, "x.yaml")
+            .and(Tone::Plain, ":1: it"),
+    );
+    let text = page.draw(narrow(28)).text;
+    assert_eq!(text, "somewhere in the file\n  x.yaml:1: it\n");
+}
+
+#[test]
 fn a_text_keeps_its_lines_behind_its_lead() {
     let mut page = Page::default();
     page.text("  | ", "Traceback:\n\tat x\nerror: forged\u{1b}[0m");

@@ -49,23 +49,36 @@ pub(super) fn line(out: &mut String, spans: &[(Tone, String)], view: View) {
     let indent = first.len() - first.trim_start_matches(' ').len();
     let hang = if indent + HANG < room / 2 { indent + HANG } else { HANG };
     let mut used = 0;
-    for (tone, text) in spans {
-        if whole <= room {
-            paint(out, *tone, text, view);
-            continue;
+    for word in words(spans) {
+        let seen: usize = word.iter().map(|(_, piece)| width(piece.trim_end_matches(' '))).sum();
+        if whole > room && used > hang && used + seen > room && seen > 0 {
+            end_line(out);
+            out.push_str(&" ".repeat(hang));
+            used = hang;
         }
-        for word in text.split_inclusive(' ') {
-            let seen = width(word.trim_end_matches(' '));
-            if used > hang && used + seen > room && seen > 0 {
-                end_line(out);
-                out.push_str(&" ".repeat(hang));
-                used = hang;
-            }
-            paint(out, *tone, word, view);
-            used += width(word);
+        for (tone, piece) in word {
+            paint(out, tone, piece, view);
+            used += width(piece);
         }
     }
     end_line(out);
+}
+
+/// The words of a line, each with the blank behind it. A word whose tone changes inside is in several pieces, as a name
+/// is that a colon of another tone follows.
+fn words(spans: &[(Tone, String)]) -> Vec<Vec<(Tone, &str)>> {
+    let mut words = Vec::new();
+    let mut word = Vec::new();
+    for (tone, text) in spans {
+        for piece in text.split_inclusive(' ') {
+            word.push((*tone, piece));
+            if piece.ends_with(' ') {
+                words.push(std::mem::take(&mut word));
+            }
+        }
+    }
+    words.push(word);
+    words
 }
 
 /// Writes a text of several lines: `lead` before the first, `rest` before the others, broken anywhere rather
