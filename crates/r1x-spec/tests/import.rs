@@ -11,7 +11,7 @@ mod hostile;
 use std::path::{Path, PathBuf};
 
 use common::{SPEC, World, render};
-use r1x_spec::import::{Beside, Imported, System, import, page};
+use r1x_spec::import::{Beside, Findings, Imported, System, import, page};
 use r1x_spec::{Report, Resolved};
 use serde_json::{Value as Json, json};
 
@@ -97,15 +97,31 @@ fn specs_are_what_stands_beside_the_recipes() {
     }
 }
 
-/// A key of a recipe is carried over, or something is said about it.
+/// Keys about which something is said.
+fn known_keys(found: &Findings) -> Vec<String> {
+    let told = found.differs.iter().chain(&found.unsupported).chain(&found.unknown);
+    told.map(|told| told.key.clone()).collect()
+}
+
+/// A key of a recipe is carried over, or something is said about it, and what is said to be of no matter is so.
 #[test]
 fn every_key_of_a_recipe_is_accounted_for() {
-    for (name, system) in RECIPES {
-        let found = recipe(name, system, &beside(Some(7_473))).findings;
-        let told = found.differs.iter().chain(&found.unsupported).chain(&found.unknown);
-        let mut known: Vec<String> = told.map(|told| told.key.clone()).collect();
+    for ((name, system), rows) in
+        RECIPES.into_iter().flat_map(|one| [(one, Some(7_473)), (one, None)])
+    {
+        let found = recipe(name, system, &beside(rows)).findings;
+        let mut known = known_keys(&found);
         known.extend(found.no_matter.iter().flat_map(|group| group.keys.clone()));
-        let from = found.carried.iter().flat_map(|carried| &carried.from);
+        let left = found.fill_in.iter().flat_map(|left| &left.from);
+        let from = found.carried.iter().flat_map(|carried| &carried.from).chain(left);
+        let idle = found.no_matter.iter().flat_map(|group| &group.keys);
+        for key in idle {
+            let is_source = |from: &String| from.starts_with(&format!("{key}: "));
+            assert!(
+                !from.clone().any(is_source) && !known_keys(&found).contains(key),
+                "{name}: `{key}` twice"
+            );
+        }
         known.extend(from.filter_map(|from| from.split(": ").next().map(str::to_owned)));
         let text = std::fs::read_to_string(folder().join(name)).expect("a recipe");
         let keys: Vec<&str> = match name.ends_with(".sh") {

@@ -191,6 +191,43 @@ fn the_spec_or_the_report_is_the_result() {
 }
 
 #[test]
+fn a_program_reads_the_spec_and_what_became_of_each_key() {
+    let bench = Bench { folder: tempfile::tempdir().unwrap() };
+    let import = |more: &[&str]| {
+        let file = recipe("verl-ppo.sh");
+        let arguments = [&["import-spec", &file, "--from", "verl", "--json"][..], more].concat();
+        let output = bench.r1x(&arguments);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let said = import(&[]);
+    assert_eq!((&said["from"], &said["output"]), (&json!("verl"), &Value::Null));
+    let found = |list: &str, key: &str, value: &str| {
+        let all = said[list].as_array().unwrap().iter();
+        all.filter(|one| one[key] == value).cloned().collect::<Vec<Value>>()
+    };
+    let lr = json!({"path": "stages.rl.grpo.lr", "value": "1e-6", "from": ["actor_rollout_ref.actor.optim.lr: 1e-6"]});
+    assert_eq!(found("carried", "path", "stages.rl.grpo.lr"), [lr]);
+    let warmup = found("fill_in", "path", "stages.rl.grpo.critic.schedule.warmup_steps");
+    assert_eq!(warmup[0]["from"], json!(["critic.optim.lr_warmup_steps_ratio: 0.05"]));
+    assert_eq!(
+        (warmup.len(), found("unsupported", "key", "critic.ppo_epochs")[0]["line"].clone()),
+        (1, json!(21))
+    );
+    let idle = said["no_matter"].to_string();
+    assert!(idle.contains("critic.ppo_micro_batch_size"), "{idle}");
+    assert!(
+        !idle.contains("lr_warmup_steps_ratio") && !idle.contains("trainer.critic_warmup"),
+        "{idle}"
+    );
+    // No folder of components lies beside a spec here.
+    assert_eq!(found("fill_in", "path", "rewards.ID.plugin").len(), 1);
+    let written = import(&["-o", "new.yaml"]);
+    assert_eq!((&written["output"], &written["spec"]), (&json!("new.yaml"), &said["spec"]));
+    assert_eq!(json!(std::fs::read_to_string(bench.path("new.yaml")).unwrap()), said["spec"]);
+}
+
+#[test]
 fn what_cannot_be_imported_is_told_with_its_exit_code() {
     let bench = Bench { folder: tempfile::tempdir().unwrap() };
     let write = |name: &str, text: &str| std::fs::write(bench.path(name), text).unwrap();

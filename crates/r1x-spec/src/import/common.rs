@@ -61,6 +61,7 @@ pub(crate) fn write_model(filling: &mut Filling<'_>, key: &'static str) {
     let what = text.unwrap_or_else(|| "the model".to_owned());
     filling.fill_in(
         "model.from",
+        &[key],
         format!("put the folder of {what} there (config.json, weights, tokenizer.json), or write where it lies"),
     );
 }
@@ -125,7 +126,7 @@ pub(crate) fn write_passes(filling: &mut Filling<'_>, passes: &Passes) -> Option
              `--rows N`; until then a run is one step",
             draft::number(epochs)
         );
-        filling.fill_in("STAGE.steps", text);
+        filling.fill_in("STAGE.steps", &[passes.key], text);
         filling.set("STAGE.steps", "1", &[passes.key]);
         filling.set_aside(
             "STAGE.steps",
@@ -177,7 +178,7 @@ pub(crate) fn write_warmup(
                 format!("the warm-up is {} of the steps", draft::number(ratio))
             }
         };
-        return filling.fill_in(path, text);
+        return filling.fill_in(path, &[key], text);
     };
     let count = match warmup {
         Warmup::Steps(count) => count,

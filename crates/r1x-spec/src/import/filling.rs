@@ -127,8 +127,8 @@ impl<'r> Filling<'r> {
                     self.findings.unknown.push(self.unknown(given));
                     continue;
                 }
-                Some(Becomes::NoMatter(group)) => group,
                 Some(_) if self.is_told(&given.key) => continue,
+                Some(Becomes::NoMatter(group)) => group,
                 Some(_) => Group::Idle,
             };
             match groups.iter_mut().find(|(known, _)| *known == group) {
@@ -143,12 +143,18 @@ impl<'r> Filling<'r> {
             .collect();
     }
 
-    /// Whether a key was carried over, or something was said about it.
+    /// Whether a key was carried over, is left to somebody to carry over, or something was said about it.
     fn is_told(&self, key: &str) -> bool {
         let found = &self.findings;
         let is_source =
             |from: &String| from.strip_prefix(key).is_some_and(|rest| rest.starts_with(": "));
-        found.carried.iter().any(|carried| carried.from.iter().any(is_source))
+        let left = found.fill_in.iter().map(|left| &left.from);
+        found
+            .carried
+            .iter()
+            .map(|carried| &carried.from)
+            .chain(left)
+            .any(|from| from.iter().any(is_source))
             || found.differs.iter().chain(&found.unsupported).any(|told| told.key == key)
     }
 
@@ -395,10 +401,11 @@ impl<'r> Filling<'r> {
         (!text.is_empty()).then_some(Told { key, value, line, text })
     }
 
-    /// Says what is left to do.
-    pub fn fill_in(&mut self, path: &str, text: impl Into<String>) {
+    /// Says what is left to do, and which keys say so.
+    pub fn fill_in(&mut self, path: &str, keys: &[&str], text: impl Into<String>) {
         let path = self.method.path(path);
-        self.findings.fill_in.push(FillIn { path, text: text.into() });
+        let from = keys.iter().map(|key| self.source(key)).collect();
+        self.findings.fill_in.push(FillIn { path, from, text: text.into() });
     }
 
     /// Says what is taken for granted.

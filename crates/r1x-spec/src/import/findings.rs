@@ -40,6 +40,8 @@ pub struct NoMatter {
 pub struct FillIn {
     /// The key of the spec that is about it.
     pub path: String,
+    /// The keys of the recipe that ask for it, each with its value; none where the recipe says nothing of it.
+    pub from: Vec<String>,
     /// What to do.
     pub text: String,
 }

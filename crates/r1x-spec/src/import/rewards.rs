@@ -112,7 +112,7 @@ pub(crate) fn write(
     if rewards.ids.is_empty() {
         let text = "write a reward: `r1x plugin new` makes one, and a file with a function of Python will do \
                     (docs/first-reward.md)";
-        filling.fill_in("rewards.reward.plugin", text);
+        filling.fill_in("rewards.reward.plugin", &[], text);
         filling.set_aside("rewards.reward.plugin", "./reward.py", "to be written");
         rewards.ids.push("reward".to_owned());
     }
@@ -215,6 +215,6 @@ fn own(
         "write the function `{name}` into this file, by the name `reward`; what it imports must be plain Python \
          (docs/first-reward.md)"
     );
-    filling.fill_in(&path, text);
+    filling.fill_in(&path, &[key], text);
     rewards.ids.push(id);
 }

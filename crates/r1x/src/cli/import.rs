@@ -27,13 +27,16 @@ pub struct ImportSpecArgs {
     /// Problems of the training data, where the recipe counts passes over them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     rows: Option<u64>,
+    /// Print a JSON object with the spec and what became of each key
+    #[arg(long)]
+    json: bool,
 }
 
 impl ImportSpecArgs {
     /// What is asked for.
     pub fn ask(self) -> Ask {
-        let Self { file, from, output, devices, rows } = self;
-        Ask { file, from: from.system(), output, devices, rows }
+        let Self { file, from, output, devices, rows, json } = self;
+        Ask { file, from: from.system(), output, devices, rows, json }
     }
 }
 

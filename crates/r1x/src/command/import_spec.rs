@@ -1,11 +1,13 @@
 //! `r1x import-spec`: a recipe of another system as a spec, and what became of each of its keys.
 //!
-//! With `-o` the report is the result; without it the spec is, and the report goes where messages go.
+//! With `-o` the report is the result; without it the spec is, and the report goes where messages go. As JSON both are one
+//! object.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use r1x_spec::import::{Beside, Carried, Findings, Imported, System, Told, import};
+use r1x_spec::import::{Beside, Carried, FillIn, Findings, Imported, System, Told, import};
+use serde::Serialize;
 
 use crate::display::{Fields, Line, Page, Tone};
 use crate::failure::{Failure, code};
@@ -30,6 +32,26 @@ pub struct Ask {
     pub devices: Option<u64>,
     /// Problems of the training data.
     pub rows: Option<u64>,
+    /// Whether a JSON object is printed.
+    pub json: bool,
+}
+
+/// What became of a recipe, in the words of `--json`.
+#[derive(Debug, Serialize)]
+struct Said<'a> {
+    /// The file of the recipe.
+    recipe: String,
+    /// Whose it is.
+    from: &'static str,
+    /// The system with the version whose defaults hold for keys that the recipe leaves out.
+    defaults: &'static str,
+    /// Where the spec was written; none where it was not.
+    output: Option<String>,
+    /// The text of the spec.
+    spec: &'a str,
+    /// What became of each key.
+    #[serde(flatten)]
+    findings: &'a Findings,
 }
 
 /// Reads a recipe, writes a spec, and says what became of each key.
@@ -45,16 +67,24 @@ pub fn import_spec(ask: &Ask) -> Result<i32, Failure> {
         rows: ask.rows,
         plugins: plugins.unwrap_or(PLUGINS[0]).to_owned(),
     };
-    let imported =
+    let mut imported =
         import(ask.from, &ask.file, &bytes, &beside).map_err(|report| plans::told(&report))?;
-    let mut page = report(ask, &imported);
     if plugins.is_none() {
         let text = "the components of r1x lie in the folder `plugins` of its repository; write where that is";
-        page.line(format!("  rewards.ID.plugin: {text}"));
+        let path = "rewards.ID.plugin".to_owned();
+        let left = FillIn { path, from: Vec::new(), text: text.to_owned() };
+        imported.findings.fill_in.push(left);
     }
+    if let Some(path) = &ask.output {
+        write(path, &imported.spec)?;
+    }
+    if ask.json {
+        output::json(&plans::json(&said(ask, &imported))?);
+        return Ok(0);
+    }
+    let mut page = report(ask, &imported);
     match &ask.output {
         Some(path) => {
-            write(path, &imported.spec)?;
             page.blank().line(next(path, &imported));
             output::page(Stream::Out, &page);
         }
@@ -64,6 +94,17 @@ pub fn import_spec(ask: &Ask) -> Result<i32, Failure> {
         }
     }
     Ok(0)
+}
+
+fn said<'a>(ask: &Ask, imported: &'a Imported) -> Said<'a> {
+    Said {
+        recipe: ask.file.display().to_string(),
+        from: ask.from.word(),
+        defaults: ask.from.version(),
+        output: ask.output.as_ref().map(|path| path.display().to_string()),
+        spec: &imported.spec,
+        findings: &imported.findings,
+    }
 }
 
 /// Where components are looked for, from the folder of the spec.
@@ -215,7 +256,7 @@ mod tests {
         let file = PathBuf::from(name);
         let beside = Beside { devices: None, rows: None, plugins: "plugins".to_owned() };
         let imported = import(from, &file, &bytes, &beside).unwrap();
-        let ask = Ask { file, from, output: None, devices: None, rows: None };
+        let ask = Ask { file, from, output: None, devices: None, rows: None, json: false };
         report(&ask, &imported).draw(View { width: Some(width), ..View::default() }).text
     }
 

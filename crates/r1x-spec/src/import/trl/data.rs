@@ -59,6 +59,7 @@ fn write_place(filling: &mut Filling<'_>) -> String {
     filling.set(&format!("data.{id}.parquet.path"), &draft::text(&folder), &keys);
     filling.fill_in(
         &format!("data.{id}.parquet.path"),
+        &keys,
         format!("put the Parquet files of {text} into this folder (train*.parquet, test*.parquet), or write where they lie; \
                  for JSON lines write `jsonl` in place of `parquet`"),
     );
@@ -158,13 +159,13 @@ fn write_prompt(
         );
         let text = "this takes `prompt` for a list of messages, which the rewards of TRL read; for a column of texts write \
                     `user: \"{{ prompt }}\"` and no `system`";
-        filling.fill_in(&format!("data.{id}.messages"), text);
+        filling.fill_in(&format!("data.{id}.messages"), &[], text);
     } else {
         let prompt = draft::text(&format!("{{{{ {column} }}}}"));
         filling.set_aside(&format!("data.{id}.prompt"), &prompt, "a column of texts");
         let text = "this takes `prompt` for a column of texts; for lists of messages write `messages: {user: \"{{ (prompt | \
                     last).content }}\"}` in its place";
-        filling.fill_in(&format!("data.{id}.prompt"), text);
+        filling.fill_in(&format!("data.{id}.prompt"), &[], text);
     }
 }
 
@@ -233,7 +234,7 @@ pub(in crate::import) fn write_examples(filling: &mut Filling<'_>) {
     filling.set_aside(&path("messages.user"), &template(USER), "");
     let text = "this takes the column `messages` for conversations of one turn; for columns `prompt` and `completion` \
                 write `solution: completion` and `prompt: \"{{ prompt }}\"`";
-    filling.fill_in(&format!("data.{id}.messages"), text);
+    filling.fill_in(&format!("data.{id}.messages"), &[], text);
     filling.set("STAGE.data", &format!("{id}.train"), &["dataset_name"]);
     if asks(filling) {
         filling.tell_difference("eval_strategy", "TRL reports the loss of held-out examples; a suite of r1x samples and needs a reward that grades");

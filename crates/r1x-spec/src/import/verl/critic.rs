@@ -93,7 +93,7 @@ fn write_alone(filling: &mut Filling<'_>, steps: Option<u64>) {
         }
         None => {
             let text = format!("the critic learns alone for {alone} steps, once there are more");
-            filling.fill_in("STAGE.critic.alone_steps", text);
+            filling.fill_in("STAGE.critic.alone_steps", &[ALONE], text);
         }
     }
 }

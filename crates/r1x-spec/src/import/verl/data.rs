@@ -116,6 +116,7 @@ pub(super) fn write_data(filling: &mut Filling<'_>, rewards: &Rewards) -> String
     let what = if first.is_empty() { "the training data" } else { first.as_str() };
     filling.fill_in(
         &path("parquet.path"),
+        &[TRAIN],
         format!("put {what} into this folder as train.parquet, and files of held-out problems as test*.parquet"),
     );
     if filling.value("data.val_files").is_some() {
@@ -136,7 +137,7 @@ pub(super) fn write_data(filling: &mut Filling<'_>, rewards: &Rewards) -> String
     if !rewards.columns.is_empty() {
         let text = "rewards of r1x read columns, and nothing inside of them: write `reward_model.ground_truth` of a row as a \
                     column `answer` when the data is made";
-        filling.fill_in(&path("parquet.columns.answer"), text);
+        filling.fill_in(&path("parquet.columns.answer"), &[], text);
     }
     let system = format!("{{{{ {asked}[0].content if {asked}[0].role == 'system' else '' }}}}");
     filling.set_aside(&path("messages.system"), &draft::text(&system), "");
