@@ -39,7 +39,24 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
 /// # Errors
 /// When the path leads to no regular file or cannot be read, and when the file has more bytes than the limit.
 pub fn read(path: impl AsRef<Path>, limit_bytes: u64) -> Result<Vec<u8>> {
-    let file = open(path)?;
+    read_open(open(path)?, limit_bytes)
+}
+
+/// The text of a file of at most so many bytes, or of what comes out of a pipe, whose end is waited for. It is for a path
+/// that a person gives on the command line, where a pipe is meant to be read.
+///
+/// # Errors
+/// When the path leads to a folder or cannot be read, when there are more bytes than the limit, and when they are not
+/// UTF-8.
+pub fn read_text_or_pipe(path: impl AsRef<Path>, limit_bytes: u64) -> Result<String> {
+    let path = path.as_ref();
+    if fs::metadata(path)?.is_dir() {
+        return Err(folder_error());
+    }
+    text(read_open(File::open(path)?, limit_bytes)?)
+}
+
+fn read_open(file: File, limit_bytes: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit_bytes {
@@ -55,8 +72,16 @@ pub fn read(path: impl AsRef<Path>, limit_bytes: u64) -> Result<Vec<u8>> {
 /// When the path leads to no regular file or cannot be read, when the file has more bytes than the limit, and when
 /// its bytes are not UTF-8.
 pub fn read_text(path: impl AsRef<Path>, limit_bytes: u64) -> Result<String> {
+    text(read(path, limit_bytes)?)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String> {
     let not_text = |_| Error::new(ErrorKind::InvalidData, "it is not text in UTF-8");
-    String::from_utf8(read(path, limit_bytes)?).map_err(not_text)
+    String::from_utf8(bytes).map_err(not_text)
+}
+
+fn folder_error() -> Error {
+    Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")
 }
 
 fn regular(meta: &Metadata) -> Result<()> {
@@ -64,7 +89,7 @@ fn regular(meta: &Metadata) -> Result<()> {
         return Ok(());
     }
     if meta.is_dir() {
-        return Err(Error::new(ErrorKind::IsADirectory, "it is a folder, not a file"));
+        return Err(folder_error());
     }
     let message = "it is a pipe, a socket or a device, not a regular file; copy what comes out of it into one";
     Err(Error::new(ErrorKind::InvalidInput, message))
@@ -86,6 +111,29 @@ mod tests {
             let error = open(&pipe).unwrap_err();
             assert!(error.to_string().contains("not a regular file"), "{error}");
             assert!(open("/dev/zero").is_err());
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_where_one_may_be_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read_text_or_pipe(folder.path(), 4).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        let path = folder.path().join("file");
+        fs::write(&path, b"four").unwrap();
+        assert_eq!(read_text_or_pipe(&path, 4).unwrap(), "four");
+        if cfg!(unix) {
+            let pipe = folder.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            for (limit, read) in [(4, Ok("four".to_owned())), (3, Err(ErrorKind::FileTooLarge))] {
+                let writer = std::thread::spawn({
+                    let pipe = pipe.clone();
+                    move || fs::write(pipe, b"four")
+                });
+                let found = read_text_or_pipe(&pipe, limit).map_err(|error| error.kind());
+                assert_eq!(found, read);
+                writer.join().unwrap().unwrap();
+            }
         }
     }
 

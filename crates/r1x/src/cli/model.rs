@@ -71,7 +71,7 @@ pub enum Verb {
     Score {
         /// A folder with config.json, a .gguf file, or a folder with one
         model: PathBuf,
-        /// Token ids: a JSON list of numbers a line
+        /// Token ids: a JSON list of numbers a line; a file or a pipe
         #[arg(long, value_name = "FILE")]
         ids: PathBuf,
         /// What the factors of matrix products are rounded to: f32 or bf16

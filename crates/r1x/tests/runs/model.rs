@@ -1,7 +1,8 @@
 //! Published models from the command line, on a folder that transformers wrote.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -54,6 +55,20 @@ fn tokens_are_scored_a_json_object_a_line() {
     assert!(exact != rounded && (exact - rounded).abs() < 0.2, "{exact} and {rounded}");
     let table = text(&score(&golden("qwen3"), "[1, 2, 3]\n", &[]).stdout);
     assert!(table.contains("mean log-prob") && table.contains("perplexity"), "{table}");
+}
+
+#[test]
+fn tokens_may_come_out_of_a_pipe() {
+    let model = golden("qwen3");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_r1x"));
+    command.args(["model", "score", model.to_str().unwrap(), "--ids", "/dev/stdin", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"[1, 2, 3, 4]\n[6, 7]\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let of_file = score(&model, "[1, 2, 3, 4]\n[6, 7]\n", &["--json"]);
+    assert_eq!((output.stdout.is_empty(), &output.stdout), (false, &of_file.stdout));
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub fn score(request: &Request, json: bool) -> Result<i32, Failure> {
 fn sequences(request: &Request) -> Result<Vec<Vec<u32>>, Failure> {
     let path = request.ids.display();
     let fail = |message: String| Failure::new(code::INPUT, message, FORM);
-    let text = r1x_files::read_text(&request.ids, MOST_BYTES)
+    let text = r1x_files::read_text_or_pipe(&request.ids, MOST_BYTES)
         .map_err(|error| fail(format!("{path}: {error}")))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let sequence = |(index, line): (usize, &str)| {
