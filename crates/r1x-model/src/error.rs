@@ -42,6 +42,16 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// A path that leads to something else than a published model.
+    #[error("{path}: {reason}")]
+    Mistaken {
+        /// Its file or folder.
+        path: String,
+        /// What it is.
+        reason: &'static str,
+        /// What to do instead.
+        hint: String,
+    },
     /// A model that no published family has keys for.
     #[error("no published family can say this model; `{family}` is nearest: {reason}")]
     Unpublishable {
@@ -173,7 +183,6 @@ impl ModelError {
 
 impl From<ModelError> for PortError {
     fn from(error: ModelError) -> Self {
-        let message = error.to_string();
         let (boundary, hint) = match &error {
             ModelError::UnknownWord { .. } => (
                 Boundary::Data,
@@ -187,6 +196,7 @@ impl From<ModelError> for PortError {
             ModelError::Checkpoint { .. } => {
                 (Boundary::Model, "use another checkpoint of the run, or start the run again")
             }
+            ModelError::Mistaken { hint, .. } => (Boundary::Model, hint.as_str()),
             ModelError::Published { .. } => (
                 Boundary::Model,
                 "use a folder as `save_pretrained` of transformers writes it, or a GGUF file",
@@ -199,7 +209,7 @@ impl From<ModelError> for PortError {
                 (Boundary::Model, "give a path where nothing is, or remove what is there")
             }
             ModelError::Weights(weights) => {
-                return PortError::new(Boundary::Model, message, weights.hint());
+                return PortError::new(Boundary::Model, error.to_string(), weights.hint());
             }
             ModelError::NotFinite { .. } => (
                 Boundary::Diverged,
@@ -240,7 +250,7 @@ impl From<ModelError> for PortError {
                 (Boundary::Device, "lower `micro_batch_size`, or run with `--device cpu`")
             }
         };
-        PortError::new(boundary, message, hint)
+        PortError::new(boundary, error.to_string(), hint)
     }
 }
 

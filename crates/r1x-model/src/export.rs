@@ -108,5 +108,6 @@ pub fn adapters(
         InitialWeights::Random | InitialWeights::Checkpoint { .. } => None,
     };
     let target = adapter::Target { plan: lora, family, base, to };
-    Ok(Saved { family, files: adapter::save(&layout, &numbers.values, &target, dtype)? })
+    let class = crate::published::class(family, checkpoint.plan.head);
+    Ok(Saved { family, class, files: adapter::save(&layout, &numbers.values, &target, dtype)? })
 }

@@ -90,16 +90,11 @@ impl Published {
     /// When there is neither, the configuration is no JSON, or its keys do not say a model that is known; all that is
     /// wrong is said.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if let Some((reason, hint)) = mistaken(path) {
+            let path = path.display().to_string();
+            return Err(ModelError::Mistaken { path, reason, hint });
+        }
         let config = path.join(CONFIG);
-        if !config.exists() && path.join(STATE).exists() {
-            let reason = "it is a checkpoint of r1x, and its shape is in the store: `r1x model export` makes a published folder of it";
-            let path = path.display().to_string();
-            return Err(ModelError::Published { path, reason: reason.to_owned() });
-        }
-        if let Some(reason) = mistaken(path) {
-            let path = path.display().to_string();
-            return Err(ModelError::Published { path, reason: reason.to_owned() });
-        }
         let has_tensors = [MODEL, INDEX].iter().any(|name| path.join(name).exists());
         if path.is_dir() && (has_tensors || (config.exists() && !has_gguf(path))) {
             let error = |source| ModelError::Io { path: config.display().to_string(), source };
@@ -221,6 +216,11 @@ impl Published {
             lora: None,
             mtp: None,
         }
+    }
+
+    /// The name of its class in transformers, which is another one where it says values.
+    pub fn class(&self) -> String {
+        class(self.family, self.head)
     }
 
     /// The model of a folder that a plan names, which must be the one of the plan.
@@ -403,24 +403,51 @@ fn head(keys: &Keys<'_>) -> HeadPlan {
 }
 
 /// The name of the class of a family for a head.
-fn class(family: &Family, head: HeadPlan) -> String {
+pub(crate) fn class(family: &Family, head: HeadPlan) -> String {
     match head {
         HeadPlan::Vocabulary => family.class.to_owned(),
         HeadPlan::Value => family.class.replace("ForCausalLM", CLASSIFIER),
     }
 }
 
-/// What a path is instead of a model, where that is known.
-fn mistaken(path: &Path) -> Option<&'static str> {
+/// What a path is instead of a model, where that is known, and what to do.
+fn mistaken(path: &Path) -> Option<(&'static str, String)> {
     let name = path.file_name().and_then(|name| name.to_str());
     if path.is_file() && name.is_some_and(|name| [CONFIG, MODEL, INDEX].contains(&name)) {
-        return Some("it is one file of a model: give the folder that it is in");
+        return Some(("it is one file of a model", "give the folder that it is in".to_owned()));
     }
-    let is_adapter = path.join(adapter::CONFIG).exists() && !path.join(CONFIG).exists();
-    is_adapter.then_some(
-        "it holds adapters and not the model that they belong to: give the folder of that model, and this one under \
-         `lora`: {from: PATH, lora: {from: PATH}}",
-    )
+    if path.join(CONFIG).exists() {
+        return None;
+    }
+    if path.join(adapter::CONFIG).exists() {
+        let hint = "give the folder of that model, and this one under `lora`: {from: PATH, lora: {from: PATH}}";
+        return Some(("it holds adapters and not the model that they belong to", hint.to_owned()));
+    }
+    let export = |checkpoint: &Path| {
+        let shown = checkpoint.display();
+        format!(
+            "`r1x model export {shown} FOLDER` writes it as a published folder; a spec begins with it by `checkpoint` in place \
+             of `from`"
+        )
+    };
+    if path.join(STATE).exists() {
+        let reason = "it is a checkpoint of r1x, and its shape is in the store";
+        return Some((reason, export(path)));
+    }
+    // The folder of a stage holds checkpoints, and that of a run holds those of stages.
+    let mut inside = folders(path);
+    inside.extend(inside.clone().iter().flat_map(|folder| folders(folder)));
+    let found = inside.iter().find(|folder| folder.join(STATE).exists())?;
+    Some(("it holds checkpoints of r1x and is no model", export(found)))
+}
+
+/// The folders in a folder that are no links, in the order of their names.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut found: Vec<PathBuf> = entries.filter(is_folder).map(|entry| entry.path()).collect();
+    found.sort();
+    found
 }
 
 /// Whether a folder holds a `.gguf` file.

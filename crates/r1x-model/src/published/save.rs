@@ -30,6 +30,8 @@ const LONGEST_SHOWN: usize = 60;
 pub struct Saved {
     /// The family whose keys say the model.
     pub family: &'static Family,
+    /// The name of the class of the model in transformers.
+    pub class: String,
     /// Every file with its bytes, in the order in which they were written.
     pub files: Vec<(String, u64)>,
 }
@@ -157,7 +159,7 @@ impl Target<'_> {
             Ok(files)
         };
         let files = r1x_files::folder::write(&to, fill_folder, failed)?;
-        Ok(Saved { family: self.family, files })
+        Ok(Saved { family: self.family, class: class(self.family, self.plan.head), files })
     }
 
     fn put(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<(String, u64), ModelError> {

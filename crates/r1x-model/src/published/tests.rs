@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use r1x_core::plan::{ModelPlan, Precision, SamplingPlan, TokenizerPlan};
 use r1x_core::port::{EarlierWeights, GenerateRequest, WeightChoice};
-use r1x_core::{Learner, Rng, TrainingBatch, TrainingSequence, testing};
+use r1x_core::{Learner, PortError, Rng, TrainingBatch, TrainingSequence, testing};
 use r1x_ops::{Operand, Real};
 use safetensors::{Dtype, SafeTensors};
 
@@ -453,7 +453,25 @@ fn what_is_no_model_is_told_for_what_it_is() {
     let adapters = told(&golden.join("adapters/llama"));
     assert!(adapters.contains("it holds adapters and not the model"), "{adapters}");
     for name in ["config.json", "model.safetensors"] {
-        let file = told(&golden.join("families/llama").join(name));
-        assert!(file.contains("give the folder that it is in"), "{file}");
+        let error = Published::open(&golden.join("families/llama").join(name)).unwrap_err();
+        let error = PortError::from(error);
+        assert!(error.message.ends_with("it is one file of a model"), "{error:?}");
+        assert_eq!(error.hint.as_deref(), Some("give the folder that it is in"));
+    }
+    // A run, a stage of it, and a checkpoint of that.
+    let above = tempfile::tempdir().unwrap();
+    let [run, stage, checkpoint] =
+        ["run", "run/rl", "run/rl/final"].map(|name| above.path().join(name));
+    std::fs::create_dir_all(&checkpoint).unwrap();
+    std::fs::write(checkpoint.join(STATE), "{}").unwrap();
+    for (path, what) in [
+        (&run, "it holds checkpoints of r1x and is no model"),
+        (&stage, "it holds checkpoints of r1x and is no model"),
+        (&checkpoint, "it is a checkpoint of r1x, and its shape is in the store"),
+    ] {
+        let error = PortError::from(Published::open(path).unwrap_err());
+        assert_eq!(error.message, format!("{}: {what}", path.display()));
+        let export = format!("`r1x model export {} FOLDER` writes it", checkpoint.display());
+        assert!(error.hint.as_deref().unwrap_or_default().starts_with(&export), "{error:?}");
     }
 }

@@ -26,6 +26,30 @@ fn what_a_reward_model_says_is_a_reward_like_any_other() {
     assert!(told.contains("head"), "{told}");
 }
 
+/// A folder of a reward model is one of the class that hubs have them in, and is read and written again as one.
+#[test]
+fn a_reward_model_is_published_as_a_classifier_with_one_label() {
+    let bench = Bench::with_judged();
+    bench.ok(&["run", JUDGED]);
+    let name = bench.latest()["name"].as_str().unwrap().to_owned();
+    let checkpoint = format!("runs/{name}/judge/final");
+    let class = "LlamaForSequenceClassification";
+    let told = bench.ok(&["model", "export", &checkpoint, "published"]);
+    assert!(told.contains(&format!("llama ({class})")), "{told}");
+    let again = bench.ok(&["model", "import", "published", "again"]);
+    assert!(again.contains(&format!("llama ({class})")), "{again}");
+    for folder in ["published", "again"] {
+        let config = std::fs::read(bench.path(folder).join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["architectures"], serde_json::json!([class]));
+        assert_eq!(config["id2label"].as_object().unwrap().len(), 1, "the labels of transformers");
+        let found = bench.json(&["model", "inspect", folder, "--json"]);
+        assert_eq!((&found["class"], &found["shape"]["head"]), (&class.into(), &"value".into()));
+    }
+    let bytes = |folder: &str| std::fs::read(bench.path(folder).join("model.safetensors")).unwrap();
+    assert!(bytes("published") == bytes("again"));
+}
+
 #[test]
 fn a_reward_model_must_be_there_before_it_is_asked() {
     let bench = Bench::with_judged();

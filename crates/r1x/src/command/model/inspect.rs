@@ -81,7 +81,7 @@ impl Facts {
         json!({
             "path": path.display().to_string(),
             "family": family.model_type,
-            "class": family.class,
+            "class": self.published.class(),
             "shape": shape,
             "mtp_layers": self.mtp_layers,
             "parameters": {
@@ -113,7 +113,7 @@ impl Facts {
         let tied = if plan.tie_embeddings { ", tied" } else { "" };
         let rows = [
             ("model", path.display().to_string()),
-            ("family", format!("{} ({})", family.model_type, family.class)),
+            ("family", format!("{} ({})", family.model_type, self.published.class())),
             ("parameters", parameters),
             ("layers", format!("{} of width {}", plan.layers, plan.hidden_size)),
             ("attention", attention(&plan.attention)),

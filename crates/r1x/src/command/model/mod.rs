@@ -19,7 +19,7 @@ fn tell(to: &Path, saved: &Saved) {
     let names: Vec<&str> = saved.files.iter().map(|(name, _)| name.as_str()).collect();
     let mut fields = Fields::default();
     fields.add("folder", to.display().to_string());
-    fields.add("family", format!("{} ({})", saved.family.model_type, saved.family.class));
+    fields.add("family", format!("{} ({})", saved.family.model_type, saved.class));
     fields.add("size", table::bytes(bytes));
     fields.add("files", names.join("\n"));
     let mut page = Page::default();
