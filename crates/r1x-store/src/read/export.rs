@@ -109,14 +109,15 @@ pub struct Completion {
     pub logprobs: Option<Vec<f32>>,
 }
 
-/// A text to be searched: a completion, or the prompt of a group.
+/// A text to be searched: a completion, the prompt of a group, or an answer in an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Searched {
-    /// The group.
+    /// The group, or the problem of an evaluation.
     pub group: i64,
     /// Position in it; none where the text is the prompt of all of them.
     pub sample: Option<i64>,
-    /// Weighted total of the rewards, on average where it is of a group.
+    /// Weighted total of the rewards, on average where it is of a group; in an evaluation the value of the reward that
+    /// grades.
     pub reward: Option<f64>,
     /// The text, when it is recorded.
     pub text: Option<String>,
@@ -157,6 +158,13 @@ struct CompletionRow {
     prompt_ids: Option<Vec<u8>>,
     token_ids: Option<Vec<u8>>,
     logp: Option<Vec<u8>>,
+}
+
+/// Group or problem, position in it, reward, text.
+type SearchedRow = (i64, Option<i64>, Option<f64>, MaybeText);
+
+fn searched((group, sample, reward, MaybeText(text)): SearchedRow) -> Searched {
+    Searched { group, sample, reward, text }
 }
 
 /// Number of the rollout or answer, id of the reward, its value.
@@ -432,10 +440,7 @@ impl Store {
         condition: Option<&str>,
     ) -> Result<(Vec<Completion>, Option<i64>), StoreError> {
         let (eval_id, to) = (evaluation.eval_id, from + PAGE_ITEMS);
-        let last: Option<(Option<i64>,)> = self
-            .reader()?
-            .first(query_as("SELECT max(item) FROM eval_sample WHERE eval_id = ?").bind(eval_id))?;
-        let next = last.and_then(|(last,)| last).filter(|last| *last >= to).map(|_| to);
+        let next = self.next_page(eval_id, to)?;
         let part = format!("eval_id = {eval_id} AND item >= {from} AND item < {to}");
         let wanted = match condition {
             Some(condition) => {
@@ -497,10 +502,35 @@ impl Store {
             }
         });
         let query = query.bind(step.stage_id).bind(step.step.cast_signed());
-        let rows: Vec<(i64, Option<i64>, Option<f64>, MaybeText)> = self.reader()?.all(query)?;
-        let searched =
-            |(group, sample, reward, MaybeText(text))| Searched { group, sample, reward, text };
+        let rows: Vec<SearchedRow> = self.reader()?.all(query)?;
         Ok(rows.into_iter().map(searched).collect())
+    }
+
+    /// Texts that were written in an evaluation from a problem on, in order, and the problem to go on with; none after the
+    /// last.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn answer_texts_of(
+        &self,
+        evaluation: &RunEvaluation,
+        from: i64,
+    ) -> Result<(Vec<Searched>, Option<i64>), StoreError> {
+        let (eval_id, to) = (evaluation.eval_id, from + PAGE_ITEMS);
+        let query = query_as(
+            "SELECT item, sample, coalesce(value, score), text FROM eval_sample
+              WHERE eval_id = ? AND item >= ? AND item < ? ORDER BY item, sample",
+        );
+        let query = query.bind(eval_id).bind(from).bind(to);
+        let rows: Vec<SearchedRow> = self.reader()?.all(query)?;
+        Ok((rows.into_iter().map(searched).collect(), self.next_page(eval_id, to)?))
+    }
+
+    /// The problem that the next page of an evaluation begins with, where there is one.
+    fn next_page(&self, eval_id: i64, to: i64) -> Result<Option<i64>, StoreError> {
+        let query = query_as("SELECT max(item) FROM eval_sample WHERE eval_id = ?").bind(eval_id);
+        let last: Option<(Option<i64>,)> = self.reader()?.first(query)?;
+        Ok(last.and_then(|(last,)| last).filter(|last| *last >= to).map(|_| to))
     }
 
     fn completions(

@@ -1,11 +1,11 @@
-//! `r1x grep`: which completions or prompts of a run a pattern is in, with their addresses.
+//! `r1x grep`: which completions, prompts or answers in evaluations of a run a pattern is in, and where these are.
 //!
 //! The texts are read one after the other: those of a hundred thousand completions take less than a second. An index of
 //! words would answer ten times as fast, but would have to be written by whoever only reads, and kept as a run goes on,
 //! takes a quarter of what it indexes, and knows nothing of parts of words or of patterns. `docs/export.md` has the
 //! figures.
 
-use r1x_store::{RunStep, SearchIn, Searched};
+use r1x_store::{RunEvaluation, RunStep, SearchIn, Searched, Store};
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 
@@ -66,16 +66,11 @@ pub enum Within {
     Completion,
     /// In what it was asked.
     Prompt,
+    /// In what it wrote in evaluations.
+    Evaluations,
 }
 
 impl Within {
-    fn search(self) -> SearchIn {
-        match self {
-            Self::Completion => SearchIn::Completions,
-            Self::Prompt => SearchIn::Prompts,
-        }
-    }
-
     /// The word for so many.
     fn word(self, count: u64) -> &'static str {
         match (self, count) {
@@ -83,6 +78,8 @@ impl Within {
             (Self::Completion, _) => "completions",
             (Self::Prompt, 1) => "prompt",
             (Self::Prompt, _) => "prompts",
+            (Self::Evaluations, 1) => "answer in an evaluation",
+            (Self::Evaluations, _) => "answers in evaluations",
         }
     }
 }
@@ -90,10 +87,17 @@ impl Within {
 /// A text in which the pattern is.
 #[derive(Debug, PartialEq, Serialize)]
 struct Hit {
-    address: String,
+    /// What `r1x show` takes; none in evaluations, of which suite, step, problem and sample are the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suite: Option<String>,
     stage: String,
     step: u64,
-    group: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<i64>,
     reward: Option<f64>,
@@ -103,6 +107,13 @@ struct Hit {
     before: String,
     found: String,
     behind: String,
+}
+
+/// Where a text was written.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    Step(&'a RunStep),
+    Evaluation(&'a RunEvaluation),
 }
 
 /// What was found.
@@ -130,18 +141,25 @@ pub fn grep(global: &Global, ask: &Ask) -> Result<i32, Failure> {
     let run = store.run(&ask.run)?.name;
     let mut findings =
         Findings { run: run.clone(), pattern: ask.pattern.clone(), ..Findings::default() };
-    for step in store.run_steps(&run, ask.stage.as_deref())? {
-        for text in store.texts_of(&step, ask.within.search())? {
-            findings.look(&pattern, &step, text, ask.limit);
-        }
+    match ask.within {
+        Within::Completion => findings.search(&store, ask, &pattern, SearchIn::Completions)?,
+        Within::Prompt => findings.search(&store, ask, &pattern, SearchIn::Prompts)?,
+        Within::Evaluations => findings.search_evaluations(&store, ask, &pattern)?,
     }
     if findings.searched == 0 {
+        let words = ask.within.word(2);
         let message = match findings.not_recorded {
-            0 => format!("{run} has no {} to look at", ask.within.word(2)),
-            _ => format!("the completions of {run} are not recorded"),
+            0 => format!("{run} has no {words} to look at"),
+            _ => format!("the {words} of {run} are not recorded"),
         };
-        let hint =
-            "stages that sample have completions, and `record: {text: true}` keeps their texts";
+        let hint = match ask.within {
+            Within::Evaluations => {
+                "suites have answers once they were run, and `record: {text: true}` keeps their texts"
+            }
+            _ => {
+                "stages that sample have completions, and `record: {text: true}` keeps their texts"
+            }
+        };
         return Err(Failure::new(code::INPUT, message, hint));
     }
     if ask.json {
@@ -173,7 +191,41 @@ fn pattern(ask: &Ask) -> Result<Regex, Failure> {
 }
 
 impl Findings {
-    fn look(&mut self, pattern: &Regex, step: &RunStep, searched: Searched, limit: usize) {
+    fn search(
+        &mut self,
+        store: &Store,
+        ask: &Ask,
+        pattern: &Regex,
+        within: SearchIn,
+    ) -> Result<(), Failure> {
+        for step in store.run_steps(&self.run, ask.stage.as_deref())? {
+            for text in store.texts_of(&step, within)? {
+                self.look(pattern, Place::Step(&step), text, ask.limit);
+            }
+        }
+        Ok(())
+    }
+
+    fn search_evaluations(
+        &mut self,
+        store: &Store,
+        ask: &Ask,
+        pattern: &Regex,
+    ) -> Result<(), Failure> {
+        for evaluation in store.run_evaluations(&self.run, ask.stage.as_deref())? {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let (texts, further) = store.answer_texts_of(&evaluation, from)?;
+                for text in texts {
+                    self.look(pattern, Place::Evaluation(&evaluation), text, ask.limit);
+                }
+                next = further;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, pattern: &Regex, place: Place<'_>, searched: Searched, limit: usize) {
         let Searched { group, sample, reward, text } = searched;
         let Some(text) = text else {
             self.not_recorded += 1;
@@ -187,12 +239,19 @@ impl Findings {
         }
         let begin = text[..first.start()].rfind('\n').map_or(0, |at| at + 1);
         let end = text[first.end()..].find('\n').map_or(text.len(), |at| first.end() + at);
-        let place = format!("{}@{}.{group}", self.run, step.step);
+        let (stage, step, suite) = match place {
+            Place::Step(step) => (&step.stage, step.step, None),
+            Place::Evaluation(one) => (&one.stage, one.step, Some(one.suite.clone())),
+        };
+        let of_sample = sample.map_or_else(String::new, |sample| format!(".{sample}"));
+        let address = format!("{}@{step}.{group}{of_sample}", self.run);
         self.hits.push(Hit {
-            address: sample.map_or(place.clone(), |sample| format!("{place}.{sample}")),
-            stage: step.stage.clone(),
-            step: step.step,
-            group,
+            address: suite.is_none().then_some(address),
+            group: suite.is_none().then_some(group),
+            item: suite.is_some().then_some(group),
+            suite,
+            stage: stage.clone(),
+            step,
             sample,
             reward,
             matches: pattern.find_iter(&text).count(),
@@ -203,15 +262,19 @@ impl Findings {
     }
 
     fn say(&self, ask: &Ask, extent: Extent) {
-        let row = |hit: &Hit| {
-            let line = hit.line(extent);
-            vec![hit.address.clone(), hit.stage.clone(), optional(hit.reward), line]
-        };
-        let rows: Vec<Vec<String>> = self.hits.iter().map(row).collect();
+        let rows: Vec<Vec<String>> = self.hits.iter().map(|hit| hit.row(extent)).collect();
         if !rows.is_empty() {
-            let header = ["address", "stage", "reward", "line"];
             let mut page = Page::default();
-            page.table(Table::of(&header, &rows).whole(&["address", "stage"]));
+            page.table(match ask.within {
+                Within::Completion | Within::Prompt => {
+                    let header = ["address", "stage", "reward", "line"];
+                    Table::of(&header, &rows).whole(&["address", "stage"])
+                }
+                Within::Evaluations => {
+                    let header = ["suite", "after", "steps", "item", "sample", "reward", "line"];
+                    Table::of(&header, &rows).whole(&["suite", "after"])
+                }
+            });
             output::page(Stream::Out, &page);
         }
         let Self { searched, not_recorded, matching, hits, .. } = self;
@@ -234,6 +297,23 @@ impl Findings {
 }
 
 impl Hit {
+    /// The cells of its row in a table.
+    fn row(&self, extent: Extent) -> Vec<String> {
+        let number =
+            |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+        let place = match (&self.address, &self.suite) {
+            (Some(address), _) => vec![address.clone(), self.stage.clone()],
+            (None, suite) => vec![
+                suite.clone().unwrap_or_default(),
+                self.stage.clone(),
+                self.step.to_string(),
+                number(self.item),
+                number(self.sample),
+            ],
+        };
+        [place, vec![optional(self.reward), self.line(extent)]].concat()
+    }
+
     /// The line with the match between `»` and `«`: all of it, or what is near the match.
     fn line(&self, extent: Extent) -> String {
         let (before, behind) = match extent {
@@ -294,10 +374,12 @@ mod tests {
     #[test]
     fn a_line_is_cut_around_what_was_found_in_it() {
         let hit = |before: &str, behind: &str| Hit {
-            address: String::new(),
+            address: None,
+            suite: None,
             stage: String::new(),
             step: 0,
-            group: 0,
+            group: None,
+            item: None,
             sample: None,
             reward: None,
             matches: 1,
