@@ -111,6 +111,10 @@ codes! {
         "This is a warning: the run goes on. With `kl.in: reward` the penalty is part of what rollouts are compared by. In \
          a group of equal rewards it is all that differs, and `group_normalized` divides it by its own deviation: however \
          small it is, it becomes as large as the difference between right and wrong.";
+    UNUSED = "R1X0143", "an entry of the spec is of no use",
+        "This is a warning: the run goes on. A model under `models`, a data set, a reward or a judge stands in the spec, \
+         and no stage and no suite uses it. Data is read and plugins are loaded all the same. Entries of specs that are \
+         extended are not told.";
     SWEEP = "R1X0151", "a sweep cannot be followed",
         "`sweep.matrix` has the paths of keys, as `--set` takes them, each with the list of its values, for example \
          `{seed: [1, 2, 3], stages.rl.grpo.lr: [1e-4, 3e-4]}`. Every combination of the values is a run. A key is varied \

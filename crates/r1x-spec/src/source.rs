@@ -13,6 +13,11 @@ pub(crate) const SEEDS: &str = "--seeds";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId(usize);
 
+impl SourceId {
+    /// The file that was named, which is read before those that it extends.
+    pub(crate) const NAMED: Self = Self(0);
+}
+
 /// A stretch of one line of a source. Lines count from 1, columns from 0, both in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {

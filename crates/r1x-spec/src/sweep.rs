@@ -315,12 +315,19 @@ impl All<'_> {
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         let mut warnings: Vec<Diagnostic> = Vec::new();
         let mut combinations: Vec<Combination> = Vec::new();
+        // In how many combinations an entry is of no use.
+        let mut unused: HashMap<String, usize> = HashMap::new();
+        let key = |warning: &Diagnostic| warning.message.clone();
         let mut plans: HashMap<String, usize> = HashMap::new();
         for picks in self.picks() {
             match self.one(&picks) {
                 Err(report) => add_new(&mut mistakes, report.diagnostics),
                 Ok(resolved) => {
                     let (values, plan) = (self.values(&picks), resolved.plan);
+                    for warning in resolved.warnings.iter().filter(|one| one.code == codes::UNUSED)
+                    {
+                        *unused.entry(key(warning)).or_insert(0) += 1;
+                    }
                     add_new(&mut warnings, resolved.warnings);
                     let text = serde_json::to_string(&plan).unwrap_or_default();
                     let sha256 = r1x_core::digest::sha256(text.as_bytes());
@@ -348,6 +355,11 @@ impl All<'_> {
         }
         let axis =
             |axis: &Axis| SweepAxis { path: axis.path.value.clone(), values: axis.values.clone() };
+        // What one combination does not use, another one may.
+        let of_all = |warning: &Diagnostic| {
+            warning.code != codes::UNUSED || unused.get(&key(warning)) == Some(&combinations.len())
+        };
+        warnings.retain(of_all);
         let warnings = Report::new(warnings).diagnostics;
         Ok(Sweep { axes: self.axes.iter().map(axis).collect(), combinations, warnings })
     }

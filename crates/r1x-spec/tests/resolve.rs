@@ -5,6 +5,8 @@
 #[path = "resolve/algorithm.rs"]
 mod algorithm;
 mod common;
+#[path = "resolve/unused.rs"]
+mod unused;
 
 use common::{SPEC, World, experiment, render};
 use r1x_core::plan::*;

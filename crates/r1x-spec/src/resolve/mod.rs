@@ -21,6 +21,7 @@ mod rewards;
 mod stages;
 mod tiny;
 mod tokenizer;
+mod unused;
 
 use std::path::Path;
 
@@ -196,6 +197,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             retention: retention_plan(&spec.record.retention),
             checkpoints: checkpoint_plan(&spec.checkpoints),
         };
+        self.warn_of_unused(spec, &plan);
         Some(Outcome { plan, plugins })
     }
 
