@@ -230,6 +230,63 @@ fn rows_of_parquet_are_asked_by_messages() {
     }
 }
 
+/// Pairs as hubs have them: two columns of texts, or two of conversations of which the last message counts.
+#[test]
+fn pairs_of_parquet_are_those_of_json_lines() {
+    let paired = |path: &Path, format, prompt: &str| {
+        let mut plan = plan(path, format, prompt);
+        let SourcePlan::Rows { solution, rejected, .. } = &mut plan.source else { unreachable!() };
+        (*solution, *rejected) = (Some("chosen".to_owned()), Some("rejected".to_owned()));
+        plan
+    };
+    let said = |problem: &Problem| {
+        [Some(problem.prompt.clone()), problem.solution.clone(), problem.rejected.clone()]
+    };
+    let texts = |all: [Option<&str>; 3]| all.map(|text| text.map(str::to_owned));
+    let expected =
+        [texts([Some("hi"), Some("hello"), Some("what")]), texts([Some("you"), Some("yes"), None])];
+    let folder = tempfile::tempdir().unwrap();
+    let schema = "message schema { REQUIRED BYTE_ARRAY prompt (UTF8); REQUIRED BYTE_ARRAY chosen (UTF8); OPTIONAL \
+                  BYTE_ARRAY rejected (UTF8); }";
+    let columns = [
+        Column::Texts(&["hi", "you"], &[], &[]),
+        Column::Texts(&["hello", "yes"], &[], &[]),
+        Column::Texts(&["what"], &[1, 0], &[]),
+    ];
+    let path = written(&folder, "texts.parquet", &file_of(schema, &columns, Compression::SNAPPY));
+    let of_texts =
+        open(&paired(&path, RowFormat::Parquet, "{{ prompt }}"), MOST_BYTES).unwrap().set;
+    assert_eq!(of_texts.train.iter().map(said).collect::<Vec<_>>(), expected);
+    let list = |name: &str| {
+        format!(
+            "OPTIONAL GROUP {name} (LIST) {{ REPEATED GROUP list {{ OPTIONAL GROUP element {{ OPTIONAL BYTE_ARRAY content (UTF8); \
+             OPTIONAL BYTE_ARRAY role (UTF8); }} }} }}"
+        )
+    };
+    let schema = format!("message schema {{ {} {} }}", list("chosen"), list("rejected"));
+    let roles = ["user", "assistant", "user", "assistant"];
+    let (whole, again) = ([4; 4], [0, 1, 0, 1]);
+    // The second row has no worse conversation.
+    let (half, once) = ([4, 4, 0], [0, 1, 0]);
+    let columns = [
+        Column::Texts(&["hi", "hello", "you", "yes"], &whole, &again),
+        Column::Texts(&roles, &whole, &again),
+        Column::Texts(&["hi", "what"], &half, &once),
+        Column::Texts(&roles[..2], &half, &once),
+    ];
+    let path = written(&folder, "lists.parquet", &file_of(&schema, &columns, Compression::SNAPPY));
+    let prompt = "{{ chosen[0].content }}";
+    let of_lists = open(&paired(&path, RowFormat::Parquet, prompt), MOST_BYTES).unwrap().set;
+    assert_eq!(of_lists.train.iter().map(said).collect::<Vec<_>>(), expected);
+    let lines = [
+        r#"{"chosen": [{"content": "hi", "role": "user"}, {"content": "hello", "role": "assistant"}], "rejected": [{"content": "hi", "role": "user"}, {"content": "what", "role": "assistant"}]}"#,
+        r#"{"chosen": [{"content": "you", "role": "user"}, {"content": "yes", "role": "assistant"}], "rejected": null}"#,
+    ];
+    let path = written(&folder, "lists.jsonl", lines.join("\n").as_bytes());
+    let of_lines = open(&paired(&path, RowFormat::JsonLines, prompt), MOST_BYTES).unwrap().set;
+    assert_eq!(of_lists.train, of_lines.train);
+}
+
 #[test]
 fn a_folder_of_lines_may_leave_the_split_to_hashes() {
     let folder = tempfile::tempdir().unwrap();
