@@ -73,8 +73,8 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
-    /// Another process holds the write lock.
-    #[error("{} is locked by another writer (waited {waited_s} s)", path.display())]
+    /// Another process is in the way. SQLite does not say whether it writes, or reads where everybody has to be away.
+    #[error("{} is locked by another program that writes to it or reads it (waited {waited_s} s)", path.display())]
     Locked {
         /// The file.
         path: PathBuf,
@@ -322,7 +322,7 @@ impl StoreError {
                 "restore a copy, or save what can be read with `sqlite3 FILE .recover`".into()
             }
             StoreError::Locked { .. } => {
-                "end the other program, or use another file with `--store`".into()
+                "end the other program (a run, `r1x sql`, `sqlite3`, a notebook), or use another file with `--store`".into()
             }
             StoreError::ReadOnly { .. } => {
                 "make the folder writable, or use another one with `--store`".into()

@@ -162,6 +162,21 @@ pub fn chat_facts(folder: &Path) -> Result<ChatFacts, Refusal> {
     Ok(ChatFacts { bos, eos, adds_bos, template: template.transpose() })
 }
 
+/// What to do where a spec names a plugin and nothing is there: built-in ones are files as well, which a spec names by
+/// their paths.
+fn no_plugin(path: &Path) -> String {
+    let component = path.file_name().map(|name| Path::new(name).with_extension("wasm"));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let places = ["", "plugins", "../plugins"].map(|place| folder.join(place));
+    let mut found = places.iter().filter_map(|place| Some(place.join(component.as_ref()?)));
+    match found.find(|found| found.is_file()) {
+        Some(found) => format!("did you mean {}? a plugin is named by its path", found.display()),
+        None => "name a component (.wasm) or the sources of one, relative to the spec that mentions it; the components \
+                 of r1x lie in the folder `plugins` of its repository, as `plugins/format.wasm`"
+            .to_owned(),
+    }
+}
+
 /// What a model's error says, as a spec tells it.
 fn told(error: r1x_model::ModelError) -> Refusal {
     let PortError { message, hint, .. } = error.into();
@@ -244,7 +259,10 @@ impl Inputs for World {
         if path.extension().is_some_and(|extension| extension == "wasm") {
             return Ok(path.to_owned());
         }
-        let told = |error: r1x_build::BuildError| Refusal::new(error.to_string(), error.hint());
+        let told = |error: r1x_build::BuildError| {
+            let hint = if path.exists() { error.hint() } else { no_plugin(path) };
+            Refusal::new(error.to_string(), hint)
+        };
         let environment = hosting::build_environment_with(&self.host);
         let source = Source::open(path).map_err(told)?;
         if r1x_build::find(&source, &environment).map_err(told)?.is_none() {

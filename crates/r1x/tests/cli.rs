@@ -367,6 +367,15 @@ fn mistakes_are_explained_and_have_their_exit_code() {
     let set = format!("rewards.format.plugin={junk}");
     let message = bench.fails(4, &["check", spec, "--set", &set]);
     assert!(message.contains("junk.wasm"), "{message}");
+    // A built-in reward is a file as well.
+    let set = format!("rewards.format.plugin={}", experiments().join("format").display());
+    let message = bench.fails(4, &["check", spec, "--set", &set]);
+    assert!(
+        message.contains("help: did you mean ") && message.contains("plugins/format.wasm?"),
+        "{message}"
+    );
+    let message = fails(4, "rewards.format.plugin=nowhere/form");
+    assert!(message.contains("in the folder `plugins` of its repository"), "{message}");
     bench.fails(4, &["check", "no-such-file.yaml"]);
     bench.fails(2, &["run"]);
     bench.fails(4, &["ls"]);

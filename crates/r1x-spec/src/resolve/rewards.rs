@@ -341,6 +341,7 @@ impl Resolver<'_, '_> {
         if lacking.is_empty() {
             return;
         }
+        let first = lacking[0];
         let noun = if lacking.len() == 1 { "column" } else { "columns" };
         if lacking.iter().all(|name| known.unlisted.iter().any(|unlisted| unlisted == name)) {
             let message = format!(
@@ -363,7 +364,15 @@ impl Resolver<'_, '_> {
             all_words(lacking),
             quoted(data)
         );
-        let help = format!("the data has {}", all_words(columns.iter().map(String::as_str)));
+        let has = all_words(columns.iter().map(String::as_str));
+        let key = self.data.iter().find(|read| read.id == data).and_then(DataRead::key);
+        let help = match key {
+            Some(key) => format!(
+                "the data has {has}; data.{data}.{key}.columns gives one another name, as in {{{first}: THEIRS}}, and takes \
+                 those alone that it lists"
+            ),
+            None => format!("the data has {has}"),
+        };
         self.error(codes::COLUMNS, span, message).input().help(help);
     }
 

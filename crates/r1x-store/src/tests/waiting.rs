@@ -67,6 +67,7 @@ fn whoever_has_no_patience_is_told_how_long_it_was() {
     let opened = runtime(&place.path()).unwrap().block_on(open_writer(&place.path(), little));
     let error = opened.err().unwrap();
     assert!(matches!(error, StoreError::Locked { waited_s: 0, .. }), "{error:?}");
+    assert!(error.to_string().ends_with(" that writes to it or reads it (waited 0 s)"), "{error}");
     holder.call(|writer| writer.execute("COMMIT")).unwrap();
 }
 

@@ -12,12 +12,14 @@ use r1x_core::port::{Cursor, Models, PolicyWrapper, SavedCheckpoint};
 use r1x_core::rollout::Candidates;
 use r1x_core::select::Kept;
 use r1x_core::{
-    CheckpointFacts, EvalFacts, Learner as _, Policy, PortError, Recorder, StageFacts, StepFacts,
-    TrainingBatch,
+    Boundary, CheckpointFacts, CheckpointKind, EvalFacts, Learner as _, Policy, PortError,
+    Recorder, StageFacts, StepFacts, TrainingBatch,
 };
 use r1x_model::{Home, ModelEncoder};
 use r1x_ops::device::Device;
-use r1x_store::{Compared, Difference, Mode, PluginInput, RunStart, RunWriter, StagePoint, Store};
+use r1x_store::{
+    CheckpointCard, Compared, Difference, Mode, PluginInput, RunStart, RunWriter, StagePoint, Store,
+};
 use r1x_train::Ports;
 
 use crate::args::Global;
@@ -177,7 +179,7 @@ fn remake(
         problems: &problems,
         recorder: &mut recorder,
     };
-    checked.run(ports, &|| is_made.get())?;
+    checked.run(ports, &|| is_made.get()).map_err(|error| gone(&run, what, error))?;
     writer.flush()?;
     Ok(Remade { scratch, from, weights_sha256: models.weights_sha256()? })
 }
@@ -188,6 +190,29 @@ fn nearest(run: &Run<'_>, at: StagePoint, models: &mut RunModels<'_>) -> Option<
     before
         .filter(|choice| choice.folder.exists())
         .find_map(|choice| load(run, &choice, models).ok().map(|cursor| (cursor, choice)))
+}
+
+/// The error of what was made again, as one about the checkpoints of earlier stages where these are gone: a stage may read
+/// one, and nothing that is made again is saved.
+fn gone(run: &Run<'_>, what: &Asked, error: PortError) -> Failure {
+    let is_gone = |card: &&CheckpointCard| {
+        card.kind == CheckpointKind::Stage.as_str()
+            && card.point().stage < what.at.stage
+            && !run.folder.join(&card.path).exists()
+    };
+    let cards = run.cards.iter().filter(is_gone);
+    let gone: Vec<String> = cards.map(|card| format!("`{}`", card.path)).collect();
+    if error.boundary != Boundary::Model || gone.is_empty() {
+        return error.into();
+    }
+    let (name, stage, gone) = (&what.run, &what.stage, gone.join(", "));
+    Failure::new(
+        code::INPUT,
+        format!(
+            "stage `{stage}` of {name} reads checkpoints of stages above it, and these are gone: {gone}"
+        ),
+        format!("`r1x reproduce {name}` makes them again, in a run of its own"),
+    )
 }
 
 /// Says where it begins.

@@ -106,6 +106,22 @@ fn stages_that_need_what_earlier_ones_made_are_made_again() {
     }
 }
 
+/// A reward model is asked from the checkpoint of the stage that trained it.
+#[test]
+fn checkpoints_that_are_gone_are_named_with_what_makes_them_again() {
+    let bench = Bench::with_judged();
+    bench.ok(&["run", JUDGED]);
+    let run = name(&bench);
+    std::fs::rename(bench.path(&format!("runs/{run}")), bench.path("elsewhere")).unwrap();
+    let told = bench.fails(4, &["replay", "latest@1", "--stage", "rl"]);
+    let gone = "reads checkpoints of stages above it, and these are gone: `warm-up/final`, `judge/final`\n";
+    assert!(told.contains(&format!("error: stage `rl` of {run} {gone}")), "{told}");
+    assert!(told.contains(&format!("help: `r1x reproduce {run}` makes them again")), "{told}");
+    assert!(!bench.path(&format!("runs/{run}")).exists(), "nothing is left of what was made");
+    bench.ok(&["reproduce", &run]);
+    assert_eq!(matches(&bench, &["latest@1", "--stage", "rl"])["from"], "judge/final");
+}
+
 #[test]
 fn what_is_not_there_is_not_made_again() {
     let bench = Bench::new();

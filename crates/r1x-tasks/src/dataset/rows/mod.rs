@@ -316,7 +316,9 @@ impl<'a> Layout<'a> {
             let present = listed(row.columns.keys().map(String::as_str));
             let missing = listed([name]);
             let reason = format!("the column {missing} is missing; the row has {present}");
-            self.error(line, reason, "name columns that every row has")
+            let hint = "name a column that every row has; `columns` gives one another name, as in {answer: THEIRS}, and \
+                        takes those alone that it lists";
+            self.error(line, reason, hint)
         })
     }
 
