@@ -84,7 +84,7 @@ a digest, and a run that was renamed is gone on with, reproduced and compared as
 const ASKING: &str = "`r1x sql --example NAME --run RUN` asks them. They are SQL for any program: in `sqlite3` a line \
 `.parameter set :run \"'RUN'\"` comes first, and in pandas they are `pandas.read_sql(query, connection, \
 params={'run': 'RUN'})` with `connection = sqlite3.connect('file:runs/r1x.sqlite?mode=ro', uri=True)`. (All twenty were \
-asked in `sqlite3` 3.40.1 and in pandas on 1 December 2026, of a run of 614 400 completions.)";
+asked in `sqlite3` 3.40.1 and in pandas 3.1 on 1 December 2026.)";
 
 /// Meanings by section (`table run`, `view v_runs`) and column; the description of a section has no column.
 fn words() -> BTreeMap<&'static str, BTreeMap<&'static str, &'static str>> {
