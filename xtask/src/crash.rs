@@ -67,6 +67,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
         draws: Draws::new(seed),
         tally: Tally::default(),
         is_tampered: false,
+        history: Vec::new(),
     };
     while trial.tally.kills < kills {
         trial.life(kills)?;
@@ -109,6 +110,8 @@ struct Trial<'a> {
     tally: Tally,
     /// Whether a checkpoint of the run under way was exchanged or edited.
     is_tampered: bool,
+    /// What has happened to the run under way, in words.
+    history: Vec<String>,
 }
 
 /// What the store says of its newest run.
@@ -126,6 +129,7 @@ impl Trial<'_> {
     fn life(&mut self, most: u64) -> Result<(), Failure> {
         clear(self.field);
         self.is_tampered = false;
+        self.history.clear();
         let mut blows = 0;
         let mut resume = false;
         loop {
@@ -139,8 +143,10 @@ impl Trial<'_> {
             } else {
                 blows += 1;
                 let blow = Blow::draw(&mut self.draws, self.length);
+                self.history.push(format!("{}: {blow:?}", arguments[0]));
                 self.strike(arguments, blow)?
             };
+            self.history.extend(ended.iter().map(|said| said.trim_end().to_owned()));
             match self.latest()? {
                 Latest::Unopened(why) => {
                     self.tally.unopened += 1;
@@ -152,7 +158,10 @@ impl Trial<'_> {
                     self.tally.ended += 1;
                     if digest != self.whole {
                         self.tally.mismatches += 1;
-                        self.tally.wrong.push(format!("digest {digest} instead of {}", self.whole));
+                        let kept = self.keep()?;
+                        let what = format!("digest {digest} instead of {}", self.whole);
+                        let history = self.history.join("\n    ");
+                        self.tally.wrong.push(format!("{what}; {}\n    {history}", kept.display()));
                     }
                     return Ok(());
                 }
@@ -172,6 +181,14 @@ impl Trial<'_> {
         }
     }
 
+    /// Puts the store and the checkpoints of a run that went wrong where they stay, and says where.
+    fn keep(&self) -> Result<PathBuf, Failure> {
+        let name = format!("r1x-crash-kept-{}-{}", std::process::id(), self.tally.ended);
+        let kept = std::env::temp_dir().join(name);
+        fs::rename(self.field.path("runs"), &kept).map_err(|error| told(&kept, &error))?;
+        Ok(kept)
+    }
+
     /// Whether a run that cannot go on had nothing to go on from.
     fn may_begin_anew(&mut self, name: &str, said: &str) -> Result<bool, Failure> {
         let none = said.contains("has no checkpoint");
@@ -180,7 +197,8 @@ impl Trial<'_> {
         // Checkpoints that were exchanged or edited serve nobody.
         let refused =
             said.contains("changed") || said.contains("another run") || said.contains("recorded");
-        if none && (beyond || refused || kept.is_empty()) {
+        // What another run has left in the place of a checkpoint that was not recorded yet is nobody's.
+        if none && (beyond || refused || self.is_tampered || kept.is_empty()) {
             self.tally.anew += 1;
             return Ok(true);
         }
