@@ -48,10 +48,14 @@ pub(super) fn line(out: &mut String, spans: &[(Tone, String)], view: View) {
     let first = spans.first().map_or("", |(_, text)| text);
     let indent = first.len() - first.trim_start_matches(' ').len();
     let hang = if indent + HANG < room / 2 { indent + HANG } else { HANG };
+    if whole <= room {
+        spans.iter().for_each(|(tone, text)| paint(out, *tone, text, view));
+        return end_line(out);
+    }
     let mut used = 0;
     for word in words(spans) {
         let seen: usize = word.iter().map(|(_, piece)| width(piece.trim_end_matches(' '))).sum();
-        if whole > room && used > hang && used + seen > room && seen > 0 {
+        if used > hang && used + seen > room && seen > 0 {
             end_line(out);
             out.push_str(&" ".repeat(hang));
             used = hang;
