@@ -46,8 +46,12 @@ warning[R1X0143]: the data set `file` is of no use: no stage and no suite draws 
     // A reward that a suite grades with is of use, and so is data whose words are the vocabulary.
     let graded = ["stages.rl.grpo.rewards=[equation]", "evals.heldout.grade=format"];
     assert_eq!(messages(&whole, &graded), [""; 0]);
-    let words = ["model.tokenizer={data: [countdown, file]}"];
-    assert_eq!(messages(BASE, &words), [""; 0]);
+    let further = "data:\n  more:\n    countdown: {count: 3, numbers: [1, 20], target: [1, 100], train: 200, heldout: 10}\n    \
+                   prompt: \"{{ target }}\"\n";
+    let more = whole.replace("data:\n", further);
+    let of_data = "the data set `more` is of no use: no stage and no suite draws from it";
+    assert_eq!(messages(&more, &[]), [of_data]);
+    assert_eq!(messages(&more, &["model.tokenizer={data: [countdown, more]}"]), [""; 0]);
 }
 
 #[test]
