@@ -27,7 +27,7 @@ const REPEATED: usize = 3;
 
 /// The workloads.
 pub fn cases() -> Vec<Case> {
-    vec![Case { asked: Asked::ByName, ..Case::new("scale/million", |options| run(options)) }]
+    vec![Case { asked: Asked::ByName, ..Case::new("scale/million", run) }]
 }
 
 /// A number that looks random, from a counter.
