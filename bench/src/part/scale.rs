@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use r1x_core::{
-    Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardTerm,
-    RewardedGroup, RewardedRollout, Rollout, StageFacts, StepFacts, testing,
+    Completion, CreditedGroup, FinishReason, PortError, Problem, Recorder, RewardedGroup,
+    RewardedRollout, Rollout, StageFacts, StepFacts, testing,
 };
 use r1x_store::examples::EXAMPLES;
 use r1x_store::{Mode, SqlQuery, Store, StoreError};
@@ -156,18 +156,11 @@ fn rollout(index: u64, progress: f64) -> RewardedRollout {
     let words: Vec<String> = completion.tokens.iter().map(|token| format!("{token:x}")).collect();
     let right = f64::from(share(2) < progress);
     let formed = f64::from(share(3) < 0.2 + progress);
-    let term = |value: f64| RewardTerm {
-        clipped: Some(value),
-        condition: None,
-        counted: Some(value),
-        weight: 1.0,
-        normalized: None,
-    };
     let total = Some(right + formed);
     RewardedRollout {
         rollout: Rollout { completion, text: words.join(" ") },
         outcomes: vec![testing::outcome(right), testing::outcome(formed)],
-        terms: vec![term(right), term(formed)],
+        terms: vec![store::term(right), store::term(formed)],
         unclipped: total,
         total,
     }

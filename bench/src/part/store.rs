@@ -111,18 +111,22 @@ fn rollout(index: usize) -> RewardedRollout {
         finish: FinishReason::Stop,
     };
     let words: Vec<String> = completion.tokens.iter().map(|token| format!("t{token}")).collect();
-    let term = |value: f64| RewardTerm {
-        clipped: Some(value),
-        condition: None,
-        counted: Some(value),
-        weight: 1.0,
-        normalized: None,
-    };
     RewardedRollout {
         rollout: Rollout { completion, text: words.join(" ") },
         outcomes: vec![testing::outcome((index % 2) as f64), testing::outcome(1.0)],
         terms: vec![term((index % 2) as f64), term(1.0)],
         unclipped: Some((index % 2) as f64 + 1.0),
         total: Some((index % 2) as f64 + 1.0),
+    }
+}
+
+/// What becomes of a reward without bounds and conditions, of weight 1.
+pub fn term(value: f64) -> RewardTerm {
+    RewardTerm {
+        clipped: Some(value),
+        condition: None,
+        counted: Some(value),
+        weight: 1.0,
+        normalized: None,
     }
 }

@@ -269,17 +269,16 @@ fn flow(
 ) {
     let room = style.room();
     out.push_str(&lead);
-    let (mut used, mut is_first) = (lead_width, true);
-    for word in text.split_inclusive(' ') {
+    let mut used = lead_width;
+    for (at, word) in text.split_inclusive(' ').enumerate() {
         let seen = width(word.trim_end_matches(' '));
-        if !is_first && used + seen > room && seen > 0 {
+        if at > 0 && used + seen > room && seen > 0 {
             out.truncate(out.trim_end_matches(' ').len());
             let _ = write!(out, "\n{below}");
             used = width(below);
         }
         out.push_str(word);
         used += width(word);
-        is_first = false;
     }
     out.push('\n');
 }

@@ -1,7 +1,7 @@
 //! What is recorded of a run that another system made, in the place where other runs have their plan.
 //!
-//! It is no plan, because nothing can be computed from it: it says which files the rollouts are from and how they were
-//! read. Whoever needs a plan is told so in words.
+//! The provenance of an imported run says which files its rollouts are from and how they were read. Nothing can be computed
+//! from a provenance, so whoever needs a plan is told in words that the run has none.
 
 use r1x_core::plan::RecordPlan;
 use r1x_store::SpecText;

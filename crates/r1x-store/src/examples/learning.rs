@@ -93,14 +93,9 @@ pub(super) const REPEATED: Example = Example {
     question: "What does the model say again and again?",
     reading: "Completions that were written word for word most often among the newest 10 000 of each stage, with their share in \
               these.",
-    sql: "\
-WITH newest AS MATERIALIZED (
-    SELECT stage_idx, min(step) AS from_step
-      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
-              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
-     WHERE newer - own < 10000
-     GROUP BY stage_idx),
-     said AS MATERIALIZED (
+    sql: concat!(
+        newest!(10000),
+        "     said AS MATERIALIZED (
     SELECT o.stage_idx, o.stage, completion, count(*) AS times, count(DISTINCT prompt_id) AS prompts,
            round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY o.stage_idx), 2) AS percent,
            round(avg(reward), 3) AS mean_reward
@@ -111,7 +106,8 @@ SELECT stage, completion, times, prompts, percent, mean_reward
   FROM said
  WHERE times > 1
  ORDER BY times DESC, stage_idx, completion
- LIMIT 20",
+ LIMIT 20"
+    ),
 };
 
 pub(super) const SURPRISING: Example = Example {
@@ -119,14 +115,9 @@ pub(super) const SURPRISING: Example = Example {
     question: "Which good completions did the model think unlikely?",
     reading: "What earned the most while its tokens had the lowest log-prob on average: what reinforcement has to teach. \
               It is looked for among the newest 100 000 completions of each stage.",
-    sql: "\
-WITH newest AS MATERIALIZED (
-    SELECT stage_idx, min(step) AS from_step
-      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
-              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
-     WHERE newer - own < 100000
-     GROUP BY stage_idx),
-     chosen AS MATERIALIZED (
+    sql: concat!(
+        newest!(100000),
+        "     chosen AS MATERIALIZED (
     SELECT rollout_id, logp_sum / n_tokens AS logp_per_token
       FROM newest CROSS JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
      WHERE reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
@@ -135,7 +126,8 @@ SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_per_toke
        substr(completion, 1, 80) AS completion
   FROM chosen JOIN v_rollouts USING (rollout_id)
  WHERE run = :run
- ORDER BY logp_per_token, stage_idx, step, grp, sample",
+ ORDER BY logp_per_token, stage_idx, step, grp, sample"
+    ),
 };
 
 pub(super) const TIME: Example = Example {

@@ -2,6 +2,22 @@
 //!
 //! Each is one statement on the views, about the run `:run`.
 
+/// The beginning of a query: the first step of the newest completions of each stage, about so many of them, as the table
+/// `newest` of `stage_idx` and `from_step`. Whole steps are counted, so there are a few more.
+macro_rules! newest {
+    ($completions:literal) => {
+        concat!(
+            "WITH newest AS MATERIALIZED (\n",
+            "    SELECT stage_idx, min(step) AS from_step\n",
+            "      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer\n",
+            "              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)\n",
+            "     WHERE newer - own < ",
+            $completions,
+            "\n     GROUP BY stage_idx),\n"
+        )
+    };
+}
+
 mod evaluations;
 mod learning;
 mod rewards;

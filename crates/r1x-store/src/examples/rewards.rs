@@ -7,14 +7,9 @@ pub(super) const HACKING: Example = Example {
     question: "Which rollouts look like reward hacking?",
     reading: "Well-formed and paid for it, yet wrong, and longer than their group: the most stretched of the newest \
               100 000 completions of each stage first.",
-    sql: "\
-WITH newest AS MATERIALIZED (
-    SELECT stage_idx, min(step) AS from_step
-      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
-              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
-     WHERE newer - own < 100000
-     GROUP BY stage_idx),
-     stretched AS MATERIALIZED (
+    sql: concat!(
+        newest!(100000),
+        "     stretched AS MATERIALIZED (
     SELECT rollout_id, n_tokens / mean_tokens AS times_group
       FROM newest CROSS JOIN v_groups g ON g.stage_idx = newest.stage_idx AND g.step >= newest.from_step
            JOIN v_rollouts o ON o.run_id = g.run_id AND o.stage_idx = g.stage_idx AND o.step = g.step AND o.grp = g.grp
@@ -30,7 +25,8 @@ SELECT step, grp, sample, round(reward, 3) AS reward, n_tokens, round(times_grou
        gold, substr(completion, 1, 80) AS completion
   FROM stretched JOIN v_rollouts o USING (rollout_id)
  WHERE run = :run
- ORDER BY stretched.times_group DESC, step, grp, sample",
+ ORDER BY stretched.times_group DESC, step, grp, sample"
+    ),
 };
 
 pub(super) const PLUGIN_FAILURES: Example = Example {
@@ -71,14 +67,9 @@ pub(super) const DISAGREE: Example = Example {
     question: "Where do two rewards disagree?",
     reading: "How often one reward was at its best while another one was at its worst, among the newest 20 000 completions \
               of each stage.",
-    sql: "\
-WITH newest AS MATERIALIZED (
-    SELECT stage_idx, min(step) AS from_step
-      FROM (SELECT stage_idx, step, sum(n) AS own, sum(sum(n)) OVER (PARTITION BY stage_idx ORDER BY step DESC) AS newer
-              FROM v_groups WHERE run = :run GROUP BY stage_idx, step)
-     WHERE newer - own < 20000
-     GROUP BY stage_idx),
-     bounds AS MATERIALIZED (
+    sql: concat!(
+        newest!(20000),
+        "     bounds AS MATERIALIZED (
     SELECT reward, min(lowest) AS worst, max(highest) AS best FROM v_reward_steps WHERE run = :run GROUP BY reward),
      said AS MATERIALIZED (
     SELECT rollout_id, reward, value <= worst AS low, value >= best AS high
@@ -90,7 +81,8 @@ SELECT a.reward AS liked_by, b.reward AS not_by, count(*) AS rollouts_judged, su
   FROM said a JOIN said b USING (rollout_id)
  WHERE a.reward <> b.reward
  GROUP BY a.reward, b.reward
- ORDER BY disagree DESC, liked_by, not_by",
+ ORDER BY disagree DESC, liked_by, not_by"
+    ),
 };
 
 pub(super) const FILTERS: Example = Example {

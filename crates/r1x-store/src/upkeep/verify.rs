@@ -68,25 +68,22 @@ const PAGE_ROWS: i64 = 1000;
 /// SQLite says at most so many things about damaged pages.
 const MOST_FLAWS: usize = 100;
 
-/// How many steps of a stage (1) have totals that are not those of their rollouts.
-const DIFFERING_TOTALS: [(&str, &str); 2] = [
-    (
-        "groups",
-        "WITH kept AS MATERIALIZED (SELECT * FROM group_total WHERE stage_id = ?1),
-              computed AS MATERIALIZED (SELECT * FROM computed_group_total WHERE stage_id = ?1)
-         SELECT count(DISTINCT step) FROM (
-             SELECT step FROM (SELECT * FROM kept EXCEPT SELECT * FROM computed)
-              UNION ALL SELECT step FROM (SELECT * FROM computed EXCEPT SELECT * FROM kept))",
-    ),
-    (
-        "rewards",
-        "WITH kept AS MATERIALIZED (SELECT * FROM reward_total WHERE stage_id = ?1),
-              computed AS MATERIALIZED (SELECT * FROM computed_reward_total WHERE stage_id = ?1)
-         SELECT count(DISTINCT step) FROM (
-             SELECT step FROM (SELECT * FROM kept EXCEPT SELECT * FROM computed)
-              UNION ALL SELECT step FROM (SELECT * FROM computed EXCEPT SELECT * FROM kept))",
-    ),
+/// What has totals, the table that they are in, and the view that says what they are.
+const TOTALS: [(&str, &str, &str); 2] = [
+    ("groups", "group_total", "computed_group_total"),
+    ("rewards", "reward_total", "computed_reward_total"),
 ];
+
+/// How many steps of a stage (1) have totals in a table that are not those of a view.
+fn differing(table: &str, view: &str) -> String {
+    format!(
+        "WITH kept AS MATERIALIZED (SELECT * FROM {table} WHERE stage_id = ?1),
+              computed AS MATERIALIZED (SELECT * FROM {view} WHERE stage_id = ?1)
+         SELECT count(DISTINCT step) FROM (
+             SELECT step FROM (SELECT * FROM kept EXCEPT SELECT * FROM computed)
+              UNION ALL SELECT step FROM (SELECT * FROM computed EXCEPT SELECT * FROM kept))"
+    )
+}
 
 impl Store {
     /// Compares what is in the store with what was written.
@@ -249,14 +246,14 @@ impl<'c> Verifying<'c> {
         .fetch_all(&mut *self.conn)
         .await?;
         for (stage_id, Text(stage), Text(run)) in stages {
-            for (of, differing) in DIFFERING_TOTALS {
-                let steps: (i64,) =
-                    query_as(differing).bind(stage_id).fetch_one(&mut *self.conn).await?;
-                if steps.0 > 0 {
+            for (of, table, view) in TOTALS {
+                let query = query_as(AssertSqlSafe(differing(table, view))).bind(stage_id);
+                let (steps,): (i64,) = query.fetch_one(&mut *self.conn).await?;
+                if steps > 0 {
                     let place = format!("run {run}, stage {stage}");
                     let what = format!(
                         "at {} steps the totals of {of} are not what the rollouts come to",
-                        steps.0
+                        steps
                     );
                     self.flaw(place, what, MADE_AGAIN);
                 }

@@ -22,12 +22,12 @@ pub struct Kept {
     pub steps: StepsKept,
 }
 
-/// What is done with what is found.
+/// What `r1x gc` does with texts, tokens and log-probs that nobody keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It is shown.
+    /// They are listed, and stay.
     Shown,
-    /// It is removed.
+    /// They are removed, once a person agrees or has agreed.
     Removed(Consent),
 }
 

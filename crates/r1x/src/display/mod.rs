@@ -32,7 +32,7 @@ pub enum Tone {
     Faint,
     /// It is the head of something.
     Strong,
-    /// It is out of the ordinary.
+    /// The text is out of the ordinary, such as a token that was unlikely.
     Odd,
 }
 

@@ -18,9 +18,9 @@ use crate::error::{TaskError, display, listed};
 /// What becomes of a number that is not finite, which JSON cannot write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotFinite {
-    /// Its row is refused.
+    /// The row that has the number is refused.
     Refused,
-    /// It is a missing value: programs that write tables mark what is missing with it.
+    /// The number counts as a missing value: programs that write tables mark missing values with NaN.
     Missing,
 }
 

@@ -18,7 +18,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest line; a longer one is no row but another kind of file.
 const MOST_ROW_BYTES: u64 = 64 << 20;
 
-/// One row of a file.
+/// A row of a file of problems, with the number by which messages name the row.
 pub struct FileRow {
     number: usize,
     row: Row,

@@ -11,7 +11,7 @@ const SHOWN_CHARACTERS: usize = 60;
 /// What to do where a column is missing.
 const OTHER_SYSTEM: &str = "say whose files they are with `--from`";
 
-/// One rollout.
+/// A rollout as a row of a foreign file tells it.
 pub struct Found {
     /// The step, where the row says it.
     pub step: Option<u64>,

@@ -52,7 +52,7 @@ pub enum Known {
 }
 
 impl Known {
-    /// It in words.
+    /// How the numbers of tokens are known, in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Counted => "counted by the tokenizer",

@@ -1,4 +1,4 @@
-//! One rollout: what it said, how likely each token of it was, and what it earned.
+//! A recorded rollout as `r1x show` prints it: its completion, how likely each token was, and what each reward said.
 
 use r1x_store::{PayloadField, RewardCard, RolloutDetail, Store};
 
@@ -13,7 +13,7 @@ use crate::plans;
 const TONES: [Tone; LEVEL_BOUNDS.len() + 1] =
     [Tone::Faint, Tone::Plain, Tone::Warn, Tone::Odd, Tone::Bad];
 
-/// One rollout on a page.
+/// The page about a recorded rollout, with a row for each of its tokens where the depth asks for them.
 pub fn page(store: &Store, card: &RolloutDetail, depth: Depth) -> Page {
     let mut page = Page::default();
     page.line(format!(
