@@ -1,11 +1,11 @@
-//! A folder that appears whole or not at all: it is filled and synced beside its place, and takes its name by a
-//! rename.
+//! A folder that appears whole or not at all, and goes in one moment: it is filled and synced beside its place, and takes
+//! and loses its name by a rename.
 
 use std::fs;
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 
-/// What a folder is called while it is being written.
+/// What a folder is called while it is being written or removed.
 pub const PARTIAL: &str = ".partial";
 /// What a folder is called for the moment in which another one takes its name.
 pub const REPLACED: &str = ".replaced";
@@ -29,7 +29,7 @@ pub fn write<T, E>(
     failed: impl Fn(std::io::Error) -> E,
 ) -> std::result::Result<T, E> {
     let partial = beside(folder, PARTIAL);
-    let filled = remove(&partial)
+    let filled = remove_all(&partial)
         .and_then(|()| fs::create_dir_all(&partial))
         .map_err(&failed)
         .and_then(|()| fill(&partial));
@@ -93,7 +93,22 @@ pub fn take_back(above: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<()> {
+/// Removes a folder, if it is there. It loses its name before its first file goes, so a program that is stopped in between
+/// leaves nothing that could be taken for a whole folder, only one with [`PARTIAL`] behind its name.
+///
+/// # Errors
+/// When it cannot be renamed or removed.
+pub fn remove(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let partial = beside(folder, PARTIAL);
+    remove_all(&partial)?;
+    fs::rename(folder, &partial)?;
+    fs::remove_dir_all(&partial)
+}
+
+fn remove_all(folder: &Path) -> Result<()> {
     if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
 }
 
@@ -108,6 +123,19 @@ mod tests {
 
     fn put(folder: &Path, text: &str) -> Result<()> {
         write(folder, |partial| file(partial, "a", text.as_bytes()), |error| error)
+    }
+
+    #[test]
+    fn a_folder_goes_with_what_was_left_of_it_before() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("folder");
+        put(&folder, "one").unwrap();
+        let left = beside(&folder, PARTIAL);
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("old"), "").unwrap();
+        remove(&folder).unwrap();
+        assert_eq!(fs::read_dir(above.path()).unwrap().count(), 0);
+        remove(&folder).unwrap();
     }
 
     #[test]

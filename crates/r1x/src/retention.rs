@@ -10,6 +10,7 @@ use r1x_core::select::Kept;
 use r1x_core::{
     CheckpointFacts, CheckpointKind, EvalFacts, PortError, Recorder, StageFacts, StepFacts,
 };
+use r1x_model::checkpoint::{PARTIAL, remove};
 use r1x_store::RunWriter;
 
 /// The recorder of a run that keeps so many periodic checkpoints of each stage.
@@ -59,8 +60,9 @@ impl Recorder for Retention<'_> {
     }
 }
 
-/// Removes the periodic checkpoints of a stage's folder beyond those to keep. What cannot be removed stays: a full disk
-/// is no reason to stop a run that has just saved itself.
+/// Removes the periodic checkpoints of a stage's folder beyond those to keep, and what a program has left that was stopped
+/// while it wrote or removed one. What cannot be removed stays: a full disk is no reason to stop a run that has just saved
+/// itself.
 fn prune(stage: &Path, newest_step: u64, keep: usize) {
     let Ok(entries) = fs::read_dir(stage) else { return };
     let periodic = |entry: fs::DirEntry| {
@@ -68,10 +70,17 @@ fn prune(stage: &Path, newest_step: u64, keep: usize) {
         // Later ones are of an attempt that is being done again, and are replaced when their turn comes.
         (step <= newest_step).then_some((step, entry.path()))
     };
-    let mut found: Vec<_> = entries.flatten().filter_map(periodic).collect();
+    let is_left = |path: &Path| path.to_str().is_some_and(|path| path.ends_with(PARTIAL));
+    let entries: Vec<fs::DirEntry> = entries.flatten().collect();
+    let (left, named): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| is_left(&entry.path()));
+    let mut found: Vec<_> = named.into_iter().filter_map(periodic).collect();
     found.sort();
-    for (_, path) in found.iter().rev().skip(keep) {
-        if let Err(error) = fs::remove_dir_all(path) {
+    let old = found.iter().rev().skip(keep).map(|(_, path)| (path, remove(path)));
+    let left: Vec<_> = left.iter().map(fs::DirEntry::path).collect();
+    let left = left.iter().map(|path| (path, fs::remove_dir_all(path)));
+    for (path, removed) in old.chain(left) {
+        if let Err(error) = removed {
             tracing::warn!("old checkpoint {}: {error}", path.display());
         }
     }
@@ -86,7 +95,12 @@ mod tests {
         let stage = tempfile::tempdir().unwrap();
         let names =
             ["step-000002", "step-000004", "step-000006", "step-000009", "final", "step-x", "mine"];
-        names.iter().for_each(|name| fs::create_dir(stage.path().join(name)).unwrap());
+        // Programs were stopped while they wrote and removed checkpoints.
+        let left = ["step-000001.partial", "step-000002.partial", "step-000005.replaced.partial"];
+        for name in names.iter().chain(&left) {
+            fs::create_dir(stage.path().join(name)).unwrap();
+            fs::write(stage.path().join(name).join("state.json"), "{}").unwrap();
+        }
         prune(stage.path(), 6, 2);
         let mut left: Vec<_> = fs::read_dir(stage.path())
             .unwrap()

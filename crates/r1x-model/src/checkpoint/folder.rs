@@ -5,7 +5,7 @@ use std::path::Path;
 
 use r1x_core::digest::Hasher;
 use r1x_files::folder;
-pub use r1x_files::folder::{PARTIAL, REPLACED, take_back};
+pub use r1x_files::folder::{PARTIAL, REPLACED, remove, take_back};
 
 use crate::error::ModelError;
 

@@ -24,7 +24,7 @@ use r1x_core::port::{Cursor, REFERENCE, SavedCheckpoint};
 
 pub(crate) use self::average::average;
 use self::folder::torn;
-pub use self::folder::{PARTIAL, REPLACED, take_back};
+pub use self::folder::{PARTIAL, REPLACED, remove, take_back};
 pub use self::intact::intact;
 use self::read::{Moments, Shelf};
 pub use self::share::share;
