@@ -1,11 +1,15 @@
 //! `cargo xtask crash`: kills runs at random instants, takes the end of the log from some and exchanges the checkpoints
 //! of others, and lets them go on: whatever happened, they end with the digest of a run that nobody disturbed.
+//! `cargo xtask power` cuts the power of the disk that they write to instead.
 
+mod disk;
+mod log;
 mod plan;
+mod tally;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,7 +18,10 @@ use serde_json::Value;
 use crate::Context;
 use crate::failure::Failure;
 use crate::field::{Field, numbers};
+use disk::Disk;
+use log::Loose;
 use plan::{Aftermath, Blow, Draws, Kill};
+use tally::Tally;
 
 const STORE: &str = "runs/r1x.sqlite";
 /// How often it is looked whether the instant has come.
@@ -22,59 +29,20 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// Kills that one run gets before it is let go on to its end.
 const KILLS_OF_A_RUN: u64 = 6;
 
-/// What came of all kills.
-#[derive(Debug, Default)]
-struct Tally {
-    kills: u64,
-    /// Of them: before a run was in the store, inside of migrations, inside of checkpoints.
-    in_migrations: u64,
-    in_checkpoints: u64,
-    logs_cut: u64,
-    exchanged: u64,
-    edited: u64,
-    /// Runs that ended, and those of them that had to begin anew because nothing was there to go on from.
-    ended: u64,
-    anew: u64,
-    mismatches: u64,
-    unopened: u64,
-    /// Stores that were compared with what was written right after a kill, and those that were not it.
-    verified: u64,
-    flawed: u64,
-    stuck: u64,
-    /// What went wrong, in words.
-    wrong: Vec<String>,
-}
-
-/// Runs the task.
+/// Kills runs.
 pub fn run(context: &Context) -> Result<(), Failure> {
     let [kills, seed] = numbers(&context.arguments, [("kills", 500), ("seed", 1)])?;
     let field = Field::new(context, "crash")?;
-    let began = Instant::now();
-    let whole = undisturbed(&field, &["run", "tiny.yaml", "--json"])?;
-    // The first run compiles the plugins; the second says how long one takes.
-    let begun = Instant::now();
-    let again = undisturbed(&field, &["run", "tiny.yaml", "--json"])?;
-    let length = begun.elapsed();
-    if whole != again {
-        return Err(Failure::new("two undisturbed runs have different digests", "report it"));
-    }
     let foreign = foreign(&field)?;
-    let mut trial = Trial {
-        field: &field,
-        foreign,
-        whole,
-        length,
-        draws: Draws::new(seed),
-        tally: Tally::default(),
-        is_tampered: false,
-        history: Vec::new(),
-    };
-    while trial.tally.kills < kills {
-        trial.life(kills)?;
-        let Tally { kills: done, ended, wrong, .. } = &trial.tally;
-        eprintln!("{done} of {kills} kills, {ended} runs ended, {} wrong", wrong.len());
-    }
-    report(&trial.tally, seed, began.elapsed())
+    Trial::new(&field, seed, Means::Kill { foreign })?.all(kills)?.report("kills", seed)
+}
+
+/// Cuts the power of the disk under runs.
+pub fn power(context: &Context) -> Result<(), Failure> {
+    let [cuts, seed] = numbers(&context.arguments, [("cuts", 100), ("seed", 1)])?;
+    let field = Field::new(context, "power")?;
+    let disk = Disk::new(field.path("disk"), field.path("runs"))?;
+    Trial::new(&field, seed, Means::Power(disk))?.all(cuts)?.report("power cuts", seed)
 }
 
 /// The digest of a run in a store of its own.
@@ -101,9 +69,19 @@ fn foreign(field: &Field) -> Result<PathBuf, Failure> {
     moved.then_some(kept).ok_or_else(|| Failure::new("a run has left no folder", "report it"))
 }
 
+/// What ends a program.
+enum Means {
+    /// A signal, after which something may happen to its files; there are checkpoints of another run for that.
+    Kill { foreign: PathBuf },
+    /// A power cut.
+    Power(Disk),
+}
+
 struct Trial<'a> {
     field: &'a Field,
-    foreign: PathBuf,
+    means: Means,
+    began: Instant,
+    /// The digest of a run that nobody disturbs, and how long it takes.
     whole: String,
     length: Duration,
     draws: Draws,
@@ -124,7 +102,35 @@ enum Latest {
     Unopened(String),
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    fn new(field: &'a Field, seed: u64, means: Means) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let whole = undisturbed(field, &["run", "tiny.yaml", "--json"])?;
+        // The first run compiles the plugins; the second says how long one takes.
+        let begun = Instant::now();
+        let again = undisturbed(field, &["run", "tiny.yaml", "--json"])?;
+        let length = begun.elapsed();
+        if whole != again {
+            return Err(Failure::new("two undisturbed runs have different digests", "report it"));
+        }
+        let (draws, tally, history) = (Draws::new(seed), Tally::default(), Vec::new());
+        Ok(Self { field, means, began, whole, length, draws, tally, is_tampered: false, history })
+    }
+
+    /// Runs one after the other, until so many have been struck.
+    fn all(mut self, kills: u64) -> Result<Self, Failure> {
+        while self.tally.kills < kills {
+            self.life(kills)?;
+            let Tally { kills: done, ended, wrong, .. } = &self.tally;
+            eprintln!("{done} of {kills}, {ended} runs ended, {} wrong", wrong.len());
+        }
+        Ok(self)
+    }
+
+    fn report(&self, what: &str, seed: u64) -> Result<(), Failure> {
+        self.tally.report(what, seed, self.began.elapsed())
+    }
+
     /// One run from its beginning to its end, with kills in between.
     fn life(&mut self, most: u64) -> Result<(), Failure> {
         clear(self.field);
@@ -142,7 +148,10 @@ impl Trial<'_> {
                 Some(self.quietly(arguments)?)
             } else {
                 blows += 1;
-                let blow = Blow::draw(&mut self.draws, self.length);
+                let mut blow = Blow::draw(&mut self.draws, self.length);
+                if matches!(self.means, Means::Power(_)) {
+                    blow.aftermath = Aftermath::Nothing;
+                }
                 self.history.push(format!("{}: {blow:?}", arguments[0]));
                 self.strike(arguments, blow)?
             };
@@ -185,7 +194,10 @@ impl Trial<'_> {
     fn keep(&self) -> Result<PathBuf, Failure> {
         let name = format!("r1x-crash-kept-{}-{}", std::process::id(), self.tally.ended);
         let kept = std::env::temp_dir().join(name);
-        fs::rename(self.field.path("runs"), &kept).map_err(|error| told(&kept, &error))?;
+        // It may lie on another disk than the temporary files.
+        let mut copy = Command::new("cp");
+        copy.arg("-a").args([&self.field.path("runs"), &kept]);
+        copy.status().map_err(|error| told(&kept, &error))?;
         Ok(kept)
     }
 
@@ -220,19 +232,21 @@ impl Trial<'_> {
             self.field.command(arguments).stdout(Stdio::null()).stderr(file).spawn().map_err(
                 |error| Failure::new(format!("r1x does not start: {error}"), "build it"),
             )?;
-        let killed = self.wait_and_kill(&mut child, blow.kill);
+        let killed = self.wait_and_kill(&mut child, blow.kill)?;
         let _ = child.wait();
         if !killed {
             return Ok(Some(fs::read_to_string(&errors).unwrap_or_default()));
         }
         self.tally.kills += 1;
+        // Whoever opens the store next changes what its log says about itself.
+        let loose = Loose::of(&self.field.path(STORE));
         self.verify()?;
-        self.aftermath(blow.aftermath)?;
+        self.aftermath(blow.aftermath, loose)?;
         Ok(None)
     }
 
     /// Waits for the instant; false when the program has ended before.
-    fn wait_and_kill(&mut self, child: &mut Child, kill: Kill) -> bool {
+    fn wait_and_kill(&mut self, child: &mut Child, kill: Kill) -> Result<bool, Failure> {
         let began = Instant::now();
         let store = self.field.path(STORE);
         let before = stamp(&store);
@@ -241,7 +255,7 @@ impl Trial<'_> {
         let (mut seen, mut writing) = (0, false);
         loop {
             if !matches!(child.try_wait(), Ok(None)) {
-                return false;
+                return Ok(false);
             }
             if instant.is_none() {
                 instant = match kill {
@@ -262,7 +276,10 @@ impl Trial<'_> {
                 let (migrating, saving) = (!store.exists() || is_new(&store), is_writing(&runs));
                 self.tally.in_migrations += u64::from(migrating);
                 self.tally.in_checkpoints += u64::from(saving);
-                return child.kill().is_ok();
+                return match &mut self.means {
+                    Means::Kill { .. } => Ok(child.kill().is_ok()),
+                    Means::Power(disk) => disk.cut(child).map(|()| true),
+                };
             }
             sleep(LOOK_EVERY);
         }
@@ -287,22 +304,15 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn aftermath(&mut self, what: Aftermath) -> Result<(), Failure> {
+    fn aftermath(&mut self, what: Aftermath, loose: Option<Loose>) -> Result<(), Failure> {
         match what {
             Aftermath::Nothing => {}
             Aftermath::LogCut(hundredths) => {
-                let log = self.field.path(&format!("{STORE}-wal"));
-                // What the store's file has of the log was on the disk before: no power cut takes the log's end then.
-                let copying = stamp(&self.field.path(STORE)).map(|(_, at)| at)
-                    >= stamp(&log).map(|(_, at)| at);
-                if let Some(meta) =
-                    fs::metadata(&log).ok().filter(|meta| meta.len() > 0 && !copying)
-                {
-                    let kept = meta.len() - meta.len() * hundredths / 100;
-                    let cut = fs::OpenOptions::new().write(true).open(&log);
-                    cut.and_then(|file| file.set_len(kept)).map_err(|error| told(&log, &error))?;
-                    self.tally.logs_cut += 1;
-                }
+                let Some(loose) = loose else { return Ok(()) };
+                let store = self.field.path(STORE);
+                let cut = loose.take(hundredths).map_err(|error| told(&store, &error))?;
+                self.tally.logs_cut += u64::from(cut);
+                self.history.push(format!("{loose:?} was cut: {cut}"));
             }
             Aftermath::Foreign => {
                 self.is_tampered = true;
@@ -327,7 +337,8 @@ impl Trial<'_> {
         let Some(newest) = self.newest() else { return false };
         let mut parts = newest.components().rev().map(|part| part.as_os_str().to_owned());
         let (Some(name), Some(stage)) = (parts.next(), parts.next()) else { return false };
-        let theirs = self.foreign.join(stage).join(name);
+        let Means::Kill { foreign } = &self.means else { return false };
+        let theirs = foreign.join(stage).join(name);
         let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
         files.iter().all(|file| fs::copy(theirs.join(file), newest.join(file)).is_ok())
     }
@@ -398,26 +409,4 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
     let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     found.sort_by_key(age);
     found
-}
-
-fn report(tally: &Tally, seed: u64, took: Duration) -> Result<(), Failure> {
-    let Tally { kills, in_migrations, in_checkpoints, logs_cut, exchanged, edited, .. } = tally;
-    println!("{kills} kills with seed {seed} in {} s", took.as_secs());
-    println!("  while the store was being made  {in_migrations}");
-    println!("  while a checkpoint was written  {in_checkpoints}");
-    println!("  then the log was cut            {logs_cut}");
-    println!("  then a checkpoint was foreign   {exchanged}");
-    println!("  then a checkpoint was edited    {edited}");
-    let Tally { ended, anew, mismatches, unopened, verified, flawed, stuck, wrong, .. } = tally;
-    println!("{ended} runs ended, {anew} of which began anew for want of a checkpoint");
-    println!("  other digests                   {mismatches}");
-    println!("  stores that cannot be opened    {unopened}");
-    println!(
-        "  stores with a flaw              {flawed} of {verified} that were compared after a kill"
-    );
-    println!("  runs that do not go on          {stuck}");
-    if mismatches + unopened + flawed + stuck == 0 {
-        return Ok(());
-    }
-    Err(Failure::new(wrong.join("\n  "), format!("--seed {seed} makes the same plan again")))
 }

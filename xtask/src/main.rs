@@ -66,6 +66,12 @@ const TASKS: &[Task] = &[
         needs::run,
     ),
     (
+        "power",
+        "[--cuts N] [--seed N]",
+        "cut the power of a disk under runs at random instants, and compare what they end with; as root on Linux",
+        crash::power,
+    ),
+    (
         "plugins",
         "[--check]",
         "build the reward plugins and lock them; --check verifies the lock without building",

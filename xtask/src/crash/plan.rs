@@ -49,7 +49,7 @@ pub enum Kill {
 pub enum Aftermath {
     /// Nothing.
     Nothing,
-    /// The log loses so many hundredths of its end, as with the power.
+    /// The log loses so many hundredths of what is not on the disk for certain, as with the power.
     LogCut(u64),
     /// The newest checkpoint becomes that of another run.
     Foreign,
