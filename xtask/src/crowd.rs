@@ -1,5 +1,7 @@
-//! `cargo xtask crowd`: many runs and readers on one store, for minutes: nobody dies of the others.
+//! `cargo xtask crowd`: many runs and readers on one store, for minutes: nobody dies of the others, and each run ends with
+//! the digest that it has alone.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -34,6 +36,9 @@ struct Tally {
     slowest_answer: Duration,
     /// Whoever said that it waits.
     waits: u64,
+    /// Runs in the store that ended as they do alone, and those that did not.
+    alike: u64,
+    other: Vec<String>,
     dead: Vec<String>,
 }
 
@@ -42,8 +47,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     let [minutes, runs, readers] =
         numbers(&context.arguments, [("minutes", 10), ("runs", 8), ("readers", 3)])?;
     let field = Field::new(context, "crowd")?;
-    // Compiles the plugins.
-    field.json(&["run", "tiny.yaml", "--json"])?;
+    let alone = alone(&field, runs)?;
     let (began, end) = (Instant::now(), Duration::from_secs(60 * minutes));
     let mut tally = Tally::default();
     let mut number = 0;
@@ -53,7 +57,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
         let over = began.elapsed() >= end;
         while !over && (writers.len() as u64) < runs {
             number += 1;
-            let seed = number.to_string();
+            let seed = (number % runs).to_string();
             writers.push(start(
                 &field,
                 number,
@@ -73,9 +77,45 @@ pub fn run(context: &Context) -> Result<(), Failure> {
         }
         sleep(LOOK_EVERY);
     }
-    let worst = "SELECT max(store_ms) AS ms, (SELECT count(*) FROM run WHERE status <> 'done') AS dead FROM step";
-    let stored = field.json(&["sql", worst, "--format", "json"])?;
-    report(&tally, &stored[0], runs, readers, began.elapsed())
+    let waits = field.json(&["sql", WAITS, "--format", "json"])?;
+    let ended = field.json(&["sql", ENDED, "--format", "json"])?;
+    compare(&alone, &ended, &mut tally);
+    report(&tally, &waits[0], (runs, readers), began.elapsed())
+}
+
+/// How long steps waited for the store, in milliseconds: half of them, 99 of 100, and all of them at most.
+const WAITS: &str = "
+    WITH waits AS (SELECT store_ms AS ms, ntile(100) OVER (ORDER BY store_ms) AS hundredth FROM step)
+    SELECT max(ms) FILTER (WHERE hundredth <= 50) AS half, max(ms) FILTER (WHERE hundredth <= 99) AS most, max(ms) AS all_of_them,
+        count(*) AS steps FROM waits";
+
+/// What every run of a seed has ended with.
+const ENDED: &str = "SELECT seed, status, coalesce(digest, '') AS digest, count(*) AS runs FROM run GROUP BY seed, status, digest";
+
+/// The digest of a run of each seed that has the store for itself.
+fn alone(field: &Field, seeds: u64) -> Result<BTreeMap<u64, String>, Failure> {
+    let digest = |seed: u64| {
+        let number = seed.to_string();
+        let made = field.json(&["run", "tiny.yaml", "--no-reuse", "--json", "--seed", &number])?;
+        Ok((seed, made["digest"].as_str().unwrap_or_default().to_owned()))
+    };
+    let digests = (0..seeds).map(digest).collect();
+    let _ = fs::remove_dir_all(field.path("runs"));
+    digests
+}
+
+/// Counts the runs that did not end as they do alone.
+fn compare(alone: &BTreeMap<u64, String>, ended: &serde_json::Value, tally: &mut Tally) {
+    for group in ended.as_array().into_iter().flatten() {
+        let count = group["runs"].as_u64().unwrap_or_default();
+        let digest = group["seed"].as_u64().and_then(|seed| alone.get(&seed));
+        match digest {
+            Some(digest) if group["status"] == "done" && group["digest"] == digest.as_str() => {
+                tally.alike += count;
+            }
+            _ => tally.other.push(format!("{count} runs: {group}")),
+        }
+    }
 }
 
 fn start(field: &Field, number: u64, arguments: &[&str]) -> Result<Worker, Failure> {
@@ -114,24 +154,28 @@ fn reap(
 
 fn report(
     tally: &Tally,
-    stored: &serde_json::Value,
-    runs: u64,
-    readers: u64,
+    waits: &serde_json::Value,
+    (runs, readers): (u64, u64),
     took: Duration,
 ) -> Result<(), Failure> {
-    let seconds = |ms: &serde_json::Value| ms.as_f64().unwrap_or(f64::NAN) / 1e3;
+    let ms = |key: &str| waits[key].as_f64().unwrap_or(f64::NAN);
     println!("{runs} runs and {readers} readers at a time for {} s", took.as_secs());
     println!("  runs that ended               {}", tally.runs);
+    println!("  digests as of a run alone     {}", tally.alike);
     println!("  answers                       {}", tally.answers);
     println!("  slowest answer                {:.2} s", tally.slowest_answer.as_secs_f64());
-    println!("  worst wait of a step          {:.2} s", seconds(&stored["ms"]));
+    println!("  steps                         {}", waits["steps"]);
+    println!("  waits of steps, half within   {:.1} ms", ms("half"));
+    println!("  waits of steps, 99 % within   {:.1} ms", ms("most"));
+    println!("  worst wait of a step          {:.1} ms", ms("all_of_them"));
     println!("  waits worth a word            {}", tally.waits);
     println!("  dead                          {}", tally.dead.len());
-    if tally.dead.is_empty() && stored["dead"] == 0 {
+    if tally.dead.is_empty() && tally.other.is_empty() {
         return Ok(());
     }
+    let wrong = [tally.dead.join("\n  "), tally.other.join("\n  ")].join("\n  ");
     Err(Failure::new(
-        format!("{}; runs not done in the store: {}", tally.dead.join("\n  "), stored["dead"]),
-        "nobody may die of others who use the store",
+        wrong,
+        "nobody may die of others who use the store, or end otherwise for them",
     ))
 }
