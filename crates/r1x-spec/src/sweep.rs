@@ -10,8 +10,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use r1x_core::plan::RunPlan;
-
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Report, quoted};
 use crate::extends::{Conflicts, merge};
@@ -55,13 +53,13 @@ pub struct SweepAxis {
 /// A path and the value that it has in a combination.
 pub type Given = (String, Json);
 
-/// A run that a sweep makes: the values that it has, and its plan.
+/// A run that a sweep makes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Combination {
     /// The value of each path, in the order of the axes.
     pub values: Vec<Given>,
-    /// What will run.
-    pub plan: RunPlan,
+    /// What the spec comes to with these values.
+    pub resolved: Resolved,
 }
 
 /// What a spec asks for.
@@ -71,6 +69,16 @@ pub enum Asked {
     Run(Box<Resolved>),
     /// Several runs.
     Sweep(Box<Sweep>),
+}
+
+impl Asked {
+    /// Every run, in order.
+    pub fn runs(&self) -> Vec<&Resolved> {
+        match self {
+            Self::Run(resolved) => vec![resolved],
+            Self::Sweep(sweep) => sweep.combinations.iter().map(|one| &one.resolved).collect(),
+        }
+    }
 }
 
 /// Seeds that are varied beside what the spec varies, and how they were written.
@@ -323,13 +331,13 @@ impl All<'_> {
             match self.one(&picks) {
                 Err(report) => add_new(&mut mistakes, report.diagnostics),
                 Ok(resolved) => {
-                    let (values, plan) = (self.values(&picks), resolved.plan);
+                    let values = self.values(&picks);
                     for warning in resolved.warnings.iter().filter(|one| one.code == codes::UNUSED)
                     {
                         *unused.entry(key(warning)).or_insert(0) += 1;
                     }
-                    add_new(&mut warnings, resolved.warnings);
-                    let text = serde_json::to_string(&plan).unwrap_or_default();
+                    add_new(&mut warnings, resolved.warnings.clone());
+                    let text = serde_json::to_string(&resolved.plan).unwrap_or_default();
                     let sha256 = r1x_core::digest::sha256(text.as_bytes());
                     if let Some(earlier) = plans.insert(sha256, combinations.len()) {
                         let values_of = |values: &[Given]| quoted(&label(values));
@@ -343,7 +351,7 @@ impl All<'_> {
                         diagnostic.help("list values that lead to different plans");
                         add_new(&mut mistakes, vec![diagnostic]);
                     }
-                    combinations.push(Combination { values, plan });
+                    combinations.push(Combination { values, resolved });
                 }
             }
             if mistakes.len() >= ENOUGH_MISTAKES {

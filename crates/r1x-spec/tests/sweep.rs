@@ -61,7 +61,7 @@ fn every_combination_is_the_run_with_its_values() {
             combination.values.iter().map(|(path, value)| format!("{path}={value}")).collect();
         let mut set: Vec<&str> = set.iter().map(String::as_str).collect();
         set.push("stages.rl.grpo.steps=7");
-        assert_eq!(combination.plan, alone(&world, &set), "{set:?}");
+        assert_eq!(combination.resolved.plan, alone(&world, &set), "{set:?}");
     }
     let paths: Vec<&str> = sweep.axes.iter().map(|axis| axis.path.as_str()).collect();
     assert_eq!(paths, ["seed", "stages.rl.grpo.lr"]);
@@ -92,7 +92,10 @@ fn one_combination_is_found_by_its_values_and_knows_where_they_come_from() {
 fn seeds_beside_a_spec_are_a_sweep_and_take_the_place_of_its_own() {
     let plain = world("");
     assert_eq!(labels(&sweep(&plain, &[], &[3, 1])), ["seed=3", "seed=1"]);
-    assert_eq!(sweep(&plain, &[], &[3, 1]).combinations[0].plan, alone(&plain, &["seed=3"]));
+    assert_eq!(
+        sweep(&plain, &[], &[3, 1]).combinations[0].resolved.plan,
+        alone(&plain, &["seed=3"])
+    );
     let own = world(MATRIX);
     assert_eq!(
         labels(&sweep(&own, &[], &[9])),
@@ -120,14 +123,14 @@ fn what_is_varied_reaches_everything_that_follows_it() {
         "models:\n  student: {head: vocabulary}\nsweep: {matrix: {model.context_length: [48, 56]}}\n",
     );
     for combination in sweep(&world, &[], &[]).combinations {
-        let plan = combination.plan;
+        let plan = combination.resolved.plan;
         assert_eq!(plan.models["student"].context_length, plan.model.context_length);
     }
     let whole = "sweep: {matrix: {model.context_length: [128, 256], model.from: [models/tiny]}}\n";
     let lengths: Vec<usize> = sweep(&self::world(whole), &[], &[])
         .combinations
         .iter()
-        .map(|combination| combination.plan.model.context_length)
+        .map(|combination| combination.resolved.plan.model.context_length)
         .collect();
     assert_eq!(lengths, [128, 256]);
 }

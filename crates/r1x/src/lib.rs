@@ -48,6 +48,7 @@ mod speed;
 mod stores;
 mod table;
 pub mod timed;
+pub mod untrusted;
 mod watch;
 mod wiring;
 

@@ -141,6 +141,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     (
         "r1x-fuzz",
         &[
+            "r1x",
             "r1x-core",
             "r1x-model",
             "r1x-reward",

@@ -11,7 +11,7 @@ use super::sources::{Source, all};
 const ORDERS: [(&str, &str); 7] = [
     (
         "r1x",
-        "cli log command speaker report reproduction progress watch timed retention speed prepare overlap sizes diagnosis \
+        "untrusted cli log command speaker report reproduction progress watch timed retention speed prepare overlap sizes diagnosis \
          picture pieces number earlier stores reuse cache args rewards models wiring lock plans imported relocate inputs memory environment notice capability judge hosting \
          sandbox helper interrupt table consent failure output display",
     ),

@@ -19,7 +19,7 @@ use crate::output::{self, Stream};
 use crate::plans::SpecSource;
 use crate::prepare::{Share, prepare};
 use crate::speed::all_cores;
-use crate::{earlier, lock, plans, table};
+use crate::{earlier, plans, table};
 
 /// Checks a spec and the plugins and data it names; of a spec that stands for several runs, every one of them.
 ///
@@ -36,19 +36,17 @@ pub fn check(
     let world = World::with_workers(1)?.with_checkpoints(earlier::finder(global.store()));
     let asked = plans::asked(spec, &world)?;
     let share = Share::alone(all_cores());
-    let mut verdict = None;
+    let verdict = guard.compare(&asked, &spec.overrides, &world)?;
     let (runs, plan) = match &asked {
         Asked::Run(resolved) => {
-            verdict = Some(guard.compare(resolved, &world)?);
             let prepared = prepare(&resolved.plan, &world, None, share, excess)?;
-            let stale = verdict.as_ref().and_then(Verdict::notice);
-            stale.into_iter().chain(&prepared.notices).for_each(Notice::say);
+            verdict.notice().into_iter().chain(&prepared.notices).for_each(Notice::say);
             (None, &resolved.plan)
         }
-        Asked::Sweep(_) if locking == Locking::Required => return Err(lock::of_one_run()),
         Asked::Sweep(all) => {
+            verdict.notice().into_iter().for_each(Notice::say);
             sweep::checked(all, &world, share, excess)?;
-            let first = all.combinations.first().map(|first| &first.plan);
+            let first = all.combinations.first().map(|first| &first.resolved.plan);
             let nothing =
                 || Failure::new(code::INTERNAL, "a sweep without a run", "please report this");
             (Some(all.combinations.len()), first.ok_or_else(nothing)?)
@@ -70,7 +68,7 @@ pub fn check(
     );
     let mut page = Page::default();
     page.line(Line::of(Tone::Good, "ok").and(Tone::Plain, said));
-    if let Some(Verdict::Unchanged { inputs, plan }) = verdict {
+    if let Verdict::Unchanged { inputs, plan } = verdict {
         let inputs = match inputs {
             0 => "nothing to lock".to_owned(),
             count => format!("{} as locked", plural(count, "input")),

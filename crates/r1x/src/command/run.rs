@@ -34,7 +34,7 @@ use crate::reuse::{Reusable, ReuseChoice, Reused};
 use crate::rewards::RunRewarder;
 use crate::timed::{Shares, Stopwatch, TimedPolicy, TimedRewarder};
 use crate::wiring::Compute;
-use crate::{diagnosis, earlier, environment, lock, plans, reuse, stores, table, wiring};
+use crate::{diagnosis, earlier, environment, plans, reuse, stores, table, wiring};
 
 /// What is to run, and how.
 #[derive(Clone, Debug)]
@@ -80,9 +80,12 @@ pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
     for (path, took) in world.compiled() {
         eprintln!("compiled {path} in {}", table::seconds(took.as_secs_f64()));
     }
+    let verdict = guard.compare(&asked, &ask.spec.overrides, &world)?;
     match asked {
-        Asked::Sweep(_) if ask.locking == Locking::Required => Err(lock::of_one_run()),
-        Asked::Sweep(all) => sweep::sweep(global, ask, &all, &world),
+        Asked::Sweep(all) => {
+            verdict.notice().into_iter().for_each(Notice::say);
+            sweep::sweep(global, ask, &all, &world)
+        }
         Asked::Run(_) if ask.jobs.is_some() || ask.earlier == EarlierSweep::Leave => {
             Err(Failure::new(
                 code::USAGE,
@@ -91,7 +94,6 @@ pub fn run(global: &Global, ask: &Ask) -> Result<i32, Failure> {
             ))
         }
         Asked::Run(resolved) => {
-            let verdict = guard.compare(&resolved, &world)?;
             let made = (&*resolved, None, verdict.notice());
             once(global, ask, made, (&world, &device))
         }

@@ -1,6 +1,6 @@
 //! What differs between a lock and what a spec reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -45,41 +45,68 @@ impl fmt::Display for Difference {
     }
 }
 
+impl Lock {
+    /// The lock as far as it is about what was found: one run of a sweep reads one of the inputs that a key has in the lock
+    /// of all of them.
+    pub fn read_in(&self, found: &[FoundInput]) -> Self {
+        let is_found = |input: &&Input| {
+            found.iter().any(|one| (&one.key, &one.sha256) == (&input.key, &input.sha256))
+        };
+        let keys: BTreeSet<&str> =
+            self.inputs.iter().filter(is_found).map(|input| input.key.as_str()).collect();
+        let stays = |input: &&Input| is_found(input) || !keys.contains(input.key.as_str());
+        Self { inputs: self.inputs.iter().filter(stays).cloned().collect(), ..self.clone() }
+    }
+}
+
 /// What differs between a lock and what was found, by key and file. The files of an input are only read where its hash is
 /// another one.
 ///
 /// # Errors
 /// When a file cannot be read again.
 pub fn differences(lock: &Lock, found: &[FoundInput]) -> Result<Vec<Difference>, Failure> {
-    let locked: BTreeMap<&str, &Input> =
-        lock.inputs.iter().map(|input| (input.key.as_str(), input)).collect();
-    let found: BTreeMap<&str, &FoundInput> =
-        found.iter().map(|input| (input.key.as_str(), input)).collect();
-    let keys: BTreeSet<&str> = locked.keys().chain(found.keys()).copied().collect();
+    let keys: BTreeSet<&str> = lock.inputs.iter().map(|input| input.key.as_str()).collect();
+    let keys = keys.into_iter().chain(found.iter().map(|input| input.key.as_str()));
     let mut differences = Vec::new();
-    for key in keys {
-        let (locked, found) = (locked.get(key), found.get(key));
-        let hashes = (locked.map(|one| &one.sha256), found.map(|one| &one.sha256));
-        if hashes.0 == hashes.1 {
-            continue;
+    for key in keys.collect::<BTreeSet<_>>() {
+        let locked: Vec<&Input> = lock.inputs.iter().filter(|input| input.key == key).collect();
+        let there: Vec<&FoundInput> = found.iter().filter(|input| input.key == key).collect();
+        let gone = locked.iter().filter(|one| there.iter().all(|other| other.sha256 != one.sha256));
+        let new = there.iter().filter(|one| locked.iter().all(|other| other.sha256 != one.sha256));
+        match (gone.collect::<Vec<_>>().as_slice(), new.collect::<Vec<_>>().as_slice()) {
+            // One in the place of another: which of its files it is can be told.
+            ([locked], [found]) => differences.extend(in_place_of(locked, found)?),
+            (gone, new) => {
+                differences.extend(gone.iter().map(|one| Difference {
+                    key: key.to_owned(),
+                    path: place(one.path.as_deref(), one.files.keys()),
+                    locked: Some(one.sha256.clone()),
+                    found: None,
+                }));
+                differences.extend(new.iter().map(|one| Difference {
+                    key: key.to_owned(),
+                    path: place(one.path.as_deref(), one.names()),
+                    locked: None,
+                    found: Some(one.sha256.clone()),
+                }));
+            }
         }
-        let of_files = match (locked, found) {
-            (Some(locked), Some(found)) => of_files(locked, found)?,
-            _ => Vec::new(),
-        };
-        if of_files.is_empty() {
-            let of_lock = || locked.map(|one| place(one.path.as_deref(), one.files.keys()));
-            let path = found.map(|one| place(one.path.as_deref(), one.names())).or_else(of_lock);
-            differences.push(Difference {
-                key: key.to_owned(),
-                path: path.unwrap_or_default(),
-                locked: hashes.0.cloned(),
-                found: hashes.1.cloned(),
-            });
-        }
-        differences.extend(of_files);
     }
     Ok(differences)
+}
+
+/// How an input differs from the locked one: in some of its files, or as a whole.
+fn in_place_of(locked: &Input, found: &FoundInput) -> Result<Vec<Difference>, Failure> {
+    let of_files = of_files(locked, found)?;
+    if !of_files.is_empty() {
+        return Ok(of_files);
+    }
+    Ok(vec![Difference {
+        key: found.key.clone(),
+        path: place(found.path.as_deref(), found.names()),
+        locked: Some(locked.sha256.clone()),
+        found: Some(found.sha256.clone()),
+    }])
 }
 
 /// Where an input is, or where its files are.

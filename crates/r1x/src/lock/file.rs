@@ -39,11 +39,12 @@ pub struct Input {
 /// A lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// sha256 of the plan that the spec came to, hex, with its paths as they are in the lock.
+    /// sha256 of the plan that the spec came to, hex, with its paths as they are in the lock; of a sweep, the one over
+    /// a line with the hash of each plan.
     pub plan: String,
     /// The changes that the spec was locked with, as `path=value`.
     pub set: Vec<String>,
-    /// What the spec reads, by key.
+    /// What the spec reads, by key. A key has several inputs where the runs of a sweep read different ones.
     pub inputs: Vec<Input>,
 }
 
@@ -153,7 +154,7 @@ impl Lock {
         let mut keys = BTreeSet::new();
         for input in &inputs {
             let Input { key, sha256, files, .. } = input;
-            if !keys.insert(key) {
+            if !keys.insert((key, sha256)) {
                 return Err(wrong(format!("the input `{key}` stands in it twice")));
             }
             if let Some(hash) =

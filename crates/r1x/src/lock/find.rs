@@ -82,9 +82,10 @@ impl FoundInput {
 
 /// What a spec reads, and the plan that it comes to.
 pub struct Found {
-    /// The inputs by key.
+    /// The inputs by key. A key has several where the runs of a sweep read different ones.
     pub inputs: Vec<FoundInput>,
-    /// sha256 of the plan, with its paths seen from the folder of the spec.
+    /// sha256 of the plan, with its paths seen from the folder of the spec; of a sweep, the one over a line with the hash
+    /// of each plan.
     pub plan: String,
 }
 
@@ -107,11 +108,32 @@ impl Found {
 /// What finds the sources of a component by its sha256, where a spec names sources.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Source>;
 
+/// Finds what every run of a spec reads.
+///
+/// # Errors
+/// When a file cannot be read again.
+pub fn find_all(spec: &Path, runs: &[&Resolved], sources: Sources<'_>) -> Result<Found, Failure> {
+    let mut inputs: BTreeMap<(String, String), FoundInput> = BTreeMap::new();
+    let mut plans = Vec::new();
+    for run in runs {
+        let found = find(spec, run, sources)?;
+        for input in found.inputs {
+            inputs.entry((input.key.clone(), input.sha256.clone())).or_insert(input);
+        }
+        plans.push(found.plan);
+    }
+    let plan = match plans.as_slice() {
+        [plan] => plan.clone(),
+        plans => sha256(plans.join("\n").as_bytes()),
+    };
+    Ok(Found { inputs: inputs.into_values().collect(), plan })
+}
+
 /// Finds what a resolved spec reads.
 ///
 /// # Errors
 /// When a file cannot be read again.
-pub fn find(spec: &Path, resolved: &Resolved, sources: Sources<'_>) -> Result<Found, Failure> {
+fn find(spec: &Path, resolved: &Resolved, sources: Sources<'_>) -> Result<Found, Failure> {
     let folder = plain(spec).parent().map(Path::to_owned).unwrap_or_default();
     let mut search = Search { folder, resolved, inputs: Vec::new() };
     let plan = &resolved.plan;

@@ -10,7 +10,7 @@ mod find;
 
 use std::path::{Path, PathBuf};
 
-use r1x_spec::Resolved;
+use r1x_spec::Asked;
 
 use crate::failure::{Failure, Told, code};
 use crate::inputs::World;
@@ -18,7 +18,7 @@ use crate::notice::Notice;
 
 pub use compare::{Difference, brief, differences};
 pub use file::{Lock, LockError};
-pub use find::find;
+pub use find::find_all;
 
 /// What a lock is for the command at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +85,6 @@ fn mend(spec: &Path, overrides: &[String]) -> String {
     format!("`r1x lock {}`{same} records what is there now", spec.display())
 }
 
-/// The error that a lock is required of a spec that stands for several runs, which may read different things each.
-pub fn of_one_run() -> Failure {
-    Failure::new(
-        code::USAGE,
-        "`--locked` is about what one run reads, and this spec stands for several",
-        "`--set sweep=null` makes it one run",
-    )
-}
-
 impl<'s> Guard<'s> {
     /// Reads the lock of a spec.
     ///
@@ -119,11 +110,16 @@ impl<'s> Guard<'s> {
         Ok(Self { spec, path, locking, lock })
     }
 
-    /// Compares the lock with what the spec reads.
+    /// Compares the lock with what the spec reads, in whichever of its runs.
     ///
     /// # Errors
     /// Where a lock is required: every difference, and when an input cannot be read again.
-    pub fn compare(self, resolved: &Resolved, world: &World) -> Result<Verdict, Failure> {
+    pub fn compare(
+        self,
+        asked: &Asked,
+        overrides: &[String],
+        world: &World,
+    ) -> Result<Verdict, Failure> {
         let lock = match self.lock {
             Ok(None) => return Ok(Verdict::NoLock),
             Ok(Some(lock)) => lock,
@@ -132,8 +128,10 @@ impl<'s> Guard<'s> {
                 return Ok(Verdict::Stale(Notice::new(error.told(&self.path), hint)));
             }
         };
-        let compared = find(self.spec, resolved, &|sha256| world.source(sha256))
-            .and_then(|found| Ok((differences(&lock, &found.inputs)?, found)));
+        let compared =
+            find_all(self.spec, &asked.runs(), &|sha256| world.source(sha256)).and_then(|found| {
+                Ok((differences(&lock.read_in(&found.inputs), &found.inputs)?, found))
+            });
         let (differences, found) = match (compared, self.locking) {
             (Ok(compared), _) => compared,
             (Err(failure), Locking::Required) => return Err(failure),
@@ -146,15 +144,15 @@ impl<'s> Guard<'s> {
                 return Ok(Verdict::Stale(Notice::new(message, "look at that file")));
             }
         };
-        let mut hint = mend(self.spec, &resolved.overrides);
-        if lock.set != resolved.overrides && !lock.set.is_empty() {
+        let mut hint = mend(self.spec, overrides);
+        if lock.set != overrides && !lock.set.is_empty() {
             hint.push_str(&format!("; it was locked with --set {}", lock.set.join(" --set ")));
         }
         match (differences.as_slice(), self.locking) {
             ([], _) => {
                 let plan =
                     if lock.plan == found.plan { Agreement::Locked } else { Agreement::Other };
-                Ok(Verdict::Unchanged { inputs: lock.inputs.len(), plan })
+                Ok(Verdict::Unchanged { inputs: found.inputs.len(), plan })
             }
             (differences, Locking::Required) => Err(refused(&self.path, differences, &hint)),
             ([first, others @ ..], Locking::Told) => {

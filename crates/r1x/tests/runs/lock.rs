@@ -325,3 +325,47 @@ fn the_checkpoint_of_an_earlier_run_is_locked() {
     let expected = format!("`model.checkpoint`: runs/{other}/cold-start/final is another one");
     assert!(told.contains(&expected), "{told}");
 }
+
+/// What any run of a sweep reads is in its lock, and nothing is begun where one of them would read something else.
+#[test]
+fn a_lock_of_a_sweep_is_about_every_run_of_it() {
+    let bench = Bench::new();
+    for name in ["one.wasm", "other.wasm", "third.wasm"] {
+        std::fs::copy(bench.path("plugins/format.wasm"), bench.path(name)).unwrap();
+    }
+    append(&bench.path("other.wasm"));
+    append(&bench.path("third.wasm"));
+    append(&bench.path("third.wasm"));
+    let spec = std::fs::read_to_string(bench.path("small.yaml")).unwrap();
+    let varied = |names: &str| {
+        let sweep = format!(
+            "sweep:\n  matrix:\n    rewards.format.plugin: [{names}]\n    stages.cold-start.sft.steps: [1, 2]\n"
+        );
+        std::fs::write(bench.path("swept.yaml"), format!("{spec}{sweep}")).unwrap();
+    };
+    varied("one.wasm, other.wasm");
+    let told = bench.ok(&["lock", "swept.yaml"]);
+    assert!(told.contains("locked  swept.yaml.lock: 3 inputs"), "{told}");
+    let said = bench.ok(&["check", "swept.yaml", "--locked"]);
+    assert!(said.contains("swept.yaml.lock  3 inputs as locked\n"), "{said}");
+    // One run of it reads one of the two components, and a third one is in no lock.
+    let alone = ["check", "swept.yaml", "--locked", "--set", "sweep=null", "--set"];
+    let said = bench.ok(&[&alone[..], &["rewards.format.plugin=other.wasm"]].concat());
+    assert!(said.contains("2 inputs as locked, under another plan"), "{said}");
+    let told = bench.fails(4, &[&alone[..], &["rewards.format.plugin=third.wasm"]].concat());
+    assert!(told.contains("`rewards.format`: third.wasm is not in the lock: found "), "{told}");
+    varied("one.wasm, third.wasm");
+    let told = bench.fails(4, &["run", "swept.yaml", "--locked"]);
+    assert!(told.contains("`rewards.format`: third.wasm is not in the lock"), "{told}");
+    assert!(!bench.path("runs").exists(), "nothing has begun");
+    let output = bench.output(&["check", "swept.yaml"]);
+    let stale =
+        "warning: swept.yaml.lock is stale: `rewards.format`: third.wasm is not in the lock";
+    assert!(output.status.success() && text(&output.stderr).contains(stale), "{output:?}");
+    // Locked again, what changed is told, and every run is made.
+    let told = bench.ok(&["lock", "swept.yaml"]);
+    assert!(told.contains("third.wasm") && !told.contains("one.wasm"), "{told}");
+    let rl = ["--set", "stages.rl.grpo.steps=1", "--locked"];
+    let made = bench.json(&[&["run", "swept.yaml", "--json"], &rl[..]].concat());
+    assert_eq!(made["rows"].as_array().map(Vec::len), Some(4), "{made}");
+}

@@ -24,6 +24,7 @@ use crate::imported::{Provenance, SourceReward};
 use crate::output::{self, Stream};
 use crate::{imported, plans, stores, table};
 
+use gather::Gatherer;
 use record::Recorded;
 use row::{Found, Mistake};
 use survey::Survey;
@@ -150,6 +151,17 @@ pub fn import(global: &Global, ask: &Ask) -> Result<i32, Failure> {
     }
     output::page(Stream::Out, &page(ask, &run, &provenance, &recorded));
     Ok(0)
+}
+
+/// Reads the files as an import does, and records nothing.
+///
+/// # Errors
+/// When a file cannot be read or has a row that is none, or the rows do not fit together.
+pub fn read(ask: &Ask) -> Result<(), Failure> {
+    let survey = Survey::of(ask)?;
+    let rewards = survey.rewards(ask)?;
+    let mut gatherer = Gatherer::new(&rewards, &ask.weights, None);
+    record::each_step(ask, &survey, &mut gatherer, |_| Ok(()))
 }
 
 /// Refuses what was imported before: equal files, read in an equal way under an equal name.

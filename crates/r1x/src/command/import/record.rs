@@ -1,6 +1,6 @@
 //! The second reading of imported files: every rollout goes into the store, step by step, on the path of a run.
 
-use r1x_core::{Recorder as _, StageFacts};
+use r1x_core::{Recorder as _, StageFacts, StepFacts};
 use r1x_store::{
     Advantages, DatasetInput, Environment, Level, RunStart, RunStatus, RunWriter, StoodOn, Store,
 };
@@ -87,24 +87,7 @@ pub fn record(
     writer.set_advantages(Advantages::WhereKnown);
     writer.stage_started(&StageFacts { index: 0, id: id.to_owned(), kind, start_step: 0 })?;
     let mut gatherer = Gatherer::new(&of.imported.rewards, &ask.weights, counter);
-    for file in &survey.files {
-        let sha256 = each_row(&file.name, file.format, |row| {
-            let found = rollout(&row, &file.name, ask.format(), ask.answer())?;
-            let place = || format!("{}:{}", file.name, row.number());
-            match gatherer.add(file.step_of(&found), found, place)? {
-                Some(step) => Ok(writer.step(step)?),
-                None => Ok::<(), Failure>(()),
-            }
-        })?;
-        if sha256 != file.sha256 {
-            let message = format!("{} has changed while it was read", file.name);
-            let hint = "import it once nobody writes to it";
-            return Err(Failure::new(code::INPUT, message, hint));
-        }
-    }
-    if let Some(step) = gatherer.whole() {
-        writer.step(step)?;
-    }
+    each_step(ask, survey, &mut gatherer, |step| Ok(writer.step(step)?))?;
     let seen = gatherer.seen();
     let notes = seen.notes(counter);
     for note in &notes {
@@ -120,6 +103,34 @@ pub fn record(
         tokens: seen.tokens(counter),
         notes,
     })
+}
+
+/// Reads the files again, and hands over every step when it is whole.
+///
+/// # Errors
+/// When a file is not what it was when it was read first, or a step is not taken.
+pub fn each_step(
+    ask: &Ask,
+    survey: &Survey,
+    gatherer: &mut Gatherer<'_>,
+    mut take: impl FnMut(StepFacts) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for file in &survey.files {
+        let sha256 = each_row(&file.name, file.format, |row| {
+            let found = rollout(&row, &file.name, ask.format(), ask.answer())?;
+            let place = || format!("{}:{}", file.name, row.number());
+            match gatherer.add(file.step_of(&found), found, place)? {
+                Some(step) => take(step),
+                None => Ok(()),
+            }
+        })?;
+        if sha256 != file.sha256 {
+            let message = format!("{} has changed while it was read", file.name);
+            let hint = "import it once nobody writes to it";
+            return Err(Failure::new(code::INPUT, message, hint));
+        }
+    }
+    gatherer.whole().map_or(Ok(()), take)
 }
 
 /// Takes back what was recorded of a run whose import has failed. What cannot be removed is left as a run that has crashed.

@@ -29,7 +29,7 @@ pub(super) fn sweep(all: &Sweep, json: bool) -> Result<(), Failure> {
     let costs: Vec<Cost> = all
         .combinations
         .iter()
-        .map(|combination| cost(&combination.plan))
+        .map(|combination| cost(&combination.resolved.plan))
         .collect::<Result<_, Failure>>()?;
     if json {
         output::json(&object(all, &costs).to_string());
@@ -86,7 +86,7 @@ fn object(all: &Sweep, costs: &[Cost]) -> serde_json::Value {
             combination.values.iter().cloned().collect();
         serde_json::json!({
             "values": values,
-            "plan": combination.plan,
+            "plan": combination.resolved.plan,
             "plan_sha256": cost.plan_sha256,
             "estimate": cost.estimate,
             "seconds": cost.seconds,

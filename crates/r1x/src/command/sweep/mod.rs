@@ -59,7 +59,7 @@ pub fn sweep(global: &Global, ask: &Ask, all: &Sweep, world: &World) -> Result<i
 pub fn checked(all: &Sweep, world: &World, share: Share, excess: Excess) -> Result<(), Failure> {
     let mut said: Vec<Notice> = Vec::new();
     for combination in &all.combinations {
-        let prepared = prepare(&combination.plan, world, None, share, excess);
+        let prepared = prepare(&combination.resolved.plan, world, None, share, excess);
         let prepared = prepared.map_err(|failure| {
             output::page(Stream::Err, &failure.page());
             Failure::new(
@@ -79,10 +79,10 @@ pub fn checked(all: &Sweep, world: &World, share: Share, excess: Excess) -> Resu
 /// What the store is told before the first run.
 fn start(ask: &Ask, all: &Sweep) -> Result<SweepStart, Failure> {
     let member = |combination: &Combination| {
-        let (_, plan_sha256) = plans::plan_json(&combination.plan)?;
+        let (_, plan_sha256) = plans::plan_json(&combination.resolved.plan)?;
         Ok(MemberStart { values: combination.values.iter().cloned().collect(), plan_sha256 })
     };
-    let experiment = all.combinations.first().map(|first| first.plan.name.clone());
+    let experiment = all.combinations.first().map(|first| first.resolved.plan.name.clone());
     Ok(SweepStart {
         experiment: experiment.unwrap_or_default(),
         paths: all.axes.iter().map(|axis| axis.path.clone()).collect(),
@@ -141,7 +141,7 @@ fn tasks(all: &Sweep, card: &SweepCard) -> Result<Vec<Task>, Failure> {
         card.members.iter().map(|member| (member.plan_sha256.as_str(), member)).collect();
     let mut tasks = Vec::new();
     for combination in &all.combinations {
-        let (_, plan) = plans::plan_json(&combination.plan)?;
+        let (_, plan) = plans::plan_json(&combination.resolved.plan)?;
         let Some(member) = plans.get(plan.as_str()) else { continue };
         tasks.push(Task {
             index: member.index,
