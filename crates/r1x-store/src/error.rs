@@ -119,6 +119,12 @@ pub enum StoreError {
         /// The linked version.
         found: String,
     },
+    /// The newest run was asked for, and there is none.
+    #[error("there is no run in {} yet", path.display())]
+    NoRun {
+        /// The file.
+        path: PathBuf,
+    },
     /// No run answers to the reference.
     #[error("there is no run `{reference}` in {}", path.display())]
     UnknownRun {
@@ -334,6 +340,7 @@ impl StoreError {
             StoreError::OldSqlite { .. } => {
                 "build with the bundled SQLite and the committed Cargo.lock".into()
             }
+            StoreError::NoRun { .. } => "`r1x run` makes one; `--store` names another store".into(),
             StoreError::UnknownRun { close, .. } if close.is_empty() => {
                 "`r1x ls` lists the runs".into()
             }

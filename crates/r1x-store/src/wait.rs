@@ -7,13 +7,28 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sqlx::{AssertSqlSafe, Executor, SqliteConnection};
+
 use crate::error::{StoreError, primary_code};
 
 /// How long SQLite waits in one attempt of an endless wait. Short, so that nobody who has waited for long starts over behind others.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(1);
 
-/// The pause between attempts that SQLite refuses at once.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause between attempts that SQLite refuses at once, by how long the wait takes already. Whoever has just come looks
+/// seldom and whoever has waited looks often, so that the lock goes to those who wait; who waits for seconds waits for
+/// something that takes long, and looks seldom again.
+const PAUSES: [(Duration, Duration); 2] = [
+    (Duration::from_millis(20), Duration::from_millis(4)),
+    (Duration::from_secs(2), Duration::from_millis(1)),
+];
+
+/// The pause of a long wait.
+const LONG_PAUSE: Duration = Duration::from_millis(20);
+
+/// The pause after so long a wait.
+fn pause(waited: Duration) -> Duration {
+    PAUSES.iter().find(|(until, _)| waited < *until).map_or(LONG_PAUSE, |(_, pause)| *pause)
+}
 
 /// From here on a person may wonder why nothing happens.
 const WORTH_SAYING: Duration = Duration::from_secs(5);
@@ -74,7 +89,7 @@ impl Waiting {
             );
             self.say_after *= 3;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause(waited));
         true
     }
 
@@ -118,7 +133,36 @@ pub(crate) async fn patiently<T>(
     }
 }
 
+/// Begins a transaction that writes, once nobody else has one. SQLite's own wait sleeps for up to a tenth of a second
+/// between two looks, and the lock goes to whoever happens to look when it is free: with many writers, somebody waits for
+/// more than a second.
+pub(crate) async fn begin(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    patience: Patience,
+) -> Result<(), StoreError> {
+    let fail = |error| StoreError::from_sqlx(path, error);
+    conn.execute("PRAGMA busy_timeout = 0").await.map_err(fail)?;
+    let begun = patiently(path, patience, async || conn.execute("BEGIN IMMEDIATE").await).await;
+    let attempt_ms = patience.attempt().as_millis();
+    let set = format!("PRAGMA busy_timeout = {attempt_ms}");
+    conn.execute(AssertSqlSafe(set)).await.map_err(fail)?;
+    begun.map(|_| ())
+}
+
 /// Whether somebody else was in the way: busy, locked, or too many at once for the protocol of the log.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6 | 15))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_waited_looks_more_often_than_who_has_just_come() {
+        let of_ms = |waited| pause(Duration::from_millis(waited));
+        assert!(of_ms(0) > of_ms(50) && of_ms(50) == of_ms(1900));
+        assert!(of_ms(2000) > of_ms(0), "a wait of seconds costs nobody a core");
+    }
 }

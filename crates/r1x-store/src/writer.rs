@@ -17,7 +17,7 @@ use crate::guard::Guard;
 use crate::open::Upgraded;
 use crate::open::{self, Copied, Copying};
 use crate::rescue;
-use crate::wait::{Patience, patiently};
+use crate::wait::{self, Patience};
 
 /// Jobs that may wait; more callers than this block.
 const QUEUE: usize = 8;
@@ -211,7 +211,7 @@ impl Writer {
         let Self { path, runtime, conn, inserts, known, written, patience, .. } = self;
         runtime.block_on(async {
             let fail = |error| StoreError::from_sqlx(path, error);
-            patiently(path, *patience, async || conn.execute("BEGIN IMMEDIATE").await).await?;
+            wait::begin(conn, path, *patience).await?;
             let mut tx = Tx {
                 path,
                 conn: &mut *conn,

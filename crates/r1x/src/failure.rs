@@ -116,6 +116,7 @@ impl From<StoreError> for Failure {
             error,
             StoreError::Missing { .. }
                 | StoreError::Empty { .. }
+                | StoreError::NoRun { .. }
                 | StoreError::UnknownRun { .. }
                 | StoreError::AmbiguousRun { .. }
                 | StoreError::UnknownSweep { .. }

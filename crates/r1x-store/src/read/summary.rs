@@ -253,10 +253,8 @@ impl Store {
         let runs: Vec<(i64, String, String)> =
             runs.into_iter().map(|(id, Text(name), Text(uid))| (id, name, uid)).collect();
         if reference == "latest" {
-            return runs
-                .first()
-                .map(|(id, ..)| *id)
-                .ok_or_else(|| self.unknown_run(reference, Vec::new()));
+            let none = || StoreError::NoRun { path: self.path().to_owned() };
+            return runs.first().map(|(id, ..)| *id).ok_or_else(none);
         }
         if let Some((id, ..)) =
             runs.iter().find(|(_, name, uid)| name == reference || uid == reference)

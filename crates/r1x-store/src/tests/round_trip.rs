@@ -319,7 +319,10 @@ fn checkpoints_come_back_and_missing_ones_are_known() {
 fn runs_are_found_by_what_people_type() {
     let place = Place::new();
     let store = place.write();
-    assert!(store.run("latest").unwrap_err().to_string().contains("no run `latest`"));
+    let told = store.run("latest").unwrap_err();
+    assert!(
+        told.to_string().starts_with("there is no run in ") && told.hint().contains("`r1x run`")
+    );
     let one = store.begin_run(start()).unwrap();
     let two = store.begin_run(crate::RunStart { name: "dense".into(), ..start() }).unwrap();
     assert_eq!(store.run("latest").unwrap().name, two.name());
