@@ -154,8 +154,9 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// An average of adapters, which plans are refused for: the average of factors is not that of their products.
-    #[error("weights of a model with adapters cannot be averaged")]
+    /// An average for a model with adapters, which plans are refused for: the average of factors is not that of their
+    /// products.
+    #[error("a model with adapters cannot become an average")]
     AverageOfAdapters,
     /// Learning with weights that were loaded to answer with.
     #[error("the weights of this model are frozen, so it cannot learn")]

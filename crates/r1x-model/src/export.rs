@@ -5,10 +5,10 @@ use std::path::Path;
 use r1x_core::plan::{InitialWeights, ModelPlan};
 use r1x_weights::SaveDtype;
 
-use crate::checkpoint::{self, Expected, Numbers, Sink};
+use crate::checkpoint::{self, Expected, Numbers};
 use crate::error::ModelError;
-use crate::initial::First;
-use crate::layout::{Block, Layout};
+use crate::layout::Layout;
+use crate::merged;
 use crate::published::adapter;
 use crate::published::save::{Saved, Target, export, family_of};
 use crate::published::texts::Texts;
@@ -27,43 +27,12 @@ pub struct Checkpoint<'a> {
 }
 
 impl Checkpoint<'_> {
-    /// The numbers of the model itself, in f32. Adapters are merged into it: a projection W becomes W + s · B · A.
-    fn merged(&self, layout: &Layout) -> Result<Numbers, ModelError> {
-        let trained = checkpoint::load_weights(self.folder, layout, &self.expected)?;
-        if layout.adapters.is_none() {
-            return Ok(trained);
-        }
-        // In f32 nothing of the model is rounded.
-        let weights = First::of(self.plan, self.seed).weights::<f32>(layout, 1)?;
-        let mut merged = Numbers::zeros(layout, &layout.base);
-        for parameter in &layout.base.parameters {
-            merged.take(parameter, 0, &weights.parameter(parameter));
-        }
-        for places in &layout.adapter_places {
-            let numbers =
-                |block: Block| &trained.values[block.offset - trained.start..][..block.len()];
-            let [down, up] = [places.down, places.up].map(numbers);
-            let beside = &mut merged.values[places.beside.offset..][..places.beside.len()];
-            merge(beside, places.beside.columns, (down, up), places.factor);
-        }
-        Ok(Numbers { biases: trained.biases, ..merged })
-    }
-}
-
-/// W `[out, in]` += s · B `[out, rank]` · A `[rank, in]`, each number summed in f64 and rounded once.
-fn merge(beside: &mut [f32], columns: usize, (down, up): (&[f32], &[f32]), factor: f64) {
-    let rank = down.len() / columns;
-    let mut sums = vec![0.0_f64; columns];
-    for (row, up) in beside.chunks_mut(columns).zip(up.chunks(rank)) {
-        sums.fill(0.0);
-        for (down, up) in down.chunks(columns).zip(up) {
-            for (sum, down) in sums.iter_mut().zip(down) {
-                *sum += f64::from(*up) * f64::from(*down);
-            }
-        }
-        for (value, sum) in row.iter_mut().zip(&sums) {
-            *value = (f64::from(*value) + factor * sum) as f32;
-        }
+    /// The numbers of the model itself, in f32; adapters are merged into it.
+    fn merged(&self) -> Result<(Layout, Numbers), ModelError> {
+        let layout = Layout::new(&ModelPlan { lora: None, ..self.plan.clone() });
+        let mut numbers = Numbers::zeros(&layout, &layout.base);
+        merged::hand_to((self.plan, self.seed), (self.folder, &self.expected), &mut numbers)?;
+        Ok((layout, numbers))
     }
 }
 
@@ -81,8 +50,7 @@ pub fn model(
     let plan = checkpoint.plan;
     let family = family_of(plan)?;
     let texts = Texts::of_plan(&plan.tokenizer)?;
-    let layout = Layout::new(plan);
-    let numbers = checkpoint.merged(&layout)?;
+    let (layout, numbers) = checkpoint.merged()?;
     export(&layout, &numbers, &Target { plan, family, texts: &texts, to }, dtype)
 }
 

@@ -31,6 +31,11 @@ impl First {
         Self { model: plan.initial.clone(), adapters, seed }
     }
 
+    /// The seed of draws.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The weights, packed on some threads.
     ///
     /// # Errors

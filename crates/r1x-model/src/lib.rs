@@ -14,6 +14,7 @@ mod generate;
 mod initial;
 pub mod layout;
 pub mod load;
+mod merged;
 pub mod model;
 mod mtp;
 pub mod policy;

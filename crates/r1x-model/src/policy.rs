@@ -32,6 +32,7 @@ use crate::family::decoder::Decoder;
 use crate::family::packed::Packed;
 use crate::generate::{Session, kernels};
 use crate::initial::{self, First, Given};
+use crate::merged;
 use crate::mtp::Mtp;
 use crate::published::{MissingHead, Published};
 use crate::tokenizer::Tokenizer;
@@ -485,7 +486,8 @@ impl<E: Operand<Real = f32>> Learner for DecoderPolicy<E> {
             EarlierWeights::Average(parts) => {
                 let (layout, threads) = (&self.decoder.layout, self.workers.len());
                 let initial = || Ok(self.first.weights::<E>(layout, threads)?.numbers(layout));
-                let numbers = checkpoint::average(&self.home, layout, parts, initial)?;
+                let merge = merged::under(self.first.seed());
+                let numbers = checkpoint::average(&self.home, layout, parts, initial, &merge)?;
                 self.weights.set(layout, &numbers, threads);
             }
         }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use r1x_core::plan::{
-    AttentionPlan, EvalPlan, FeedForwardPlan, GqaPlan, Learning, MlaPlan, ModelPlan, Precision,
-    QkNorm, Reference, Rollouts, RunPlan, StageOutline, WeightsFrom,
+    AttentionPlan, EvalPlan, FeedForwardPlan, GqaPlan, Learning, MergePart, MlaPlan, ModelPlan,
+    Precision, QkNorm, Reference, Rollouts, RunPlan, StageOutline, WeightsFrom,
 };
 
 use crate::estimate::{DataSize, Parameters, parameters, problems};
@@ -338,14 +338,23 @@ impl Counting<'_> {
         times(&[of_model.trained(), F32, 3 + references + 1])
     }
 
-    /// The sum of weights that are averaged, and the weights of the beginning beside it where they are a part.
+    /// The sum of weights that are averaged, and beside it the weights of the beginning where they are a part, or where
+    /// adapters are merged into them.
     fn averages(&self, of_model: &Parameters) -> u64 {
         let copies = self.plan.stages.iter().map(|stage| match stage.kind.outline().merges {
             [] => 0,
-            parts if parts.iter().any(|part| part.weights == WeightsFrom::Base) => 2,
+            parts if parts.iter().any(|part| self.reads_a_beginning(part)) => 2,
             _ => 1,
         });
         times(&[of_model.trained(), F32, copies.max().unwrap_or(0)])
+    }
+
+    /// Whether a part of an average takes the weights that a model begins with.
+    fn reads_a_beginning(&self, part: &MergePart) -> bool {
+        let WeightsFrom::Stage(id) = &part.weights else { return true };
+        let stage = self.plan.stages.iter().find(|stage| stage.id == *id);
+        let model = stage.and_then(|stage| self.plan.model_of(stage).ok());
+        model.is_some_and(|model| model.lora.is_some())
     }
 
     /// Workspaces of learning, and the keys that decide about them.

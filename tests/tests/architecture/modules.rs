@@ -23,7 +23,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("r1x-files", "folder whole"),
     (
         "r1x-model",
-        "load model device_selftest tensor policy copies export initial published tokenizer generate sample mtp family \
+        "load model device_selftest tensor policy copies export merged initial published tokenizer generate sample mtp family \
          weights checkpoint update balance layout error blocks",
     ),
     (

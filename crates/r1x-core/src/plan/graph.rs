@@ -39,8 +39,8 @@ pub enum WeightsError {
     /// The average has a part that is the weights of a stage which makes none.
     #[error("it averages the weights of stage `{0}`, which leaves weights as they are")]
     NothingMade(String),
-    /// The weights to be averaged are adapters, whose average is not that of the models that they make.
-    #[error("it averages weights of a model with adapters")]
+    /// The average is to become the weights of a model with adapters, of which only those are ever changed.
+    #[error("it makes an average for a model with adapters")]
     Adapters,
 }
 
@@ -118,7 +118,7 @@ impl RunPlan {
     }
 
     /// Checks the weights that the stage at a position averages, where it averages any: each part is what the model of the
-    /// stage begins with, or what a stage above has made of a model that is alike.
+    /// stage begins with, or what a stage above has made of a model that is alike, adapters merged.
     ///
     /// # Errors
     /// When a part is not there by then, or the numbers of the parts do not mean the same.
@@ -135,7 +135,7 @@ impl RunPlan {
         for part in merges {
             let WeightsFrom::Stage(id) = &part.weights else { continue };
             let made = &self.stages[self.position_above(id, index)?];
-            if !model.is_alike(self.model_of(made)?) {
+            if !model.averages_with(self.model_of(made)?) {
                 return Err(WeightsError::OtherShape(id.clone()));
             }
             if !made.kind.outline().changes_weights() {
@@ -291,6 +291,10 @@ mod tests {
         plan.models.insert("other".to_owned(), other);
         plan.stages[0].model = Some("other".to_owned());
         assert_eq!(plan.check_parts(3), Err(WeightsError::OtherShape("a".to_owned())));
+        // Adapters are merged into what they stand beside, on a model that has none.
+        let adapted = ModelPlan { lora: Some(LoraPlan::everywhere(2)), ..plan.model.clone() };
+        plan.models.insert("other".to_owned(), adapted);
+        assert_eq!(plan.check_parts(3), Ok(()));
         plan.stages[0].model = None;
         plan.model.lora = Some(LoraPlan::everywhere(2));
         assert_eq!(plan.check_parts(3), Err(WeightsError::Adapters));

@@ -67,6 +67,12 @@ impl ModelPlan {
         *self == other
     }
 
+    /// Whether the weights of another model may be a part of an average that becomes its own: that one is alike, or alike
+    /// once its adapters are merged into the weights that it begins with.
+    pub fn averages_with(&self, other: &ModelPlan) -> bool {
+        self.is_alike(&ModelPlan { lora: None, ..other.clone() })
+    }
+
     /// Whether it can begin with the weights of another model: that one is alike, or alike but for the head where this one
     /// has a value head, which is drawn then.
     pub fn takes_weights_of(&self, other: &ModelPlan) -> bool {

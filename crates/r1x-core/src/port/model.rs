@@ -2,7 +2,7 @@
 
 use super::{Boundary, Cursor, PolicyWrapper, PortError};
 use crate::loss::{Loss, LossTotals};
-use crate::plan::{CriticPlan, OptimizerPlan, SamplingPlan, TeacherPlan};
+use crate::plan::{CriticPlan, ModelPlan, OptimizerPlan, SamplingPlan, TeacherPlan};
 use crate::problem::PromptForm;
 use crate::rng::Stream;
 use crate::rollout::{Candidates, Completion, TrainingBatch};
@@ -115,6 +115,9 @@ pub enum EarlierWeights<'n> {
 pub struct AveragePart<'n> {
     /// The name under which [`Learner::save`] wrote the weights; `None` for the ones that the model began with.
     pub saved: Option<&'n str>,
+    /// The model with adapters that they are of, whose adapters are merged into the weights that it began with; `None` of
+    /// a model without adapters.
+    pub adapted: Option<&'n ModelPlan>,
     /// What they are multiplied by.
     pub share: f64,
 }
@@ -189,7 +192,8 @@ pub trait Learner {
     ///
     /// # Errors
     /// A `Model` error when they were never saved, or cannot be read whole, and an `Internal` one where an average is
-    /// asked of a model with adapters, which plans are refused for: the average of factors is not that of their products.
+    /// asked of a model that has adapters itself, which plans are refused for: the average of factors is not that of their
+    /// products.
     fn take_weights(&mut self, weights: EarlierWeights<'_>) -> Result<(), PortError>;
 
     /// Forgets all frozen weights, which then take no memory and are in no checkpoint.

@@ -1,9 +1,12 @@
 //! The average of weights: several checkpoints read one after the other into one sum, so that however many there are,
-//! the numbers of one model are held.
+//! the numbers of one model are held, and of a second one where adapters are merged into it.
 
+use std::path::Path;
+
+use r1x_core::plan::ModelPlan;
 use r1x_core::port::AveragePart;
 
-use super::{Home, Numbers, Sink, take_weights};
+use super::{Expected, Home, Numbers, Sink, take_weights};
 use crate::error::ModelError;
 use crate::layout::{Layout, Parameter};
 
@@ -33,8 +36,12 @@ impl Sink for Sum {
     }
 }
 
-/// The weighted average of checkpoints at home and of the weights that a model begins with, which `initial` makes; see
-/// [`r1x_core::port::EarlierWeights::Average`].
+/// Hands the numbers of a checkpoint to a sum; those of a model with adapters are of the model that they are merged into.
+type Merge<'m> =
+    &'m dyn Fn(&ModelPlan, (&Path, &Expected<'_>), &mut dyn Sink) -> Result<(), ModelError>;
+
+/// The weighted average of checkpoints at home, whose adapters `merge` merges, and of the weights that a model begins with,
+/// which `initial` makes; see [`r1x_core::port::EarlierWeights::Average`].
 ///
 /// # Errors
 /// When a checkpoint cannot be read whole, and where what is trained are adapters.
@@ -43,6 +50,7 @@ pub(crate) fn average(
     layout: &Layout,
     parts: &[AveragePart<'_>],
     initial: impl Fn() -> Result<Numbers, ModelError>,
+    merge: Merge<'_>,
 ) -> Result<Numbers, ModelError> {
     if layout.adapters.is_some() {
         return Err(ModelError::AverageOfAdapters);
@@ -52,8 +60,11 @@ pub(crate) fn average(
         sum.share = part.share;
         match part.saved {
             Some(name) => {
-                let expected = home.expected(name);
-                take_weights(&home.folder.join(name), layout, &expected, &mut sum)?;
+                let (folder, expected) = (home.folder.join(name), home.expected(name));
+                match part.adapted {
+                    None => take_weights(&folder, layout, &expected, &mut sum)?,
+                    Some(model) => merge(model, (&folder, &expected), &mut sum)?,
+                }
             }
             None => {
                 let numbers = initial()?;

@@ -34,6 +34,7 @@ use crate::family::said::{Answers, Derivatives};
 use crate::generate::Session;
 use crate::initial::{self, First};
 use crate::layout::{Layout, Parameter};
+use crate::merged;
 use crate::mtp::Mtp;
 use crate::policy::{check_batch, check_head, pack};
 use crate::published::{MissingHead, Published};
@@ -555,7 +556,8 @@ impl Learner for TensorPolicy {
             EarlierWeights::Average(parts) => {
                 let layout = self.model.layout();
                 let initial = || Ok(self.first.weights::<f32>(layout, 1)?.numbers(layout));
-                let numbers = checkpoint::average(&self.home, layout, parts, initial)?;
+                let merge = merged::under(self.first.seed());
+                let numbers = checkpoint::average(&self.home, layout, parts, initial, &merge)?;
                 self.set_weights(&numbers)?;
             }
         }

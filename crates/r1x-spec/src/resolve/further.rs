@@ -53,6 +53,11 @@ impl Resolver<'_, '_> {
         Some(plan)
     }
 
+    /// The model of a name, unless it has a mistake; the policy without one.
+    pub(super) fn plan_called(&self, name: &Option<String>) -> Option<&ModelPlan> {
+        self.models.iter().find(|known| known.name == *name)?.plan.as_ref()
+    }
+
     /// The further models by name, or `None` where one has a mistake.
     pub(super) fn further_plans(&self) -> Option<BTreeMap<String, ModelPlan>> {
         let further = self.models.iter().filter_map(|model| Some((model.name.as_ref()?, model)));
@@ -90,14 +95,14 @@ impl Resolver<'_, '_> {
     }
 
     /// Whether the numbers of the model of another stage mean the same as those of a model.
-    pub(super) fn check_same_shape(
+    pub(super) fn check_averages_with(
         &mut self,
         name: &At<Name>,
         model: &Option<String>,
         other: &Option<String>,
     ) -> bool {
         let help = "an average is of weights of one shape: name stages that work on such a model";
-        self.check_fit(name, (model, other), ModelPlan::is_alike, help)
+        self.check_fit(name, (model, other), ModelPlan::averages_with, help)
     }
 
     fn check_fit(
@@ -107,11 +112,8 @@ impl Resolver<'_, '_> {
         fits: impl Fn(&ModelPlan, &ModelPlan) -> bool,
         help: &str,
     ) -> bool {
-        let plan = |wanted: &Option<String>| {
-            let known = self.models.iter().find(|known| known.name == *wanted);
-            known.and_then(|known| known.plan.as_ref())
-        };
-        let (Some(of_stage), Some(of_other)) = (plan(model), plan(other)) else { return true };
+        let plans = (self.plan_called(model), self.plan_called(other));
+        let (Some(of_stage), Some(of_other)) = plans else { return true };
         if fits(of_stage, of_other) {
             return true;
         }

@@ -25,21 +25,27 @@ impl Resolver<'_, '_> {
             self.error(codes::ONE_OF, weights.span, message).help(help);
         }
         let model = placed[index].1.clone();
-        let plan = self.models.iter().find(|known| known.name == model);
-        let plan = plan.and_then(|known| known.plan.as_ref());
+        let plan = self.plan_called(&model);
         if plan.is_some_and(|plan| plan.head == HeadPlan::Value) {
             let message = "weights of models with a value head are not averaged".to_owned();
             let help = "a reward asks the stage that has trained its model; average stages of a model that writes";
             self.error(codes::SHAPE, spec.span, message).help(help);
             return None;
         }
-        if plan.is_some_and(|plan| plan.lora.is_some()) {
-            let message = "the weights of a model with adapters cannot be averaged".to_owned();
-            let help = "the average of factors is not the average of their products: train the stages without `lora`";
+        if self.plan_called(&model).is_some_and(|plan| plan.lora.is_some()) {
+            let message = "a model with adapters cannot become an average".to_owned();
+            let help = "adapters of the parts are merged into a model without: `models: {whole: {lora: null}}`, and \
+                        `model: whole` in this stage";
             self.error(codes::SHAPE, spec.span, message).help(help);
             return None;
         }
-        if spec.parts.0.len() < 2 {
+        let is_merged = |name: &At<Name>| {
+            let above = placed[..index].iter().find(|(id, _)| *id == name.0);
+            let plan = above.and_then(|(_, model)| self.plan_called(model));
+            plan.is_some_and(|plan| plan.lora.is_some())
+        };
+        // The adapters of one stage are something to merge; the weights of one stage are what they are.
+        if spec.parts.0.len() < 2 && !spec.parts.0.iter().any(|(name, _)| is_merged(name)) {
             let message = "an average has at least two parts".to_owned();
             let help =
                 format!("name two stages above, or one and `{BASE}`: `parts: {{a: 1, b: 1}}`");
@@ -68,7 +74,7 @@ impl Resolver<'_, '_> {
             return Some(WeightsFrom::Base);
         }
         let other = self.placed_above(name, placed, index)?;
-        if !self.check_same_shape(name, model, &other) {
+        if !self.check_averages_with(name, model, &other) {
             return None;
         }
         if !self.learners.contains(&name.0) {

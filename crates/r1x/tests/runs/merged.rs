@@ -46,3 +46,54 @@ fn weights_are_averaged_and_gone_on_from() {
     let said = bench.ok(&["generate", "--checkpoint", "both/final", "-n", "1", "--json"]);
     assert!(said.lines().count() > 0);
 }
+
+/// The adapters of a stage are merged into a model that is gone on from with all weights, and published as what it is.
+#[test]
+fn adapters_are_merged_and_gone_on_from() {
+    let bench = Bench::with_merged();
+    let trained = bench.json(&["run", "small.yaml", "--json"]);
+    let run = trained["run"].as_str().unwrap();
+    let checkpoint = format!("runs/{run}/cold-start/final");
+    bench.ok(&["model", "export", &checkpoint, "published", "--dtype", "f32"]);
+    std::fs::write(bench.path("adapted.yaml"), ADAPTED).unwrap();
+    let plan = bench.ok(&["plan", "adapted.yaml"]);
+    assert!(plan.contains("whole: 1.0000 of `adapters`"), "{plan}");
+    let output = bench.output(&["run", "adapted.yaml"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = bench.latest()["name"].as_str().unwrap().to_owned();
+    let folder = |stage: &str| format!("runs/{run}/{stage}/final");
+    // What the stage has made is what an export of the adapters makes, number by number.
+    for (stage, to) in [("adapters", "one"), ("whole", "other")] {
+        bench.ok(&["model", "export", &folder(stage), to, "--dtype", "f32"]);
+    }
+    let read = |name: &str| std::fs::read(bench.path(name).join("model.safetensors")).unwrap();
+    assert_eq!(read("one"), read("other"));
+    assert_ne!(read("one"), read("published"), "the adapters have learnt");
+    let evaluated = bench.sql(&format!(
+        "SELECT value FROM v_evals WHERE run = '{run}' AND stage = 'whole' AND metric = 'pass@1'"
+    ));
+    assert_eq!(evaluated.len(), 1, "{evaluated:?}");
+    bench.ok(&["reproduce", &run]);
+}
+
+const ADAPTED: &str = r#"
+extends: small.yaml
+name: adapted
+model: {from: published, precision: f32}
+models:
+  light: {lora: {rank: 2}}
+stages:
+  - id: cold-start
+    drop: true
+  - id: rl
+    grpo: null
+    evaluate: {evals: [heldout]}
+  - id: adapters
+    model: light
+    weights: base
+    sft: {data: sums.train, steps: 6, batch_size: 16, micro_batch_size: 8, lr: 3e-3}
+  - id: whole
+    merge: {parts: {adapters: 1}}
+  - id: on
+    sft: {data: sums.train, steps: 4, batch_size: 16, micro_batch_size: 8, lr: 1e-3}
+"#;

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{StageOutline, WeightsFrom};
 
 /// The weighted average of the weights of several stages (Model soups, 2022, arXiv 2203.05482): every number of the model is
-/// the sum of the numbers at its place, each times the share of its part. Nothing is learnt.
+/// the sum of the numbers at its place, each times the share of its part. Adapters of a part are merged first. Nothing is
+/// learnt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergePlan {
-    /// What is averaged, at least two parts, in the order in which they are added up.
+    /// What is averaged, in the order in which it is added up.
     pub parts: Vec<MergePart>,
 }
 
