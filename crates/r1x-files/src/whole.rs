@@ -54,8 +54,12 @@ pub fn write<T, E>(
     Ok(value)
 }
 
-/// Gives a file its name.
-fn place(partial: &Path, path: &Path, existing: Existing) -> Result<()> {
+/// Gives a file that is whole its name, which lasts when this returns. Where the file stays under its first name as well, the
+/// caller removes that.
+///
+/// # Errors
+/// When the name is taken and is to be kept, or the file cannot be given it.
+pub fn place(partial: &Path, path: &Path, existing: Existing) -> Result<()> {
     if existing == Existing::Replaced {
         return fs::rename(partial, path).and_then(|()| sync_folder(path));
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::names;
 use crate::read::summary::RunSummary;
+use crate::run_resume::refuse_live_run;
 use crate::sitting::now_ms;
 use crate::store::Store;
 use crate::text::Text;
@@ -272,12 +273,22 @@ async fn add(tx: &mut Tx<'_>, sweep_id: i64, members: &[MemberStart]) -> Result<
     tx.insert_rows(rows).await
 }
 
-/// Records that a run was begun for a member of a sweep.
+/// Records that a run was begun for a member of a sweep, unless another process is at work on a run of it: two of them may
+/// have started the sweep at one time.
 pub(crate) async fn begin_member(
     tx: &mut Tx<'_>,
     run_id: i64,
     member_id: i64,
 ) -> Result<(), StoreError> {
+    let others: Vec<(i64, Text)> = tx
+        .fetch_all(
+            "SELECT r.run_id, r.name FROM sweep_run x JOIN run r USING (run_id) WHERE x.member_id = ?",
+            [member_id.into()],
+        )
+        .await?;
+    for (other, Text(name)) in others {
+        refuse_live_run(tx, other, &name).await?;
+    }
     tx.execute(
         "INSERT INTO sweep_run (run_id, member_id) VALUES (?, ?)",
         [run_id.into(), member_id.into()],

@@ -181,7 +181,7 @@ pub struct ComputeArgs {
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads; results do not depend on it [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<std::num::NonZeroUsize>,
 }
 
@@ -232,6 +232,19 @@ pub fn precision(word: &str) -> Result<Precision, String> {
         "bf16" => Ok(Precision::Bf16),
         other => Err(format!("`{other}` is not one of f32 and bf16")),
     }
+}
+
+/// More threads than any machine has cores for.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads.
+///
+/// # Errors
+/// When it is none, or more than any machine has cores for.
+pub fn threads(text: &str) -> Result<std::num::NonZeroUsize, String> {
+    let wrong = || format!("a number from 1 to {MOST_THREADS} is expected");
+    let count = text.parse::<std::num::NonZeroUsize>().map_err(|_| wrong())?;
+    if count.get() <= MOST_THREADS { Ok(count) } else { Err(wrong()) }
 }
 
 /// As many threads as asked for, or one per core.

@@ -119,7 +119,7 @@ enum Command {
         /// What to show; `latest` is the newest run
         #[arg(default_value = "latest")]
         address: String,
-        /// Stage of the step [default: the last one that has it]
+        /// Stage of the step [default: the last one that has sampled in it, or has it]
         #[arg(long)]
         stage: Option<String>,
         /// A row for each token of a rollout as well

@@ -65,6 +65,15 @@ impl Failure {
         Self { code, told: Told::Here { message: message.into(), hint: Some(hint.into()) } }
     }
 
+    /// Mended otherwise than it says.
+    pub fn with_hint(self, hint: String) -> Self {
+        let told = match self.told {
+            Told::Here { message, .. } => Told::Here { message, hint: Some(hint) },
+            Told::Already => Told::Already,
+        };
+        Self { told, ..self }
+    }
+
     /// Several failures as one, with the exit code of the first. All but the last are printed here.
     pub fn all(failures: impl IntoIterator<Item = Failure>) -> Self {
         let mut failures: Vec<Failure> = failures.into_iter().collect();

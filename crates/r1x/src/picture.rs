@@ -4,6 +4,7 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use r1x_core::shown;
 
 const COLORS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
@@ -104,8 +105,8 @@ impl Picture<'_> {
             .build_cartesian_2d(steps, values)?;
         chart
             .configure_mesh()
-            .x_desc(&self.steps)
-            .y_desc(self.metric)
+            .x_desc(shown::line(&self.steps))
+            .y_desc(shown::line(self.metric))
             .x_label_formatter(&|x| format!("{x:.0}"))
             .y_label_formatter(&|y| crate::number::number(*y))
             .axis_desc_style(LETTERS)
@@ -156,9 +157,10 @@ impl Picture<'_> {
 
     fn label(&self, curve: &Curve) -> String {
         let band = if curve.errors.is_some() { ", band: ± standard error" } else { "" };
+        let name = shown::line(&curve.name);
         match self.window {
-            1 => format!("{}{band}", curve.name),
-            steps => format!("{}: mean of {steps} steps (faint: each step{band})", curve.name),
+            1 => format!("{name}{band}"),
+            steps => format!("{name}: mean of {steps} steps (faint: each step{band})"),
         }
     }
 

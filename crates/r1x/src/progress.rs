@@ -64,6 +64,7 @@ impl<'a> Progress<'a> {
         interrupt.note(|saved| saved.run = writer.name().to_owned());
         let terminal = output::is_terminal(Stream::Err);
         let now = Instant::now();
+        let signal = SignalWatch::of(writer.name());
         Self {
             recorder: Retention::new(writer, plan.checkpoints.keep),
             plan,
@@ -78,7 +79,7 @@ impl<'a> Progress<'a> {
             store_seconds: 0.0,
             failures: 0,
             interrupt,
-            signal: SignalWatch::default(),
+            signal,
             reusable,
             shares: Shares::default(),
             reused: Vec::new(),

@@ -12,6 +12,8 @@ const PATIENCE: u64 = 20;
 /// Watches the steps of one stage after the other.
 #[derive(Clone, Debug, Default)]
 pub struct SignalWatch {
+    /// The name of the run.
+    run: String,
     stage: String,
     patience: u64,
     silent: u64,
@@ -19,9 +21,16 @@ pub struct SignalWatch {
 }
 
 impl SignalWatch {
+    /// Watches a run of this name.
+    pub fn of(run: &str) -> Self {
+        Self { run: run.to_owned(), ..Self::default() }
+    }
+
     /// A stage of so many steps begins.
     pub fn stage(&mut self, id: &str, steps: u64) {
-        *self = Self { stage: id.to_owned(), patience: PATIENCE.min(steps), ..Self::default() };
+        let run = std::mem::take(&mut self.run);
+        *self =
+            Self { run, stage: id.to_owned(), patience: PATIENCE.min(steps), ..Self::default() };
     }
 
     /// Sees a step; says something when there was no signal for too long.
@@ -48,9 +57,9 @@ impl SignalWatch {
                 self.stage, self.silent, facts.step
             ),
             format!(
-                "`r1x show RUN@{}.0` shows what was written and earned; warm up on worked examples (a stage `sft`), \
+                "`r1x show {}@{}.0` shows what was written and earned; warm up on worked examples (a stage `sft`), \
                  take easier problems, or raise `group_size` or the temperature",
-                facts.step
+                self.run, facts.step
             ),
         ))
     }
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn silence_is_told_once_a_stage_and_after_twenty_steps_in_a_row() {
-        let mut watch = SignalWatch::default();
+        let mut watch = SignalWatch::of("sums");
         watch.stage("rl", 100);
         let told: Vec<u64> = (0..100)
             .filter(|&at| {
@@ -92,12 +101,12 @@ mod tests {
             "stage `more`: the last 20 steps taught nothing, because in every group all rollouts earned the same (up \
              to step 19; the mean reward is 0.25)"
         );
-        assert!(notice.hint.starts_with("`r1x show RUN@19.0`"), "{}", notice.hint);
+        assert!(notice.hint.starts_with("`r1x show sums@19.0`"), "{}", notice.hint);
     }
 
     #[test]
     fn a_short_stage_is_told_at_its_end_and_supervision_never() {
-        let mut watch = SignalWatch::default();
+        let mut watch = SignalWatch::of("sums");
         watch.stage("rl", 3);
         let told: Vec<bool> = (0..3).map(|at| watch.step(&step(at, Some(1.0))).is_some()).collect();
         assert_eq!(told, [false, false, true]);

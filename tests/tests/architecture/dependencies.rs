@@ -74,7 +74,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("r1x-train", &["r1x-core"], &["thiserror"]),
     (
         "r1x-store",
-        &["r1x-core"],
+        &["r1x-core", "r1x-files"],
         &[
             "futures-util",
             "serde",

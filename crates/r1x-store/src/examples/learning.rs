@@ -22,13 +22,13 @@ SELECT stage, step / width * width AS from_step,
 pub(super) const NO_SIGNAL: Example = Example {
     name: "no-signal",
     question: "How much of the training taught nothing?",
-    reading: "Groups whose rollouts all got the same total: too easy when it is the best one, else too hard.",
+    reading: "Groups whose rollouts all got the same total: too easy when it is the best one and above 0, else too hard.",
     sql: "\
 WITH best AS (SELECT max(highest) AS reward, max(step) / 10 + 1 AS width FROM v_groups WHERE run = :run)
 SELECT stage, step / width * width AS from_step, count(*) AS groups,
        sum(zero_signal) AS without_signal,
-       sum(zero_signal AND highest >= best.reward) AS too_easy,
-       sum(zero_signal AND highest < best.reward) AS too_hard,
+       sum(zero_signal AND highest >= best.reward AND highest > 0) AS too_easy,
+       sum(zero_signal AND (highest < best.reward OR highest <= 0)) AS too_hard,
        round(avg(zero_signal), 3) AS share
   FROM best, v_groups
  WHERE run = :run
@@ -75,7 +75,8 @@ SELECT stage, step / width * width AS from_step,
 pub(super) const NEVER_SOLVED: Example = Example {
     name: "never-solved",
     question: "Which problems were never solved?",
-    reading: "No completion of these ever earned the most that any completion did; those tried most often come first.",
+    reading: "No completion of these ever earned as much as the best one of the run, and more than 0; those tried most often \
+              come first.",
     sql: "\
 WITH best AS (SELECT max(highest) AS reward FROM v_groups WHERE run = :run)
 SELECT stage, count(DISTINCT step) AS steps, sum(n) AS completions, round(max(highest), 3) AS best,
@@ -83,7 +84,7 @@ SELECT stage, count(DISTINCT step) AS steps, sum(n) AS completions, round(max(hi
   FROM v_groups, best
  WHERE run = :run
  GROUP BY stage_idx, prompt_id
-HAVING max(highest) < best.reward
+HAVING max(highest) < best.reward OR max(highest) <= 0
  ORDER BY completions DESC, mean, prompt_id
  LIMIT 20",
 };
@@ -113,14 +114,14 @@ SELECT stage, completion, times, prompts, percent, mean_reward
 pub(super) const SURPRISING: Example = Example {
     name: "surprising",
     question: "Which good completions did the model think unlikely?",
-    reading: "What earned the most while its tokens had the lowest log-prob on average: what reinforcement has to teach. \
+    reading: "What earned the most, and more than 0, while its tokens had the lowest log-prob on average: what reinforcement has to teach. \
               It is looked for among the newest 100 000 completions of each stage.",
     sql: concat!(
         newest!(100000),
         "     chosen AS MATERIALIZED (
     SELECT rollout_id, logp_sum / n_tokens AS logp_per_token
       FROM newest CROSS JOIN v_rollouts o ON o.run = :run AND o.stage_idx = newest.stage_idx AND o.step >= newest.from_step
-     WHERE reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
+     WHERE reward > 0 AND reward = (SELECT max(highest) FROM v_groups WHERE run = :run)
      ORDER BY logp_per_token, o.stage_idx, step, grp, sample LIMIT 20)
 SELECT stage, step, grp, sample, round(reward, 3) AS reward, round(logp_per_token, 3) AS logp_per_token, n_tokens,
        substr(completion, 1, 80) AS completion

@@ -17,12 +17,15 @@ SELECT own.reward, own.plugin, own.version, substr(own.sha256, 1, 12) AS build, 
 pub(super) const SEEDS: Example = Example {
     name: "seeds",
     question: "What do the runs of one plan with other seeds come to?",
-    reading: "The last value of each figure, over all runs of the file that the run was made from.",
+    reading: "The last value of each figure, over all runs of the file that the run was made from, but for those that were made again to be \
+              compared.",
     sql: "\
 WITH own AS (SELECT spec FROM v_runs WHERE run = :run),
      last AS (
     SELECT run, suite, metric, value, row_number() OVER (PARTITION BY run, suite, metric ORDER BY eval_id DESC) AS back
-      FROM v_evals WHERE run IN (SELECT run FROM v_runs WHERE spec IS (SELECT spec FROM own)))
+      FROM v_evals WHERE run IN (
+          SELECT run FROM v_runs WHERE spec IS (SELECT spec FROM own)
+             AND run_id NOT IN (SELECT run_id FROM run WHERE relation = 'reproduce')))
 SELECT suite, metric, count(*) AS runs, count(DISTINCT seed) AS seeds, round(avg(value), 4) AS mean,
        round(min(value), 4) AS lowest, round(max(value), 4) AS highest
   FROM last JOIN v_runs USING (run)
@@ -34,7 +37,8 @@ SELECT suite, metric, count(*) AS runs, count(DISTINCT seed) AS seeds, round(avg
 pub(super) const REPEATED_RUNS: Example = Example {
     name: "repeated-runs",
     question: "Do runs of one plan have one digest?",
-    reading: "Runs with the plan of the run: where builds, devices and kernels are equal, their digests have to be.",
+    reading: "Runs with the plan of the run: where builds, devices and kernels are equal, their digests have to be. A run \
+              that has not ended has none.",
     sql: "\
 SELECT other.run, other.status, substr(other.digest, 1, 12) AS digest, other.digest IS own.digest AS equal,
        other.r1x_version, substr(other.git_commit, 1, 8) AS git_commit, other.device, other.threads

@@ -348,7 +348,10 @@ pub fn hashed_start() -> RunStart {
 /// A finished run of two attempts of one stage, with evaluations, checkpoints, a warning, metrics that SQLite keeps
 /// otherwise than they are, and verdicts. The seed is what tells two of them apart.
 pub fn finished_run(store: &Store, seed: u64) -> String {
-    finished_run_of(store, RunStart { seed, ..hashed_start() })
+    let start = hashed_start();
+    let plan_json = start.plan_json.replacen('{', &format!("{{\"seed\":{seed},"), 1);
+    let plan_sha256 = r1x_core::digest::sha256(plan_json.as_bytes());
+    finished_run_of(store, RunStart { seed, plan_json, plan_sha256, ..start })
 }
 
 /// A finished run that begins like this.

@@ -87,7 +87,7 @@ fn numbers_are_put_behind_those_that_are_taken_and_what_is_shared_is_shared() {
     assert_eq!(store.run(&second).unwrap().parent.as_deref(), Some(first.as_str()));
     assert_eq!(store.run(&first).unwrap().tags, ["good"]);
     assert!(number(&store, problems) < before + number(&source, problems), "problems are shared");
-    assert_eq!(number(&store, "SELECT count(*) FROM spec"), 1);
+    assert_eq!(number(&store, "SELECT count(*) FROM spec"), 2, "one for each seed");
     let verified = store.verify(Depth::Whole).unwrap();
     assert_eq!((verified.digests, verified.hashed), (3, 18));
     let made_up = |place: &str| place.contains("table plugin");

@@ -54,6 +54,21 @@ fn the_newest_run_of_a_member_counts() {
     assert_eq!(number(&place.read(), "SELECT count(*) FROM v_sweeps"), 2);
 }
 
+/// Two processes may have started one sweep at one time, and both have seen that nothing was begun.
+#[test]
+fn a_member_that_somebody_is_at_work_on_is_not_begun_again() {
+    let place = Place::new();
+    let store = place.write();
+    let name = store.begin_sweep(over_seeds(&[(1, "a")])).unwrap();
+    let member = Some(store.sweep(&name).unwrap().members[0].member_id);
+    let mut run = store.begin_run(RunStart { member, ..start() }).unwrap();
+    let error = store.begin_run(RunStart { member, ..start() }).err().unwrap();
+    assert!(matches!(error, StoreError::StillRunning { .. }), "{error}");
+    assert_eq!(store.runs().unwrap().len(), 1, "nothing is left of the second one");
+    run.finish(RunStatus::Failed, 1, None, None).unwrap();
+    store.begin_run(RunStart { member, ..start() }).unwrap();
+}
+
 #[test]
 fn an_equal_sweep_goes_on_and_another_one_does_not() {
     let place = Place::new();

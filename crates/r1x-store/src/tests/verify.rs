@@ -69,6 +69,7 @@ fn whatever_is_changed_is_found() {
             "its bytes",
         ),
         ("UPDATE run SET plan_sha256 = 'aa'", "its plan is not the one"),
+        ("UPDATE run SET seed = seed + 1", "its seed is not that of its plan"),
     ];
     for (statement, expected) in changes {
         let place = Place::new();

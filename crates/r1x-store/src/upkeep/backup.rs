@@ -1,14 +1,15 @@
 //! A copy of a store as it is at one moment, while a run may be writing to it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use r1x_files::whole::{Existing, is_taken, place};
 use sqlx::Executor;
 
 use super::verify::{Depth, Verified};
 use crate::error::StoreError;
 use crate::guard::beside;
-use crate::open::{from_io, make_folder, sync_entry};
+use crate::open::{from_io, make_folder};
 use crate::read::Inner;
 use crate::store::{Mode, Store};
 
@@ -33,27 +34,23 @@ impl Store {
         let told = |error: std::io::Error| from_io(to, &error);
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.map_or(Ok(()), make_folder).map_err(told)?;
-        // An empty file keeps the name until the copy takes it, so that no two copies have one name.
-        match OpenOptions::new().write(true).create_new(true).open(to) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Exists { path: to.to_owned() });
-            }
-            Err(error) => return Err(told(error)),
+        if is_taken(to) {
+            return Err(StoreError::Exists { path: to.to_owned() });
         }
         let partial = beside(to, &format!(".partial-{}", std::process::id()));
         let made = self.copy_into(&partial).and_then(|()| {
             let verified = Store::open(&partial, Mode::Read)?.verify(Depth::Quick)?;
-            fs::rename(&partial, to).map_err(told)?;
-            sync_entry(to).map_err(told)?;
+            // Refused where somebody has taken the name meanwhile, so that no two copies have one name.
+            place(&partial, to, Existing::Kept).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => StoreError::Exists { path: to.to_owned() },
+                _ => told(error),
+            })?;
             let bytes = fs::metadata(to).map_err(told)?.len();
             Ok(Backup { path: to.to_owned(), bytes, verified })
         });
-        if made.is_err() {
-            // Half a copy helps nobody; the first error is what counts.
-            for left in [&partial, to] {
-                let _ = fs::remove_file(left);
-            }
+        // Half a copy helps nobody, nor does the journal of one; where it has its name, nothing is here any more.
+        for left in [partial.clone(), beside(&partial, "-journal")] {
+            let _ = fs::remove_file(left);
         }
         made
     }

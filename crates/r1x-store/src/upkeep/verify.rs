@@ -183,15 +183,21 @@ impl<'c> Verifying<'c> {
 
     /// Digests of finished runs, and hashes of plans.
     async fn runs(&mut self) -> Result<(), sqlx::Error> {
-        type Row = (i64, Text, MaybeText, Text, Text);
+        type Row = (i64, Text, MaybeText, Text, Text, i64);
         let runs: Vec<Row> = query_as(
-            "SELECT r.run_id, r.name, r.digest, r.plan_sha256, s.plan_json FROM run r JOIN spec s USING (spec_id)
+            "SELECT r.run_id, r.name, r.digest, r.plan_sha256, s.plan_json, r.seed FROM run r JOIN spec s USING (spec_id)
               ORDER BY r.run_id",
         )
         .fetch_all(&mut *self.conn)
         .await?;
-        for (run_id, Text(name), MaybeText(recorded), Text(plan_sha256), Text(plan)) in runs {
+        for (run_id, Text(name), MaybeText(recorded), Text(plan_sha256), Text(plan), seed) in runs {
             self.found.runs += 1;
+            // What was imported has no plan, and no seed in its place.
+            let planned =
+                serde_json::from_str(&plan).unwrap_or(serde_json::Value::Null)["seed"].as_u64();
+            if planned.is_some_and(|planned| planned.cast_signed() != seed) {
+                self.flaw(format!("run {name}"), "its seed is not that of its plan", FROM_COPY);
+            }
             if sha256(plan.as_bytes()) != plan_sha256 {
                 self.flaw(format!("run {name}"), "its plan is not the one of its hash", MADE_AGAIN);
             }

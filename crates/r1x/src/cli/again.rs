@@ -19,7 +19,7 @@ pub struct ReproduceArgs {
     /// The last step to make, counted from 0 as `show` does [default: the last one that is recorded]
     #[arg(long, value_name = "STEP")]
     to: Option<u64>,
-    /// Stage of that step [default: the last one that has it]
+    /// Stage of that step [default: the last one that has sampled in it, or has it]
     #[arg(long, requires = "to")]
     stage: Option<String>,
     /// Begin even when the run takes more memory than there is
@@ -35,7 +35,7 @@ pub struct ReproduceArgs {
 pub struct ReplayArgs {
     /// What to make again: RUN@STEP or RUN@STEP.GROUP, as `show` takes it
     address: String,
-    /// Stage of the step [default: the last one that has it]
+    /// Stage of the step [default: the last one that has sampled in it, or has it]
     #[arg(long)]
     stage: Option<String>,
     #[command(flatten)]

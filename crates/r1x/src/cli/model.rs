@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use r1x_core::plan::Precision;
 use r1x_model::published::SaveDtype;
 
-use crate::args::{Global, all_or, precision};
+use crate::args::{Global, all_or, precision, threads};
 use crate::command::model as verbs;
 use crate::failure::Failure;
 
@@ -78,7 +78,7 @@ pub enum Verb {
         #[arg(long, default_value = "f32", value_parser = precision)]
         precision: Precision,
         /// Threads to compute on [default: all cores]; they change nothing but the speed
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = threads)]
         threads: Option<NonZeroUsize>,
         /// Also the norm of the gradient of each parameter, for the mean negative log-prob of a line
         #[arg(long)]

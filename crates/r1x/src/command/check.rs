@@ -75,6 +75,8 @@ pub fn check(
         };
         let plan = match plan {
             Agreement::Locked => "",
+            // Seeds that are asked for beside the spec make other plans of what it reads.
+            Agreement::Other if !spec.seeds.seeds.is_empty() => "",
             Agreement::Other => ", under another plan: the spec or --set says something else",
         };
         page.line(format!("    {}  {inputs}{plan}", path_of(&spec.path).display()));

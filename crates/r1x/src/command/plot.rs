@@ -4,10 +4,13 @@
 //! smooth curve for what was measured. Must not change the store.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plotters::prelude::SVGBackend;
+use r1x_files::whole::{self, Existing};
 use r1x_store::Store;
 
 use crate::args::Global;
@@ -15,6 +18,9 @@ use crate::command::compare::{Comparison, mean_and_error, shown};
 use crate::failure::{Failure, code};
 use crate::picture::{Curve, Legend, Picture, window};
 use crate::stores;
+
+/// What a picture begins with.
+const PICTURE_HEAD: &[u8; 4] = b"<svg";
 
 /// What is drawn, and where to.
 #[derive(Debug)]
@@ -43,6 +49,7 @@ pub enum Subject<'a> {
 /// # Errors
 /// When there is no such metric or the file cannot be written.
 pub fn plot(global: &Global, subject: Subject<'_>, draw: &Draw) -> Result<i32, Failure> {
+    check_place(&draw.output)?;
     let store = stores::reading(global.store())?;
     let mut stages: Vec<String> = Vec::new();
     let curves = match subject {
@@ -56,19 +63,38 @@ pub fn plot(global: &Global, subject: Subject<'_>, draw: &Draw) -> Result<i32, F
     let window = draw.window.map_or_else(|| window(longest), |steps| steps.get() | 1);
     let (steps, legend) = (step_axis(&stages), Legend::Shown);
     let picture = Picture { curves, metric: &draw.metric, window, steps, legend };
-    picture.draw(SVGBackend::new(&draw.output, (760, 400))).map_err(|error| {
-        Failure::new(
-            code::INPUT,
-            format!("{}: {error}", draw.output.display()),
-            "check that the folder may be written",
-        )
+    let mut svg = String::new();
+    picture.draw(SVGBackend::with_string(&mut svg, (760, 400))).map_err(|error| {
+        let message = format!("the picture cannot be drawn: {error}");
+        Failure::new(code::INTERNAL, message, "please report this")
     })?;
+    let path = draw.output.as_path();
+    let fill =
+        |file: &mut File| file.write_all(svg.as_bytes()).map_err(|error| Failure::io(path, &error));
+    whole::write(path, Existing::Replaced, fill, |error| Failure::io(path, &error))?;
     let smoothed = match window {
         1 => String::new(),
         steps => format!(" (recorded values, and their moving average over {steps} steps)"),
     };
     eprintln!("wrote {}{smoothed}", draw.output.display());
     Ok(0)
+}
+
+/// Refuses a place where something else is than an earlier picture.
+fn check_place(path: &Path) -> Result<(), Failure> {
+    if !whole::is_taken(path) {
+        return Ok(());
+    }
+    let mut head = [0; PICTURE_HEAD.len()];
+    let read = r1x_files::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head == *PICTURE_HEAD {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::INPUT,
+        format!("{} is there already, and is no SVG", path.display()),
+        "name another file with `-o`; a picture takes the place of an earlier one",
+    ))
 }
 
 /// What a run has recorded of the metric, and the stages that have it.
@@ -84,7 +110,7 @@ fn recorded(
         let of = stage.map_or(String::new(), |stage| format!(" in stage `{stage}`"));
         return Err(Failure::new(
             code::INPUT,
-            format!("run {run} has no metric `{metric}`{of}"),
+            format!("run {run} has no metric `{metric}`{of} with a value that is finite"),
             "r1x sql \"SELECT DISTINCT stage, metric FROM v_metrics WHERE run = :run\" lists them",
         ));
     }

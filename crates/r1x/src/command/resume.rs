@@ -26,6 +26,9 @@ use crate::{plans, stores, wiring};
 
 use choice::{Choice, Choices, Run};
 
+/// Reasons that are told of a run none of whose checkpoints serve.
+const MOST_REASONS: usize = 4;
+
 /// What becomes of steps whose checkpoints are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -88,7 +91,7 @@ pub fn resume(
     let folder = store.run_folder(name);
     rewarder.keep_failures(wiring::failures(&folder));
     let mut models = RunModels::new(&plan, compute, &device)?;
-    let Restored { cursor, choice, unusable } = restore(&run, &choices, &mut models)?;
+    let Restored { cursor, choice, unusable } = restore(&run, from, &choices, &mut models)?;
     let point = run.point(&cursor).unwrap_or(StagePoint { stage: 0, step: cursor.step });
     let recorded = models::recorded_above(&store, name, point.stage).map_err(PortError::from)?;
     let home = Home { folder, run: summary.uid.clone(), recorded };
@@ -167,6 +170,7 @@ pub fn load(run: &Run<'_>, choice: &Choice, models: &mut RunModels<'_>) -> Resul
 /// Loads the best checkpoint that is what it should be.
 fn restore<'a>(
     run: &Run<'_>,
+    from: &Point,
     choices: &'a Choices,
     models: &mut RunModels<'_>,
 ) -> Result<Restored<'a>, Failure> {
@@ -177,8 +181,21 @@ fn restore<'a>(
             Err(reason) => unusable.push(reason),
         }
     }
-    let what = format!("has no checkpoint that can be gone on from: {}", unusable.join("; "));
-    Err(none(run, &what, &choices.beyond))
+    let what = format!("has no checkpoint that can be gone on from: {}", few(&unusable));
+    let failure = none(run, &what, &choices.beyond);
+    Err(match &from.checkpoint {
+        None => failure,
+        // Others may serve where the one that was named does not.
+        Some(_) => failure
+            .with_hint(format!("`r1x resume {}` goes on from the best one that serves", run.name)),
+    })
+}
+
+/// The first reasons, and how many more there are: a long run has had many checkpoints.
+fn few(reasons: &[String]) -> String {
+    let (first, others) = reasons.split_at(reasons.len().min(MOST_REASONS));
+    let first = first.join("; ");
+    if others.is_empty() { first } else { format!("{first}; and {} more", others.len()) }
 }
 
 /// Why a run cannot go on.

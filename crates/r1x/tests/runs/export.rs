@@ -232,10 +232,19 @@ fn what_is_there_is_replaced_only_when_that_is_asked_for() {
         (4, to("small.yaml/a.jsonl", &[]), "small.yaml is a file, and no folder"),
     ];
     for (code, ask, words) in mistakes {
-        let ask: Vec<&str> = ask.iter().map(String::as_str).collect();
-        let told = bench.fails(code, &ask);
+        let told = bench.fails(code, &to_refs(&ask));
         assert!(told.contains(words), "{ask:?}: {told}");
         assert_eq!(names(&bench, ""), before, "{ask:?}");
+    }
+    let told = bench.fails(4, &to_refs(&to("runs/r1x.sqlite", &["--to", "jsonl", "--force"])));
+    assert!(told.contains("is a database, which no export takes the place of"), "{told}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("all.jsonl", bench.path("link.jsonl")).unwrap();
+        let told = bench.fails(4, &to_refs(&to("link.jsonl", &["--force"])));
+        assert!(told.contains("a link or a device stays as it is"), "{told}");
+        assert!(bench.path("link.jsonl").is_symlink());
+        std::fs::remove_file(bench.path("link.jsonl")).unwrap();
     }
     let none = bench.json(&["export", "latest", "-o", "none.jsonl", "--where", "0", "--json"]);
     assert_eq!((&none["rows"], &none["bytes"]), (&json!(0), &json!(0)));
@@ -245,6 +254,10 @@ fn what_is_there_is_replaced_only_when_that_is_asked_for() {
     bench.fails(4, hub);
     bench.ok(&[hub, &["--force", "--what", "metrics"]].concat());
     assert_eq!(rows(&bench.path("hub/data/train-00000-of-00001.parquet")).len(), 52 + 4);
+}
+
+fn to_refs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
 /// The rows that a stage has kept, and a run that learns from each form of them.

@@ -250,6 +250,8 @@ fn files_are_imported_once_under_a_name() {
         "--name",
         "theirs",
     ];
+    let told = bench.fails(4, &[&again[..], &["--answer", "nosuch"]].concat());
+    assert!(told.contains("no row has a column `nosuch`"), "{told}");
     let told = bench.fails(4, &again);
     assert!(told.contains(&format!("imported under this name before: run {run}")), "{told}");
     bench.ok(&["rm", "theirs", "--yes"]);

@@ -10,6 +10,15 @@ use super::bench::Bench;
 const MANY_SAMPLES: &str = "evals.heldout.samples=1048576";
 
 #[test]
+fn more_threads_than_any_machine_has_are_refused() {
+    let bench = Bench::new();
+    for count in ["0", "1025", "99999999", "many"] {
+        let told = bench.fails(2, &["run", "small.yaml", "--threads", count]);
+        assert!(told.contains("a number from 1 to 1024 is expected"), "{told}");
+    }
+}
+
+#[test]
 fn a_run_that_does_not_fit_into_memory_is_refused_with_the_key_to_lower() {
     let bench = Bench::new();
     let wide = [

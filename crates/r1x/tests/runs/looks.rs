@@ -29,6 +29,12 @@ fn a_drawn_curve_shows_what_was_recorded_and_says_what_is_smoothed() {
     assert!(one.contains("step of stage cold-start"), "{one}");
     let told = bench.fails(4, &["plot", "--metric", "loss", "--stage", "nowhere"]);
     assert!(told.contains("in stage `nowhere`"), "{told}");
+    // A picture takes the place of a picture, and of nothing else.
+    for kept in ["runs/r1x.sqlite", "small.yaml", "plugins"] {
+        let told = bench.fails(4, &["plot", "-o", kept]);
+        assert!(told.contains(&format!("{kept} is there already, and is no SVG")), "{told}");
+    }
+    assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod row;
 mod tensorboard;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -167,6 +167,16 @@ fn check_place(ask: &Ask, to: To) -> Result<(), Failure> {
     let refused = |what: &str, hint: &str| {
         Err(Failure::new(code::INPUT, format!("{} {what}", place.display()), hint))
     };
+    let is_plain = place.symlink_metadata().is_ok_and(|meta| meta.is_file() || meta.is_dir());
+    if !is_plain {
+        return refused(
+            "is there and no file",
+            "name another place: a link or a device stays as it is",
+        );
+    }
+    if is_database(place) {
+        return refused("is a database, which no export takes the place of", "name another place");
+    }
     let is_folder = place.is_dir();
     let wants_folder = matches!(to, To::Hf | To::Tensorboard);
     match (wants_folder, is_folder) {
@@ -182,6 +192,16 @@ fn check_place(ask: &Ask, to: To) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+/// Whether a file is one of SQLite, as a store is, which holds what nothing else does.
+fn is_database(place: &Path) -> bool {
+    let mut head = [0; DATABASE_HEAD.len()];
+    let read = r1x_files::open(place).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *DATABASE_HEAD
+}
+
+/// What a file of SQLite begins with.
+const DATABASE_HEAD: &[u8; 16] = b"SQLite format 3\0";
 
 /// Whether everything in a folder has a name that an export gives.
 fn is_export(place: &Path, to: To) -> bool {

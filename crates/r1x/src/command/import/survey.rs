@@ -19,6 +19,8 @@ pub struct Survey {
     pub files: Vec<Surveyed>,
     /// What may be rewards, in the order in which they first appear.
     columns: Vec<Column>,
+    /// Rows with a right answer.
+    answers: u64,
 }
 
 /// A file that was read once.
@@ -82,7 +84,7 @@ impl Survey {
     /// # Errors
     /// When a file cannot be read, a row is no rollout, or the steps are not in order.
     pub fn of(ask: &Ask) -> Result<Self, Failure> {
-        let mut survey = Self { files: Vec::new(), columns: Vec::new() };
+        let mut survey = Self { files: Vec::new(), columns: Vec::new(), answers: 0 };
         for path in &ask.files {
             let file = survey.file(path, ask)?;
             if let Some(known) = survey.files.iter().find(|known| known.sha256 == file.sha256) {
@@ -90,6 +92,10 @@ impl Survey {
                 return Err(Failure::new(code::INPUT, message, "name each file once"));
             }
             survey.files.push(file);
+        }
+        if let (Some(column), 0) = (&ask.answer, survey.answers) {
+            let message = format!("no row has a column `{column}` with a right answer");
+            return Err(Failure::new(code::INPUT, message, "name a column of the files"));
         }
         if survey.files.iter().all(|file| file.rows == 0) {
             let names: Vec<&str> = survey.files.iter().map(|file| file.name.as_str()).collect();
@@ -118,6 +124,7 @@ impl Survey {
                 steps = Some((steps.map_or(step, |(first, _): (u64, u64)| first), step));
             }
             rows += 1;
+            self.answers += u64::from(found.answer.is_some());
             for score in &found.scores {
                 self.add(score, || format!("{name}:{}", row.number()))?;
             }

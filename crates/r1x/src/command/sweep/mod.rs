@@ -182,7 +182,12 @@ fn conclude(
         Form::Json => output::json(&plans::json(&comparison)?),
         Form::Tables => output::page(Stream::Out, &comparison.page()),
     }
-    let code_of = |task: &Task| match task.state {
+    let run_of = |task: &Task| {
+        let member = card.members.iter().find(|member| member.index == task.index);
+        member.and_then(|member| member.run.as_ref())
+    };
+    // How a run has ended is what the store says, whichever process has made it.
+    let code_of = |task: &Task| match State::of(run_of(task)) {
         State::Ended(exit) => exit,
         _ => outcome.codes.get(&task.index).copied().unwrap_or_default(),
     };
@@ -190,8 +195,7 @@ fn conclude(
         tasks.iter().map(|task| (task, code_of(task))).filter(|(_, exit)| *exit != 0).collect();
     let mut page = Page::default();
     for (task, exit) in &failed {
-        let run = card.members.iter().find(|member| member.index == task.index);
-        let run = run.and_then(|member| member.run.as_ref());
+        let run = run_of(task);
         let status = run.map_or("not begun", |run| run.status.as_str());
         let name = run.map_or_else(String::new, |run| format!(" {}", run.name));
         page.line(
