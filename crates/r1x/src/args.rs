@@ -134,7 +134,7 @@ impl SpecArgs {
 pub struct RunsArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Run it once with each of these seeds: `1..5` is 1, 2, 3, 4 and 5, and `1,2,7` these three
+    /// A run with each of these seeds: `1..5` is 1, 2, 3, 4 and 5, and `1,2,7` these three
     #[arg(long, value_name = "LIST", value_parser = seeds, conflicts_with = "seed")]
     pub seeds: Option<Seeds>,
 }

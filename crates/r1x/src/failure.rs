@@ -88,14 +88,16 @@ impl Failure {
     /// A file that cannot be read or written.
     pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
         let code = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => code::RESOURCE,
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => code::RESOURCE,
             _ => code::INPUT,
         };
-        Self::new(
-            code,
-            format!("{}: {error}", path.display()),
-            "check the path and its permissions",
-        )
+        let hint = match code {
+            code::RESOURCE => "free some space, or name a place on another disk",
+            _ => "check the path and its permissions",
+        };
+        Self::new(code, format!("{}: {error}", path.display()), hint)
     }
 
     /// What standard error is told.

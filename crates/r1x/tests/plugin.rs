@@ -259,6 +259,15 @@ fn what_a_plugin_costs_is_measured() {
     let units =
         |text: &str| text.split("µs, ").nth(1).unwrap().split(" units").next().unwrap().to_owned();
     assert_eq!(units(&told), units(&bench.ok(&arguments)), "fuel is the same every time");
+    for (beyond, expected) in [
+        (["--bytes", "99999999999999"], "more than a batch has room for (1.0 GiB)"),
+        (["-n", "18446744073709551615"], "more than a batch has room for (1.0 GiB)"),
+        (["--step-ms", "nan"], "--step-ms is a length above 0"),
+        (["--step-ms", "0"], "--step-ms is a length above 0"),
+    ] {
+        let told = bench.fails(4, &[&arguments[..3], &beyond].concat());
+        assert!(told.contains(expected), "{told}");
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn asked(store: &Store, address: &str, stage: Option<&str>) -> Result<Asked, Fai
         _ => {
             return Err(Failure::new(
                 code::INPUT,
-                format!("`{address}` names no step and no group"),
+                format!("`{address}` is neither a step nor a group"),
                 "write RUN@STEP or RUN@STEP.GROUP, for example latest@120.3",
             ));
         }

@@ -74,6 +74,11 @@ pub fn show(
             "write RUN@STEP.GROUP.SAMPLE, for example latest@120.3.5",
         ));
     }
+    if let (Some(stage), []) = (stage, numbers.as_slice()) {
+        let message = format!("`{address}` is a run, and no step of its stage `{stage}`");
+        let hint = "write RUN@STEP, for example latest@120; of a whole run every stage is shown";
+        return Err(Failure::new(code::INPUT, message, hint));
+    }
     let store = stores::reading(global.store())?;
     match numbers[..] {
         [step] => print(&store.step(run, stage, step)?, step_page, json)?,

@@ -193,6 +193,8 @@ fn a_rollout_is_shown_down_to_its_tokens() {
     assert!(!shown.contains("1 to 0.9"), "colours are for terminals: {shown}");
     let colored = bench.ok(&["show", "latest@2.1.0", "--color", "always"]);
     assert!(colored.contains("1 to 0.9") && colored.contains("\u{1b}[2m"), "{colored:?}");
+    let told = bench.fails(4, &["show", "latest", "--stage", "rl"]);
+    assert!(told.contains("`latest` is a run, and no step of its stage `rl`"), "{told}");
     let told = bench.fails(4, &["show", "latest@2.1", "--tokens"]);
     assert!(told.contains("is not one rollout"), "{told}");
     let rows = bench.sql("SELECT position, token_id FROM v_tokens WHERE run = :run AND step = 2 AND grp = 1 AND sample = 0 ORDER BY position");

@@ -128,7 +128,7 @@ fn what_is_not_there_is_not_made_again() {
     bench.ok(&["run", "small.yaml"]);
     for (address, why) in [
         ("latest", "write RUN@STEP or RUN@STEP.GROUP"),
-        ("@3.1.2", "names no step and no group"),
+        ("@3.1.2", "is neither a step nor a group"),
         ("@x", "is not an address"),
         ("@40", "`rl` has steps 0 to 39"),
         ("@3.6", "has groups 0 to 5"),

@@ -255,7 +255,7 @@ fn time_fields(estimate: &Estimate, speed: &Speed, time: Seconds) -> Fields {
         .add(
             "rests on",
             format!(
-                "{lengths}; every group trained on{refilled}; the speed of this CPU, measured {} (`r1x doctor`)",
+                "{lengths}; every group trained on{refilled}; nothing but the model at work: rewards, the store and checkpoints come on top; the speed of this CPU, measured {} (`r1x doctor`)",
                 table::age(speed.age())
             ),
         );

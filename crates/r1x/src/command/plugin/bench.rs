@@ -30,15 +30,37 @@ pub struct Work {
     pub step_ms: Option<f64>,
 }
 
+/// Bytes of completions in a batch at most.
+const MOST_BATCH_BYTES: usize = 1 << 30;
+
+/// Refuses work that cannot be done.
+fn check(work: &Work) -> Result<(), Failure> {
+    if work.n == 0 || work.rounds == 0 {
+        let message = "-n and --rounds must be at least 1";
+        return Err(Failure::new(code::INPUT, message, "leave them out for the defaults"));
+    }
+    if work.n.checked_mul(work.bytes).is_none_or(|bytes| bytes > MOST_BATCH_BYTES) {
+        let message = format!(
+            "{} completions of {} bytes are more than a batch has room for ({})",
+            work.n,
+            work.bytes,
+            table::bytes(MOST_BATCH_BYTES as u64)
+        );
+        return Err(Failure::new(code::INPUT, message, "lower -n or --bytes"));
+    }
+    if work.step_ms.is_some_and(|step_ms| !step_ms.is_finite() || step_ms <= 0.0) {
+        let message = "--step-ms is a length above 0";
+        return Err(Failure::new(code::INPUT, message, "leave it out for that of the newest run"));
+    }
+    Ok(())
+}
+
 /// Measures and prints.
 ///
 /// # Errors
 /// When the plugin cannot score the batch.
 pub fn bench(global: &Global, arguments: &PluginArgs, work: &Work) -> Result<i32, Failure> {
-    if work.n == 0 || work.rounds == 0 {
-        let message = "-n and --rounds must be at least 1";
-        return Err(Failure::new(code::INPUT, message, "leave them out for the defaults"));
-    }
+    check(work)?;
     let config = config(arguments.with.as_deref())?;
     let opened = granted(arguments)?;
     let limits = LimitsPlan { fuel: None, ..opened.limits() };

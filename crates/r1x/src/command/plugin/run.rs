@@ -199,8 +199,8 @@ fn asked(group: &StoredGroup, run: &str) -> Result<RolloutGroup, Failure> {
     group.asked().ok_or_else(|| {
         Failure::new(
             code::INPUT,
-            format!("run `{run}` does not record what its rollouts say"),
-            "its spec needs `record: {text: true}`, and the run has to be made again",
+            format!("the store has not what the rollouts of run `{run}` say"),
+            "its spec left that out (`record: {text: false}`), or `r1x gc` has removed it: the run has to be made again",
         )
     })
 }

@@ -46,7 +46,8 @@ pub fn merge(global: &Global, other: &Path, folders: Folders, json: bool) -> Res
     for run in &merged.imported {
         let Some(from) = folder_there(other, run) else { continue };
         let to = store.run_folder(&run.run);
-        if from.is_dir() && !to.exists() {
+        let has_files = std::fs::read_dir(&from).is_ok_and(|mut entries| entries.next().is_some());
+        if has_files && !to.exists() {
             match folders {
                 Folders::Copied => copied.push(copy(&from, &to)?),
                 Folders::Left => eprintln!(
