@@ -48,7 +48,7 @@ impl Store {
             let bytes = fs::metadata(to).map_err(told)?.len();
             Ok(Backup { path: to.to_owned(), bytes, verified })
         });
-        // Half a copy helps nobody, nor does the journal of one; where it has its name, nothing is here any more.
+        // Half a copy helps nobody, nor does the journal of one; a whole copy has its own name by now.
         for left in [partial.clone(), beside(&partial, "-journal")] {
             let _ = fs::remove_file(left);
         }
