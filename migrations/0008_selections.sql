@@ -184,6 +184,18 @@ SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, g.step, g
        JOIN prompt p ON p.prompt_id = g.prompt_id
  WHERE st.superseded_from IS NULL OR g.step < st.superseded_from;
 
+-- How well a stage did on each of its problems: a row for each problem and reward. `judged` rollouts have a value.
+CREATE VIEW v_problems AS
+SELECT r.run_id, r.name AS run, st.idx AS stage_idx, st.name AS stage, min(g.data) AS data, o.prompt_id,
+       p.key AS prompt_key, p.text AS prompt, p.answer AS gold, k.name AS reward, count(*) AS rollouts,
+       count(w.value) AS judged, avg(w.value) AS mean, min(w.value) AS lowest, max(w.value) AS highest,
+       avg(o.reward) AS total
+  FROM run r JOIN stage st USING (run_id) JOIN rollout o USING (stage_id) JOIN reward w USING (rollout_id)
+       JOIN reward_key k USING (key_id) JOIN prompt p USING (prompt_id)
+       LEFT JOIN rollout_group g ON g.stage_id = o.stage_id AND g.step = o.step AND g.grp = o.grp
+ WHERE st.superseded_from IS NULL OR o.step < st.superseded_from
+ GROUP BY r.run_id, st.idx, o.prompt_id, k.name;
+
 -- The lists of numbers of a rollout as rows: tokens as whole numbers, the others as the exact values of their 32 bits. It
 -- is SQL alone, so every program that reads the file has it. Positions are made of three digits to the base of 100, and
 -- those that lie behind the end of a completion are left out digit by digit. No rows are alike; `DISTINCT` keeps SQLite from

@@ -44,6 +44,7 @@ pub use read::evaluation::{EvalRow, evaluations, newest_evaluation};
 pub use read::export::{Completion, Rollouts, RunEvaluation, RunStep, SearchIn, Searched, Tokens};
 pub use read::metric::{Curve, MetricPoint};
 pub use read::pair::{EvaluationPair, MetricPair, Paired};
+pub use read::problem::{PROBLEMS_VIEW, ProblemText, TriedProblem};
 pub use read::recorded::{LastFact, RecordedSteps, StepsAfter};
 pub use read::reusable::{OriginCheckpoint, StageOrigin};
 pub use read::rollout::{

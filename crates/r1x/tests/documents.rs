@@ -55,7 +55,13 @@ fn the_page_about_exports_runs_as_it_stands() {
     let cache = folder.path().join("cache");
     let reader = Reader { folder: folder.path(), cache: &cache, edits: &[] };
     reader.follow(&page("data.md"), &["A file", "An experiment"]);
-    let sections = ["Finding words", "Files", "For a hub", "Scalars"];
+    let sections = [
+        "Finding words",
+        "Files",
+        "For a hub",
+        "Scalars",
+        "Problems and how well they were solved",
+    ];
     reader.follow(&page("export.md"), &sections);
     let rows = |name: &str| {
         let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -66,7 +72,9 @@ fn the_page_about_exports_runs_as_it_stands() {
     assert_eq!(found["hits"].as_array().unwrap().len(), 1);
     // The columns that the page names are those that there are.
     let text = page("export.md");
-    for (what, name) in [("rollouts", "rollouts.jsonl"), ("evals", "evals.jsonl")] {
+    let files =
+        [("rollouts", "rollouts.jsonl"), ("evals", "evals.jsonl"), ("problems", "middling.jsonl")];
+    for (what, name) in files {
         let path = folder.path().join("evals.jsonl");
         if !path.exists() {
             let store = folder.path().join("runs/r1x.sqlite");
@@ -79,10 +87,13 @@ fn the_page_about_exports_runs_as_it_stands() {
         }
         let line = text.lines().find(|line| line.starts_with(&format!("| `{what}` |"))).unwrap();
         let cell = line.trim_end_matches('|').rsplit('|').next().unwrap();
+        let cell = cell.split(';').next().unwrap();
         let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
         let row = rows(name).remove(0);
         let columns: Vec<&String> = row.as_object().unwrap().keys().collect();
-        assert_eq!(columns, named, "{what}");
+        // Behind the columns that every problem has are its own.
+        let own: &[&str] = if what == "problems" { &["answer", "which", "words"] } else { &[] };
+        assert_eq!(columns, [named, own.to_vec()].concat(), "{what}");
     }
 }
 

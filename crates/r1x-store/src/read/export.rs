@@ -264,7 +264,12 @@ impl Store {
     }
 
     /// Fails with the ids of the stages where none has this one.
-    fn check_stage(&self, run_id: i64, run: &str, stage: Option<&str>) -> Result<(), StoreError> {
+    pub(super) fn check_stage(
+        &self,
+        run_id: i64,
+        run: &str,
+        stage: Option<&str>,
+    ) -> Result<(), StoreError> {
         let Some(stage) = stage else { return Ok(()) };
         let query = query_as("SELECT DISTINCT name FROM stage WHERE run_id = ? ORDER BY idx");
         let names: Vec<(Text,)> = self.reader()?.all(query.bind(run_id))?;
@@ -360,43 +365,6 @@ impl Store {
         Ok(rows.into_iter().map(|(Text(name),)| name).collect())
     }
 
-    /// Names of the columns that the problems of kept rollouts have, each with the kinds of JSON in it, in the words of
-    /// SQLite's `json_type`. Kinds in a list have `array.` before them; a whole number that SQLite cannot hold is a
-    /// `long`, and what is no JSON an `other`.
-    ///
-    /// # Errors
-    /// When there is no such run.
-    pub fn kept_columns(
-        &self,
-        reference: &str,
-        stage: Option<&str>,
-    ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
-        let run = self.run(reference)?;
-        let query = query_as(
-            "WITH kept AS (
-               SELECT DISTINCT o.prompt_id FROM stage st JOIN rollout o USING (stage_id) JOIN selection s USING (rollout_id)
-                WHERE st.run_id = ?1 AND s.dropped_by IS NULL AND (?2 IS NULL OR st.name = ?2)
-                  AND (st.superseded_from IS NULL OR o.step < st.superseded_from)),
-             cell AS (
-               SELECT j.key AS name, j.value AS written,
-                      CASE WHEN json_valid(j.value) THEN json_type(j.value) ELSE 'other' END AS kind
-                 FROM kept JOIN prompt p USING (prompt_id), json_each(p.columns) j)
-             SELECT name, CASE WHEN kind = 'integer' AND typeof(json_extract(written, '$')) <> 'integer' THEN 'long' ELSE kind END
-               FROM cell
-              UNION
-             SELECT name, 'array.' || iif(e.type = 'integer' AND typeof(e.value) <> 'integer', 'long', e.type)
-               FROM cell, json_each(iif(kind = 'array', written, '[]')) e
-              ORDER BY 1, 2",
-        );
-        let query = query.bind(run.run_id).bind(stage.map(str::to_owned));
-        let rows: Vec<(Text, Text)> = self.reader()?.all(query)?;
-        let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (Text(name), Text(kind)) in rows {
-            columns.entry(name).or_default().push(kind);
-        }
-        Ok(columns)
-    }
-
     /// Rollouts of a step, in order. `condition` is SQL of a person over `v_rollouts`, or over `v_selections` where
     /// kept ones are asked for.
     ///
@@ -468,7 +436,7 @@ impl Store {
 
     /// Two numbers that name each row of a part of a view that meets a condition. The condition stands outside of the
     /// part, so whatever it says it cannot reach beyond it.
-    fn chosen(
+    pub(super) fn chosen(
         &self,
         view: &str,
         names: &str,
@@ -546,10 +514,7 @@ impl Store {
         rows.into_iter()
             .filter(is_wanted)
             .map(|row| {
-                let columns = serde_json::from_str(&row.columns).map_err(|error| {
-                    let detail = format!("the columns of problem {}: {error}", row.prompt_key);
-                    StoreError::Damaged { path: self.path().to_owned(), detail }
-                })?;
+                let columns = self.columns_of(&row.prompt_key, &row.columns)?;
                 let rewards = values_of.remove(&row.id).unwrap_or_default();
                 Ok(row.completion(columns, rewards))
             })

@@ -4,7 +4,8 @@
 //! it is recorded, `reusable` which stages of it another run need not run again, `checkpoint`, `evaluation` and `metric`
 //! about what they are called after, `rollout` about steps and what is in them. `diagnosis` asks what a look for trouble
 //! asks. `facts` has everything of one fact, and `difference` compares it with the same fact of another run. `pair` sets
-//! metrics and evaluations of two runs side by side, and `export` hands out everything that a run has written, page by page.
+//! metrics and evaluations of two runs side by side, `export` hands out everything that a run has written, page by page, and `problem` how well it did on each
+//! problem.
 
 pub mod card;
 pub mod checkpoint;
@@ -16,6 +17,7 @@ pub mod export;
 mod facts;
 pub mod metric;
 pub mod pair;
+pub mod problem;
 pub mod recorded;
 pub mod reusable;
 pub mod rollout;

@@ -119,7 +119,7 @@ fn columns_of_kept_problems_are_told_with_every_kind_of_json_in_them() {
     write(&mut run, facts);
     run.flush().unwrap();
     let read = place.read();
-    let kinds = read.kept_columns("latest", Some("reject-0")).unwrap();
+    let kinds = read.problem_columns("latest", Some("reject-0"), Rollouts::Kept).unwrap();
     let told: Vec<(&str, String)> =
         kinds.iter().map(|(name, kinds)| (name.as_str(), kinds.join(" "))).collect();
     let expected = [
@@ -135,5 +135,5 @@ fn columns_of_kept_problems_are_told_with_every_kind_of_json_in_them() {
         ("whole", "integer"),
     ];
     assert_eq!(told, expected.map(|(name, kinds)| (name, kinds.to_owned())));
-    assert!(read.kept_columns("latest", Some("other")).unwrap().is_empty());
+    assert!(read.problem_columns("latest", Some("other"), Rollouts::Kept).unwrap().is_empty());
 }

@@ -8,8 +8,9 @@ use super::fixtures::*;
 use crate::{Mode, RunStatus, SqlQuery, StagePoint, Store, StoreError};
 
 /// Statements that take away what schema 8 has added, but for the numbers of the schema itself.
-pub const WITHOUT_SCHEMA_8: [&str; 26] = [
+pub const WITHOUT_SCHEMA_8: [&str; 27] = [
     "DROP VIEW v_tokens",
+    "DROP VIEW v_problems",
     "DROP VIEW v_reward_steps",
     "DROP VIEW v_groups",
     "CREATE VIEW v_groups AS SELECT 1",

@@ -29,7 +29,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ID")]
     stage: Option<String>,
     /// Only rows that meet a condition in SQL, such as `reward > 0.5 AND step >= 100`, over the columns of v_rollouts
-    /// (of v_eval_samples with --what evals, of v_selections with --what data)
+    /// (of v_eval_samples with --what evals, of v_selections with --what data, of v_problems with --what problems)
     #[arg(long = "where", value_name = "SQL")]
     condition: Option<String>,
     /// Tokens and their log-probs as well, where the run has recorded them

@@ -313,3 +313,85 @@ stages:
     assert!(matches!(&table[0]["nums"], Field::ListInternal(nums) if nums.len() == 3));
     assert!(matches!(table[0]["target"], Field::Long(_)), "{:?}", table[0]);
 }
+
+/// What every problem came to is what its rollouts have in the store.
+#[test]
+fn problems_are_exported_with_their_pass_rates() {
+    let bench = Bench::new();
+    bench.ok(&["run", "small.yaml", "--set", "stages.cold-start.sft.steps=120"]);
+    let counted = bench.sql(
+        "SELECT prompt_key, max(prompt) AS prompt, max(gold) AS gold, count(DISTINCT rollout_id) AS rollouts,
+                avg(value) FILTER (WHERE w.reward = 'equation') AS equation,
+                avg(value) FILTER (WHERE w.reward = 'format') AS format
+           FROM v_rollouts JOIN v_rewards w USING (rollout_id) GROUP BY prompt_key",
+    );
+    let counted: BTreeMap<&str, &Value> =
+        counted.iter().map(|row| (row["prompt_key"].as_str().unwrap(), row)).collect();
+    bench.ok(&["export", "latest", "--what", "problems", "-o", "all.jsonl"]);
+    let all = lines(&bench.path("all.jsonl"));
+    assert_eq!(all.len(), counted.len());
+    let number = |value: &Value| value.as_f64().unwrap();
+    for row in &all {
+        let fact = counted[row["prompt_key"].as_str().unwrap()];
+        for name in ["prompt", "gold", "rollouts"] {
+            assert_eq!(row[name], fact[name]);
+        }
+        let rewards = &row["rewards"];
+        for name in ["equation", "format"] {
+            assert!((number(&rewards[name]) - number(&fact[name])).abs() < 1e-12, "{row} {fact}");
+        }
+        let total = number(&rewards["equation"]) + 0.1 * number(&rewards["format"]);
+        assert!((number(&row["reward"]) - total).abs() < 1e-6, "{row}");
+        assert_eq!((&row["stage"], &row["data"]), (&json!("rl"), &json!("sums")));
+        assert!(row["solution"].is_string() && row["nums"].is_array(), "{row}");
+    }
+    let is_rate = |row: &Value| (0.1..0.9).contains(&number(&row["rewards"]["format"]));
+    assert!(all.iter().any(is_rate), "a mean that is neither 0 nor 1 has to be among them");
+    // The first problem is the one that the stage met first.
+    let first = bench.sql("SELECT prompt_key FROM v_rollouts ORDER BY step, grp LIMIT 1");
+    assert_eq!(all[0]["prompt_key"], first[0]["prompt_key"]);
+    let of_nothing: &[&str] =
+        &["export", "latest", "-o", "a.jsonl", "--what", "problems", "--stage", "cold-start"];
+    assert!(bench.fails(4, of_nothing).contains("tried no problems"));
+    bench.ok(&["export", "latest", "-o", "hub", "--to", "hf", "--what", "problems"]);
+}
+
+/// A problem of which one reward meets a condition is there once, and another run learns from such problems.
+#[test]
+fn problems_of_a_chosen_difficulty_are_data() {
+    let bench = Bench::new();
+    bench.ok(&["run", "small.yaml", "--set", "stages.cold-start.sft.steps=120"]);
+    let problems: &[&str] = &["export", "small", "--what", "problems", "-o"];
+    bench.ok(&[problems, &["all.jsonl"]].concat());
+    let all = lines(&bench.path("all.jsonl"));
+    let is_chosen = |row: &&Value| row["rewards"]["format"].as_f64().unwrap() < 1.0;
+    let expected: Vec<&Value> = all.iter().filter(is_chosen).collect();
+    assert!(!expected.is_empty() && expected.len() < all.len(), "{}", expected.len());
+    for (file, source) in [("some.jsonl", "jsonl"), ("some.parquet", "parquet")] {
+        bench.ok(&[problems, &[file, "--where", "reward = 'format' AND mean < 1"]].concat());
+        let spec = format!(
+            "extends: small.yaml
+name: from-{source}
+data:
+  some:
+    {source}: {{path: {file}, heldout: 0, columns: [nums, target], answer: gold, solution: solution}}
+    prompt: \"{{{{ nums | join(' ') }}}} -> {{{{ target }}}} <think>\"
+stages:
+  - {{id: cold-start, sft: {{data: some.train, limit: null, steps: 1, batch_size: 4, micro_batch_size: 4}}}}
+  - {{id: rl, grpo: {{data: some.train, skip: null, steps: 2, prompts_per_step: 4}}}}
+"
+        );
+        std::fs::write(bench.path("again.yaml"), spec).unwrap();
+        bench.ok(&["run", "again.yaml"]);
+        let asked = bench.sql("SELECT DISTINCT prompt FROM v_rollouts WHERE run = :run");
+        assert!(!asked.is_empty());
+        for row in &asked {
+            assert!(expected.iter().any(|problem| problem["prompt"] == row["prompt"]), "{row}");
+        }
+    }
+    let some = lines(&bench.path("some.jsonl"));
+    assert_eq!(some.iter().collect::<Vec<&Value>>(), expected);
+    let table = rows(&bench.path("some.parquet"));
+    assert_eq!(table.len(), expected.len());
+    assert!(matches!(table[0]["rewards.equation"], Field::Double(_)), "{:?}", table[0]);
+}

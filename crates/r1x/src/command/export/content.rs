@@ -1,12 +1,15 @@
-//! What of a run is exported, as columns and rows: completions, answers in evaluations, metrics, and data that stages
-//! have made. Rows are read from the store a page at a time.
+//! What of a run is exported, as columns and rows: completions, answers in evaluations, metrics, data that stages have
+//! made, and problems with how well they were solved. Rows are read from the store a page at a time.
 
 use std::collections::{BTreeMap, HashSet};
 
-use r1x_store::{Completion, Rollouts, RunEvaluation, RunStep, Store, Tokens};
+use r1x_store::{
+    Completion, PROBLEMS_VIEW, Rollouts, RunEvaluation, RunStep, Store, Tokens, TriedProblem,
+};
 
-use super::problem::{Form, problem_cell, problem_columns};
+use super::problem::{Form, problem_columns};
 use super::row::{Cell, Column, Element, Kind, Sink};
+use super::{made, tried};
 use crate::failure::{Failure, code};
 
 /// What is exported.
@@ -20,6 +23,8 @@ pub enum What {
     Metrics,
     /// The rows that stages which make data have kept.
     Data,
+    /// Every problem that was tried in training, with the mean of each reward.
+    Problems,
 }
 
 /// A part of a run, and how much of it.
@@ -46,6 +51,7 @@ pub enum Content<'a> {
     Evals(Part<'a>, Vec<RunEvaluation>, Vec<String>),
     Metrics(Part<'a>, Vec<Moment>, Vec<String>),
     Data(Part<'a>, Vec<RunStep>, Vec<Column>),
+    Problems(Part<'a>, Vec<TriedProblem>, Vec<String>, Vec<Column>),
 }
 
 /// A step or an evaluation, in the order of the run.
@@ -56,9 +62,12 @@ pub enum Moment {
     Evaluation(RunEvaluation),
 }
 
-const TEXT: Kind = Kind::One(Element::Text);
-const INTEGER: Kind = Kind::One(Element::Integer);
-const NUMBER: Kind = Kind::One(Element::Number);
+pub const TEXT: Kind = Kind::One(Element::Text);
+pub const INTEGER: Kind = Kind::One(Element::Integer);
+pub const NUMBER: Kind = Kind::One(Element::Number);
+
+/// Problems whose texts are read at once.
+const PAGE_PROBLEMS: usize = 256;
 
 impl<'a> Content<'a> {
     /// Looks up what there is.
@@ -72,6 +81,7 @@ impl<'a> Content<'a> {
             What::Data => Rollouts::Kept.view(),
             What::Evals => "v_eval_samples",
             What::Metrics => "v_metrics",
+            What::Problems => PROBLEMS_VIEW,
         };
         if let Some(condition) = condition {
             store.check_condition(view, condition)?;
@@ -93,8 +103,14 @@ impl<'a> Content<'a> {
             }
             What::Data => {
                 let steps = steps()?;
-                let problem = problem_columns(&store.kept_columns(run, stage)?, form);
-                Self::Data(part, steps, problem)
+                let kinds = store.problem_columns(run, stage, Rollouts::Kept)?;
+                Self::Data(part, steps, problem_columns(&kinds, form))
+            }
+            What::Problems => {
+                let problems = store.problems_of(run, stage, condition)?;
+                let kinds = store.problem_columns(run, stage, Rollouts::All)?;
+                let rewards = store.reward_names(run)?;
+                Self::Problems(part, problems, rewards, problem_columns(&kinds, form))
             }
         })
     }
@@ -106,7 +122,8 @@ impl<'a> Content<'a> {
             Self::Trl(_, _, rewards) => trl_columns(rewards),
             Self::Evals(part, _, rewards) => answer_columns(part.tokens, rewards),
             Self::Metrics(_, _, names) => metric_columns(names),
-            Self::Data(_, _, problem) => data_columns(problem),
+            Self::Data(_, _, problem) => made::columns(problem),
+            Self::Problems(_, _, rewards, problem) => tried::columns(rewards, problem),
         }
     }
 
@@ -117,6 +134,7 @@ impl<'a> Content<'a> {
             Self::Evals(..) => "an answer in an evaluation",
             Self::Metrics(..) => "a step, or an evaluation,",
             Self::Data(..) => "a kept completion",
+            Self::Problems(..) => "a problem",
         }
     }
 
@@ -139,7 +157,7 @@ impl<'a> Content<'a> {
             }
             Self::Data(part, steps, problem) => {
                 part.completions(steps, Rollouts::Kept, &mut |_, row| {
-                    count.row(data_row(row, problem))
+                    count.row(made::row(row, problem))
                 })?;
             }
             Self::Evals(part, evaluations, rewards) => {
@@ -147,6 +165,15 @@ impl<'a> Content<'a> {
                     part.answers(evaluation, &mut |row| {
                         count.row(answer_row(part, evaluation, row, rewards))
                     })?;
+                }
+            }
+            Self::Problems(part, problems, rewards, problem) => {
+                for page in problems.chunks(PAGE_PROBLEMS) {
+                    part.go_on()?;
+                    let texts = part.store.texts_of_problems(page)?;
+                    page.iter()
+                        .zip(texts)
+                        .try_for_each(|tried| count.row(tried::row(tried, rewards, problem)))?;
                 }
             }
             Self::Metrics(part, moments, names) => {
@@ -216,13 +243,16 @@ impl Part<'_> {
 }
 
 /// Columns of the rewards, side by side.
-fn reward_columns(rewards: &[String]) -> impl Iterator<Item = Column> {
+pub fn reward_columns(rewards: &[String]) -> impl Iterator<Item = Column> {
     let column = |id: &String| Column::of(id, NUMBER).inside("rewards").where_known();
     rewards.iter().map(column)
 }
 
 /// Their cells.
-fn reward_cells(given: &[(String, Option<f64>)], rewards: &[String]) -> impl Iterator<Item = Cell> {
+pub fn reward_cells(
+    given: &[(String, Option<f64>)],
+    rewards: &[String],
+) -> impl Iterator<Item = Cell> {
     rewards.iter().map(|id| {
         let found = given.iter().find(|(name, _)| name == id);
         Cell::number(found.and_then(|(_, value)| *value))
@@ -251,7 +281,7 @@ fn token_cells(tokens: Tokens, row: &mut Completion) -> Vec<Cell> {
     }
 }
 
-fn all_of(columns: &[(&str, Kind)]) -> Vec<Column> {
+pub fn all_of(columns: &[(&str, Kind)]) -> Vec<Column> {
     columns.iter().map(|(name, kind)| Column::of(*name, *kind)).collect()
 }
 
@@ -376,41 +406,6 @@ fn answer_row(
     cells.extend(reward_cells(&row.rewards, rewards));
     // An evaluation records no tokens of prompts.
     cells.extend(tokens.into_iter().skip(1));
-    cells
-}
-
-/// Columns that every row of made data has before those of its problem.
-const DATA: [(&str, Kind); 6] = [
-    ("prompt", TEXT),
-    ("completion", TEXT),
-    ("gold", TEXT),
-    ("reward", NUMBER),
-    ("data", TEXT),
-    ("prompt_key", TEXT),
-];
-
-/// Columns of made data. A column of a problem that is called as one of r1x's has `columns.` before its name.
-fn data_columns(problem: &[Column]) -> Vec<Column> {
-    let mut columns = all_of(&DATA);
-    let taken: HashSet<&str> = DATA.iter().map(|(name, _)| *name).collect();
-    columns.extend(problem.iter().map(|column| match taken.contains(column.name.as_str()) {
-        true => Column { name: format!("columns.{}", column.name), ..column.clone() },
-        false => column.clone(),
-    }));
-    columns
-}
-
-fn data_row(row: Completion, problem: &[Column]) -> Vec<Cell> {
-    let mut cells = vec![
-        Cell::Text(row.prompt),
-        Cell::text(row.text),
-        Cell::text(row.gold),
-        Cell::number(row.reward),
-        Cell::text(row.data),
-        Cell::Text(row.prompt_key),
-    ];
-    let cell = |column: &Column| problem_cell(row.columns.get(&column.name), column.kind);
-    cells.extend(problem.iter().map(cell));
     cells
 }
 

@@ -1,16 +1,19 @@
 //! `r1x export`: what a run has written, as files that other programs read. Nothing that is there already is replaced
 //! unless that is asked for, and whoever reads sees a whole export or none.
 //!
-//! `content` has the columns and rows of what is exported, and `problem` those that only made data has; `jsonl`,
-//! `parquet` and `tensorboard` write files, and `card` describes a folder for hubs.
+//! `content` has the columns and rows of what is exported, `made` those of data that a stage has made, `tried` those of
+//! problems, and `problem` what both of these have of a problem; `jsonl`, `parquet` and `tensorboard` write files, and
+//! `card` describes a folder for hubs.
 
 mod card;
 mod content;
 mod jsonl;
+mod made;
 mod parquet;
 mod problem;
 mod row;
 mod tensorboard;
+mod tried;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read as _, Write as _};
@@ -257,6 +260,7 @@ fn something(ask: &Ask, rows: u64) -> Result<u64, Failure> {
         What::Metrics => ("no step yet", "`r1x show` says what it has"),
         What::Rollouts => ("sampled no completions", "`r1x show` says what its stages did"),
         What::Evals => ("no evaluation", "`r1x show` says which there are"),
+        What::Problems => ("tried no problems", "`r1x show` says what its stages did"),
         What::Data => ("kept no data", "stages of the kind `reject` make data"),
     };
     Err(Failure::new(code::INPUT, format!("the run has {what}{of}"), hint))

@@ -1,7 +1,7 @@
 //! Columns of problems, which the store keeps as JSON, as columns of a table: each has the kind that all of its values
 //! have, and stays JSON in a text where they have none in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -60,8 +60,28 @@ fn element(words: &[&str]) -> Option<Element> {
     }
 }
 
+/// Columns, and those of problems after them. A column of a problem that is called as one of the others, or as an object
+/// that they stand in, has `columns.` before its name.
+pub fn beside(mut columns: Vec<Column>, problem: &[Column]) -> Vec<Column> {
+    let objects = columns.iter().filter_map(|column| column.inside.map(str::to_owned));
+    let taken: HashSet<String> = columns.iter().map(Column::flat_name).chain(objects).collect();
+    columns.extend(problem.iter().map(|column| match taken.contains(&column.name) {
+        true => Column { name: format!("columns.{}", column.name), ..column.clone() },
+        false => column.clone(),
+    }));
+    columns
+}
+
+/// The values of a problem in its columns.
+pub fn problem_cells(
+    values: &BTreeMap<String, String>,
+    problem: &[Column],
+) -> impl Iterator<Item = Cell> {
+    problem.iter().map(|column| problem_cell(values.get(&column.name), column.kind))
+}
+
 /// The value of a problem in a column of a kind.
-pub fn problem_cell(json: Option<&String>, kind: Kind) -> Cell {
+fn problem_cell(json: Option<&String>, kind: Kind) -> Cell {
     let Some(json) = json else { return Cell::Null };
     if kind == JSON {
         return Cell::Json(json.clone());
@@ -125,6 +145,18 @@ mod tests {
         ] {
             assert_eq!(kind(words), expected, "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_column_of_a_problem_takes_no_name_that_is_taken() {
+        let text = |name: &str| Column::of(name, Kind::One(Element::Text));
+        let ours = vec![text("gold"), text("right").inside("rewards")];
+        let theirs = ["gold", "rewards", "rewards.right", "right"].map(text);
+        let names: Vec<String> = beside(ours, &theirs).iter().map(Column::flat_name).collect();
+        let expected =
+            ["columns.gold", "columns.rewards", "columns.rewards.right", "right"].as_slice();
+        assert_eq!(names[..2], ["gold", "rewards.right"]);
+        assert_eq!(names[2..], *expected);
     }
 
     #[test]
