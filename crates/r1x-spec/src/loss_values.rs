@@ -19,6 +19,7 @@ words!(RatioLevel {
     "token" => Token, "each token";
     "sequence" => Sequence, "the whole sequence, as the geometric mean of the ratios of its tokens (GSPO)";
     "sequence_token" => SequenceToken, "its value is that of the sequence, its gradient that of each token (GSPO-token)";
+    "sequence_product" => SequenceProduct, "the whole sequence, as the product of the ratios of its tokens (RLOO)";
 });
 words!(KlEstimator {
     "k1" => K1, "-d, where d = log ref - log policy; no gradient on average";

@@ -1,7 +1,7 @@
 //! The critic of a stage: what it says of the tokens of a step, the advantages that come of it, and what it learns.
 //!
-//! A token earns the total of its rollout where it is the last one and nothing elsewhere, less β·(log π − log ref) where a
-//! penalty is counted in the reward. All values are asked for before anything is learnt from the step.
+//! A token earns the total of its rollout where it is the last one and nothing elsewhere, less β times the estimate of its
+//! divergence where a penalty is counted in the reward. All values are asked for before anything is learnt from the step.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::finite::Guard;
 use crate::metrics::mean;
 use crate::optimize::{UpdateSettings, Updates};
 use crate::pack::PackedRollout;
+use crate::penalty;
 use crate::rollout::check_shape;
 
 /// What a critic has said of a step and what came.
@@ -145,8 +146,8 @@ impl CriticStep<'_> {
 /// What tokens are charged with, for the figures of a step.
 #[derive(Default)]
 struct Charges {
-    /// The log-ratio of each token.
-    log_ratios: Vec<f64>,
+    /// The estimate of each token.
+    estimates: Vec<f64>,
     /// The charge of each rollout.
     charged: Vec<f64>,
 }
@@ -163,19 +164,19 @@ impl Charges {
         if let Some(last) = rewards.last_mut() {
             *last = total;
         }
-        let Some(KlPlan { coef, .. }) = penalty else { return rewards };
-        let pairs = sequence.sampled_logprobs.iter().zip(&sequence.reference_logprobs);
-        let before = self.log_ratios.len();
-        self.log_ratios.extend(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)));
-        let log_ratios = &self.log_ratios[before..];
-        rewards.iter_mut().zip(log_ratios).for_each(|(reward, ratio)| *reward -= coef * ratio);
-        self.charged.push(coef * log_ratios.iter().sum::<f64>());
+        let Some(KlPlan { coef, estimator, .. }) = penalty else { return rewards };
+        let TrainingSequence { sampled_logprobs, reference_logprobs, .. } = sequence;
+        let before = self.estimates.len();
+        self.estimates.extend(penalty::estimates(*estimator, sampled_logprobs, reference_logprobs));
+        let estimates = &self.estimates[before..];
+        rewards.iter_mut().zip(estimates).for_each(|(reward, kl)| *reward -= coef * kl);
+        self.charged.push(coef * estimates.iter().sum::<f64>());
         rewards
     }
 
-    /// The mean log-ratio of a token, and the mean of what a rollout was charged with; nothing without a penalty.
+    /// The mean estimate of a token, and the mean of what a rollout was charged with; nothing without a penalty.
     fn figures(&self) -> Vec<(String, f64)> {
-        let figures = [("kl", &self.log_ratios), ("kl.penalty", &self.charged)];
+        let figures = [("kl", &self.estimates), ("kl.penalty", &self.charged)];
         let named = |(name, values): (&str, &Vec<f64>)| {
             Some((name.to_owned(), mean(values.iter().copied())?))
         };

@@ -1,13 +1,15 @@
 //! The penalty towards the reference where it is taken off the totals that rollouts are compared by.
 //!
-//! With the log-probs π with which a completion was sampled, its total is less by β·Σ (log π − log ref) over its tokens.
-//! What is compared, in a group or over the step, is the difference; what is recorded stays what the rewards said, and the
+//! With the log-probs π with which a completion was sampled, its total is less by β·Σ KL over its tokens, where KL is what
+//! the estimator says of a token; of k1 it is log π − log ref. What is compared, in a group or over the step, is the difference; what is recorded stays what the rewards said, and the
 //! log-probs of the reference beside it.
 //!
 //! Sources: Ahmadian et al. 2024, "Back to Basics: Revisiting REINFORCE-Style Optimization for Learning from Human Feedback
 //! in LLMs", arXiv 2402.14740, section 2 (the sum over the completion); Hu et al. 2025, "REINFORCE++", arXiv 2501.03262,
 //! which charges a token with the terms from it on.
 
+use r1x_core::kl::kl;
+use r1x_core::plan::{KlEstimator, KlPlan};
 use r1x_core::{CreditedGroup, RewardedGroup, RewardedRollout, TrainingSequence};
 
 use crate::metrics::mean;
@@ -20,8 +22,19 @@ pub(crate) struct Penalised {
     totals: Vec<Vec<Option<f64>>>,
     /// What was taken off each rollout that has a total.
     penalties: Vec<f64>,
-    /// The log-ratio of each of their tokens.
-    log_ratios: Vec<f64>,
+    /// The estimate of each of their tokens.
+    estimates: Vec<f64>,
+}
+
+/// What an estimator says of each token with these log-probs, under the policy that sampled it and under the reference.
+pub(crate) fn estimates<'a>(
+    estimator: KlEstimator,
+    sampled: &'a [f32],
+    reference: &'a [f32],
+) -> impl Iterator<Item = f64> + 'a {
+    let value =
+        move |(own, other): (&f32, &f32)| kl(estimator, f64::from(*own), f64::from(*other)).value;
+    sampled.iter().zip(reference).map(value)
 }
 
 /// What the reference is asked about: every rollout with a total, in order, because every one of them is compared.
@@ -36,21 +49,21 @@ pub(crate) fn sequences(groups: &[RewardedGroup]) -> Vec<TrainingSequence> {
 
 /// Takes the penalty off every total. `logprobs` are those of the reference, one list for each of [`sequences`].
 pub(crate) fn take_off(
-    coef: f64,
+    KlPlan { coef, estimator, .. }: &KlPlan,
     groups: &mut [RewardedGroup],
     logprobs: Vec<Vec<f32>>,
 ) -> Penalised {
     let mut logprobs = logprobs.into_iter();
-    let (mut penalties, mut log_ratios) = (Vec::new(), Vec::new());
+    let (mut penalties, mut estimates) = (Vec::new(), Vec::new());
     let totals = groups.iter().map(|group| group.rollouts.iter().map(|one| one.total).collect());
     let totals = totals.collect();
     let mut of_rollout = |rollout: &mut RewardedRollout| {
         let Some(total) = &mut rollout.total else { return Vec::new() };
         let reference = logprobs.next().unwrap_or_default();
-        let pairs = rollout.rollout.completion.logprobs.iter().zip(&reference);
-        let first = log_ratios.len();
-        log_ratios.extend(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)));
-        let penalty = coef * log_ratios[first..].iter().sum::<f64>();
+        let first = estimates.len();
+        let sampled = &rollout.rollout.completion.logprobs;
+        estimates.extend(self::estimates(*estimator, sampled, &reference));
+        let penalty = coef * estimates[first..].iter().sum::<f64>();
         *total -= penalty;
         penalties.push(penalty);
         reference
@@ -58,7 +71,7 @@ pub(crate) fn take_off(
     let mut of_group =
         |group: &mut RewardedGroup| group.rollouts.iter_mut().map(&mut of_rollout).collect();
     let logprobs = groups.iter_mut().map(&mut of_group).collect();
-    Penalised { logprobs, totals, penalties, log_ratios }
+    Penalised { logprobs, totals, penalties, estimates }
 }
 
 impl Penalised {
@@ -71,9 +84,9 @@ impl Penalised {
         }
     }
 
-    /// The mean log-ratio of a token, and the mean of what was taken off.
+    /// The mean estimate of a token, and the mean of what was taken off.
     pub(crate) fn figures(&self) -> Vec<(String, f64)> {
-        let figures = [("kl", &self.log_ratios), ("kl.penalty", &self.penalties)];
+        let figures = [("kl", &self.estimates), ("kl.penalty", &self.penalties)];
         let named = |(name, values): (&str, &Vec<f64>)| {
             Some((name.to_owned(), mean(values.iter().copied())?))
         };

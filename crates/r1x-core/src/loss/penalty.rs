@@ -53,8 +53,12 @@ mod tests {
     use crate::plan::{Aggregation, KlEstimator, KlPlan, RatioLevel};
     use crate::testing;
 
-    const LEVELS: [RatioLevel; 3] =
-        [RatioLevel::Token, RatioLevel::Sequence, RatioLevel::SequenceToken];
+    const LEVELS: [RatioLevel; 4] = [
+        RatioLevel::Token,
+        RatioLevel::Sequence,
+        RatioLevel::SequenceToken,
+        RatioLevel::SequenceProduct,
+    ];
 
     fn plan(ratio: RatioLevel, estimator: KlEstimator) -> SurrogatePlan {
         let kl = KlPlan { coef: 0.3, estimator, ..testing::kl() };
@@ -73,6 +77,9 @@ mod tests {
         // The mean of 0.5 and −0.1.
         let whole = 0.2_f64.exp();
         let shared = whole * (k3[0] + k3[1]) / 2.0;
+        // Their sum.
+        let product = 0.4_f64.exp();
+        let all = product * (k3[0] + k3[1]);
         for (level, values, derivatives) in [
             (
                 RatioLevel::Token,
@@ -88,6 +95,11 @@ mod tests {
                 RatioLevel::SequenceToken,
                 [whole * k3[0], whole * k3[1]],
                 [whole * (k3[0] + slope[0]), whole * (k3[1] + slope[1])],
+            ),
+            (
+                RatioLevel::SequenceProduct,
+                [product * k3[0], product * k3[1]],
+                [all + product * slope[0], all + product * slope[1]],
             ),
         ] {
             let found = of(level, KlEstimator::K3Unbiased);
@@ -106,7 +118,7 @@ mod tests {
 
     #[test]
     fn gradients_of_the_weighted_penalty_agree_with_central_differences() {
-        for ratio in [RatioLevel::Token, RatioLevel::Sequence] {
+        for ratio in [RatioLevel::Token, RatioLevel::Sequence, RatioLevel::SequenceProduct] {
             for aggregation in
                 [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
             {

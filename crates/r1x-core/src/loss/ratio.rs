@@ -1,10 +1,12 @@
-//! What the probability ratio is taken of: a token, or its sequence as GSPO has it.
+//! What the probability ratio is taken of: a token, or its sequence.
 //!
-//! With dₜ = log π − log π_sampled of the n trained tokens of a sequence, a token's ratio is exp(dₜ), and a sequence's is
-//! exp(Σ dₜ / n). The gradient of the latter is shared by all n tokens. GSPO-token has its value, and for a gradient that
-//! of each token's own log-prob, which differs where advantages differ from token to token.
+//! With dₜ = log π − log π_sampled of the n trained tokens of a sequence, a token's ratio is exp(dₜ). The probabilities of
+//! the sequence have the ratio exp(Σ dₜ), which grows and falls with its length, so GSPO takes exp(Σ dₜ / n). The
+//! gradient of either is shared by all n tokens. GSPO-token has the value of GSPO, and for a gradient that of each token's
+//! own log-prob, which differs where advantages differ from token to token.
 //!
-//! Source: Zheng et al. 2025, "Group Sequence Policy Optimization", arXiv 2507.18071, sections 4.1 and 4.3.
+//! Sources: Zheng et al. 2025, "Group Sequence Policy Optimization", arXiv 2507.18071, sections 4.1 and 4.3; Ahmadian et
+//! al. 2024, "Back to Basics", arXiv 2402.14740, section 3.2, for the sequence as one action.
 
 use super::clip::{ClipTerm, Variable};
 use crate::plan::RatioLevel;
@@ -26,6 +28,10 @@ pub(super) fn log_ratios(
             let mean = differences.iter().sum::<f64>() / differences.len() as f64;
             differences.fill(mean);
         }
+        RatioLevel::SequenceProduct => {
+            let sum = differences.iter().sum();
+            differences.fill(sum);
+        }
     }
     differences
 }
@@ -35,10 +41,15 @@ pub(super) fn derivatives(level: RatioLevel, terms: &[ClipTerm]) -> Vec<f64> {
     let own = |term: &ClipTerm| term.derivative;
     match level {
         RatioLevel::Token | RatioLevel::SequenceToken => terms.iter().map(own).collect(),
-        RatioLevel::Sequence => {
+        RatioLevel::Sequence | RatioLevel::SequenceProduct => {
             let of_ratio = |term: &&ClipTerm| term.variable == Variable::LogRatio;
             let sum: f64 = terms.iter().filter(of_ratio).map(own).sum();
-            let shared = sum / terms.len() as f64;
+            // How much the logarithm of the ratio moves with that of one token.
+            let slope = match level {
+                RatioLevel::SequenceProduct => 1.0,
+                _ => 1.0 / terms.len() as f64,
+            };
+            let shared = sum * slope;
             let all = terms.iter();
             all.map(|term| if of_ratio(&term) { shared } else { shared + term.derivative })
                 .collect()
@@ -79,12 +90,16 @@ mod tests {
         sequences.iter().zip(LOGPROBS).map(|(one, x)| loss.evaluate(one, Said::of(x))).collect()
     }
 
-    /// GSPO's objective as the paper writes it, negated: the mean over sequences of min(s·A, clip(s)·A).
-    fn written_out(logprobs: &[Vec<f64>], low: f64, high: f64) -> f64 {
+    /// The objective of papers, negated: the mean over sequences of min(s·A, clip(s)·A). GSPO's s has the mean of the
+    /// log-ratios, and that of R1's paper their sum.
+    fn written_out(level: RatioLevel, logprobs: &[Vec<f64>], low: f64, high: f64) -> f64 {
         let of = |i: usize| {
             let trained: Vec<usize> = (0..MASKS[i].len()).filter(|&t| MASKS[i][t]).collect();
             let sum: f64 = trained.iter().map(|&t| logprobs[i][t] - f64::from(SAMPLED[i][t])).sum();
-            let s = (sum / trained.len() as f64).exp();
+            let s = match level {
+                RatioLevel::SequenceProduct => sum.exp(),
+                _ => (sum / trained.len() as f64).exp(),
+            };
             -(s * ADVANTAGES[i]).min(s.clamp(1.0 - low, 1.0 + high) * ADVANTAGES[i])
         };
         (0..3).map(of).sum::<f64>() / 3.0
@@ -95,22 +110,25 @@ mod tests {
     fn the_ratio_of_a_sequence_is_that_of_the_paper_and_so_is_its_gradient() {
         let exact: Vec<Vec<f64>> =
             LOGPROBS.iter().map(|x| x.iter().map(|&x| f64::from(x)).collect()).collect();
-        for (low, high) in [(3e-4, 4e-4), (0.2, 0.2), (0.04, 0.9)] {
-            let (level, mean) = (RatioLevel::Sequence, Aggregation::SequenceMean);
-            let found = evaluated(level, bounds(low, high), mean, &update());
+        let levels = [RatioLevel::Sequence, RatioLevel::SequenceProduct];
+        let all_bounds = [(3e-4, 4e-4), (0.2, 0.2), (0.04, 0.9)];
+        for (level, (low, high)) in levels.iter().flat_map(|l| all_bounds.map(|b| (*l, b))) {
+            let found = evaluated(level, bounds(low, high), Aggregation::SequenceMean, &update());
             let total: f64 = found.iter().map(|output| output.totals.loss).sum();
-            assert!((total - written_out(&exact, low, high)).abs() < 1e-12, "{low} {high}");
+            let expected = written_out(level, &exact, low, high);
+            assert!((total - expected).abs() < 1e-12, "{level:?} {low} {high}");
             let mut moved = exact.clone();
             for (i, output) in found.iter().enumerate() {
                 for (t, &entry) in output.gradient.iter().enumerate() {
                     let mut at = |shift: f64| {
                         moved[i][t] = exact[i][t] + shift;
-                        let value = written_out(&moved, low, high);
+                        let value = written_out(level, &moved, low, high);
                         moved[i][t] = exact[i][t];
                         value
                     };
                     let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-                    assert!((difference - f64::from(entry)).abs() < 1e-7, "{i} {t}: {entry}");
+                    let distance = (difference - f64::from(entry)).abs();
+                    assert!(distance < 1e-7, "{level:?}, {i} {t}: {entry}");
                 }
             }
         }
@@ -142,15 +160,17 @@ mod tests {
         }
     }
 
-    /// Advantages 1, 2 and 6 with s = exp(0.1 / 3): GSPO gives every token the mean, GSPO-token each its own.
+    /// Advantages 1, 2 and 6 with s = exp(0.1 / 3): GSPO gives every token the mean, GSPO-token each its own. With the
+    /// product s is exp(0.1), which every token moves as a whole.
     #[test]
     fn of_several_advantages_the_sequence_shares_and_the_token_form_does_not() {
         let mut one = sequence(MASKS[0], SAMPLED[0], 0.0);
         one.advantages = vec![1.0, 2.0, 9.0, 6.0];
-        let s = (0.1_f64 / 3.0).exp();
-        for (level, expected) in [
-            (RatioLevel::Sequence, [3.0, 3.0, 0.0, 3.0]),
-            (RatioLevel::SequenceToken, [1.0, 2.0, 0.0, 6.0]),
+        let (mean, product) = ((0.1_f64 / 3.0).exp(), 0.1_f64.exp());
+        for (level, s, expected) in [
+            (RatioLevel::Sequence, mean, [3.0, 3.0, 0.0, 3.0]),
+            (RatioLevel::SequenceToken, mean, [1.0, 2.0, 0.0, 6.0]),
+            (RatioLevel::SequenceProduct, product, [9.0, 9.0, 0.0, 9.0]),
         ] {
             let all = std::slice::from_ref(&one);
             let found = evaluated(level, bounds(0.2, 0.2), Aggregation::TokenMean, all).remove(0);

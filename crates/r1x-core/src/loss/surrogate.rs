@@ -265,6 +265,37 @@ mod tests {
         assert!((f64::from(output.gradient[0]) - (-2.0 + 0.05)).abs() < 1e-6);
     }
 
+    /// Two sequences on-policy without an advantage, with factor 0.5: of the first the tokens of entropies 0.8 and 1.2 are
+    /// trained, of the second the one of entropy 2. The bonus is taken off, each token with its weight.
+    #[test]
+    fn the_entropy_bonus_is_taken_off_with_its_factor() {
+        let sequences = [
+            sequence(&[true, false, true], &[-1.0; 3], 0.0),
+            sequence(&[true], &[-1.0], 0.0),
+        ];
+        let entropies: [&[f32]; 2] = [&[0.8, 9.0, 1.2], &[2.0]];
+        for (aggregation, value, of_first, of_second) in [
+            (Aggregation::SequenceMean, -0.5 * (1.0 + 2.0) / 2.0, -0.125, -0.25),
+            (Aggregation::TokenMean, -0.5 * 4.0 / 3.0, -0.5 / 3.0, -0.5 / 3.0),
+            (Aggregation::FixedLength, -0.5 * 4.0 / 20.0, -0.025, -0.025),
+        ] {
+            let plan =
+                SurrogatePlan { aggregation, entropy_coef: 0.5, ..crate::testing::surrogate() };
+            let loss = Surrogate::new(&plan, &UpdateCounts::of(&sequences, 20.0));
+            let of = |index: usize| {
+                let targets = &[-1.0_f32; 3][..entropies[index].len()];
+                let said = Said { entropies: entropies[index], ..Said::of(targets) };
+                loss.evaluate(&sequences[index], said)
+            };
+            let (first, second) = (of(0), of(1));
+            let total = first.totals.loss + second.totals.loss;
+            assert!((total - value).abs() < 1e-7, "{aggregation:?}: {total}");
+            assert_eq!(first.entropies, [of_first, 0.0, of_first].map(|x: f64| x as f32));
+            assert_eq!(second.entropies, [of_second as f32]);
+            assert_eq!((first.gradient, second.gradient), (vec![0.0; 3], vec![0.0]));
+        }
+    }
+
     /// Sequences with masks, both signs of advantage, and log-probs inside and outside the bounds.
     fn update() -> (Vec<TrainingSequence>, Vec<Vec<f32>>) {
         let mut sequences = vec![

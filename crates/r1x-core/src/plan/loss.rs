@@ -168,6 +168,8 @@ pub enum RatioLevel {
     Sequence,
     /// The value of the sequence's ratio, the gradient of each token's own (GSPO-token).
     SequenceToken,
+    /// The whole sequence: the product of the ratios of its trained tokens, which is that of its probabilities (RLOO, R1).
+    SequenceProduct,
 }
 
 /// What holds the probability ratio ρ near 1.

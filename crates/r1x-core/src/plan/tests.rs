@@ -365,7 +365,8 @@ fn grpo() -> impl Strategy<Value = StageKind> {
     let ratio = prop_oneof![
         Just(RatioLevel::Token),
         Just(RatioLevel::Sequence),
-        Just(RatioLevel::SequenceToken)
+        Just(RatioLevel::SequenceToken),
+        Just(RatioLevel::SequenceProduct)
     ];
     let numbers = (option::of(number()), number());
     let surrogate = (ratio, clip(), numbers, kl, aggregation).prop_map(

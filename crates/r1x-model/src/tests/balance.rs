@@ -126,17 +126,32 @@ fn an_update_does_not_depend_on_its_split_where_some_or_all_sequences_have_no_si
     }
 }
 
-/// Every ratio and every kind of clipping with every denominator, but for combinations that a spec refuses.
+/// Every ratio and every kind of clipping with every denominator, but for combinations that a spec refuses. Estimators of
+/// the penalty, and whether sequences far from the policy are left out, go round among them.
 fn surrogates() -> Vec<SurrogatePlan> {
     let clips = [
         ClipPlan::Pessimistic(RatioBounds { high: 0.28, ..testing::clip() }),
+        ClipPlan::Pessimistic(RatioBounds { max_ratio: Some(1.4), ..testing::clip() }),
         ClipPlan::Weight(WeightBounds { low: None, high: 4.0 }),
+        ClipPlan::Weight(WeightBounds { low: Some(0.2), high: 0.2 }),
         ClipPlan::Sigmoid(SigmoidGate { tau_positive: 1.0, tau_negative: 1.05 }),
         ClipPlan::Probability(ProbabilityBounds { low: 0.2, high: 0.2 }),
     ];
-    let kl = KlPlan { coef: 0.05, ..testing::kl() };
-    let mut all = Vec::new();
-    for ratio in [RatioLevel::Token, RatioLevel::Sequence, RatioLevel::SequenceToken] {
+    let estimators = [
+        KlEstimator::K1,
+        KlEstimator::K2,
+        KlEstimator::K3,
+        KlEstimator::K3Plus,
+        KlEstimator::K3Unbiased,
+    ];
+    let ratios = [
+        RatioLevel::Token,
+        RatioLevel::Sequence,
+        RatioLevel::SequenceToken,
+        RatioLevel::SequenceProduct,
+    ];
+    let mut all: Vec<SurrogatePlan> = Vec::new();
+    for ratio in ratios {
         let fits = |clip: &&ClipPlan| {
             ratio == RatioLevel::Token || !matches!(clip, ClipPlan::Probability(_))
         };
@@ -144,15 +159,12 @@ fn surrogates() -> Vec<SurrogatePlan> {
             for aggregation in
                 [Aggregation::SequenceMean, Aggregation::TokenMean, Aggregation::FixedLength]
             {
-                let (clip, mut kl) = (clip.clone(), kl.clone());
-                // Both share a number over the tokens of a sequence.
-                let max_divergence = (ratio == RatioLevel::Sequence).then_some(0.05);
-                if ratio == RatioLevel::Sequence {
-                    kl.estimator = KlEstimator::K3Unbiased;
-                }
+                let estimator = estimators[all.len() % estimators.len()];
+                let kl = KlPlan { coef: 0.05, estimator, ..testing::kl() };
+                let max_divergence = all.len().is_multiple_of(2).then_some(0.05);
                 all.push(SurrogatePlan {
                     ratio,
-                    clip,
+                    clip: clip.clone(),
                     max_divergence,
                     kl,
                     entropy_coef: 0.01,
@@ -164,7 +176,8 @@ fn surrogates() -> Vec<SurrogatePlan> {
     all
 }
 
-/// The losses of the loop, with every denominator and the KL term; some completions are masked, one is empty.
+/// The losses of the loop, with every denominator, the KL term and the entropy bonus; some completions are masked, one is
+/// empty, and of some a part has an advantage.
 #[test]
 fn every_surrogate_is_independent_of_the_split() {
     let (name, plan) = shapes().swap_remove(0);
@@ -173,13 +186,17 @@ fn every_surrogate_is_independent_of_the_split() {
         let sequence = Arc::make_mut(sequence);
         sequence.reference_logprobs =
             sequence.sampled_logprobs.iter().map(|logprob| logprob - 0.2).collect();
+        // As `top_share` leaves them: some tokens without an advantage beside others with one.
+        if index % 3 == 1 {
+            sequence.advantages.iter_mut().step_by(2).for_each(|advantage| *advantage = 0.0);
+        }
         if index % 5 == 4 {
             sequence.mask.fill(false);
         }
     }
     let counts = UpdateCounts::of(&world.batch.sequences, 17.0 * 32.0);
     let all = surrogates();
-    assert_eq!(all.len(), (4 + 3 + 3) * 3);
+    assert_eq!(all.len(), (6 + 5 + 5 + 5) * 3);
     for plan_of_loss in all {
         let loss = Surrogate::new(&plan_of_loss, &counts);
         assert_independent(&format!("{name}, {plan_of_loss:?}"), &plan, &world, &loss);

@@ -175,9 +175,10 @@ impl Resolver<'_, '_> {
     /// Reports what does not go with a penalty that is taken off totals.
     fn check_penalty_in_reward(&mut self, spec: &GrpoSpec, estimator: KlEstimator) {
         let (kl, advantage) = (&spec.kl, &spec.advantage);
-        if estimator != KlEstimator::K1 {
+        if matches!(estimator, KlEstimator::K3Plus | KlEstimator::K3Unbiased) {
             let message =
-                "what is taken off a total is the sum of log-ratios, which is k1".to_owned();
+                "what is taken off a total has no gradient, in which alone this differs from k3"
+                    .to_owned();
             let help = "leave `estimator` out, or count the penalty `in: loss`";
             self.error(codes::COUNTS, kl.estimator.span, message).help(help);
         }

@@ -319,7 +319,8 @@ record! {
         coef: f64 => default(0.0), FACTOR;
         /// Where the penalty is counted.
         r#in: KlPlace => default(KlPlace::Loss);
-        /// The estimator of the divergence at each token. With `in: reward` it is k1, and no other.
+        /// The estimator of the divergence at each token. With `in: reward` it is k1 unless k2 or k3 is written; the mean of
+        /// the log-probs' gradients, weighted by what is taken off, is then the gradient of the divergence with k1 alone.
         estimator: KlEstimator => default(KlEstimator::K3);
         /// The number of steps after which the current policy becomes the reference. Left out, the reference stays
         /// the policy that the stage began with.

@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
         "what does not go with a penalty in the reward",
         &[(
             "lr: 3e-4",
-            "lr: 3e-4\n      kl: {coef: 0.01, in: reward, estimator: k3}\n      zero_signal: drop\n      \
+            "lr: 3e-4\n      kl: {coef: 0.01, in: reward, estimator: k3_plus}\n      zero_signal: drop\n      \
              advantage: {kind: group_centered, combine: normalize_then_sum}",
         )],
     ),

@@ -125,11 +125,11 @@ impl<'a> GrpoStage<'a> {
         step: u64,
     ) -> Result<Option<Penalised>, PortError> {
         let penalty = self.penalty_in_reward().filter(|_| self.plan.critic.is_none());
-        let Some(KlPlan { coef, .. }) = penalty else { return Ok(None) };
+        let Some(kl) = penalty else { return Ok(None) };
         let sequences = penalty::sequences(groups).into_iter().map(Arc::new).collect();
         let name = |index: usize| format!("judged rollout {index} of the step");
         let logprobs = self.ask_reference(policy, sequences, (step, &name))?;
-        Ok(Some(penalty::take_off(*coef, groups, logprobs)))
+        Ok(Some(penalty::take_off(kl, groups, logprobs)))
     }
 
     /// Asks the reference policy about every token that is trained on, where tokens have a penalty: in the loss, or in what a

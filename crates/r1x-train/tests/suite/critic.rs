@@ -1,8 +1,9 @@
 //! A critic beside the policy: what it learns, what tokens are credited with, and what a step says of both.
 
+use r1x_core::kl::kl;
 use r1x_core::plan::{
-    AdvantageKind, CriticPlan, GrpoPlan, HeadPlan, KlPlace, KlPlan, ModelPlan, RunPlan, Truncated,
-    ValueLossPlan, WeightsFrom,
+    AdvantageKind, CriticPlan, GrpoPlan, HeadPlan, KlEstimator, KlPlace, KlPlan, ModelPlan,
+    RunPlan, Truncated, ValueLossPlan, WeightsFrom,
 };
 use r1x_core::testing;
 
@@ -108,9 +109,15 @@ fn a_critic_may_learn_alone_at_first() {
 /// says it is.
 #[test]
 fn a_penalty_is_charged_to_the_tokens_that_moved() {
+    for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
+        assert_charged(estimator);
+    }
+}
+
+fn assert_charged(estimator: KlEstimator) {
     let mut plan = with_critic(CriticPlan { whiten: false, ..critic() }, 6);
-    let kl = KlPlan { coef: 0.5, counted_in: KlPlace::Reward, ..testing::kl() };
-    testing::surrogate_of(&mut plan).kl = kl;
+    let penalty = KlPlan { coef: 0.5, counted_in: KlPlace::Reward, estimator, ..testing::kl() };
+    testing::surrogate_of(&mut plan).kl = penalty;
     let finished = finish(&run(plan));
     let charged = finished.curve("kl.penalty");
     assert_eq!(charged[0], 0.0);
@@ -121,9 +128,10 @@ fn a_penalty_is_charged_to_the_tokens_that_moved() {
         for (rewarded, reference) in group.group.rollouts.iter().zip(references) {
             let own = &rewarded.rollout.completion.logprobs;
             assert_eq!(own.len(), reference.len());
-            let pairs = own.iter().zip(reference);
-            penalties
-                .push(pairs.map(|(own, other)| f64::from(*own) - f64::from(*other)).sum::<f64>());
+            let of_token = |(own, other): (&f32, &f32)| {
+                kl(estimator, f64::from(*own), f64::from(*other)).value
+            };
+            penalties.push(own.iter().zip(reference).map(of_token).sum::<f64>());
         }
     }
     assert!((0.5 * mean(&penalties) - charged[5]).abs() < 1e-9);

@@ -81,7 +81,13 @@ fn grpo_learns_with_every_ratio_and_kind_of_clipping() {
         ClipPlan::Sigmoid(SigmoidGate { tau_positive: 1.0, tau_negative: 1.05 }),
         ClipPlan::Probability(ProbabilityBounds { low: 0.2, high: 0.2 }),
     ];
-    for ratio in [RatioLevel::Token, RatioLevel::Sequence, RatioLevel::SequenceToken] {
+    let ratios = [
+        RatioLevel::Token,
+        RatioLevel::Sequence,
+        RatioLevel::SequenceToken,
+        RatioLevel::SequenceProduct,
+    ];
+    for ratio in ratios {
         for clip in &clips {
             let mut plan = grpo_plan(40);
             (plan.epochs, plan.updates_per_epoch, plan.optimizer.lr) = (2, 2, 0.1);

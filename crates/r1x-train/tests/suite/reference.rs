@@ -89,32 +89,46 @@ fn reference_log_probs_are_recorded_for_every_trained_token() {
 }
 
 /// The penalty off the totals, of a policy that the estimator compares in its group and leaves undivided.
-fn with_penalty_in_reward(coef: f64, steps: u64) -> GrpoPlan {
+fn with_penalty_in_reward(coef: f64, estimator: KlEstimator, steps: u64) -> GrpoPlan {
     let mut plan = GrpoPlan { steps, ..with_penalty(coef, None) };
     plan.advantage.kind = AdvantageKind::GroupCentered;
     let kl = &mut testing::surrogate_of(&mut plan).kl;
-    (kl.counted_in, kl.estimator) = (KlPlace::Reward, KlEstimator::K1);
+    (kl.counted_in, kl.estimator) = (KlPlace::Reward, estimator);
     plan
 }
 
-/// The sum over the tokens of a rollout of log π − log ref.
-fn log_ratio(rewarded: &RewardedRollout, reference: &[f32]) -> f64 {
+/// The sum over the tokens of a rollout of an estimate, written out with d = log ref − log π.
+fn divergence(estimator: KlEstimator, rewarded: &RewardedRollout, reference: &[f32]) -> f64 {
     let own = &rewarded.rollout.completion.logprobs;
     assert_eq!(own.len(), reference.len());
-    own.iter().zip(reference).map(|(own, other)| f64::from(*own) - f64::from(*other)).sum()
+    let of_token = |(own, other): (&f32, &f32)| {
+        let d = f64::from(*other) - f64::from(*own);
+        match estimator {
+            KlEstimator::K1 => -d,
+            KlEstimator::K2 => d * d / 2.0,
+            _ => d.exp() - 1.0 - d,
+        }
+    };
+    own.iter().zip(reference).map(of_token).sum()
 }
 
-/// What is compared is the total less β times the log-ratio; what is recorded is the total.
+/// What is compared is the total less β times the estimate; what is recorded is the total.
 #[test]
 fn a_penalty_in_the_reward_is_taken_off_what_is_compared() {
+    for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
+        assert_taken_off(estimator);
+    }
+}
+
+fn assert_taken_off(estimator: KlEstimator) {
     let coef = 0.3;
-    let finished = finish_stage(with_penalty_in_reward(coef, 8));
+    let finished = finish_stage(with_penalty_in_reward(coef, estimator, 8));
     let mut largest: f64 = 0.0;
     for (step, facts) in finished.steps().iter().enumerate() {
         let (mut penalties, mut tokens) = (Vec::new(), 0);
         for (group, reference) in facts.groups.iter().zip(&facts.reference_logprobs) {
             let less = |(rewarded, reference): (&RewardedRollout, &Vec<f32>)| {
-                let penalty = coef * log_ratio(rewarded, reference);
+                let penalty = coef * divergence(estimator, rewarded, reference);
                 penalties.push(penalty);
                 tokens += reference.len();
                 let said: f64 = [1.0, 0.5]
@@ -148,7 +162,7 @@ fn a_penalty_in_the_reward_is_taken_off_what_is_compared() {
 /// A truncated completion is compared with the others although nothing of it is trained on; one without a total is not.
 #[test]
 fn the_reference_is_asked_about_all_that_is_compared() {
-    let mut plan = with_penalty_in_reward(0.1, 3);
+    let mut plan = with_penalty_in_reward(0.1, KlEstimator::K1, 3);
     plan.rewards = vec!["flaky".to_owned()];
     plan.truncated = Truncated::Mask;
     let (mut asked, mut unasked) = (0, 0);
@@ -169,7 +183,7 @@ fn the_reference_is_asked_about_all_that_is_compared() {
 #[test]
 fn a_penalty_in_the_reward_holds_the_policy_too() {
     let last = |coef| {
-        let mut plan = with_penalty_in_reward(coef, 30);
+        let mut plan = with_penalty_in_reward(coef, KlEstimator::K1, 30);
         plan.rewards = vec!["first".to_owned()];
         finish_stage(plan).curve("kl")[29]
     };

@@ -204,6 +204,7 @@ fn write_penalty(filling: &mut Filling<'_>) {
         let coef = filling.number(COEF_IN_REWARD).unwrap_or_default();
         filling.set("STAGE.kl.coef", &draft::number(coef), &[IN_REWARD, COEF_IN_REWARD]);
         filling.set("STAGE.kl.in", "reward", &[IN_REWARD]);
+        filling.follow_word("algorithm.kl_penalty");
         return;
     }
     let coef = filling.number(COEF).unwrap_or_default();

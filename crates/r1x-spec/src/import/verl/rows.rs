@@ -90,6 +90,24 @@ const PENALTIES: &[Word] = &[
         .lacking("r1x estimates the divergence from sampled tokens; k2 was written"),
 ];
 
+/// The penalties in the reward, of which only the value counts.
+const PENALTIES_IN_REWARD: &[Word] = &[
+    Word::is("kl", &[("STAGE.kl.estimator", "k1")]),
+    Word::is("k1", &[("STAGE.kl.estimator", "k1")]),
+    Word::is("k1+", &[("STAGE.kl.estimator", "k1")]),
+    Word::is("kl+", &[("STAGE.kl.estimator", "k1")]),
+    Word::is("mse", &[("STAGE.kl.estimator", "k2")]),
+    Word::is("k2", &[("STAGE.kl.estimator", "k2")]),
+    Word::is("low_var_kl", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
+    Word::is("k3", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
+    Word::is("low_var_kl+", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
+    Word::is("k3+", &[("STAGE.kl.estimator", "k3")]).but(CLAMPED),
+    Word::is("abs", &[("STAGE.kl.estimator", "k1")])
+        .lacking("r1x has no absolute value of the log-ratio; k1 was written"),
+    Word::is("full", &[("STAGE.kl.estimator", "k1")])
+        .lacking("r1x estimates the divergence from sampled tokens; k1 was written"),
+];
+
 const CLAMPED: &str =
     "verl holds the penalty of a token within 10; r1x goes on in a straight line there";
 const STRAIGHT: &str =
@@ -422,7 +440,7 @@ pub(super) const REST: &[Row] = &[
         "verl takes the penalty of each token off its reward; r1x does so with a critic, and takes that of a completion off its total without one",
     ),
     Row::part("algorithm.kl_ctrl.kl_coef", Number, "0.001", &["STAGE.kl.coef"]),
-    Row::no_matter("algorithm.kl_penalty", Idle),
+    Row::chosen("algorithm.kl_penalty", "kl", PENALTIES_IN_REWARD),
     Row::no_matter("algorithm.kl_ctrl.*", Idle),
     Row::words(
         "algorithm.filter_groups.enable",
