@@ -128,7 +128,7 @@ pub fn draw() -> DrawPlan {
 
 /// All training problems of a data set.
 pub fn data_ref(data: &str) -> DataRef {
-    DataRef { data: data.to_owned(), split: Split::Train, skip: 0, limit: None }
+    DataRef { data: data.to_owned(), split: Split::Train, skip: 0, limit: None, parts: None }
 }
 
 /// A reward whose values are summed as they are. It names no component.

@@ -405,7 +405,8 @@ impl<'a> Cost<'a> {
         3.0 * self.forward(tokens, length) - tokens * 2.0 * spared
     }
 
-    /// A mean over the data sets of the references that know it; `None` when one of them does not.
+    /// A mean over the data sets of the references, by their parts where they have any; `None` when one of them does not
+    /// know it.
     fn mean<'r>(
         &self,
         references: impl Iterator<Item = &'r DataRef>,
@@ -413,8 +414,9 @@ impl<'a> Cost<'a> {
     ) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0.0);
         for reference in references {
-            sum += of(self.sizes.get(&reference.data)?)?;
-            count += 1.0;
+            let parts = f64::from(reference.parts.unwrap_or(1));
+            sum += parts * of(self.sizes.get(&reference.data)?)?;
+            count += parts;
         }
         (count > 0.0).then(|| sum / count)
     }

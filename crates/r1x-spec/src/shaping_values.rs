@@ -1,4 +1,4 @@
-//! Values that say how rewards become totals: weights over steps, bounds, lists of data sets.
+//! Values that say how rewards become totals: weights over steps, bounds, lists and mixtures of data sets.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value as Json, json};
@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use r1x_core::plan::{CombineOrder, Otherwise};
 
 use crate::codes;
-use crate::node::{Node, Value};
+use crate::node::{Entry, Node, Value};
 use crate::read::{At, Reader, Term, record, words};
 use crate::schema_tree::{Range, Shape};
 use crate::value_types::DataName;
@@ -139,27 +139,60 @@ impl Term for Between {
     }
 }
 
-/// Problems of one data set, or of several: `a.train` or `[a.train, b.train]`.
+/// Problems of one data set, or of several: `a.train`, `[a.train, b.train]`, or with the parts of each in a mixture,
+/// `{a.train: 3, b.train: 1}`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DataNames(pub Vec<At<DataName>>);
+pub struct DataNames {
+    /// The data sets.
+    pub names: Vec<At<DataName>>,
+    /// The parts of each, where they are mixed by parts.
+    pub parts: Option<Vec<u32>>,
+}
+
+/// How many parts a data set may have in a mixture.
+const PARTS: Range = Range::from(1.0).to(1000.0);
 
 impl Term for DataNames {
     fn shape(range: Range) -> Shape {
         let one = |shape| if let Shape::Value(schema) = shape { schema } else { Json::Bool(true) };
-        let (one, many) = (one(DataName::shape(range)), one(Vec::<At<DataName>>::shape(range)));
-        Shape::Value(json!({ "anyOf": [one, many] }))
+        let (name, many) = (one(DataName::shape(range)), one(Vec::<At<DataName>>::shape(range)));
+        let mixture = json!({
+            "type": "object",
+            "propertyNames": name,
+            "additionalProperties": one(u32::shape(PARTS)),
+            "minProperties": 1,
+        });
+        Shape::Value(json!({ "anyOf": [name, many, mixture] }))
     }
 
     fn read(node: &Node, range: Range, reader: &mut Reader) -> Option<Self> {
-        let Value::List(items) = &node.value else {
-            let name = DataName::read(node, range, reader)?;
-            return Some(DataNames(vec![reader.at(name, node.span)]));
+        let names = match &node.value {
+            Value::List(items) if !items.is_empty() => Vec::read(node, range, reader)?,
+            Value::Map(entries) if !entries.is_empty() => return mixture(entries, range, reader),
+            Value::List(_) | Value::Map(_) => {
+                reader.error(codes::COUNTS, node.span, "this names no data".to_owned());
+                return None;
+            }
+            _ => {
+                let name = DataName::read(node, range, reader)?;
+                vec![reader.at(name, node.span)]
+            }
         };
-        if items.is_empty() {
-            let message = "this list names no data".to_owned();
-            reader.error(codes::COUNTS, node.span, message);
-            return None;
-        }
-        Vec::read(node, range, reader).map(DataNames)
+        Some(DataNames { names, parts: None })
     }
+}
+
+/// Data sets with the parts of each.
+fn mixture(entries: &[Entry], range: Range, reader: &mut Reader) -> Option<DataNames> {
+    let read: Vec<Option<(At<DataName>, u32)>> = entries
+        .iter()
+        .map(|Entry { key, key_span, node }| {
+            let name = Node { value: Value::Text(key.clone()), span: *key_span };
+            let name = DataName::read(&name, range, reader);
+            let parts = u32::read(node, PARTS, reader);
+            Some((reader.at(name?, *key_span), parts?))
+        })
+        .collect();
+    let (names, parts) = read.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    Some(DataNames { names, parts: Some(parts) })
 }

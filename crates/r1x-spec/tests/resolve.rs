@@ -5,6 +5,8 @@
 #[path = "resolve/algorithm.rs"]
 mod algorithm;
 mod common;
+#[path = "resolve/draws.rs"]
+mod draws;
 #[path = "resolve/unused.rs"]
 mod unused;
 
@@ -61,8 +63,7 @@ fn the_shipped_experiment_becomes_its_plan() {
     assert_eq!(plan.rewards[1].plugin().unwrap().config, "{}");
     assert_eq!(plan.rewards[1].plugin().unwrap().limits.memory_bytes, 256 << 20);
     assert_eq!(plan.rewards[1].plugin().unwrap().sha256.len(), 64);
-    let data =
-        DataRef { data: "countdown".to_owned(), split: Split::Train, skip: 3000, limit: None };
+    let data = DataRef { skip: 3000, ..r1x_core::testing::data_ref("countdown") };
     assert_eq!(grpo(&resolved).data, [data]);
     assert_eq!(plan.evals[0].pass_at, [1, 8]);
     let when = EvalWhen { start: true, stage_end: true, every: None };
@@ -344,7 +345,7 @@ fn a_stage_takes_several_data_sets_and_rewards_choose_among_them() {
     let StageKind::Grpo(grpo) = &resolved.plan.stages[1].kind else { panic!("rl is grpo") };
     let whole = |data: &str| {
         let data = data.to_owned();
-        DataRef { data, split: Split::Train, skip: 0, limit: None }
+        DataRef { data, split: Split::Train, skip: 0, limit: None, parts: None }
     };
     assert_eq!(grpo.data, [whole("countdown"), whole("chat")]);
     let values = ["\"math\"", "\"5\""].map(str::to_owned).to_vec();

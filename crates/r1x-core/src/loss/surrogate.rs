@@ -269,10 +269,8 @@ mod tests {
     /// trained, of the second the one of entropy 2. The bonus is taken off, each token with its weight.
     #[test]
     fn the_entropy_bonus_is_taken_off_with_its_factor() {
-        let sequences = [
-            sequence(&[true, false, true], &[-1.0; 3], 0.0),
-            sequence(&[true], &[-1.0], 0.0),
-        ];
+        let sequences =
+            [sequence(&[true, false, true], &[-1.0; 3], 0.0), sequence(&[true], &[-1.0], 0.0)];
         let entropies: [&[f32]; 2] = [&[0.8, 9.0, 1.2], &[2.0]];
         for (aggregation, value, of_first, of_second) in [
             (Aggregation::SequenceMean, -0.5 * (1.0 + 2.0) / 2.0, -0.125, -0.25),

@@ -26,8 +26,8 @@ fn split() -> impl Strategy<Value = Split> {
 }
 
 fn data_ref() -> impl Strategy<Value = DataRef> {
-    (text(), split(), any::<usize>(), option::of(any::<usize>()))
-        .prop_map(|(data, split, skip, limit)| DataRef { data, split, skip, limit })
+    (text(), split(), any::<usize>(), option::of(any::<usize>()), option::of(any::<u32>()))
+        .prop_map(|(data, split, skip, limit, parts)| DataRef { data, split, skip, limit, parts })
 }
 
 fn attention() -> impl Strategy<Value = AttentionPlan> {
@@ -419,14 +419,18 @@ fn critic(plan: &GrpoPlan) -> CriticPlan {
 
 fn reject() -> impl Strategy<Value = StageKind> {
     let least = (text(), number()).prop_map(|(reward, at_least)| LeastPlan { reward, at_least });
+    let filter = (
+        any::<[bool; 2]>(),
+        option::of(any::<usize>()),
+        [option::of(number()), option::of(number())],
+    );
     let filter =
-        (any::<bool>(), option::of(any::<usize>()), [option::of(number()), option::of(number())]);
-    let filter =
-        filter.prop_map(|(drop_code_blocks, longest_paragraph, [repetition, similarity])| {
+        filter.prop_map(|([code, answers], longest_paragraph, [repetition, similarity])| {
             TextFilterPlan {
-                drop_code_blocks,
+                drop_code_blocks: code,
                 longest_paragraph,
                 most_repetition: repetition,
+                drop_same_answers: answers,
                 most_similarity: similarity,
             }
         });

@@ -229,6 +229,9 @@ fn upgrade_from_2(
         }
     }
     plan.get_mut("stages").into_iter().flat_map(values).for_each(sft_from_2);
+    for key in ["stages", "evals"] {
+        plan.get_mut(key).into_iter().flat_map(values).for_each(data_from_2);
+    }
     plan.get_mut("stages").into_iter().flat_map(values).for_each(loss_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(prompt_from_2);
     plan.get_mut("data").into_iter().flat_map(values).for_each(rows_from_2);
@@ -240,6 +243,17 @@ fn upgrade_from_2(
     let judges = plan.get_mut("judges").into_iter().flat_map(values);
     judges.filter_map(|judge| judge.get_mut("model")).try_for_each(upgrade)?;
     plan.get_mut("model").map_or(Ok(()), upgrade)
+}
+
+/// No data was mixed by parts. Whatever names a part of a data set has these keys, and nothing else has.
+fn data_from_2(value: &mut Value) {
+    if let Value::Object(data) = value
+        && ["data", "split", "skip", "limit"].iter().all(|key| data.contains_key(*key))
+    {
+        add(data, "parts", Value::Null);
+        return;
+    }
+    values(value).into_iter().for_each(data_from_2);
 }
 
 /// Supervised fine-tuning learnt from one data set.

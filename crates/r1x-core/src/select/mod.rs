@@ -6,7 +6,9 @@
 
 mod text;
 
-use crate::plan::{PassRatePlan, Preference, RejectPlan, TextFilterPlan};
+use std::collections::HashSet;
+
+use crate::plan::{PassRatePlan, Preference, ReadPart, RejectPlan, TextFilterPlan};
 use crate::problem::Problem;
 use crate::rollout::{CreditedGroup, FinishReason, RewardedGroup, RewardedRollout, Rollout};
 
@@ -37,6 +39,8 @@ const TRUNCATED: &str = "truncated";
 const EMPTY: &str = "empty";
 /// The filter of completions whose prompt is too hard or too easy.
 const PASS_RATE: &str = "pass_rate";
+/// The filter of completions whose answer another one of their prompt has.
+const SAME_ANSWER: &str = "same_answer";
 /// The filter of completions that are too much like another one of their prompt.
 const SIMILAR: &str = "similar";
 /// The filter of completions that pass when enough of their prompt were kept.
@@ -44,8 +48,13 @@ const SURPLUS: &str = "surplus";
 
 /// The names of all filters of a plan, in the order in which they are asked.
 pub fn filters(plan: &RejectPlan) -> Vec<String> {
-    let TextFilterPlan { drop_code_blocks, longest_paragraph, most_repetition, most_similarity } =
-        plan.text;
+    let TextFilterPlan {
+        drop_code_blocks,
+        longest_paragraph,
+        most_repetition,
+        drop_same_answers,
+        most_similarity,
+    } = plan.text;
     let mut names = vec![TRUNCATED.to_owned(), EMPTY.to_owned()];
     names.extend(plan.keep.iter().map(|least| reward_filter(&least.reward)));
     let optional = [
@@ -53,6 +62,7 @@ pub fn filters(plan: &RejectPlan) -> Vec<String> {
         (longest_paragraph.is_some(), text::PARAGRAPH),
         (most_repetition.is_some(), text::REPETITION),
         (plan.pass_rate != PassRatePlan::ANY, PASS_RATE),
+        (drop_same_answers, SAME_ANSWER),
         (most_similarity.is_some(), SIMILAR),
     ];
     names.extend(optional.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned()));
@@ -77,21 +87,35 @@ pub fn select(plan: &RejectPlan, group: &RewardedGroup, earlier: &[&str]) -> Vec
         passing.for_each(|verdict| *verdict = Verdict::Dropped(PASS_RATE.to_owned()));
     }
     let mut kept: Vec<&str> = earlier.to_vec();
+    let mut answers: HashSet<String> = match plan.text.drop_same_answers {
+        true => earlier.iter().map(|text| answer(&group.problem, text)).collect(),
+        false => HashSet::new(),
+    };
     for index in preferred(plan, &group.rollouts) {
         if verdicts[index] != Verdict::Kept {
             continue;
         }
         let written = group.rollouts[index].rollout.text.as_str();
         let is_similar = |most: f64| kept.iter().any(|other| similarity(written, other) >= most);
-        if plan.text.most_similarity.is_some_and(is_similar) {
+        let answer = answer(&group.problem, written);
+        if plan.text.drop_same_answers && answers.contains(&answer) {
+            verdicts[index] = Verdict::Dropped(SAME_ANSWER.to_owned());
+        } else if plan.text.most_similarity.is_some_and(is_similar) {
             verdicts[index] = Verdict::Dropped(SIMILAR.to_owned());
         } else if kept.len() >= plan.per_prompt {
             verdicts[index] = Verdict::Dropped(SURPLUS.to_owned());
         } else {
             kept.push(written);
+            answers.insert(answer);
         }
     }
     verdicts
+}
+
+/// What a completion says behind its thought, one blank between words.
+fn answer(asked: &Problem, written: &str) -> String {
+    let (_, answer) = ReadPart::Answer.of(asked, written);
+    answer.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The filter that drops a completion whatever the others are.

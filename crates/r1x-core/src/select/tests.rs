@@ -141,6 +141,23 @@ fn what_is_like_a_kept_one_is_dropped() {
     assert_eq!(verdicts(&plan, rollouts, &["seen before"]), expected);
 }
 
+/// Other thoughts do not make another answer; what was kept of the prompt in an earlier pass counts.
+#[test]
+fn an_answer_that_is_kept_already_is_dropped() {
+    let text = TextFilterPlan { drop_same_answers: true, ..TextFilterPlan::default() };
+    let plan = RejectPlan { text, ..testing::reject(1) };
+    let rollouts = vec![
+        rollout("<think> a </think> 3 + 4", 1, Some(1.0)),
+        rollout("<think> b </think>\n3  + 4", 1, Some(1.0)),
+        rollout("<think> a </think> 4 + 3", 1, Some(1.0)),
+        rollout("<think> c </think> 7", 1, Some(1.0)),
+        rollout("4 + 3", 1, Some(1.0)),
+    ];
+    let expected = ["kept", "same_answer", "kept", "same_answer", "same_answer"];
+    assert_eq!(verdicts(&plan, rollouts, &["<think> seen </think> 7"]), expected);
+    assert_eq!(filters(&plan), ["truncated", "empty", "same_answer", "surplus"]);
+}
+
 #[test]
 fn kept_rollouts_are_worked_problems_with_their_tokens() {
     let group = group(vec![rollout("a", 2, Some(1.0)), rollout("b", 3, Some(1.0))]);

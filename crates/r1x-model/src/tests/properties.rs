@@ -247,8 +247,8 @@ fn training_is_bit_equal_over_threads_and_close_over_splits() {
         assert_eq!(one.weights_sha256().unwrap(), three.weights_sha256().unwrap(), "{name}");
 
         match plan.precision {
-            Precision::F32 => assert_close_over_splits::<f32>(&name, &plan, &whole),
-            Precision::Bf16 => assert_close_over_splits::<bf16>(&name, &plan, &whole),
+            Precision::F32 => assert_close_over_splits::<f32>(&name, &plan, &whole, &Weighted),
+            Precision::Bf16 => assert_close_over_splits::<bf16>(&name, &plan, &whole, &Weighted),
         }
     }
 }
@@ -258,11 +258,12 @@ pub(super) fn assert_close_over_splits<E: Operand<Real = f32>>(
     name: &str,
     plan: &ModelPlan,
     whole: &TrainingBatch,
+    loss: &dyn Loss,
 ) {
     let gradient = |micro_batch_size, share_prompts| {
         let mut policy = DecoderPolicy::<E>::new(plan, 4, 2, std::path::PathBuf::new()).unwrap();
         let batch = TrainingBatch { micro_batch_size, share_prompts, ..whole.clone() };
-        policy.accumulate(&batch, &Weighted).unwrap();
+        policy.accumulate(&batch, loss).unwrap();
         policy.gradient().to_vec()
     };
     let expected = gradient(1, false);

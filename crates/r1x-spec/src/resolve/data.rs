@@ -305,7 +305,7 @@ impl Resolver<'_, '_> {
             self.error(codes::COUNTS, limit.span, message).help(help);
         }
         let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
-        Some(DataRef { data: name.data.clone(), split: name.split, skip, limit })
+        Some(DataRef { data: name.data.clone(), split: name.split, skip, limit, parts: None })
     }
 
     /// Looks up rows that a stage makes, of which nobody knows how many there will be.
@@ -330,7 +330,7 @@ impl Resolver<'_, '_> {
             return None;
         }
         let (skip, limit) = (skip.map_or(0, |skip| **skip), limit.map(|limit| **limit));
-        Some(DataRef { data: id.clone(), split: name.split, skip, limit })
+        Some(DataRef { data: id.clone(), split: name.split, skip, limit, parts: None })
     }
 
     fn no_problems(&mut self, name: &At<DataName>) {
@@ -349,11 +349,17 @@ impl Resolver<'_, '_> {
 
     /// Reports a step that draws more problems than its data has, where these are counted.
     pub(super) fn check_draws(&mut self, data: &[DataRef], draws: &At<usize>, what: &str) {
-        let offered = |data: &DataRef| {
-            let all = self.data.iter().find(|read| read.id == data.data)?.available(data.split)?;
-            Some(all.saturating_sub(data.skip).min(data.limit.unwrap_or(usize::MAX)))
+        let all_parts: usize = data.iter().filter_map(|one| one.parts).map(|p| p as usize).sum();
+        if all_parts > 0 {
+            for one in data {
+                let share = **draws * one.parts.unwrap_or_default() as usize;
+                self.check_share(one, share.div_ceil(all_parts), draws);
+            }
+            return;
+        }
+        let Some(offered) = data.iter().map(|one| self.offered(one)).sum::<Option<usize>>() else {
+            return;
         };
-        let Some(offered) = data.iter().map(offered).sum::<Option<usize>>() else { return };
         if offered == 0 || **draws <= offered {
             return;
         }
@@ -367,6 +373,23 @@ impl Resolver<'_, '_> {
             if limited { " between `skip` and `limit`" } else { "" }
         );
         let help = "the problems of a step differ; draw fewer, or give the data more";
+        self.error(codes::COUNTS, draws.span, message).help(help);
+    }
+
+    /// How many problems a reference offers, where that is known.
+    pub(super) fn offered(&self, data: &DataRef) -> Option<usize> {
+        let all = self.data.iter().find(|read| read.id == data.data)?.available(data.split)?;
+        Some(all.saturating_sub(data.skip).min(data.limit.unwrap_or(usize::MAX)))
+    }
+
+    /// Reports a data set of a mixture that has fewer problems than a step draws of it.
+    fn check_share(&mut self, data: &DataRef, share: usize, draws: &At<usize>) {
+        let offered = self.offered(data).filter(|offered| *offered > 0 && *offered < share);
+        let Some(offered) = offered else { return };
+        let name = format!("{}.{}", data.data, data.split.as_str());
+        let message = format!("a step draws {share} problems of `{name}`, which has {offered}");
+        let help =
+            "the problems of a step differ; draw fewer, give it fewer parts, or give the data more";
         self.error(codes::COUNTS, draws.span, message).help(help);
     }
 

@@ -133,7 +133,7 @@ impl Resolver<'_, '_> {
 
     fn distilled_texts(&mut self, spec: &At<DistillSpec>) -> DistilledTexts {
         let Some(sampling) = &spec.sampling else {
-            spec.data.0.iter().for_each(|name| self.check_solutions(name));
+            spec.data.names.iter().for_each(|name| self.check_solutions(name));
             if let Some(samples) = &spec.samples {
                 let message = "`samples` says nothing without `sampling`".to_owned();
                 let help = "take it out, or write how the student samples";

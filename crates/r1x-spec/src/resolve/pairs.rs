@@ -43,6 +43,7 @@ impl Resolver<'_, '_> {
             data: one.data.clone(),
             split: Split::Heldout,
             skip: 0,
+            parts: None,
             limit: None,
         });
         Some(RewardModelPlan {
@@ -96,7 +97,7 @@ impl Resolver<'_, '_> {
         batch_size: &At<usize>,
     ) -> Option<Vec<DataRef>> {
         let data = self.mixed_data(names, skip, limit);
-        names.0.iter().for_each(|name| self.check_pairs(name));
+        names.names.iter().for_each(|name| self.check_pairs(name));
         self.check_draws(data.as_deref().unwrap_or_default(), batch_size, "batch_size");
         data
     }

@@ -68,6 +68,7 @@ impl Resolver<'_, '_> {
                 drop_code_blocks: *drop.code_blocks,
                 longest_paragraph: drop.paragraph_above.as_deref().copied(),
                 most_repetition: drop.repetition_above.as_deref().copied(),
+                drop_same_answers: *drop.same_answer,
                 most_similarity: drop.similarity_from.as_deref().copied(),
             },
             pass_rate,

@@ -198,7 +198,7 @@ impl Resolver<'_, '_> {
     /// Whether the rewards of a stage exist, find their columns, judge its data and have their deciding rewards with them.
     pub(super) fn check_listed_rewards(&mut self, data: &DataNames, rewards: &At<Vec<At<Name>>>) {
         self.check_list(rewards, "reward");
-        let data: Vec<&str> = data.0.iter().map(|name| name.data.as_str()).collect();
+        let data: Vec<&str> = data.names.iter().map(|name| name.data.as_str()).collect();
         let listed: Vec<&str> = rewards.iter().map(|id| id.0.as_str()).collect();
         for id in rewards.iter() {
             self.check_reward(&id.0, id.span, &data);

@@ -139,14 +139,46 @@ impl Resolver<'_, '_> {
 
     fn sft(&mut self, spec: &At<SftSpec>) -> Option<SftPlan> {
         let data = self.mixed_data(&spec.data, spec.skip.as_ref(), spec.limit.as_ref());
-        spec.data.0.iter().for_each(|name| self.check_solutions(name));
+        spec.data.names.iter().for_each(|name| self.check_solutions(name));
         let batch = *spec.batch_size;
         let micro_batch_size =
             self.micro_batch(spec.micro_batch_size.as_ref(), batch, "batch_size", &spec.path);
         self.check_draws(data.as_deref().unwrap_or_default(), &spec.batch_size, "batch_size");
-        let optimizer = self.optimizer(&spec.optimizer, *spec.steps);
-        let (steps, batch_size) = (*spec.steps, batch);
+        let steps = data.as_deref().and_then(|data| self.steps_of_sft(spec, data));
+        // What is wrong with the schedule is told even where the number of steps is not known.
+        let optimizer = self.optimizer(&spec.optimizer, steps.unwrap_or(u64::MAX));
+        let (steps, batch_size) = (steps?, batch);
         Some(SftPlan { data: data?, steps, batch_size, micro_batch_size, optimizer })
+    }
+
+    /// The updates of supervised fine-tuning: as many as are written, or as many passes take.
+    fn steps_of_sft(&mut self, spec: &At<SftSpec>, data: &[DataRef]) -> Option<u64> {
+        let (epochs, steps) = match (&spec.epochs, &spec.steps) {
+            (None, Some(steps)) => return Some(**steps),
+            (None, None) => {
+                let message = "`steps` or `epochs` is missing".to_owned();
+                let help =
+                    "write how many updates there are, or how often the problems are gone through";
+                self.error(codes::MISSING_KEY, spec.span, message).help(help);
+                return None;
+            }
+            (Some(epochs), steps) => (epochs, steps),
+        };
+        if steps.is_some() {
+            let message = "`steps` and `epochs` both say how long the stage is".to_owned();
+            let help = "leave one of them out; `steps: null` takes out what a spec is built on";
+            self.error(codes::COUNTS, epochs.span, message).help(help);
+            return None;
+        }
+        let Some(offered) = data.iter().map(|one| self.offered(one)).sum::<Option<usize>>() else {
+            let message = "how many rows a stage makes is known when it has made them".to_owned();
+            self.error(codes::COUNTS, epochs.span, message)
+                .help("write `steps` in place of `epochs`");
+            return None;
+        };
+        let steps = (**epochs * offered as f64 / *spec.batch_size as f64).ceil().max(1.0) as u64;
+        self.derived(&spec.path, "steps", json!(steps));
+        Some(steps)
     }
 
     pub(super) fn check_solutions(&mut self, name: &At<DataName>) {
@@ -206,14 +238,14 @@ impl Resolver<'_, '_> {
         })
     }
 
-    /// The problems of a stage, one data set after the other.
+    /// The problems of a stage, one data set after the other, or mixed by parts.
     pub(super) fn mixed_data(
         &mut self,
         names: &DataNames,
         skip: Option<&At<usize>>,
         limit: Option<&At<usize>>,
     ) -> Option<Vec<DataRef>> {
-        let names = &names.0;
+        let DataNames { names, parts } = names;
         let part = skip.or(limit).filter(|_| names.len() > 1);
         if let Some(part) = part {
             let message = "`skip` and `limit` are about one data set, and this stage has several";
@@ -229,7 +261,13 @@ impl Resolver<'_, '_> {
         let (skip, limit) = if part.is_some() { (None, None) } else { (skip, limit) };
         let read: Vec<Option<DataRef>> =
             names.iter().map(|name| self.training_data(name, skip, limit)).collect();
-        read.into_iter().collect()
+        let mut read: Vec<DataRef> = read.into_iter().collect::<Option<_>>()?;
+        // 3 of 6 and 1 of 2 are one mixture, so that both have one plan.
+        let common = parts.iter().flatten().copied().fold(0, greatest_common_divisor).max(1);
+        for (data, parts) in read.iter_mut().zip(parts.iter().flatten()) {
+            data.parts = Some(parts / common);
+        }
+        Some(read)
     }
 
     fn check_group(&mut self, spec: &GrpoSpec) {
@@ -333,4 +371,9 @@ impl Resolver<'_, '_> {
             self.unknown("eval", id, span, &known);
         }
     }
+}
+
+/// Euclid's algorithm; of 0 and a number it is the number.
+fn greatest_common_divisor(one: u32, other: u32) -> u32 {
+    if one == 0 { other } else { greatest_common_divisor(other % one, one) }
 }

@@ -17,7 +17,7 @@ record! {
         /// The teacher, in place of `teacher`: one of `models` with published weights, as it begins. Left out, it is `teacher`.
         teacher_model: Name => optional;
         /// The problems: `<data id>.train`, where the id may be that of a stage above that makes data, or a list of such,
-        /// whose problems are mixed. They need worked solutions unless the student writes the texts.
+        /// whose problems are mixed, or a map from such to their parts in a mixture. They need worked solutions unless the student writes the texts.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;

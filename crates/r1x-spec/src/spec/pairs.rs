@@ -14,7 +14,7 @@ record! {
     /// with `head: value`.
     pub struct RewardModelSpec {
         /// The problems, each with a solution and a worse response: `<data id>.train`, where the id may be that of a stage
-        /// above that makes data, or a list of such, whose problems are mixed.
+        /// above that makes data, or a list of such, whose problems are mixed, or a map from such to their parts in a mixture.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
@@ -47,7 +47,7 @@ record! {
     /// Direct preference optimisation (arXiv 2305.18290). The reference is the policy that the stage begins with.
     pub struct DpoSpec {
         /// The problems, each with a solution and a worse completion: `<data id>.train`, where the id may be that of a stage
-        /// above that makes data, or a list of such, whose problems are mixed.
+        /// above that makes data, or a list of such, whose problems are mixed, or a map from such to their parts in a mixture.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;

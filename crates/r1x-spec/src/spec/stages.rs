@@ -93,14 +93,17 @@ record! {
     /// Supervised fine-tuning on worked solutions.
     pub struct SftSpec {
         /// The problems, which must have worked solutions: `<data id>.train`, where the id may be
-        /// that of a stage above that makes data, or a list of such, whose problems are mixed.
+        /// that of a stage above that makes data, or a list of such, whose problems are mixed, or a map from such to their parts in a mixture.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
         /// How many problems are used after those, for one data set only. Left out, all are.
         limit: usize => optional, COUNT;
-        /// The number of optimizer updates.
-        steps: u64 => required, COUNT;
+        /// The number of optimizer updates. Left out, `epochs` says how many there are.
+        steps: u64 => optional, COUNT;
+        /// How often the problems are gone through, in place of `steps`: the updates are as many as that takes, the last of
+        /// which goes on into the next pass where its batch is not full. Left out, `steps` are counted.
+        epochs: f64 => optional, Range::above(0.0).to(1e6);
         /// The number of sequences in an update.
         batch_size: usize => required, SIZE;
         /// The number of sequences that are computed together, which decides how much memory it takes. Left out, it
@@ -115,7 +118,7 @@ record! {
     /// Group-relative policy optimisation (DeepSeekMath, DeepSeek-R1).
     pub struct GrpoSpec {
         /// The problems, `<data id>.train`, where the id may be that of a stage above that makes data, or a list of
-        /// such, whose problems are mixed.
+        /// such, whose problems are mixed, or a map from such to their parts in a mixture.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
@@ -176,7 +179,7 @@ record! {
     /// that has the id of the stage.
     pub struct RejectSpec {
         /// The problems, `<data id>.train`, where the id may be that of a stage above that makes data, or a list of
-        /// such, whose problems are mixed.
+        /// such, whose problems are mixed, or a map from such to their parts in a mixture.
         data: DataNames => required;
         /// How many problems are left out from the start of the split, for one data set only. Left out, none are.
         skip: usize => optional, COUNT;
@@ -218,6 +221,9 @@ record! {
         paragraph_above: usize => optional, COUNT;
         /// The largest share of runs of four words that occurred before in the completion. Left out, there is none.
         repetition_above: f64 => optional, SHARE;
+        /// Whether completions are dropped whose answer another one has that is kept of the prompt already. The answer is all
+        /// that stands behind the thought, or all of a completion without one.
+        same_answer: bool => default(false);
         /// The similarity to a completion that is kept of the prompt already, from which on a completion is dropped: shared
         /// runs of four words over all of both. 1 drops what another one says word for word. Left out, nothing is compared.
         similarity_from: f64 => optional, Range::above(0.0).to(1.0);

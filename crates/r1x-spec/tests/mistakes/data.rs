@@ -1,6 +1,6 @@
 //! Mistakes of data sets that are generated small tasks or hold pairs, and of vocabularies from several of them.
 
-use super::{Case, edit};
+use super::{Case, edit, set};
 
 /// A data set behind those of the base spec.
 macro_rules! data {
@@ -46,6 +46,37 @@ pub const CASES: &[Case] = &[
                 "  more:\n    requests: {train: 100, heldout: 2}\n    prompt: \"{{ question }}\"\nrewards:\n",
             ),
         ],
+    ),
+    edit("a mixture of nothing", &[("      data: countdown.train", "      data: {}")]),
+    edit(
+        "parts that are none",
+        &[(
+            "      data: countdown.train",
+            "      data: {countdown.train: 0, file.trian: 2, file.train: half}",
+        )],
+    ),
+    edit(
+        "fewer problems than a step draws of a mixture",
+        &[
+            (
+                "      data: countdown.train",
+                "      data: {countdown.train: 1, more.train: 2}\n      skip: null",
+            ),
+            (
+                "rewards:\n",
+                "  more:\n    requests: {train: 30, heldout: 2}\n    prompt: \"{{ question }}\"\nrewards:\n",
+            ),
+        ],
+    ),
+    set("two lengths of a stage", &["stages.cold-start.sft.epochs=2"]),
+    set("a stage without a length", &["stages.cold-start.sft.steps=null"]),
+    edit(
+        "passes over data that is not made yet",
+        &[(
+            "evals:\n",
+            "  - id: harvest\n    reject: {data: countdown.train, rewards: [equation], steps: 10, prompts_per_step: 8, samples: 4, \
+             sampling: {max_tokens: 40}}\n  - id: again\n    sft: {data: harvest.train, epochs: 2, batch_size: 4, lr: 1e-4}\nevals:\n",
+        )],
     ),
     edit("vocabulary of no data set", &[("{data: countdown}", "{data: []}")]),
     edit(

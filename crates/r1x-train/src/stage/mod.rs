@@ -18,7 +18,7 @@ use r1x_core::{
     CheckpointKind, Encoder, Policy, PortError, Problem, ProblemSource, Rng, StepFacts,
 };
 
-use crate::draw::{ProblemStream, mixed};
+use crate::draw::{ProblemStream, piles};
 use crate::error::TrainError;
 use crate::ports::Ports;
 
@@ -113,9 +113,10 @@ fn problem_stream<'a>(
     source: &'a dyn ProblemSource,
 ) -> Result<ProblemStream<'a>, PortError> {
     let place = stage_place(id);
-    let problems = mixed(source, data, &place)?;
-    check_batch(&place, run, data, problems.len(), per_step)?;
-    Ok(ProblemStream::new(problems, Rng::new(run.seed).stream("problems").named(id)))
+    let piles = piles(source, data, &place)?;
+    let stream = ProblemStream::new(piles, Rng::new(run.seed).stream("problems").named(id));
+    check_batch(&place, run, data, stream.pass_length(), per_step)?;
+    Ok(stream)
 }
 
 /// An error unless the data holds at least one batch of different problems. How many rows a stage makes nobody knows

@@ -196,4 +196,7 @@ pub struct DataRef {
     pub skip: usize,
     /// Use only the first `limit` problems after those.
     pub limit: Option<usize>,
+    /// Its parts in a mixture: of as many draws as all data sets of the stage have parts together, this many are of it. `None`
+    /// where nothing is mixed by parts: every problem of all of them is drawn once in a pass.
+    pub parts: Option<u32>,
 }

@@ -51,6 +51,8 @@ pub struct TextFilterPlan {
     pub longest_paragraph: Option<usize>,
     /// The largest share of runs of words that repeat an earlier run, from 0 to 1.
     pub most_repetition: Option<f64>,
+    /// Whether a completion is dropped whose answer a completion has that is kept of the prompt already.
+    pub drop_same_answers: bool,
     /// The largest similarity to a completion that is kept of the prompt already, from 0 to 1; 1 drops only what
     /// says word for word what another one says.
     pub most_similarity: Option<f64>,
@@ -115,6 +117,9 @@ impl RejectPlan {
         }
         if let Some(most) = text.most_repetition {
             filters.push(format!("at most {most} of its runs of words repeated"));
+        }
+        if text.drop_same_answers {
+            filters.push("no answer that another one of its prompt has".to_owned());
         }
         if let Some(most) = text.most_similarity {
             filters.push(format!("similarity to others of its prompt below {most}"));

@@ -232,7 +232,7 @@ extends: countdown-rejection.yaml
 stages:
   - id: harvest
     reject:
-      drop: {code_blocks: true, paragraph_above: 2000, repetition_above: 0.5, similarity_from: 0.9}",
+      drop: {code_blocks: true, paragraph_above: 2000, repetition_above: 0.5, same_answer: true, similarity_from: 0.9}",
     },
     Example {
         path: "stages.ID.reject.pass_rate",
