@@ -1,4 +1,5 @@
-//! The keys of verl's `main_ppo`. Defaults are those of its configuration of January 2026.
+//! The keys of verl's `main_ppo`. Defaults are those of its configuration of January 2026; those that the name `verl-2026.08`
+//! stands for were no others in August.
 
 use crate::import::row::Group::{Devices, Files, Idle, Kernels, Loading, Logging, Sampler};
 use crate::import::row::Method::Grpo;
