@@ -170,7 +170,9 @@ impl Term for DataNames {
             Value::List(items) if !items.is_empty() => Vec::read(node, range, reader)?,
             Value::Map(entries) if !entries.is_empty() => return mixture(entries, range, reader),
             Value::List(_) | Value::Map(_) => {
-                reader.error(codes::COUNTS, node.span, "this names no data".to_owned());
+                let diagnostic =
+                    reader.error(codes::COUNTS, node.span, "this names no data".to_owned());
+                diagnostic.help("write <data id>.train, or several of them in brackets");
                 return None;
             }
             _ => {

@@ -256,8 +256,8 @@ fn all_stages_of_the_tiny_r1_run_and_the_store_answers_questions() {
     ];
     let suites = ["sums", "letters", "one-language", "requests"];
     let folder = runs("r1-tiny.yaml", &set, &suites);
-    let questions = page::blocks(&page::page("stages.md"), &["Ten questions to the store"]);
-    assert_eq!(questions.len(), 10);
+    let questions = page::blocks(&page::page("stages.md"), &["Eleven questions to the store"]);
+    assert_eq!(questions.len(), 11);
     for question in questions {
         let mut ask = Command::new(env!("CARGO_BIN_EXE_r1x"));
         ask.args(["sql", &question.text, "--format", "jsonl"]);

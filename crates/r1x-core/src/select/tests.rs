@@ -155,7 +155,7 @@ fn an_answer_that_is_kept_already_is_dropped() {
     ];
     let expected = ["kept", "same_answer", "kept", "same_answer", "same_answer"];
     assert_eq!(verdicts(&plan, rollouts, &["<think> seen </think> 7"]), expected);
-    assert_eq!(filters(&plan), ["truncated", "empty", "same_answer", "surplus"]);
+    assert_eq!(filters(&plan), ["truncated", "empty", "reward.reward", "same_answer", "surplus"]);
 }
 
 #[test]

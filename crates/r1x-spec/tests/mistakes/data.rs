@@ -64,8 +64,9 @@ pub const CASES: &[Case] = &[
             ),
             (
                 "rewards:\n",
-                "  more:\n    requests: {train: 30, heldout: 2}\n    prompt: \"{{ question }}\"\nrewards:\n",
+                "  more:\n    requests: {train: 20, heldout: 2}\n    prompt: \"{{ question }}\"\nrewards:\n",
             ),
+            ("rewards: [format, equation]", "rewards: [format]"),
         ],
     ),
     set("two lengths of a stage", &["stages.cold-start.sft.epochs=2"]),

@@ -53,6 +53,19 @@ fn assert_same_model(old: &Value, new: &Value) {
     assert_eq!((&was["shared_experts"], &is["dense_layers"]), (&json!(1), &json!([])));
 }
 
+/// A plan without the parts of its data sets in mixtures, which there are none of.
+fn unmixed(mut plan: Value) -> Value {
+    if let Value::Object(map) = &mut plan
+        && map.contains_key("split")
+    {
+        assert_eq!(map.remove("parts"), Some(Value::Null));
+    }
+    for value in values(&mut plan) {
+        *value = unmixed(value.take());
+    }
+    plan
+}
+
 #[test]
 fn plans_of_version_1_are_read_and_written_as_today() {
     for text in VERSION_1 {
@@ -63,6 +76,7 @@ fn plans_of_version_1_are_read_and_written_as_today() {
         // Everything the old plan said is still said: nothing but what is new was changed.
         let (old, new): (Value, Value) =
             (serde_json::from_str(text).unwrap(), serde_json::from_str(&written).unwrap());
+        let new = unmixed(new);
         for key in ["name", "seed", "tags", "evals", "record", "checkpoints"] {
             assert_eq!(old[key], new[key], "{key}");
         }
@@ -87,7 +101,7 @@ fn plans_of_version_2_say_the_same_in_the_words_of_today() {
         // Nothing but the two words, the number, the words of models and losses, the kind of prompts, one list and the
         // models of stages was changed.
         let written = serde_json::to_string(&plan).unwrap();
-        let mut new: Value = serde_json::from_str(&written).unwrap();
+        let mut new: Value = unmixed(serde_json::from_str(&written).unwrap());
         let mixture = new.pointer_mut("/model/feed_forward/moe");
         rename(mixture, "normalize_affinities", "normalize_gate");
         for reward in new.get_mut("rewards").into_iter().flat_map(values) {

@@ -22,7 +22,9 @@ stages:
       beta2: 0.95
       eps: 1e-8
       weight_decay: 0.1
-      grad_clip: 1.0",
+      grad_clip: 1.0
+  - id: again
+    sft: {data: countdown.train, epochs: 2, batch_size: 64, lr: 1e-4}",
     },
     Example {
         path: "stages.ID.grpo",
