@@ -382,7 +382,7 @@ pub(super) const REST: &[Row] = &[
         &["STAGE.prompts_per_step", "STAGE.updates_per_epoch"],
     ),
     Row::part("data.gen_batch_size", Whole, "", &["STAGE.prompts_per_step"])
-        .but("r1x samples the prompts of a step once, and none in place of groups without signal"),
+        .but("r1x draws the prompts of a step, and then one for each group that is to be replaced"),
     Row::part("data.max_prompt_length", Whole, "512", &["model.context_length"])
         .but("r1x refuses a longer prompt; verl can cut it or leave it out"),
     Row::key("data.max_response_length", Whole, "512", "STAGE.sampling.max_tokens"),
