@@ -37,11 +37,7 @@ pub(super) fn write(filling: &mut Filling<'_>) {
     let steps = write_steps(filling, &step);
     let (key, warmup) = super::warmup(filling, step.updates);
     common::write_warmup(filling, (common::WARMUP, key), warmup, steps);
-    let warms = filling.written("STAGE.schedule.warmup_steps").is_some_and(|count| count != "0");
-    if warms {
-        let text = "of four steps r1x takes 1/4, 1/2, 3/4 and 1 of the highest rate, `transformers` 0, 1/4, 1/2 and 3/4";
-        filling.tell_difference(key, text);
-    }
+    common::tell_warmup(filling, key, "`transformers`");
     write_lowest_rate(filling);
     write_refresh(filling, step.updates);
     write_checkpoints(filling, steps, step.updates);
