@@ -40,6 +40,12 @@ pub(crate) fn place(folder: &str, text: &str) -> String {
 pub(crate) fn write_name(filling: &mut Filling<'_>, keys: &[&'static str], file: &str) {
     let given = keys.iter().find(|key| filling.is_given(key) && filling.value(key).is_some());
     let found = given.and_then(|key| filling.text(key).map(|text| (*key, text)));
+    // What only a shell could know is no name.
+    if let Some((key, _)) = found.as_ref().filter(|(_, text)| text.contains("$(")) {
+        let text = "only a shell knows this name; that of the file was written";
+        filling.tell_difference(key, text);
+    }
+    let found = found.filter(|(_, text)| !text.contains("$("));
     match found {
         Some((key, text)) => filling.set("name", &draft::text(&name(last_part(&text))), &[key]),
         None => {
