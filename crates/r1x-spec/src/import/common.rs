@@ -188,9 +188,19 @@ pub(crate) enum Warmup {
 /// Where the warm-up of a policy is written.
 pub(crate) const WARMUP: &str = "STAGE.schedule.warmup_steps";
 
+impl Warmup {
+    /// Whether there is any.
+    fn warms(self) -> bool {
+        match self {
+            Warmup::Steps(count) => count > 0,
+            Warmup::Share { ratio, .. } => ratio > 0.0,
+        }
+    }
+}
+
 /// Says how the rates of a warm-up differ, where there is one.
-pub(crate) fn tell_warmup(filling: &mut Filling<'_>, key: &str, whose: &str) {
-    if filling.written(WARMUP).is_some_and(|count| count != "0") {
+pub(crate) fn tell_warmup(filling: &mut Filling<'_>, (key, warmup): (&str, Warmup), whose: &str) {
+    if warmup.warms() {
         let text = format!(
             "of four steps r1x takes 1/4, 1/2, 3/4 and 1 of the highest rate, {whose} 0, 1/4, 1/2 and 3/4"
         );

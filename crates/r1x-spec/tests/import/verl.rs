@@ -210,6 +210,12 @@ fn differences_of_warm_ups_and_penalties_are_told() {
     let found = recipe(&format!("{STEPS}{WARMUP}: 8\n")).findings;
     let told = differs(&found, WARMUP);
     assert!(told.contains("verl 0, 1/4, 1/2 and 3/4"), "{told}");
+    // It is told as well where it is left to be filled in, and not where nothing warms up.
+    let unknown = format!("{BEGIN}{WARMUP}: 8\n");
+    let unknown = import(System::Verl, Path::new("recipe.yaml"), unknown.as_bytes(), &beside(None))
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(differs(&unknown.findings, WARMUP), told);
+    assert_eq!(differs(&recipe(&format!("{STEPS}{WARMUP}: 0\n")).findings, WARMUP), "");
     const IN_REWARD: &str = "algorithm.use_kl_in_reward";
     const KIND: &str = "algorithm.kl_ctrl.type";
     let used = recipe(&format!("{IN_REWARD}: true\n{KIND}: adaptive\n"));

@@ -46,7 +46,7 @@ pub(super) fn write(filling: &mut Filling<'_>) {
     let steps = write_steps(filling, &step);
     let (key, warmup) = super::warmup(filling, step.updates);
     common::write_warmup(filling, (common::WARMUP, key), warmup, steps);
-    common::tell_warmup(filling, key, "`transformers`");
+    common::tell_warmup(filling, (key, warmup), "`transformers`");
     write_lowest_rate(filling);
     write_refresh(filling, step.updates);
     write_checkpoints(filling, steps, step.updates);

@@ -358,7 +358,7 @@ fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
         }
     };
     common::write_warmup(filling, (common::WARMUP, key), warmup, steps);
-    common::tell_warmup(filling, key, "verl");
+    common::tell_warmup(filling, (key, warmup), "verl");
 }
 
 fn write_optimizer(filling: &mut Filling<'_>) {
