@@ -7,6 +7,10 @@ mod common;
 
 #[path = "import/hostile.rs"]
 mod hostile;
+#[path = "import/trl.rs"]
+mod trl;
+#[path = "import/verl.rs"]
+mod verl;
 
 use std::path::{Path, PathBuf};
 
@@ -152,6 +156,29 @@ fn at<'s>(spec: &'s Json, path: &str) -> &'s Json {
         Json::Array(items) => items.iter().find(|item| item["id"] == step).unwrap_or(&Json::Null),
         _ => &node[step],
     })
+}
+
+/// What is said to be different about a key.
+fn differs(found: &Findings, key: &str) -> String {
+    let told = found.differs.iter().filter(|told| told.key == key);
+    told.map(|told| told.text.clone()).collect::<Vec<_>>().join("; ")
+}
+
+/// What is left to do about a path.
+fn left(found: &Findings, path: &str) -> String {
+    let left = found.fill_in.iter().filter(|left| left.path == path);
+    left.map(|left| left.text.clone()).collect::<Vec<_>>().join("; ")
+}
+
+/// The keys that a value of the spec came from.
+fn sources(found: &Findings, path: &str) -> Vec<String> {
+    let carried = found.carried.iter().filter(|carried| carried.path == path);
+    carried.flat_map(|carried| carried.from.clone()).collect()
+}
+
+/// Whether a key is among those of no matter.
+fn is_idle(found: &Findings, key: &str) -> bool {
+    found.no_matter.iter().any(|group| group.keys.iter().any(|known| known == key))
 }
 
 #[track_caller]

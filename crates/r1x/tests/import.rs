@@ -120,7 +120,14 @@ impl Bench {
                 std::os::unix::fs::symlink(self.path(from), place).unwrap();
             }
         }
-        std::fs::write(self.path(spec), written.replace("    parquet:\n", "    jsonl:\n")).unwrap();
+        // A component stands for each function that is still to be written.
+        let lines =
+            written.lines().map(|line| match line.trim_start().strip_prefix("plugin: ./") {
+                Some(_) => "    plugin: plugins/format.wasm\n".to_owned(),
+                None => format!("{line}\n"),
+            });
+        let furnished = lines.collect::<String>().replace("    parquet:\n", "    jsonl:\n");
+        std::fs::write(self.path(spec), furnished).unwrap();
     }
 }
 
@@ -222,6 +229,15 @@ fn a_program_reads_the_spec_and_what_became_of_each_key() {
     );
     // No folder of components lies beside a spec here.
     assert_eq!(found("fill_in", "path", "rewards.ID.plugin").len(), 1);
+    // A spec of one's own functions needs none.
+    std::fs::write(bench.path("own.yaml"), "reward_funcs: colours.score\nmax_steps: 7\n").unwrap();
+    let own: Value =
+        serde_json::from_str(&bench.ok(&["import-spec", "own.yaml", "--from", "trl", "--json"]))
+            .unwrap();
+    let left: Vec<&Value> =
+        own["fill_in"].as_array().unwrap().iter().map(|left| &left["path"]).collect();
+    assert!(left.contains(&&json!("rewards.score.plugin")), "{left:?}");
+    assert!(!left.contains(&&json!("rewards.ID.plugin")), "{left:?}");
     let written = import(&["-o", "new.yaml"]);
     assert_eq!((&written["output"], &written["spec"]), (&json!("new.yaml"), &said["spec"]));
     assert_eq!(json!(std::fs::read_to_string(bench.path("new.yaml")).unwrap()), said["spec"]);

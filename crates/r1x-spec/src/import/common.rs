@@ -40,6 +40,12 @@ pub(crate) fn place(folder: &str, text: &str) -> String {
 pub(crate) fn write_name(filling: &mut Filling<'_>, keys: &[&'static str], file: &str) {
     let given = keys.iter().find(|key| filling.is_given(key) && filling.value(key).is_some());
     let found = given.and_then(|key| filling.text(key).map(|text| (*key, text)));
+    // What only a shell could know is no name.
+    if let Some((key, _)) = found.as_ref().filter(|(_, text)| text.contains("$(")) {
+        let text = "only a shell knows this name; that of the file was written";
+        filling.tell_difference(key, text);
+    }
+    let found = found.filter(|(_, text)| !text.contains("$("));
     match found {
         Some((key, text)) => filling.set("name", &draft::text(&name(last_part(&text))), &[key]),
         None => {
@@ -84,6 +90,9 @@ pub(crate) fn write_targets(filling: &mut Filling<'_>, key: &'static str) {
     if texts.is_empty() || texts.iter().any(|text| text == "all-linear") {
         return;
     }
+    let mut texts: Vec<String> = texts.iter().flat_map(|text| projections(text)).collect();
+    texts.sort_by_key(|text| KNOWN.iter().position(|known| known == text));
+    texts.dedup();
     let (known, other): (Vec<&str>, Vec<&str>) =
         texts.iter().map(String::as_str).partition(|text| KNOWN.contains(text));
     if !other.is_empty() {
@@ -93,6 +102,23 @@ pub(crate) fn write_targets(filling: &mut Filling<'_>, key: &'static str) {
     if !known.is_empty() {
         filling.set("model.lora.targets", &draft::texts(known), &[key]);
     }
+}
+
+/// The projections that a name stands for; Megatron has names for several at once.
+fn projections(name: &str) -> Vec<String> {
+    let all: &[&str] = match name {
+        "linear_qkv" => &["q_proj", "k_proj", "v_proj"],
+        "linear_q" => &["q_proj"],
+        "linear_k" => &["k_proj"],
+        "linear_v" => &["v_proj"],
+        "linear_proj" => &["o_proj"],
+        "linear_fc1" => &["gate_proj", "up_proj"],
+        "linear_fc1_gate" => &["gate_proj"],
+        "linear_fc1_up" => &["up_proj"],
+        "linear_fc2" => &["down_proj"],
+        other => &[other],
+    };
+    all.iter().map(|&one| one.to_owned()).collect()
 }
 
 /// Where the steps of a stage come from.
@@ -161,6 +187,26 @@ pub(crate) enum Warmup {
 
 /// Where the warm-up of a policy is written.
 pub(crate) const WARMUP: &str = "STAGE.schedule.warmup_steps";
+
+impl Warmup {
+    /// Whether there is any.
+    fn warms(self) -> bool {
+        match self {
+            Warmup::Steps(count) => count > 0,
+            Warmup::Share { ratio, .. } => ratio > 0.0,
+        }
+    }
+}
+
+/// Says how the rates of a warm-up differ, where there is one.
+pub(crate) fn tell_warmup(filling: &mut Filling<'_>, (key, warmup): (&str, Warmup), whose: &str) {
+    if warmup.warms() {
+        let text = format!(
+            "of four steps r1x takes 1/4, 1/2, 3/4 and 1 of the highest rate, {whose} 0, 1/4, 1/2 and 3/4"
+        );
+        filling.tell_difference(key, &text);
+    }
+}
 
 /// Writes the steps of a warm-up, which no stage has more of than steps.
 pub(crate) fn write_warmup(

@@ -36,6 +36,8 @@ pub(crate) struct Filling<'r> {
     pub beside: &'r Beside,
     pub draft: Draft,
     pub findings: Findings,
+    /// Functions for rewards that r1x does not have, by the key that names them.
+    pub missing: Vec<(&'static str, String)>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -49,6 +51,7 @@ impl<'r> Filling<'r> {
             beside,
             draft: Draft::default(),
             findings: Findings { assumed, ..Findings::default() },
+            missing: Vec::new(),
             diagnostics: Vec::new(),
         }
     }
@@ -121,7 +124,7 @@ impl<'r> Filling<'r> {
     /// knows them.
     pub fn account_for_the_rest(&mut self) {
         let mut groups: Vec<(Group, Vec<String>)> = Vec::new();
-        for given in &self.recipe.given {
+        for given in self.recipe.given.iter().chain(&self.recipe.open) {
             let group = match self.table.row(&given.key, self.method).map(|row| row.becomes) {
                 None => {
                     self.findings.unknown.push(self.unknown(given));
@@ -170,7 +173,7 @@ impl<'r> Filling<'r> {
                 "it is a key of reinforcement, and this recipe is one of supervised fine-tuning"
                     .to_owned()
             }
-            (None, _) => match nearest(&given.key, known().map(|row| row.key)) {
+            (None, _) => match nearest(&given.key, known().filter_map(Row::whole_key)) {
                 Some(near) => format!("it is not known; did you mean `{near}`?"),
                 None => "it is not known, and nothing was made of it".to_owned(),
             },

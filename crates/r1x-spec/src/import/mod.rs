@@ -178,14 +178,21 @@ pub fn import(
 
 /// Keys that the spec has nothing for, as comments at its end.
 fn unsupported(filling: &Filling<'_>) -> String {
-    let keys: Vec<&str> =
-        filling.findings.unsupported.iter().map(|told| told.key.as_str()).collect();
+    let mut keys: Vec<&str> = Vec::new();
+    for told in &filling.findings.unsupported {
+        if !keys.contains(&told.key.as_str()) {
+            keys.push(&told.key);
+        }
+    }
     if keys.is_empty() {
         return String::new();
     }
     let lines = keys.iter().map(|key| {
-        let key: String = key.chars().filter(|c| !c.is_control()).collect();
-        format!("#   {key}\n")
+        let missing = filling.missing.iter().filter(|(of, _)| of == key);
+        let names: Vec<&str> = missing.map(|(_, name)| name.as_str()).collect();
+        let of = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        let line: String = format!("{key}{of}").chars().filter(|c| !c.is_control()).collect();
+        format!("#   {line}\n")
     });
     format!("\n# Of the recipe r1x does not have:\n{}", lines.collect::<String>())
 }

@@ -31,6 +31,8 @@ pub(crate) struct Recipe {
     pub source: SourceId,
     /// Its keys in the order in which they were written.
     pub given: Vec<Given>,
+    /// Keys that are written and have no value: others are to fill them in, or they refer to nothing. Their defaults hold.
+    pub open: Vec<Given>,
     /// What was assumed while it was read.
     pub assumed: Vec<String>,
 }
@@ -55,7 +57,7 @@ impl Recipe {
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let source = sources.add_file(name, text);
-        Ok(Self { sources, source, given: Vec::new(), assumed: Vec::new() })
+        Ok(Self { sources, source, given: Vec::new(), open: Vec::new(), assumed: Vec::new() })
     }
 
     /// The error that it is no recipe that can be imported, with the line that says so.
@@ -128,9 +130,12 @@ impl Recipe {
     pub fn follow_references(&mut self) {
         let followed: Vec<Option<Node>> =
             self.given.iter().map(|given| self.followed(&given.key, &given.node, 0)).collect();
-        let keys = std::mem::take(&mut self.given).into_iter().zip(followed);
-        self.given =
-            keys.filter_map(|(given, node)| node.map(|node| Given { node, ..given })).collect();
+        for (given, node) in std::mem::take(&mut self.given).into_iter().zip(followed) {
+            match node {
+                Some(node) => self.given.push(Given { node, ..given }),
+                None => self.open.push(given),
+            }
+        }
     }
 
     fn followed(&self, key: &str, node: &Node, depth: usize) -> Option<Node> {
@@ -202,6 +207,8 @@ mod tests {
         for key in ["d", "e", "f", "g", "h"] {
             assert_eq!(value(key), None, "{key}");
         }
+        let open: Vec<&str> = recipe.open.iter().map(|given| given.key.as_str()).collect();
+        assert_eq!(open, ["d", "e", "f", "g", "h"]);
     }
 
     #[test]

@@ -97,14 +97,17 @@ pub(crate) fn write(
                 } else {
                     format!("`{name}`: {}", row.note)
                 };
-                match row.makes {
-                    [] => filling.tell_unsupported(key, &told),
-                    _ => filling.tell_difference(key, &told),
+                if row.makes.is_empty() {
+                    filling.tell_unsupported(key, &told);
+                    filling.missing.push((key, name.clone()));
+                    own(filling, &mut rewards, key, name, weight);
+                    continue;
                 }
+                filling.tell_difference(key, &told);
                 for made in row.makes {
                     one(filling, &mut rewards, key, made, weight);
                 }
-                rewards.columns.extend(row.columns.iter().filter(|_| !row.makes.is_empty()));
+                rewards.columns.extend(row.columns);
             }
         }
     }

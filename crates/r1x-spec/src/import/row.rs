@@ -252,6 +252,11 @@ impl Row {
         self.method.is_none_or(|of| of == method)
     }
 
+    /// The key, where it does not stand for several.
+    pub fn whole_key(&self) -> Option<&'static str> {
+        Some(self.key).filter(|key| !key.ends_with('*'))
+    }
+
     /// Whether it is about a key.
     pub fn matches(&self, key: &str) -> bool {
         match self.key.strip_suffix('*') {

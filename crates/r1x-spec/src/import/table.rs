@@ -102,6 +102,10 @@ fn reward(out: &mut String, row: &RewardRow) {
     let mut plugins: Vec<&str> = row.makes.iter().map(|made| made.plugin).collect();
     plugins.dedup();
     let plugins: Vec<String> = plugins.iter().map(|name| format!("`{name}`")).collect();
-    let ours = if plugins.is_empty() { "none".to_owned() } else { plugins.join(", ") };
+    let ours = if plugins.is_empty() {
+        format!("`./{}.py`, to be written", row.name)
+    } else {
+        plugins.join(", ")
+    };
     let _ = writeln!(out, "| `{}` | {ours} | {} |", row.name, row.note);
 }

@@ -69,7 +69,7 @@ pub fn import_spec(ask: &Ask) -> Result<i32, Failure> {
     };
     let mut imported =
         import(ask.from, &ask.file, &bytes, &beside).map_err(|report| plans::told(&report))?;
-    if plugins.is_none() {
+    if plugins.is_none() && imported.spec.contains(".wasm") {
         let text = "the components of r1x lie in the folder `plugins` of its repository; write where that is";
         let path = "rewards.ID.plugin".to_owned();
         let left = FillIn { path, from: Vec::new(), text: text.to_owned() };

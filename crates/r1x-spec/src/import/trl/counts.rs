@@ -1,5 +1,6 @@
 //! Batches, steps, checkpoints and evaluations: what TRL counts in sequences of a device and in optimizer updates.
 
+use super::rows::ACCELERATE;
 use crate::codes;
 use crate::import::common::{self, Partial, Passes};
 use crate::import::draft;
@@ -8,6 +9,15 @@ use crate::import::row::Method;
 
 const SEQUENCES: &str = "per_device_train_batch_size";
 const ACCUMULATED: &str = "gradient_accumulation_steps";
+const GENERATED: &str = "generation_batch_size";
+const PROCESSES: &str = "num_processes";
+
+/// How many devices sequences are counted for, and the key of the recipe that says so, where one does.
+#[derive(Clone, Copy)]
+struct Devices {
+    count: u64,
+    key: Option<&'static str>,
+}
 
 /// How a step of r1x is made of what TRL counts.
 struct Step {
@@ -26,10 +36,9 @@ pub(super) fn write(filling: &mut Filling<'_>) {
         return;
     };
     let devices = devices(filling);
-    let update = each * accumulated * devices;
     let step = match filling.method {
-        Method::Sft => Some(of_examples(filling, update)),
-        Method::Grpo => of_rollouts(filling, each * devices, update),
+        Method::Sft => Some(of_examples(filling, each * accumulated, devices)),
+        Method::Grpo => of_rollouts(filling, (each, accumulated), devices),
     };
     let Some(step) = step else { return };
     let micro = each.min(step.sequences);
@@ -37,11 +46,7 @@ pub(super) fn write(filling: &mut Filling<'_>) {
     let steps = write_steps(filling, &step);
     let (key, warmup) = super::warmup(filling, step.updates);
     common::write_warmup(filling, (common::WARMUP, key), warmup, steps);
-    let warms = filling.written("STAGE.schedule.warmup_steps").is_some_and(|count| count != "0");
-    if warms {
-        let text = "of four steps r1x takes 1/4, 1/2, 3/4 and 1 of the highest rate, `transformers` 0, 1/4, 1/2 and 3/4";
-        filling.tell_difference(key, text);
-    }
+    common::tell_warmup(filling, (key, warmup), "`transformers`");
     write_lowest_rate(filling);
     write_refresh(filling, step.updates);
     write_checkpoints(filling, steps, step.updates);
@@ -49,54 +54,107 @@ pub(super) fn write(filling: &mut Filling<'_>) {
 }
 
 /// Devices that sequences are counted for.
-fn devices(filling: &mut Filling<'_>) -> u64 {
-    if let Some(devices) = filling.beside.devices {
-        filling.assume(format!("the recipe runs on {devices} devices (`--devices`)"));
-        return devices.max(1);
+fn devices(filling: &mut Filling<'_>) -> Devices {
+    if filling.value(ACCELERATE).is_some() {
+        filling.tell_difference(ACCELERATE, super::note(ACCELERATE));
     }
-    if let Some(devices) = filling.count("num_processes") {
-        filling.assume(format!("the recipe runs on {devices} devices (`num_processes`)"));
-        return devices;
+    if let Some(count) = filling.beside.devices {
+        let what = counted(count, "device");
+        filling.assume(format!("the recipe runs on {what} (`--devices`)"));
+        if filling.value(PROCESSES).is_some() {
+            filling.tell_difference(PROCESSES, "`--devices` counts in its place");
+        }
+        return Devices { count: count.max(1), key: None };
+    }
+    if let Some(count) = filling.count(PROCESSES) {
+        let what = counted(count, "device");
+        filling.assume(format!("the recipe runs on {what} (`num_processes`)"));
+        return Devices { count, key: Some(PROCESSES) };
     }
     filling.assume("the recipe runs on one device; `--devices N` says another number, which multiplies its batches");
-    1
+    Devices { count: 1, key: None }
 }
 
-fn of_examples(filling: &mut Filling<'_>, update: u64) -> Step {
-    filling.set("STAGE.batch_size", &update.to_string(), &[SEQUENCES, ACCUMULATED]);
+fn of_examples(filling: &mut Filling<'_>, of_a_device: u64, devices: Devices) -> Step {
+    let update = of_a_device * devices.count;
+    let keys: Vec<&str> = [SEQUENCES, ACCUMULATED].into_iter().chain(devices.key).collect();
+    filling.set("STAGE.batch_size", &update.to_string(), &keys);
     Step { problems: update, updates: 1, sequences: update }
 }
 
+/// A number with the word for what there are so many of.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Completions of a batch of rollouts, and the key that says so.
+struct Batch {
+    completions: u64,
+    key: &'static str,
+}
+
+/// The error that completions are no whole number of groups, with the devices that would make them so.
+fn refuse_batch(filling: &mut Filling<'_>, batch: &Batch, group: u64, devices: Devices) {
+    let completions = batch.completions;
+    let message = format!(
+        "a batch of {completions} completions is no multiple of the {group} completions of a prompt"
+    );
+    let help = match batch.key {
+        GENERATED => format!("TRL refuses such a batch too: write a multiple of {group}"),
+        _ => {
+            let least = group / common_divisor(completions / devices.count, group);
+            format!(
+                "say on how many devices the recipe runs: `--devices {least}` is the smallest number that works (TRL \
+                 refuses such a batch too)"
+            )
+        }
+    };
+    filling.error("num_generations", codes::COUNTS, message, help);
+}
+
+/// The greatest number that divides both.
+fn common_divisor(one: u64, other: u64) -> u64 {
+    if other == 0 { one.max(1) } else { common_divisor(other, one % other) }
+}
+
 /// A batch of rollouts: how many prompts it has, and how many updates are made of it.
-fn of_rollouts(filling: &mut Filling<'_>, micro_step: u64, update: u64) -> Option<Step> {
+fn of_rollouts(
+    filling: &mut Filling<'_>,
+    (each, accumulated): (u64, u64),
+    devices: Devices,
+) -> Option<Step> {
     let group = filling.count("num_generations")?;
     let iterations = filling.count("num_iterations")?;
-    let (completions, key) = if filling.value("generation_batch_size").is_some() {
-        (filling.count("generation_batch_size")?, "generation_batch_size")
+    let micro_step = each * devices.count;
+    let update = micro_step * accumulated;
+    let (completions, key) = if filling.value(GENERATED).is_some() {
+        (filling.count(GENERATED)?, GENERATED)
     } else if filling.value("steps_per_generation").is_some() {
         (filling.count("steps_per_generation")? * micro_step, "steps_per_generation")
     } else {
         (update, ACCUMULATED)
     };
     if completions % group != 0 {
-        let message = format!(
-            "a batch of {completions} completions is no multiple of the {group} completions of a prompt"
-        );
-        let help =
-            "say on how many devices the recipe runs: `--devices N` (TRL refuses such a batch too)";
-        filling.error("num_generations", codes::COUNTS, message, help.to_owned());
+        refuse_batch(filling, &Batch { completions, key }, group, devices);
         return None;
     }
     let problems = completions / group;
     let updates = completions.div_ceil(update).max(1);
-    let keys = [SEQUENCES, key, "num_generations"];
+    // A batch of generation is of all devices already.
+    let of_devices = devices.key.filter(|_| key != GENERATED);
+    let keys: Vec<&str> =
+        [SEQUENCES, key, "num_generations"].into_iter().chain(of_devices).collect();
     filling.set("STAGE.prompts_per_step", &problems.to_string(), &keys);
     filling.set("STAGE.group_size", &group.to_string(), &["num_generations"]);
     let keys: &[&str] = if key == ACCUMULATED { &[key] } else { &[key, ACCUMULATED] };
-    filling.set("STAGE.updates_per_epoch", &updates.to_string(), keys);
+    let keys: Vec<&str> =
+        keys.iter().copied().chain(devices.key.filter(|_| key == GENERATED)).collect();
+    filling.set("STAGE.updates_per_epoch", &updates.to_string(), &keys);
+    let are = if completions == 1 { "is" } else { "are" };
     let text = format!(
-        "TRL counts completions of a device, r1x prompts of a step: {completions} completions are {problems} prompts with \
-         {group} each"
+        "TRL counts completions of a device, r1x prompts of a step: {} {are} {} with {group} each",
+        counted(completions, "completion"),
+        counted(problems, "prompt"),
     );
     filling.tell_difference(SEQUENCES, &text);
     if completions % update != 0 {
@@ -179,6 +237,12 @@ fn write_checkpoints(filling: &mut Filling<'_>, steps: Option<u64>, updates: u64
         };
         if let Some(every) = every {
             filling.set("checkpoints.every", &every.to_string(), &["save_steps"]);
+        } else if let Some(share) = filling.number("save_steps").filter(|share| *share > 0.0) {
+            let text = format!(
+                "a checkpoint is kept after each {} of the steps, which are not known yet; until then at the end alone",
+                draft::number(share)
+            );
+            filling.fill_in("checkpoints.every", &["save_steps"], text);
         }
     } else if strategy == "epoch" {
         let text = "r1x saves after a number of steps (`checkpoints.every`), and always at the end of a stage";

@@ -126,6 +126,13 @@ fn write_columns(filling: &mut Filling<'_>, id: &str, column: &str, rewards: &Re
     filling.set_aside(&path(&asked), &draft::text(column), "what is asked");
     for (ours, theirs) in &rewards.columns {
         filling.set_aside(&path(ours), &draft::text(theirs), "what rewards read");
+        let text = match *ours {
+            "tests" => {
+                "`code` reads a list of tests there: make the column of `verification_info.test_cases` when the data is made"
+            }
+            _ => "it is to hold the short answer: where it holds a worked one, name another column",
+        };
+        filling.fill_in(&path(ours), &[], text);
     }
 }
 

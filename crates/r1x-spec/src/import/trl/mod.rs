@@ -99,7 +99,9 @@ pub(super) fn train(filling: &mut Filling<'_>, model: &'static str) {
 
 /// Says which defaults were others when the recipe may have been written.
 fn tell_drift(filling: &mut Filling<'_>) {
-    for (key, text) in rows::DRIFTED {
+    let penalized = filling.number("beta").is_some_and(|beta| beta != 0.0);
+    let of_penalty = Some(&rows::DRIFTED_PENALTY).filter(|_| penalized);
+    for (key, text) in rows::DRIFTED.iter().chain(of_penalty) {
         if !filling.is_given(key) {
             filling.tell_difference(key, &format!("the default of 1.16 was taken; {text}"));
         }

@@ -6,6 +6,8 @@ use crate::import::row::Method::{Grpo, Sft};
 use crate::import::row::Takes::{Anything, Flag, Number, Text, Texts, Whole};
 use crate::import::row::{Row, Word};
 
+/// The file that says on how many devices a recipe runs.
+pub(super) const ACCELERATE: &str = "accelerate_config";
 const STEPS: &str = "STAGE.steps";
 const WARMUP: &str = "STAGE.schedule.warmup_steps";
 const FINAL: &str = "STAGE.schedule.final_ratio";
@@ -190,6 +192,9 @@ pub(in crate::import) const COMMON: &[Row] = &[
         &["STAGE.prompts_per_step", "stages.ID.sft.batch_size"],
     ),
     Row::part("num_processes", Whole, "", &["STAGE.prompts_per_step", "stages.ID.sft.batch_size"]),
+    Row::part(ACCELERATE, Text, "", &["STAGE.prompts_per_step", "stages.ID.sft.batch_size"])
+        .but("it names a file, which is not read, with the number of devices: `--devices N` says it here"),
+    Row::no_matter("env.*", Idle),
     Row::part("max_steps", Whole, "-1", &[STEPS]),
     Row::part("num_train_epochs", Number, "3", &[STEPS]),
     Row::words("lr_scheduler_type", "linear", SCHEDULES),
@@ -359,8 +364,14 @@ pub(in crate::import) const COMMON: &[Row] = &[
 
 /// Defaults of keys that were others in earlier versions, of which recipes may be.
 pub(super) const DRIFTED: &[(&str, &str)] = &[
-    ("temperature", "0.9 up to 0.16"),
+    ("temperature", "0.9 up to 0.17"),
     ("beta", "0.04 up to 0.18"),
-    ("loss_type", "what is `grpo` now up to 0.15, and `bnpo` in 0.18 and 0.21"),
-    ("max_completion_length", "256 up to 0.24"),
+    ("loss_type", "what is `grpo` now up to 0.15, and `bnpo` from 0.17 to 0.21"),
+    ("max_completion_length", "256 up to 1.9"),
+    ("max_prompt_length", "512 up to 0.25"),
+    ("top_k", "50 in 0.16 and 0.17"),
 ];
+
+/// A default of the penalty that was another one, which counts where there is a penalty.
+pub(super) const DRIFTED_PENALTY: (&str, &str) =
+    ("use_bias_correction_kl", "false up to 1.9, which is the estimator `k3`");

@@ -108,6 +108,7 @@ fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
         }
     };
     common::write_warmup(filling, (WARMUP, key), warmup, steps);
+    common::tell_warmup(filling, (key, warmup), "verl");
 }
 
 /// Says so where the critic of a recipe learns otherwise than its policy does.

@@ -7,7 +7,16 @@ use crate::import::rewards::{self, Made, RewardRow, Rewards, With};
 
 const ANSWER: &[(&str, &str)] = &[("answer", "answer")];
 
-/// What decides about rows from where, by a part of the name of their folder.
+/// What verl makes of the answers of DAPO and AIME (`math_dapo`).
+const BY_ANSWER: RewardRow = RewardRow {
+    name: "dapo",
+    makes: &[Made::by("right", "math", &[("extract", With::Is("[last_number]"))]).times(2.0)],
+    columns: ANSWER,
+    note: "verl reads what stands behind the last `Answer:` of the last 300 characters and gives 1 or -1; r1x takes the \
+           last number and gives 1 or 0, which the weight 2 puts as far apart: advantages compare, and see no difference",
+};
+
+/// What decides about rows from where, by a part of the name of their file or its folder.
 pub(in crate::import) const REWARDS: &[RewardRow] = &[
     RewardRow {
         name: "gsm8k",
@@ -20,6 +29,8 @@ pub(in crate::import) const REWARDS: &[RewardRow] = &[
         note: "verl wants the number behind `####` near the end; r1x takes the one in a box or in the answer's tag, and the \
                last one otherwise",
     },
+    BY_ANSWER,
+    RewardRow { name: "aime", ..BY_ANSWER },
     RewardRow {
         name: "math",
         makes: &[Made::by("right", "math", &[("extract", With::Is("[boxed]"))])],
@@ -46,6 +57,13 @@ fn set_name(file: &str) -> String {
     common::name(name.trim_matches(['$', '{', '}', '~']))
 }
 
+/// What judges the rows of a file. Folders above its own say nothing about them.
+fn judge_of(file: &str) -> Option<&'static RewardRow> {
+    let file = file.to_ascii_lowercase();
+    let parts: Vec<&str> = file.rsplit('/').take(2).collect();
+    REWARDS.iter().find(|row| parts.iter().any(|part| part.contains(row.name)))
+}
+
 /// Writes the rewards of a recipe.
 pub(super) fn write_rewards(filling: &mut Filling<'_>) -> Rewards {
     const PATH: &str = "custom_reward_function.path";
@@ -57,8 +75,7 @@ pub(super) fn write_rewards(filling: &mut Filling<'_>) -> Rewards {
         }
         None => {
             let file = files(filling).first().cloned().unwrap_or_default();
-            let found = REWARDS.iter().find(|row| file.to_ascii_lowercase().contains(row.name));
-            found.map(|row| row.name.to_owned()).into_iter().collect()
+            judge_of(&file).map(|row| row.name.to_owned()).into_iter().collect()
         }
     };
     let key = if filling.value(PATH).is_some() { PATH } else { "data.train_files" };
@@ -152,10 +169,9 @@ pub(super) fn write_data(filling: &mut Filling<'_>, rewards: &Rewards) -> String
 
 /// Writes the suite of the held-out problems, where they are asked about.
 pub(super) fn write_suite(filling: &mut Filling<'_>, id: &str, rewards: &Rewards) {
-    const EVERY: &str = "trainer.test_freq";
-    let every = filling.whole(EVERY).filter(|every| *every > 0);
-    let has_files = !filling.texts("data.val_files").is_empty();
-    let Some(every) = every.filter(|_| has_files) else { return };
+    if filling.texts("data.val_files").is_empty() || !write_moments(filling) {
+        return;
+    }
     // Without a folder's test files there is nothing to ask, so a share of the problems stands for them.
     filling.set_aside(
         &format!("data.{id}.parquet.heldout"),
@@ -164,31 +180,7 @@ pub(super) fn write_suite(filling: &mut Filling<'_>, id: &str, rewards: &Rewards
     );
     let path = |rest: &str| format!("evals.heldout.{rest}");
     filling.set(&path("data"), &format!("{id}.heldout"), &["data.val_files"]);
-    let kwargs = "actor_rollout_ref.rollout.val_kwargs";
-    let key = |name: &str| {
-        let key = format!("{kwargs}.{name}");
-        super::rows::ROLLOUT.iter().map(|row| row.key).find(|known| *known == key)
-    };
-    let (Some(samples), Some(sampled), Some(temperature)) =
-        (key("n"), key("do_sample"), key("temperature"))
-    else {
-        return;
-    };
-    if let Some(count) = filling.count(samples) {
-        filling.set(&path("samples"), &count.to_string(), &[samples]);
-    }
-    if filling.flag(sampled).unwrap_or_default() {
-        if let Some(value) = filling.number(temperature) {
-            filling.set(&path("sampling.temperature"), &draft::number(value), &[temperature]);
-        }
-    } else {
-        filling.set(&path("sampling.temperature"), "0", &[sampled]);
-    }
-    for (name, ours) in [("top_p", "sampling.top_p"), ("top_k", "sampling.top_k")] {
-        if let Some((key, value)) = key(name).and_then(|key| Some((key, filling.number(key)?))) {
-            filling.set(&path(ours), &draft::number(value.max(0.0)), &[key]);
-        }
-    }
+    write_answers(filling);
     if let Some(most) = filling.written("STAGE.sampling.max_tokens") {
         filling.set_aside(&path("sampling.max_tokens"), &most, "");
     }
@@ -197,8 +189,54 @@ pub(super) fn write_suite(filling: &mut Filling<'_>, id: &str, rewards: &Rewards
     }
     let grade = rewards.grade.as_ref().or(rewards.ids.first());
     filling.set_aside(&path("grade"), grade.map_or("reward", String::as_str), "");
-    let at = filling.flag("trainer.val_before_train").unwrap_or_default();
-    let moments = if at { "[start, stage_end]" } else { "[stage_end]" };
-    filling.set(&path("when.at"), moments, &["trainer.val_before_train"]);
-    filling.set(&path("when.every"), &every.to_string(), &[EVERY]);
+}
+
+/// Writes when the suite runs, and returns whether it ever does. Without a frequency verl asks before the training alone.
+fn write_moments(filling: &mut Filling<'_>) -> bool {
+    const EVERY: &str = "trainer.test_freq";
+    const BEFORE: &str = "trainer.val_before_train";
+    let every = filling.whole(EVERY).filter(|every| *every > 0);
+    let before = filling.flag(BEFORE).unwrap_or_default();
+    let moments = match (every, before) {
+        (None, false) => return false,
+        (None, true) => "[start]",
+        (Some(_), false) => "[stage_end]",
+        (Some(_), true) => "[start, stage_end]",
+    };
+    filling.set("evals.heldout.when.at", moments, &[BEFORE]);
+    if let Some(every) = every {
+        filling.set("evals.heldout.when.every", &every.to_string(), &[EVERY]);
+    }
+    true
+}
+
+/// Writes how many answers the suite takes of a problem and how they are sampled.
+fn write_answers(filling: &mut Filling<'_>) {
+    const COUNT: &str = "actor_rollout_ref.rollout.val_kwargs.n";
+    const SAMPLED: &str = "actor_rollout_ref.rollout.val_kwargs.do_sample";
+    const TEMPERATURE: &str = "actor_rollout_ref.rollout.val_kwargs.temperature";
+    const TOP_P: &str = "actor_rollout_ref.rollout.val_kwargs.top_p";
+    const TOP_K: &str = "actor_rollout_ref.rollout.val_kwargs.top_k";
+    let (temperature, key) = match filling.flag(SAMPLED).unwrap_or_default() {
+        true => (filling.number(TEMPERATURE).unwrap_or_default(), TEMPERATURE),
+        false => (0.0, SAMPLED),
+    };
+    filling.set("evals.heldout.sampling.temperature", &draft::number(temperature), &[key]);
+    if let Some(count) = filling.count(COUNT) {
+        let samples = if temperature > 0.0 { count } else { 1 };
+        filling.set("evals.heldout.samples", &samples.to_string(), &[COUNT]);
+        if samples < count {
+            let text = format!(
+                "without sampling the {count} answers to a problem are equal, so that r1x takes one: `{key}` says how \
+                 they are chosen"
+            );
+            filling.tell_difference(COUNT, &text);
+        }
+    }
+    for (key, ours) in [(TOP_P, "sampling.top_p"), (TOP_K, "sampling.top_k")] {
+        if let Some(value) = filling.number(key) {
+            let path = format!("evals.heldout.{ours}");
+            filling.set(&path, &draft::number(value.max(0.0)), &[key]);
+        }
+    }
 }

@@ -28,6 +28,8 @@ const ESTIMATOR: &str = "algorithm.adv_estimator";
 const CRITIC: &str = "gae";
 const KIND: &str = "STAGE.advantage.kind";
 const BATCH: &str = "data.train_batch_size";
+/// The prompts that the loader draws at a time.
+const DRAWN: &str = "data.gen_batch_size";
 const MINI: &str = "actor_rollout_ref.actor.ppo_mini_batch_size";
 const GROUP: &str = "actor_rollout_ref.rollout.n";
 
@@ -45,6 +47,7 @@ pub(super) fn fill(filling: &mut Filling<'_>, file: &str) {
     filling.set_aside("model.precision", "bf16", "verl computes in bf16");
     write_lengths(filling);
     write_adapters(filling);
+    tell_images(filling, file);
     let rewards = data::write_rewards(filling);
     let id = data::write_data(filling, &rewards);
     write_batches(filling);
@@ -89,12 +92,48 @@ fn tell_note(filling: &mut Filling<'_>, key: &str) {
     filling.tell_difference(key, note);
 }
 
+/// Adapters, whose keys are others for Megatron.
 fn write_adapters(filling: &mut Filling<'_>) {
-    const RANK: &str = "actor_rollout_ref.model.lora_rank";
-    if filling.whole(RANK).unwrap_or_default() > 0 {
-        common::write_lora(filling, &[RANK], "actor_rollout_ref.model.lora_alpha");
-        common::write_targets(filling, "actor_rollout_ref.model.target_modules");
+    const KEYS: [[&str; 3]; 2] = [
+        [
+            "actor_rollout_ref.model.lora_rank",
+            "actor_rollout_ref.model.lora_alpha",
+            "actor_rollout_ref.model.target_modules",
+        ],
+        [
+            "actor_rollout_ref.model.lora.rank",
+            "actor_rollout_ref.model.lora.alpha",
+            "actor_rollout_ref.model.lora.target_modules",
+        ],
+    ];
+    let has_rank = |filling: &mut Filling<'_>, [rank, ..]: [&'static str; 3]| {
+        filling.whole(rank).unwrap_or_default() > 0
+    };
+    if let Some([rank, alpha, targets]) = KEYS.into_iter().find(|keys| has_rank(filling, *keys)) {
+        common::write_lora(filling, &[rank], alpha);
+        common::write_targets(filling, targets);
     }
+}
+
+/// Says that pictures are lost, where the recipe has any: a script that names their column has, and so has a model that
+/// sees. A file of the whole configuration names the column in every case.
+fn tell_images(filling: &mut Filling<'_>, file: &str) {
+    let model = filling.text("actor_rollout_ref.model.path").unwrap_or_default();
+    let model = common::last_part(&model).to_ascii_lowercase();
+    let sees = model.split(['-', '_', '.']).any(|part| part == "vl");
+    let is_script = !file.ends_with(".yaml") && !file.ends_with(".yml");
+    for (key, default) in [("data.image_key", "images"), ("data.video_key", "videos")] {
+        let is_default = filling.text(key).is_some_and(|column| column == default);
+        if filling.is_given(key) && is_default && (sees || is_script) {
+            tell_missing(filling, key);
+        }
+    }
+}
+
+/// Says that r1x does not have a key, for the reason that its row says.
+fn tell_missing(filling: &mut Filling<'_>, key: &str) {
+    let note = TABLE.row(key, METHOD).map_or("", |row| row.note);
+    filling.tell_unsupported(key, note);
 }
 
 fn write_batches(filling: &mut Filling<'_>) {
@@ -109,8 +148,8 @@ fn write_batches(filling: &mut Filling<'_>) {
         );
         filling.tell_difference(MINI, &text);
     }
-    if filling.value("data.gen_batch_size").is_some() {
-        tell_note(filling, "data.gen_batch_size");
+    if filling.value(DRAWN).is_some() {
+        tell_note(filling, DRAWN);
     }
     let each = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu";
     let key = if filling.value(each).is_some() {
@@ -155,10 +194,7 @@ fn write_clip(filling: &mut Filling<'_>) {
         let rows = rows::ACTOR.iter().map(|row| row.key);
         rows.into_iter().find(|known| known.ends_with(key)).unwrap_or(key)
     };
-    let mode = actor(".policy_loss.loss_mode");
-    if filling.text(mode).is_some_and(|word| word == "gspo") {
-        filling.set("STAGE.aggregation", "sequence_mean", &[mode]);
-    }
+    write_aggregation(filling);
     let kind = filling.written("STAGE.clip.kind").unwrap_or_default();
     if kind == "sigmoid" {
         for (path, key) in [
@@ -177,8 +213,15 @@ fn write_clip(filling: &mut Filling<'_>) {
         ("STAGE.clip.high", actor(".clip_ratio_high")),
     ] {
         let key = if !filling.is_given(own) && filling.is_given(both) { both } else { own };
-        if let Some(value) = filling.number(key) {
-            filling.set(path, &draft::number(value), &[key]);
+        let Some(value) = filling.number(key) else { continue };
+        // The lower bound of a weight is 1 - `low`, and no weight is at or below 0.
+        let written =
+            if kind == "weight" && path.ends_with("low") { value.min(1.0) } else { value };
+        filling.set(path, &draft::number(written), &[key]);
+        if written < value {
+            let text =
+                "a lower bound at or below 0 never binds; 1 was written, which is such a bound";
+            filling.tell_difference(key, text);
         }
     }
     let most = actor(".clip_ratio_c");
@@ -187,6 +230,30 @@ fn write_clip(filling: &mut Filling<'_>) {
         && let Some(value) = filling.number(most)
     {
         filling.set("STAGE.clip.max_ratio", &draft::number(value), &[most]);
+    }
+}
+
+/// How the losses of tokens become one. Some losses of verl have a mean over sequences whatever its key says.
+fn write_aggregation(filling: &mut Filling<'_>) {
+    const MODE: &str = "actor_rollout_ref.actor.policy_loss.loss_mode";
+    const KEY: &str = "actor_rollout_ref.actor.loss_agg_mode";
+    let loss = filling.text(MODE).unwrap_or_default();
+    if !["gspo", "sapo", "geo_mean"].contains(&loss.as_str()) {
+        return filling.follow_word(KEY);
+    }
+    let written = filling.text(KEY).filter(|_| filling.is_given(KEY));
+    match written.as_deref() {
+        Some("seq-mean-token-mean") => {
+            filling.set("STAGE.aggregation", "sequence_mean", &[MODE, KEY]);
+        }
+        None => filling.set("STAGE.aggregation", "sequence_mean", &[MODE]),
+        Some(_) => {
+            filling.set("STAGE.aggregation", "sequence_mean", &[MODE]);
+            let text = format!(
+                "verl ignores it for `{loss}`, whose loss is a mean over sequences, and so does the spec"
+            );
+            filling.tell_difference(KEY, &text);
+        }
     }
 }
 
@@ -204,7 +271,9 @@ fn write_penalty(filling: &mut Filling<'_>) {
         let coef = filling.number(COEF_IN_REWARD).unwrap_or_default();
         filling.set("STAGE.kl.coef", &draft::number(coef), &[IN_REWARD, COEF_IN_REWARD]);
         filling.set("STAGE.kl.in", "reward", &[IN_REWARD]);
+        tell_note(filling, IN_REWARD);
         filling.follow_word("algorithm.kl_penalty");
+        filling.follow_word("algorithm.kl_ctrl.type");
         return;
     }
     let coef = filling.number(COEF).unwrap_or_default();
@@ -219,10 +288,45 @@ fn write_penalty(filling: &mut Filling<'_>) {
 /// How many batches of problems a step may draw in place of groups without signal.
 fn write_resampling(filling: &mut Filling<'_>) {
     const MOST: &str = "algorithm.filter_groups.max_num_gen_batches";
-    let resamples = filling.written("STAGE.zero_signal").is_some_and(|word| word == "resample");
-    if let Some(most) = filling.whole(MOST).filter(|most| resamples && *most > 1) {
-        filling.set("STAGE.max_batches", &most.min(1000).to_string(), &[MOST]);
+    const METRIC: &str = "algorithm.filter_groups.metric";
+    // What r1x takes.
+    const LEAST_BATCHES: u64 = 2;
+    const MOST_BATCHES: u64 = 1000;
+    if filling.written("STAGE.zero_signal").is_none_or(|word| word != "resample") {
+        return;
     }
+    if filling.value(METRIC).is_some() {
+        tell_note(filling, METRIC);
+    }
+    let (Some(most), Some(batch)) = (filling.whole(MOST), filling.count(BATCH)) else { return };
+    let drawn = drawn(filling).unwrap_or(batch);
+    let Some(most) = u64::try_from(most).ok().filter(|most| *most > 0) else {
+        filling.set("STAGE.max_batches", &MOST_BATCHES.to_string(), &[MOST]);
+        let text = "verl has no limit then; the largest of r1x was written";
+        return filling.tell_difference(MOST, text);
+    };
+    let wanted = (most as f64 * drawn as f64 / batch as f64).round() as u64;
+    let written = wanted.clamp(LEAST_BATCHES, MOST_BATCHES);
+    let keys: &[&str] = if drawn == batch { &[MOST] } else { &[MOST, DRAWN, BATCH] };
+    filling.set("STAGE.max_batches", &written.to_string(), keys);
+    let counted = match drawn == batch {
+        true => String::new(),
+        false => format!("verl counts batches of {drawn} prompts, r1x of {batch}; "),
+    };
+    let bounded = match written == wanted {
+        true => "",
+        false => "r1x takes 2 to 1000; ",
+    };
+    let text = format!(
+        "{counted}{bounded}at the limit verl ends with an error, where r1x learns from the groups that it has"
+    );
+    filling.tell_difference(MOST, &text);
+}
+
+/// The problems that verl's loader draws at a time, where they are others than those of a step.
+fn drawn(filling: &mut Filling<'_>) -> Option<u64> {
+    filling.value(DRAWN)?;
+    filling.count(DRAWN)
 }
 
 fn write_steps(filling: &mut Filling<'_>) -> Option<u64> {
@@ -233,12 +337,12 @@ fn write_steps(filling: &mut Filling<'_>) -> Option<u64> {
         return Some(steps);
     }
     let batch = filling.count(BATCH)?;
-    let passes = Passes {
-        key: "trainer.total_epochs",
-        batch,
-        batch_path: "prompts_per_step",
-        partial: Partial::Dropped,
+    let (batch, batch_path) = match drawn(filling) {
+        Some(drawn) => (drawn, DRAWN),
+        None => (batch, "prompts_per_step"),
     };
+    let passes =
+        Passes { key: "trainer.total_epochs", batch, batch_path, partial: Partial::Dropped };
     common::write_passes(filling, &passes)
 }
 
@@ -246,16 +350,15 @@ fn write_warmup(filling: &mut Filling<'_>, steps: Option<u64>) {
     const STEPS: &str = "actor_rollout_ref.actor.optim.lr_warmup_steps";
     const RATIO: &str = "actor_rollout_ref.actor.optim.lr_warmup_steps_ratio";
     let count = filling.whole(STEPS).and_then(|count| u64::try_from(count).ok());
-    match count {
-        Some(count) => {
-            common::write_warmup(filling, (common::WARMUP, STEPS), Warmup::Steps(count), steps)
-        }
+    let (key, warmup) = match count {
+        Some(count) => (STEPS, Warmup::Steps(count)),
         None => {
             let ratio = filling.number(RATIO).unwrap_or_default().clamp(0.0, 1.0);
-            let warmup = Warmup::Share { ratio, updates_per_step: 1 };
-            common::write_warmup(filling, (common::WARMUP, RATIO), warmup, steps);
+            (RATIO, Warmup::Share { ratio, updates_per_step: 1 })
         }
-    }
+    };
+    common::write_warmup(filling, (common::WARMUP, key), warmup, steps);
+    common::tell_warmup(filling, (key, warmup), "verl");
 }
 
 fn write_optimizer(filling: &mut Filling<'_>) {

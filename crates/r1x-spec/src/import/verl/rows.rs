@@ -7,11 +7,23 @@ use crate::import::row::Takes::{Anything, Flag, Number, Text, Texts, Whole};
 use crate::import::row::{Row, Word};
 
 const WARMUP: &str = "STAGE.schedule.warmup_steps";
+const NO_IMAGES: &str = "r1x reads text alone: problems lose what is to be seen in them";
 const NO_SCORE: &str = "r1x has no such loss; the bounds of PPO were written";
 
 const SCHEDULES: &[Word] = &[
     Word::is("constant", &[("STAGE.schedule.kind", "constant")]),
     Word::is("cosine", &[("STAGE.schedule.kind", "cosine")]),
+];
+
+/// Schedules of Megatron.
+const DECAYS: &[Word] = &[
+    Word::is("constant", &[("STAGE.schedule.kind", "constant")]),
+    Word::is("linear", &[("STAGE.schedule.kind", "linear")]),
+    Word::is("cosine", &[("STAGE.schedule.kind", "cosine")]),
+    Word::is("inverse_square_root", &[("STAGE.schedule.kind", "constant")])
+        .lacking("r1x has no such course; a constant rate was written"),
+    Word::is("inverse-square-root", &[("STAGE.schedule.kind", "constant")])
+        .lacking("r1x has no such course; a constant rate was written"),
 ];
 
 const LOSSES: &[Word] = &[
@@ -114,11 +126,15 @@ const CLAMPED: &str =
 const STRAIGHT: &str =
     "r1x has no value with another gradient; k2, whose gradient it is, was written";
 
+const NO_DROPOUT: &str =
+    "r1x has no dropout: a token would have another log-probability when it is learnt from";
+
 /// The keys of an actor, of its rollouts and its reference.
 pub(super) const ACTOR: &[Row] = &[
     Row::key("actor_rollout_ref.actor.optim.lr", Number, "1e-6", "STAGE.lr"),
     Row::words("actor_rollout_ref.actor.optim.lr_scheduler_type", "constant", SCHEDULES),
     Row::words("actor_rollout_ref.actor.optim.warmup_style", "", SCHEDULES),
+    Row::words("actor_rollout_ref.actor.optim.lr_decay_style", "", DECAYS),
     Row::part("actor_rollout_ref.actor.optim.lr_warmup_steps", Whole, "-1", &[WARMUP]),
     Row::part("actor_rollout_ref.actor.optim.lr_warmup_steps_ratio", Number, "0", &[WARMUP]),
     Row::key(
@@ -145,6 +161,7 @@ pub(super) const ACTOR: &[Row] = &[
             Word::is("SGD", &[]).lacking("r1x has AdamW alone"),
         ],
     ),
+    Row::no_matter("actor_rollout_ref.actor.optim._target_", Idle),
     Row::no_matter("actor_rollout_ref.actor.optim.optimizer_impl", Kernels),
     Row::no_matter("actor_rollout_ref.actor.optim.total_training_steps", Idle),
     Row::no_matter("actor_rollout_ref.actor.optim.clip_grad", Idle),
@@ -183,7 +200,7 @@ pub(super) const ACTOR: &[Row] = &[
     Row::part("actor_rollout_ref.actor.tau_neg", Number, "1.05", &["STAGE.clip.tau_negative"]),
     Row::words("actor_rollout_ref.actor.policy_loss.loss_mode", "vanilla", LOSSES),
     Row::no_matter("actor_rollout_ref.actor.policy_loss.*", Idle),
-    Row::words("actor_rollout_ref.actor.loss_agg_mode", "token-mean", AGGREGATIONS),
+    Row::chosen("actor_rollout_ref.actor.loss_agg_mode", "token-mean", AGGREGATIONS),
     Row::nothing(
         "actor_rollout_ref.actor.loss_scale_factor",
         Number,
@@ -219,6 +236,7 @@ pub(super) const ACTOR: &[Row] = &[
     Row::no_matter("actor_rollout_ref.ref.*", Kernels),
     Row::no_matter("actor_rollout_ref.hybrid_engine", Sampler),
     Row::no_matter("actor_rollout_ref.nccl_timeout", Devices),
+    Row::no_matter("actor_rollout_ref.profiler.*", Logging),
 ];
 
 /// How completions are sampled, and the model.
@@ -280,6 +298,8 @@ pub(super) const ROLLOUT: &[Row] = &[
     Row::no_matter("actor_rollout_ref.rollout.name", Sampler),
     Row::no_matter("actor_rollout_ref.rollout.mode", Sampler),
     Row::no_matter("actor_rollout_ref.rollout.dtype", Sampler),
+    Row::no_matter("actor_rollout_ref.rollout.nnodes", Devices),
+    Row::no_matter("actor_rollout_ref.rollout.n_gpus_per_node", Devices),
     Row::no_matter("actor_rollout_ref.rollout.prompt_length", Idle),
     Row::no_matter("actor_rollout_ref.rollout.response_length", Idle),
     Row::no_matter("actor_rollout_ref.rollout.gpu_memory_utilization", Sampler),
@@ -327,6 +347,22 @@ pub(super) const ROLLOUT: &[Row] = &[
         "all-linear",
         &["model.lora.targets"],
     ),
+    Row::part("actor_rollout_ref.model.lora.rank", Whole, "0", &["model.lora.rank"]),
+    Row::part("actor_rollout_ref.model.lora.alpha", Number, "32", &["model.lora.alpha"]),
+    Row::part(
+        "actor_rollout_ref.model.lora.target_modules",
+        Texts,
+        "linear_qkv, linear_proj, linear_fc1, linear_fc2",
+        &["model.lora.targets"],
+    ),
+    Row::nothing("actor_rollout_ref.model.lora.dropout", Number, "0", NO_DROPOUT),
+    Row::nothing(
+        "actor_rollout_ref.model.lora.adapter_path",
+        Text,
+        "",
+        "adapters of a folder are model.lora.from",
+    ),
+    Row::no_matter("actor_rollout_ref.model.lora.*", Kernels),
     Row::nothing(
         "actor_rollout_ref.model.exclude_modules",
         Anything,
@@ -424,8 +460,9 @@ pub(super) const REST: &[Row] = &[
     Row::no_matter("data.dataloader_num_workers", Loading),
     Row::no_matter("data.filter_overlong_prompts_workers", Loading),
     Row::no_matter("data.validation_shuffle", Loading),
+    Row::nothing("data.image_key", Text, "images", NO_IMAGES),
+    Row::nothing("data.video_key", Text, "videos", NO_IMAGES),
     Row::no_matter("data.image_*", Idle),
-    Row::no_matter("data.video_key", Idle),
     Row::no_matter("data.trust_remote_code", Files),
     Row::no_matter("data.tool_config_path", Idle),
     Row::chosen("algorithm.adv_estimator", "gae", ESTIMATORS),
@@ -442,6 +479,15 @@ pub(super) const REST: &[Row] = &[
     ),
     Row::part("algorithm.kl_ctrl.kl_coef", Number, "0.001", &["STAGE.kl.coef"]),
     Row::chosen("algorithm.kl_penalty", "kl", PENALTIES_IN_REWARD),
+    Row::chosen(
+        "algorithm.kl_ctrl.type",
+        "fixed",
+        &[
+            Word::is("fixed", &[]),
+            Word::is("adaptive", &[])
+                .lacking("the factor of r1x stays what it is; what it begins with was written"),
+        ],
+    ),
     Row::no_matter("algorithm.kl_ctrl.*", Idle),
     Row::words(
         "algorithm.filter_groups.enable",
@@ -453,8 +499,11 @@ pub(super) const REST: &[Row] = &[
             ),
         ],
     ),
-    Row::part("algorithm.filter_groups.metric", Text, "", &["STAGE.zero_signal"]),
-    Row::part("algorithm.filter_groups.max_num_gen_batches", Whole, "", &["STAGE.max_batches"]),
+    Row::part("algorithm.filter_groups.metric", Text, "", &["STAGE.zero_signal"])
+        .but("r1x looks at the total of all rewards, whatever is named"),
+    Row::part("algorithm.filter_groups.max_num_gen_batches", Whole, "0", &["STAGE.max_batches"])
+        .but("verl counts batches of `data.gen_batch_size`, r1x those of a step; 0 is no limit in verl"),
+    Row::no_matter("algorithm.filter_groups._target_", Idle),
     Row::nothing("algorithm.use_pf_ppo", Flag, "false", "r1x weighs no samples again"),
     Row::no_matter("algorithm.pf_ppo*", Idle),
     Row::no_matter("algorithm.rollout_correction.*", Sampler),
@@ -515,6 +564,10 @@ pub(super) const REST: &[Row] = &[
     Row::no_matter("trainer.log_val_generations", Logging),
     Row::no_matter("trainer.rollout_data_dir", Logging),
     Row::no_matter("trainer.validation_data_dir", Logging),
+    Row::no_matter("trainer.profile_steps", Logging),
+    Row::no_matter("trainer.npu_profile.*", Logging),
+    Row::no_matter("trainer.controller_nsight_options.*", Logging),
+    Row::no_matter("trainer.worker_nsight_options.*", Logging),
     Row::no_matter("trainer.nnodes", Devices),
     Row::no_matter("trainer.n_gpus_per_node", Devices),
     Row::no_matter("trainer.balance_batch", Devices),
