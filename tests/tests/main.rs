@@ -2,6 +2,7 @@
 
 mod architecture;
 mod extending;
+mod proofs;
 
 /// The top of the repository.
 fn root() -> std::path::PathBuf {
